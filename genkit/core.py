@@ -1,0 +1,41 @@
+"""What the core itself registers, in the same way as any plugin."""
+
+from genkit.plugin import Plugin
+
+plugin = Plugin(
+    name="core",
+    summary="samplers, optimisers and commands of genkit itself",
+    experiments={
+        "mixture": ("genkit.experiment.mixture:Mixture", "a 2-D Gaussian mixture: train, sample, compare"),
+    },
+    samplers={
+        "heun": ("genkit.diffusion:Heun", "EDM's second-order sampler, with optional churn"),
+        "dpmpp_2s": ("genkit.diffusion:DPMpp2S", "DPM-Solver++(2S), with optional churn"),
+    },
+    optimizers={
+        "adamw": ("genkit.train:AdamW", "AdamW with warm-up and a cosine or constant schedule"),
+        "muon": ("genkit.train:Muon", "Muon for matrices, AdamW for the rest"),
+    },
+    networks={
+        "mlp": ("genkit.nn:NoisyMLP", "a noise-conditioned multilayer perceptron for vectors"),
+    },
+    loggers={
+        "tensorboard": ("genkit.train:Tensorboard", "event files for TensorBoard (extra: tensorboard)"),
+    },
+    commands={
+        "run": ("genkit.cli.run:Run", "run an experiment, or replay a config.yaml"),
+        "list": ("genkit.cli.list:List", "experiments and other components"),
+        "plugins": ("genkit.cli.plugins:Plugins", "installed plugins and their state"),
+        "show": ("genkit.cli.show:Show", "the resolved configuration of an experiment or run"),
+        "sample": ("genkit.cli.sample:Sample", "draw samples from a finished run"),
+        "evaluate": ("genkit.cli.evaluate:Evaluate", "evaluate a finished run again"),
+        "report": ("genkit.cli.report:Report", "make the report of a run again"),
+        "compare": ("genkit.cli.compare:Compare", "compare the results of two or more runs"),
+        "export": ("genkit.cli.export:Export", "write a run's parameters for use elsewhere"),
+        "sweep": ("genkit.cli.sweep:Sweep", "run an experiment for a list of option values"),
+        "data": ("genkit.cli.data:Data", "list, fetch and locate data sets"),
+        "new-plugin": ("genkit.cli.new_plugin:NewPlugin", "write a plugin package that works at once"),
+        "doctor": ("genkit.cli.doctor:Doctor", "check this installation"),
+        "completion": ("genkit.cli.completion:Completion", "print shell completion for bash or zsh"),
+    },
+)

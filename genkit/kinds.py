@@ -1,0 +1,133 @@
+"""The kinds of components that a plugin registers, one Protocol each.
+
+A component is a frozen dataclass: its fields are options of the command line, its methods are what the
+Protocol of its kind asks for. A field of an experiment that is annotated with one of these Protocols is a
+slot: ``--sampler dpmpp_2s`` puts a registered component in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Experiment(Protocol):
+    """A configured study; subclass `genkit.experiment.Experiment` for the optional stages."""
+
+    def evaluate(self, run: Any) -> dict[str, float | None]:
+        """Return the results of the run, flat name -> number."""
+        ...
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Data, found, downloaded or generated.
+
+    A data set may have `suggests`, a dict of options of experiments that suit it (``{"steps": 400}``); choosing
+    the data set by name sets them in the default preset, before the user's own options. A method `path()` tells
+    where its files are.
+    """
+
+    def load(self) -> Any:
+        """Return the data in the form of its domain."""
+        ...
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A network architecture."""
+
+    def build(self, rngs: Any, *sizes: Any, **named: Any) -> Any:
+        """Return a module with fresh parameters for the given static sizes."""
+        ...
+
+
+@runtime_checkable
+class Process(Protocol):
+    """A Gaussian path x_t = alpha(t) x_0 + sigma(t) eps."""
+
+    def alpha(self, t: Any) -> Any:
+        """Signal scale."""
+        ...
+
+    def sigma(self, t: Any) -> Any:
+        """Noise scale."""
+        ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A rule that turns noise and a denoiser into samples."""
+
+    def model(self, denoiser: Any, shape: tuple[int, ...], cond: Any = None) -> Any:
+        """Return the sampler as a chain (`genkit.chain.Model`) for a batch of this shape."""
+        ...
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    """An optimiser with its learning-rate schedule."""
+
+    def build(self, steps: int) -> Any:
+        """Return an optax transformation for a training of this many steps."""
+        ...
+
+
+@runtime_checkable
+class Guidance(Protocol):
+    """A map from denoiser to denoiser."""
+
+    def __call__(self, denoiser: Any) -> Any:
+        """Return the guided denoiser."""
+        ...
+
+
+@runtime_checkable
+class Benchmark(Protocol):
+    """A suite of measurements."""
+
+    def measure(self, profile: str) -> Iterable[Any]:
+        """Yield the rows of the suite's table."""
+        ...
+
+
+@runtime_checkable
+class Command(Protocol):
+    """A command of the `genkit` tool; its fields are its options."""
+
+    def run(self) -> int | None:
+        """Do it; the value is the exit code (None is 0)."""
+        ...
+
+
+@runtime_checkable
+class Logger(Protocol):
+    """A sink for the figures and files of a run."""
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Record named numbers at a step."""
+        ...
+
+    def artifact(self, path: Path) -> None:
+        """Record a file of the run."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release."""
+        ...
+
+
+KINDS: dict[str, type] = {
+    "experiments": Experiment,
+    "datasets": Dataset,
+    "networks": Network,
+    "processes": Process,
+    "samplers": Sampler,
+    "optimizers": Optimizer,
+    "guidance": Guidance,
+    "benchmarks": Benchmark,
+    "commands": Command,
+    "loggers": Logger,
+}

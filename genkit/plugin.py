@@ -1,0 +1,178 @@
+"""Plugins and their registry. Nothing here imports jax: listing what is installed must be instant.
+
+A plugin is a light `Plugin` object named by an entry point of the group ``genkit.plugins``; what it registers
+are lazy references, ``item = ("module:Class", "one-line summary")``. The core registers its own items in the
+same way, under the name ``core``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.metadata
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from genkit.errors import GenkitError, UsageError
+from genkit.kinds import KINDS
+
+API = 1
+GROUP = "genkit.plugins"
+
+Items = Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What a plugin registers: for each kind a mapping ``item -> ("module:Class", "summary")``."""
+
+    name: str
+    summary: str
+    api: int = API
+    experiments: Items = field(default_factory=dict)
+    datasets: Items = field(default_factory=dict)
+    networks: Items = field(default_factory=dict)
+    processes: Items = field(default_factory=dict)
+    samplers: Items = field(default_factory=dict)
+    optimizers: Items = field(default_factory=dict)
+    guidance: Items = field(default_factory=dict)
+    benchmarks: Items = field(default_factory=dict)
+    commands: Items = field(default_factory=dict)
+    loggers: Items = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A registered component: its full name ``<plugin>.<item>``, where it is defined, its summary."""
+
+    name: str
+    target: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An entry point found on this machine; `plugin` is None when it is broken, and `error` says why."""
+
+    name: str
+    distribution: str
+    plugin: Plugin | None = None
+    error: str = ""
+    trace: str = ""
+
+
+def _load(entry: importlib.metadata.EntryPoint) -> Installed:
+    """Load one entry point; whatever it raises is kept as the reason why it is broken."""
+    dist = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
+    try:
+        plugin = entry.load()
+        if not isinstance(plugin, Plugin):
+            raise TypeError(f"{entry.value} is a {type(plugin).__name__}, not a genkit.plugin.Plugin")
+        if plugin.api != API:
+            raise TypeError(f"it speaks plugin api {plugin.api}, this genkit speaks {API}; update one of them")
+        if plugin.name != entry.name:
+            raise TypeError(f"its entry point is named {entry.name!r} but the plugin {plugin.name!r}")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        reason = str(error).splitlines()[0] if str(error) else ""
+        return Installed(entry.name, dist, None, f"{type(error).__name__}: {reason}", traceback.format_exc())
+    return Installed(entry.name, dist, plugin)
+
+
+class Registry:
+    """All plugins of this machine, broken ones included."""
+
+    def __init__(self, installed: list[Installed]):
+        """Names claimed by two distributions count as broken in both."""
+        names = [one.name for one in installed]
+        self.installed = [
+            Installed(
+                one.name,
+                one.distribution,
+                None,
+                "the name is also claimed by "
+                + ", ".join(o.distribution for o in installed if o.name == one.name and o is not one)
+                + "; uninstall one of them",
+            )
+            if names.count(one.name) > 1
+            else one
+            for one in sorted(installed, key=lambda one: (one.name != "core", one.name, one.distribution))
+        ]
+        self.plugins = {one.name: one.plugin for one in self.installed if one.plugin}
+
+    def items(self, kind: str) -> Iterator[Item]:
+        """All registered components of a kind, by plugin."""
+        for name, plugin in self.plugins.items():
+            for item, (target, summary) in getattr(plugin, kind).items():
+                yield Item(f"{name}.{item}", target, summary)
+
+    def find(self, kind: str, name: str, own: str | None = None) -> Item:
+        """Find a component by its full name, ``module:Class``, or a short name of `own` or the core.
+
+        Raises `UsageError` with the nearest name when there is none.
+        """
+        if ":" in name:
+            return Item(name, name, "")
+        known = {item.name: item for item in self.items(kind)}
+        for full in [name] if "." in name else [f"{own}.{name}", f"core.{name}"]:
+            if full in known:
+                return known[full]
+        singular = kind.removesuffix("s")
+        for one in self.installed:
+            if one.plugin is None and name.partition(".")[0] == one.name:
+                raise GenkitError(
+                    f"{singular} {name!r}: the plugin {one.name!r} is broken ({one.error}); "
+                    f"`genkit plugins --verbose` shows more"
+                )
+        shorts = {item.removeprefix(f"{own}.").removeprefix("core."): item for item in known}
+        near = difflib.get_close_matches(name, [*known, *shorts], 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+        raise UsageError(f"unknown {singular} {name!r}; {hint}")
+
+    def load(self, kind: str, name: str, own: str | None = None) -> type:
+        """Import the class of a component (see `find`) and check that it serves its kind."""
+        item = self.find(kind, name, own)
+        module, _, qualname = item.target.partition(":")
+        if item.name == item.target and "" not in sys.path and os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())  # own code beside the user, as with `python -m`
+        try:
+            found: Any = importlib.import_module(module)
+            for part in qualname.split("."):
+                found = getattr(found, part)
+        except (ImportError, AttributeError) as error:
+            wrong = UsageError if item.name == item.target else GenkitError
+            raise wrong(f"{item.name} cannot be loaded: {type(error).__name__}: {error}") from error
+        protocol = KINDS[kind]
+        if not isinstance(found, type) or not issubclass(found, protocol):
+            methods = [
+                m for m, f in vars(protocol).items() if callable(f) and m not in ("__init__", "__subclasshook__")
+            ]
+            raise UsageError(f"{item.name} is no {protocol.__name__}; expected a class with {', '.join(methods)}()")
+        return found
+
+    def name_of(self, kind: str, cls: type) -> str:
+        """The full name of a component's class; ``module:Class`` where it is not registered."""
+        for item in self.items(kind):
+            module, _, name = item.target.partition(":")  # may be a re-export, so the class itself is compared
+            if getattr(sys.modules.get(module), name, None) is cls:
+                return item.name
+        return f"{cls.__module__}:{cls.__qualname__}"
+
+
+@functools.cache
+def registry() -> Registry:
+    """The plugins of this process; the variable GENKIT_PLUGINS=a,b restricts them (the core stays)."""
+    only = os.environ.get("GENKIT_PLUGINS")
+    names = None if only is None else {"core", *only.split(",")}
+    entries = importlib.metadata.entry_points(group=GROUP)
+    unique = {(e.name, e.value, e.dist.name if e.dist else ""): e for e in entries}
+    return Registry([_load(e) for e in unique.values() if names is None or e.name in names])
+
+
+assert {f.name for f in fields(Plugin)} >= set(KINDS)

@@ -1,0 +1,171 @@
+"""The registry: names, and plugins that are broken."""
+
+import pytest
+
+from genkit.errors import GenkitError, UsageError
+from genkit.kinds import KINDS
+from genkit.plugin import Installed, Plugin, Registry, registry
+
+A = Plugin("a", "", samplers={"fast": ("a:Fast", ""), "heun": ("a:Heun", "")}, networks={"net": ("a:Net", "")})
+B = Plugin("b", "", samplers={"fast": ("b:Fast", ""), "slow": ("b:Slow", "")})
+CORE = Plugin("core", "", samplers={"heun": ("core:Heun", ""), "fast": ("core:Fast", "")})
+GOOD = """
+from genkit.plugin import Plugin
+class Thing:
+    def load(self): ...
+plugin = Plugin(name={name!r}, summary="fine", datasets={{"thing": ({module!r} + ":Thing", "a thing")}})
+"""
+
+
+@pytest.fixture
+def three():
+    return Registry([Installed(p.name, f"{p.name} 1.0", p) for p in (B, A, CORE)])
+
+
+def good(name):
+    return GOOD.format(name=name, module=f"{name}_plugin")
+
+
+def test_items_are_listed_core_first_with_full_names(three):
+    names = [item.name for item in three.items("samplers")]
+    assert names == ["core.heun", "core.fast", "a.fast", "a.heun", "b.fast", "b.slow"]
+
+
+@pytest.mark.parametrize(
+    "name, own, found",
+    [("a.fast", "b", "a.fast"), ("heun", "a", "a.heun"), ("heun", "b", "core.heun"), ("fast", None, "core.fast")],
+)
+def test_a_short_name_is_the_own_plugins_then_the_cores(three, name, own, found):
+    assert three.find("samplers", name, own).name == found
+
+
+def test_a_short_name_is_never_that_of_a_third_plugin(three):
+    with pytest.raises(UsageError, match=r"unknown sampler 'slow'; did you mean 'b.slow'\?"):
+        three.find("samplers", "slow", "a")
+
+
+@pytest.mark.parametrize("name, near", [("heum", "heun"), ("a.fats", "a.fast"), ("b.slw", "b.slow")])
+def test_a_wrong_name_gets_the_nearest(three, name, near):
+    with pytest.raises(UsageError, match=f"did you mean {near!r}"):
+        three.find("samplers", name, "a")
+
+
+def test_a_name_like_no_other_gets_them_all(three):
+    with pytest.raises(UsageError, match="known: a.net$"):
+        three.find("networks", "zzzzzz")
+    with pytest.raises(UsageError, match="known: none$"):
+        three.find("loggers", "zzzzzz")
+
+
+def test_module_and_class_is_a_name(three, install):
+    install("own", good("own"))
+    assert three.find("datasets", "own_plugin:Thing").target == "own_plugin:Thing"
+    assert three.load("datasets", "own_plugin:Thing").__name__ == "Thing"
+
+
+def test_own_code_lies_beside_the_user(three, tmp_path, monkeypatch):
+    import sys
+
+    (tmp_path / "beside_the_user.py").write_text("class Mine:\n    def load(self): ...\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    assert three.load("datasets", "beside_the_user:Mine").__name__ == "Mine"
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("no_such_module:X", "no_such_module:X cannot be loaded: ModuleNotFoundError"),
+        ("json:Nothing", "json:Nothing cannot be loaded: AttributeError"),
+        ("json:JSONDecoder", r"json:JSONDecoder is no Dataset; expected a class with load\(\)"),
+        ("json:dumps", "json:dumps is no Dataset"),
+    ],
+)
+def test_wrong_own_code(three, name, words):
+    with pytest.raises(UsageError, match=words):
+        three.load("datasets", name)
+
+
+def test_a_registered_component_that_cannot_be_imported_is_not_the_users_mistake(toy):
+    with pytest.raises(GenkitError, match="toy.gone cannot be loaded: ModuleNotFoundError") as caught:
+        registry().load("datasets", "toy.gone")
+    assert not isinstance(caught.value, UsageError)
+
+
+def test_the_name_of_a_class(toy):
+    assert registry().name_of("samplers", toy.Slow) == "toy.slow"
+    assert registry().name_of("samplers", toy.Levels) == "toy_plugin:Levels"
+
+
+def test_the_name_of_a_class_that_is_registered_where_it_is_exported():
+    from genkit.diffusion import Heun
+
+    assert registry().name_of("samplers", Heun) == "core.heun"
+
+
+@pytest.mark.parametrize(
+    "source, reason",
+    [
+        ("raise RuntimeError('no luck\\nat all')", "RuntimeError: no luck"),
+        ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
+        ("def plugin(:", "SyntaxError"),
+        ("plugin = 3", "is a int, not a genkit.plugin.Plugin"),
+        (good("bad").replace("summary", "api=99, summary"), "it speaks plugin api 99, this genkit speaks 1"),
+        (good("other"), "its entry point is named 'bad' but the plugin 'other'"),
+        ("", "AttributeError"),
+        ("raise BaseException", "BaseException: "),
+    ],
+)
+def test_a_broken_plugin_is_shown_and_stops_nothing(install, source, reason):
+    install("bad", source)
+    install("fine", good("fine"))
+    states = {one.name: one for one in registry().installed}
+    assert reason in states["bad"].error and "\n" not in states["bad"].error
+    assert "Traceback" in states["bad"].trace
+    assert set(registry().plugins) == {"core", "fine"}
+    assert registry().load("datasets", "fine.thing").__name__ == "Thing"
+    with pytest.raises(GenkitError, match="dataset 'bad.thing': the plugin 'bad' is broken"):
+        registry().find("datasets", "bad.thing")
+
+
+def test_a_name_claimed_twice_is_broken_in_both(install):
+    install("twin", good("twin"), dist="first")
+    install("twin", good("twin"), dist="second")
+    twins = [one for one in registry().installed if one.name == "twin"]
+    assert [t.plugin for t in twins] == [None, None]
+    assert "claimed by second 1.0" in twins[0].error and "claimed by first 1.0" in twins[1].error
+    assert set(registry().plugins) == {"core"}
+
+
+def test_an_entry_point_found_twice_is_one_plugin(install, monkeypatch):
+    import sys
+
+    folder = install("twice", good("twice"))
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    registry.cache_clear()
+    assert "twice" in registry().plugins
+
+
+def test_an_environment_variable_restricts_plugins(install, monkeypatch):
+    install("one", good("one"))
+    install("two", good("two"))
+    assert set(registry().plugins) == {"core", "one", "two"}
+    monkeypatch.setenv("GENKIT_PLUGINS", "two")
+    registry.cache_clear()
+    assert set(registry().plugins) == {"core", "two"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_core_registers_is_of_its_kind(kind):
+    for item in registry().items(kind):
+        if item.name.startswith("core."):
+            assert isinstance(registry().load(kind, item.name), type)
+            assert item.summary
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_this_checkout_registers_can_be_loaded(kind):
+    found = registry()
+    assert not [one for one in found.installed if one.plugin is None]
+    for item in found.items(kind):
+        assert found.name_of(kind, found.load(kind, item.name)) == item.name
