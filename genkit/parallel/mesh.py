@@ -1,0 +1,75 @@
+"""The device mesh, and arrays placed on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from genkit.errors import UsageError
+
+
+def make_mesh(data: int | None = None, model: int = 1) -> Mesh:
+    """A mesh with the axes ("data", "model"); without `data`, all devices of all hosts are used.
+
+    The axes are of type Auto: the compiler places collectives, and sharded gathers and segment sums work.
+    Raises `UsageError` when there are not enough devices, or the hosts would not all take part.
+    """
+    devices = jax.devices()
+    data = len(devices) // model if data is None else data
+    if data * model > len(devices) or data * model < 1:
+        raise UsageError(f"a mesh of {data} x {model} devices was asked for, there are {len(devices)}")
+    if data * model < len(devices) and jax.process_count() > 1:
+        raise UsageError(
+            f"a mesh over {jax.process_count()} hosts must use all {len(devices)} devices, not {data} x {model}"
+        )
+    grid = np.array(devices[: data * model]).reshape(data, model)
+    return Mesh(grid, ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """A copy of every leaf on every device of the mesh; with several hosts all must hold the same values."""
+    # jit, as device_put takes no array of one host to a mesh of several.
+    return jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
+
+
+def _on_data(leaf: Any, mesh: Mesh) -> NamedSharding:
+    """Split the leading axis over "data"; scalars are copied."""
+    return NamedSharding(mesh, PartitionSpec("data") if np.ndim(leaf) else PartitionSpec())
+
+
+def shard_batch(batch: Any, mesh: Mesh) -> Any:
+    """Place a batch of host arrays (leaves (n, ...) or scalars) with the leading axis split over "data".
+
+    With several hosts, each gives its own share of the batch, in the order of the processes.
+    """
+    if jax.process_count() > 1:
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(_on_data(x, mesh), np.asarray(x)), batch)
+    parts = mesh.shape["data"]
+    for leaf in jax.tree.leaves(batch):
+        if np.ndim(leaf) and leaf.shape[0] % parts:
+            raise UsageError(
+                f"a batch of {leaf.shape[0]} cannot be split over {parts} devices; "
+                f"choose a multiple of {parts}, or a mesh of fewer devices"
+            )
+    return jax.tree.map(lambda x: jax.device_put(x, _on_data(x, mesh)), batch)
+
+
+def split(tree: Any) -> Any:
+    """Inside a compiled function: split the leading axis of every leaf over "data" of the current mesh.
+
+    For what is drawn on the device: batches, ensemble members, particles. Without a mesh (`jax.set_mesh`;
+    `genkit.train.fit` sets one), or for an axis that "data" does not divide, the leaf stays as it is.
+    """
+    parts = dict(jax.sharding.get_abstract_mesh().shape).get("data", 1)
+    if parts == 1:
+        return tree
+
+    def place(leaf: Any) -> Any:
+        if not leaf.ndim or leaf.shape[0] % parts:
+            return leaf
+        return jax.lax.with_sharding_constraint(leaf, PartitionSpec("data"))
+
+    return jax.tree.map(place, tree)
