@@ -1,0 +1,51 @@
+"""Networks that several plugins use. Images are (n, h, w, c); modules are flax NNX; see `functional`."""
+
+from genkit.nn.attention import SelfAttention
+from genkit.nn.conv import (
+    Conv,
+    GroupNorm,
+    Padding,
+    depth_to_space,
+    downsample,
+    pad_replicate,
+    space_to_depth,
+    upsample,
+)
+from genkit.nn.embedding import ScalarEmbedding, fourier_frequencies, positional_frequencies, sinusoids
+from genkit.nn.functional import Apply, abstract, dropout, functional, parameter_count, remat
+from genkit.nn.mlp import MLP, ConditionalNorm, layer_norm, linear, xavier_uniform
+from genkit.nn.noisy_mlp import NoisyMLP
+from genkit.nn.unet import ResidualBlock, UNet, UNetModule, activation_bytes, level_sizes
+
+__all__ = [
+    "Apply",
+    "ConditionalNorm",
+    "Conv",
+    "GroupNorm",
+    "MLP",
+    "NoisyMLP",
+    "Padding",
+    "ResidualBlock",
+    "ScalarEmbedding",
+    "SelfAttention",
+    "UNet",
+    "UNetModule",
+    "abstract",
+    "activation_bytes",
+    "depth_to_space",
+    "downsample",
+    "dropout",
+    "fourier_frequencies",
+    "functional",
+    "layer_norm",
+    "level_sizes",
+    "linear",
+    "pad_replicate",
+    "parameter_count",
+    "positional_frequencies",
+    "remat",
+    "sinusoids",
+    "space_to_depth",
+    "upsample",
+    "xavier_uniform",
+]

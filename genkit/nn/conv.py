@@ -1,0 +1,108 @@
+"""Convolution with a padding rule for each axis, group norm, resampling of images (n, h, w, c)."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from genkit.nn.mlp import xavier_uniform
+
+Padding = Literal["zero", "replicate", "circular"]
+MODES = {"replicate": "edge", "circular": "wrap"}
+
+
+class Conv(nnx.Module):
+    """Convolution that keeps the size of the image: (n, h, w, inputs) -> (n, h, w, outputs).
+
+    `kernel` is odd per axis; `padding` per axis: `zero`, `replicate` (limited area) or `circular` (periodic).
+    `gain` multiplies the Xavier-uniform initial weights. Parameters are float32, the arithmetic is in `dtype`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, int] = (3, 3),
+        *,
+        padding: tuple[Padding, Padding] = ("zero", "zero"),
+        gain: float = 1.0,
+        dtype=jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        margins = [(k // 2, k // 2) for k in kernel]
+        # zero padding is left to the convolution, which needs no padded copy for it
+        self.copies = tuple(MODES.get(rule) if m[0] else None for rule, m in zip(padding, margins, strict=True))
+        self.margins = tuple(margins)
+        inside = [(0, 0) if copy else m for copy, m in zip(self.copies, margins, strict=True)]
+        self.conv = nnx.Conv(
+            inputs, outputs, kernel, padding=tuple(inside), kernel_init=xavier_uniform(gain), dtype=dtype, rngs=rngs
+        )
+
+    def __call__(self, x):
+        """Pad and convolve."""
+        for axis, (copy, margin) in enumerate(zip(self.copies, self.margins, strict=True), start=1):
+            if copy:
+                x = jnp.pad(x, [margin if a == axis else (0, 0) for a in range(4)], mode=copy)
+        return self.conv(x)
+
+
+class GroupNorm(nnx.Module):
+    """Group norm (Wu and He 2018) of (n, h, w, c) with min(32, c/4) groups, statistics in float32."""
+
+    def __init__(self, channels: int, *, eps: float = 1e-6, dtype=jnp.float32):
+        self.groups, self.eps, self.dtype = max(1, min(32, channels // 4)), eps, dtype
+        while channels % self.groups:
+            self.groups -= 1
+        self.scale = nnx.Param(jnp.ones(channels))
+        self.shift = nnx.Param(jnp.zeros(channels))
+
+    def __call__(self, x):
+        """Normalise."""
+        n, h, w, c = x.shape
+        x32 = x.astype(jnp.float32)
+        # sums by channel first: one pass over the image along its contiguous axis, the groups on (n, c) only
+        sums = jnp.stack([x32.sum((1, 2)), jnp.square(x32).sum((1, 2))])
+        mean, square = sums.reshape(2, n, self.groups, -1).mean(-1) / (h * w)
+        rsqrt = jax.lax.rsqrt(jnp.maximum(square - mean**2, 0.0) + self.eps)
+        mean, rsqrt = (jnp.repeat(a, c // self.groups, -1) for a in (mean, rsqrt))
+        scale = rsqrt * self.scale[...]
+        shift = self.shift[...] - mean * scale
+        return (x32 * scale[:, None, None] + shift[:, None, None]).astype(self.dtype)
+
+
+def pad_replicate(x, size: tuple[int, int]):
+    """Grow (n, h, w, c) to `size` at the lower and right border by repeating the last cells."""
+    grow = [(0, 0), (0, size[0] - x.shape[1]), (0, size[1] - x.shape[2]), (0, 0)]
+    return jnp.pad(x, grow, mode="edge") if any(b for _, b in grow) else x
+
+
+def downsample(x):
+    """Mean of 2x2 blocks of (n, h, w, c); an axis of size 1 is kept; other sizes must be even."""
+    for axis in (1, 2):
+        if x.shape[axis] > 1:
+            blocks = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
+            x = blocks.mean(axis + 1)
+    return x
+
+
+def upsample(x, size: tuple[int, int]):
+    """Repeat each cell of (n, h, w, c) twice and crop to `size`; an axis whose size is 1 in both is kept."""
+    for axis, target in zip((1, 2), size, strict=True):
+        if target > x.shape[axis]:
+            x = jnp.repeat(x, 2, axis)
+    return x[:, : size[0], : size[1]]
+
+
+def space_to_depth(x, patch: tuple[int, int]):
+    """Fold patches into channels: (n, h, w, c) -> (n, h/p, w/q, p q c)."""
+    (p, q), (n, h, w, c) = patch, x.shape
+    x = x.reshape(n, h // p, p, w // q, q, c)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h // p, w // q, p * q * c)
+
+
+def depth_to_space(x, patch: tuple[int, int]):
+    """The inverse of `space_to_depth`: (n, h, w, p q c) -> (n, h p, w q, c)."""
+    (p, q), (n, h, w, c) = patch, x.shape
+    x = x.reshape(n, h, w, p, q, c // (p * q))
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * p, w * q, c // (p * q))
