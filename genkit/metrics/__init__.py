@@ -1,0 +1,60 @@
+"""Scores of samples and ensembles: pure functions on arrays, float32 in and out."""
+
+from genkit.metrics.calibration import (
+    Flatness,
+    Reliability,
+    brier,
+    flatness,
+    rank_histogram,
+    ranks,
+    reliability,
+)
+from genkit.metrics.deterministic import acc, bias, mae, mse, rmse, wind_rmse
+from genkit.metrics.ensemble import (
+    crps,
+    energy_score,
+    mean_mse,
+    spread,
+    spread_skill_ratio,
+    variance,
+    variogram_score,
+)
+from genkit.metrics.gaussian import crps_gaussian, nll_gaussian
+from genkit.metrics.mean import weighted_mean
+from genkit.metrics.samples import energy_distance
+from genkit.metrics.significance import Difference, paired_bootstrap, stationary_indices
+from genkit.metrics.spectrum import Spectrum, dct_spectrum, fft_spectrum, log_ratio
+
+__all__ = [
+    "Difference",
+    "Flatness",
+    "Reliability",
+    "Spectrum",
+    "acc",
+    "bias",
+    "brier",
+    "crps",
+    "crps_gaussian",
+    "dct_spectrum",
+    "energy_distance",
+    "energy_score",
+    "fft_spectrum",
+    "flatness",
+    "log_ratio",
+    "mae",
+    "mean_mse",
+    "mse",
+    "nll_gaussian",
+    "paired_bootstrap",
+    "rank_histogram",
+    "ranks",
+    "reliability",
+    "rmse",
+    "spread",
+    "spread_skill_ratio",
+    "stationary_indices",
+    "variance",
+    "variogram_score",
+    "weighted_mean",
+    "wind_rmse",
+]

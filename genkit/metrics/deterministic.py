@@ -1,0 +1,80 @@
+"""Scores of one forecast against one truth; for an ensemble, pass its mean.
+
+Arrays `pred` and `obs` have the same shape. `weights` broadcasts to it (area of a cell, 0 = left out) and
+`reduce` names the averaged axes (None: all). Units are those of the field.
+"""
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from genkit.metrics.mean import Axes, reduced_axes, weighted_mean
+
+
+def mse(pred: ArrayLike, obs: ArrayLike, weights: ArrayLike | None = None, reduce: Axes = None) -> Array:
+    """Mean squared error."""
+    return weighted_mean(jnp.square(jnp.asarray(pred) - jnp.asarray(obs)), weights, reduce)
+
+
+def rmse(
+    pred: ArrayLike,
+    obs: ArrayLike,
+    weights: ArrayLike | None = None,
+    reduce: Axes = None,
+    sqrt_first: bool = False,
+) -> Array:
+    """Root mean squared error, the root taken after the mean over forecasts (Rasp et al. 2024).
+
+    With `sqrt_first` the leading axis counts the forecasts and the root is taken for each of them before
+    they are averaged; by Jensen's inequality this is never larger.
+    """
+    if not sqrt_first:
+        return jnp.sqrt(mse(pred, obs, weights, reduce))
+    axes = reduced_axes(jnp.ndim(obs), reduce)
+    inside = tuple(a for a in axes if a != 0)
+    each = rmse(pred, obs, weights, inside)
+    return each.mean(axis=0) if 0 in axes else each
+
+
+def mae(pred: ArrayLike, obs: ArrayLike, weights: ArrayLike | None = None, reduce: Axes = None) -> Array:
+    """Mean absolute error."""
+    return weighted_mean(jnp.abs(jnp.asarray(pred) - jnp.asarray(obs)), weights, reduce)
+
+
+def bias(pred: ArrayLike, obs: ArrayLike, weights: ArrayLike | None = None, reduce: Axes = None) -> Array:
+    """Mean of forecast minus truth."""
+    return weighted_mean(jnp.asarray(pred) - jnp.asarray(obs), weights, reduce)
+
+
+def wind_rmse(
+    pred_u: ArrayLike,
+    pred_v: ArrayLike,
+    obs_u: ArrayLike,
+    obs_v: ArrayLike,
+    weights: ArrayLike | None = None,
+    reduce: Axes = None,
+) -> Array:
+    """Vector error of the wind: sqrt(mean(du^2 + dv^2))."""
+    return jnp.sqrt(mse(pred_u, obs_u, weights, reduce) + mse(pred_v, obs_v, weights, reduce))
+
+
+def acc(
+    pred: ArrayLike,
+    obs: ArrayLike,
+    climatology: ArrayLike,
+    weights: ArrayLike | None = None,
+    reduce: Axes = None,
+    centred: bool = False,
+) -> Array:
+    """Anomaly correlation: correlation of departures from `climatology`, about 0 or (`centred`) the mean."""
+    a = jnp.asarray(pred) - jnp.asarray(climatology)
+    b = jnp.asarray(obs) - jnp.asarray(climatology)
+    if centred:
+        a = a - _keep(weighted_mean(a, weights, reduce), a, reduce)
+        b = b - _keep(weighted_mean(b, weights, reduce), b, reduce)
+    product = weighted_mean(a * b, weights, reduce)
+    return product / jnp.sqrt(weighted_mean(a * a, weights, reduce) * weighted_mean(b * b, weights, reduce))
+
+
+def _keep(mean: Array, like: Array, reduce: Axes) -> Array:
+    return jnp.expand_dims(mean, reduced_axes(like.ndim, reduce))
