@@ -1,0 +1,55 @@
+"""Generated files, kept in a cache folder under the hash of the parameters that made them."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def cache_dir() -> Path:
+    """The cache folder: `GENKIT_CACHE` where set, else the user's cache folder of the operating system."""
+    named = os.environ.get("GENKIT_CACHE")
+    if named:
+        return Path(named).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("genkit"))
+
+
+def fingerprint(params: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that depend on every name and value of `params`, not on their order.
+
+    Values are what JSON holds (numbers, strings, lists, dicts); anything else enters by its `repr`.
+    """
+    text = json.dumps(dict(params), sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def location(name: str, params: Mapping[str, Any]) -> Path:
+    """Where the file `name` for `params` is, or will be."""
+    stem, suffix = os.path.splitext(name)
+    return cache_dir() / f"{stem}-{fingerprint(params)}{suffix}"
+
+
+def cached(name: str, params: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+    """The file `name` for `params`; where the cache has none, `make(path)` writes it first.
+
+    `name` carries the suffix ("qg_nature.npz"). `make` writes to a temporary path (same suffix, same file system),
+    which is renamed when it has returned: a reader never sees half a file, and of two processes that make the
+    same file at once the one that ends last wins, with the same content.
+    """
+    path = location(name, params)
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".making-", dir=path.parent))
+    try:
+        make(folder / name)
+        os.replace(folder / name, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return path

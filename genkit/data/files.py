@@ -1,0 +1,41 @@
+"""Public data files: looked for in the user's folders, else downloaded, always checked."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from genkit.data.cache import cache_dir
+from genkit.errors import DataError
+
+
+def local(name: str, sha256: str) -> Path | None:
+    """The file `name` ("weather/x.npz") in the folder of `GENKIT_DATA`, else in the cache; None where absent.
+
+    A file of that name with other content is refused.
+    """
+    for folder in (os.environ.get("GENKIT_DATA"), cache_dir()):
+        if folder and (path := Path(folder).expanduser() / name).is_file():
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            if found != sha256:
+                raise DataError(f"{path}: SHA-256 {found[:12]}..., expected {sha256[:12]}...; replace the file")
+            return path
+    return None
+
+
+def fetch(name: str, sha256: str, url: str) -> Path:
+    """The file as `local` finds it, else downloaded from `url` into the cache."""
+    path = local(name, sha256)
+    if path is not None:
+        return path
+    import pooch
+
+    target = cache_dir() / name
+    try:
+        pooch.retrieve(url, f"sha256:{sha256}", fname=target.name, path=target.parent)
+    except Exception as error:  # pooch raises what requests, the disk or its own check raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{name}: not in GENKIT_DATA and not fetched from {url} ({reason[:200]}); "
+            "put the file there or try again with a network"
+        ) from error
+    return target
