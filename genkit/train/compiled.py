@@ -1,0 +1,106 @@
+"""A phase's step as one compiled program."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from genkit.errors import GenkitError
+from genkit.parallel import replicate, shard_batch
+from genkit.train.phase import Phase
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """``call(carry, batch, flag) -> (carry, vector)``: the carry is (state, step), the vector the metrics.
+
+    The last entry of the vector is the largest `flag` that any process gave: all processes learn of a signal
+    to one of them at the same step, without a message of its own.
+    """
+
+    call: Callable[[Any, Any, int], tuple[Any, jax.Array]]
+    names: tuple[str, ...]
+    seconds: float
+
+
+def compile_step(phase: Phase, state: Any, batch: Any, key: jax.Array, mesh: Mesh) -> Compiled:
+    """Trace and compile the step of a phase for this state and batch (a host's share of it)."""
+    begin = time.perf_counter()
+    place = _placer(mesh)
+    key, many = replicate(key, mesh), jax.process_count() > 1
+    carry = (state, replicate(np.int32(0), mesh))
+    names: list[str] = []
+
+    def step(carry: Any, batch: Any, key: jax.Array, flags: Any) -> Any:
+        state, i = carry
+        new, metrics = phase.step(state, batch, jax.random.fold_in(key, i))
+        names[:] = sorted(metrics)
+        values = [jnp.asarray(metrics[name], jnp.float32) for name in names]
+        for name, value in zip(names, values, strict=True):
+            if value.shape != ():
+                raise GenkitError(
+                    f"phase {phase.name!r}: metric {name!r} has shape {value.shape}; a step's metrics are scalars, "
+                    f"return a mean"
+                )
+        flag = jnp.float32(0) if flags is None else flags.max()
+        return (new, i + 1), jnp.stack([*values, flag])
+
+    def flags(flag: int) -> Any:
+        if not many:
+            return None
+        local = np.full(len(mesh.local_devices), flag, np.float32)
+        return jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec(mesh.axis_names)), local)
+
+    out = (jax.tree.map(lambda x: x.sharding, carry), NamedSharding(mesh, PartitionSpec()))
+    with jax.set_mesh(mesh):
+        lowered = jax.jit(step, donate_argnums=0, out_shardings=out).lower(carry, place(batch), key, flags(0))
+    program = _compile(lowered)
+
+    def call(carry: Any, batch: Any, flag: int) -> tuple[Any, jax.Array]:
+        try:
+            return program(carry, place(batch), key, flags(flag))
+        except TypeError as error:
+            raise GenkitError(
+                f"phase {phase.name!r}: a batch differs from the first one in shape, type or structure: "
+                f"{str(error).splitlines()[-1].strip()}; give batches of one shape"
+            ) from error
+
+    return Compiled(call, tuple(names), time.perf_counter() - begin)
+
+
+def _placer(mesh: Mesh) -> Callable[[Any], Any]:
+    """One device takes host arrays as they are, which is cheapest."""
+    return (lambda batch: batch) if mesh.size == 1 else (lambda batch: shard_batch(batch, mesh))
+
+
+def _compile(lowered: Any) -> Any:
+    """Compile in a thread: it takes long and cannot be interrupted, while this thread still hears signals.
+
+    The thread is no daemon: a process that ends during a compilation waits for it, as the compiler would abort.
+    """
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            results.put(lowered.compile())
+        except BaseException as error:
+            results.put(error)
+
+    threading.Thread(target=work).start()
+    while True:  # not Thread.join, which a signal's exception would leave with a wrong idea of the thread
+        with contextlib.suppress(queue.Empty):
+            found = results.get(timeout=0.2)
+            break
+    if isinstance(found, BaseException):
+        raise found
+    return found

@@ -1,0 +1,67 @@
+"""What a person sees of a training: a bar in a terminal, elsewhere a line every ten seconds."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+SECONDS = 10.0
+
+
+class Show:
+    """A progress display of `steps` steps, used as a context; silent unless `on`."""
+
+    def __init__(self, name: str, steps: int, done: int = 0, on: bool = True, console: Console | None = None):
+        self.name, self.steps, self.on = name, steps, on
+        self.console = console or Console(stderr=True)
+        self._begin, self._first = time.perf_counter(), done
+        self._said = self._drawn = self._begin
+        self._bar: Progress | None = None
+        if on and self.console.is_terminal:
+            columns = [
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(),
+            ]
+            self._bar = Progress(*columns, console=self.console, transient=True, auto_refresh=False)
+            self._task = self._bar.add_task(name, total=steps, completed=done, note="")
+
+    def __enter__(self) -> Show:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        if self.on:
+            self.console.print(f"{self.name}: {text}", highlight=False)
+
+    def restart(self, done: int) -> None:
+        """Begin to measure speed here, after compilation."""
+        self._begin, self._first = time.perf_counter(), done
+
+    def update(self, step: int, loss: float | None) -> None:
+        """Called after every step; draws four times a second at most."""
+        if not self.on:
+            return
+        now = time.perf_counter()
+        if now - self._drawn < 0.25:
+            return
+        self._drawn = now
+        speed = (step - self._first) / max(now - self._begin, 1e-9)
+        note = f"{speed:.3g} steps/s" + ("" if loss is None else f"  loss {loss:.4g}")
+        if self._bar:
+            self._bar.update(self._task, completed=step, note=note, refresh=True)
+        elif now - self._said >= SECONDS:
+            self._said = now
+            left = (self.steps - step) / max(speed, 1e-9)
+            self.say(f"step {step}/{self.steps}  {note}  {left:.0f} s left")

@@ -1,0 +1,77 @@
+"""One device and four give the same training; run as a script, this file is the checks."""
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from genkit.data import batches
+from genkit.parallel import fsdp, make_mesh, split
+from genkit.train import AdamW, Phase, TrainState, fit, load, make_step
+
+RULE = AdamW(lr=0.02).build(10)
+DATA = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+
+
+def init(key):
+    a, b = jax.random.split(key)
+    params = {"in": jax.random.normal(a, (8, 32)) / 3, "out": jax.random.normal(b, (32, 8)) / 6}
+    return TrainState.create(params, RULE)
+
+
+def loss(params, aux, batch, key):
+    draws = split(jax.random.normal(key, (16, 8)))
+    x = draws if batch is None else batch + 0.1 * draws[: len(batch)]
+    return jnp.mean((jnp.tanh(x @ params["in"]) @ params["out"] - jnp.sin(x)) ** 2), (aux, {})
+
+
+def phase(**options):
+    return Phase("net", init, make_step(loss, RULE, ema_half_life=5, **options), batches(DATA, 16, seed=1), 10)
+
+
+def one_device_equals_four(folder):
+    key = jax.random.key(3)
+    for name, one in {
+        "drawn": replace(phase(), data=None),
+        "sharded": replace(phase(accumulate=2), shard=fsdp(make_mesh(), min_size=64)),
+    }.items():
+        places = {folder / f"{name}{n}": make_mesh(data=n) for n in (1, 4)}
+        states = [fit(one, folder=place, key=key, mesh=mesh, progress=False) for place, mesh in places.items()]
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *jax.device_get(states))
+        assert len(states[1].params["in"].sharding.device_set) == 4
+
+
+def moments_are_sharded_and_move_to_another_mesh(folder):
+    one = replace(phase(), shard=fsdp(make_mesh(), min_size=64))
+    four = load(one, folder / "sharded4")
+    assert four.opt_state[0].mu["in"].sharding.spec == four.ema["in"].sharding.spec == PartitionSpec(None, "data")
+    two = load(one, folder / "sharded4", mesh=make_mesh(data=2))
+    assert [s.data.shape for s in two.params["in"].addressable_shards] == [(8, 16)] * 2
+    alone = load(phase(), folder / "sharded4", mesh=make_mesh(data=1))
+    for other in (two, alone):
+        jax.tree.map(np.testing.assert_array_equal, jax.device_get(four), jax.device_get(other))
+
+
+def a_small_batch_uses_fewer_devices(folder):
+    one = replace(phase(), data=batches(DATA, 6), steps=1)
+    state = fit(one, folder=folder / "small", key=jax.random.key(3), progress=False)
+    assert len(state.params["in"].sharding.device_set) == 2
+
+
+def test_on_four_devices():
+    done = subprocess.run([sys.executable, __file__], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_num_cpu_devices", 4)
+    with tempfile.TemporaryDirectory() as place:
+        one_device_equals_four(Path(place))
+        moments_are_sharded_and_move_to_another_mesh(Path(place))
+        a_small_batch_uses_fewer_devices(Path(place))
