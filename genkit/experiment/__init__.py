@@ -1,0 +1,23 @@
+"""Experiments, their configuration, run folders and reports."""
+
+from genkit.experiment.config import config, differences, flat, parse, preset_of, read_yaml, slots, write_yaml
+from genkit.experiment.experiment import Experiment
+from genkit.experiment.folder import Status
+from genkit.experiment.run import STAGES, Run, load, run
+
+__all__ = [
+    "STAGES",
+    "Experiment",
+    "Run",
+    "Status",
+    "config",
+    "differences",
+    "flat",
+    "load",
+    "parse",
+    "preset_of",
+    "read_yaml",
+    "run",
+    "slots",
+    "write_yaml",
+]

@@ -1,0 +1,62 @@
+"""What a run ran on: set-up of jax, and environment.json."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from genkit.experiment.folder import write_json
+
+
+def set_up() -> None:
+    """Turn on the compilation cache (unless GENKIT_COMPILE_CACHE=0) and join the hosts of a cluster job."""
+    import jax
+
+    from genkit.data.cache import cache_dir
+    from genkit.parallel import initialise
+
+    if os.environ.get("GENKIT_COMPILE_CACHE") != "0" and not jax.config.values.get("jax_compilation_cache_dir"):
+        jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "jax"))
+    initialise()
+
+
+def describe() -> dict[str, Any]:
+    """Command line, versions, devices, memory: what is needed to understand a figure later."""
+    import jax
+
+    names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+    installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    versions = {n: v for n, v in sorted(installed.items()) if n in names or n.startswith("genkit-")}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    devices = jax.devices()
+    return {
+        "argv": sys.argv,
+        "git": _git(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "versions": versions,
+        "devices": f"{len(devices)} x {devices[0].device_kind}",
+        "hosts": jax.process_count(),
+        "peak_memory_gb": round(peak / 1e9, 3),
+    }
+
+
+def write(folder: Path) -> None:
+    """Write environment.json."""
+    write_json(folder / "environment.json", describe())
+
+
+def _git() -> str | None:
+    """The commit of the working directory, marked when it has changes; None outside a repository."""
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,108 @@
+"""The run folder: claimed by mkdir, whole files replaced at once, a status that tells who is at work."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genkit.errors import GenkitError, UsageError
+
+
+def claim(name: str, seed: int, root: Path = Path("runs")) -> Path:
+    """Make and return the new folder ``root/<name>/<time>-<seed>``; a clash gets a suffix."""
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{seed}"
+    for suffix in ["", *(f"-{i}" for i in range(2, 1000))]:
+        folder = root / name.replace(":", ".") / (stem + suffix)
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise GenkitError(f"cannot make the run folder {folder}: {error.strerror}; choose another --out") from error
+    raise GenkitError(f"{root / name / stem} and a thousand more exist already; choose another --out")
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a whole file: it is there complete or not at all. Raises `GenkitError` when the disk refuses."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise GenkitError(
+            f"cannot write {path}: {error.strerror}; make room or choose another folder, then --resume"
+        ) from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON as a whole file."""
+    write(path, json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as an .npz file, as a whole file."""
+    content = io.BytesIO()
+    np.savez(content, **{name: np.asarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+    write(path, content.getvalue())
+
+
+def read_json(path: Path, missing: Any) -> Any:
+    """Read JSON, or return `missing` where there is no file."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return missing
+    except ValueError as error:
+        raise GenkitError(f"{path} is not JSON ({error}); it was changed by hand or the disk failed") from None
+
+
+class Status:
+    """status.json: the state of a run (running, done, failed, interrupted), its finished stages, its process."""
+
+    def __init__(self, folder: Path):
+        """Read what is there."""
+        self.path = folder / "status.json"
+        self.content: dict[str, Any] = read_json(self.path, {"state": "new", "done": [], "seconds": {}})
+
+    @property
+    def done(self) -> list[str]:
+        """Finished stages."""
+        return self.content["done"]
+
+    def take(self) -> None:
+        """Become the process that works on this run; refuse while another one does."""
+        here, pid = socket.gethostname(), self.content.get("pid", 0)
+        if self.content["state"] == "running" and self.content.get("host") == here and pid != os.getpid():
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                pass
+            except PermissionError:
+                raise UsageError(f"{self.path.parent} is in use by process {pid}; wait for it or stop it") from None
+            else:
+                raise UsageError(f"{self.path.parent} is in use by process {pid}; wait for it or stop it")
+        self.content |= {"host": here, "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
+
+    def set(self, state: str, message: str | None = None) -> None:
+        """Change the state."""
+        self.content |= {"state": state, "message": message, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        write_json(self.path, self.content)
+
+    def finish(self, stage: str, seconds: float) -> None:
+        """Mark a stage as finished."""
+        self.content["done"].append(stage)
+        self.content["seconds"][stage] = round(seconds, 2)
+        write_json(self.path, self.content)

@@ -1,0 +1,166 @@
+"""The toy experiment `core.mixture`: a ring of Gaussians in the plane, where the exact denoiser is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from genkit.diffusion import EDMDenoiser, Heun, LogNormal, denoising_loss, sample
+from genkit.errors import UsageError
+from genkit.experiment.experiment import Experiment
+from genkit.experiment.folder import write_arrays
+from genkit.experiment.run import Run
+from genkit.kinds import Network, Optimizer, Sampler
+from genkit.nn.noisy_mlp import NoisyMLP
+from genkit.train import AdamW
+
+
+@dataclass(frozen=True)
+class Mixture(Experiment):
+    """Learn a ring of Gaussians in the plane and sample it.
+
+    The same sampler runs once with the trained network and once with the exact denoiser, so that the error
+    of the network and the error of the sampler are seen apart.
+    """
+
+    components: int = 8
+    """Gaussians on the ring."""
+    spread: float = 0.05
+    """Their standard deviation; the ring has radius 0.7."""
+    steps: int = 2000
+    """Training steps."""
+    batch: int = 512
+    """Samples in a step."""
+    samples: int = 2000
+    """Samples to draw."""
+    network: Network = field(default_factory=NoisyMLP)
+    """The denoising network."""
+    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=3e-3))
+    """The optimiser."""
+    sampler: Sampler = field(default_factory=lambda: Heun(steps=18, sigma_min=0.002))
+    """The sampler."""
+    noise: LogNormal = field(default_factory=LogNormal)
+    """Noise levels in training."""
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Presets tiny, default and paper (which is the default: the toy has no paper)."""
+        if name not in ("tiny", "default", "paper"):
+            raise UsageError(f"core.mixture has no preset {name!r}; it has tiny, default and paper")
+        return cls(steps=300, samples=500) if name == "tiny" else cls()
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        for name in ("components", "steps", "batch", "samples"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+        if self.spread <= 0:
+            raise UsageError(f"spread={self.spread} must be positive")
+
+    def truth(self, key: Any, n: int) -> Any:
+        """n samples of the mixture, (n, 2)."""
+        import jax
+
+        which, noise = jax.random.split(key)
+        index = jax.random.randint(which, (n,), 0, self.components)
+        return self.centres()[index] + self.spread * jax.random.normal(noise, (n, 2))
+
+    def centres(self) -> Any:
+        """Means of the components, (K, 2)."""
+        import jax.numpy as jnp
+
+        angle = 2 * jnp.pi * jnp.arange(self.components) / self.components
+        return 0.7 * jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
+
+    def train(self, run: Run) -> None:
+        """Train the network."""
+        run.once("trained", lambda: run.fit(self.phase()))
+
+    def phase(self) -> Any:
+        """The training."""
+        import jax
+        from flax import nnx
+
+        from genkit.nn import functional
+        from genkit.train import Phase, TrainState, make_step
+
+        network, _ = functional(self.network.build(nnx.Rngs(0), 2))
+
+        def loss(params: Any, aux: None, batch: None, key: Any) -> Any:
+            draw, noise = jax.random.split(key)
+            denoiser = EDMDenoiser(network, params, 0.5)
+            return denoising_loss(noise, denoiser, self.truth(draw, self.batch), None, self.noise), (aux, {})
+
+        optimizer = self.optimizer.build(self.steps)
+        step = make_step(loss, optimizer, ema_half_life=self.steps / 40)
+
+        def init(key: Any) -> Any:
+            return TrainState.create(functional(self.network.build(nnx.Rngs(key), 2))[1], optimizer)
+
+        return Phase("denoiser", init, step, data=None, steps=self.steps)
+
+    def denoiser(self, run: Run) -> EDMDenoiser:
+        """The trained denoiser, with averaged parameters."""
+        from flax import nnx
+
+        from genkit.nn import functional
+
+        network, _ = functional(self.network.build(nnx.Rngs(0), 2))
+        state = run.once("trained", lambda: run.fit(self.phase()))
+        return EDMDenoiser(network, state.averaged, 0.5)
+
+    def exact(self) -> Any:
+        """The exact denoiser."""
+        import jax.numpy as jnp
+
+        from genkit.testing import gmm_denoiser
+
+        weights = jnp.full(self.components, 1 / self.components)
+        return gmm_denoiser(weights, self.centres(), jnp.full(self.components, self.spread))
+
+    def draw(self, run: Run, key: Any, n: int) -> Any:
+        """n samples, (n, 2)."""
+        return sample(key, self.sampler, run.denoiser, (n, 2))
+
+    def sample(self, run: Run) -> None:
+        """Sample with the trained and with the exact denoiser."""
+        key = run.key("sample")
+        arrays = {
+            "model": self.draw(run, key, self.samples),
+            "oracle": sample(key, self.sampler, self.exact(), (self.samples, 2)),
+            "truth": self.truth(run.key("truth"), self.samples),
+        }
+        write_arrays(run.folder / "samples.npz", arrays)
+
+    def evaluate(self, run: Run) -> dict[str, float | None]:
+        """Energy distance to fresh samples of the truth; share of samples near no component."""
+        import jax.numpy as jnp
+
+        from genkit.metrics import energy_distance
+
+        fresh = self.truth(run.key("evaluate"), self.samples)
+        results = {}
+        for name, x in self._samples(run).items():
+            nearest = jnp.linalg.norm(x[:, None] - self.centres()[None], axis=-1).min(1)
+            results[f"energy_distance/{name}"] = float(energy_distance(x, fresh))
+            results[f"outliers/{name}"] = float((nearest > 4 * self.spread).mean())
+        return results
+
+    def report(self, run: Run) -> None:
+        """A table of the distances and a picture of the samples."""
+        from matplotlib.figure import Figure
+
+        results = run.results
+        rows = [[n, results[f"energy_distance/{n}"], results[f"outliers/{n}"]] for n in ("model", "oracle", "truth")]
+        run.table("results", ["samples of", "energy distance", "outliers"], rows, "Distance to the mixture")
+        figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+        for axes, (name, x) in zip(figure.subplots(1, 3), self._samples(run).items(), strict=True):
+            axes.scatter(*x.T, s=3, alpha=0.5, lw=0, color="#0b6e99")
+            axes.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", title=name)
+        run.figure("samples", figure, "Samples with the trained denoiser, with the exact one, and the truth.")
+
+    def _samples(self, run: Run) -> dict[str, Any]:
+        import numpy as np
+
+        with np.load(run.folder / "samples.npz") as file:
+            return dict(file)

@@ -1,0 +1,177 @@
+"""report.html: one self-contained page with the tables, figures, configuration and environment of a run."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genkit.experiment.folder import read_json, write, write_json
+
+LIMIT = 10_000_000  # bytes of a report that still opens at once and can be mailed
+
+STYLE = """
+:root { --ink: #1d2733; --soft: #5d6b7a; --line: #dde3ea; --paper: #ffffff; --tint: #f5f7fa; --mark: #0b6e99; }
+* { box-sizing: border-box }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--tint); margin: 0 }
+main { max-width: 1120px; margin: 0 auto; padding: 24px 20px 60px }
+h1 { font-size: 28px; margin: 8px 0 2px } h2 { font-size: 20px; margin: 36px 0 8px }
+.soft { color: var(--soft); margin: 0 }
+figure, .card { background: var(--paper); border: 1px solid var(--line); border-radius: 8px; margin: 16px 0;
+  padding: 16px } figure img { max-width: 100%; display: block; margin: 0 auto }
+figcaption { color: var(--soft); margin-top: 10px; font-size: 15px }
+.scroll { overflow-x: auto } table { border-collapse: collapse; font-size: 14.5px }
+caption { text-align: left; font-weight: 600; padding-bottom: 6px }
+th, td { padding: 4px 12px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
+th:first-child, td:first-child { text-align: left } th { color: var(--soft); font-weight: 600 }
+td { font-variant-numeric: tabular-nums } td.text { text-align: left; white-space: normal }
+details { margin: 12px 0 } summary { cursor: pointer; font-weight: 600; color: var(--mark) }
+"""
+
+
+def add_figure(folder: Path, name: str, figure: Any, caption: str) -> None:
+    """Save a matplotlib figure as ``figures/<name>.png`` and note it for the report; the figure is closed."""
+    import matplotlib.pyplot as plt
+
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
+    write(folder / "figures" / f"{name}.png", png.getvalue())
+    _add(folder, {"name": name, "kind": "figure", "caption": caption})
+
+
+def add_table(folder: Path, name: str, header: list[str], rows: list[list[str]], caption: str) -> None:
+    """Note a table for the report."""
+    _add(folder, {"name": name, "kind": "table", "caption": caption, "header": header, "rows": rows})
+
+
+def add_training(folder: Path) -> None:
+    """A figure of the loss over the steps of each training, from metrics.jsonl."""
+    file = folder / "metrics.jsonl"
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for line in file.read_text().splitlines() if file.exists() else []:
+        row = json.loads(line)
+        for name, value in row.items():
+            if "loss" in name and isinstance(value, float):
+                curves.setdefault(f"{row.get('phase', '')} {name}".strip(), []).append((row["step"], value))
+    if not curves:
+        return
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for name, points in curves.items():
+        steps, values = zip(*points, strict=True)
+        smooth = _smooth(values) if len(values) > 40 else values
+        axes.plot(steps, smooth, label=name, marker="o" if len(values) < 20 else None, ms=3, lw=1.4)
+    axes.set(
+        xlabel="step", ylabel="loss", yscale="log" if min(v for c in curves.values() for _, v in c) > 0 else "linear"
+    )
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=9)
+    add_figure(folder, "training", figure, "Training loss (running mean) and validation loss by step.")
+
+
+def build(folder: Path, name: str, doc: str) -> Path:
+    """Write report.html from what the run folder holds, and return its path."""
+    items = read_json(folder / "figures" / "index.json", [])
+    status = read_json(folder / "status.json", {"seconds": {}})
+    scale = _shrink(
+        sum((folder / "figures" / f"{i['name']}.png").stat().st_size for i in items if i["kind"] == "figure")
+    )
+    about, _, _ = doc.strip().partition("\n\n")
+    tables = [_table(i) for i in items if i["kind"] == "table"]
+    figures = [_figure(folder, i, scale) for i in items if i["kind"] == "figure"]
+    results = [[k, cell(v)] for k, v in read_json(folder / "results.json", {}).items()]
+    options = yaml.safe_load((folder / "config.yaml").read_text())
+    settings = {k: v for k, v in options.items() if k != "options"} | options["options"]
+    seconds = [[stage, cell(value)] for stage, value in status["seconds"].items()]
+    machine = read_json(folder / "environment.json", {})
+    parts = [
+        f"<h1>{html.escape(name)}</h1><p class=soft>{html.escape(' '.join(about.split()))}</p>",
+        f"<p class=soft>seed {options.get('seed')} · {html.escape(str(status.get('time', '')))} · "
+        f"{html.escape(str(machine.get('devices', '')))} · peak memory {machine.get('peak_memory_gb', '?')} GB</p>",
+        *tables,
+        *(["<h2>Figures</h2>", *figures] if figures else []),
+        "<h2>Details</h2>",
+        _fold("All results", results),
+        _fold("Configuration", [[k, str(v)] for k, v in settings.items()]),
+        _fold("Stages (seconds)", seconds),
+        _fold("Environment", [[k, json.dumps(v)] for k, v in machine.items()]),
+    ]
+    page = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>{html.escape(name)}</title><style>{STYLE}</style><main>{''.join(parts)}</main></html>"
+    )
+    write(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def clear(folder: Path) -> None:
+    """Forget the noted figures and tables, before a report is made again."""
+    write_json(folder / "figures" / "index.json", [])
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it: numbers with four digits."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "–" if value is None else str(value)
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def _add(folder: Path, item: dict[str, Any]) -> None:
+    file = folder / "figures" / "index.json"
+    items = [i for i in read_json(file, []) if i["name"] != item["name"]]
+    write_json(file, [*items, item])
+
+
+def _smooth(values: tuple[float, ...]) -> list[float]:
+    """A running mean that shows the trend of a noisy loss."""
+    out, mean = [], values[0]
+    for value in values:
+        mean += (value - mean) / min(len(out) + 1, 20)
+        out.append(mean)
+    return out
+
+
+def _shrink(size: int) -> float:
+    """By how much to scale figures so that the page stays under its limit (base64 costs a third)."""
+    budget = 0.7 * LIMIT / 1.34
+    return 1.0 if size <= budget else (budget / size) ** 0.5
+
+
+def _figure(folder: Path, item: dict[str, Any], scale: float) -> str:
+    data = (folder / "figures" / f"{item['name']}.png").read_bytes()
+    if scale < 1:
+        from PIL import Image
+
+        picture = Image.open(io.BytesIO(data))
+        picture = picture.resize((int(picture.width * scale), int(picture.height * scale)))
+        small = io.BytesIO()
+        picture.save(small, "PNG", optimize=True)
+        data = small.getvalue()
+    source = base64.b64encode(data).decode()
+    caption = html.escape(item["caption"])
+    return (
+        f"<figure><img alt='{caption}' src='data:image/png;base64,{source}'><figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _table(item: dict[str, Any]) -> str:
+    head = "".join(f"<th>{html.escape(h)}</th>" for h in item["header"])
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in item["rows"])
+    caption = f"<caption>{html.escape(item['caption'])}</caption>" if item.get("caption") else ""
+    return f"<div class='card scroll'><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _fold(title: str, rows: list[list[str]]) -> str:
+    body = "".join(f"<tr><td>{html.escape(a)}</td><td class=text>{html.escape(b)}</td></tr>" for a, b in rows)
+    if not rows:
+        return ""
+    table = f"<div class='card scroll'><table><tbody>{body}</tbody></table></div>"
+    return f"<details><summary>{title}</summary>{table}</details>"

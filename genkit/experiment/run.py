@@ -1,0 +1,250 @@
+"""A run: one configuration, one seed, one folder. `run`, `load` and the stages in between."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from genkit.errors import GenkitError, UsageError
+from genkit.experiment import environment, report
+from genkit.experiment.config import differences, flat, read_yaml, write_yaml
+from genkit.experiment.experiment import Experiment
+from genkit.experiment.folder import Status, claim, read_json, write, write_json
+from genkit.plugin import registry
+
+STAGES = ("prepare", "train", "sample", "evaluate", "report")
+
+
+class Run:
+    """A run folder with the configuration that made it; what stages and users work with.
+
+    Attributes: `config` (the experiment), `folder`, `seed`, `name` (the experiment's registered name).
+    """
+
+    def __init__(self, config: Experiment, folder: Path, seed: int = 0, preset: str = "default"):
+        """Wrap a folder; nothing is read or written yet."""
+        self.config, self.folder, self.seed, self.preset = config, Path(folder), seed, preset
+        self.name = registry().name_of("experiments", type(config))
+        self.console = Console(quiet=True)
+        self.progress = False
+        self.loggers: tuple[Any, ...] = ()
+        self.save_every: float = 60.0
+        self._kept: dict[str, Any] = {}
+
+    # what stages use
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """The value of ``make()``, made at the first call in this process and kept."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
+
+    def key(self, name: str) -> Any:
+        """The random key of this run for a purpose."""
+        import jax
+
+        return jax.random.fold_in(jax.random.key(self.seed), zlib.crc32(name.encode()))
+
+    def fit(self, phase: Any) -> Any:
+        """Train a phase (see `genkit.train.fit`), or restore it if it is finished; returns its final state."""
+        from genkit.train import fit
+
+        return fit(
+            phase,
+            folder=self.folder,
+            key=self.key(phase.name),
+            config=flat(self.config),
+            loggers=self.loggers,
+            save_every=self.save_every,
+            progress=self.progress,
+        )
+
+    def say(self, text: str) -> None:
+        """Tell the user, and log.txt."""
+        self.console.print(text, highlight=False, soft_wrap=True)
+        if _is_main():
+            with contextlib.suppress(OSError), (self.folder / "log.txt").open("a") as log:
+                log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+    def figure(self, name: str, figure: Any, caption: str) -> None:
+        """Save a matplotlib figure as ``figures/<name>.png`` and put it into the report."""
+        if _is_main():
+            report.add_figure(self.folder, name, figure, caption)
+
+    def table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
+        """Show a table in the terminal and put it into the report. Numbers get four digits."""
+        cells = [[report.cell(value) for value in row] for row in rows]
+        shown = Table(title=caption, title_justify="left", title_style="bold")
+        for i, title in enumerate(header):
+            shown.add_column(title, justify="left" if i == 0 else "right")
+        for row in cells:
+            shown.add_row(*row)
+        self.console.print(shown)
+        if _is_main():
+            report.add_table(self.folder, name, list(header), cells, caption)
+
+    # what users of a finished run use
+
+    @property
+    def results(self) -> dict[str, float | None]:
+        """The results of the run, flat name -> number; None where a figure has no value."""
+        return read_json(self.folder / "results.json", {})
+
+    @property
+    def figures(self) -> dict[str, Path]:
+        """The figures of the run, name -> PNG file."""
+        return {path.stem: path for path in sorted((self.folder / "figures").glob("*.png"))}
+
+    @property
+    def denoiser(self) -> Any:
+        """The trained denoiser, a callable (x, t, cond) -> E[x0 | x_t]."""
+        return self.once("denoiser", lambda: self.config.denoiser(self))
+
+    def sample(self, key: Any, n: int) -> Any:
+        """Draw n samples from the model of this run."""
+        return self.config.draw(self, key, n)
+
+    # the work itself
+
+    def work(self, stages: Sequence[str] = STAGES, again: bool = False) -> None:
+        """Run the stages that are not finished yet (with `again`, all of the given ones)."""
+        status = Status(self.folder)
+        if _is_main():
+            status.take()
+            status.set("running")
+        try:
+            for stage in stages:
+                if stage in status.done and not again:
+                    continue
+                start = time.perf_counter()
+                getattr(self, f"_{stage}")()
+                if _is_main() and stage not in status.done:
+                    status.finish(stage, time.perf_counter() - start)
+            state, message = "done", None
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt) or hasattr(error, "signal")
+            state, message = "interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            if _is_main():
+                with contextlib.suppress(GenkitError):
+                    status.set(state, message)
+                    environment.write(self.folder)
+
+    def _prepare(self) -> None:
+        self.config.prepare(self)
+
+    def _train(self) -> None:
+        self.config.train(self)
+
+    def _sample(self) -> None:
+        self.config.sample(self)
+
+    def _evaluate(self) -> None:
+        found = self.config.evaluate(self)
+        results = {name: _number(value) for name, value in found.items()}
+        if _is_main():
+            write_json(self.folder / "results.json", results)
+
+    def _report(self) -> None:
+        if _is_main():
+            report.clear(self.folder)
+            report.add_training(self.folder)
+        self.config.report(self)
+        if _is_main():
+            environment.write(self.folder)
+            report.build(self.folder, self.name, type(self.config).__doc__ or "")
+
+
+def run(
+    config: Experiment,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    preset: str = "default",
+    prepare: Callable[[Run], None] | None = None,
+) -> Run:
+    """Run a configured experiment and return the finished run.
+
+    A new folder ``runs/<name>/<time>-<seed>`` is claimed, or `out` is used: it must be new or empty unless
+    `resume`, which starts, continues or finds it done, and refuses a folder of another configuration.
+    `prepare(run)` sets what is outside the configuration (console, loggers). Raises `GenkitError`.
+    """
+    environment.set_up()
+    name = registry().name_of("experiments", type(config))
+    folder = _shared_folder(name, seed, out)
+    this = Run(config, folder, seed, preset)
+    if prepare:
+        prepare(this)
+    file = folder / "config.yaml"
+    if file.exists():
+        if not resume:
+            raise UsageError(f"{folder} holds a run already; give --resume to continue it, or another --out")
+        before, _, seed_before = read_yaml(file, trust=True)
+        if type(before) is not type(config):
+            raise UsageError(f"{folder} holds a run of {type(before).__name__}, not of {name}; choose another --out")
+        changed = differences(before, config)
+        changed += [f"seed: {seed_before} -> {seed}"] * (seed_before != seed)
+        if changed:
+            raise UsageError(
+                f"{folder} was started with another configuration ({'; '.join(changed[:3])}); "
+                f"choose another --out, or repeat its options"
+            )
+        if Status(folder).content["state"] == "done":
+            this.say(f"{folder} is done already")
+            return this
+    elif _is_main():
+        write(file, write_yaml(config, preset, seed))
+    this.say(f"{name} (seed {seed}) in {folder}")
+    this.work()
+    return this
+
+
+def load(path: str | Path, trust: bool = False) -> Run:
+    """Open a run folder: ``.config .results .figures .denoiser .sample(key, n)``.
+
+    Executes nothing of the folder; one whose configuration names own code (``module:Class``) needs `trust`.
+    """
+    folder = Path(path)
+    if not (folder / "config.yaml").is_file():
+        raise UsageError(f"{folder} is no run folder: it has no config.yaml; `genkit run` makes one")
+    config, preset, seed = read_yaml(folder / "config.yaml", trust)
+    return Run(config, folder, seed, preset)
+
+
+def _shared_folder(name: str, seed: int, out: str | Path | None) -> Path:
+    """The folder of the run, chosen by process 0 and told to the others."""
+    from genkit.parallel import broadcast_text
+
+    if out is None:
+        return Path(broadcast_text(str(claim(name, seed)) if _is_main() else ""))
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file; expected a folder")
+    strange = [] if not folder.exists() or (folder / "config.yaml").exists() else sorted(folder.iterdir())
+    if strange:
+        raise UsageError(f"--out {folder} is not empty and no run folder ({strange[0].name}); choose another")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GenkitError(f"cannot make the run folder {folder}: {error.strerror}; choose another --out") from error
+    return folder
+
+
+def _number(value: Any) -> float | None:
+    """A result as JSON can keep it."""
+    number = None if value is None else float(value)
+    return number if number is not None and abs(number) < float("inf") else None
+
+
+def _is_main() -> bool:
+    from genkit.parallel import is_main
+
+    return is_main()

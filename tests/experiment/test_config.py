@@ -1,0 +1,308 @@
+"""Configurations: slots, presets, options of every type, files."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from genkit.cli.run import RunOptions
+from genkit.errors import UsageError
+from genkit.experiment import config, differences, flat, parse, preset_of, read_yaml, slots, write_yaml
+
+
+@pytest.fixture
+def command(toy):
+    """command("--number", "3"): the configuration, as the command line makes it."""
+
+    def run(*words, preset="default"):
+        return parse(preset_of(toy.Study, preset), list(words), preset, "toy", "genkit run toy.study", RunOptions)[0]
+
+    return run
+
+
+def test_slots(toy):
+    found = {name: (slot.kind, slot.optional) for name, slot in slots(toy.Study).items()}
+    assert found == {
+        "sampler": ("samplers", False),
+        "extra": ("samplers", True),
+        "network": ("networks", False),
+        "data": ("datasets", False),
+    }
+
+
+@pytest.mark.parametrize(
+    "words, field, value",
+    [
+        (["--number", "3"], "number", 3),
+        (["--number=3"], "number", 3),
+        (["--rate", "1e-3"], "rate", 1e-3),
+        (["--rate", "-1e-3"], "rate", -1e-3),
+        (["--rate", "1", "--rate", "None"], "rate", None),
+        (["--flag", "True"], "flag", True),
+        (["--label=-x"], "label", "-x"),
+        (["--label", ""], "label", ""),
+        (["--mode", "fail"], "mode", "fail"),
+        (["--file", "a b/c"], "file", Path("a b/c")),
+        (["--sizes", "3", "4", "5"], "sizes", (3, 4, 5)),
+        (["--sizes"], "sizes", ()),
+        (["--pairs", "1", "2", "3", "4"], "pairs", ((1, 2.0), (3, 4.0))),
+        (["--weights", "b", "2", "c", "1e-3"], "weights", {"b": 2.0, "c": 1e-3}),
+        (["--weights"], "weights", {}),
+    ],
+)
+def test_options(command, words, field, value):
+    assert getattr(command(*words), field) == value
+
+
+def test_a_component_and_its_options(toy, command):
+    made = command("--extra", "heun", "--extra.steps", "7", "--sampler.levels.low", "1e-4")
+    from genkit.diffusion import Heun
+
+    assert made.extra == Heun(steps=7)
+    assert made.sampler == toy.Slow(levels=toy.Levels(low=1e-4))
+    assert type(made) is toy.Study and type(made.sampler) is toy.Slow
+
+
+def test_options_may_come_before_the_component_that_has_them(toy, command):
+    assert command("--extra.steps", "7", "--extra=slow").extra == toy.Slow(steps=7)
+
+
+def test_slots_in_slots(toy, command):
+    made = command("--sampler", "corrected", "--sampler.base.steps", "9", "--sampler.inner", "toy.corrected")
+    assert made.sampler == toy.Corrected(base=toy.Slow(steps=9), inner=toy.Corrected())
+    assert flat(made)["sampler.inner.base"] == "toy.slow"
+
+
+def test_the_last_name_wins_and_none_empties_a_slot(toy, command):
+    assert command("--extra", "heun", "--extra", "slow").extra == toy.Slow()
+    assert command("--extra", "slow", "--extra", "none").extra is None
+
+
+def test_presets_reach_the_components(toy, command):
+    assert command(preset="tiny").sampler.steps == 2
+    assert command("--extra", "corrected", preset="tiny").extra.base.steps == 100  # its own default, not a slot's
+    assert command("--extra", "slow", preset="tiny").extra.steps == 2
+    assert config("toy.study", "tiny", {"sampler": "slow", "sampler.steps": 5}).sampler.steps == 5
+    with pytest.raises(UsageError, match="no preset 'huge'; it has tiny and default"):
+        config("toy.study", "huge")
+
+
+def test_own_code_in_a_slot(command):
+    assert command("--sampler", "toy_plugin:Slow", "--sampler.steps", "4").sampler.steps == 4
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--sampler", "none"], "--sampler none: this slot needs a component"),
+        (["--sampler"], "--sampler needs a name"),
+        (["--sampler", "--number"], "--sampler needs a name"),
+        (["--sampler", "slw"], "unknown sampler 'slw'; did you mean 'slow'"),
+        (["--sampler", "net"], "unknown sampler 'net'"),
+        (["--sampler", "json:JSONDecoder"], "json:JSONDecoder is no Sampler"),
+        (["--number=-1"], "number=-1 must not be negative"),
+    ],
+)
+def test_wrong_components_and_values(command, words, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        command(*words)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--nmber", "3"], "--number"),
+        (["--sampler.stps", "3"], "--sampler.steps"),
+        (["--number", "1.5"], "invalid literal for int() with base 10: '1.5'"),
+        (["--mode", "bad"], "invalid choice 'bad' for argument '--mode'"),
+        (["--pairs", "1"], "--pairs"),
+        (["--extra.steps", "3"], "--extra.steps"),
+        (["3"], "3"),
+    ],
+)
+def test_what_the_parser_refuses_ends_with_2(command, capsys, words, message):
+    with pytest.raises(SystemExit) as left:
+        command(*words)
+    assert left.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_the_flags_of_a_run_need_no_value(toy):
+    _, options = parse(toy.Study(), ["--resume", "--dry_run", "--out", "x"], "default", "toy", "", RunOptions)
+    assert options.resume and options.dry_run and options.out == Path("x")
+
+
+def test_help_names_the_components(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        command("--help")
+    out = capsys.readouterr().out
+    assert left.value.code == 0
+    assert "--sampler heun | dpmpp_2s | slow | corrected | module:Class" in " ".join(out.replace("│", " ").split())
+    assert "Double a number." in out and "--sampler.levels.low" in out and "what is doubled" in out
+    assert "The rest of the help" not in out
+
+
+def test_python(toy):
+    sampler = toy.Corrected(strength=2.0)
+    made = config("toy.study", options={"data.file": "p.npy"}, sampler=sampler, number=4, sizes=[7], weights={"z": 1})
+    assert made == toy.Study(number=4, sizes=(7,), weights={"z": 1.0}, sampler=sampler, data=toy.Points(Path("p.npy")))
+    assert config("toy.study", sampler=sampler, options={"sampler.strength": 3}).sampler.strength == 3.0
+    assert config("toy.study", extra=None).extra is None
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"nmber": 3}, "toy.study: Unrecognized options: --nmber=3"),
+        ({"number": 1.5}, "toy.study: Error parsing --number: invalid literal for int"),
+        ({"mode": "bad"}, "toy.study: .*'bad'"),
+        ({"sampler": "nope"}, "unknown sampler 'nope'"),
+    ],
+)
+def test_python_errors_are_one_line(toy, capsys, options, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        config("toy.study", options=options)
+    assert "\n" not in str(caught.value) and "│" not in str(caught.value)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_component_for_a_field_that_takes_none(toy):
+    with pytest.raises(UsageError, match="toy.study has no field 'smpler' that takes a component"):
+        config("toy.study", smpler=toy.Slow())
+
+
+def test_an_experiment_without_defaults(tmp_path, monkeypatch):
+    (tmp_path / "bare_study.py").write_text(
+        "from dataclasses import dataclass\n@dataclass\nclass Bare:\n    n: int\n    def evaluate(self, run): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="Bare cannot be made without values .*'n'.*; give each of its fields a"):
+        config("bare_study:Bare")
+
+
+# ---------------------------------------------------------------- files
+
+text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
+numbers = st.floats(allow_nan=False)
+values = {
+    "number": st.integers(0, 2**70),
+    "rate": st.none() | numbers,
+    "flag": st.booleans(),
+    "label": text,
+    "mode": st.sampled_from(["good", "fail", "bug", "stop"]),
+    "file": st.none() | text.map(Path),
+    "sizes": st.lists(st.integers(), max_size=3).map(tuple),
+    "pairs": st.lists(st.tuples(st.integers(), numbers), max_size=2).map(tuple),
+    "weights": st.dictionaries(st.from_regex(r"[A-Za-z_]\w{0,9}", fullmatch=True), numbers, max_size=3),
+}
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.fixed_dictionaries(values), st.integers(1, 9), numbers, st.booleans())
+def test_a_file_gives_back_the_configuration(toy, tmp_path, chosen, steps, strength, nested):
+    base = toy.Slow(steps, toy.Levels(low=strength, spacing="linear"))
+    sampler = toy.Corrected(base, toy.Slow(steps) if nested else None, strength) if nested else base
+    before = toy.Study(**chosen, sampler=sampler, extra=base if nested else None)
+    file = tmp_path / "config.yaml"
+    file.write_text(write_yaml(before, "tiny", 3), encoding="utf-8")
+    after, preset, seed = read_yaml(file)
+    assert after == before
+    assert (preset, seed) == ("tiny", 3)
+    assert differences(before, after) == []
+    assert [type(getattr(after, f.name)) for f in dataclasses.fields(after)] == [
+        type(getattr(before, f.name)) for f in dataclasses.fields(before)
+    ]
+
+
+def test_a_number_in_a_file_may_be_written_by_hand(toy, tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("experiment: toy.study\noptions:\n  rate: 1e-3\n  sizes: [1e0, 2]\n".replace("1e0", "1"))
+    assert read_yaml(file)[0] == toy.Study(rate=1e-3, sizes=(1, 2))
+
+
+def test_a_file_has_full_names(toy):
+    text = write_yaml(toy.Study(extra=toy.Corrected()), "default", 0)
+    assert "experiment: toy.study" in text
+    assert "extra: toy.corrected" in text and "extra.base: toy.slow" in text and "extra.inner: none" in text
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "experiment: own-code:Study",
+        "{experiment: toy.study, options: {data: 'own-code:Points'}}",
+        "{experiment: toy.study, options: {data: ['own-code:Points']}}",
+        "{experiment: toy.study, options: {'data=own-code:Points': 1}}",
+        "{experiment: toy.study, options: {number: [1, '--data', 'own-code:Points']}}",
+        "{experiment: toy.study, options: {weights: {'--data': 'own-code:Points'}}}",
+        "{experiment: toy.study, options: {sampler: corrected, sampler.inner: 'own-code:Points'}}",
+    ],
+)
+def test_a_file_that_runs_code_needs_trust(toy, tmp_path, monkeypatch, code):
+    (tmp_path / "own-code.py").write_text("from pathlib import Path\nPath('executed').touch()\n")
+    file = tmp_path / "config.yaml"
+    file.write_text(code)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="runs code of its own .*own-code:.*; give --trust if you trust it"):
+        read_yaml(file)
+    assert not Path("executed").exists()
+
+
+def test_with_trust_a_file_runs_code(toy, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("{experiment: 'toy_plugin:Study', options: {data: 'toy_plugin:Points', label: 'a:b'}}")
+    assert read_yaml(file, trust=True)[0] == toy.Study(label="a:b")
+
+
+def test_a_text_with_a_colon_is_no_code(toy, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(write_yaml(toy.Study(label="a:b", file=Path("c:d")), "default", 0))
+    assert read_yaml(file)[0] == toy.Study(label="a:b", file=Path("c:d"))
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "does not exist; expected a config.yaml of a run"),
+        ("a: [", "is no genkit config"),
+        ("", "is no genkit config"),
+        ("options: {}", "is no genkit config .*experiment"),
+        ("- 1", "is no genkit config"),
+        ("experiment: toy.study\noptions: {nmber: 1}", "toy.study: Unrecognized options"),
+        ("experiment: toy.study\noptions: [1]", "is no genkit config"),
+        ("experiment: 3", "unknown experiment '3'"),
+        ("experiment: toy.study\nseed: x", "is no genkit config"),
+        ("experiment: !!python/object/apply:os.system [ls]", "is no genkit config"),
+        ("experiment: toy.studi", "unknown experiment 'toy.studi'; did you mean 'toy.study'"),
+    ],
+)
+def test_wrong_files(toy, tmp_path, content, message):
+    file = tmp_path / "config.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_yaml(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_differences_name_the_field(toy):
+    a, b = toy.Study(), toy.Study(number=2, sampler=toy.Corrected())
+    assert differences(a, a) == []
+    found = differences(a, b)
+    assert "number: 1 -> 2" in found and "sampler: toy.slow -> toy.corrected" in found
+    assert "sampler.steps: 100 -> None" in found
+
+
+def test_a_chosen_component_suggests_options_below_the_users_own(toy, command, monkeypatch):
+    monkeypatch.setattr(toy.Points, "suggests", {"number": 55, "nowhere": 1}, raising=False)
+    assert command().number != 55
+    assert command("--data", "points").number == 55
+    assert command("--data", "points", "--number", "3").number == 3
+    assert command("--data", "points", preset="tiny").number != 55
+
+
+def test_none_for_a_plain_option(command):
+    assert command("--rate", "none").rate is None
