@@ -1,0 +1,155 @@
+"""`genkit completion`: candidates for the shell, taken from the registry."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from genkit.errors import UsageError
+from genkit.kinds import KINDS
+from genkit.plugin import registry
+
+BASH = r"""# genkit completion for bash; use: eval "$(genkit completion bash)"
+_genkit() {
+    local IFS=$'\n'
+    COMPREPLY=($(genkit completion --words "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+}
+complete -o default -F _genkit genkit
+"""
+ZSH = r"""#compdef genkit
+# genkit completion for zsh; use: eval "$(genkit completion zsh)"
+_genkit() {
+    local -a found
+    found=("${(@f)$(genkit completion --words "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    if [[ -n "$found" ]]; then compadd -a found; else _files; fi
+}
+compdef _genkit genkit
+"""
+SCRIPTS = {"bash": BASH, "zsh": ZSH}
+CONFIGURED = ("run", "show", "sweep")  # commands that take the options of an experiment
+PRESETS = ("tiny", "default", "paper")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Print the completion script of bash or zsh."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, words: list[str]) -> Completion:
+        """Parse ``bash``, ``zsh`` or, as the scripts call it, ``--words`` and what was typed after genkit."""
+        if words[:1] == ["--words"]:
+            return cls("".join(f"{c}\n" for c in candidates(words[1:])))
+        if words in (["-h"], ["--help"]):
+            return cls('usage: genkit completion bash|zsh\n\nfor good: eval "$(genkit completion bash)" in ~/.bashrc\n')
+        if len(words) != 1 or words[0] not in SCRIPTS:
+            raise UsageError(f"completion {' '.join(words)}: expected the shell, bash or zsh")
+        return cls(SCRIPTS[words[0]])
+
+    def run(self) -> None:
+        """Print it."""
+        print(self.text, end="")
+
+
+def candidates(words: list[str]) -> list[str]:
+    """What the last word, which may be empty, can become. An empty list leaves files to the shell."""
+    *before, last = words or [""]
+    try:
+        found = _candidates([w for w in before if w != "="], last)  # bash makes = a word of its own
+    except (Exception, SystemExit):  # a half-typed line is no reason for a message in the middle of it
+        return []
+    return sorted({c for c in found if c.startswith(last)})
+
+
+def _candidates(before: list[str], last: str) -> list[str]:
+    if not before:
+        names = [item.name.partition(".")[2] for item in registry().items("commands")]
+        return [*names, "--help", "--version"]
+    command, rest = before[0], before[1:]
+    if command in CONFIGURED:
+        return _configured(command, rest, last)
+    if command == "list" and not rest:
+        return [*KINDS, "all"]
+    if command == "completion" and not rest:
+        return list(SCRIPTS)
+    if command == "data":
+        if not rest:
+            return ["list", "fetch", "path"]
+        names = [item.name for item in registry().items("datasets")]
+        return names if len(rest) == 1 and rest[0] != "list" else []
+    offered = {item.name.partition(".")[2]: item.name for item in registry().items("commands")}
+    return [f"--{name}" for name in _named(registry().load("commands", offered[command]))] if last[:1] == "-" else []
+
+
+def _configured(command: str, rest: list[str], last: str) -> list[str]:
+    """After ``genkit run``: the experiment, then options and their values."""
+    if not rest:
+        return [item.name for item in registry().items("experiments")]
+    from genkit.cli.run import RunOptions
+
+    if rest[-1] == "--preset":
+        return list(PRESETS)
+    extra: list[type] = [RunOptions]
+    if command == "sweep":
+        from genkit.cli.sweep import Options
+
+        extra.append(Options)
+    general = {f"--{f.name}": hint for cls in extra for f, hint in zip(_fields(cls), _hints(cls), strict=True)}
+    if rest[-1] in general and not last.startswith("-"):
+        return _values(general[rest[-1]])
+    from genkit.experiment import preset_of
+
+    own = registry().find("experiments", rest[0]).name.partition(".")[0]
+    options = _options(preset_of(registry().load("experiments", rest[0]), "default"), rest[1:], own)
+    what = options.get(rest[-1].removeprefix("--"))
+    if what is not None and not last.startswith("-") and (values := _values(what)):
+        return values
+    return [*(f"--{name}" for name in options), *general]
+
+
+def _options(config: Any, words: list[str], own: str, prefix: str = "") -> dict[str, Any]:
+    """The options of a configuration with the components that the words choose; of a slot, the names it takes."""
+    from genkit.experiment import preset_of, slots
+
+    found, out = slots(type(config)), {}
+    for f, hint in zip(_fields(config), _hints(type(config)), strict=True):
+        key, value = prefix + f.name, getattr(config, f.name)
+        if f.name in found:
+            slot = found[f.name]
+            names = [i.name.removeprefix(f"{own}.").removeprefix("core.") for i in registry().items(slot.kind)]
+            hint = Literal[(*names, *["none"] * slot.optional)]
+            after = [b for a, b in itertools.pairwise(words) if a == f"--{key}" and not b.startswith("--")]
+            if after:
+                value = None if after[-1] == "none" else registry().load(slot.kind, after[-1], own)
+                value = preset_of(value, "default") if value else None
+        if f.name in found or not dataclasses.is_dataclass(value):
+            out[key] = hint
+        if dataclasses.is_dataclass(value):
+            out |= _options(value, words, own, f"{key}.")
+    return out
+
+
+def _values(hint: Any) -> list[str]:
+    """The values of a type, where they can be counted."""
+    if hint is bool:
+        return ["True", "False"]
+    return [str(value) for value in typing.get_args(hint)] if typing.get_origin(hint) is Literal else []
+
+
+def _named(cls: type) -> list[str]:
+    """The fields of a command that are options, not positions."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return [f.name for f in _fields(cls) if not hasattr(hints[f.name], "__metadata__")]
+
+
+def _fields(cls: Any) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(cls)
+
+
+def _hints(cls: type) -> list[Any]:
+    hints = typing.get_type_hints(cls)
+    return [hints[f.name] for f in _fields(cls)]

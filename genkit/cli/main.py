@@ -1,0 +1,104 @@
+"""Dispatch, errors and exit codes: 0 done, 1 failed, 2 wrong usage, 130/143 interrupted and resumable."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from types import FrameType
+from typing import Any
+
+from genkit.errors import GenkitError, UsageError
+from genkit.plugin import registry
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM outside a training: leave, the run is resumable."""
+
+    signal = signal.SIGTERM
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``genkit COMMAND ...`` and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [w for w in words if w != "--debug"]
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader has gone, as in `genkit list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except GenkitError as error:
+        if debug:
+            traceback.print_exc()
+        return _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt as error:
+        number = int(getattr(error, "signal", signal.SIGINT))
+        code = _fail(str(error) or "interrupted; --out DIR --resume continues a run", 128 + number)
+        if argv is None:  # everything is saved; a compilation in the background would delay the exit by its rest
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        return code
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+            return 1
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        reason = (str(error).splitlines() or [""])[0]
+        return _fail(f"{type(error).__name__}: {reason} ({frame.filename}:{frame.lineno}); --debug shows all", 1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        _help()
+        return 0
+    if words[0] in ("-V", "--version"):
+        from genkit import __version__
+
+        print(f"genkit {__version__}")
+        return 0
+    name = words[0]
+    offered = {item.name.partition(".")[2]: item.name for item in registry().items("commands")}
+    if name not in offered:
+        import difflib
+
+        near = difflib.get_close_matches(name, offered, 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "`genkit --help` lists the commands"
+        raise UsageError(f"unknown command {name!r}; {hint}")
+    command: Any = registry().load("commands", offered[name])
+    if hasattr(command, "parse"):
+        ready = command.parse(words[1:])
+    elif len(words) == 1 and not any(f.default is f.default_factory is MISSING for f in fields(command)):
+        ready = command()  # most of the time of a light command is the import of the parser
+    else:
+        import tyro
+
+        ready = tyro.cli(command, args=words[1:], prog=f"genkit {name}", use_underscores=True)
+    return ready.run() or 0
+
+
+def _help() -> None:
+    print("usage: genkit COMMAND [options]\n\nGenerative modelling research on JAX.\n\ncommands:")
+    for item in registry().items("commands"):
+        print(f"  {item.name.partition('.')[2]:<12} {item.summary}")
+    print("\n`genkit COMMAND --help` shows its options; `--debug` shows tracebacks; `genkit list` shows experiments.")
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"genkit: {message}", file=sys.stderr)
+    return code
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped("stopped by SIGTERM; --out DIR --resume continues the run")

@@ -1,0 +1,192 @@
+"""`genkit new-plugin`: a plugin package of six small files that installs, runs and passes its own test."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from genkit.errors import GenkitError, UsageError
+from genkit.plugin import registry
+
+PYPROJECT = """\
+[build-system]
+requires = ["hatchling>=1.24"]
+build-backend = "hatchling.build"
+
+[project]
+name = "genkit-%dist%"
+version = "0.1.0"
+description = "A plugin of genkit"
+requires-python = ">=3.11"
+dependencies = ["genkit-jax"]
+
+[project.entry-points."genkit.plugins"]
+%name% = "genkit_%name%:plugin"
+
+[tool.hatch.build.targets.wheel]
+only-include = ["genkit_%name%"]
+"""
+
+README = """\
+# genkit-%dist%
+
+A plugin of genkit. It registers an experiment, a data set and a sampler in `genkit_%name%/__init__.py`.
+
+```
+python -m pip install -e .
+genkit run %name%.toy
+genkit run %name%.toy --sampler heun --data.points 200
+python -m pytest
+```
+"""
+
+INIT = '''\
+"""The plugin: what it registers, as references that are imported when they are used."""
+
+from genkit.plugin import Plugin
+
+plugin = Plugin(
+    name="%name%",
+    summary="a plugin to start from",
+    experiments={"toy": ("genkit_%name%.toy:Toy", "fit a Gaussian to points and sample it by diffusion")},
+    datasets={"cloud": ("genkit_%name%.toy:Cloud", "points of a Gaussian")},
+    samplers={"midpoint": ("genkit_%name%.midpoint:Midpoint", "the midpoint rule")},
+)
+'''
+
+MIDPOINT = '''\
+"""A sampler: the coefficients of one step from noise level s to level s1."""
+
+from dataclasses import dataclass
+
+from genkit.diffusion.samplers import OneStep
+
+
+@dataclass(frozen=True)
+class Midpoint(OneStep):
+    """The midpoint rule on dx/ds = (x - D(x; s)) / s, whose slope at level m is taken at y."""
+
+    @staticmethod
+    def coefficients(s, s1):
+        """y = q x + (1 - q) D(x; s) at level m, then x' = r x + a D(x; s) + b D(y; m)."""
+        m = (s + s1) / 2
+        q, b = m / s, (s - s1) / m
+        return q, m, 1 - b * q, -b * (1 - q), b
+'''
+
+TOY = '''\
+"""A data set and an experiment."""
+
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+from genkit.diffusion import sample
+from genkit.experiment import Experiment
+from genkit.kinds import Dataset, Sampler
+
+from genkit_%name%.midpoint import Midpoint
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points of a Gaussian with mean 1 and standard deviations 1 and 0.2."""
+
+    points: int = 1000
+
+    def load(self):
+        return 1 + np.random.default_rng(0).normal(size=(self.points, 2)) * [1.0, 0.2]
+
+
+@dataclass(frozen=True)
+class Toy(Experiment):
+    """Fit a Gaussian to points and sample it by diffusion."""
+
+    data: Dataset = field(default_factory=Cloud)
+    sampler: Sampler = field(default_factory=Midpoint)
+
+    def denoiser(self, run):
+        x = self.data.load()
+        return jax.tree_util.Partial(gaussian, x.mean(0), x.var(0))
+
+    def draw(self, run, key, n):
+        return sample(key, self.sampler, run.denoiser, (n, 2))
+
+    def evaluate(self, run):
+        x, y = self.data.load(), self.draw(run, run.key("evaluate"), 1000)
+        return {f"std_ratio/{i}": y[:, i].std() / x[:, i].std() for i in range(2)}
+
+
+def gaussian(mean, var, x, t, cond=None):
+    """E[x_0 | x_t] of Gaussian data; train a network here."""
+    return mean + var / (var + t**2) * (x - mean)
+'''
+
+TEST = """\
+import genkit
+
+
+def test_samples_spread_like_the_data(tmp_path):
+    run = genkit.run(genkit.config("%name%.toy"), out=tmp_path / "run")
+    assert all(abs(ratio - 1) < 0.1 for ratio in run.results.values())
+"""
+
+FILES = {
+    "pyproject.toml": PYPROJECT,
+    "README.md": README,
+    "genkit_%name%/__init__.py": INIT,
+    "genkit_%name%/midpoint.py": MIDPOINT,
+    "genkit_%name%/toy.py": TOY,
+    "tests/test_%name%.py": TEST,
+}
+
+
+@dataclass(frozen=True)
+class NewPlugin:
+    """Write a plugin package that installs, runs a toy experiment and passes its own test."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """Name of the plugin, such as acme; its experiments are then called acme.<item>."""
+    out: Path | None = None
+    """Folder to make; genkit-<name> if not given."""
+
+    def run(self) -> None:
+        """Write the files and print the next steps."""
+        _check(self.name)
+        dist = self.name.replace("_", "-")
+        folder = self.out or Path(f"genkit-{dist}")
+        if folder.exists():
+            raise UsageError(f"{folder} exists already; choose another --out or remove it")
+        for path, text in FILES.items():
+            file = folder / _fill(path, self.name, dist)
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(_fill(text, self.name, dist))
+            except OSError as error:
+                raise GenkitError(f"cannot write {file}: {error.strerror}; choose another --out") from error
+            print(f"  {file}")
+        print(
+            f"\nnext steps:\n  cd {folder}\n  python -m pip install -e .\n  genkit plugins\n"
+            f"  genkit run {self.name}.toy\n  python -m pytest"
+        )
+
+
+def _check(name: str) -> None:
+    """Refuse names that cannot be one, or that are taken."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise UsageError(f"{name!r} cannot name a plugin; expected a small letter, then small letters, digits or _")
+    for one in registry().installed:
+        if one.name == name:
+            raise UsageError(f"a plugin {name!r} is installed already ({one.distribution}); choose another name")
+    if importlib.util.find_spec(f"genkit_{name}"):
+        raise UsageError(f"a package genkit_{name} is installed already; choose another name")
+
+
+def _fill(text: str, name: str, dist: str) -> str:
+    return text.replace("%name%", name).replace("%dist%", dist)

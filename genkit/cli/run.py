@@ -1,0 +1,108 @@
+"""`genkit run`: run an experiment, or replay the config.yaml of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genkit.errors import UsageError
+from genkit.plugin import registry
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of every run, beside those of the experiment."""
+
+    preset: str = "default"
+    """Starting values of the experiment and its components: tiny, default or paper."""
+    seed: int = 0
+    """Seed of all random numbers of the run."""
+    out: Path | None = None
+    """Run folder; without it runs/<name>/<time>-<seed> is made."""
+    resume: bool = False
+    """Start, continue or leave as done the run in --out."""
+    dry_run: bool = False
+    """Print configuration, shapes and memory, and stop."""
+    trust: bool = False
+    """Allow a config.yaml to name own code (module:Class)."""
+    save_every: float = 60.0
+    """Seconds between checkpoints of a training."""
+    logger: str = "none"
+    """A registered logger beside metrics.jsonl."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run an experiment, or replay a config.yaml."""
+
+    config: Any
+    options: RunOptions = field(default_factory=RunOptions)
+
+    @classmethod
+    def parse(cls, words: list[str]) -> Run:
+        """Parse ``NAME|config.yaml [options]`` in two stages (see `genkit.experiment.config`)."""
+        return cls(*configured("run", words, RunOptions))
+
+    def run(self) -> int:
+        """Run it, with progress in the terminal."""
+        from rich.console import Console
+
+        from genkit.experiment import run
+
+        options = self.options
+        if options.resume and options.out is None:
+            raise UsageError("--resume needs --out DIR, the folder of the run to continue")
+        if options.dry_run:
+            return dry_run(self.config, options)
+
+        def prepare(this: Any) -> None:
+            this.console, this.progress, this.save_every = Console(), True, options.save_every
+            if options.logger != "none":
+                make = registry().load("loggers", options.logger)
+                this.loggers = (make(this.folder),)
+
+        done = run(self.config, options.seed, options.out, options.resume, options.preset, prepare)
+        if done.results:
+            done.say(f"report: {done.folder / 'report.html'}")
+        return 0
+
+
+def configured(command: str, words: list[str], extra: type) -> tuple[Any, Any]:
+    """The configuration and options that follow ``genkit COMMAND NAME|config.yaml``."""
+    if not words or words[0] in ("-h", "--help"):
+        names = ", ".join(item.name for item in registry().items("experiments"))
+        print(f"usage: genkit {command} NAME|config.yaml [options]\n\nexperiments: {names}")
+        print(f"`genkit {command} NAME --help` shows the options of an experiment")
+        raise SystemExit(0)
+    from genkit.experiment import parse, preset_of, read_yaml
+
+    target, words = words[0], words[1:]
+    preset = _value(words, "preset", "default")
+    if target.endswith((".yaml", ".yml")):
+        base, preset, seed = read_yaml(Path(target), trust="--trust" in words)
+        target = registry().name_of("experiments", type(base))
+        words = ["--seed", str(seed), "--preset", preset, *words]
+    else:
+        base = preset_of(registry().load("experiments", target), preset)
+    own = registry().find("experiments", target).name.partition(".")[0]
+    return parse(base, words, preset, own, f"genkit {command} {target}", extra)
+
+
+def dry_run(config: Any, options: RunOptions) -> int:
+    """Print what would be done."""
+    from genkit.experiment import write_yaml
+
+    print(write_yaml(config, options.preset, options.seed), end="")
+    for name, text in config.plan().items():
+        print(f"# {name}: {text}")
+    return 0
+
+
+def _value(words: list[str], option: str, default: str) -> str:
+    for i, word in enumerate(words):
+        if word == f"--{option}" and i + 1 < len(words):
+            default = words[i + 1]
+        elif word.startswith(f"--{option}="):
+            default = word.partition("=")[2]
+    return default
