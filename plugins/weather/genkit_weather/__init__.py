@@ -1,0 +1,27 @@
+"""Weather: limited-area ensemble forecasts, data sets, verification."""
+
+from genkit.plugin import Plugin
+
+plugin = Plugin(
+    name="weather",
+    summary="limited-area weather forecasting",
+    experiments={
+        "diffusion_lam": (
+            "genkit_weather.experiments.diffusion_lam:DiffusionLAM",
+            "ensemble forecasts of a limited area by conditional diffusion",
+        ),
+    },
+    datasets={
+        "qg_nature": (
+            "genkit_weather.datasets.qg_nature:QGNature",
+            "two-layer quasi-geostrophic nature run, generated",
+        ),
+        "l96": ("genkit_weather.datasets.l96:L96", "Lorenz-96 with a frame, generated"),
+        "era5_uk": ("genkit_weather.datasets.era5_uk:ERA5UK", "ERA5 2 m temperature, United Kingdom, March 2019"),
+        "meps_npy": ("genkit_weather.datasets.meps_npy:MEPS", "MEPS forecasts in the numpy layout"),
+        "mdp_zarr": ("genkit_weather.datasets.mdp_zarr:MDP", "a zarr store of mllam-data-prep"),
+    },
+    networks={
+        "unet": ("genkit_weather.networks.unet:LamUNet", "U-Net with separate embedders of interior and frame"),
+    },
+)

@@ -1,0 +1,43 @@
+"""Forecasts that need no training worth the name: what a model has to beat.
+
+A baseline is a frozen dataclass of options with `fit(data) -> forecast`, and `forecast(series, starts, leads)`
+returns float32 (start, lead, member, H, W, V) in physical units. All but climatology and the oracle carry the given
+boundary data in the frame.
+"""
+
+from genkit_weather.baselines.linear import AR2, Ridge
+from genkit_weather.baselines.simple import (
+    Baseline,
+    Climatology,
+    ClimatologyMean,
+    Diurnal,
+    Forecast,
+    Harmonic,
+    Oracle,
+    Persistence,
+)
+
+BASELINES: dict[str, type[Baseline]] = {
+    "climatology": Climatology,
+    "climatology_mean": ClimatologyMean,
+    "persistence": Persistence,
+    "harmonic": Harmonic,
+    "diurnal": Diurnal,
+    "ridge": Ridge,
+    "ar2": AR2,
+    "oracle": Oracle,
+}
+
+__all__ = [
+    "AR2",
+    "BASELINES",
+    "Baseline",
+    "Climatology",
+    "ClimatologyMean",
+    "Diurnal",
+    "Forecast",
+    "Harmonic",
+    "Oracle",
+    "Persistence",
+    "Ridge",
+]

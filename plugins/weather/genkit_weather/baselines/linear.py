@@ -1,0 +1,140 @@
+"""Linear forecasts fitted to the training split and rolled out step by step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, eigh
+
+from genkit_weather.baselines.simple import Forecast, with_frame
+from genkit_weather.data import Series, WeatherData, blocks, frames, statistics, take
+
+MOST_STATES = 4000  # the principal components are found from at most so many
+
+
+@dataclass(frozen=True)
+class AR2:
+    """x(t+1) = a x(t) + b x(t-1) + c, one (a, b, c) a variable for all grid points, by least squares."""
+
+    def fit(self, data: WeatherData) -> Forecast:
+        """Solve the normal equations over all cells and times of the training split."""
+        v = len(data.names)
+        gram, moment = np.zeros((v, 3, 3)), np.zeros((v, 3))
+        shift = statistics(data).mean.astype(np.float64)  # the equations are ill-conditioned far from zero
+        for series in data.train:
+            for piece in blocks(series.state, overlap=2):
+                x = (piece - shift).reshape(len(piece), -1, v)
+                columns = np.stack([x[1:-1], x[:-2], np.ones_like(x[2:])], -1)
+                gram += np.einsum("tgvi,tgvj->vij", columns, columns, optimize=True)
+                moment += np.einsum("tgvi,tgv->vi", columns, x[2:], optimize=True)
+        a, b, c = np.linalg.solve(gram, moment[..., None])[..., 0].T
+        c = c + shift * (1 - a - b)
+
+        def step(now: np.ndarray, before: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+            return a * now + b * before + c
+
+        return _rollout(data, step)
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """The next state from principal components of the area now and a step before, and of the frame a step ahead.
+
+    The linear model that a trained network has to beat. Everything is standardised by variable; the penalty falls on
+    the coefficients of unscaled components.
+    """
+
+    penalty: float = 100.0
+    area_components: int = 250
+    frame_components: int = 150
+
+    def fit(self, data: WeatherData) -> Forecast:
+        """Find the components, then one ridge regression for all interior cells."""
+        stats = statistics(data)
+        mask = data.frame_mask
+
+        def scaled(states: np.ndarray) -> np.ndarray:
+            return (np.asarray(states, np.float32) - stats.mean) / stats.std
+
+        def area(states: np.ndarray) -> np.ndarray:
+            return scaled(states).reshape(len(states), -1)
+
+        def frame(states: np.ndarray) -> np.ndarray:
+            return scaled(states)[:, mask].reshape(len(states), -1)
+
+        by_area = Components.fit([area(s.known) for s in data.train], self.area_components)
+        by_frame = None
+        if mask.any():
+            by_frame = Components.fit([frame(s.boundary) for s in data.train], self.frame_components)
+
+        def features(now: np.ndarray, before: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+            columns = [by_area(area(now)), by_area(area(before))]
+            if by_frame is not None:
+                columns.append(by_frame(frame(ahead)))
+            return np.concatenate([*columns, np.ones((len(now), 1))], 1)
+
+        size = len(features(*(np.asarray(data.train[0].state[:1]),) * 3)[0])
+        gram = self.penalty * np.eye(size)
+        gram[-1, -1] = 0  # the constant is free
+        moment = 0.0
+        rows, columns = data.interior
+        for s in data.train:
+            x = features(np.asarray(s.known[1:-1]), np.asarray(s.known[:-2]), np.asarray(s.boundary[2:]))
+            y = scaled(s.state[2:] - s.state[1:-1] + stats.mean)[:, rows, columns]
+            gram += x.T @ x
+            moment = moment + x.T @ y.reshape(len(y), -1)
+        weights = cho_solve(cho_factor(gram), moment)
+
+        def step(now: np.ndarray, before: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+            change = features(now, before, ahead) @ weights
+            out = now.copy()
+            inner = out[:, rows, columns]
+            out[:, rows, columns] = inner + change.reshape(inner.shape) * stats.std
+            return out
+
+        return _rollout(data, step)
+
+
+@dataclass(frozen=True)
+class Components:
+    """Leading principal components of vectors of d numbers."""
+
+    mean: np.ndarray  # (d,)
+    basis: np.ndarray  # (d, count), orthonormal columns
+
+    @classmethod
+    def fit(cls, parts: Sequence[np.ndarray], count: int) -> "Components":
+        """From rows (n, d) of several parts, evenly thinned where there are too many."""
+        rows = np.concatenate(parts)
+        rows = rows[:: -(-len(rows) // MOST_STATES)]
+        mean = rows.mean(0)
+        rows = rows - mean
+        n, d = rows.shape
+        small = rows @ rows.T if n < d else rows.T @ rows
+        count = min(count, len(small))
+        values, vectors = eigh(small.astype(np.float64), subset_by_index=[len(small) - count, len(small) - 1])
+        keep = values > 1e-6 * values[-1]
+        vectors = vectors[:, keep]
+        basis = rows.T @ vectors / np.sqrt(values[keep]) if n < d else vectors
+        return cls(mean, basis)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Scores (n, count) of rows (n, d)."""
+        return (rows - self.mean) @ self.basis
+
+
+def _rollout(data: WeatherData, step: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> Forecast:
+    """Feed each step's interior, with the boundary data in the frame, to the next: to all leads up to the last."""
+
+    def forecast(series: Series, starts: Sequence[int], leads: Sequence[int]) -> np.ndarray:
+        first = np.asarray(starts)
+        now, before = take(series.known, first), take(series.known, first - 1)
+        kept = {}
+        for lead in range(1, max(leads) + 1):
+            ahead = frames(series, starts, [lead])[:, 0] if max(data.frame) else now
+            inner = step(now, before, ahead)
+            now, before = with_frame(data, series, starts, [lead], inner[:, None])[:, 0, 0], now
+            kept[lead] = now
+        return np.stack([kept[lead] for lead in leads], 1)[:, :, None]
+
+    return forecast

@@ -1,0 +1,1 @@
+"""Data sets: generated, small real ones, and readers of established layouts."""

@@ -1,0 +1,303 @@
+"""`weather.diffusion_lam`: ensembles of a limited area by conditional diffusion (Larsson et al. 2025)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from genkit.data import batches
+from genkit.diffusion import EDMDenoiser, Heun, Rho
+from genkit.errors import UsageError
+from genkit.experiment import Run
+from genkit.kinds import Network, Optimizer, Sampler
+from genkit.nn import UNet, abstract, activation_bytes, functional, parameter_count
+from genkit.train import AdamW, Phase, TrainState, load, make_step
+from genkit_weather.data import Layout, Series
+from genkit_weather.experiments.forecast import ForecastExperiment
+from genkit_weather.frame import join
+from genkit_weather.lam import (
+    Augmentation,
+    Batch,
+    Domain,
+    Examples,
+    Forecaster,
+    Formulation,
+    MeanModel,
+    Outlook,
+    diffusion_loss,
+    mean_error,
+    mean_loss,
+    rollout,
+)
+from genkit_weather.networks.unet import Conditioning, LamUNet
+
+VALIDATION = 64  # examples of the validation split that are looked at, spread evenly over it
+
+
+@dataclass(frozen=True)
+class DiffusionLAM(ForecastExperiment):
+    """Ensemble forecasts of a limited area by conditional diffusion.
+
+    One step is drawn at a time, from noise, given the last two states of the interior, the forcing, and the
+    boundary frame now, before and one step ahead; forecasts of any length are made by feeding samples back
+    (Diffusion-LAM, Larsson et al. 2025, arXiv 2502.07532).
+    """
+
+    formulation: Formulation = field(default_factory=Formulation)
+    """What is predicted and what the network is told."""
+    network: Network = field(default_factory=LamUNet)
+    """The denoising network."""
+    two_stage: bool = False
+    """Train a network for the mean first, then diffuse what it leaves (CorrDiff, arXiv 2309.15214)."""
+    sigma_data: tuple[float, ...] = (0.3,)
+    """Conditional standard deviation of the target, in units of the first guess' error: one number or one per
+    variable. 1 belongs to the published recipe; with a small budget its samples spread too widely."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """Loss weights of variables; 1 where a variable is not named."""
+    noise: Rho = field(default_factory=Rho)
+    """Noise levels in training."""
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(0.5, 0.03, 0.5, 4))
+    """Noise on the past states in training."""
+    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3, weight_decay=0.01))
+    """The optimiser."""
+    steps: int = 1200
+    """Training steps of each stage."""
+    batch: int = 8
+    """Examples in a step."""
+    accumulate: int = 1
+    """Parts into which a batch is cut to save memory."""
+    clip: float | None = 1.0
+    """Largest norm of the gradient."""
+    ema: float | None = 138.0
+    """Half-life of the averaged parameters in steps."""
+    validate: int = 250
+    """Steps between validations."""
+    keep: Literal["last", "best"] = "last"
+    """Which parameters forecast: those of the last step, or of the lowest validation loss."""
+    sampler: Sampler = field(default_factory=Heun)
+    """The sampler of each step."""
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Presets tiny (CI), default (minutes on two cores), paper (the published MEPS configuration)."""
+        from genkit_weather.datasets.meps_npy import MEPS
+        from genkit_weather.datasets.qg_nature import QGNature
+
+        if name == "default":
+            return cls()
+        if name == "tiny":
+            return cls(
+                data=QGNature.preset("tiny"),
+                network=LamUNet.preset("tiny"),
+                starts=4,
+                leads=4,
+                members=4,
+                steps=150,
+                sampler=Heun(steps=10),
+                baselines=("climatology", "persistence", "harmonic", "ar2"),
+            )
+        if name == "paper":
+            weights = {"t_2": 1.0, "t_65": 0.065, "r_65": 0.065, "u_65": 0.065, "v_65": 0.065, "t_850": 0.05,
+                       "u_850": 0.05, "v_850": 0.05, "t_500": 0.03, "z_500": 0.03, "z_1000": 0.1, "r_2": 1.0,
+                       "pres_0g": 0.1, "pres_0s": 0.1, "nlwrs_0": 0.1, "nswrs_0": 0.1, "wvint_0": 0.1}  # fmt: skip
+            return cls(
+                data=MEPS.preset("paper"), network=LamUNet.preset("paper"), formulation=Formulation.preset("paper"),
+                sigma_data=(1.0,),
+                augmentation=Augmentation(), weights=weights, leads=19, members=25, chunk=25, batch=96, accumulate=8,
+                optimizer=AdamW(lr=1e-3, weight_decay=0.01, b1=0.9, b2=0.95, schedule="constant"), ema=None, clip=None,
+                steps=100_000, validate=1000, baselines=("climatology", "persistence", "harmonic", "ar2"),
+                baseline_members=10,
+            )  # fmt: skip
+        raise UsageError(f"weather.diffusion_lam has no preset {name!r}; it has tiny, default and paper")
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        for name in ("steps", "batch", "accumulate", "validate"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+        if self.batch % self.accumulate:
+            raise UsageError(f"batch={self.batch} cannot be cut into accumulate={self.accumulate} equal parts")
+        if not self.sigma_data or min(self.sigma_data) <= 0:
+            raise UsageError(f"sigma_data={self.sigma_data} must be positive: one number, or one per variable")
+
+    # stages
+
+    def train(self, run: Run) -> None:
+        """Train the denoiser, after the mean network where there are two stages."""
+        run.once("forecaster", lambda: self._trained(run))
+
+    def denoiser(self, run: Run) -> Any:
+        """The trained denoiser of the residual target; its `cond` is `genkit_weather.lam.condition(...)`."""
+        return self.forecaster(run).denoiser
+
+    def forecaster(self, run: Run) -> Forecaster:
+        """The trained model with the statistics of its domain."""
+        return run.once("forecaster", lambda: self._trained(run))
+
+    def draw(self, run: Run, key: Any, n: int) -> np.ndarray:
+        """n members of one forecast, from the middle of the test split: (n, lead, H, W, V), physical units."""
+        data = self.weather(run)
+        chosen = self.chosen(data)
+        series, start = chosen[len(chosen) // 2]
+        states = self.ensemble(run, key, data.test[series], [start], n, self.leads)
+        return np.concatenate([s for _, s in states], 1)[0].swapaxes(0, 1)
+
+    def advance(
+        self, run: Run, series: Series, starts: Sequence[int], leads: int
+    ) -> Iterator[tuple[range, np.ndarray]]:
+        """Ensembles from several starts, a lead at a time."""
+        return self.ensemble(run, run.key("forecast"), series, starts, self.members, leads)
+
+    def ensemble(
+        self, run: Run, key: Any, series: Series, starts: Sequence[int], members: int, leads: int
+    ) -> Iterator[tuple[range, np.ndarray]]:
+        """Yield (leads, states (start, lead, member, H, W, V)), frame included, in physical units."""
+        from genkit.parallel import make_mesh
+
+        data = self.weather(run)
+        model = self.forecaster(run)
+        outlook = Outlook.build(model.domain, series, starts, leads)
+        mesh = make_mesh() if jax.device_count() > 1 else None
+        frames = np.asarray(outlook.frame) * np.asarray(model.domain.std) + np.asarray(model.domain.mean)
+        block = max(1, leads // 8)
+        pieces = rollout(key, model, self.sampler, outlook, members, chunk=self.chunk, block=block, mesh=mesh)
+        for some, states in pieces:
+            cells = frames[:, some.start + 1 : some.stop + 1, None]
+            cells = np.broadcast_to(cells, (*cells.shape[:2], members, *cells.shape[3:]))
+            yield some, np.asarray(join(cells, states, data.frame))
+
+    # training
+
+    def _trained(self, run: Run) -> Forecaster:
+        data, domain = self.weather(run), self.domain(run)
+        if len(self.sigma_data) not in (1, len(data.names)):
+            raise UsageError(f"sigma_data has {len(self.sigma_data)} values for {len(data.names)} variables")
+        unknown = set(self.weights) - set(data.names)
+        if unknown:
+            raise UsageError(f"weights name {sorted(unknown)}, but {data.source} has {', '.join(data.names)}")
+        weight = jnp.array([self.weights.get(name, 1.0) for name in data.names])
+        mean = self._trained_mean(run, weight) if self.two_stage else None
+        network, params = self._network(run, "denoiser", extra=len(data.names) if mean else 0)
+        # what the mean leaves is scaled to unit variance already
+        sigma_data = jnp.ones(1) if mean else jnp.array(self.sigma_data)
+
+        def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
+            value = diffusion_loss(
+                key,
+                domain,
+                EDMDenoiser(network, params, sigma_data),
+                batch,
+                self.noise,
+                weight=weight,
+                mean=aux,
+                augmentation=self.augmentation if training else Augmentation(),
+                dropout=training,
+            )
+            return value, (aux, {})
+
+        trained = self._fit(run, "denoiser", loss, params, mean)
+        return Forecaster(EDMDenoiser(network, trained, sigma_data), domain, mean)
+
+    def _trained_mean(self, run: Run, weight: Any) -> MeanModel:
+        """The first of two stages."""
+        domain = self.domain(run)
+        network, params = self._network(run, "mean")
+        ones = jnp.ones(len(weight))
+
+        def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
+            value = mean_loss(
+                key,
+                domain,
+                MeanModel(network, params, ones),
+                batch,
+                weight=weight,
+                augmentation=self.augmentation if training else Augmentation(),
+                dropout=training,
+            )
+            return value, (aux, {})
+
+        model = MeanModel(network, self._fit(run, "mean", loss, params), ones)
+        errors = [jax.jit(mean_error)(domain, model, batch) for batch in self._known(run)]
+        return replace(model, scale=jnp.sqrt(jnp.stack(errors).mean(0)))
+
+    def _network(self, run: Run, name: str, extra: int = 0) -> tuple[Any, Any]:
+        """The network as a function, and its first parameters."""
+        rngs = nnx.Rngs(run.key(f"{name} parameters"))
+        return functional(self.network.build(rngs, self.formulation.sizes(self.weather(run).layout, extra)))
+
+    def _known(self, run: Run) -> list[Batch]:
+        """Batches of the validation split, the same at all times."""
+        examples = Examples(self.weather(run).val, self.domain(run))
+        rows = (
+            np.linspace(0, len(examples) - 1, VALIDATION // self.batch * self.batch or self.batch).round().astype(int)
+        )
+        return run.once("known", lambda: [examples.take(part) for part in rows.reshape(-1, self.batch)])
+
+    def _fit(self, run: Run, name: str, loss: Any, params: Any, aux: Any = None) -> Any:
+        """Train parameters with validation, beside fixed ones in `aux`; returns the averaged ones."""
+        optimizer = self.optimizer.build(self.steps)
+        step = make_step(loss, optimizer, ema_half_life=self.ema, accumulate=self.accumulate, clip=self.clip)
+        test = jax.jit(partial(loss, training=False))
+        known, key = self._known(run), run.key(f"{name} validation")
+
+        def validate(state: TrainState, step: int) -> dict[str, float]:
+            keys = jax.random.split(key, len(known))
+            values = [test(state.averaged, state.aux, b, k)[0] for b, k in zip(known, keys, strict=True)]
+            return {"val/loss": float(np.mean(jax.device_get(values)))}
+
+        def init(key: Any) -> TrainState:
+            return TrainState.create(params, optimizer, aux, ema=self.ema is not None)
+
+        source = batches(Examples(self.weather(run).train, self.domain(run)), self.batch, seed=run.seed)
+        phase = Phase(name, init, step, source, self.steps, every=((self.validate, validate),))
+        state = run.fit(phase)
+        return (load(phase, run.folder) if self.keep == "best" else state).averaged
+
+    def domain(self, run: Run) -> Domain:
+        """Statistics and fixed fields of the limited area."""
+        return run.once("domain", lambda: Domain.build(self.weather(run), self.formulation))
+
+    # shapes without data
+
+    def plan(self) -> dict[str, str]:
+        """Sizes, parameters and memory; the network is built of shapes only. Needs a data set with `layout()`."""
+        if not hasattr(self.data, "layout"):
+            return {}
+        layout: Layout = self.data.layout()  # type: ignore[attr-defined]
+        sizes = self.formulation.sizes(layout)
+        network, params = abstract(lambda: self.network.build(nnx.Rngs(0), sizes))
+        (h, w), (fy, fx) = layout.grid, layout.frame
+        inner = (h - 2 * fy, w - 2 * fx)
+        cells = h * w - inner[0] * inner[1]
+        plan = {
+            "domain": f"{h} x {w} cells, interior {inner[0]} x {inner[1]}, {layout.variables} variables",
+            "conditioning": f"{sizes.interior} channels inside, {sizes.boundary} in the {cells} cells of the frame, "
+            f"{sizes.scalars} scalars",
+            "parameters": f"{parameter_count(params):,}",
+        }
+
+        def shaped(*shape: int) -> Any:
+            return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+        cond = Conditioning(
+            shaped(1, *inner, sizes.interior), shaped(1, cells, sizes.boundary), shaped(1, sizes.scalars)
+        )
+        x = shaped(1, *inner, layout.variables)
+        plan["output"] = str(jax.eval_shape(network, params, x, shaped(1), cond).shape[1:])
+        state = 4 * parameter_count(params) * (5 if self.ema else 4)  # parameters, gradient, two moments, average
+        if isinstance(self.network, UNet):
+            step = activation_bytes(self.network, layout.grid, training=True) * self.batch // self.accumulate
+            sampling = activation_bytes(self.network, layout.grid) * min(self.chunk, self.members * self.starts)
+            plan["memory"] = (
+                f"about {(state + step) / 1e9:.2f} GB in training ({self.batch // self.accumulate} examples at once), "
+                f"{(state / 5 + sampling) / 1e9:.2f} GB in sampling"
+            )
+        return plan

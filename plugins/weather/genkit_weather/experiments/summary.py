@@ -1,0 +1,51 @@
+"""The report of a forecasting run: headline tables and figures."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from genkit.experiment import Run
+from genkit_weather import diagnostics, figures
+from genkit_weather.data import WeatherData
+from genkit_weather.verification import lead_hours
+
+
+def report(run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset, baselines: tuple[str, ...]) -> None:
+    """Put tables and figures of a verified forecast into the report of its run."""
+    results, frame = run.results, data.frame
+    hours = lead_hours(forecasts)
+    shown = sorted({f"{hours[i]:g}h" for i in (0, len(hours) // 2 - 1, len(hours) - 1) if i >= 0}, key=_hours)
+    compared = [b for b in baselines if any(key.startswith(f"{b}.") for key in results)]
+    lines = [("RMSE", "rmse"), *((f"RMSE {b}", f"{b}.rmse") for b in compared), ("CRPS", "crps")]
+    lines += [(f"CRPS {b}", f"{b}.crps") for b in compared if b in ("climatology", "oracle")]
+    lines += [("spread/skill", "ssr")]
+    for lead in shown:
+        rows = [[title, *(results.get(f"{metric}/{name}/{lead}") for name in data.names)] for title, metric in lines]
+        caption = (
+            f"After {lead}: error of the ensemble mean, CRPS and spread/skill on {forecasts.sizes['start']} starts"
+        )
+        run.table(f"scores_{lead}", ["", *data.names], rows, caption)
+    name = run.name.partition(".")[2]
+    figure = figures.scores_by_lead(results, data=forecasts, name=name)
+    run.figure("scores", figure, "Error of the ensemble mean, CRPS and spread/skill by lead time, with the baselines.")
+    middle = forecasts.sizes["start"] // 2
+    for variable in data.names[:3]:
+        figure = figures.forecast_maps(forecasts, truth, variable, start=middle, frame=frame)
+        run.figure(f"maps_{variable}", figure, f"{variable}: truth, ensemble mean, members and spread of one forecast.")
+    run.figure("plume", figures.plume(forecasts, truth, start=middle), "One cell: members, their mean and the truth.")
+    if forecasts.sizes["member"] > 1:
+        counts = diagnostics.rank_counts(forecasts, truth, frame=frame)
+        figure = figures.rank_histogram(counts, data=forecasts)
+        run.figure("ranks", figure, "Rank of the truth among the members; flat is calibrated.")
+    if min(data.grid) > 1:
+        power = diagnostics.spectra(forecasts, truth, frame=frame)
+        figure = figures.spectra(power, data=forecasts)
+        run.figure("spectra", figure, "Variance by wavelength of truth, members and ensemble mean.")
+    if max(frame) and forecasts.sizes["member"] > 1:
+        rings = diagnostics.by_distance(forecasts, truth, frame=frame)
+        figure = figures.spread_by_distance(rings, data=forecasts)
+        run.figure("distance", figure, "Spread and error by distance to the frame.")
+
+
+def _hours(lead: str) -> float:
+    return float(lead.removesuffix("h"))

@@ -1,0 +1,63 @@
+"""A trained forecaster: denoiser of the residual target and, in two stages, the mean it refines."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from genkit.diffusion import Denoiser, sample
+from genkit_weather.lam.domain import Domain, Inputs, advance, condition, target
+from genkit_weather.networks.unet import Conditioning
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class MeanModel:
+    """First of two stages: a network that predicts the mean of the residual target (CorrDiff, arXiv 2309.15214)."""
+
+    network: Any = field(metadata={"static": True})
+    """the network of the plugin, called with a zero target at noise level 1"""
+    params: Any
+    scale: Any
+    """(V,) std of target minus mean on data not trained on: the unit of the second stage"""
+
+    def __call__(self, cond: Conditioning) -> jax.Array:
+        """The predicted mean (n, h, w, V)."""
+        zero = jnp.zeros((*cond.interior.shape[:3], self.scale.shape[0]), jnp.float32)
+        return self.network(self.params, zero, jnp.zeros(zero.shape[0]), cond)
+
+    def refine(self, cond: Conditioning) -> tuple[Conditioning, jax.Array]:
+        """The conditioning of the second stage, which sees the mean too, and the mean (constant in gradients)."""
+        mean = jax.lax.stop_gradient(self(replace(cond, key=None)))
+        return replace(cond, interior=jnp.concatenate([cond.interior, mean], -1)), mean
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Forecaster:
+    """A trained model with the statistics of its domain."""
+
+    denoiser: Denoiser
+    domain: Domain
+    mean: MeanModel | None = None
+
+
+def denoising_problem(domain: Domain, mean: MeanModel | None, inputs: Inputs, truth: jax.Array, key=None):
+    """(conditioning, data) of the denoiser for known outcomes (n, h, w, V); `key` switches dropout on."""
+    cond, y = replace(condition(domain, inputs), key=key), target(domain, inputs, truth)
+    if mean is None:
+        return cond, y
+    cond, predicted = mean.refine(cond)
+    return cond, (y - predicted) / mean.scale
+
+
+def forecast_step(key: jax.Array, model: Forecaster, sampler, inputs: Inputs, slots: jax.Array) -> jax.Array:
+    """Draw the next interior states (n, h, w, V), standardised; `slots` as in `genkit.diffusion.sample`."""
+    cond = condition(model.domain, inputs)
+    if model.mean is None:
+        y = sample(key, sampler, model.denoiser, inputs.prev.shape, cond, slots)
+    else:
+        cond, predicted = model.mean.refine(cond)
+        y = predicted + model.mean.scale * sample(key, sampler, model.denoiser, inputs.prev.shape, cond, slots)
+    return advance(model.domain, inputs, y)

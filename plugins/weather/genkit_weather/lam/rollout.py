@@ -1,0 +1,155 @@
+"""Ensembles of forecasts, step by step: one compiled scan over lead times, in chunks of particles."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.errors import UsageError
+from genkit_weather.data import Series, frames, take
+from genkit_weather.frame import frame_of, interior_of
+from genkit_weather.lam.domain import Domain, Inputs, known
+from genkit_weather.lam.model import Forecaster, forecast_step
+
+MEMBERS = 4096  # slots of one start: a member's numbers do not depend on how many members or starts there are
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Outlook:
+    """All that is given to forecasts from S starts over L leads, standardised, on the host."""
+
+    slots: Any
+    """(S,) int, first slot of each start"""
+    before: Any
+    """(S, h, w, V) interior at lead -1"""
+    prev: Any
+    """(S, h, w, V) interior at lead 0"""
+    frame: Any
+    """(S, L + 2, cells, V) frame at leads -1..L"""
+    forcing: Any
+    """(S, L, ., ., 3F) windows around leads 0..L-1"""
+    drift: Any
+    """(S, L, H, W, V) or None"""
+
+    @classmethod
+    def build(cls, domain: Domain, series: Series, starts: Sequence[int], leads: int) -> "Outlook":
+        """Gather it from a series; a start i knows the states i-1 and i."""
+        first, width = np.asarray(starts), domain.frame_width
+
+        def standard(array):
+            return (np.asarray(array, np.float32) - np.asarray(domain.mean)) / np.asarray(domain.std)
+
+        if first.size == 0 or first.min() < 1 or first.max() + leads >= len(series):
+            raise UsageError(f"starts {first.tolist()} with {leads} leads do not fit in a series of {len(series)}")
+        steps = [known(domain, series, first + lead) for lead in range(leads)]
+        states = [interior_of(standard(take(series.known, first + i)), width) for i in (-1, 0)]
+        return cls(
+            slots=first * MEMBERS,
+            before=states[0],
+            prev=states[1],
+            frame=frame_of(standard(frames(series, starts, range(-1, leads + 1))), width),
+            forcing=np.stack([s["forcing"] for s in steps], 1),
+            drift=None if steps[0]["drift"] is None else np.stack([s["drift"] for s in steps], 1),
+        )
+
+
+@partial(jax.jit, donate_argnames="states")
+def forecast(key, model: Forecaster, table, states, frame, forcing, drift, slots, leads):
+    """Scan of `forecast_step` over the given leads; returns the last two states and (L, n, h, w, V) physical states.
+
+    `states` = (before, prev); `frame` (L + 2, n, cells, V), `forcing` and `drift` (L, n, ...), `leads` (L,) int,
+    by which the keys are folded.
+    """
+    windows = jnp.stack([frame[:-2], frame[1:-1], frame[2:]], 2)
+
+    def body(states, u):
+        lead, window, forcing, drift = u
+        inputs = Inputs(states[1], states[0], window, forcing, drift)
+        x = forecast_step(jax.random.fold_in(key, lead), model, table, inputs, slots)
+        return (states[1], x), x * model.domain.std + model.domain.mean
+
+    return jax.lax.scan(body, states, (leads, windows, forcing, drift))
+
+
+def rollout(
+    key: jax.Array,
+    model: Forecaster,
+    sampler,
+    outlook: Outlook,
+    members: int,
+    *,
+    chunk: int | None = None,
+    block: int | None = None,
+    mesh=None,
+) -> Iterator[tuple[range, np.ndarray]]:
+    """Ensemble forecasts: yields (leads, states (S, leads, members, h, w, V)) in physical units, interior cells.
+
+    The numbers of a member depend on the key, its start, its own number and the lead alone.
+
+    Args:
+        key: of the whole forecast.
+        model: the trained model.
+        sampler: `genkit.diffusion.Heun(...)` or the like.
+        outlook: starts, boundary and forcing.
+        members: ensemble size.
+        chunk: particles (starts times members) run at once; all by default. It bounds the memory.
+        block: leads computed before they are yielded; all by default.
+        mesh: spread the particles of a chunk over the `data` axis of this mesh.
+    """
+    if not 0 < members <= MEMBERS:
+        raise UsageError(f"{members} members; expected 1 to {MEMBERS}")
+    count, leads = len(outlook.slots), outlook.frame.shape[1] - 2
+    particles = count * members
+    size = min(chunk or particles, particles)
+    if mesh is not None:
+        size = -(-size // mesh.shape["data"]) * mesh.shape["data"]
+    step = min(block or leads, leads)
+    put, put_leads = _placing(mesh)
+    table, model = sampler.table(), jax.device_put(model) if mesh is None else _replicate(model, mesh)
+    # the last chunk is filled up with copies, so that every chunk is the same program
+    rows = np.resize(np.arange(particles), -(-particles // size) * size).reshape(-1, size)
+    states: list = [(outlook.before[r // members], outlook.prev[r // members]) for r in rows]
+    for first in range(0, leads, step):
+        here, parts = range(first, min(first + step, leads)), []
+        for i, r in enumerate(rows):
+            start = r // members
+            given = [
+                None if a is None else np.moveaxis(a[start, here.start : here.stop + 2 * wide], 0, 1)
+                for a, wide in ((outlook.frame, 1), (outlook.forcing, 0), (outlook.drift, 0))
+            ]
+            given = [None if a is None else put_leads(a) for a in given]
+            slots = put((outlook.slots[start] + r % members).astype(np.int32))
+            states[i], out = forecast(
+                key,
+                model,
+                table,
+                tuple(put(np.asarray(s)) for s in states[i]),
+                *given,
+                slots,
+                np.arange(here.start, here.stop, dtype=np.int32),
+            )
+            states[i] = jax.device_get(states[i])
+            parts.append(np.asarray(out))
+        whole = np.concatenate(parts, 1)[:, :particles]
+        whole = whole.reshape(len(here), count, members, *whole.shape[2:])
+        yield range(here.start + 1, here.stop + 1), np.moveaxis(whole, 0, 1)
+
+
+def _placing(mesh):
+    """Functions that put arrays (n, ...) and (L, n, ...) on the devices."""
+    if mesh is None:
+        return jnp.asarray, jnp.asarray
+    spec = jax.sharding.PartitionSpec
+    return (
+        partial(jax.device_put, device=jax.sharding.NamedSharding(mesh, spec(*axes)))
+        for axes in (("data",), (None, "data"))
+    )
+
+
+def _replicate(tree, mesh):
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))

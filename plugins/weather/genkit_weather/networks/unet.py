@@ -1,0 +1,145 @@
+"""The U-Net of Diffusion-LAM: two embedders, for the interior and for the frame, in front of a DDPM++ U-Net."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+import genkit.nn as gnn
+from genkit_weather.frame import interior_of, join
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Conditioning:
+    """What the network sees besides the noisy target, standardised; n items, an interior of h x w cells."""
+
+    interior: jax.Array
+    """(n, h, w, Ci): past states, static fields, first guess"""
+    frame: jax.Array
+    """(n, cells, Cf): the future frame, past states, static fields, in the order of `genkit_weather.frame`"""
+    scalars: jax.Array
+    """(n, G): forcing that is the same everywhere; G may be 0"""
+    key: Any = field(default=None)
+    """dropout is on where a key is given"""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Static sizes of a limited area and of its conditioning."""
+
+    grid: tuple[int, int]
+    frame: tuple[int, int]
+    interior: int
+    """channels Ci of the interior conditioning, without the target"""
+    boundary: int
+    """channels Cf of the frame"""
+    scalars: int
+    outputs: int
+    """variables V"""
+
+
+@dataclass(frozen=True)
+class LamUNet(gnn.UNet):
+    """U-Net for a limited area (Larsson et al. 2025, arXiv 2502.07532).
+
+    Interior and frame cells pass separate perceptrons with noise-conditioned layer norm, are put together into
+    one image, pass a DDPM++ U-Net, and the interior cells of its output are the result.
+    """
+
+    base: int = 24
+    multipliers: tuple[int, ...] = (1, 2)
+    blocks: int = 2
+    bottleneck_attention: bool = False
+    dropout: float = 0.0
+    padding: tuple[gnn.Padding, gnn.Padding] = ("zero", "zero")
+    patch: int = 2
+    embedder: int = 24
+    """width of the perceptrons of the cells"""
+    embedder_skip: bool = True
+    """add a linear map of the fields to each perceptron, whose layer norm alone loses amplitudes at small widths"""
+    embedding: int = 128
+    """width of the noise embedding"""
+    frequencies: Literal["fourier", "positional"] = "positional"
+    """features of the noise level: random Fourier features (published) or a smooth geometric ladder"""
+    noise_skip: bool = True
+    """add g_v(noise level) times the noisy input to the output, so that the network can start by denoising"""
+
+    @classmethod
+    def preset(cls, name: str) -> "LamUNet":
+        """`tiny`, `default`, or `paper`: the published sizes for 268 x 238 cells."""
+        if name == "tiny":
+            return cls(base=16, multipliers=(1, 2), blocks=1, embedding=64)
+        if name == "paper":
+            return cls(
+                base=128,
+                multipliers=(1, 2, 2, 2),
+                blocks=4,
+                dropout=0.1,
+                padding=("replicate", "replicate"),
+                patch=1,
+                embedder=128,
+                embedder_skip=False,
+                embedding=512,
+                frequencies="fourier",
+                noise_skip=False,
+                bottleneck_attention=True,
+                remat=True,
+            )
+        return cls()
+
+    def build(self, rngs: nnx.Rngs, sizes: Sizes) -> "LamUNetModule":  # type: ignore[override]
+        """Module F(x (n, h, w, V), c_noise (n,), Conditioning) -> (n, h, w, V)."""
+        return LamUNetModule(self, sizes, rngs)
+
+
+class CellEmbedder(nnx.Module):
+    """Perceptron of each cell with one hidden layer and a noise-conditioned layer norm.
+
+    Fields that are the same in all cells enter the first layer as a vector: the same map as on repeated fields,
+    without repeating them.
+    """
+
+    def __init__(self, inputs: int, scalars: int, width: int, embedding: int, *, skip: bool, dtype, rngs: nnx.Rngs):
+        self.first = gnn.linear(inputs, width, dtype=dtype, rngs=rngs)
+        self.common = gnn.linear(scalars, width, dtype=dtype, rngs=rngs) if scalars else None
+        self.second = gnn.linear(width, width, dtype=dtype, rngs=rngs)
+        self.norm = gnn.ConditionalNorm(width, embedding, dtype=dtype, rngs=rngs)
+        self.skip = gnn.linear(inputs, width, dtype=dtype, rngs=rngs) if skip else None
+
+    def __call__(self, x, scalars, emb):
+        """`x` (n, ..., inputs), `scalars` (n, G), `emb` (n or 1, e) -> (n, ..., width)."""
+        h = self.first(x)
+        if self.common is not None:
+            h = h + self.common(scalars).reshape(-1, *(1,) * (x.ndim - 2), h.shape[-1])
+        out = self.norm(self.second(jax.nn.silu(h)), emb)
+        return out if self.skip is None else out + self.skip(x)
+
+
+class LamUNetModule(nnx.Module):
+    """The network of a `LamUNet` configuration; see `LamUNet.build`."""
+
+    def __init__(self, config: LamUNet, sizes: Sizes, rngs: nnx.Rngs):
+        dtype = jnp.dtype(config.dtype)
+        self.frame = sizes.frame
+        self.noise = gnn.ScalarEmbedding(config.embedding, kind=config.frequencies, dtype=dtype, rngs=rngs)
+        widths = sizes.scalars, config.embedder, config.embedding
+
+        def embedder(inputs):
+            return CellEmbedder(inputs, *widths, skip=config.embedder_skip, dtype=dtype, rngs=rngs)
+
+        self.inner = embedder(sizes.interior + sizes.outputs)
+        self.outer = embedder(sizes.boundary) if any(sizes.frame) else None
+        self.unet = gnn.UNet.build(config, rngs, config.embedder, sizes.outputs, sizes.grid, config.embedding)
+        self.skip = gnn.linear(config.embedding, sizes.outputs, gain=1e-5, rngs=rngs) if config.noise_skip else None
+
+    def __call__(self, x, c_noise, cond: Conditioning):
+        """`x` (n, h, w, V) noisy target times c_in, `c_noise` () or (n,) -> (n, h, w, V)."""
+        emb = self.noise(c_noise)
+        image = self.inner(jnp.concatenate([x, cond.interior], -1), cond.scalars, emb)
+        if self.outer is not None:
+            image = join(self.outer(cond.frame, cond.scalars, emb), image, self.frame)
+        out = interior_of(self.unet(image, emb, cond.key), self.frame).astype(jnp.float32)
+        return out if self.skip is None else out + self.skip(emb)[:, None, None] * x

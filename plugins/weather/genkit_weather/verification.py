@@ -1,0 +1,186 @@
+"""Scores of a forecast by variable and lead time, over the interior cells and all starts.
+
+Forecasts are Datasets (start, lead, member, y, x), truths (start, lead, y, x), as `forecasts.read` and
+`forecasts.dataset` give them; a forecast without members counts as an ensemble of one.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from genkit import metrics
+from genkit.errors import DataError
+
+METRICS = ("rmse", "mae", "bias", "crps", "spread", "ssr")
+CHUNK_BYTES = 64 * 2**20  # of one variable, read and scored at once
+ORDER = ("start", "lead", "member", "y", "x")
+
+
+def verify(
+    forecast: xr.Dataset,
+    truth: xr.Dataset,
+    *,
+    frame: tuple[int, int] = (0, 0),
+    weights: np.ndarray | None = None,
+    baseline: str | None = None,
+    names: tuple[str, ...] = METRICS,
+) -> dict[str, float | None]:
+    """Flat results `<metric>/<variable>/<lead>`, as rmse/z_up/6h, in the units of the variable.
+
+    rmse, mae and bias are those of the ensemble mean, crps is the fair one, spread the root of the mean
+    unbiased variance, ssr = sqrt((M + 1) / M) spread / rmse; also crps_biased. All means come before the
+    roots. A single member has a crps, its absolute error, and neither spread nor ssr. None where the forecast
+    is not finite.
+
+    Args:
+        forecast: what is scored; its starts and leads must be in `truth`.
+        truth: the truth.
+        frame: cells (fy, fx) on each side that do not count.
+        weights: (y, x) of all cells, 0 = does not count; area or any mask. Only ratios matter.
+        baseline: name put before the metric, as persistence.rmse/z_up/6h.
+        names: which metrics.
+    """
+    table = scores(forecast, truth, frame=frame, weights=weights)
+    prefix = "" if baseline is None else f"{baseline}."
+    results: dict[str, float | None] = {}
+    for name in names:
+        for variable, values in _summary(table, name).items():
+            for lead, value in zip(table["lead"].values, values, strict=True):
+                key = f"{prefix}{name}/{variable}/{float(lead):g}h"
+                results[key] = float(value) if np.isfinite(value) else None
+    return results
+
+
+def scores(
+    forecast: xr.Dataset,
+    truth: xr.Dataset,
+    *,
+    frame: tuple[int, int] = (0, 0),
+    weights: np.ndarray | None = None,
+) -> xr.Dataset:
+    """Scores of each start, (score, start, lead) a variable: `verify` averages them, a bootstrap resamples.
+
+    Scores: mse, mae and bias of the ensemble mean, crps (fair), crps_biased; variance from two members on.
+    """
+    table = {}
+    for name, ens, obs, cells in pieces(forecast, truth, frame):
+        w = None if weights is None else jnp.asarray(np.asarray(weights)[cells], jnp.float32)
+        table.setdefault(name, []).append({k: np.asarray(v) for k, v in _each(ens, obs, w).items()})
+    starts, leads = forecast["start"], lead_hours(forecast)
+    arrays = {}
+    for name, parts in table.items():
+        kinds = list(parts[0])
+        stacked = np.concatenate([np.stack([part[k] for k in kinds]) for part in parts], axis=1)
+        arrays[name] = xr.DataArray(
+            stacked[:, : starts.size],
+            dims=("score", "start", "lead"),
+            coords={"score": kinds, "start": starts.values, "lead": leads},
+        )
+    members = forecast.sizes.get("member", 1)
+    return xr.Dataset(arrays, attrs={"members": members})
+
+
+def pieces(
+    forecast: xr.Dataset, truth: xr.Dataset, frame: tuple[int, int] = (0, 0)
+) -> Iterator[tuple[str, jax.Array, jax.Array, tuple[slice, slice]]]:
+    """Variable by variable, some starts at a time: (name, ens (S, L, M, y, x), obs (S, L, y, x), interior).
+
+    S is the same for all pieces: the last one repeats its last start.
+    """
+    truth = aligned(truth, forecast)
+    count, per_start = forecast.sizes["start"], 1
+    for dim in ORDER[1:]:
+        per_start *= forecast.sizes.get(dim, 1)
+    size = max(1, min(count, CHUNK_BYTES // (4 * per_start)))
+    for name in map(str, forecast.data_vars):
+        field = forecast[name] if "member" in forecast[name].dims else forecast[name].expand_dims("member")
+        h, w = field.sizes["y"], field.sizes["x"]
+        cells = slice(frame[0], h - frame[0]), slice(frame[1], w - frame[1])
+        for lo in range(0, count, size):
+            rows = np.minimum(np.arange(lo, lo + size), count - 1)
+            part = {"start": rows, "y": cells[0], "x": cells[1]}
+            ens = field.isel(part).transpose(*ORDER).values
+            obs = truth[name].isel(part).transpose("start", "lead", "y", "x").values
+            if not np.isfinite(obs).all():
+                raise DataError(f"truth of {name} is not finite; choose starts and leads inside the data")
+            yield name, jnp.asarray(ens, jnp.float32), jnp.asarray(obs, jnp.float32), cells
+
+
+def aligned(truth: xr.Dataset, forecast: xr.Dataset) -> xr.Dataset:
+    """The part of the truth that belongs to the forecast; refuses what is missing."""
+    for name in map(str, forecast.data_vars):
+        if name not in truth:
+            raise DataError(f"truth has no variable {name}; it has {', '.join(map(str, truth.data_vars))}")
+    truth = truth.assign_coords(lead=lead_hours(truth))
+    same = np.array_equal(truth["start"].values, forecast["start"].values)  # times of several series may repeat
+    try:
+        truth = truth.sel(lead=lead_hours(forecast))
+        truth = truth if same else truth.sel(start=forecast["start"].values)
+    except KeyError as error:
+        raise DataError(f"truth lacks starts or leads of the forecast: {error.args[0]}") from None
+    for dim in ("y", "x"):
+        have, want = truth.sizes[dim], forecast.sizes[dim]
+        if have != want:
+            raise DataError(f"truth has {have} cells along {dim}, the forecast {want}; cut both to one area")
+    return truth
+
+
+def lead_hours(data: xr.Dataset) -> np.ndarray:
+    """Lead times in hours, also where xarray has decoded them as time differences."""
+    lead = data["lead"].values
+    if np.issubdtype(lead.dtype, np.timedelta64):
+        return lead / np.timedelta64(1, "h")
+    return lead.astype(np.float64)
+
+
+@jax.jit
+def _each(ens: jax.Array, obs: jax.Array, weights: jax.Array | None) -> dict[str, jax.Array]:
+    """Scores (S, L) of ens (S, L, M, y, x); one lead at a time, so that memory holds the members of one."""
+    mean = partial(_mean_cells, weights)
+
+    def at_lead(pair: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
+        x, y = pair
+        error = x.mean(axis=1) - y
+        result = {
+            "mse": mean(jnp.square(error)),
+            "mae": mean(jnp.abs(error)),
+            "bias": mean(error),
+            "crps": metrics.crps(x, y, weights, True, 1, (-2, -1)),
+            "crps_biased": metrics.crps(x, y, weights, False, 1, (-2, -1)),
+        }
+        if x.shape[1] > 1:
+            result["variance"] = metrics.variance(x, weights, 1, (-2, -1))
+        return result
+
+    by_lead = jax.lax.map(at_lead, (ens.swapaxes(0, 1), obs.swapaxes(0, 1)))
+    return jax.tree.map(jnp.transpose, by_lead)
+
+
+def _mean_cells(weights: jax.Array | None, x: jax.Array) -> jax.Array:
+    return metrics.weighted_mean(x, weights, (-2, -1))
+
+
+def _summary(table: xr.Dataset, name: str) -> Mapping[str, np.ndarray]:
+    """Metric `name` by lead for each variable; empty where a single member has none."""
+    kinds, members = set(table["score"].values), table.attrs["members"]
+    average = table.astype(np.float64).mean("start", skipna=False)
+    variables = [str(v) for v in table.data_vars]
+
+    def score(variable: str, kind: str) -> np.ndarray:
+        return average[variable].sel(score=kind).values
+
+    if name in ("spread", "ssr") and "variance" not in kinds:
+        return {}
+    if name == "rmse":
+        return {v: np.sqrt(score(v, "mse")) for v in variables}
+    if name == "spread":
+        return {v: np.sqrt(score(v, "variance")) for v in variables}
+    if name == "ssr":
+        ratio = (members + 1) / members
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {v: np.sqrt(ratio * score(v, "variance") / score(v, "mse")) for v in variables}
+    return {v: score(v, name) for v in variables}

@@ -1,0 +1,177 @@
+"""Conditioning, first guess and target of Diffusion-LAM."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from genkit_weather.data import Series, WeatherData, statistics
+from genkit_weather.frame import frame_of, interior_of
+from genkit_weather.lam import Domain, Examples, Formulation, Inputs, advance, condition, first_guess, target
+
+H, W, V, FRAME = 8, 9, 2, (2, 2)
+
+
+def series(state, forcing=None, first=0):
+    times = np.datetime64("2020-03-01T00", "s") + (first + np.arange(len(state))) * np.timedelta64(6, "h")
+    if forcing is None:
+        forcing = np.arange(len(state) * 3, dtype=np.float32).reshape(-1, 1, 1, 3)
+    return Series(np.asarray(state, np.float32), forcing, times)
+
+
+def dataset(*states, forcing=None):
+    train = tuple(series(s, forcing) for s in states)
+    static = np.random.default_rng(9).standard_normal((H, W, 3)).astype(np.float32)
+    return WeatherData(
+        train=train,
+        val=train,
+        test=train,
+        static=static,
+        frame=FRAME,
+        names=("a", "b"),
+        units=("K", "K"),
+        long_names=("a", "b"),
+        forcing_names=("f", "g", "h"),
+        static_names=("x", "y", "z"),
+        step_hours=6.0,
+    )
+
+
+def noise(t, seed=0):
+    return np.random.default_rng(seed).standard_normal((t, H, W, V)) * [1, 5] + [3, 280]
+
+
+def one(domain, data, rows=(0, 3)):
+    return Examples(data.train, domain).take(np.array(rows))
+
+
+@pytest.mark.parametrize("guess", ["persistence", "harmonic", "diurnal"])
+def test_target_and_advance_are_inverse_and_standardised(guess):
+    data = dataset(noise(30))
+    domain = Domain.build(data, Formulation(guess=guess))
+    batch = one(domain, data, range(28))
+    y = target(domain, batch.inputs, batch.truth)
+    np.testing.assert_allclose(y.mean((0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(y.std((0, 1, 2)), 1, rtol=1e-4)
+    np.testing.assert_allclose(advance(domain, batch.inputs, y), batch.truth, atol=1e-5)
+
+
+def test_persistence_residual_is_the_published_one():
+    data = dataset(noise(30))
+    domain = Domain.build(data, Formulation(guess="persistence"))
+    x = (data.train[0].state - statistics(data).mean) / statistics(data).std
+    change = np.diff(interior_of(x, FRAME)[1:], axis=0)
+    np.testing.assert_allclose(domain.residual_std, change.std((0, 1, 2)), rtol=1e-4)
+    batch = one(domain, data)
+    np.testing.assert_allclose(first_guess(domain, batch.inputs), batch.inputs.prev)
+
+
+def test_harmonic_guess_is_exact_for_linear_tendencies():
+    y, x = np.meshgrid(np.arange(H), np.arange(W), indexing="ij")
+    slopes = np.random.default_rng(0).standard_normal((20, 2, V))
+    tendency = slopes[:, :1, None] * y[..., None] + slopes[:, 1:, None] * x[..., None] + 1
+    data = dataset(noise(1) + np.cumsum(tendency, 0))
+    domain = Domain.build(data, Formulation(guess="harmonic"))
+    batch = one(domain, data)
+    np.testing.assert_allclose(first_guess(domain, batch.inputs), batch.truth, atol=1e-4)
+
+
+def test_diurnal_guess_is_exact_for_a_daily_cycle_plus_a_linear_tendency():
+    cycle = np.random.default_rng(0).standard_normal((4, H, W, V))
+    drift = np.linspace(0, 1, W)[None, :, None] * np.array([0.3, -0.1])
+    t = np.arange(24)
+    state = cycle[t % 4] + np.where(t % 8 < 4, 1, -1)[:, None, None, None] * drift
+    data = dataset(state)
+    domain = Domain.build(data, Formulation(guess="diurnal"))
+    batch = one(domain, data, range(22))
+    np.testing.assert_allclose(first_guess(domain, batch.inputs), batch.truth, atol=1e-4)
+    plain = Domain.build(data, Formulation(guess="harmonic"))
+    assert float(plain.residual_std.min()) > 0.1
+
+
+def test_the_guess_takes_the_future_from_the_frame_alone():
+    data = dataset(noise(30))
+    domain = Domain.build(data, Formulation())
+    batch = one(domain, data)
+    other = data.train[0].state.copy()
+    interior_of(other, FRAME)[[2, 5]] = np.nan
+    blind = one(domain, dataset(other))
+    for a, b in zip(*(jax.tree.leaves(condition(domain, x.inputs)) for x in (batch, blind)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_channels_in_the_published_order():
+    data = dataset(noise(30))
+    domain = Domain.build(data, Formulation.preset("paper"))
+    inputs = one(domain, data).inputs
+    cond = condition(domain, inputs)
+    static = np.broadcast_to(domain.static, (2, H, W, 3))
+    expected = np.concatenate([inputs.prev, inputs.before, interior_of(static, FRAME)], -1)
+    np.testing.assert_allclose(cond.interior, expected)
+    future, prev, before = inputs.frame[:, 2], inputs.frame[:, 1], inputs.frame[:, 0]
+    np.testing.assert_allclose(cond.frame, np.concatenate([future, prev, before, frame_of(static, FRAME)], -1))
+    forcing = (data.train[0].forcing[:, 0, 0] - statistics(data).forcing_mean) / statistics(data).forcing_std
+    np.testing.assert_allclose(cond.scalars[1], forcing[3:6].ravel(), rtol=1e-5)
+
+
+def test_tendencies_are_in_units_of_their_std():
+    data = dataset(noise(30))
+    domain = Domain.build(data, Formulation(fill=False))
+    batch = one(domain, data, range(28))
+    cond = condition(domain, batch.inputs)
+    np.testing.assert_allclose(cond.interior[..., V : 2 * V].std((0, 1, 2)), 1, rtol=0.1)
+    np.testing.assert_allclose(cond.frame[..., :V].std((0, 1)), 1, rtol=0.1)
+
+
+def test_forcing_that_varies_in_space_joins_the_fields():
+    forcing = np.random.default_rng(3).standard_normal((12, H, W, 3)).astype(np.float32)
+    data = dataset(noise(12), forcing=forcing)
+    domain = Domain.build(data, Formulation(fill=False, guess="persistence"))
+    inputs = one(domain, data).inputs
+    cond = condition(domain, inputs)
+    assert cond.scalars.shape == (2, 0)
+    assert cond.interior.shape[-1] == 2 * V + 9 + 3
+    np.testing.assert_allclose(cond.interior[..., 2 * V : 2 * V + 9], interior_of(inputs.forcing, FRAME))
+    assert cond.frame.shape[-1] == 3 * V + 9 + 3
+
+
+@pytest.mark.parametrize("uniform", [True, False])
+@pytest.mark.parametrize("formulation", [Formulation(), Formulation.preset("paper")])
+def test_sizes_are_those_of_the_conditioning(formulation, uniform):
+    forcing = None if uniform else np.ones((12, H, W, 3), np.float32)
+    data = dataset(noise(12), forcing=forcing)
+    domain = Domain.build(data, formulation)
+    cond, sizes = condition(domain, one(domain, data).inputs), formulation.sizes(data.layout, extra=2)
+    assert sizes.interior == cond.interior.shape[-1] + 2
+    assert (sizes.boundary, sizes.scalars) == (cond.frame.shape[-1], cond.scalars.shape[-1])
+    assert (sizes.grid, sizes.frame, sizes.outputs) == ((H, W), FRAME, V)
+
+
+def test_windows_stay_inside_their_series_and_keep_their_order():
+    data = dataset(noise(5), noise(6, seed=1))
+    domain = Domain.build(data, Formulation(guess="persistence", fill=False))
+    examples = Examples(data.train, domain)
+    assert len(examples) == 3 + 4
+    rows = np.array([5, 0, 3])
+    batch = examples.take(rows)
+    assert isinstance(batch.inputs, Inputs)
+    scaled = [(s.state - np.asarray(domain.mean)) / np.asarray(domain.std) for s in data.train]
+    for i, (which, now) in enumerate([(1, 3), (0, 1), (1, 1)]):
+        np.testing.assert_allclose(batch.truth[i], interior_of(scaled[which][now + 1], FRAME), rtol=1e-4, atol=1e-4)
+        before = frame_of(scaled[which][now - 1], FRAME)
+        np.testing.assert_allclose(batch.inputs.frame[i, 0], before, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(examples[5].truth, batch.truth[0])
+
+
+def test_analysis_and_boundary_data_are_used_where_they_differ_from_the_truth():
+    data = dataset(noise(6))
+    domain = Domain.build(data, Formulation(guess="persistence", fill=False))
+    plain = one(domain, data, [1])
+    other = replace(data.train[0], frame=data.train[0].state + 1, analysis=data.train[0].state + 2)
+    moved = Examples((other,), domain).take(np.array([1]))
+    shift = 2 / np.asarray(domain.std) + 0 * plain.inputs.prev
+    np.testing.assert_allclose(moved.inputs.prev - plain.inputs.prev, shift, rtol=1e-3)
+    shift = 1 / np.asarray(domain.std) + 0 * plain.inputs.frame
+    np.testing.assert_allclose(moved.inputs.frame - plain.inputs.frame, shift, rtol=1e-3)
+    np.testing.assert_array_equal(moved.truth, plain.truth)

@@ -1,0 +1,129 @@
+"""Stores of mllam-data-prep, from small ones written here."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from genkit.errors import DataError
+from genkit_weather.data import check, statistics
+from genkit_weather.datasets.mdp_zarr import MDP
+
+H, W, T = 6, 8, 30
+STEP = np.timedelta64(3, "h")
+BEGIN = np.datetime64("2020-01-01T00", "ns")
+STATE = np.random.default_rng(0).standard_normal((T, H, W, 2)) * [1, 5] + [280, 0]
+FORCING = np.random.default_rng(1).standard_normal((T, H, W, 1))
+STATIC = np.random.default_rng(2).standard_normal((H, W, 1))
+
+
+def store(x_first=True, forecasts=False):
+    """The store as data-prep writes it: points stacked x then y (x outer) or the other way."""
+
+    def stack(array):
+        """(..., H, W, F) to (..., grid_index, F)."""
+        ordered = np.moveaxis(array, -2, -3) if x_first else array
+        return ordered.reshape(*array.shape[:-3], H * W, array.shape[-1])
+
+    y, x = np.meshgrid(np.arange(H) * 2500.0, 1e5 + np.arange(W) * 2500.0, indexing="ij")
+    place = {name: ("grid_index", stack(a[..., None])[:, 0]) for name, a in (("x", x), ("y", y))}
+    if forecasts:
+        dims = ("analysis_time", "elapsed_forecast_duration")
+        parts = {k: stack(a).reshape(5, 6, H * W, -1) for k, a in (("state", STATE), ("forcing", FORCING))}
+        day = BEGIN + np.arange(5) * np.timedelta64(24, "h")
+        coords = {"analysis_time": day, "elapsed_forecast_duration": np.arange(6) * STEP.astype("timedelta64[ns]")}
+        bounds = [(day[0], day[2]), (day[3], day[3]), (day[4], day[4])]
+    else:
+        dims, parts = ("time",), {"state": stack(STATE), "forcing": stack(FORCING)}
+        time = BEGIN + np.arange(T) * STEP
+        coords = {"time": time}
+        bounds = [(time[0], time[17]), (time[18], time[23]), (time[24], time[-1])]
+    train = STATE[:18]
+    std = train.std((0, 1, 2))
+    return xr.Dataset(
+        {
+            "state": ((*dims, "grid_index", "state_feature"), parts["state"]),
+            "forcing": ((*dims, "grid_index", "forcing_feature"), parts["forcing"]),
+            "static": (("grid_index", "static_feature"), stack(STATIC)),
+            "splits": (("split_name", "split_part"), np.array(bounds).astype("datetime64[s]").astype(str)),
+            "state__train__mean": ("state_feature", train.mean((0, 1, 2))),
+            "state__train__std": ("state_feature", std),
+            "state__train__diff_mean": ("state_feature", np.diff(train, axis=0).mean((0, 1, 2))),
+            "state__train__diff_std": ("state_feature", np.diff(train, axis=0).std((0, 1, 2))),
+            "forcing__train__mean": ("forcing_feature", FORCING[:18].mean((0, 1, 2))),
+            "forcing__train__std": ("forcing_feature", FORCING[:18].std((0, 1, 2))),
+            "static__train__mean": ("static_feature", STATIC.mean((0, 1))),
+            "static__train__std": ("static_feature", STATIC.std((0, 1))),
+        },
+        coords={
+            **coords,
+            **place,
+            "state_feature": ["t2m", "u10"],
+            "state_feature_units": ("state_feature", ["K", "m/s"]),
+            "forcing_feature": ["toa"],
+            "static_feature": ["orography"],
+            "split_name": ["train", "val", "test"],
+            "split_part": ["start", "end"],
+        },
+    )
+
+
+def load(tmp_path, dataset, frame=2):
+    path = tmp_path / "danra.zarr"
+    dataset.to_zarr(path, mode="w", zarr_format=2)
+    return MDP(path, frame=frame).load()
+
+
+@pytest.mark.parametrize("x_first", [True, False])
+def test_points_find_their_cells_in_either_order(tmp_path, x_first):
+    data = load(tmp_path, store(x_first))
+    assert data.grid == (H, W) and data.frame == (2, 2) and data.step_hours == 3
+    assert np.allclose(data.x, 100 + np.arange(W) * 2.5) and np.allclose(data.y, np.arange(H) * 2.5)
+    assert [len(s[0]) for s in (data.train, data.val, data.test)] == [18, 6, 6]
+    assert np.allclose(data.val[0].state[[1, 3]], STATE[[19, 21]], atol=1e-4)
+    assert np.allclose(np.asarray(data.test[0].forcing), FORCING[24:], atol=1e-5)
+    assert np.allclose(data.static, STATIC, atol=1e-6)
+    assert data.names == ("t2m", "u10") and data.units == ("K", "m/s") and data.long_names == data.names
+    assert data.test[0].time[0] == np.datetime64("2020-01-04T00")
+
+
+def test_stored_statistics_are_those_of_the_data(tmp_path):
+    data = load(tmp_path, store())
+    stored, found = statistics(check(data)), statistics(replace(data, stored=None))
+    assert data.stored is stored
+    for name in ("mean", "std", "diff_mean", "diff_std", "forcing_std", "static_mean"):
+        assert np.allclose(getattr(stored, name), getattr(found, name), rtol=1e-4, atol=1e-5), name
+
+
+def test_forcing_static_and_statistics_are_optional(tmp_path):
+    bare = store()[["state", "splits"]].drop_vars(["forcing_feature", "static_feature"], errors="ignore")
+    data = check(load(tmp_path, bare))
+    assert data.stored is None and data.static.shape == (H, W, 0) and data.train[0].forcing.shape == (18, 1, 1, 0)
+    assert statistics(data).mean[0] == pytest.approx(280, abs=0.2)
+
+
+def test_forecasts_are_series_of_their_own(tmp_path):
+    data = load(tmp_path, store(forecasts=True))
+    assert [len(s) for s in (data.train, data.val, data.test)] == [3, 1, 1]
+    assert np.allclose(np.asarray(data.train[2].state), STATE[12:18], atol=1e-4)
+    assert data.train[2].time[1] == np.datetime64("2020-01-03T03")
+
+
+def test_faults_of_the_store_are_named(tmp_path):
+    with pytest.raises(DataError, match="none.zarr: no such zarr store"):
+        MDP(tmp_path / "none.zarr").load()
+    whole = store()
+    with pytest.raises(DataError, match="danra.zarr: variable state is missing"):
+        load(tmp_path, whole.drop_vars("state"))
+    with pytest.raises(DataError, match="frame of 3 leaves no interior"):
+        load(tmp_path, whole, frame=3)
+    with pytest.raises(DataError, match=r"47 points do not fill a grid of 6 x 8 cells"):
+        load(tmp_path, whole.isel(grid_index=slice(47)))
+    with pytest.raises(DataError, match="no split test"):
+        load(tmp_path, whole.isel(split_name=slice(2)))
+    holed = whole.copy(deep=True)
+    holed["state"][25, 0, 1] = np.nan
+    series = load(tmp_path, holed).test[0]
+    with pytest.raises(DataError, match="split test: state u10 is not finite at 2020-01-04T03:00:00, y 0, x 0"):
+        series.state[1]

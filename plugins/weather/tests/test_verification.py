@@ -1,0 +1,110 @@
+"""Scores by lead and diagnostics of forecasts whose quality is known by construction."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from genkit.errors import DataError
+from genkit_weather import diagnostics, verification
+
+
+def pair(starts=6, leads=2, members=5, h=16, w=14, scale=1.0, bias=0.0, seed=0):
+    """Members N(bias, scale^2) and truth N(0, 1), independent in every cell; 6 h steps."""
+    rng = np.random.default_rng(seed)
+    start = np.datetime64("2001-01-01", "s") + np.arange(starts) * np.timedelta64(6, "h")
+    coords = {"start": start, "lead": 6.0 * np.arange(1, leads + 1)}
+    ens = rng.normal(bias, scale, (starts, leads, members, h, w)).astype(np.float32)
+    obs = rng.normal(size=(starts, leads, h, w)).astype(np.float32)
+    forecast = xr.Dataset({"z": (("start", "lead", "member", "y", "x"), ens)}, coords)
+    truth = xr.Dataset({"z": (("start", "lead", "y", "x"), obs)}, coords)
+    return forecast, truth
+
+
+def test_calibrated_ensemble():
+    results = verification.verify(*pair(starts=40, h=30, w=30))
+    assert list(results)[:2] == ["rmse/z/6h", "rmse/z/12h"]
+    assert results["rmse/z/6h"] == pytest.approx(1.2**0.5, abs=0.02)
+    assert results["spread/z/6h"] == pytest.approx(1, abs=0.02)
+    assert results["ssr/z/12h"] == pytest.approx(1, abs=0.02)
+    assert results["crps/z/12h"] == pytest.approx(0.5642, abs=0.01)
+    assert results["bias/z/12h"] == pytest.approx(0, abs=0.02)
+
+
+def test_equals_numpy_over_the_interior_whatever_the_chunks(monkeypatch):
+    forecast, truth = pair(starts=5)
+    weights = np.random.default_rng(1).uniform(size=(16, 14))
+    kwargs = dict(frame=(3, 2), weights=weights, names=("rmse", "bias", "spread", "crps_biased"))
+    whole = verification.verify(forecast, truth, **kwargs)
+    monkeypatch.setattr(verification, "CHUNK_BYTES", 2 * 4 * 2 * 5 * 16 * 14)
+    assert verification.verify(forecast, truth, **kwargs) == pytest.approx(whole, rel=1e-5)
+    ens, obs = forecast.z.values[:, 1, :, 3:-3, 2:-2].astype(float), truth.z.values[:, 1, 3:-3, 2:-2]
+    a = weights[3:-3, 2:-2] / weights[3:-3, 2:-2].mean()
+    assert whole["rmse/z/12h"] == pytest.approx(np.sqrt((a * (ens.mean(1) - obs) ** 2).mean()), rel=1e-5)
+    assert whole["bias/z/12h"] == pytest.approx((a * (ens.mean(1) - obs)).mean(), rel=1e-4)
+    assert whole["spread/z/12h"] == pytest.approx(np.sqrt((a * ens.var(1, ddof=1)).mean()), rel=1e-5)
+
+
+def test_single_forecast_has_no_spread_and_its_crps_is_the_mae():
+    forecast, truth = pair(members=1)
+    results = verification.verify(forecast.isel(member=0), truth, baseline="persistence")
+    assert results["persistence.crps/z/6h"] == pytest.approx(results["persistence.mae/z/6h"])
+    assert not any("spread" in key or "ssr" in key for key in results)
+
+
+def test_forecast_that_blew_up_scores_none():
+    forecast, truth = pair()
+    forecast.z[2, 1, 0, 8, 8] = np.inf
+    results = verification.verify(forecast, truth)
+    assert results["rmse/z/12h"] is None and results["rmse/z/6h"] is not None
+
+
+def test_truth_is_matched_by_start_and_lead():
+    forecast, truth = pair()
+    late = forecast.isel(start=slice(3, None), lead=[1])
+    shuffled = truth.isel(start=[5, 4, 3, 2, 1, 0])
+    assert verification.verify(late, shuffled) == verification.verify(late, truth.isel(start=slice(3, None), lead=[1]))
+    with pytest.raises(DataError, match="lacks starts"):
+        verification.verify(forecast, truth.isel(start=slice(3)))
+    with pytest.raises(DataError, match="no variable z"):
+        verification.verify(forecast, truth.rename(z="t"))
+
+
+def test_lead_decoded_as_a_time_difference():
+    forecast, truth = pair()
+    decoded = forecast.assign_coords(lead=(forecast.lead.values * 3600).astype("timedelta64[s]"))
+    assert verification.verify(decoded, truth) == verification.verify(forecast, truth)
+
+
+def test_rank_counts(monkeypatch):
+    forecast, truth = pair(starts=50, scale=0.3)
+    counts = diagnostics.rank_counts(forecast, truth, every=2, frame=(1, 0))
+    assert counts.z.shape == (2, 6)
+    assert (counts.z.sum("rank") == 50 * 7 * 7).all()
+    # Narrow ensemble: P(truth below 5 draws of N(0, 0.3^2)) is far above 1/6.
+    assert (counts.z.isel(rank=[0, 5]) / counts.z.sum("rank") > 0.3).all()
+
+
+def test_spectra_of_half_the_amplitude():
+    _, truth = pair(starts=4)
+    forecast = (truth * 0.5).expand_dims(member=3)
+    result = diagnostics.spectra(forecast, truth, frame=(2, 2))
+    np.testing.assert_allclose(result.z.sel(kind="members") / result.z.sel(kind="truth"), 0.25, rtol=1e-4)
+    np.testing.assert_allclose(result.z.sel(kind="mean"), result.z.sel(kind="members"), rtol=1e-4)
+    assert result.frequency[-1] < 0.5
+
+
+def test_spread_by_distance_to_the_frame():
+    forecast, truth = pair(starts=30, h=12, w=12)
+    ring = np.minimum.reduce(np.meshgrid(*[np.minimum(np.arange(12), np.arange(12)[::-1])] * 2))
+    result = diagnostics.by_distance(forecast * xr.DataArray(ring, dims=("y", "x")), truth, frame=(2, 2))
+    np.testing.assert_array_equal(result.distance, [1, 2, 3, 4])
+    np.testing.assert_allclose(result.z.sel(kind="spread", lead=6), [2, 3, 4, 5], rtol=0.08)
+
+
+def test_geostrophic_residual():
+    y = 0.5 * np.arange(32)
+    field = xr.DataArray(np.sin(0.3 * y), dims="y").expand_dims(lead=2, start=3, x=8)
+    # Centred differences of the sine: slope cos(.3 y) sin(.3 dy) / dy, so the residual is 1 - sin(.15) / .15.
+    wind = xr.DataArray(-0.3 * np.cos(0.3 * y), dims="y").expand_dims(lead=2, start=3, x=8)
+    data = xr.Dataset({"z_up": 1.5 * field, "t_mid": 0.5 * field, "u_sfc": wind})
+    np.testing.assert_allclose(diagnostics.geostrophic_residual(data, 0.5), 1 - np.sin(0.15) / 0.15, rtol=1e-6)
