@@ -10,6 +10,7 @@
 Oracles are denoisers like trained ones: pytrees whose leaves are the parameters of the data distribution.
 """
 
+from genkit.testing.moments import gaussian_moments
 from genkit.testing.oracles import (
     GaussianDenoiser,
     LinearGaussianDenoiser,
@@ -24,6 +25,7 @@ __all__ = [
     "LinearGaussianDenoiser",
     "MixtureDenoiser",
     "gaussian_denoiser",
+    "gaussian_moments",
     "gmm_denoiser",
     "linear_gaussian_denoiser",
 ]
