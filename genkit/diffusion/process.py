@@ -104,7 +104,9 @@ class EDM(Process):
     """Variance exploding in its own noise level: alpha = 1, sigma = t (Karras et al. 2022)."""
 
     t_min: float = 0.002
+    """Lowest time, a noise level."""
     t_max: float = 80.0
+    """Highest time, a noise level."""
 
     def alpha(self, t: Any) -> Any:
         """1."""
@@ -124,9 +126,13 @@ class VE(Process):
     """Variance exploding: alpha = 1, sigma = low (high / low)^t (Song et al. 2021, their SMLD)."""
 
     low: float = 0.01
+    """Noise level at t = 0."""
     high: float = 50.0
+    """Noise level at t = 1."""
     t_min: float = 1e-5
+    """Lowest time."""
     t_max: float = 1.0
+    """Highest time."""
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -154,9 +160,13 @@ class VP(Process):
     """
 
     b0: float = 0.1
+    """Rate beta at t = 0."""
     b1: float = 20.0
+    """Rate beta at t = 1."""
     t_min: float = 1e-3
+    """Lowest time; theirs is 1e-3 in sampling, 1e-5 in training."""
     t_max: float = 1.0
+    """Highest time."""
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -206,6 +216,7 @@ class Cosine(Process):
     """
 
     shift: float = 0.0
+    """Makes the first steps noisier; .008 in the paper."""
 
     @property
     def t_min(self) -> float:
@@ -251,7 +262,9 @@ class Flow(Process):
     """
 
     t_min: float = 1e-4
+    """Lowest time."""
     t_max: float = 1 - 1e-4
+    """Highest time, below 1."""
 
     def alpha(self, t: Any) -> Any:
         """1 - t."""
@@ -275,8 +288,11 @@ class DDPM(Process):
     """
 
     steps: int = 1000
+    """Steps of the chain."""
     beta_first: float = 1e-4
+    """Variance of the first step."""
     beta_last: float = 0.02
+    """Variance of the last step."""
 
     def __post_init__(self) -> None:
         """Check the fields."""

@@ -32,7 +32,7 @@ from genkit.diffusion import (
     SDEDPMpp2M,
     sample,
 )
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 from genkit.testing import gaussian_denoiser, gmm_denoiser, linear_gaussian_denoiser
 
 BOTH = pytest.mark.parametrize("make", [Heun, DPMpp2S])
@@ -249,6 +249,14 @@ def test_wrong_values(make, words):
     with pytest.raises(UsageError, match=words) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+def test_samples_that_are_not_finite():
+    def broken(x, t, cond=None):
+        return jnp.where(x[:, :1] > 0, jnp.nan, x)
+
+    with pytest.raises(GenkitError, match="2 of 3 samples are not finite"):
+        sample(KEY, Heun(5), broken, (3, 2), noise=jnp.array([[1.0, 0], [-1, 0], [1, 1]]))
 
 
 def test_wrong_shapes():
