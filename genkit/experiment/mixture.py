@@ -91,7 +91,7 @@ class Mixture(Experiment):
         network, _ = functional(self.network.build(nnx.Rngs(0), 2))
 
         def loss(params: Any, aux: None, batch: None, key: Any) -> Any:
-            return self._loss(EDMDenoiser(network, params, STD, self.process), key, self.batch), (aux, {})
+            return self._loss(self._preconditioned(network, params), key, self.batch), (aux, {})
 
         optimizer = self.optimizer.build(self.steps)
         step = make_step(loss, optimizer, ema_half_life=self.steps / 40)
@@ -109,13 +109,17 @@ class Mixture(Experiment):
 
         network, _ = functional(self.network.build(nnx.Rngs(0), 2))
         state = run.once("trained", lambda: run.fit(self.phase()))
-        return EDMDenoiser(network, state.averaged, STD, self.process)
+        return self._preconditioned(network, state.averaged)
+
+    def _preconditioned(self, network: Any, params: Any) -> EDMDenoiser:
+        process: Any = self.process
+        return EDMDenoiser(network, params, STD, process)
 
     def _loss(self, denoiser: Any, key: Any, n: int) -> Any:
         import jax
 
         draw, noise = jax.random.split(key)
-        weigh = EDMDenoiser(None, None, STD, self.process).loss_weight
+        weigh = self._preconditioned(None, None).loss_weight
         x0 = self.truth(draw, n)
         return denoising_loss(noise, denoiser, x0, None, self.noise, level_weight=lambda process, t: weigh(t))
 
@@ -125,8 +129,9 @@ class Mixture(Experiment):
 
         from genkit.testing import gmm_denoiser
 
+        process: Any = self.process
         weights = jnp.full(self.components, 1 / self.components)
-        return gmm_denoiser(weights, self.centres(), jnp.full(self.components, self.spread), process=self.process)
+        return gmm_denoiser(weights, self.centres(), jnp.full(self.components, self.spread), process=process)
 
     def draw(self, run: Run, key: Any, n: int) -> Any:
         """n samples, (n, 2)."""
