@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 import genkit.nn as gnn
-from genkit_weather.networks.unet import CellEmbedder, Conditioning, LamUNet, Sizes
+from genkit_weather.networks.unet import CellEmbedder, Conditioning, LamUNet, Sizes, smoothed
 
 SIZES = Sizes(grid=(9, 11), frame=(2, 3), interior=4, boundary=6, scalars=3, outputs=2)
 SMALL = LamUNet(base=8, multipliers=(1, 2), blocks=1, embedder=4, embedding=8)
@@ -91,3 +91,17 @@ def test_a_row_of_cells_and_a_domain_without_frame():
         module = SMALL.build(nnx.Rngs(0), sizes)
         x, cond = conditioning(sizes)
         assert module(x, jnp.zeros(2), cond).shape == x.shape
+
+
+def test_smoothed_copies_have_the_response_of_splines():
+    """A cubic B-spline with holes of 2^l cells multiplies a wave of angular wavenumber w by cos(2^l w / 2)^4."""
+    w, n = 0.3, 96
+    wave = jnp.cos(w * jnp.arange(n))
+    x = (wave[:, None] * wave[None])[None, :, :, None] * jnp.array([1.0, 2.0])
+    out = smoothed(x, 4)
+    assert out.shape == (1, n, n, 4, 2)
+    middle, factor = slice(24, 72), 1.0
+    for level in range(4):
+        np.testing.assert_allclose(out[0, middle, middle, level], factor**2 * x[0, middle, middle], atol=1e-6)
+        factor *= np.cos(2**level * w / 2) ** 4
+    np.testing.assert_allclose(smoothed(jnp.ones((1, 5, 1, 1)), 4), 1, rtol=1e-6)  # borders and lines of cells
