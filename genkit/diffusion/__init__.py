@@ -1,6 +1,6 @@
 """Gaussian diffusion: processes, denoisers, noise distributions, losses and samplers."""
 
-from genkit.diffusion.denoiser import Denoiser, EDMDenoiser, NetworkDenoiser, Rescaled, process_of
+from genkit.diffusion.denoiser import Denoiser, EDMDenoiser, NetworkDenoiser, Rescaled, process_of, to_range
 from genkit.diffusion.distillation import (
     ConsistencyFunction,
     consistency_loss,
@@ -77,6 +77,7 @@ __all__ = [
     "rho_grid",
     "sample",
     "time_grid",
+    "to_range",
     "ConsistencyFunction",
     "consistency_loss",
     "progressive_loss",

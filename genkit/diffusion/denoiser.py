@@ -162,12 +162,30 @@ class Rescaled:
         """That of the denoiser."""
         return process_of(self.denoiser)
 
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """Lowest and highest value of y, where x has bounds and scale and shift are numbers."""
+        bounds = getattr(self.denoiser, "range", None)
+        return bounds and tuple(self.scale * b + self.shift for b in bounds)  # type: ignore[return-value]
+
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
         """E[y_0 | y_t = x] at time t () or (n,)."""
         process, t = self.process, per_item(t, x)
         inner = process.time(process.ratio(t) / self.scale)
         state = process.alpha(inner) * (x / process.alpha(t) - self.shift) / self.scale
         return self.scale * self.denoiser(state, inner.reshape(-1) if inner.ndim else inner, cond) + self.shift
+
+
+def to_range(denoiser: Denoiser, low: float, high: float) -> Rescaled:
+    """The denoiser for the same data on another scale, such as [0, 1] in place of the [-1, 1] it was trained on.
+
+    Raises `UsageError` for a denoiser that does not tell its range.
+    """
+    bounds = getattr(denoiser, "range", None)
+    if bounds is None:
+        raise UsageError(f"{type(denoiser).__name__} does not tell the range of its data; use Rescaled(scale, shift)")
+    scale = (high - low) / (bounds[1] - bounds[0])
+    return Rescaled(denoiser, scale, low - scale * bounds[0])
 
 
 def _at_least_float32(a: Array | float) -> Array:

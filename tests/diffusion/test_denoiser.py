@@ -25,6 +25,7 @@ from genkit.diffusion import (
     denoising_loss,
     rho_grid,
     time_grid,
+    to_range,
 )
 from genkit.errors import UsageError
 from genkit.testing import gaussian_denoiser
@@ -291,6 +292,16 @@ def test_rescaled_data(process):
         made = Rescaled(gaussian_denoiser(0.3, 0.5, process=process), 2.0, 3.0)
         np.testing.assert_allclose(made(x, t), gaussian_denoiser(3.6, 1.0, process=process)(x, t), rtol=1e-6)
         np.testing.assert_allclose(made(x, t[0])[0], made(x, t)[0], rtol=1e-12)
+
+
+def test_data_on_another_scale():
+    denoiser = EDMDenoiser(zero, None, 0.5, range=(-1.0, 1.0))
+    made = to_range(denoiser, 0.0, 255.0)
+    assert made.range == (0.0, 255.0) and made.scale == 127.5
+    x = jnp.array([[10.0, 200.0]])
+    np.testing.assert_allclose(made(x, 60.0), 127.5 * denoiser(x / 127.5 - 1, 60 / 127.5) + 127.5, rtol=1e-6)
+    with pytest.raises(UsageError, match="GaussianDenoiser does not tell the range"):
+        to_range(gaussian_denoiser(), 0.0, 1.0)
 
 
 def test_times_of_training():
