@@ -10,6 +10,7 @@
 Oracles are denoisers like trained ones: pytrees whose leaves are the parameters of the data distribution.
 """
 
+from genkit.testing.gaussian import gaussian_gains, gaussian_variance
 from genkit.testing.oracles import (
     GaussianDenoiser,
     LinearGaussianDenoiser,
@@ -24,6 +25,8 @@ __all__ = [
     "LinearGaussianDenoiser",
     "MixtureDenoiser",
     "gaussian_denoiser",
+    "gaussian_gains",
+    "gaussian_variance",
     "gmm_denoiser",
     "linear_gaussian_denoiser",
 ]
