@@ -79,6 +79,6 @@ def measure(
         raise failed[0]
     if suites and code:
         raise GenkitError(
-            f"pytest could not run the benchmarks: {code!r}; pytest 8.4 and pytest-benchmark 5 are needed"
+            f"pytest ended with {code!r} before it measured; bench needs pytest 8.4 and pytest-benchmark 5"
         )
     return found

@@ -37,7 +37,9 @@ class LogNormal(Noise):
     """ln sigma ~ N(mean, std^2): the training noise of EDM (Karras et al. 2022, Table 1)."""
 
     mean: float = -1.2
+    """Mean of ln sigma."""
     std: float = 1.2
+    """Standard deviation of ln sigma."""
 
     def __post_init__(self):
         """Check the fields."""
@@ -54,8 +56,11 @@ class Rho(Noise):
     """Uniform in sigma^(1/rho) between two levels: the training noise of GenCast (arXiv 2312.15796)."""
 
     low: float = 0.02
+    """Lowest level."""
     high: float = 88.0
+    """Highest level."""
     rho: float = 7.0
+    """Larger draws more levels near the lowest."""
 
     def __post_init__(self):
         """Check the fields."""
@@ -72,7 +77,9 @@ class LogUniform(Noise):
     """ln sigma uniform between two levels."""
 
     low: float = 0.002
+    """Lowest level."""
     high: float = 80.0
+    """Highest level."""
 
     def __post_init__(self):
         """Check the fields."""

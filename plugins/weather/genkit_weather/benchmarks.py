@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
 from genkit.bench import Row, Timed, compiled, sampling
 from genkit.diffusion import EDMDenoiser, Heun, Rho
 from genkit.nn import functional
 from genkit.train import AdamW, TrainState, make_step
-
 from genkit_weather.datasets.qg_nature import QGNature
 from genkit_weather.experiments.diffusion_lam import DiffusionLAM
 from genkit_weather.lam import Batch, Domain, Inputs, condition, diffusion_loss
