@@ -15,7 +15,7 @@ The profile is ``full``, or ``smoke`` for a machine that only tests whether the 
 
 from genkit.bench.harness import measure
 from genkit.bench.programs import compiled, sampling
-from genkit.bench.record import baseline, machine, record, table
+from genkit.bench.records import baseline, machine, record, table
 from genkit.bench.rows import Row, Timed
 
 __all__ = ["Row", "Timed", "baseline", "compiled", "machine", "measure", "record", "sampling", "table"]

@@ -75,8 +75,8 @@ class Midpoint(OneStep):
     @staticmethod
     def coefficients(s, s1):
         """y = q x + (1 - q) D(x; s) at level m, then x' = r x + a D(x; s) + b D(y; m)."""
-        m, q, b = (s + s1) / 2, (s + s1) / 2 / s, 2 * (s - s1) / (s + s1)
-        return q, m, 1 - b * q, -b * (1 - q), b
+        m, b = (s + s1) / 2, 2 * (s - s1) / (s + s1)
+        return m / s, m, 1 - b * m / s, b * m / s - b, b
 '''
 
 TOY = '''\
@@ -133,9 +133,8 @@ from genkit.testing import check_plugin, check_sampler
 
 def test_the_plugin(tmp_path):
     check_plugin("%name%")
-    config = genkit.config("%name%.toy")
-    check_sampler(config.sampler)
-    run = genkit.run(config, out=tmp_path / "run")
+    run = genkit.run(genkit.config("%name%.toy"), out=tmp_path / "run")
+    check_sampler(run.config.sampler)
     assert all(abs(ratio - 1) < 0.1 for ratio in run.results.values())
 """
 

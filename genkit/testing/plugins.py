@@ -31,9 +31,9 @@ NOT_CONFIGURED = ("benchmarks", "commands", "loggers")
 def check_config(cls: type) -> None:
     """Raise AssertionError unless an experiment or a component can be configured.
 
-    It is a frozen dataclass with a docstring; each field, those of nested dataclasses too, has a string below it or a
-    comment beside it, which `--help` shows; an experiment has the presets tiny, default and paper; each preset comes back
-    from the words of a command line and from YAML as it was.
+    It is a frozen dataclass with a docstring; each field, those of nested dataclasses too, has a string below it or
+    a comment beside it, which `--help` shows; an experiment has the presets tiny, default and paper; each preset
+    comes back from YAML and the words of a command line as it was.
     """
     from genkit.experiment import Experiment, differences, preset_of, with_options, write_yaml
 
@@ -114,7 +114,7 @@ def _check_help(config: Any) -> None:
     for f in dataclasses.fields(config):
         require(
             f.name in documented,
-            f"field {f.name!r} of {cls.__qualname__} has no help; put a string below it or a comment beside it",
+            f"{cls.__qualname__}.{f.name} has no help; put a string below it or a comment beside it",
         )
         if dataclasses.is_dataclass(value := getattr(config, f.name)):
             _check_help(value)

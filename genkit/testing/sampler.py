@@ -29,29 +29,37 @@ def check_sampler(sampler: Any, accuracy: float = 0.05, process: Process = EDM) 
             sampler may have at its number of steps; the error of Monte-Carlo is allowed for beside it.
         process: the Gaussian path on which the sampler works.
     """
-    name, key, slots = type(sampler).__name__, jax.random.key(0), jnp.arange(6)
+    name, key, count = type(sampler).__name__, jax.random.key(0), Count()
     oracle = gaussian_denoiser(MEAN, STD, process=process)
 
-    def draw(n: int = 6, key: Any = key, sampler: Any = sampler, denoiser: Any = oracle, **options: Any) -> jax.Array:
+    def draw(n: int = 6, key: Any = key, sampler: Any = sampler, oracle: Any = oracle, slots: Any = None) -> jax.Array:
         with claim(f"{name} cannot be sampled"):
-            return sample(key, sampler, denoiser, (n, 2), **options)
+            return sample(key, sampler, Counted(oracle, count), (n, 2), slots=slots)
 
-    x = draw()
+    x = draw().block_until_ready()
+    jax.effects_barrier()
+    calls, nfe, traces = len(count.levels), getattr(sampler, "nfe", None), count.traces
     require(x.shape == (6, 2), f"{name} returned samples of shape {x.shape}; (6, 2) was asked for")
     require(x.dtype == jnp.float32, f"{name} returned {x.dtype} from float32 noise; keep the state in float32")
     require(jnp.isfinite(x).all(), f"{name} returned samples that are not finite")
+    require(nfe in (None, calls), f"{name} states nfe={nfe} but calls the network {calls} times")
+    require(min(count.levels, default=1.0) > 0, f"{name} calls the network at level 0, where x is the answer")
     require(near(draw(), x, 0.0), f"{name} drew other samples with the same key; take all randomness from the keys")
     require(not near(draw(key=jax.random.key(1)), x), f"{name} drew the same samples with another key")
-    apart = jnp.concatenate([draw(2, slots=slots[:2]), draw(4, slots=slots[2:])])
-    require(
-        near(apart, x), f"{name} drew other samples in two parts; use one key per particle, and no batch statistics"
-    )
-    keys = jax.random.split(key, 2)
-    mapped = jax.vmap(lambda key: sample(key, sampler, oracle, (3, 2)))(keys)
-    single = jnp.stack([draw(3, key=key) for key in keys])
-    require(near(mapped, single), f"{name} drew other samples under vmap than alone")
+    for what, change in (
+        ("a new key", {"key": jax.random.key(1)}),
+        ("new parameters of the denoiser", {"oracle": varied(oracle)}),
+        ("new values of its options", {"sampler": varied(sampler)}),
+    ):
+        draw(**change)
+        require(count.traces == traces, f"{name} compiles again for {what}; give them to the chain as leaves")
 
-    _check_calls(name, sampler, oracle, draw)
+    parts = jnp.concatenate([draw(3, slots=slots) for slots in jnp.arange(6).reshape(2, 3)])
+    require(near(parts, x), f"{name} drew other samples in two parts; use one key per particle, no batch statistics")
+    keys = jax.random.split(key, 2)
+    alone = jnp.stack([draw(3, key=key) for key in keys])
+    mapped = jax.vmap(lambda key: sample(key, sampler, oracle, (3, 2)))(keys)
+    require(near(mapped, alone), f"{name} drew other samples under vmap than alone")
 
     x = np.asarray(draw(N), np.float64)
     mean, std = np.abs(x.mean(0) - MEAN) / STD, np.abs(x.std(0) / STD - 1)
@@ -60,21 +68,3 @@ def check_sampler(sampler: Any, accuracy: float = 0.05, process: Process = EDM) 
             error <= accuracy + noise,
             f"{name} has a {what} off by {error:.3f} on Gaussian data; accuracy={accuracy} is allowed",
         )
-
-
-def _check_calls(name: str, sampler: Any, oracle: Any, draw: Any) -> None:
-    """Number of network calls, their levels, and what compiles again."""
-    count = Count()
-    draw(denoiser=Counted(oracle, count)).block_until_ready()
-    jax.effects_barrier()
-    calls, nfe = len(count.levels), getattr(sampler, "nfe", None)
-    require(nfe in (None, calls), f"{name} states nfe={nfe} but calls the network {calls} times")
-    require(min(count.levels, default=1.0) > 0, f"{name} calls the network at level 0, where x is the answer")
-    for what, change in (
-        ("a new key", {"key": jax.random.key(1)}),
-        ("new parameters of the denoiser", {"denoiser": Counted(varied(oracle), count)}),
-        ("new values of its options", {"sampler": varied(sampler)}),
-    ):
-        before = count.traces
-        draw(**{"denoiser": Counted(oracle, count), **change})
-        require(count.traces == before, f"{name} compiles again for {what}; give them to the chain as leaves")

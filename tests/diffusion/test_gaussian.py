@@ -1,8 +1,4 @@
-"""Samplers on Gaussian data, where every one of them is affine: exact figures without Monte-Carlo.
-
-On N(mu, s^2) a step multiplies x - mu by a number m and adds noise of known standard deviation c, so the
-variance obeys v <- m^2 v + c^2. m comes from differentiating the kernel, c from its coefficients.
-"""
+"""Samplers on Gaussian data, where every one of them is affine: exact figures without Monte-Carlo."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +7,7 @@ import pytest
 
 from genkit.diffusion import DPMpp2S, Heun, sample
 from genkit.diffusion.samplers import Particle
-from genkit.testing import gaussian_denoiser
+from genkit.testing import gaussian_denoiser, gaussian_gains, gaussian_variance
 
 MEAN = 0.7
 GENCAST = dict(churn=2.5, churn_min=0.75, churn_noise=1.05)
@@ -28,40 +24,13 @@ TABLE = [
 ]
 
 
-@jax.jit
-def multiplier(kernel, u, level):
-    """Derivative of one move, the particle's denoised value following its state."""
-
-    def end(x):
-        p = Particle(x[None], kernel.denoiser(x[None], level))
-        return kernel.move(jax.random.split(jax.random.key(0), 1), p, u).x[0]
-
-    return jax.jacfwd(end)(jnp.asarray(3.0))
-
-
-def multipliers(sampler, std):
-    table = sampler.table()
-    (kernel, steps), _ = table.model(gaussian_denoiser(MEAN, std), (1,)).stages
-    levels = np.append(table.level[2], steps.level[:, 1])
-    at = [jax.tree.map(lambda a, i=i: a[i], steps) for i in range(sampler.steps - 1)]
-    return table, levels, [float(multiplier(kernel, u, level)) for u, level in zip(at, levels, strict=False)]
-
-
-def variance(sampler, std):
-    table, levels, m = multipliers(sampler, std)
-    v = table.level[0] ** 2 + table.level[1] ** 2
-    for gain, noise in zip(m, table.steps.noise[:, 1], strict=True):
-        v = gain**2 * v + noise**2
-    return v * (std**2 / (std**2 + levels[-1] ** 2)) ** 2
-
-
 @pytest.mark.parametrize("row", TABLE, ids=lambda r: f"{r[0]}-{r[3]}")
 def test_spread_of_samples(row):
     steps, low, high, std, *expected = row
     grid = dict(steps=steps, sigma_min=low, sigma_max=high)
     samplers = [make(**grid, **churn) for churn in ({}, GENCAST) for make in (Heun, DPMpp2S)]
     with jax.enable_x64(True):
-        np.testing.assert_allclose([variance(s, std) ** 0.5 for s in samplers], expected, atol=6e-7)
+        np.testing.assert_allclose([gaussian_variance(s, std) ** 0.5 for s in samplers], expected, atol=6e-7)
 
 
 def test_variance_of_heun_to_ten_digits():
@@ -77,7 +46,7 @@ def test_variance_of_heun_to_ten_digits():
             (heun(256, **churn), 0.25098622427805845),
             (heun(256, **churn, churn_noise=1.003), 0.2524944004997455),
         ):
-            np.testing.assert_allclose(variance(sampler, 0.5), expected, rtol=1e-10)
+            np.testing.assert_allclose(gaussian_variance(sampler, 0.5), expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +62,7 @@ def test_second_order(make, expected):
     np.testing.assert_allclose(exact, 0.4999942345669707, rtol=1e-14)
     nodes = [9, 17, 33, 65, 129, 257]
     with jax.enable_x64(True):
-        error = [abs(80 * np.prod(multipliers(make(n, 0.002, 80.0), 0.5)[2]) - exact) for n in nodes]
+        error = [abs(80 * np.prod(gaussian_gains(make(n, 0.002, 80.0), 0.5)) - exact) for n in nodes]
     np.testing.assert_allclose(error, expected, rtol=6e-4)
     order = -np.polyfit(np.log([64, 128, 256]), np.log(error[3:]), 1)[0]
     assert abs(order - 2) < 0.1
@@ -103,15 +72,16 @@ def test_second_order(make, expected):
 def test_move_is_affine_with_the_stated_noise(make):
     with jax.enable_x64(True):
         denoiser = gaussian_denoiser(MEAN, 0.5)
-        table, levels, m = multipliers(make(6, **GENCAST), 0.5)
-        (kernel, steps), _ = table.model(denoiser, (4, 3)).stages
+        sampler = make(6, **GENCAST)
+        gain = gaussian_gains(sampler, 0.5)[2]
+        (kernel, steps), _ = sampler.model(denoiser, (4, 3)).stages
         keys = jax.random.split(jax.random.key(1), 4)
         x, eps = jnp.arange(12.0).reshape(4, 3), jax.vmap(lambda k: jax.random.normal(k, (3,)))(keys)
         u = jax.tree.map(lambda a: a[2], steps)
-        p = kernel.move(keys, Particle(x, denoiser(x, levels[2])), u)
+        p = kernel.move(keys, Particle(x, denoiser(x, steps.level[1, 1])), u)
         assert steps.noise[2, 1] > 0
-        np.testing.assert_allclose(p.x, MEAN + m[2] * (x - MEAN) + steps.noise[2, 1] * eps, rtol=1e-12)
-        np.testing.assert_allclose(p.denoised, denoiser(p.x, levels[3]), rtol=1e-12)
+        np.testing.assert_allclose(p.x, MEAN + gain * (x - MEAN) + steps.noise[2, 1] * eps, rtol=1e-12)
+        np.testing.assert_allclose(p.denoised, denoiser(p.x, u.level[1]), rtol=1e-12)
 
 
 @pytest.mark.parametrize("make, column", [(Heun, 4), (DPMpp2S, 5)])

@@ -8,9 +8,9 @@ import pytest
 from jax.scipy.special import ndtri
 
 from genkit.chain import run, start
-from genkit.diffusion import DPMpp2S, EDMDenoiser, Heun, sample
+from genkit.diffusion import DPMpp2S, Heun, sample
 from genkit.errors import UsageError
-from genkit.testing import gmm_denoiser, linear_gaussian_denoiser
+from genkit.testing import check_sampler, gmm_denoiser, linear_gaussian_denoiser
 
 BOTH = pytest.mark.parametrize("make", [Heun, DPMpp2S])
 KEY = jax.random.key(0)
@@ -22,35 +22,11 @@ def _fresh_trace_counter():
 
 
 @BOTH
-def test_number_of_network_calls(make):
-    calls = []
-
-    def denoiser(x, t, cond=None):
-        jax.debug.callback(lambda t: calls.append(float(t)), t)
-        return 0.5 * x
-
-    sampler = make(7, churn=1.0)
-    sample(KEY, sampler, denoiser, (2, 3)).block_until_ready()
-    jax.effects_barrier()
-    assert len(calls) == sampler.nfe == 13
-    assert min(calls) > 0
-
-
-@BOTH
-def test_new_values_do_not_retrace(make):
-    # the call of the beginning and the one in the loop: two places in the program
-    @chex.assert_max_traces(n=2)
-    def network(params, x, c_noise, cond):
-        return params * x
-
-    def draw(params, key, **options):
-        return sample(jax.random.key(key), make(5, **options), EDMDenoiser(network, params), (4, 2))
-
-    first = draw(jnp.float32(0.1), 0)
-    assert not jnp.allclose(first, draw(jnp.float32(0.2), 0))
-    assert not jnp.allclose(first, draw(jnp.float32(0.1), 1))
-    assert not jnp.allclose(first, draw(jnp.float32(0.1), 0, sigma_min=0.01, sigma_max=50.0, rho=5.0))
-    assert not jnp.allclose(first, draw(jnp.float32(0.1), 0, churn=2.0, churn_noise=1.1))
+@pytest.mark.parametrize("churn", [0.0, 1.0])
+def test_what_every_sampler_promises(make, churn):
+    sampler = make(40, churn=churn)
+    assert sampler.nfe == 79
+    check_sampler(sampler)
 
 
 @BOTH
