@@ -18,7 +18,7 @@ LOW, HIGH, STD = 0.002, 80.0, 0.5
 NODES = (9, 17, 33, 65, 129, 257)
 
 # Sampler, its order, |x - exact flow| at the lowest level for each number of nodes; data N(0, 0.25), x = 80 at 80,
-# nodes of Karras et al. 2022 (arXiv 2206.00364), eq. 5 with rho = 7. Four digits, worked out in float64 by hand.
+# nodes of Karras et al. 2022 (arXiv 2206.00364), eq. 5 with rho = 7. Four digits of float64 figures worked out apart.
 CONVERGENCE = (
     (Heun, 2, (1.391e-1, 3.145e-2, 7.353e-3, 1.777e-3, 4.370e-4, 1.083e-4)),
     (DPMpp2S, 2, (4.609e-2, 1.388e-2, 3.754e-3, 9.719e-4, 2.469e-4, 6.221e-5)),
@@ -115,7 +115,7 @@ def preconditioning() -> Iterator[Row]:
         ("EDM: loss weight times c_out^2", denoiser.loss_weight(sigma) * c_out**2, 1.0),
         ("EDM: variance of the input of F", c_in**2 * (s**2 + sigma**2), 1.0),
         ("EDM: variance of the target of F", target, 1.0),
-        ("EDM: D at F = 0 above the best linear one", linear / (s**2 / (s**2 + sigma**2)), 1.0),
+        ("EDM: D at F = 0 divided by the best linear one", linear / (s**2 / (s**2 + sigma**2)), 1.0),
     ):
         worst = value[jnp.argmax(jnp.abs(value - expected))]
         yield Row(name, float(worst), "", expected, 1e-12, note)

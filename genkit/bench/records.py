@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import platform
 import re
@@ -49,13 +50,13 @@ def record(found: Mapping[str, Sequence[Row]], folder: Path = FOLDER) -> Path:
             "date": time.strftime("%Y-%m-%d"),
             "git": about["git"],
             "versions": about["versions"],
-            "rows": [dataclasses.asdict(row) for row in rows],
+            "rows": [{**dataclasses.asdict(row), "value": _finite(row.value, None)} for row in rows],
         }
     page = [f"# {content['machine']}", "", "Written by `genkit bench --record`."]
     for suite, one in sorted(content["suites"].items()):
         jax_version = one["versions"]["jax"]
         page += ["", f"## {suite}", "", f"{one['date']}, jax {jax_version}, commit {one['git']}", ""]
-        page += _markdown(*table([Row(**row) for row in one["rows"]]))
+        page += _markdown(*table([Row(**{**row, "value": _finite(row["value"], math.nan)}) for row in one["rows"]]))
     file = _file(folder)
     write_json(file, content)
     write(file.with_suffix(".md"), "\n".join(page) + "\n")
@@ -79,6 +80,11 @@ def table(rows: Sequence[Row], before: Values | None = None) -> tuple[list[str],
         cells.append([row.name, value, row.unit, *against, f"{row.value / once:.2f}" if once else "", row.note])
     used = [i for i in range(len(columns)) if any(line[i] for line in cells)]
     return [columns[i] for i in used], [[line[i] for i in used] for line in cells]
+
+
+def _finite(value: float | None, other: Any) -> Any:
+    """JSON has no NaN: it is null there."""
+    return other if value is None or not math.isfinite(value) else float(value)
 
 
 def _markdown(header: list[str], cells: list[list[str]]) -> list[str]:

@@ -37,7 +37,7 @@ class Bench:
 
         console = Console()
         before = baseline() if self.profile == "full" else {}
-        console.print(machine(), highlight=False)
+        console.print(machine(), highlight=False, markup=False)
         found = measure(suites, self.profile, lambda name, rows: show(console, name, rows, before.get(name)))
         if self.record:
             console.print(f"recorded in {record(found)}", highlight=False)

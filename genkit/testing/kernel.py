@@ -30,7 +30,7 @@ def check_kernel(kernel: Kernel, p: Any, u: Any, state: Callable[[Any], Any] = _
     Args:
         kernel: a kernel, a pytree.
         p: particles, leaves (n, ...), n at least 2.
-        u: one slice of the inputs.
+        u: one slice of the inputs, as `plan` returns it where there is one.
         state: picks from the moved particles the array (n, ...) whose density `log_prob` is; its attribute `x`, or
             the particle itself, if not given.
     """

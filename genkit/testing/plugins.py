@@ -94,14 +94,16 @@ def _check_light(name: str) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     require(done.returncode == 0, f"import {module} fails in a new process: {(done.stderr.splitlines() or [''])[-1]}")
-    heavy = done.stdout.split()
+    heavy = (done.stdout.splitlines() or [""])[-1].split()
     require(not heavy, f"import {module} loads {', '.join(heavy)}; register by strings, and import late")
 
 
 def _check_help(config: Any) -> None:
     """The docstring of a configuration, and the help of its fields."""
     cls, documented = type(config), set()
-    for base in filter(dataclasses.is_dataclass, cls.__mro__):
+    for base in cls.__mro__:
+        if "__dataclass_fields__" not in vars(base):
+            continue
         source = textwrap.dedent(inspect.getsource(base))
         lines, body = source.splitlines(), ast.parse(source).body[0].body  # type: ignore[attr-defined]
         for one, after in pairwise([*body, ast.Pass()]):

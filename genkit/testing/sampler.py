@@ -46,11 +46,12 @@ def check_sampler(sampler: Any, accuracy: float = 0.05, process: Process = EDM) 
     require(min(count.levels, default=1.0) > 0, f"{name} calls the network at level 0, where x is the answer")
     require(near(draw(), x, 0.0), f"{name} drew other samples with the same key; take all randomness from the keys")
     require(not near(draw(key=jax.random.key(1)), x), f"{name} drew the same samples with another key")
-    for what, change in (
-        ("a new key", {"key": jax.random.key(1)}),
-        ("new parameters of the denoiser", {"oracle": varied(oracle)}),
-        ("new values of its options", {"sampler": varied(sampler)}),
-    ):
+    changes: dict[str, dict[str, Any]] = {
+        "a new key": {"key": jax.random.key(1)},
+        "new parameters of the denoiser": {"oracle": varied(oracle)},
+        "new values of its options": {"sampler": varied(sampler)},
+    }
+    for what, change in changes.items():
         draw(**change)
         require(count.traces == traces, f"{name} compiles again for {what}; give them to the chain as leaves")
 

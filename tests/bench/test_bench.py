@@ -106,7 +106,8 @@ def test_tables_leave_out_what_is_empty():
 def test_records_are_kept_by_machine_and_suite(tmp_path, monkeypatch):
     rows = [Row("a", 2.0, "s"), Row("b", math.pi, expected=math.pi, tolerance=1e-9)]
     assert baseline(tmp_path) == {}
-    record({"own.speed": rows, "own.other": rows}, tmp_path)
+    page = record({"own.speed": [Row("a", math.nan, expected=1.0)], "own.other": rows}, tmp_path)
+    assert "| a | nan | 1 | nan | 0e+00 | MISSED |" in page.read_text()
     page = record({"own.speed": [replace(rows[0], value=4.0)]}, tmp_path)
     assert baseline(tmp_path) == {
         "own.speed": {("a", "s"): 4.0},
