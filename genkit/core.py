@@ -8,9 +8,28 @@ plugin = Plugin(
     experiments={
         "mixture": ("genkit.experiment.mixture:Mixture", "a 2-D Gaussian mixture: train, sample, compare"),
     },
+    processes={
+        "edm": ("genkit.diffusion:EDM", "variance exploding in its own noise level"),
+        "ve": ("genkit.diffusion:VE", "variance exploding, geometric in time"),
+        "vp": ("genkit.diffusion:VP", "variance preserving with linear beta"),
+        "sub_vp": ("genkit.diffusion:SubVP", "sub-variance preserving"),
+        "cosine": ("genkit.diffusion:Cosine", "variance preserving with a cosine schedule"),
+        "flow": ("genkit.diffusion:Flow", "rectified flow"),
+        "ddpm": ("genkit.diffusion:DDPM", "the discrete chain of DDPM"),
+    },
     samplers={
+        "euler": ("genkit.diffusion:Euler", "Euler's method, which is DDIM and DPM-Solver++(1)"),
+        "ddim": ("genkit.diffusion:DDIM", "DDIM with a share eta of fresh noise"),
+        "ancestral": ("genkit.diffusion:Ancestral", "the reverse chain of DDPM, with either variance"),
         "heun": ("genkit.diffusion:Heun", "EDM's second-order sampler, with optional churn"),
         "dpmpp_2s": ("genkit.diffusion:DPMpp2S", "DPM-Solver++(2S), with optional churn"),
+        "dpmpp_2m": ("genkit.diffusion:DPMpp2M", "multistep DPM-Solver++ of second order"),
+        "dpmpp_3m": ("genkit.diffusion:DPMpp3M", "multistep DPM-Solver++ of third order"),
+        "sde_dpmpp_2m": ("genkit.diffusion:SDEDPMpp2M", "SDE-DPM-Solver++(2M)"),
+        "euler_maruyama": ("genkit.diffusion:EulerMaruyama", "Euler-Maruyama on the family of reverse SDEs"),
+        "rk3": ("genkit.diffusion:RK3", "Kutta's third-order method"),
+        "rk4": ("genkit.diffusion:RK4", "the classical fourth-order Runge-Kutta method"),
+        "consistency": ("genkit.diffusion:Consistency", "multistep sampling of a consistency function"),
     },
     optimizers={
         "adamw": ("genkit.train:AdamW", "AdamW with warm-up and a cosine or constant schedule"),

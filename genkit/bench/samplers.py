@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from genkit.bench.programs import sampling
 from genkit.bench.rows import Row, Timed
-from genkit.diffusion import DPMpp2S, EDMDenoiser, Heun
+from genkit.diffusion import Ancestral, DPMpp2S, DPMpp3M, EDMDenoiser, Euler, Heun
 from genkit.nn import NoisyMLP, functional
 
-SAMPLERS = (Heun, DPMpp2S)
+# One of each kind: one call a step, two, with history, with noise.
+SAMPLERS = (Euler, Heun, DPMpp2S, DPMpp3M, Ancestral)
 
 
 @dataclass(frozen=True)

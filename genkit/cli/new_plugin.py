@@ -61,22 +61,22 @@ plugin = Plugin(
 '''
 
 MIDPOINT = '''\
-"""A sampler: the coefficients of one step from noise level s to level s1."""
+"""A sampler: one step from noise level s to level s1."""
 
 from dataclasses import dataclass
 
-from genkit.diffusion.samplers import OneStep
+from genkit.diffusion.samplers import LinearSampler
 
 
 @dataclass(frozen=True)
-class Midpoint(OneStep):
-    """The midpoint rule on dx/ds = (x - D(x; s)) / s, whose slope at level m is taken at y."""
+class Midpoint(LinearSampler):
+    """The midpoint rule on dx/ds = (x - D(x; s)) / s: second order."""
 
-    @staticmethod
-    def coefficients(s, s1):
-        """y = q x + (1 - q) D(x; s) at level m, then x' = r x + a D(x; s) + b D(y; m)."""
-        m, b = (s + s1) / 2, 2 * (s - s1) / (s + s1)
-        return m / s, m, 1 - b * m / s, b * m / s - b, b
+    def step(self, x, d, at, denoise):
+        """An Euler step to level m gives y, whose slope serves for the whole step."""
+        m = (at.s + at.s1) / 2
+        y = x + (m - at.s) * (x - d[0]) / at.s
+        return x + (at.s1 - at.s) * (y - denoise(y, m)) / m
 '''
 
 TOY = '''\

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import jax
 import jax.numpy as jnp
 
-from genkit.diffusion.process import per_item
+from genkit.diffusion.process import EDM, Process, per_item
 from genkit.errors import UsageError
 
 Array = jax.Array
@@ -18,12 +18,18 @@ class Denoiser(Protocol):
     """E[x_0 | x_t]: x (n, ...), t () or (n,) float, cond a pytree of leaves (n, ...) or None.
 
     Parameters are leaves, so a trained network and a closed form are one type and new parameters do not
-    compile again. A plain function is accepted too; it must be the same object from call to call.
+    compile again. An attribute `process` says what t means; a denoiser without one, as a plain function (the same
+    object from call to call), speaks of noise levels sigma = t (`EDM`).
     """
 
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
         """Return an array of the shape of x."""
         ...
+
+
+def process_of(denoiser: Any) -> Process:
+    """The Gaussian path that a denoiser belongs to."""
+    return getattr(denoiser, "process", None) or EDM()
 
 
 def denoise(denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
@@ -39,36 +45,129 @@ def denoise(denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
 class EDMDenoiser:
     """Preconditioned network, Karras et al. 2022 (arXiv 2206.00364), eq. 7 and Table 1.
 
-    D(x; sigma, cond) = c_skip x + c_out F(c_in x; c_noise, cond). The coefficients are at least float32 even
-    if F returns bfloat16.
+    D(x; sigma, cond) = c_skip x + c_out F(c_in x; c_noise, cond), where x is the state divided by alpha and sigma its
+    noise level sigma / alpha, whatever the process. The coefficients are at least float32 even if F returns bfloat16.
 
     Args:
         network: F, called as (params, c_in x (n, ...), c_noise (n,), cond), returns the shape of x. Static.
         params: its parameters, any pytree.
         sigma_data: standard deviation of the data, () or one per entry of the last axis of x.
+        process: the Gaussian path. Static.
+        range: lowest and highest value of the data, where they have bounds. Static.
     """
 
     network: Network = field(metadata={"static": True})
     params: Any
     sigma_data: Array | float = 0.5
+    process: Process = field(default=EDM(), metadata={"static": True})
+    range: tuple[float, float] | None = field(default=None, metadata={"static": True})
 
     def coefficients(self, sigma: Array | float) -> tuple[Array, Array, Array, Array]:
-        """(c_skip, c_out, c_in, c_noise) at noise level sigma, broadcast with sigma_data."""
+        """(c_skip, c_out, c_in, c_noise) at noise level sigma / alpha, broadcast with sigma_data."""
         sigma, s = _at_least_float32(sigma), _at_least_float32(self.sigma_data)
         total = sigma**2 + s**2
         return s**2 / total, sigma * s / jnp.sqrt(total), 1 / jnp.sqrt(total), jnp.log(sigma) / 4
 
-    def loss_weight(self, sigma: Array | float) -> Array:
-        """lambda(sigma) = 1 / c_out^2, by which the loss is 1 at F = 0 at every level."""
-        _, c_out, _, _ = self.coefficients(sigma)
+    def loss_weight(self, t: Array | float) -> Array:
+        """lambda = 1 / c_out^2, by which the loss is 1 at F = 0 at every level."""
+        _, c_out, _, _ = self.coefficients(self.process.ratio(_at_least_float32(t)))
         return 1 / c_out**2
 
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
-        """E[x_0 | x_t = x] at noise level t () or (n,)."""
+        """E[x_0 | x_t = x] at time t () or (n,)."""
         x = _at_least_float32(x)
-        c_skip, c_out, c_in, c_noise = self.coefficients(per_item(t, x))
+        t = per_item(t, x)
+        x = x / self.process.alpha(t).astype(x.dtype)
+        c_skip, c_out, c_in, c_noise = self.coefficients(self.process.ratio(t))
         f = self.network(self.params, c_in * x, jnp.broadcast_to(c_noise.reshape(-1), x.shape[:1]), cond)
         return c_skip * x + c_out * _at_least_float32(f)
+
+
+Predicted = Literal["eps", "x0", "v", "flow", "score"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NetworkDenoiser:
+    """A network that predicts the noise, the data, the velocity or the score, as a denoiser.
+
+    With x = alpha x_0 + sigma eps and F = network(params, x, t, cond), the data are
+
+        eps    (x - sigma F) / alpha                           Ho et al. 2020 (arXiv 2006.11239)
+        x0     F
+        v      (alpha x - sigma F) / (alpha^2 + sigma^2)       v = alpha eps - sigma x_0 (arXiv 2202.00512)
+        flow   (x - sigma F) / (alpha + sigma)                 eps - x_0, for `Flow` x - t F (arXiv 2209.03003)
+        score  (x + sigma^2 F) / alpha                         Song et al. 2021 (arXiv 2011.13456)
+
+    Args:
+        network: F, called as (params, x (n, ...), t (n,), cond), returns the shape of x. Static.
+        params: its parameters, any pytree.
+        process: the Gaussian path. Static.
+        predicts: what F is. Static.
+        range: lowest and highest value of the data, where they have bounds. Static.
+    """
+
+    network: Network = field(metadata={"static": True})
+    params: Any
+    process: Process = field(metadata={"static": True})
+    predicts: Predicted = field(default="eps", metadata={"static": True})
+    range: tuple[float, float] | None = field(default=None, metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        """Check the kind."""
+        if self.predicts not in get_args(Predicted):
+            raise UsageError(f"unknown parameterisation {self.predicts!r}; known: {', '.join(get_args(Predicted))}")
+
+    def _affine(self, t: Any) -> tuple[Any, Any]:
+        """(a, b) of x_0 = a x + b F."""
+        alpha, sigma = self.process.alpha(t), self.process.sigma(t)
+        if self.predicts == "x0":
+            return jnp.zeros_like(alpha), jnp.ones_like(alpha)
+        if self.predicts == "v":
+            total = alpha**2 + sigma**2
+            return alpha / total, -sigma / total
+        if self.predicts == "flow":
+            return 1 / (alpha + sigma), -sigma / (alpha + sigma)
+        return 1 / alpha, (sigma**2 if self.predicts == "score" else -sigma) / alpha
+
+    def loss_weight(self, t: Array | float) -> Array:
+        """Weight on |D - x_0|^2 that makes it |F - target|^2; for the score times sigma^2, as in score matching."""
+        t = _at_least_float32(t)
+        _, b = self._affine(t)
+        return (self.process.sigma(t) ** 2 if self.predicts == "score" else 1.0) / b**2
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """E[x_0 | x_t = x] at time t () or (n,)."""
+        x = _at_least_float32(x)
+        t = per_item(t, x)
+        a, b = self._affine(t.astype(x.dtype))
+        f = self.network(self.params, x, jnp.broadcast_to(t.reshape(-1), x.shape[:1]), cond)
+        return a * x + b * _at_least_float32(f)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Rescaled:
+    """The denoiser of y = scale x + shift, made from that of x: data in [0, 1] from a network for [-1, 1].
+
+    A noise level of y is `scale` times one of x: D_y(y) = scale D_x((y - shift) / scale) + shift at level s / scale.
+    """
+
+    denoiser: Denoiser
+    scale: Array | float
+    shift: Array | float = 0.0
+
+    @property
+    def process(self) -> Process:
+        """That of the denoiser."""
+        return process_of(self.denoiser)
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """E[y_0 | y_t = x] at time t () or (n,)."""
+        process, t = self.process, per_item(t, x)
+        inner = process.time(process.ratio(t) / self.scale)
+        state = process.alpha(inner) * (x / process.alpha(t) - self.shift) / self.scale
+        return self.scale * self.denoiser(state, inner.reshape(-1) if inner.ndim else inner, cond) + self.shift
 
 
 def _at_least_float32(a: Array | float) -> Array:

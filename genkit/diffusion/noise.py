@@ -1,11 +1,12 @@
-"""Distributions of the noise level in training, and the grid of levels in sampling."""
+"""Distributions of noise levels and times in training."""
 
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from genkit.diffusion.grids import check_range
+from genkit.diffusion.process import Process
 from genkit.errors import UsageError
 
 Array = jax.Array
@@ -13,7 +14,7 @@ Array = jax.Array
 
 @dataclass(frozen=True)
 class Noise:
-    """A distribution of noise levels given by its quantile function.
+    """A distribution of noise levels s = sigma / alpha, or of times, given by its quantile function.
 
     `stratified` spreads the n levels of a batch evenly over the quantiles, with one common random shift: each
     level still has the distribution, the mean over the batch varies less.
@@ -30,6 +31,10 @@ class Noise:
         else:
             u = jax.random.uniform(key, (n,))
         return self.quantile(jnp.clip(u, 2.0**-24, 1 - 2.0**-24))
+
+    def times(self, key: Array, n: int, process: Process, stratified: bool = True) -> Array:
+        """n times of a process, (n,) float."""
+        return process.time(self.draw(key, n, stratified))
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Rho(Noise):
 
     def __post_init__(self):
         """Check the fields."""
-        _check_range(self.low, self.high, self.rho)
+        check_range(self.low, self.high, self.rho)
 
     def quantile(self, u: Array) -> Array:
         """(low^(1/rho) + u (high^(1/rho) - low^(1/rho)))^rho."""
@@ -83,29 +88,55 @@ class LogUniform(Noise):
 
     def __post_init__(self):
         """Check the fields."""
-        _check_range(self.low, self.high)
+        check_range(self.low, self.high)
 
     def quantile(self, u: Array) -> Array:
         """low (high / low)^u."""
         return self.low * (self.high / self.low) ** u
 
 
-def rho_grid(steps: int, low: float, high: float, rho: float = 7.0) -> np.ndarray:
-    """Levels t_0 = high > ... > t_{steps-1} = low, t_steps = 0, (steps + 1,) float64.
+@dataclass(frozen=True)
+class Times(Noise):
+    """A distribution of the time itself."""
 
-    t_i = (high^(1/rho) + i / (steps - 1) (low^(1/rho) - high^(1/rho)))^rho, Karras et al. 2022, eq. 5.
-    `steps` counts the levels without the final zero. Raises UsageError if steps < 2 or not 0 < low < high.
-    """
-    if steps < 2:
-        raise UsageError(f"steps={steps} is too few; a grid from sigma_max to sigma_min needs at least 2")
-    _check_range(low, high, rho)
-    ramp = np.linspace(high ** (1 / rho), low ** (1 / rho), steps, dtype=np.float64) ** rho
-    ramp[0], ramp[-1] = high, low
-    return np.append(ramp, 0.0)
+    def times(self, key: Array, n: int, process: Process, stratified: bool = True) -> Array:
+        """n times, (n,) float, within the range of the process."""
+        return jnp.clip(self.draw(key, n, stratified), process.t_min, process.t_max)
 
 
-def _check_range(low: float, high: float, rho: float = 1.0) -> None:
-    if not 0 < low < high:
-        raise UsageError(f"noise levels from {low} to {high}: expected 0 < lowest < highest (sigma_min < sigma_max)")
-    if rho <= 0:
-        raise UsageError(f"rho={rho} must be positive; 7 is the usual value")
+@dataclass(frozen=True)
+class Uniform(Times):
+    """Time uniform between two values: the training of VP processes and of flows."""
+
+    low: float = 0.0
+    """Lowest time."""
+    high: float = 1.0
+    """Highest time."""
+
+    def __post_init__(self):
+        """Check the fields."""
+        if not self.low < self.high:
+            raise UsageError(f"times from {self.low} to {self.high}: expected low < high")
+
+    def quantile(self, u: Array) -> Array:
+        """low + u (high - low)."""
+        return self.low + u * (self.high - self.low)
+
+
+@dataclass(frozen=True)
+class LogitNormal(Times):
+    """logit t ~ N(mean, std^2): the training times of rectified flows in Esser et al. 2024 (arXiv 2403.03206)."""
+
+    mean: float = 0.0
+    """Mean of logit t."""
+    std: float = 1.0
+    """Standard deviation of logit t."""
+
+    def __post_init__(self):
+        """Check the fields."""
+        if self.std <= 0:
+            raise UsageError(f"std={self.std} of the logit-normal times must be positive")
+
+    def quantile(self, u: Array) -> Array:
+        """sigmoid(mean + std Phi^-1(u))."""
+        return jax.nn.sigmoid(self.mean + self.std * jax.scipy.special.ndtri(u))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -75,7 +76,10 @@ class Status:
     def __init__(self, folder: Path):
         """Read what is there."""
         self.path = folder / "status.json"
-        self.content: dict[str, Any] = read_json(self.path, {"state": "new", "done": [], "seconds": {}})
+        self.content = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        return read_json(self.path, {"state": "new", "done": [], "seconds": {}})
 
     @property
     def done(self) -> list[str]:
@@ -83,18 +87,25 @@ class Status:
         return self.content["done"]
 
     def take(self) -> None:
-        """Become the process that works on this run; refuse while another one does."""
-        here, pid = socket.gethostname(), self.content.get("pid", 0)
-        if self.content["state"] == "running" and self.content.get("host") == here and pid != os.getpid():
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                pass
-            except PermissionError:
-                raise UsageError(f"{self.path.parent} is in use by process {pid}; wait for it or stop it") from None
-            else:
-                raise UsageError(f"{self.path.parent} is in use by process {pid}; wait for it or stop it")
-        self.content |= {"host": here, "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
+        """Become the process that works on this run; refuse while another one does.
+
+        The claim is a lock on the folder's file ``.lock``, which the system drops when the process ends, however
+        it ends; of two processes that resume a run at the same instant one is refused.
+        """
+        try:
+            self._lock = (self.path.parent / ".lock").open("a")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = f"process {self.content.get('pid', '?')} on {self.content.get('host', '?')}"
+            raise UsageError(f"{self.path.parent} is in use by {owner}; wait for it or stop it") from None
+        except OSError as error:
+            raise GenkitError(f"cannot write in {self.path.parent}: {error.strerror}; choose another folder") from error
+        self.content = self._read()
+        self.content |= {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
+
+    def release(self) -> None:
+        """Let another process work on this run."""
+        self._lock.close()
 
     def set(self, state: str, message: str | None = None) -> None:
         """Change the state."""

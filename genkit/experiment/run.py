@@ -137,6 +137,7 @@ class Run:
                 with contextlib.suppress(GenkitError):
                     status.set(state, message)
                     environment.write(self.folder)
+                status.release()
 
     def _prepare(self) -> None:
         self.config.prepare(self)

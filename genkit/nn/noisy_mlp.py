@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from genkit.nn.embedding import ScalarEmbedding
@@ -42,5 +41,5 @@ class NoisyMLPModule(nnx.Module):
         emb = self.noise(c_noise)
         h = self.first(x)
         for shift, block in zip(self.shifts, self.blocks, strict=True):
-            h = (h + block(jax.nn.silu(h + shift(emb)))) / jnp.sqrt(2.0)
+            h = h + block(jax.nn.silu(h + shift(emb)))
         return self.last(jax.nn.silu(h))

@@ -13,8 +13,8 @@ Oracles are denoisers like trained ones: pytrees whose leaves are the parameters
 """
 
 from genkit.testing.denoiser import check_denoiser
-from genkit.testing.gaussian import gaussian_gains, gaussian_variance
 from genkit.testing.kernel import check_kernel
+from genkit.testing.moments import gaussian_moments
 from genkit.testing.oracles import (
     GaussianDenoiser,
     LinearGaussianDenoiser,
@@ -36,8 +36,7 @@ __all__ = [
     "check_plugin",
     "check_sampler",
     "gaussian_denoiser",
-    "gaussian_gains",
-    "gaussian_variance",
+    "gaussian_moments",
     "gmm_denoiser",
     "linear_gaussian_denoiser",
 ]

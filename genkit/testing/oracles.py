@@ -24,7 +24,7 @@ class GaussianDenoiser:
     mean: Any
     values: Any
     vectors: Any = None
-    process: Process = field(default=EDM, metadata={"static": True})
+    process: Process = field(default=EDM(), metadata={"static": True})
 
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
         """E[x_0 | x_t = x], shape of x (n, ...)."""
@@ -65,6 +65,11 @@ class MixtureDenoiser:
     components: GaussianDenoiser
     """Leaves (K, ...)."""
 
+    @property
+    def process(self) -> Process:
+        """The Gaussian path."""
+        return self.components.process
+
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
         """E[x_0 | x_t = x], (n, d)."""
         denoised = jax.vmap(lambda c: c(x, t))(self.components)
@@ -90,6 +95,11 @@ class LinearGaussianDenoiser:
     noise: GaussianDenoiser
     """The denoiser of e + offset."""
 
+    @property
+    def process(self) -> Process:
+        """The Gaussian path."""
+        return self.noise.process
+
     def __call__(self, x: Array, t: Array, cond: Any) -> Array:
         """E[x_0 | x_t = x, y = cond], (n, d)."""
         given = jnp.asarray(cond, x.dtype) @ jnp.asarray(self.matrix, x.dtype).T
@@ -97,7 +107,7 @@ class LinearGaussianDenoiser:
         return given + self.noise(x - alpha * given, t)
 
 
-def gaussian_denoiser(mean: Any = 0.0, std: Any = None, cov: Any = None, process: Process = EDM) -> GaussianDenoiser:
+def gaussian_denoiser(mean: Any = 0.0, std: Any = None, cov: Any = None, process: Process = EDM()) -> GaussianDenoiser:
     """Exact denoiser of N(mean, S).
 
     Args:
@@ -109,7 +119,9 @@ def gaussian_denoiser(mean: Any = 0.0, std: Any = None, cov: Any = None, process
     return GaussianDenoiser(_array(mean), *_spectrum(std, cov), process)
 
 
-def gmm_denoiser(weights: Any, means: Any, std: Any = None, cov: Any = None, process: Process = EDM) -> MixtureDenoiser:
+def gmm_denoiser(
+    weights: Any, means: Any, std: Any = None, cov: Any = None, process: Process = EDM()
+) -> MixtureDenoiser:
     """Exact denoiser of a mixture of Gaussians over vectors (n, d).
 
     Args:
@@ -130,7 +142,7 @@ def gmm_denoiser(weights: Any, means: Any, std: Any = None, cov: Any = None, pro
 
 
 def linear_gaussian_denoiser(
-    matrix: Any, offset: Any = 0.0, std: Any = None, cov: Any = None, process: Process = EDM
+    matrix: Any, offset: Any = 0.0, std: Any = None, cov: Any = None, process: Process = EDM()
 ) -> LinearGaussianDenoiser:
     """Exact conditional denoiser of x = A y + offset + e, e ~ N(0, S); the condition is y (n, k).
 

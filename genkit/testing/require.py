@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.diffusion import Process, process_of
+
 
 def require(holds: Any, message: str) -> None:
     """Raise AssertionError with this line where something does not hold; works under ``python -O`` too."""
@@ -79,6 +81,11 @@ class Counted:
 
     denoiser: Any
     count: Count = dataclasses.field(metadata={"static": True})
+
+    @property
+    def process(self) -> Process:
+        """That of the denoiser."""
+        return process_of(self.denoiser)
 
     def __call__(self, x: jax.Array, t: jax.Array, cond: Any = None) -> jax.Array:
         """The denoiser's answer."""

@@ -15,7 +15,7 @@ from genkit.testing.require import Count, Counted, claim, near, require, varied
 MEAN, STD, N = np.array([0.7, -1.0]), np.array([0.5, 1.0]), 20_000
 
 
-def check_sampler(sampler: Any, accuracy: float = 0.05, process: Process = EDM) -> None:
+def check_sampler(sampler: Any, accuracy: float = 0.05, process: Process = EDM()) -> None:
     """Raise AssertionError unless a sampler keeps its promises.
 
     Samples have the shape asked for, depend on the key and their slot alone (drawn in parts they are the same, also

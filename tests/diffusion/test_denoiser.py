@@ -5,8 +5,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genkit.diffusion import EDM, EDMDenoiser, LogNormal, LogUniform, Process, Rho, denoising_loss, rho_grid
+from genkit.diffusion import (
+    DDPM,
+    EDM,
+    VE,
+    VP,
+    Cosine,
+    EDMDenoiser,
+    Flow,
+    LogitNormal,
+    LogNormal,
+    LogUniform,
+    MinSNR,
+    NetworkDenoiser,
+    Rescaled,
+    Rho,
+    SubVP,
+    Uniform,
+    denoising_loss,
+    rho_grid,
+    time_grid,
+)
 from genkit.errors import UsageError
+from genkit.testing import gaussian_denoiser
 
 
 def zero(params, x, c_noise, cond):
@@ -97,26 +118,202 @@ def test_grids():
         np.testing.assert_allclose(grid, [float(v) for v in text.split(",")], rtol=1e-3, atol=5.1e-5)
 
 
-def test_process():
-    # Variance preserving with linear beta, b = (.1, 20): values worked out by hand in float64.
-    def log_alpha(t):
-        return -(0.1 * t + 9.95 * t**2) / 2
+PROCESSES = [EDM(), VE(), VP(), SubVP(), Cosine(), Cosine(0.008), Flow(), DDPM()]
+EACH = pytest.mark.parametrize("process", PROCESSES, ids=str)
 
-    vp = Process(lambda t: jnp.exp(log_alpha(t)), lambda t: jnp.sqrt(-jnp.expm1(2 * log_alpha(t))), 1e-5, 1.0)
+
+def test_values_of_variance_preserving_processes():
+    t = np.array([0.1, 0.5, 1.0])
+    alpha = [0.946721798820598, 0.2811828807967524, 0.006571586494929619]
+    np.testing.assert_allclose(VP().alpha(t), alpha, rtol=1e-13)
+    np.testing.assert_allclose(SubVP().alpha(t), alpha, rtol=1e-13)
+    sigma = [0.3220525355247045, 0.9596542020680363, 0.9999784068923386]
+    np.testing.assert_allclose(VP().sigma(t), sigma, rtol=1e-13)
+    np.testing.assert_allclose(SubVP().sigma(t), [0.10371783563789105, 0.9209361875468394, 0.9999568142509396])
+    logsnr = [2.156581185884866, -2.4551354688215743, -10.049956813318408]
+    np.testing.assert_allclose(VP().logsnr(t), logsnr, rtol=1e-12)
+    np.testing.assert_allclose(VP().sigma(1e-5), 0.00100049712593523833, rtol=1e-14)
+    # float32 keeps its digits near t = 0, where 1 - exp(-B) would lose four
+    np.testing.assert_allclose(VP().sigma(jnp.float32(1e-5)), 0.0010004971259352383, rtol=3e-7)
+    np.testing.assert_allclose(DDPM().abar()[-1], 4.035830e-5, rtol=1e-6)
+    np.testing.assert_allclose(DDPM().alpha(np.arange(1000.0)) ** 2, DDPM().abar(), rtol=1e-12)
+    cosine = Cosine(0.008)
+    f = np.cos((t[:2] + 0.008) / 1.008 * np.pi / 2) ** 2 / np.cos(0.008 / 1.008 * np.pi / 2) ** 2
+    np.testing.assert_allclose(cosine.alpha(t[:2]) ** 2, f, rtol=1e-13)
+    np.testing.assert_allclose(cosine.alpha(t[:2]) ** 2 + cosine.sigma(t[:2]) ** 2, 1, rtol=1e-13)
+    for end in (Cosine().t_min, Cosine().t_max):
+        assert abs(Cosine().logsnr(end)) == pytest.approx(20)
+
+
+@EACH
+def test_time_is_the_inverse_of_the_level(process):
+    t = np.linspace(process.t_min, process.t_max, 41)
+    s = process.ratio(t)
+    assert (np.diff(s) > 0).all() and np.isfinite(s).all() and s[0] >= 0 and s.dtype == np.float64
+    np.testing.assert_allclose(process.sigma(t) / process.alpha(t), s, rtol=1e-12)
+    np.testing.assert_allclose(process.time(s), t, rtol=1e-9, atol=1e-12)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(process.time(jnp.asarray(s)), t, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(process.alpha(jnp.asarray(t)), process.alpha(t), rtol=1e-13)
+
+
+@EACH
+def test_drift_and_diffusion_are_those_of_the_path(process):
+    """Means and variances of the SDE: alpha' = f alpha, (sigma^2)' = 2 f sigma^2 + g^2."""
+    t = np.linspace(process.t_min, process.t_max, 9)[1:-1] + 0.3 * isinstance(process, DDPM)
+    h = 1e-5 * (process.t_max - process.t_min) / 80
+    with jax.enable_x64(True):
+        f, g2 = (np.asarray(a) for a in process.drift_diffusion(jnp.asarray(t)))
+    slope = (process.alpha(t + h) - process.alpha(t - h)) / (2 * h)
+    np.testing.assert_allclose(f * process.alpha(t), slope, rtol=1e-5, atol=1e-7)
+    slope = (process.sigma(t + h) ** 2 - process.sigma(t - h) ** 2) / (2 * h)
+    np.testing.assert_allclose(2 * f * process.sigma(t) ** 2 + g2, slope, rtol=1e-5, atol=1e-7)
+    assert (g2 > 0).all()
+
+
+def test_drift_of_the_linear_schedule():
     with jax.enable_x64(True):
         t = jnp.array([0.1, 0.5, 1.0])
-        np.testing.assert_allclose(vp.alpha(t), [0.946721798820598, 0.2811828807967524, 0.006571586494929619])
-        np.testing.assert_allclose(vp.logsnr(t), [2.156581185884866, -2.4551354688215743, -10.049956813318408])
-        f, g2 = vp.drift_diffusion(t)
+        f, g2 = VP().drift_diffusion(t)
         np.testing.assert_allclose(f, -(0.1 + 19.9 * t) / 2, rtol=1e-10)
         np.testing.assert_allclose(g2, 0.1 + 19.9 * t, rtol=1e-10)
-        f, g2 = EDM.drift_diffusion(t)
+        f, g2 = EDM().drift_diffusion(t)
         np.testing.assert_allclose((f, g2), (0 * t, 2 * t))
-        x0 = jnp.ones((3, 4))
-        x, eps = vp.perturb(jax.random.key(0), x0, t)
-        np.testing.assert_allclose(x, vp.alpha(t)[:, None] * x0 + vp.sigma(t)[:, None] * eps)
-        # the score of a point mass at x0 points back along the noise
-        np.testing.assert_allclose(vp.score(x, t, x0), -eps / vp.sigma(t)[:, None], rtol=1e-10)
+
+
+@EACH
+def test_perturbed_data(process):
+    x0, key = jnp.ones((3, 4)), jax.random.key(0)
+    t = jnp.linspace(process.t_min, process.t_max, 5)[1:4]
+    x, eps = process.perturb(key, x0, t)
+    np.testing.assert_allclose(x, process.alpha(t)[:, None] * x0 + process.sigma(t)[:, None] * eps, rtol=1e-6)
+    # the score of a point mass at x0 points back along the noise
+    np.testing.assert_allclose(process.score(x, t, x0), -eps / process.sigma(t)[:, None], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("predicts", ["eps", "x0", "v", "flow", "score"])
+@EACH
+def test_what_networks_predict(process, predicts):
+    """A network that returns the target makes the data, and its weighted loss is that of the target."""
+    t = jnp.linspace(process.t_min, process.t_max, 5)[1:4]
+    with jax.enable_x64(True):
+        t = t.astype(float)
+        x0, eps = jax.random.normal(jax.random.key(1), (2, 3, 4))
+        alpha, sigma = process.alpha(t)[:, None], process.sigma(t)[:, None]
+        x = alpha * x0 + sigma * eps
+        target = {"eps": eps, "x0": x0, "v": alpha * eps - sigma * x0, "flow": eps - x0, "score": -eps / sigma}[
+            predicts
+        ]
+        wrong = jnp.array([[0.1], [0.2], [0.3]])
+
+        def network(params, x, t, cond):
+            return target + params
+
+        right = NetworkDenoiser(network, 0.0, process, predicts)
+        np.testing.assert_allclose(right(x, t), x0, rtol=1e-9, atol=1e-9)
+        off = NetworkDenoiser(network, wrong, process, predicts)
+        scale = sigma**2 if predicts == "score" else 1.0
+        error = off.loss_weight(t)[:, None] * (off(x, t) - x0) ** 2
+        np.testing.assert_allclose(error, jnp.broadcast_to(scale * wrong**2, (3, 4)), rtol=1e-7)
+
+
+def test_unknown_parameterisation():
+    with pytest.raises(UsageError, match="unknown parameterisation 'epsilon'; known: eps, x0, v, flow, score"):
+        NetworkDenoiser(zero, None, VP(), "epsilon")
+
+
+@EACH
+def test_preconditioning_serves_every_process(process):
+    """F = 0 is the best linear denoiser of data with the stated std, which is exact on Gaussian data."""
+    t = jnp.linspace(process.t_min, process.t_max, 5)[1:4]
+    x = jax.random.normal(jax.random.key(2), (3, 4))
+    exact = gaussian_denoiser(0.0, 0.7, process=process)(x, t)
+    np.testing.assert_allclose(EDMDenoiser(zero, None, 0.7, process)(x, t), exact, rtol=1e-5, atol=1e-6)
+
+
+# Losses of the best network on Gaussian data, per entry; s is the std.
+LEAST = [
+    (VP(t_min=0.0), "eps", 0.5, 0.1733156),
+    (VP(t_min=0.0), "v", 0.5, 0.3799867),
+    (VP(t_min=0.0), "x0", 0.5, 0.2066711),
+    (VP(t_min=0.0), "eps", 1.0, 0.2759954),
+    (VP(t_min=0.0), "v", 1.0, 1.0),
+    (VP(t_min=0.0), "x0", 1.0, 0.7240046),
+    (Flow(0.0, 1.0), "flow", 0.5, np.pi / 4),
+    (Flow(0.0, 1.0), "flow", 1.0, np.pi / 2),
+]
+
+
+@pytest.mark.parametrize("process, predicts, s, expected", LEAST, ids=lambda v: str(v)[:12])
+def test_least_losses(process, predicts, s, expected):
+    """The weight times the variance of x_0 given x_t, s^2 sigma^2 / (alpha^2 s^2 + sigma^2), integrated over t."""
+    with jax.enable_x64(True):
+        node, w = np.polynomial.legendre.leggauss(400)
+        t = jnp.asarray((node + 1) / 2)
+        alpha, sigma = process.alpha(t), process.sigma(t)
+        variance = s**2 * sigma**2 / (alpha**2 * s**2 + sigma**2)
+        loss = (w / 2) @ (NetworkDenoiser(zero, None, process, predicts).loss_weight(t) * variance)
+        np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    # and the loss itself, of the exact denoiser with that weight
+    weigh = NetworkDenoiser(zero, None, process, predicts).loss_weight
+    x0 = s * jax.random.normal(jax.random.key(0), (100_000, 1))
+    exact = gaussian_denoiser(0.0, s, process=process)
+    low, high = 1e-4, 1 - 1e-4
+    found = denoising_loss(
+        jax.random.key(1), exact, x0, None, Uniform(low, high), level_weight=lambda process, t: weigh(t)
+    )
+    np.testing.assert_allclose(found, expected, rtol=0.01)
+
+
+def test_edm_loss_of_the_best_network_is_one_at_every_level():
+    x0 = 0.5 * jax.random.normal(jax.random.key(0), (100_000, 1))
+    for process in (EDM(), VP(), Flow()):
+        denoiser = EDMDenoiser(zero, None, 0.5, process)
+        for level in (0.05, 1.0, 20.0):
+            loss = denoising_loss(jax.random.key(1), denoiser, x0, None, LogUniform(level, level * 1.0001))
+            np.testing.assert_allclose(loss, 1, rtol=0.015)
+
+
+def test_min_snr():
+    t = jnp.array([0.01, 0.5])
+    snr = (VP().alpha(t) / VP().sigma(t)) ** 2
+    np.testing.assert_allclose(MinSNR()(VP(), t), [5.0, snr[1]], rtol=1e-5)
+    with pytest.raises(UsageError, match="has no loss_weight"):
+        denoising_loss(jax.random.key(0), gaussian_denoiser(), jnp.zeros((2, 1)), None, Rho())
+
+
+@EACH
+def test_rescaled_data(process):
+    """The denoiser of 2 x + 3 from that of x is the denoiser of the scaled Gaussian."""
+    t = jnp.linspace(process.t_min, process.t_max, 5)[2:4]
+    with jax.enable_x64(True):
+        t, x = t.astype(float), jax.random.normal(jax.random.key(2), (2, 4))
+        made = Rescaled(gaussian_denoiser(0.3, 0.5, process=process), 2.0, 3.0)
+        np.testing.assert_allclose(made(x, t), gaussian_denoiser(3.6, 1.0, process=process)(x, t), rtol=1e-6)
+        np.testing.assert_allclose(made(x, t[0])[0], made(x, t)[0], rtol=1e-12)
+
+
+def test_times_of_training():
+    key = jax.random.key(3)
+    np.testing.assert_allclose(Uniform().times(key, 1000, VP()).mean(), 0.5, atol=2e-3)
+    assert Uniform().times(key, 1000, VP()).min() >= VP().t_min
+    z = jax.scipy.special.logit(LogitNormal(0.3, 0.8).times(key, 20_000, Flow()))
+    np.testing.assert_allclose([z.mean(), z.std()], [0.3, 0.8], atol=0.01)
+    levels = VP().ratio(LogNormal().times(key, 20_000, VP()))  # levels, whatever the process
+    np.testing.assert_allclose([np.log(levels).mean(), np.log(levels).std()], [-1.2, 1.2], atol=0.01)
+
+
+@pytest.mark.parametrize("kind", ["rho", "logsnr", "time", "quadratic", "log"])
+@EACH
+def test_every_grid_of_every_process(process, kind):
+    t = time_grid(process, kind, 20, 0.05, 30.0)
+    assert t.dtype == np.float64 and t.shape == (20,) and (np.diff(t) < 0).all()
+    np.testing.assert_allclose(process.ratio(t[[0, -1]]), [30.0, 0.05], rtol=1e-9)
+    spaced = {"rho": process.ratio(t) ** (1 / 7), "logsnr": np.log(process.ratio(t)), "time": t,
+              "quadratic": np.sqrt(t), "log": np.log(t)}[kind]  # fmt: skip
+    np.testing.assert_allclose(np.diff(spaced), np.diff(spaced)[0], rtol=1e-6)
+    whole = time_grid(process, "time", 5, None, None)
+    np.testing.assert_allclose(whole[[0, -1]], [process.t_max, process.t_min], rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("t, words", [(jnp.array([1, 2]), "int32"), (3, "int32"), (jnp.ones(3), "time has shape")])

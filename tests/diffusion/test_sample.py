@@ -8,9 +8,21 @@ import pytest
 from jax.scipy.special import ndtri
 
 from genkit.chain import run, start
-from genkit.diffusion import DPMpp2S, Heun, sample
+from genkit.diffusion import (
+    DDIM,
+    RK4,
+    VP,
+    Ancestral,
+    DPMpp2S,
+    DPMpp3M,
+    Euler,
+    EulerMaruyama,
+    Heun,
+    SDEDPMpp2M,
+    sample,
+)
 from genkit.errors import UsageError
-from genkit.testing import check_sampler, gmm_denoiser, linear_gaussian_denoiser
+from genkit.testing import check_kernel, check_sampler, gmm_denoiser, linear_gaussian_denoiser
 
 BOTH = pytest.mark.parametrize("make", [Heun, DPMpp2S])
 KEY = jax.random.key(0)
@@ -21,12 +33,35 @@ def _fresh_trace_counter():
     chex.clear_trace_counter()
 
 
-@BOTH
-@pytest.mark.parametrize("churn", [0.0, 1.0])
-def test_what_every_sampler_promises(make, churn):
-    sampler = make(40, churn=churn)
-    assert sampler.nfe == 79
+@pytest.mark.parametrize(
+    "sampler, nfe",
+    [
+        (Heun(40), 79),
+        (DPMpp2S(40, churn=1.0), 79),
+        (Euler(200), 200),
+        (DPMpp3M(40), 40),
+        (RK4(20), 77),
+        (Ancestral(200), 200),
+        (SDEDPMpp2M(100), 100),
+        (EulerMaruyama(400, grid="logsnr"), 400),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_what_every_sampler_promises(sampler, nfe):
+    assert sampler.nfe == nfe
     check_sampler(sampler)
+
+
+def test_what_every_process_promises():
+    check_sampler(DDIM(200, sigma_min=0.01, sigma_max=50.0, eta=0.5), process=VP())
+
+
+@pytest.mark.parametrize("sampler", [DDIM(eta=0.5), DPMpp2S(churn=2.0)], ids=lambda s: type(s).__name__)
+def test_what_every_kernel_promises(sampler):
+    model = sampler.model(gmm_denoiser([0.3, 0.7], [[-2.0, 0.0], [1.0, 1.0]], process=VP()), (4, 2))
+    kernel, steps = model.stages[0]
+    p, _ = model.init(jax.random.split(KEY, 4))
+    check_kernel(kernel, p, jax.tree.map(lambda a: a[12], steps))
 
 
 @BOTH

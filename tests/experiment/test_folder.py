@@ -115,26 +115,42 @@ def test_a_status_is_kept(tmp_path):
     assert again.content["host"] == socket.gethostname()
 
 
-def running(folder, pid, host=None):
-    content = {"state": "running", "done": [], "seconds": {}, "pid": pid, "host": host or socket.gethostname()}
-    write_json(folder / "status.json", content)
-    return Status(folder)
+HOLD = """
+import sys, time
+from pathlib import Path
+from genkit.experiment.folder import Status
+status = Status(Path(sys.argv[1]))
+status.take()
+status.set("running")
+print("taken", flush=True)
+time.sleep(60)
+"""
 
 
-def test_a_run_in_use_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=f"is in use by process {os.getppid()}; wait for it or stop it"):
-        running(tmp_path, os.getppid()).take()
+def test_a_run_in_use_is_refused_until_its_process_has_gone(tmp_path):
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "taken\n"
+        with pytest.raises(UsageError, match=f"is in use by process {other.pid} on .*; wait for it or stop it"):
+            Status(tmp_path).take()
+    finally:
+        other.kill()
+        other.communicate()
+    status = Status(tmp_path)
+    assert status.content["state"] == "running"
+    status.take()
+    assert status.content["pid"] == os.getpid()
+    status.release()
 
 
-def test_a_run_of_another_user_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "kill", refuse(errno.EPERM))
-    with pytest.raises(UsageError, match="is in use by process 12345"):
-        running(tmp_path, 12345).take()
-
-
-def test_a_run_whose_process_is_gone_is_taken(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    for status in (running(tmp_path, dead.pid), running(tmp_path, 1, host="elsewhere")):
-        status.take()
-        assert status.content["pid"] == os.getpid()
+def test_one_of_two_takes_a_run_read_at_the_same_instant(tmp_path):
+    one, two = Status(tmp_path), Status(tmp_path)
+    one.take()
+    with pytest.raises(UsageError, match="is in use"):
+        two.take()
+    one.set("running")
+    one.finish("train", 1.0)
+    one.release()
+    two.take()  # and sees what the other has done
+    assert two.done == ["train"]
+    two.release()

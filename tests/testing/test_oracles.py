@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genkit.diffusion import EDM, Process
+from genkit.diffusion import EDM, Cosine
 from genkit.errors import UsageError
 from genkit.testing import gaussian_denoiser, gmm_denoiser, linear_gaussian_denoiser
 
-VP = Process(lambda t: jnp.cos(jnp.pi * t / 2), lambda t: jnp.sin(jnp.pi * t / 2), 0.01, 0.99)
+VP = Cosine()
 COV = np.array([[1.0, 0.6], [0.6, 0.5]])
 MAKERS = {
     "std": lambda process: gaussian_denoiser([0.3, -1.0], std=[0.5, 2.0], process=process),
@@ -26,7 +26,7 @@ def _scores(denoiser, x, t, process):
     return process.score(x, t, denoiser(x, t)), jax.grad(lambda x: denoiser.log_prob(x, t).sum())(x)
 
 
-@pytest.mark.parametrize("process", [EDM, VP], ids=["edm", "vp"])
+@pytest.mark.parametrize("process", [EDM(), VP], ids=["edm", "vp"])
 @pytest.mark.parametrize("name", MAKERS)
 def test_denoiser_is_the_score(name, process):
     with jax.enable_x64(True):

@@ -1,7 +1,33 @@
 """Samplers, one algorithm a file."""
 
+from genkit.diffusion.samplers.ancestral import Ancestral
+from genkit.diffusion.samplers.churn import ChurnedSampler
+from genkit.diffusion.samplers.consistency import Consistency
+from genkit.diffusion.samplers.ddim import DDIM
+from genkit.diffusion.samplers.dpmpp_2m import DPMpp2M, SDEDPMpp2M
 from genkit.diffusion.samplers.dpmpp_2s import DPMpp2S
+from genkit.diffusion.samplers.dpmpp_3m import DPMpp3M
+from genkit.diffusion.samplers.euler import Euler
+from genkit.diffusion.samplers.euler_maruyama import EulerMaruyama
 from genkit.diffusion.samplers.heun import Heun
-from genkit.diffusion.samplers.one_step import OneStep, Particle, Table
+from genkit.diffusion.samplers.linear import LinearSampler, Particle, Table
+from genkit.diffusion.samplers.runge_kutta import RK3, RK4
 
-__all__ = ["DPMpp2S", "Heun", "OneStep", "Particle", "Table"]
+__all__ = [
+    "DDIM",
+    "RK3",
+    "RK4",
+    "Ancestral",
+    "ChurnedSampler",
+    "Consistency",
+    "DPMpp2M",
+    "DPMpp2S",
+    "DPMpp3M",
+    "Euler",
+    "EulerMaruyama",
+    "Heun",
+    "LinearSampler",
+    "Particle",
+    "SDEDPMpp2M",
+    "Table",
+]

@@ -14,6 +14,7 @@ import xarray as xr
 
 from genkit import metrics
 from genkit.errors import DataError
+from genkit_weather.data import Statistics
 
 METRICS = ("rmse", "mae", "bias", "crps", "spread", "ssr")
 CHUNK_BYTES = 64 * 2**20  # of one variable, read and scored at once
@@ -52,6 +53,23 @@ def verify(
             for lead, value in zip(table["lead"].values, values, strict=True):
                 key = f"{prefix}{name}/{variable}/{float(lead):g}h"
                 results[key] = float(value) if np.isfinite(value) else None
+    return results
+
+
+def growth(forecast: xr.Dataset, climate: Statistics, *, frame: tuple[int, int] = (0, 0)) -> dict[str, float | None]:
+    """`growth/<variable>/<last lead>`: how far a long forecast strays, in standard deviations of the climate.
+
+    The largest over all leads up to that one of the root mean square departure of interior cells, members and
+    starts from the training mean, divided by the training std: about 1 for a model that keeps to its climate.
+    None where the forecast is not finite.
+    """
+    (fy, fx), last = frame, f"{lead_hours(forecast)[-1]:g}h"
+    results: dict[str, float | None] = {}
+    for v, name in enumerate(map(str, forecast.data_vars)):
+        cells = forecast[name].isel(y=slice(fy, forecast.sizes["y"] - fy), x=slice(fx, forecast.sizes["x"] - fx))
+        away = (cells.astype(np.float64) - float(climate.mean[v])) / float(climate.std[v])
+        worst = float(np.sqrt((away**2).mean([d for d in away.dims if d != "lead"], skipna=False)).max(skipna=False))
+        results[f"growth/{name}/{last}"] = worst if np.isfinite(worst) else None
     return results
 
 

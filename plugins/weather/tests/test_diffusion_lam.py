@@ -138,8 +138,9 @@ def test_members_do_not_depend_on_chunks(run):
 
 
 def test_two_stages_and_zarr(tmp_path):
-    config = small(two_stage=True, format="zarr", steps=4, validate=4)
+    config = small(two_stage=True, format="zarr", steps=4, validate=4, long_leads=5)
     done = genkit.run(config, out=tmp_path / "e")
+    assert done.results["growth/value/30h"] > 0 and (done.folder / "long_forecasts.zarr").is_dir()
     assert np.isfinite(done.results["rmse/value/6h"])
     assert (done.folder / "checkpoints" / "mean").is_dir() and (done.folder / "forecasts.zarr").is_dir()
 

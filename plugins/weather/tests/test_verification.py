@@ -6,6 +6,7 @@ import xarray as xr
 
 from genkit.errors import DataError
 from genkit_weather import diagnostics, verification
+from genkit_weather.data import Statistics
 
 
 def pair(starts=6, leads=2, members=5, h=16, w=14, scale=1.0, bias=0.0, seed=0):
@@ -49,6 +50,16 @@ def test_single_forecast_has_no_spread_and_its_crps_is_the_mae():
     results = verification.verify(forecast.isel(member=0), truth, baseline="persistence")
     assert results["persistence.crps/z/6h"] == pytest.approx(results["persistence.mae/z/6h"])
     assert not any("spread" in key or "ssr" in key for key in results)
+
+
+def test_growth_is_the_worst_departure_from_the_climate():
+    forecast, _ = pair(starts=40, h=30, w=30, scale=2.0)
+    forecast.z[:, 1] *= 1.5  # std 3 at the last lead, 2 before
+    climate = Statistics(*np.array([[1.0], [4.0], *6 * [[0.0]]], np.float32))
+    results = verification.growth(forecast, climate, frame=(2, 3))
+    assert results == {"growth/z/12h": pytest.approx(10**0.5 / 4, abs=0.01)}
+    forecast.z[0, 0, 0, 8, 8] = np.nan
+    assert verification.growth(forecast, climate) == {"growth/z/12h": None}
 
 
 def test_forecast_that_blew_up_scores_none():

@@ -99,6 +99,7 @@ class DiffusionLAM(ForecastExperiment):
                 starts=4,
                 leads=4,
                 members=4,
+                long_leads=0,
                 steps=150,
                 sampler=Heun(steps=10),
                 baselines=("climatology", "persistence", "harmonic", "ar2"),
@@ -110,7 +111,8 @@ class DiffusionLAM(ForecastExperiment):
             return cls(
                 data=MEPS.preset("paper"), network=LamUNet.preset("paper"), formulation=Formulation.preset("paper"),
                 sigma_data=(1.0,),
-                augmentation=Augmentation(), weights=weights, leads=19, members=25, chunk=25, batch=96, accumulate=8,
+                augmentation=Augmentation(), weights=weights, leads=19, long_leads=0, members=25, chunk=25,
+                batch=96, accumulate=8,
                 optimizer=AdamW(lr=1e-3, weight_decay=0.01, b1=0.9, b2=0.95, schedule="constant"), ema=None, clip=None,
                 steps=100_000, validate=1000, baselines=("climatology", "persistence", "harmonic", "ar2"),
                 baseline_members=10,
@@ -151,10 +153,10 @@ class DiffusionLAM(ForecastExperiment):
         return np.concatenate([s for _, s in states], 1)[0].swapaxes(0, 1)
 
     def advance(
-        self, run: Run, series: Series, starts: Sequence[int], leads: int
+        self, run: Run, series: Series, starts: Sequence[int], members: int, leads: int
     ) -> Iterator[tuple[range, np.ndarray]]:
-        """Ensembles from several starts, a lead at a time."""
-        return self.ensemble(run, run.key("forecast"), series, starts, self.members, leads)
+        """Ensembles from several starts, some leads at a time."""
+        return self.ensemble(run, run.key("forecast"), series, starts, members, leads)
 
     def ensemble(
         self, run: Run, key: Any, series: Series, starts: Sequence[int], members: int, leads: int

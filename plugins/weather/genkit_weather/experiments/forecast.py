@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,11 +13,26 @@ import xarray as xr
 from genkit.errors import DataError, UsageError
 from genkit.experiment import Experiment, Run
 from genkit.kinds import Dataset
-from genkit_weather.data import Series, WeatherData, truth
+from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets.qg_nature import QGNature
 from genkit_weather.forecasts import ForecastFile, dataset, read
 
 Start = tuple[int, int]  # series of the test split, index of the last known state
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Forecasts of one file: how many starts, steps and members."""
+
+    file: str
+    starts: int
+    leads: int
+    members: int
+
+    @property
+    def steps(self) -> list[int]:
+        """1..leads."""
+        return list(range(1, self.leads + 1))
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,9 @@ class ForecastExperiment(Experiment):
     """Steps of each forecast."""
     members: int = 8
     """Ensemble members."""
+    long_leads: int = 40
+    """Steps of a longer forecast, 4 members from 3 starts, that shows whether the model keeps to its climate; 0 leaves
+    it out."""
     chunk: int = 48
     """Member-states advanced at once: more is faster, less needs less memory. Results do not depend on it."""
     format: Literal["nc", "zarr"] = "nc"
@@ -47,6 +66,8 @@ class ForecastExperiment(Experiment):
         for name in ("starts", "leads", "members", "chunk", "baseline_members"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+        if self.long_leads < 0:
+            raise UsageError(f"long_leads={self.long_leads} is negative; 0 makes no long forecast")
         for name in self.baselines:
             if name not in BASELINES:
                 raise UsageError(f"unknown baseline {name!r}; known: {', '.join(BASELINES)}")
@@ -54,7 +75,7 @@ class ForecastExperiment(Experiment):
     # for subclasses
 
     def advance(
-        self, run: Run, series: Series, starts: Sequence[int], leads: int
+        self, run: Run, series: Series, starts: Sequence[int], members: int, leads: int
     ) -> Iterator[tuple[range, np.ndarray]]:
         """Yield (leads, states (start, lead, member, H, W, V)) in physical units, some leads at a time, in order."""
         raise NotImplementedError(f"{type(self).__name__} needs a method advance(...)")
@@ -76,27 +97,37 @@ class ForecastExperiment(Experiment):
         )
 
     def sample(self, run: Run) -> None:
-        """Forecast from all starts, chunk by chunk, into the forecast file; an interrupted one goes on."""
+        """Forecast from all starts, chunk by chunk, into the forecast files; an interrupted one goes on."""
+        data = self.weather(run)
+        if self.long_leads and len(self.plans(data)) == 1:
+            run.say(f"left out: long forecasts, as the test split has no 3 starts with {self.long_leads} leads")
+        for plan in self.plans(data):
+            self._forecast(run, data, plan)
+
+    def _forecast(self, run: Run, data: WeatherData, plan: Plan) -> None:
         from rich.progress import Progress
 
-        data = self.weather(run)
-        times, members = self._times(data), slice(0, self.members)
-        with ForecastFile(run.folder / f"forecasts.{self.format}", data, times, self._leads, self.members) as file:
-            jobs = [job for job in self._jobs(data) if not file.filled(job[1], members)]
+        every = slice(0, plan.members)
+        with ForecastFile(self._path(run, plan), data, self._times(data, plan), plan.steps, plan.members) as file:
+            jobs = [job for job in self._jobs(data, plan) if not file.filled(job[1], every)]
             with Progress(disable=not run.progress, console=run.console) as progress:
-                task = progress.add_task("forecasts", total=self.leads * sum(len(starts) for _, _, starts in jobs))
+                total = plan.leads * sum(len(starts) for _, _, starts in jobs)
+                task = progress.add_task(plan.file.replace("_", " "), total=total)
                 for series, rows, starts in jobs:
-                    for some, states in self.advance(run, data.test[series], starts, self.leads):
-                        file.write(rows, slice(some.start - 1, some.stop - 1), members, states)
+                    for some, states in self.advance(run, data.test[series], starts, plan.members, plan.leads):
+                        file.write(rows, slice(some.start - 1, some.stop - 1), every, states)
                         progress.advance(task, len(starts) * len(some))
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """Scores by variable and lead, of the model and of the baselines, on the same starts."""
-        from genkit_weather.verification import verify
+        from genkit_weather.verification import growth, verify
 
         data = self.weather(run)
-        true = self.truth(data)
         results: dict[str, Any] = {}
+        for plan in self.plans(data)[1:]:
+            with read(self._path(run, plan)) as forecasts:
+                results |= growth(forecasts, statistics(data), frame=data.frame)
+        true = self.truth(data)
         with self.forecasts(run) as forecasts:
             results |= verify(forecasts, true, frame=data.frame)
         for name, forecast in self.baseline_forecasts(run, data):
@@ -112,62 +143,74 @@ class ForecastExperiment(Experiment):
 
     # pieces
 
-    @property
-    def _leads(self) -> list[int]:
-        return list(range(1, self.leads + 1))
+    def plans(self, data: WeatherData) -> list[Plan]:
+        """The forecasts that are verified and, where the test split is long enough, the long ones."""
+        verified = Plan("forecasts", self.starts, self.leads, self.members)
+        long = Plan("long_forecasts", 3, self.long_leads, 4)
+        room = len(self._possible(data, long)) >= long.starts
+        return [verified, long] if self.long_leads and room else [verified]
 
-    def chosen(self, data: WeatherData) -> list[Start]:
-        """The starts, evenly spread over the times of the test split that have all leads."""
-        every = [(s, i) for s, one in enumerate(data.test) for i in range(1, len(one) - self.leads)]
-        if len(every) < self.starts:
+    def chosen(self, data: WeatherData, plan: Plan | None = None) -> list[Start]:
+        """The starts of a plan (by default the verified one), evenly spread over the times that have all leads."""
+        plan = plan or self.plans(data)[0]
+        every = self._possible(data, plan)
+        if len(every) < plan.starts:
             raise DataError(
-                f"{data.source}: the test split has {len(every)} starts with {self.leads} leads, not {self.starts}; "
+                f"{data.source}: the test split has {len(every)} starts with {plan.leads} leads, not {plan.starts}; "
                 "ask for fewer --starts or --leads"
             )
-        return [every[i] for i in np.linspace(0, len(every) - 1, self.starts).round().astype(int)]
+        return [every[i] for i in np.linspace(0, len(every) - 1, plan.starts).round().astype(int)]
+
+    def _possible(self, data: WeatherData, plan: Plan) -> list[Start]:
+        return [(s, i) for s, one in enumerate(data.test) for i in range(1, len(one) - plan.leads)]
+
+    def _path(self, run: Run, plan: Plan) -> Path:
+        return run.folder / f"{plan.file}.{self.format}"
 
     def forecasts(self, run: Run) -> xr.Dataset:
         """The forecast file, opened."""
-        return read(run.folder / f"forecasts.{self.format}")
+        return read(self._path(run, self.plans(self.weather(run))[0]))
 
     def truth(self, data: WeatherData) -> xr.Dataset:
-        """The truth of all forecasts, (start, lead, y, x)."""
-        states = np.concatenate([truth(data.test[s], [i], self._leads) for s, i in self.chosen(data)])
-        return dataset(states, data, self._times(data), self._leads)
+        """The truth of the verified forecasts, (start, lead, y, x)."""
+        plan = self.plans(data)[0]
+        states = np.concatenate([truth(data.test[s], [i], plan.steps) for s, i in self.chosen(data, plan)])
+        return dataset(states, data, self._times(data, plan), plan.steps)
 
     def baseline_forecasts(self, run: Run, data: WeatherData) -> Iterator[tuple[str, xr.Dataset]]:
         """Name and forecast of each baseline that the data allow."""
         from genkit_weather.baselines import BASELINES
 
+        plan = self.plans(data)[0]
         for name in self.baselines:
             members = {"climatology": self.baseline_members, "oracle": self.members}.get(name)
             baseline = BASELINES[name](**({} if members is None else {"members": members}))
             try:
                 forecast = baseline.fit(data)
-                parts = [forecast(data.test[s], starts, self._leads) for s, _, starts in self._by_series(data)]
+                parts = [forecast(data.test[s], starts, plan.steps) for s, _, starts in self._by_series(data, plan)]
             except UsageError as error:  # no oracle, no frame, no daily cycle
                 run.say(f"left out: {error}")
                 continue
-            yield name, dataset(np.concatenate(parts), data, self._times(data), self._leads)
+            yield name, dataset(np.concatenate(parts), data, self._times(data, plan), plan.steps)
 
-    def _times(self, data: WeatherData) -> np.ndarray:
-        return np.array([data.test[s].time[i] for s, i in self.chosen(data)])
+    def _times(self, data: WeatherData, plan: Plan) -> np.ndarray:
+        return np.array([data.test[s].time[i] for s, i in self.chosen(data, plan)])
 
-    def _by_series(self, data: WeatherData) -> list[tuple[int, slice, list[int]]]:
+    def _by_series(self, data: WeatherData, plan: Plan) -> list[tuple[int, slice, list[int]]]:
         """Chosen starts grouped by series: (series, rows of the forecast file, indices)."""
         groups, row = [], 0
-        chosen = self.chosen(data)
+        chosen = self.chosen(data, plan)
         for series in sorted({s for s, _ in chosen}):
             starts = [i for s, i in chosen if s == series]
             groups.append((series, slice(row, row + len(starts)), starts))
             row += len(starts)
         return groups
 
-    def _jobs(self, data: WeatherData) -> list[tuple[int, slice, list[int]]]:
+    def _jobs(self, data: WeatherData, plan: Plan) -> list[tuple[int, slice, list[int]]]:
         """The groups of `_by_series` in pieces of about `chunk` member-states."""
-        per = max(1, self.chunk // self.members)
+        per = max(1, self.chunk // plan.members)
         return [
             (series, slice(rows.start + lo, min(rows.start + lo + per, rows.stop)), starts[lo : lo + per])
-            for series, rows, starts in self._by_series(data)
+            for series, rows, starts in self._by_series(data, plan)
             for lo in range(0, len(starts), per)
         ]

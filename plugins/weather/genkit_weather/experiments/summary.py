@@ -25,6 +25,11 @@ def report(run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset
             f"After {lead}: error of the ensemble mean, CRPS and spread/skill on {forecasts.sizes['start']} starts"
         )
         run.table(f"scores_{lead}", ["", *data.names], rows, caption)
+    long = sorted({key.rpartition("/")[2] for key in results if key.startswith("growth/")}, key=_hours)
+    rows = [[lead, *(results.get(f"growth/{name}/{lead}") for name in data.names)] for lead in long]
+    if rows:
+        caption = "Long forecasts: largest departure from the climate, in its standard deviations (1 is the climate)"
+        run.table("growth", ["up to", *data.names], rows, caption)
     name = run.name.partition(".")[2]
     figure = figures.scores_by_lead(results, data=forecasts, name=name)
     run.figure("scores", figure, "Error of the ensemble mean, CRPS and spread/skill by lead time, with the baselines.")

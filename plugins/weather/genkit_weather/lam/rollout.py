@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.diffusion import process_of
 from genkit.errors import UsageError
 from genkit_weather.data import Series, frames, take
 from genkit_weather.frame import frame_of, interior_of
@@ -110,7 +111,8 @@ def rollout(
         size = -(-size // mesh.shape["data"]) * mesh.shape["data"]
     step = min(block or leads, leads)
     put, put_leads = _placing(mesh)
-    table, model = sampler.table(), jax.device_put(model) if mesh is None else _replicate(model, mesh)
+    table = sampler.table(process_of(model.denoiser))
+    model = jax.device_put(model) if mesh is None else _replicate(model, mesh)
     # the last chunk is filled up with copies, so that every chunk is the same program
     rows = np.resize(np.arange(particles), -(-particles // size) * size).reshape(-1, size)
     states: list = [(outlook.before[r // members], outlook.prev[r // members]) for r in rows]

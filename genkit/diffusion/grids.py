@@ -1,0 +1,71 @@
+"""Grids of times for sampling, numpy float64, from noise to data."""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from genkit.diffusion.process import Process
+from genkit.errors import UsageError
+
+Grid = Literal["rho", "logsnr", "time", "quadratic", "log"]
+"""What is evenly spaced: s^(1/rho) of the noise level s = sigma / alpha (EDM), log s, time t, sqrt t, log t."""
+
+
+def rho_grid(steps: int, low: float, high: float, rho: float = 7.0) -> np.ndarray:
+    """Levels t_0 = high > ... > t_{steps-1} = low, t_steps = 0, (steps + 1,) float64.
+
+    t_i = (high^(1/rho) + i / (steps - 1) (low^(1/rho) - high^(1/rho)))^rho, Karras et al. 2022, eq. 5.
+    `steps` counts the levels without the final zero. Raises UsageError if steps < 2 or not 0 < low < high.
+    """
+    check_steps(steps)
+    check_range(low, high, rho)
+    ramp = np.linspace(high ** (1 / rho), low ** (1 / rho), steps, dtype=np.float64) ** rho
+    ramp[0], ramp[-1] = high, low
+    return np.append(ramp, 0.0)
+
+
+def time_grid(
+    process: Process, kind: Grid, steps: int, low: float | None, high: float | None, rho: float = 7.0
+) -> np.ndarray:
+    """Times t_0 > ... > t_{steps-1} of a process, (steps,) float64.
+
+    Args:
+        process: the Gaussian path.
+        kind: what is evenly spaced; see `Grid`.
+        steps: number of times, at least 2.
+        low: lowest noise level s = sigma / alpha; None is the process's own.
+        high: highest noise level.
+        rho: exponent of the grid `rho`.
+    """
+    check_steps(steps)
+    low = float(process.ratio(np.float64(process.t_min))) if low is None else low
+    high = float(process.ratio(np.float64(process.t_max))) if high is None else high
+    check_range(low, high, rho)
+    if kind == "rho":
+        return np.asarray(process.time(rho_grid(steps, low, high, rho)[:-1]), np.float64)
+    if kind == "logsnr":
+        return np.asarray(process.time(np.geomspace(high, low, steps)), np.float64)
+    first, last = (float(process.time(np.float64(s))) for s in (high, low))
+    if kind == "time":
+        return np.linspace(first, last, steps)
+    if kind == "quadratic":
+        return np.linspace(first**0.5, last**0.5, steps) ** 2
+    if kind == "log":
+        if last <= 0:
+            raise UsageError(f"the grid 'log' ends at time {last:g} of {process}; choose a higher sigma_min")
+        return np.geomspace(first, last, steps)
+    raise UsageError(f"unknown grid {kind!r}; known: {', '.join(get_args(Grid))}")
+
+
+def check_steps(steps: int) -> None:
+    """Refuse a grid of one time."""
+    if steps < 2:
+        raise UsageError(f"steps={steps} is too few; a grid from sigma_max to sigma_min needs at least 2")
+
+
+def check_range(low: float, high: float, rho: float = 1.0) -> None:
+    """Refuse levels out of order."""
+    if not 0 < low < high:
+        raise UsageError(f"noise levels from {low} to {high}: expected 0 < lowest < highest (sigma_min < sigma_max)")
+    if rho <= 0:
+        raise UsageError(f"rho={rho} must be positive; 7 is the usual value")

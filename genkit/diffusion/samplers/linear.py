@@ -1,0 +1,346 @@
+"""What nearly all samplers share: their steps are linear in the state, in denoised values and in fresh noise.
+
+Divided by alpha, the state of every process is data plus noise of level s = sigma / alpha. A sampler is written once,
+as in its paper, in these units: `step` gets symbols for the state and for the denoised values so far and returns the
+next state as a linear combination of them. It runs once, in numpy float64, for all steps together; what comes out is
+a table of coefficients, in the units of the process at hand, and one compiled loop serves all samplers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.chain import Kernel, Model
+from genkit.diffusion.denoiser import Denoiser, denoise, process_of
+from genkit.diffusion.grids import Grid, check_range, check_steps, time_grid
+from genkit.diffusion.process import EDM, Process
+from genkit.diffusion.random import normals
+from genkit.errors import UsageError
+
+Array = jax.Array
+
+
+# ---------------------------------------------------------------- a step, in symbols
+
+
+class Sum:
+    """A linear combination of named quantities, coefficients (T,) float64: one for each of T steps."""
+
+    __array_ufunc__ = None  # numpy arrays on the left leave the multiplication to this class
+
+    def __init__(self, terms: dict[Any, Any]):
+        self.terms = terms
+
+    def __add__(self, other: Sum) -> Sum:
+        names = {**self.terms, **other.terms}
+        return Sum({n: self.terms.get(n, 0.0) + other.terms.get(n, 0.0) for n in names})
+
+    def __mul__(self, factor: Any) -> Sum:
+        return Sum({n: c * factor for n, c in self.terms.items()})
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Sum:
+        return self * -1.0
+
+    def __sub__(self, other: Sum) -> Sum:
+        return self + -other
+
+    def __truediv__(self, divisor: Any) -> Sum:
+        return self * (1.0 / np.asarray(divisor))
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Where the steps go, arrays (T,) float64, and the symbol of the noise that is drawn in each."""
+
+    s: np.ndarray
+    """noise level sigma / alpha at the beginning of the step"""
+    s1: np.ndarray
+    """level at its end, lower"""
+    before: tuple[np.ndarray, ...]
+    """levels one step earlier, two steps earlier, ...; infinite where there was none"""
+    t: np.ndarray
+    """time of `s`"""
+    t1: np.ndarray
+    """time of `s1`"""
+    process: Process
+    eps: Sum
+    """standard normal noise"""
+
+
+# ---------------------------------------------------------------- a step, compiled
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Particle:
+    """A state and what the denoiser said there and before; leaves (n, ...)."""
+
+    x: Array
+    denoised: Array
+    past: tuple[Array, ...] = ()
+    """denoised values of the steps before, the latest first, as many as the sampler looks back on"""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Calls:
+    """Network calls D(y; time) of a step at y = x state + sum_k h_k history_k + sum_l e_l earlier_l + noise eps.
+
+    C calls a step, the last one at the new state. Leaves as given for one step, with (T,) in front for a stage.
+    """
+
+    x: Any
+    """(C,)"""
+    history: Any
+    """(C, 1 + P): of the denoised value at the state and of P past ones"""
+    earlier: Any
+    """(C, C - 1): of the earlier calls of the step, the latest first"""
+    noise: Any
+    """(C,), zero but for the last; None if no step has noise"""
+    time: Any
+    """(C,)"""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Begin:
+    """Noise at the highest level and its churn, with the first network call."""
+
+    denoiser: Denoiser
+    cond: Any
+    std: Array
+    """() of the noise."""
+    churn: Array | None
+    """() of the noise that churn adds there; None without churn."""
+    time: Array
+    """() of the call."""
+    noise: Array | None
+    """(n, ...) standard normal to begin with; drawn if None."""
+    shape: tuple[int, ...] = field(metadata={"static": True})
+    past: int = field(metadata={"static": True})
+
+    def __call__(self, keys: Array) -> tuple[Particle, None]:
+        """Particles (n, ...), no potential."""
+        n, *item = self.shape
+        drawn = normals(keys, (n, 1 if self.churn is None else 2, *item))
+        z = drawn[:, 0] if self.noise is None else self.noise.astype(drawn.dtype)
+        x = jnp.asarray(self.std, z.dtype) * z
+        if self.churn is not None:
+            x = x + jnp.asarray(self.churn, z.dtype) * drawn[:, 1]
+        d = denoise(self.denoiser, x, jnp.asarray(self.time, z.dtype), self.cond)
+        return Particle(x, d, (d,) * self.past), None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Step(Kernel):
+    """One step of any sampler without noise: the table says which."""
+
+    denoiser: Denoiser
+    cond: Any
+
+    def move(self, keys: Array, p: Particle, u: Calls) -> Particle:
+        """Calls are one loop, so that the network is compiled once here."""
+        u = jax.tree.map(lambda c: jnp.asarray(c, p.x.dtype), u)
+        eps = None if u.noise is None else normals(keys, p.x.shape)
+        (x, d, _), _ = jax.lax.scan(self._call(p, eps), self._nothing(p, u), u)
+        return Particle(x, d, (p.denoised, *p.past)[: len(p.past)])
+
+    def mean(self, p: Particle, u: Calls) -> Array:
+        """Mean of the next state (n, ...) given this one; calls the network for all but the last call of a step."""
+        u = jax.tree.map(lambda c: jnp.asarray(c, p.x.dtype), u)
+        inner, last = jax.tree.map(lambda c: c[:-1], u), jax.tree.map(lambda c: c[-1], u)
+        (_, _, earlier), _ = jax.lax.scan(self._call(p, None), self._nothing(p, u), inner)
+        return _combine(p, earlier, last)
+
+    def _call(self, p: Particle, eps: Array | None) -> Callable:
+        def call(carry: Any, c: Calls) -> tuple[Any, None]:
+            y = _combine(p, carry[2], c)
+            if eps is not None:
+                y = y + c.noise * eps
+            d = denoise(self.denoiser, y, c.time, self.cond)
+            return (y, d, (d, *carry[2])[: len(carry[2])]), None
+
+        return call
+
+    @staticmethod
+    def _nothing(p: Particle, u: Calls) -> Any:
+        zero = jnp.zeros_like(p.x)
+        return zero, zero, (zero,) * u.earlier.shape[-1]
+
+
+def _combine(p: Particle, earlier: tuple[Array, ...], c: Calls) -> Array:
+    y = c.x * p.x
+    for k, d in enumerate((p.denoised, *p.past)):
+        y = y + c.history[k] * d
+    for k, d in enumerate(earlier):
+        y = y + c.earlier[k] * d
+    return y
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NoisyStep(Step):
+    """One step of a sampler that adds noise: a Gaussian kernel."""
+
+    def log_prob(self, p: Particle, p1: Particle, u: Calls) -> Array:
+        """log N(x'; mean, noise^2 I), (n,); -inf where a step has no noise and thus no density."""
+        std = jnp.asarray(u.noise[-1], p.x.dtype)
+        safe = jnp.where(std > 0, std, 1.0)
+        z = (p1.x - self.mean(p, u)) / safe
+        log_p = -0.5 * (z**2 + jnp.log(2 * jnp.pi * safe**2))
+        return jnp.where(std > 0, log_p.reshape(log_p.shape[0], -1).sum(1), -jnp.inf)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Finish(Kernel):
+    """The step to level zero: the denoised value that the particle carries, no network call."""
+
+    def move(self, keys: Array, p: Particle, u: Any) -> Particle:
+        """x = D."""
+        return Particle(p.denoised, p.denoised, p.past)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Table:
+    """A sampler's coefficients, computed in float64 outside jit; give it to jitted code as an argument."""
+
+    std: Any
+    """() noise at the beginning"""
+    churn: Any
+    """() its churn, or None"""
+    time: Any
+    """() of the first call"""
+    steps: Calls
+    """Leaves (T, ...)."""
+    process: Process = field(metadata={"static": True})
+    final: bool = field(metadata={"static": True})
+    """Whether the last step goes to level zero."""
+
+    def model(self, denoiser: Denoiser, shape: tuple[int, ...], cond: Any = None, noise: Any = None) -> Model:
+        """The chain from noise to samples of `shape` (n, ...)."""
+        if process_of(denoiser) != self.process:
+            raise UsageError(
+                f"the sampler's table is for {self.process}, the denoiser for {process_of(denoiser)}; "
+                "make it by table(process) with the denoiser's process"
+            )
+        past = self.steps.history.shape[-1] - 1
+        begin = Begin(denoiser, cond, self.std, self.churn, self.time, noise, shape, past)
+        kernel = Step if self.steps.noise is None else NoisyStep
+        stages = ((kernel(denoiser, cond), self.steps),)
+        return Model(begin, (*stages, (Finish(), np.zeros(1))) if self.final else stages)
+
+
+# ---------------------------------------------------------------- a sampler
+
+
+@dataclass(frozen=True)
+class LinearSampler:
+    """Base of the samplers here: a subclass writes `step`. Levels are those of sigma / alpha, whatever the process."""
+
+    steps: int = 20
+    """Noise levels without the final zero; at least 2."""
+    sigma_min: float | None = 0.03
+    """Lowest level above zero; none is the lowest of the process."""
+    sigma_max: float | None = 80.0
+    """Highest level; none is the highest of the process."""
+    rho: float = 7.0
+    """Exponent of the grid rho; larger puts more levels near sigma_min."""
+    grid: Grid = "rho"
+    """What is evenly spaced: s^(1/rho), log s, time t, sqrt t or log t."""
+    times: tuple[float, ...] = ()
+    """Own times of the process, decreasing, in place of a grid."""
+    final: bool = True
+    """End with the denoised value (the step to level zero); else with the state at sigma_min."""
+
+    past = 0  # denoised values of earlier steps that `step` looks at, beside the one at the state
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        check_steps(self.steps)
+        check_range(self.sigma_min or 1e-9, self.sigma_max or 1e9, self.rho)
+        if self.sigma_min == 0:
+            raise UsageError("sigma_min=0: the lowest level must be above zero; the step to zero comes by itself")
+        if any(b >= a for a, b in zip(self.times, self.times[1:], strict=False)):
+            raise UsageError(f"times={self.times} must decrease, from noise to data")
+
+    def step(self, x: Sum, d: list[Sum], at: Levels, denoise: Callable[[Sum, Any], Sum]) -> Sum:
+        """The state at level `at.s1` from the state `x` at level `at.s`, both divided by alpha.
+
+        `d[0]` is the denoised value at x, `d[k]` that of k steps before; `denoise(y, s)` is a further network call
+        at a state y of level s. In the first steps, whose `at.before` is infinite, d[k] repeats d[0].
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no step")
+
+    def churned(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Levels to which fresh noise raises the levels s, and its standard deviation; None without."""
+        return s, None
+
+    def time_grid(self, process: Process) -> np.ndarray:
+        """Times of the process, (N,) float64, decreasing, without the final one at level zero."""
+        if self.times:
+            return np.asarray(self.times, np.float64)
+        return time_grid(process, self.grid, self.steps, self.sigma_min, self.sigma_max, self.rho)
+
+    def table(self, process: Process = EDM()) -> Table:
+        """Coefficients of all steps, float64."""
+        t = self.time_grid(process)
+        s = np.asarray(process.ratio(t), np.float64)
+        raised, fresh = self.churned(s)
+        when = t if fresh is None else np.asarray(process.time(raised), np.float64)
+        alpha = np.asarray(process.alpha(when), np.float64)
+        before = tuple(np.concatenate([np.full(k, np.inf), raised])[: len(s) - 1] for k in range(1, self.past + 1))
+        eps = Sum({"eps": 1.0})
+        at = Levels(raised[:-1], s[1:], before, when[:-1], t[1:], process, eps)
+
+        calls: list[tuple[Sum, np.ndarray, np.ndarray]] = []
+
+        def call(y: Sum, level: Any) -> Sum:
+            if "eps" in y.terms:
+                raise UsageError(f"{type(self).__name__}.step adds noise before its end; add it to what it returns")
+            time = np.asarray(process.time(level + 0 * at.s), np.float64)
+            calls.append((y, time, np.asarray(process.alpha(time), np.float64)))
+            return Sum({("call", len(calls) - 1): 1.0})
+
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            end = self.step(Sum({"x": 1.0}), [Sum({("d", k): 1.0}) for k in range(self.past + 1)], at, call)
+        calls.append((end if fresh is None else end + eps * fresh[1:], when[1:], alpha[1:]))
+
+        def column(j: int, name: Any, scale: Any) -> np.ndarray:
+            return np.broadcast_to(calls[j][0].terms.get(name, 0.0) * scale, at.s.shape)
+
+        every = range(len(calls))
+        scale = [a for _, _, a in calls]
+        steps = Calls(
+            x=np.stack([column(j, "x", scale[j] / alpha[:-1]) for j in every], 1),
+            history=np.stack(
+                [np.stack([column(j, ("d", k), scale[j]) for k in range(self.past + 1)], 1) for j in every], 1
+            ),
+            earlier=np.zeros((len(at.s), len(calls), len(calls) - 1)),
+            noise=np.stack([column(j, "eps", scale[j]) for j in every], 1) if "eps" in calls[-1][0].terms else None,
+            time=np.stack([time for _, time, _ in calls], 1),
+        )
+        for j in every:
+            for k in range(j):
+                steps.earlier[:, j, k] = column(j, ("call", j - 1 - k), scale[j])
+        churn = None if fresh is None else alpha[0] * fresh[0]
+        return Table(alpha[0] * s[0], churn, when[0], steps, process, self.final)
+
+    @property
+    def nfe(self) -> int:
+        """Network calls for one sample, the one at the beginning included."""
+        return 1 + self.table().steps.time.size
+
+    def model(self, denoiser: Denoiser, shape: tuple[int, ...], cond: Any = None, noise: Any = None) -> Model:
+        """The chain from noise to samples of `shape` (n, ...), for `genkit.chain.run`."""
+        return self.table(process_of(denoiser)).model(denoiser, shape, cond, noise)
