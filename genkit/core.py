@@ -29,7 +29,12 @@ plugin = Plugin(
         "euler_maruyama": ("genkit.diffusion:EulerMaruyama", "Euler-Maruyama on the family of reverse SDEs"),
         "rk3": ("genkit.diffusion:RK3", "Kutta's third-order method"),
         "rk4": ("genkit.diffusion:RK4", "the classical fourth-order Runge-Kutta method"),
+        "predictor_corrector": ("genkit.diffusion:PredictorCorrector", "Euler-Maruyama with Langevin corrections"),
+        "adaptive": ("genkit.diffusion:Adaptive", "the flow with steps of adaptive size (diffrax)"),
         "consistency": ("genkit.diffusion:Consistency", "multistep sampling of a consistency function"),
+    },
+    guidance={
+        "classifier_free": ("genkit.diffusion:ClassifierFree", "D_u + w (D_c - D_u), with interval and rescaling"),
     },
     optimizers={
         "adamw": ("genkit.train:AdamW", "AdamW with warm-up and a cosine or constant schedule"),

@@ -19,6 +19,7 @@ from genkit.diffusion import (
     RK4,
     VP,
     Ancestral,
+    ClassifierFree,
     Cosine,
     DPMpp2M,
     DPMpp2S,
@@ -32,6 +33,7 @@ from genkit.diffusion import (
     Process,
     SubVP,
     denoising_loss,
+    log_likelihood,
     sample,
 )
 from genkit.testing import gaussian_denoiser, gaussian_moments, gmm_denoiser
@@ -93,6 +95,22 @@ LEAST: tuple[tuple[Process, Any, float, str], ...] = (
     (Flow(0.0, 1.0), "flow", 1.0, "1.5707963"),
 )
 
+# log N(x; 0, [[1, .6], [.6, .5]]) at (.4, -.2) by the flow between two levels, whose prior forgets the data's spread.
+COV, POINT = np.array([[1.0, 0.6], [0.6, 0.5]]), (0.4, -0.2)
+LIKELIHOODS = (
+    (1e-6, 80.0, -1.6261476591736823),
+    (1e-6, 10.0, -1.6197980069004636),
+    (0.002, 80.0, -1.6261388839855737),
+)
+
+# Classifier-free guidance between N(1, .25) and N(0, 1.25) from level 80 to .002: w, std, and mean from x = 0.
+GUIDED = (
+    (0.0, 1.1179266104, 0.0),
+    (1.0, 0.4999942346, 0.9937500721),
+    (2.0, 0.2236231182, 1.3172194673),
+    (3.0, 0.1000157513, 1.3962549199),
+)
+
 MAPPED = (VP(), SubVP(), Cosine(), Cosine(0.008), Flow())
 
 
@@ -107,7 +125,7 @@ class Fidelity:
             rows = [*denoisers(), *flow(), *(row for one in CONVERGENCE for row in convergence(*one, count))]
             for name, sampler, expected in VARIANCES:
                 rows.append(Row(f"variance of {name}", variance(sampler), "", expected, 1e-10, "data N(0, 0.25)"))
-            rows += [*chain(), *mapped(), *least(), *preconditioning()]
+            rows += [*chain(), *mapped(), *likelihood(), *guided(), *least(), *preconditioning()]
         return [*rows, *losses()]
 
 
@@ -182,6 +200,31 @@ def mapped() -> Iterator[Row]:
     for process in MAPPED:
         worst = float(jnp.abs(end(process) - edm).max())
         yield Row(f"samples of {process} beside those of EDM", worst, "", 0.0, 1e-12, "Heun, largest difference")
+
+
+def likelihood() -> Iterator[Row]:
+    """Song et al. 2021 (arXiv 2011.13456), eq. 39, on a correlated Gaussian."""
+    for low, high, expected in LIKELIHOODS:
+        denoiser = gaussian_denoiser(0.0, cov=COV)
+        found = log_likelihood(
+            jax.random.key(0), jnp.array([POINT]), denoiser, steps=600, sigma_min=low, sigma_max=high
+        )
+        name = f"log-likelihood of a Gaussian, levels {low:g} to {high:g}"
+        yield Row(name, float(found.log_p[0]), "", expected, 1e-6, "RK4, 600 steps")
+
+
+def guided() -> Iterator[Row]:
+    """Ho and Salimans 2022 (arXiv 2207.12598): it is no tempered posterior."""
+    given, free = gaussian_denoiser(1.0, 0.5), gaussian_denoiser(0.0, 1.25**0.5)
+
+    def pair(x: jax.Array, t: jax.Array, cond: jax.Array) -> jax.Array:
+        return jnp.where(cond > 0.5, given(x, t), free(x, t))
+
+    z, sampler = jnp.array([[0.0], [1.0]]), RK4(2000, LOW, HIGH, final=False)
+    for w, std, mean in GUIDED:
+        x = sample(jax.random.key(0), sampler, ClassifierFree(w)(pair), (2, 1), jnp.ones((2, 1)), noise=z)[:, 0]
+        for what, value, expected in (("std", x[1] - x[0], std), ("mean", x[0], mean)):
+            yield Row(f"{what} under guidance w = {w:g}", float(value), "", expected, 1e-8, "RK4, 2000 levels")
 
 
 def least() -> Iterator[Row]:

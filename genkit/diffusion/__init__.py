@@ -1,7 +1,17 @@
 """Gaussian diffusion: processes, denoisers, noise distributions, losses and samplers."""
 
 from genkit.diffusion.denoiser import Denoiser, EDMDenoiser, NetworkDenoiser, Rescaled, process_of
+from genkit.diffusion.distillation import (
+    ConsistencyFunction,
+    consistency_loss,
+    progressive_loss,
+    progressive_target,
+    pseudo_huber,
+    squared,
+)
 from genkit.diffusion.grids import Grid, rho_grid, time_grid
+from genkit.diffusion.guidance import Auto, Classifier, ClassifierFree, Guidance, Linear, Replacement
+from genkit.diffusion.likelihood import Likelihood, bits_per_dim, log_likelihood
 from genkit.diffusion.loss import MinSNR, denoising_loss
 from genkit.diffusion.noise import LogitNormal, LogNormal, LogUniform, Noise, Rho, Uniform
 from genkit.diffusion.process import DDPM, EDM, VE, VP, Cosine, Flow, Process, SubVP, per_item
@@ -10,6 +20,7 @@ from genkit.diffusion.samplers import (
     DDIM,
     RK3,
     RK4,
+    Adaptive,
     Ancestral,
     Consistency,
     DPMpp2M,
@@ -18,6 +29,7 @@ from genkit.diffusion.samplers import (
     Euler,
     EulerMaruyama,
     Heun,
+    PredictorCorrector,
     SDEDPMpp2M,
 )
 
@@ -29,6 +41,7 @@ __all__ = [
     "RK4",
     "VE",
     "VP",
+    "Adaptive",
     "Ancestral",
     "Consistency",
     "Cosine",
@@ -42,22 +55,38 @@ __all__ = [
     "Flow",
     "Grid",
     "Heun",
+    "Likelihood",
     "LogNormal",
     "LogUniform",
     "LogitNormal",
     "MinSNR",
     "NetworkDenoiser",
     "Noise",
+    "PredictorCorrector",
     "Process",
     "Rescaled",
     "Rho",
     "SDEDPMpp2M",
     "SubVP",
     "Uniform",
+    "bits_per_dim",
     "denoising_loss",
+    "log_likelihood",
     "per_item",
     "process_of",
     "rho_grid",
     "sample",
     "time_grid",
+    "ConsistencyFunction",
+    "consistency_loss",
+    "progressive_loss",
+    "progressive_target",
+    "pseudo_huber",
+    "squared",
+    "Auto",
+    "Classifier",
+    "ClassifierFree",
+    "Guidance",
+    "Linear",
+    "Replacement",
 ]

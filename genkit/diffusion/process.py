@@ -104,9 +104,9 @@ class EDM(Process):
     """Variance exploding in its own noise level: alpha = 1, sigma = t (Karras et al. 2022)."""
 
     t_min: float = 0.002
-    """Lowest time."""
+    """Lowest time, a noise level."""
     t_max: float = 80.0
-    """Highest time."""
+    """Highest time, a noise level."""
 
     def alpha(self, t: Any) -> Any:
         """1."""
@@ -126,9 +126,9 @@ class VE(Process):
     """Variance exploding: alpha = 1, sigma = low (high / low)^t (Song et al. 2021, their SMLD)."""
 
     low: float = 0.01
-    """Noise level at time 0."""
+    """Noise level at t = 0."""
     high: float = 50.0
-    """Noise level at time 1."""
+    """Noise level at t = 1."""
     t_min: float = 1e-5
     """Lowest time."""
     t_max: float = 1.0
@@ -160,11 +160,11 @@ class VP(Process):
     """
 
     b0: float = 0.1
-    """Rate of noise at time 0."""
+    """Rate beta at t = 0."""
     b1: float = 20.0
-    """Rate of noise at time 1."""
+    """Rate beta at t = 1."""
     t_min: float = 1e-3
-    """Lowest time."""
+    """Lowest time; theirs is 1e-3 in sampling, 1e-5 in training."""
     t_max: float = 1.0
     """Highest time."""
 
@@ -216,7 +216,7 @@ class Cosine(Process):
     """
 
     shift: float = 0.0
-    """Offset of time."""
+    """Makes the first steps noisier; .008 in the paper."""
 
     @property
     def t_min(self) -> float:
@@ -264,7 +264,7 @@ class Flow(Process):
     t_min: float = 1e-4
     """Lowest time."""
     t_max: float = 1 - 1e-4
-    """Highest time."""
+    """Highest time, below 1."""
 
     def alpha(self, t: Any) -> Any:
         """1 - t."""
@@ -290,9 +290,9 @@ class DDPM(Process):
     steps: int = 1000
     """Steps of the chain."""
     beta_first: float = 1e-4
-    """Variance of the noise of the first step."""
+    """Variance of the first step."""
     beta_last: float = 0.02
-    """Variance of the noise of the last step."""
+    """Variance of the last step."""
 
     def __post_init__(self) -> None:
         """Check the fields."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from genkit.chain import Model, callable_tree, run, start
 from genkit.diffusion.denoiser import Denoiser
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 
 Array = jax.Array
 
@@ -48,6 +48,7 @@ def sample(
 
     Raises:
         UsageError: cond or noise without the shape's batch, or a denoiser that returns another shape.
+        GenkitError: outside jit, samples that are not finite.
     """
     shape = tuple(shape)
     for leaf in jax.tree.leaves(cond):
@@ -58,10 +59,18 @@ def sample(
     options = {} if noise is None else {"noise": noise}
     model = sampler.model(callable_tree(denoiser), shape, cond, **options)
     slots = jnp.arange(shape[0]) if slots is None else slots
-    return _draw(key, replace(model, init=callable_tree(model.init)), slots)
+    x, bad = _draw(key, replace(model, init=callable_tree(model.init)), slots)
+    if not isinstance(bad, jax.core.Tracer) and bad:
+        raise GenkitError(
+            f"{int(bad)} of {shape[0]} samples are not finite: the denoiser returned NaN or infinity on the way; check "
+            "its parameters, and that the noise levels are those it was trained for"
+        )
+    return x
 
 
 @jax.jit
-def _draw(key: Array, model: Model, slots: Array) -> Array:
+def _draw(key: Array, model: Model, slots: Array) -> tuple[Array, Array]:
+    """Samples, and how many are not finite."""
     state, _ = run(key, start(key, model, slots.shape[0], slots), model.stages, slots=slots)
-    return state.p.x
+    x = state.p.x
+    return x, (~jnp.isfinite(x)).any(range(1, x.ndim)).sum()

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from genkit.diffusion import EDMDenoiser, Heun, LogNormal, denoising_loss, sample
+from genkit.diffusion import EDM, EDMDenoiser, Heun, LogNormal, denoising_loss, sample
 from genkit.errors import UsageError
 from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import write_arrays
 from genkit.experiment.run import Run
-from genkit.kinds import Network, Optimizer, Sampler
+from genkit.kinds import Network, Optimizer, Process, Sampler
 from genkit.nn.noisy_mlp import NoisyMLP
 from genkit.train import AdamW
+
+STD = 0.5  # of the data, in each coordinate
+LOSS_SAMPLES = 20_000
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Mixture(Experiment):
     """Samples in a step."""
     samples: int = 2000
     """Samples to draw."""
+    process: Process = field(default_factory=EDM)
+    """The Gaussian path; levels and times of training and sampling are its own."""
     network: Network = field(default_factory=NoisyMLP)
     """The denoising network."""
     optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=3e-3))
@@ -40,14 +45,14 @@ class Mixture(Experiment):
     sampler: Sampler = field(default_factory=lambda: Heun(steps=18, sigma_min=0.002))
     """The sampler."""
     noise: LogNormal = field(default_factory=LogNormal)
-    """Noise levels in training."""
+    """Noise levels sigma / alpha in training."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny, default and paper (which is the default: the toy has no paper)."""
         if name not in ("tiny", "default", "paper"):
             raise UsageError(f"core.mixture has no preset {name!r}; it has tiny, default and paper")
-        return cls(steps=300, samples=500) if name == "tiny" else cls()
+        return cls(steps=600, samples=500) if name == "tiny" else cls()
 
     def __post_init__(self) -> None:
         """Check the sizes."""
@@ -78,7 +83,6 @@ class Mixture(Experiment):
 
     def phase(self) -> Any:
         """The training."""
-        import jax
         from flax import nnx
 
         from genkit.nn import functional
@@ -87,9 +91,7 @@ class Mixture(Experiment):
         network, _ = functional(self.network.build(nnx.Rngs(0), 2))
 
         def loss(params: Any, aux: None, batch: None, key: Any) -> Any:
-            draw, noise = jax.random.split(key)
-            denoiser = EDMDenoiser(network, params, 0.5)
-            return denoising_loss(noise, denoiser, self.truth(draw, self.batch), None, self.noise), (aux, {})
+            return self._loss(self._preconditioned(network, params), key, self.batch), (aux, {})
 
         optimizer = self.optimizer.build(self.steps)
         step = make_step(loss, optimizer, ema_half_life=self.steps / 40)
@@ -107,7 +109,19 @@ class Mixture(Experiment):
 
         network, _ = functional(self.network.build(nnx.Rngs(0), 2))
         state = run.once("trained", lambda: run.fit(self.phase()))
-        return EDMDenoiser(network, state.averaged, 0.5)
+        return self._preconditioned(network, state.averaged)
+
+    def _preconditioned(self, network: Any, params: Any) -> EDMDenoiser:
+        process: Any = self.process
+        return EDMDenoiser(network, params, STD, process)
+
+    def _loss(self, denoiser: Any, key: Any, n: int) -> Any:
+        import jax
+
+        draw, noise = jax.random.split(key)
+        weigh = self._preconditioned(None, None).loss_weight
+        x0 = self.truth(draw, n)
+        return denoising_loss(noise, denoiser, x0, None, self.noise, level_weight=lambda process, t: weigh(t))
 
     def exact(self) -> Any:
         """The exact denoiser."""
@@ -115,8 +129,9 @@ class Mixture(Experiment):
 
         from genkit.testing import gmm_denoiser
 
+        process: Any = self.process
         weights = jnp.full(self.components, 1 / self.components)
-        return gmm_denoiser(weights, self.centres(), jnp.full(self.components, self.spread))
+        return gmm_denoiser(weights, self.centres(), jnp.full(self.components, self.spread), process=process)
 
     def draw(self, run: Run, key: Any, n: int) -> Any:
         """n samples, (n, 2)."""
@@ -133,7 +148,10 @@ class Mixture(Experiment):
         write_arrays(run.folder / "samples.npz", arrays)
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
-        """Energy distance to fresh samples of the truth; share of samples near no component."""
+        """Energy distance to fresh samples of the truth; share of samples near no component; denoising loss.
+
+        The loss of the exact denoiser is the least that any network can reach.
+        """
         import jax.numpy as jnp
 
         from genkit.metrics import energy_distance
@@ -144,6 +162,8 @@ class Mixture(Experiment):
             nearest = jnp.linalg.norm(x[:, None] - self.centres()[None], axis=-1).min(1)
             results[f"energy_distance/{name}"] = float(energy_distance(x, fresh))
             results[f"outliers/{name}"] = float((nearest > 4 * self.spread).mean())
+        for name, denoiser in (("model", run.denoiser), ("oracle", self.exact())):
+            results[f"loss/{name}"] = float(self._loss(denoiser, run.key("loss"), LOSS_SAMPLES))
         return results
 
     def report(self, run: Run) -> None:
@@ -151,8 +171,9 @@ class Mixture(Experiment):
         from matplotlib.figure import Figure
 
         results = run.results
-        rows = [[n, results[f"energy_distance/{n}"], results[f"outliers/{n}"]] for n in ("model", "oracle", "truth")]
-        run.table("results", ["samples of", "energy distance", "outliers"], rows, "Distance to the mixture")
+        kinds = ("energy_distance", "outliers", "loss")
+        rows = [[name, *(results.get(f"{kind}/{name}") for kind in kinds)] for name in ("model", "oracle", "truth")]
+        run.table("results", ["samples of", "energy distance", "outliers", "loss"], rows, "Distance to the mixture")
         figure = Figure(figsize=(9.6, 3.4), layout="constrained")
         for axes, (name, x) in zip(figure.subplots(1, 3), self._samples(run).items(), strict=True):
             axes.scatter(*x.T, s=3, alpha=0.5, lw=0, color="#0b6e99")

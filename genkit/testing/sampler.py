@@ -32,9 +32,13 @@ def check_sampler(sampler: Any, accuracy: float = 0.05, process: Process = EDM()
     name, key, count = type(sampler).__name__, jax.random.key(0), Count()
     oracle = gaussian_denoiser(MEAN, STD, process=process)
 
-    def draw(n: int = 6, key: Any = key, sampler: Any = sampler, oracle: Any = oracle, slots: Any = None) -> jax.Array:
+    counted = Counted(oracle, count)
+
+    def draw(
+        n: int = 6, key: Any = key, sampler: Any = sampler, denoiser: Any = counted, slots: Any = None
+    ) -> jax.Array:
         with claim(f"{name} cannot be sampled"):
-            return sample(key, sampler, Counted(oracle, count), (n, 2), slots=slots)
+            return sample(key, sampler, denoiser, (n, 2), slots=slots)
 
     x = draw().block_until_ready()
     jax.effects_barrier()
@@ -48,7 +52,7 @@ def check_sampler(sampler: Any, accuracy: float = 0.05, process: Process = EDM()
     require(not near(draw(key=jax.random.key(1)), x), f"{name} drew the same samples with another key")
     changes: dict[str, dict[str, Any]] = {
         "a new key": {"key": jax.random.key(1)},
-        "new parameters of the denoiser": {"oracle": varied(oracle)},
+        "new parameters of the denoiser": {"denoiser": varied(counted)},
         "new values of its options": {"sampler": varied(sampler)},
     }
     for what, change in changes.items():
@@ -62,7 +66,7 @@ def check_sampler(sampler: Any, accuracy: float = 0.05, process: Process = EDM()
     mapped = jax.vmap(lambda key: sample(key, sampler, oracle, (3, 2)))(keys)
     require(near(mapped, alone), f"{name} drew other samples under vmap than alone")
 
-    x = np.asarray(draw(N), np.float64)
+    x = np.asarray(draw(N, denoiser=oracle), np.float64)
     mean, std = np.abs(x.mean(0) - MEAN) / STD, np.abs(x.std(0) / STD - 1)
     for what, error, noise in (("mean", mean.max(), 4 / N**0.5), ("standard deviation", std.max(), 4 / (2 * N) ** 0.5)):
         require(

@@ -1,5 +1,7 @@
 """What `sample` promises beside figures: cost, no retrace, slots, conditions, errors."""
 
+from dataclasses import replace
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -10,19 +12,28 @@ from jax.scipy.special import ndtri
 from genkit.chain import run, start
 from genkit.diffusion import (
     DDIM,
+    DDPM,
+    EDM,
+    RK3,
     RK4,
     VP,
+    Adaptive,
     Ancestral,
+    Consistency,
+    DPMpp2M,
     DPMpp2S,
     DPMpp3M,
+    EDMDenoiser,
     Euler,
     EulerMaruyama,
+    Flow,
     Heun,
+    PredictorCorrector,
     SDEDPMpp2M,
     sample,
 )
-from genkit.errors import UsageError
-from genkit.testing import check_kernel, check_sampler, gmm_denoiser, linear_gaussian_denoiser
+from genkit.errors import GenkitError, UsageError
+from genkit.testing import check_kernel, check_sampler, gaussian_denoiser, gmm_denoiser, linear_gaussian_denoiser
 
 BOTH = pytest.mark.parametrize("make", [Heun, DPMpp2S])
 KEY = jax.random.key(0)
@@ -44,12 +55,38 @@ def _fresh_trace_counter():
         (Ancestral(200), 200),
         (SDEDPMpp2M(100), 100),
         (EulerMaruyama(400, grid="logsnr"), 400),
+        (DPMpp2M(40), 40),
+        (RK3(20), 58),
+        (Adaptive(), None),
     ],
     ids=lambda v: type(v).__name__,
 )
 def test_what_every_sampler_promises(sampler, nfe):
-    assert sampler.nfe == nfe
+    assert nfe is None or sampler.nfe == nfe
     check_sampler(sampler)
+
+
+# Not for exact samples of two numbers: one needs a consistency function, the other norms of many numbers.
+@pytest.mark.parametrize("make, calls", [(Consistency, 1), (PredictorCorrector, 2)])
+def test_calls_and_traces_of_the_others(make, calls):
+    levels = []
+
+    # the call of the beginning and the one in the loop: two places in the program
+    @chex.assert_max_traces(n=2)
+    def network(params, x, c_noise, cond):
+        jax.debug.callback(lambda c: levels.append(np.exp(4 * float(c[0]))), c_noise)
+        return params * x
+
+    def draw(params, key, **options):
+        return sample(jax.random.key(key), make(7, **options), EDMDenoiser(network, params), (2, 3))
+
+    first = draw(jnp.float32(0.1), 0).block_until_ready()
+    jax.effects_barrier()
+    assert len(levels) == make(7).nfe == 1 + 6 * calls
+    assert min(levels) > 0 and max(levels) == pytest.approx(80, rel=1e-4)
+    assert not jnp.allclose(first, draw(jnp.float32(0.2), 0))
+    assert not jnp.allclose(first, draw(jnp.float32(0.1), 1))
+    assert not jnp.allclose(first, draw(jnp.float32(0.1), 0, sigma_min=0.01, sigma_max=50.0))
 
 
 def test_what_every_process_promises():
@@ -77,14 +114,16 @@ def test_table_is_an_argument_of_jitted_code(make):
         np.testing.assert_allclose(draw(sampler.table(), cond), expected, rtol=1e-5)
 
 
-@BOTH
-def test_chunks_equal_the_whole(make):
+@pytest.mark.parametrize(
+    "sampler", [Heun(6, churn=2.0), DPMpp2S(6, churn=2.0), SDEDPMpp2M(6), PredictorCorrector(6), Adaptive()], ids=repr
+)
+def test_chunks_equal_the_whole(sampler):
     denoiser = linear_gaussian_denoiser(np.array([[1.0], [2.0]]), std=0.3)
-    cond, sampler = jnp.arange(6.0)[:, None], make(6, churn=2.0)
+    cond = jnp.arange(6.0)[:, None]
     whole = sample(KEY, sampler, denoiser, (6, 2), cond)
     for part in (slice(0, 3), slice(3, 6)):
         x = sample(KEY, sampler, denoiser, (3, 2), cond[part], slots=jnp.arange(6)[part])
-        np.testing.assert_array_equal(x, whole[part])
+        np.testing.assert_allclose(x, whole[part], rtol=2e-6)
 
 
 def test_conditions_go_to_their_members():
@@ -141,6 +180,58 @@ def _denoised(state):
     return state.p.denoised
 
 
+def test_adaptive_flow_is_exact():
+    """x(b) = x(a) sqrt((s^2 + b^2) / (s^2 + a^2)), for every process, each item with its own steps."""
+    with jax.enable_x64(True):
+        for process, solver in ((EDM(), "tsit5"), (VP(), "dopri5"), (Flow(), "tsit5")):
+            denoiser = gaussian_denoiser(0.0, 0.5, process=process)
+            sampler = Adaptive(1e-9, 1e-9, solver=solver, final=False)
+            x = sample(KEY, sampler, denoiser, (2, 1), noise=jnp.ones((2, 1)))
+            t = process.time(np.float64(0.002))
+            np.testing.assert_allclose(x / process.alpha(t), 0.4999942345669707, rtol=1e-7)
+        loose, z = Adaptive(1e-2, 1e-2), jnp.array([[0.1], [3.0]])
+        denoiser = gmm_denoiser([0.3, 0.7], [[-2.0], [1.0]], std=[0.3, 0.5])
+        both = sample(KEY, loose, denoiser, (2, 1), noise=z)
+        one = sample(KEY, loose, denoiser, (2, 1), noise=jnp.array([[0.1], [-1.0]]))
+        np.testing.assert_allclose(both[0], one[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("process", [EDM(), VP()], ids=lambda p: type(p).__name__)
+def test_corrections_are_langevin_steps(process):
+    """One move of the kernel, written out."""
+    with jax.enable_x64(True):
+        denoiser, sampler = gaussian_denoiser(0.3, 0.5, process=process), PredictorCorrector(5, corrections=2, snr=0.1)
+        model = sampler.model(denoiser, (3, 4))
+        kernel, steps = model.stages[0]
+        keys = jax.random.split(jax.random.key(1), 3)
+        p, _ = model.init(jax.random.split(jax.random.key(0), 3))
+        u = jax.tree.map(lambda a: a[1], steps)
+        p = replace(p, x=jnp.arange(12.0).reshape(3, 4))
+        p = replace(p, denoised=denoiser(p.x, u.time))
+        found = kernel.move(keys, p, u)
+        t, t1 = float(u.time), float(u.predictor.time[0])
+        x, alpha, sigma = p.x, process.alpha(np.float64(t)), process.sigma(np.float64(t))
+        for j in range(3):
+            z = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, j), (4,)))(keys)  # noqa: B023
+            score = (alpha * denoiser(x, t) - x) / sigma**2
+            if j < 2:
+                a = (alpha / process.alpha(np.float64(t1))) ** 2
+                norms = [jnp.linalg.norm(v, axis=1, keepdims=True) for v in (z, score)]
+                e = 2 * a * (0.1 * norms[0] / norms[1]) ** 2
+                x = x + e * score + jnp.sqrt(2 * e) * z
+            else:
+                f, g2 = process.drift_diffusion(t)
+                x = x + (f * x - g2 * score) * (t1 - t) + jnp.sqrt(g2 * (t - t1)) * z
+        np.testing.assert_allclose(found.x, x, rtol=1e-9)
+        np.testing.assert_allclose(found.denoised, denoiser(x, t1), rtol=1e-9)
+
+
+def test_corrected_samples_spread_like_the_data():
+    """Langevin steps of that size widen a Gaussian by the factor sqrt(1 + snr^2), 1.3 %."""
+    x = sample(KEY, PredictorCorrector(400, 0.01, 50.0), gaussian_denoiser(0.0, 0.5), (500, 256))
+    assert 0.5 < x.std() < 0.5 * (1 + 0.16**2) ** 0.5 * 1.015
+
+
 @BOTH
 @pytest.mark.parametrize(
     "options, words",
@@ -151,12 +242,39 @@ def _denoised(state):
         (dict(churn=-1.0), "churn=-1.0 is negative"),
         (dict(churn_noise=-1.0), "churn_noise=-1.0"),
         (dict(rho=0.0), "rho=0.0"),
+        (dict(times=(1.0, 2.0)), "must decrease"),
     ],
 )
 def test_wrong_options(make, options, words):
     with pytest.raises(UsageError, match=words) as error:
         make(**options)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: DDIM(eta=1.5), r"eta=1.5 is outside \[0, 1\]"),
+        (lambda: EulerMaruyama(lam=-1.0), "lam=-1.0 is negative"),
+        (lambda: PredictorCorrector(corrections=0), "corrections=0"),
+        (lambda: Adaptive(rtol=0.0), "must be positive"),
+        (lambda: Heun(grid="cubic").table(), "unknown grid 'cubic'; known: rho"),
+        (lambda: Heun(sigma_min=None, grid="log").table(DDPM()), "ends at time 0"),
+        (lambda: Heun().table(VP()).model(gaussian_denoiser(), (2, 1)), r"table is for VP.* the denoiser for EDM"),
+    ],
+)
+def test_wrong_values(make, words):
+    with pytest.raises(UsageError, match=words) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+def test_samples_that_are_not_finite():
+    def broken(x, t, cond=None):
+        return jnp.where(x[:, :1] > 0, jnp.nan, x)
+
+    with pytest.raises(GenkitError, match="2 of 3 samples are not finite"):
+        sample(KEY, Heun(5), broken, (3, 2), noise=jnp.array([[1.0, 0], [-1, 0], [1, 1]]))
 
 
 def test_wrong_shapes():

@@ -1,5 +1,6 @@
 """Samplers, one algorithm a file."""
 
+from genkit.diffusion.samplers.adaptive import Adaptive
 from genkit.diffusion.samplers.ancestral import Ancestral
 from genkit.diffusion.samplers.churn import ChurnedSampler
 from genkit.diffusion.samplers.consistency import Consistency
@@ -11,12 +12,14 @@ from genkit.diffusion.samplers.euler import Euler
 from genkit.diffusion.samplers.euler_maruyama import EulerMaruyama
 from genkit.diffusion.samplers.heun import Heun
 from genkit.diffusion.samplers.linear import LinearSampler, Particle, Table
+from genkit.diffusion.samplers.predictor_corrector import PredictorCorrector
 from genkit.diffusion.samplers.runge_kutta import RK3, RK4
 
 __all__ = [
     "DDIM",
     "RK3",
     "RK4",
+    "Adaptive",
     "Ancestral",
     "ChurnedSampler",
     "Consistency",
@@ -28,6 +31,7 @@ __all__ = [
     "Heun",
     "LinearSampler",
     "Particle",
+    "PredictorCorrector",
     "SDEDPMpp2M",
     "Table",
 ]

@@ -1,0 +1,211 @@
+"""Guidance: maps from denoiser to denoiser, composed from left to right.
+
+Each is a frozen dataclass whose strengths and observations are leaves; called on a denoiser it returns the guided one.
+All speak through Tweedie's formula: adding g to the score of p_t adds (sigma^2 / alpha) g to the denoised value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+
+from genkit.chain import callable_tree
+from genkit.diffusion.denoiser import Denoiser, process_of
+from genkit.diffusion.process import Process, per_item
+from genkit.errors import UsageError
+
+Array = jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Guided:
+    """A denoiser with guidance."""
+
+    guidance: Any
+    denoiser: Denoiser
+
+    @property
+    def process(self) -> Process:
+        """That of the denoiser."""
+        return process_of(self.denoiser)
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """The guided E[x_0 | x_t = x]."""
+        return self.guidance.guide(self.denoiser, x, t, cond)
+
+
+class Guidance:
+    """Base: a subclass has ``guide(denoiser, x, t, cond) -> denoised``."""
+
+    def __call__(self, denoiser: Denoiser) -> Guided:
+        """The guided denoiser."""
+        own = {f.name: callable_tree(v) for f in fields(self) if callable(v := getattr(self, f.name))}  # type: ignore
+        return Guided(replace(self, **own), callable_tree(denoiser))  # type: ignore[type-var]
+
+    def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
+        """The guided denoised value, shape of x (n, ...)."""
+        raise NotImplementedError(f"{type(self).__name__} has no guide")
+
+
+def score_scale(denoiser: Denoiser, t: Array, x: Array) -> Array:
+    """sigma^2 / alpha, which turns a score into a shift of the denoised value."""
+    process, t = process_of(denoiser), per_item(t, x)
+    return process.sigma(t) ** 2 / process.alpha(t)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ClassifierFree(Guidance):
+    """D = D_u + w (D_c - D_u) (Ho and Salimans 2022, arXiv 2207.12598): w = 0 unconditional, 1 conditional.
+
+    Papers that write (1 + w) D_c - w D_u mean w + 1 here. Only where low <= sigma / alpha <= high (Kynkaanniemi et al.
+    2024, arXiv 2404.07724), elsewhere D_c. `rescale` in [0, 1] draws the standard deviation of each item towards that
+    of D_c (Lin et al. 2024, arXiv 2305.08891, eq. 15 and 16). Both values come from one call of a doubled batch.
+    """
+
+    w: Any = 1.0
+    """Strength."""
+    null: Any = None
+    """The condition that means none, leaves that broadcast to those of cond; zeros if not given."""
+    low: Any = 0.0
+    """Lowest noise level with guidance."""
+    high: Any = jnp.inf
+    """Highest noise level with guidance."""
+    rescale: Any = 0.0
+    """Share of the rescaling."""
+
+    def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
+        """One call with 2 n items."""
+        if cond is None:
+            raise UsageError("classifier-free guidance needs a condition; give cond to the sampler")
+        null = jax.tree.map(jnp.zeros_like, cond)
+        if self.null is not None:
+            null = jax.tree.map(lambda a, z: jnp.broadcast_to(a, z.shape).astype(z.dtype), self.null, null)
+        t = jnp.broadcast_to(jnp.asarray(t), x.shape[:1])
+        both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (x, t, cond), (x, t, null))
+        conditional, free = jnp.split(denoiser(*both), 2)
+        guided = free + jnp.asarray(self.w, x.dtype) * (conditional - free)
+        axes = tuple(range(1, x.ndim))
+        ratio = conditional.std(axes, keepdims=True) / jnp.maximum(guided.std(axes, keepdims=True), 1e-12)
+        guided = guided * (1 + self.rescale * (ratio - 1))
+        level = process_of(denoiser).ratio(per_item(t, x))
+        return jnp.where((self.low <= level) & (level <= self.high), guided, conditional)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Auto(Guidance):
+    """Autoguidance: D = D_weak + w (D - D_weak) with a worse version of the model (arXiv 2406.02507)."""
+
+    weak: Denoiser
+    w: Any = 1.0
+
+    def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
+        """Two calls."""
+        weak = self.weak(x, t, cond)
+        return weak + jnp.asarray(self.w, x.dtype) * (denoiser(x, t, cond) - weak)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Classifier(Guidance):
+    """D + strength (sigma^2 / alpha) grad_x log p(y | x_t) (Dhariwal and Nichol 2021, arXiv 2105.05233).
+
+    With the exact log p(y | x_t) and strength 1 this is E[x_0 | x_t, y]. A discriminator's log odds in its place
+    correct the model towards the data (Kim et al. 2023, arXiv 2211.17091).
+    """
+
+    log_prob: Callable[[Array, Array, Any], Array]
+    """``(x (n, ...), t, cond) -> (n,)``; with parameters as leaves where it is jax.tree_util.Partial(f, params)."""
+    strength: Any = 1.0
+
+    def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
+        """One call, and one gradient of the classifier."""
+        gradient = jax.grad(lambda x: self.log_prob(x, t, cond).sum())(x)
+        return denoiser(x, t, cond) + self.strength * score_scale(denoiser, t, x) * gradient
+
+
+Variance = Literal["dps", "pigdm", "tmpd"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Linear(Guidance):
+    """Posterior guidance for y = A x_0 + noise N(0, std^2 I): D + strength (sigma^2 / alpha) J^T A^T S^-1 (y - A D).
+
+    J = dD/dx. S approximates the variance of y given x_t:
+
+        dps    std^2 I                              Chung et al. 2023 (arXiv 2209.14687), with their Gaussian likelihood
+        pigdm  r^2 A A^T + std^2 I, r^2 = s^2 sigma_data^2 / (s^2 + sigma_data^2), s = sigma / alpha
+                                                    Song et al. 2023 (PiGDM, ICLR)
+        tmpd   (sigma^2 / alpha) A J A^T + std^2 I  Boys et al. 2023 (arXiv 2310.06721), m derivatives for m numbers
+
+    For Gaussian data `tmpd` is exact, `pigdm` where their covariance is sigma_data^2 I, and `dps` ignores what is not
+    known of x_0: at high noise levels it is far too sure.
+    """
+
+    matrix: Any
+    """A, (m, d) for data of d numbers"""
+    y: Any
+    """(m,), or (n, m) one an item"""
+    std: Any
+    """standard deviation of the observation's noise"""
+    variance: Variance = field(default="tmpd", metadata={"static": True})
+    strength: Any = 1.0
+    sigma_data: Any = 0.5
+    """standard deviation of the data, for `pigdm`"""
+
+    def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
+        """One call and its derivatives."""
+        n, matrix = x.shape[0], jnp.asarray(self.matrix, x.dtype)
+        if self.variance not in get_args(Variance):
+            raise UsageError(f"unknown variance {self.variance!r}; known: {', '.join(get_args(Variance))}")
+        if matrix.shape != (jnp.shape(self.y)[-1], x[0].size):
+            raise UsageError(
+                f"A has shape {matrix.shape}; expected {jnp.shape(self.y)[-1]} rows, the numbers of y, and {x[0].size} "
+                "columns, the numbers of an item"
+            )
+        d, pull = jax.vjp(lambda x: denoiser(x, t, cond), x)
+        scale = jnp.broadcast_to(score_scale(denoiser, t, x).reshape(-1), (n,))
+
+        def back(v: Array) -> Array:
+            """J^T A^T v, (n, d), of v (n, m)."""
+            return pull((v @ matrix).reshape(x.shape))[0].reshape(n, -1)
+
+        gap = jnp.asarray(self.y, x.dtype) - d.reshape(n, -1) @ matrix.T
+        noise = jnp.asarray(self.std, x.dtype) ** 2 * jnp.eye(matrix.shape[0], dtype=x.dtype)
+        if self.variance == "dps":
+            weighted = gap / jnp.asarray(self.std, x.dtype) ** 2
+        else:
+            if self.variance == "pigdm":
+                s2 = jnp.broadcast_to(process_of(denoiser).ratio(per_item(t, x)).reshape(-1) ** 2, (n,))
+                r2 = s2 * self.sigma_data**2 / (s2 + self.sigma_data**2)
+                spread = r2[:, None, None] * (matrix @ matrix.T)
+            else:
+                rows = jax.vmap(lambda e: back(jnp.broadcast_to(e, (n, e.size))))(jnp.eye(len(matrix), dtype=x.dtype))
+                spread = scale[:, None, None] * jnp.einsum("mnd,kd->nmk", rows, matrix)  # A J A^T, J symmetric
+                spread = (spread + spread.swapaxes(1, 2)) / 2
+            weighted = jnp.linalg.solve(spread + noise, gap[..., None])[..., 0]
+        return d + (self.strength * scale[:, None] * back(weighted)).reshape(x.shape)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Replacement(Guidance):
+    """Inpainting by replacement: where `mask` is 1 the denoised value is the known one (Song et al. 2021, appendix I).
+
+    The known part then follows its own exact path; the rest sees it only through the network, so samples are not
+    those of the posterior. `known` and `mask` broadcast with an item.
+    """
+
+    known: Any
+    mask: Any
+
+    def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
+        """One call."""
+        return jnp.where(jnp.asarray(self.mask) > 0, jnp.asarray(self.known, x.dtype), denoiser(x, t, cond))
