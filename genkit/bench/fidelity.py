@@ -217,7 +217,7 @@ def guided() -> Iterator[Row]:
     """Ho and Salimans 2022 (arXiv 2207.12598): it is no tempered posterior."""
     given, free = gaussian_denoiser(1.0, 0.5), gaussian_denoiser(0.0, 1.25**0.5)
 
-    def pair(x: jax.Array, t: jax.Array, cond: jax.Array) -> jax.Array:
+    def pair(x: jax.Array, t: jax.Array, cond: Any = None) -> jax.Array:
         return jnp.where(cond > 0.5, given(x, t), free(x, t))
 
     z, sampler = jnp.array([[0.0], [1.0]]), RK4(2000, LOW, HIGH, final=False)
