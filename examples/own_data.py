@@ -1,4 +1,4 @@
-"""Forecast own data: a NetCDF file behind a data set of ten lines.
+"""Forecast own data with an own network: a NetCDF file behind a data set of ten lines, and a network of as many.
 
     python examples/own_data.py
 
@@ -7,14 +7,16 @@ in the folder of this script:
 
     genkit run weather.diffusion_lam --data own_data:OwnData --data.path my.nc --data.frame 3
 
-An own network goes the same way: `--network own_module:MyNetwork`, a dataclass with `build(rngs, sizes)`.
+and with the network of your own `--network own_data:OwnNetwork --network.width 48`.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from flax import nnx
 
 import genkit
 from genkit.errors import DataError
@@ -33,6 +35,30 @@ class OwnData:
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; give the NetCDF file with --data.path")
         return from_xarray(xr.load_dataset(self.path), self.frame, source=str(self.path))
+
+
+@dataclass(frozen=True)
+class OwnNetwork:
+    """Two convolutions of the noisy target, the conditioning and the noise level."""
+
+    width: int = 32
+
+    def build(self, rngs, sizes):
+        """The module of `OwnModule`, for a domain of these `genkit_weather.networks.unet.Sizes`."""
+        return OwnModule(self.width, sizes, rngs)
+
+
+class OwnModule(nnx.Module):
+    """F(x (n, h, w, V), c_noise (n,), conditioning) -> (n, h, w, V)."""
+
+    def __init__(self, width, sizes, rngs):
+        self.first = nnx.Conv(sizes.outputs + sizes.interior + 1, width, (3, 3), rngs=rngs)
+        self.last = nnx.Conv(width, sizes.outputs, (3, 3), rngs=rngs)
+
+    def __call__(self, x, c_noise, cond):
+        """Predict the raw output."""
+        level = jnp.broadcast_to(c_noise[:, None, None, None], (*x.shape[:3], 1))
+        return self.last(nnx.silu(self.first(jnp.concatenate([x, cond.interior, level], -1))))
 
 
 def write_example(path: Path, times: int = 400) -> None:
@@ -54,8 +80,8 @@ def main(out: Path = Path("own_run"), **options: object) -> dict:
     """Write the file, train, verify; returns the results."""
     out.mkdir(exist_ok=True)
     write_example(out / "own.nc")
-    data = OwnData(path=out / "own.nc")
-    config = genkit.config("weather.diffusion_lam", preset="tiny", data=data, options=options)
+    own = {"data": OwnData(path=out / "own.nc"), "network": OwnNetwork()}
+    config = genkit.config("weather.diffusion_lam", preset="tiny", options={**own, **options})
     return genkit.run(config, out=out / "run").results
 
 

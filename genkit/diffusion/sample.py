@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from genkit.chain import Model, callable_tree, run, start
 from genkit.diffusion.denoiser import Denoiser
@@ -60,7 +61,7 @@ def sample(
     model = sampler.model(callable_tree(denoiser), shape, cond, **options)
     slots = jnp.arange(shape[0]) if slots is None else slots
     x, bad = _draw(key, replace(model, init=callable_tree(model.init)), slots)
-    if not isinstance(bad, jax.core.Tracer) and bad:
+    if not isinstance(bad, Tracer) and bad:
         raise GenkitError(
             f"{int(bad)} of {shape[0]} samples are not finite: the denoiser returned NaN or infinity on the way; check "
             "its parameters, and that the noise levels are those it was trained for"

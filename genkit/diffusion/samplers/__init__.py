@@ -11,9 +11,10 @@ from genkit.diffusion.samplers.dpmpp_3m import DPMpp3M
 from genkit.diffusion.samplers.euler import Euler
 from genkit.diffusion.samplers.euler_maruyama import EulerMaruyama
 from genkit.diffusion.samplers.heun import Heun
-from genkit.diffusion.samplers.linear import LinearSampler, Particle, Table
+from genkit.diffusion.samplers.linear import LinearSampler
 from genkit.diffusion.samplers.predictor_corrector import PredictorCorrector
 from genkit.diffusion.samplers.runge_kutta import RK3, RK4
+from genkit.diffusion.samplers.table import Particle, Table
 
 __all__ = [
     "DDIM",

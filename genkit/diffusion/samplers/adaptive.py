@@ -11,7 +11,7 @@ from genkit.chain import Kernel, Model
 from genkit.diffusion.denoiser import Denoiser, denoise, process_of
 from genkit.diffusion.grids import check_range
 from genkit.diffusion.process import EDM, Process
-from genkit.diffusion.samplers.linear import Begin, Finish, Particle
+from genkit.diffusion.samplers.table import Begin, Finish, Particle
 from genkit.errors import UsageError
 
 Array = jax.Array

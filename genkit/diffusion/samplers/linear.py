@@ -9,24 +9,17 @@ a table of coefficients, in the units of the process at hand, and one compiled l
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from genkit.chain import Kernel, Model
-from genkit.diffusion.denoiser import Denoiser, denoise, process_of
+from genkit.chain import Model
+from genkit.diffusion.denoiser import Denoiser, process_of
 from genkit.diffusion.grids import Grid, check_range, check_steps, time_grid
 from genkit.diffusion.process import EDM, Process
-from genkit.diffusion.random import normals
+from genkit.diffusion.samplers.table import Calls, Table
 from genkit.errors import UsageError
-
-Array = jax.Array
-
-
-# ---------------------------------------------------------------- a step, in symbols
 
 
 class Sum:
@@ -73,175 +66,6 @@ class Levels:
     process: Process
     eps: Sum
     """standard normal noise"""
-
-
-# ---------------------------------------------------------------- a step, compiled
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Particle:
-    """A state and what the denoiser said there and before; leaves (n, ...)."""
-
-    x: Array
-    denoised: Array
-    past: tuple[Array, ...] = ()
-    """denoised values of the steps before, the latest first, as many as the sampler looks back on"""
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Calls:
-    """Network calls D(y; time) of a step at y = x state + sum_k h_k history_k + sum_l e_l earlier_l + noise eps.
-
-    C calls a step, the last one at the new state. Leaves as given for one step, with (T,) in front for a stage.
-    """
-
-    x: Any
-    """(C,)"""
-    history: Any
-    """(C, 1 + P): of the denoised value at the state and of P past ones"""
-    earlier: Any
-    """(C, C - 1): of the earlier calls of the step, the latest first"""
-    noise: Any
-    """(C,), zero but for the last; None if no step has noise"""
-    time: Any
-    """(C,)"""
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Begin:
-    """Noise at the highest level and its churn, with the first network call."""
-
-    denoiser: Denoiser
-    cond: Any
-    std: Array
-    """() of the noise."""
-    churn: Array | None
-    """() of the noise that churn adds there; None without churn."""
-    time: Array
-    """() of the call."""
-    noise: Array | None
-    """(n, ...) standard normal to begin with; drawn if None."""
-    shape: tuple[int, ...] = field(metadata={"static": True})
-    past: int = field(metadata={"static": True})
-
-    def __call__(self, keys: Array) -> tuple[Particle, None]:
-        """Particles (n, ...), no potential."""
-        n, *item = self.shape
-        drawn = normals(keys, (n, 1 if self.churn is None else 2, *item))
-        z = drawn[:, 0] if self.noise is None else self.noise.astype(drawn.dtype)
-        x = jnp.asarray(self.std, z.dtype) * z
-        if self.churn is not None:
-            x = x + jnp.asarray(self.churn, z.dtype) * drawn[:, 1]
-        d = denoise(self.denoiser, x, jnp.asarray(self.time, z.dtype), self.cond)
-        return Particle(x, d, (d,) * self.past), None
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Step(Kernel):
-    """One step of any sampler without noise: the table says which."""
-
-    denoiser: Denoiser
-    cond: Any
-
-    def move(self, keys: Array, p: Particle, u: Calls) -> Particle:
-        """Calls are one loop, so that the network is compiled once here."""
-        u = jax.tree.map(lambda c: jnp.asarray(c, p.x.dtype), u)
-        eps = None if u.noise is None else normals(keys, p.x.shape)
-        (x, d, _), _ = jax.lax.scan(self._call(p, eps), self._nothing(p, u), u)
-        return Particle(x, d, (p.denoised, *p.past)[: len(p.past)])
-
-    def mean(self, p: Particle, u: Calls) -> Array:
-        """Mean of the next state (n, ...) given this one; calls the network for all but the last call of a step."""
-        u = jax.tree.map(lambda c: jnp.asarray(c, p.x.dtype), u)
-        inner, last = jax.tree.map(lambda c: c[:-1], u), jax.tree.map(lambda c: c[-1], u)
-        (_, _, earlier), _ = jax.lax.scan(self._call(p, None), self._nothing(p, u), inner)
-        return _combine(p, earlier, last)
-
-    def _call(self, p: Particle, eps: Array | None) -> Callable:
-        def call(carry: Any, c: Calls) -> tuple[Any, None]:
-            y = _combine(p, carry[2], c)
-            if eps is not None:
-                y = y + c.noise * eps
-            d = denoise(self.denoiser, y, c.time, self.cond)
-            return (y, d, (d, *carry[2])[: len(carry[2])]), None
-
-        return call
-
-    @staticmethod
-    def _nothing(p: Particle, u: Calls) -> Any:
-        zero = jnp.zeros_like(p.x)
-        return zero, zero, (zero,) * u.earlier.shape[-1]
-
-
-def _combine(p: Particle, earlier: tuple[Array, ...], c: Calls) -> Array:
-    y = c.x * p.x
-    for k, d in enumerate((p.denoised, *p.past)):
-        y = y + c.history[k] * d
-    for k, d in enumerate(earlier):
-        y = y + c.earlier[k] * d
-    return y
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class NoisyStep(Step):
-    """One step of a sampler that adds noise: a Gaussian kernel."""
-
-    def log_prob(self, p: Particle, p1: Particle, u: Calls) -> Array:
-        """log N(x'; mean, noise^2 I), (n,); -inf where a step has no noise and thus no density."""
-        std = jnp.asarray(u.noise[-1], p.x.dtype)
-        safe = jnp.where(std > 0, std, 1.0)
-        z = (p1.x - self.mean(p, u)) / safe
-        log_p = -0.5 * (z**2 + jnp.log(2 * jnp.pi * safe**2))
-        return jnp.where(std > 0, log_p.reshape(log_p.shape[0], -1).sum(1), -jnp.inf)
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Finish(Kernel):
-    """The step to level zero: the denoised value that the particle carries, no network call."""
-
-    def move(self, keys: Array, p: Particle, u: Any) -> Particle:
-        """x = D."""
-        return Particle(p.denoised, p.denoised, p.past)
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Table:
-    """A sampler's coefficients, computed in float64 outside jit; give it to jitted code as an argument."""
-
-    std: Any
-    """() noise at the beginning"""
-    churn: Any
-    """() its churn, or None"""
-    time: Any
-    """() of the first call"""
-    steps: Calls
-    """Leaves (T, ...)."""
-    process: Process = field(metadata={"static": True})
-    final: bool = field(metadata={"static": True})
-    """Whether the last step goes to level zero."""
-
-    def model(self, denoiser: Denoiser, shape: tuple[int, ...], cond: Any = None, noise: Any = None) -> Model:
-        """The chain from noise to samples of `shape` (n, ...)."""
-        if process_of(denoiser) != self.process:
-            raise UsageError(
-                f"the sampler's table is for {self.process}, the denoiser for {process_of(denoiser)}; "
-                "make it by table(process) with the denoiser's process"
-            )
-        past = self.steps.history.shape[-1] - 1
-        begin = Begin(denoiser, cond, self.std, self.churn, self.time, noise, shape, past)
-        kernel = Step if self.steps.noise is None else NoisyStep
-        stages = ((kernel(denoiser, cond), self.steps),)
-        return Model(begin, (*stages, (Finish(), np.zeros(1))) if self.final else stages)
-
-
-# ---------------------------------------------------------------- a sampler
 
 
 @dataclass(frozen=True)

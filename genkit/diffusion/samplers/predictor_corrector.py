@@ -12,7 +12,7 @@ from genkit.diffusion.denoiser import Denoiser, denoise
 from genkit.diffusion.process import EDM, Process
 from genkit.diffusion.random import normals
 from genkit.diffusion.samplers.euler_maruyama import EulerMaruyama
-from genkit.diffusion.samplers.linear import Calls, Finish, Particle, Step, Table
+from genkit.diffusion.samplers.table import Calls, Finish, Particle, Step, Table
 from genkit.errors import UsageError
 
 Array = jax.Array

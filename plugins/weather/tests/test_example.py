@@ -1,4 +1,4 @@
-"""The example of own data runs, with a smaller network and fewer steps."""
+"""The example of own data and an own network runs, with fewer steps."""
 
 import importlib.util
 from pathlib import Path
@@ -10,12 +10,12 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "own_data.py"
 
 
 @pytest.mark.slow
-def test_own_data_from_a_netcdf_file(tmp_path):
+def test_own_data_from_a_netcdf_file_and_own_network(tmp_path):
     spec = importlib.util.spec_from_file_location("own_data", EXAMPLE)
     assert spec and spec.loader
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    small = {"network.base": 8, "network.multipliers": (1,), "network.blocks": 1, "sampler.steps": 3}
-    results = example.main(tmp_path, steps=4, validate=4, starts=2, leads=2, members=2, **small)
+    few = {"steps": 4, "validate": 4, "starts": 2, "leads": 2, "members": 2, "sampler.steps": 3}
+    results = example.main(tmp_path, network=example.OwnNetwork(width=8), **few)
     for name in ("rmse/t2m/6h", "crps/v/12h", "persistence.rmse/t2m/12h"):
         assert np.isfinite(results[name])

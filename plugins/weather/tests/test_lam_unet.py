@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 import genkit.nn as gnn
-from genkit_weather.networks.unet import CellEmbedder, Conditioning, LamUNet, Sizes
+from genkit_weather.networks.unet import CellEmbedder, Conditioning, LamUNet, Sizes, smoothed
 
 SIZES = Sizes(grid=(9, 11), frame=(2, 3), interior=4, boundary=6, scalars=3, outputs=2)
 SMALL = LamUNet(base=8, multipliers=(1, 2), blocks=1, embedder=4, embedding=8)
@@ -56,13 +56,15 @@ def test_items_do_not_mix(lively):
     np.testing.assert_allclose(apply(params, *swapped)[::-1], apply(params, x, level, cond), atol=1e-4)
 
 
-def test_the_noise_skip_adds_a_multiple_of_the_noisy_input_by_variable():
+def test_the_noise_skip_adds_a_multiple_of_the_noisy_input_by_scale_and_variable():
     module = SMALL.build(nnx.Rngs(0), SIZES)
     x, cond = conditioning(SIZES)
     before = module(x, jnp.array([0.1, -0.4]), cond)
-    module.skip.bias = nnx.Param(jnp.array([2.0, -1.0]))
+    gains = jnp.array([[2.0, -1.0], [0.0, 0.0], [0.5, 3.0], [0.0, 0.0]])
+    module.skip.bias = nnx.Param(gains.ravel())
     after = module(x, jnp.array([0.1, -0.4]), cond)
-    np.testing.assert_allclose(after - before, x * jnp.array([2.0, -1.0]), atol=1e-4)
+    expected = gains[0] * x + gains[2] * smoothed(x, 3)[..., 2, :]
+    np.testing.assert_allclose(after - before, expected, atol=1e-4)
 
 
 def test_scalars_equal_repeated_fields():
@@ -91,3 +93,17 @@ def test_a_row_of_cells_and_a_domain_without_frame():
         module = SMALL.build(nnx.Rngs(0), sizes)
         x, cond = conditioning(sizes)
         assert module(x, jnp.zeros(2), cond).shape == x.shape
+
+
+def test_smoothed_copies_have_the_response_of_splines():
+    """A cubic B-spline with holes of 2^l cells multiplies a wave of angular wavenumber w by cos(2^l w / 2)^4."""
+    w, n = 0.3, 96
+    wave = jnp.cos(w * jnp.arange(n))
+    x = (wave[:, None] * wave[None])[None, :, :, None] * jnp.array([1.0, 2.0])
+    out = smoothed(x, 4)
+    assert out.shape == (1, n, n, 4, 2)
+    middle, factor = slice(24, 72), 1.0
+    for level in range(4):
+        np.testing.assert_allclose(out[0, middle, middle, level], factor**2 * x[0, middle, middle], atol=5e-6)
+        factor *= np.cos(2**level * w / 2) ** 4
+    np.testing.assert_allclose(smoothed(jnp.ones((1, 5, 1, 1)), 4), 1, rtol=1e-6)  # borders and lines of cells

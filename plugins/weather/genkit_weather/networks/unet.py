@@ -64,8 +64,9 @@ class LamUNet(gnn.UNet):
     """width of the noise embedding"""
     frequencies: Literal["fourier", "positional"] = "positional"
     """features of the noise level: random Fourier features (published) or a smooth geometric ladder"""
-    noise_skip: bool = True
-    """add g_v(noise level) times the noisy input to the output, so that the network can start by denoising"""
+    noise_skip: int = 4
+    """scales at which the noisy input is added to the output, as it is and smoothed, each times a learned function of
+    the noise level, so that the network can start by denoising and leaves no noise at the scale of cells; 0 is none"""
 
     @classmethod
     def preset(cls, name: str) -> "LamUNet":
@@ -84,7 +85,7 @@ class LamUNet(gnn.UNet):
                 embedder_skip=False,
                 embedding=512,
                 frequencies="fourier",
-                noise_skip=False,
+                noise_skip=0,
                 bottleneck_attention=True,
                 remat=True,
             )
@@ -133,7 +134,9 @@ class LamUNetModule(nnx.Module):
         self.inner = embedder(sizes.interior + sizes.outputs)
         self.outer = embedder(sizes.boundary) if any(sizes.frame) else None
         self.unet = gnn.UNet.build(config, rngs, config.embedder, sizes.outputs, sizes.grid, config.embedding)
-        self.skip = gnn.linear(config.embedding, sizes.outputs, gain=1e-5, rngs=rngs) if config.noise_skip else None
+        self.scales = config.noise_skip
+        skips = config.noise_skip * sizes.outputs
+        self.skip = gnn.linear(config.embedding, skips, gain=1e-5, rngs=rngs) if skips else None
 
     def __call__(self, x, c_noise, cond: Conditioning):
         """`x` (n, h, w, V) noisy target times c_in, `c_noise` () or (n,) -> (n, h, w, V)."""
@@ -142,4 +145,27 @@ class LamUNetModule(nnx.Module):
         if self.outer is not None:
             image = join(self.outer(cond.frame, cond.scalars, emb), image, self.frame)
         out = interior_of(self.unet(image, emb, cond.key), self.frame).astype(jnp.float32)
-        return out if self.skip is None else out + self.skip(emb)[:, None, None] * x
+        if self.skip is None:
+            return out
+        gains = self.skip(emb).reshape(-1, 1, 1, self.scales, x.shape[-1])
+        return out + (gains * smoothed(x, self.scales)).sum(-2)
+
+
+def smoothed(x, scales: int):
+    """x (n, h, w, V) and its smoothed versions, each twice as wide as the one before: (n, h, w, scales, V).
+
+    Cubic B-splines with holes (Holschneider et al. 1989), the border repeated; an axis of one cell stays as it is.
+    """
+    levels = [x]
+    for level in range(scales - 1):
+        reach = 2**level
+        for axis in (1, 2):
+            size = x.shape[axis]
+            if size > 1:
+                wide = jnp.pad(x, [(2 * reach, 2 * reach) if a == axis else (0, 0) for a in range(x.ndim)], mode="edge")
+                x = sum(
+                    weight / 16 * jax.lax.slice_in_dim(wide, i * reach, i * reach + size, axis=axis)
+                    for i, weight in enumerate((1, 4, 6, 4, 1))
+                )
+        levels.append(x)
+    return jnp.stack(levels, -2)
