@@ -43,6 +43,11 @@ plugin = Plugin(
     networks={
         "mlp": ("genkit.nn:NoisyMLP", "a noise-conditioned multilayer perceptron for vectors"),
     },
+    benchmarks={
+        "fidelity": ("genkit.bench.fidelity:Fidelity", "exact and published figures beside ours"),
+        "samplers": ("genkit.bench.samplers:Samplers", "what samplers cost above their network calls"),
+        "cli": ("genkit.bench.start:Start", "start of the command line"),
+    },
     loggers={
         "tensorboard": ("genkit.train:Tensorboard", "event files for TensorBoard (extra: tensorboard)"),
     },
@@ -57,6 +62,7 @@ plugin = Plugin(
         "compare": ("genkit.cli.compare:Compare", "compare the results of two or more runs"),
         "export": ("genkit.cli.export:Export", "write a run's parameters for use elsewhere"),
         "sweep": ("genkit.cli.sweep:Sweep", "run an experiment for a list of option values"),
+        "bench": ("genkit.cli.bench:Bench", "measure fidelity and speed"),
         "data": ("genkit.cli.data:Data", "list, fetch and locate data sets"),
         "new-plugin": ("genkit.cli.new_plugin:NewPlugin", "write a plugin package that works at once"),
         "doctor": ("genkit.cli.doctor:Doctor", "check this installation"),

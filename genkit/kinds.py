@@ -89,7 +89,7 @@ class Benchmark(Protocol):
     """A suite of measurements."""
 
     def measure(self, profile: str) -> Iterable[Any]:
-        """Yield the rows of the suite's table."""
+        """Yield `genkit.bench.Row` and `genkit.bench.Timed`; the profile is ``full`` or ``smoke``."""
         ...
 
 

@@ -84,11 +84,11 @@ TOY = '''\
 
 from dataclasses import dataclass, field
 
-import jax
 import numpy as np
 from genkit.diffusion import sample
 from genkit.experiment import Experiment
 from genkit.kinds import Dataset, Sampler
+from genkit.testing import gaussian_denoiser
 
 from genkit_%name%.midpoint import Midpoint
 
@@ -97,7 +97,7 @@ from genkit_%name%.midpoint import Midpoint
 class Cloud:
     """Points of a Gaussian with mean 1 and standard deviations 1 and 0.2."""
 
-    points: int = 1000
+    points: int = 1000  # number of points
 
     def load(self):
         return 1 + np.random.default_rng(0).normal(size=(self.points, 2)) * [1.0, 0.2]
@@ -107,12 +107,16 @@ class Cloud:
 class Toy(Experiment):
     """Fit a Gaussian to points and sample it by diffusion."""
 
-    data: Dataset = field(default_factory=Cloud)
-    sampler: Sampler = field(default_factory=Midpoint)
+    data: Dataset = field(default_factory=Cloud)  # points (n, 2)
+    sampler: Sampler = field(default_factory=Midpoint)  # how they are drawn
+
+    @classmethod
+    def preset(cls, name):
+        return cls(data=Cloud(points=100)) if name == "tiny" else cls()
 
     def denoiser(self, run):
         x = self.data.load()
-        return jax.tree_util.Partial(gaussian, x.mean(0), x.var(0))
+        return gaussian_denoiser(x.mean(0), x.std(0))  # train a network here
 
     def draw(self, run, key, n):
         return sample(key, self.sampler, run.denoiser, (n, 2))
@@ -120,19 +124,17 @@ class Toy(Experiment):
     def evaluate(self, run):
         x, y = self.data.load(), self.draw(run, run.key("evaluate"), 1000)
         return {f"std_ratio/{i}": y[:, i].std() / x[:, i].std() for i in range(2)}
-
-
-def gaussian(mean, var, x, t, cond=None):
-    """E[x_0 | x_t] of Gaussian data; train a network here."""
-    return mean + var / (var + t**2) * (x - mean)
 '''
 
 TEST = """\
 import genkit
+from genkit.testing import check_plugin, check_sampler
 
 
-def test_samples_spread_like_the_data(tmp_path):
+def test_the_plugin(tmp_path):
+    check_plugin("%name%")
     run = genkit.run(genkit.config("%name%.toy"), out=tmp_path / "run")
+    check_sampler(run.config.sampler)
     assert all(abs(ratio - 1) < 0.1 for ratio in run.results.values())
 """
 

@@ -20,6 +20,7 @@ class MinSNR:
     """Weight min(SNR, gamma) on |D - x_0|^2 (Hang et al. 2023, arXiv 2303.09556)."""
 
     gamma: float = 5.0
+    """Largest weight."""
 
     def __call__(self, process: Process, t: Array) -> Array:
         """The weight at time t."""

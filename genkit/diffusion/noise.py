@@ -42,7 +42,9 @@ class LogNormal(Noise):
     """ln sigma ~ N(mean, std^2): the training noise of EDM (Karras et al. 2022, Table 1)."""
 
     mean: float = -1.2
+    """Mean of ln sigma."""
     std: float = 1.2
+    """Standard deviation of ln sigma."""
 
     def __post_init__(self):
         """Check the fields."""
@@ -59,8 +61,11 @@ class Rho(Noise):
     """Uniform in sigma^(1/rho) between two levels: the training noise of GenCast (arXiv 2312.15796)."""
 
     low: float = 0.02
+    """Lowest level."""
     high: float = 88.0
+    """Highest level."""
     rho: float = 7.0
+    """Larger draws more levels near the lowest."""
 
     def __post_init__(self):
         """Check the fields."""
@@ -77,7 +82,9 @@ class LogUniform(Noise):
     """ln sigma uniform between two levels."""
 
     low: float = 0.002
+    """Lowest level."""
     high: float = 80.0
+    """Highest level."""
 
     def __post_init__(self):
         """Check the fields."""
@@ -102,7 +109,9 @@ class Uniform(Times):
     """Time uniform between two values: the training of VP processes and of flows."""
 
     low: float = 0.0
+    """Lowest time."""
     high: float = 1.0
+    """Highest time."""
 
     def __post_init__(self):
         """Check the fields."""
@@ -119,7 +128,9 @@ class LogitNormal(Times):
     """logit t ~ N(mean, std^2): the training times of rectified flows in Esser et al. 2024 (arXiv 2403.03206)."""
 
     mean: float = 0.0
+    """Mean of logit t."""
     std: float = 1.0
+    """Standard deviation of logit t."""
 
     def __post_init__(self):
         """Check the fields."""

@@ -1,6 +1,16 @@
 """Experiments, their configuration, run folders and reports."""
 
-from genkit.experiment.config import config, differences, flat, parse, preset_of, read_yaml, slots, write_yaml
+from genkit.experiment.config import (
+    config,
+    differences,
+    flat,
+    parse,
+    preset_of,
+    read_yaml,
+    slots,
+    with_options,
+    write_yaml,
+)
 from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status
 from genkit.experiment.run import STAGES, Run, load, run
@@ -19,5 +29,6 @@ __all__ = [
     "read_yaml",
     "run",
     "slots",
+    "with_options",
     "write_yaml",
 ]

@@ -77,8 +77,24 @@ def _configure(name: str, preset: str, chosen: Mapping[str, Any], trust: bool) -
         if "." in key or key not in {f.name for f in dataclasses.fields(base)}:
             raise UsageError(f"{name} has no field {key!r} that takes a component")
     base = dataclasses.replace(base, **direct)
-    words = [w for key, value in chosen.items() if key not in direct for w in _words(key, value)]
     own = registry().find("experiments", name).name.partition(".")[0]
+    options = {key: value for key, value in chosen.items() if key not in direct}
+    return with_options(base, options, preset, own, name, trust)
+
+
+def with_options(
+    base: Any,
+    options: Mapping[str, Any],
+    preset: str = "default",
+    own: str = "core",
+    name: str = "options",
+    trust: bool = True,
+) -> Any:
+    """A configuration or component with other values, keyed as on the command line; see `config` and `parse`.
+
+    `name` begins the message of the `UsageError` that a wrong option raises.
+    """
+    words = [w for key, value in options.items() for w in _words(key, value)]
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):

@@ -1,15 +1,19 @@
-"""Exact answers to test against: a new sampler, guidance or plugin needs no training to be checked.
+"""Exact answers to test against, and checks to run on own code: nothing needs training.
 
-    from genkit.diffusion import Heun, sample
-    from genkit.testing import gaussian_denoiser
+    from genkit.testing import check_plugin, check_sampler
 
-    def test_my_sampler(my_sampler):
-        x = sample(jax.random.key(0), my_sampler, gaussian_denoiser(mean=1.0, std=0.5), (10_000, 3))
-        assert abs(x.mean() - 1.0) < 0.02 and abs(x.std() - 0.5) < 0.02
+    def test_my_plugin():
+        check_plugin("acme")
+        check_sampler(MySampler(steps=20))
+
+A check raises AssertionError with one line. `check_sampler`, `check_denoiser` and `check_kernel` hold the mathematics
+and what the engine relies on; `check_config` and `check_plugin` what the command line and the registry do.
 
 Oracles are denoisers like trained ones: pytrees whose leaves are the parameters of the data distribution.
 """
 
+from genkit.testing.denoiser import check_denoiser
+from genkit.testing.kernel import check_kernel
 from genkit.testing.moments import gaussian_moments
 from genkit.testing.oracles import (
     GaussianDenoiser,
@@ -19,11 +23,18 @@ from genkit.testing.oracles import (
     gmm_denoiser,
     linear_gaussian_denoiser,
 )
+from genkit.testing.plugins import check_config, check_plugin
+from genkit.testing.sampler import check_sampler
 
 __all__ = [
     "GaussianDenoiser",
     "LinearGaussianDenoiser",
     "MixtureDenoiser",
+    "check_config",
+    "check_denoiser",
+    "check_kernel",
+    "check_plugin",
+    "check_sampler",
     "gaussian_denoiser",
     "gaussian_moments",
     "gmm_denoiser",

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,16 +159,14 @@ def test_slurm_without_submitit(cli, monkeypatch):
     assert code == 1 and err == "genkit: --launcher slurm needs submitit; python -m pip install submitit\n"
 
 
-def test_slurm_jobs():
-    """In a process of its own: late in a long session these tests end it with closed streams, for a cause not found."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "on_slurm"]
-    done = subprocess.run(command, env={**os.environ, "GENKIT_ALONE": "1"}, capture_output=True, text=True)
-    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout
+@pytest.fixture
+def submitit(monkeypatch):
+    """Imported without its set-up of logging, which closes every handler: absl's would close the streams of pytest."""
+    monkeypatch.setenv("SUBMITIT_LOG_LEVEL", "NOCONFIG")
+    return pytest.importorskip("submitit")
 
 
-@pytest.mark.skipif("GENKIT_ALONE" not in os.environ, reason="started by test_slurm_jobs in a process of its own")
-def test_on_slurm_jobs_run(cli, monkeypatch):
-    submitit = pytest.importorskip("submitit")
+def test_on_slurm_jobs_run(cli, submitit, monkeypatch):
     parameters = {}
 
     class Job:
@@ -205,8 +201,6 @@ def test_on_slurm_jobs_run(cli, monkeypatch):
     assert parameters == {"name": "genkit-sweep", "timeout_min": 5, "slurm_partition": "gpu"}
 
 
-@pytest.mark.skipif("GENKIT_ALONE" not in os.environ, reason="started by test_slurm_jobs in a process of its own")
-def test_on_slurm_that_is_not_there(cli):
-    pytest.importorskip("submitit")
+def test_on_slurm_that_is_not_there(cli, submitit):
     code, _, err = cli("toy.study", "--out", "s", "--launcher", "slurm")
     assert code == 1 and err.startswith("genkit: SLURM took no jobs: ") and err.count("\n") == 1

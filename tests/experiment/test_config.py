@@ -140,7 +140,8 @@ def test_help_names_the_components(command, capsys):
         command("--help")
     out = capsys.readouterr().out
     assert left.value.code == 0
-    assert "--sampler heun | dpmpp_2s | slow | corrected | module:Class" in " ".join(out.replace("│", " ").split())
+    offered = " ".join(out.replace("│", " ").split()).partition("--sampler ")[2]
+    assert "heun | " in offered and "| slow | corrected | module:Class" in offered
     assert "Double a number." in out and "--sampler.levels.low" in out and "what is doubled" in out
     assert "The rest of the help" not in out
 

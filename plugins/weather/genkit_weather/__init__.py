@@ -24,4 +24,7 @@ plugin = Plugin(
     networks={
         "unet": ("genkit_weather.networks.unet:LamUNet", "U-Net with separate embedders of interior and frame"),
     },
+    benchmarks={
+        "diffusion_lam": ("genkit_weather.benchmarks:Speed", "training and sampling with the default network"),
+    },
 )

@@ -23,11 +23,17 @@ class L96:
     """
 
     noise: float = 0.0
+    """strength of the noise in the dynamics"""
     train: int = 48
+    """trajectories for training"""
     val: int = 8
+    """trajectories for validation"""
     test: int = 16
+    """trajectories for testing"""
     length: int = 400
+    """outputs of a trajectory"""
     seed: int = 0
+    """seed of initial states and noise"""
 
     @classmethod
     def preset(cls, name: str) -> "L96":

@@ -23,7 +23,9 @@ class MDP:
     """
 
     path: Path = Path("data.zarr")
+    """the zarr store"""
     frame: int = 30
+    """cells of the frame on each side"""
 
     @classmethod
     def preset(cls, name: str) -> "MDP":

@@ -49,6 +49,7 @@ class MEPS:
     """
 
     root: Path = Path("meps")
+    """folder with samples/ and static/"""
     step: int = 3
     """hours between states"""
 

@@ -40,14 +40,19 @@ class QGNature:
     """
 
     noise: float = 0.3
+    """strength of the stochastic forcing; 0 is deterministic"""
     boundary: Literal["perfect", "coarse", "host"] = "perfect"
     """frame values: the truth, the truth on 1200 km blocks, or forecasts of a 600 km host model"""
     frame: int = 4
     """cells of the frame on each side"""
     train: int = 1800
+    """outputs of the training run"""
     val: int = 360
+    """outputs of the validation run"""
     test: int = 720
+    """outputs of the test run"""
     spinup: int = 444
+    """outputs of each run that are left out before those"""
     seeds: tuple[int, int, int] = (10, 1, 2)
     """of the train, val and test run"""
     analysis_error: float = 0.0

@@ -22,8 +22,11 @@ class Augmentation:
     """
 
     probability: float = 0.0
+    """share of items that get noise"""
     low: float = 0.02
+    """least level"""
     high: float = 0.2
+    """greatest level"""
     length: int = 1
     """cells over which the noise is correlated; 1 is white noise"""
 
