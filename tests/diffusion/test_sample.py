@@ -114,9 +114,7 @@ def test_table_is_an_argument_of_jitted_code(make):
         np.testing.assert_allclose(draw(sampler.table(), cond), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "sampler", [Heun(6, churn=2.0), DPMpp2S(6, churn=2.0), SDEDPMpp2M(6), PredictorCorrector(6), Adaptive()], ids=repr
-)
+@pytest.mark.parametrize("sampler", [Heun(6, churn=2.0), DPMpp2S(6, churn=2.0), SDEDPMpp2M(6), Adaptive()], ids=repr)
 def test_chunks_equal_the_whole(sampler):
     denoiser = linear_gaussian_denoiser(np.array([[1.0], [2.0]]), std=0.3)
     cond = jnp.arange(6.0)[:, None]
@@ -216,7 +214,7 @@ def test_corrections_are_langevin_steps(process):
             score = (alpha * denoiser(x, t) - x) / sigma**2
             if j < 2:
                 a = (alpha / process.alpha(np.float64(t1))) ** 2
-                norms = [jnp.linalg.norm(v, axis=1, keepdims=True) for v in (z, score)]
+                norms = [jnp.linalg.norm(v, axis=1).mean() for v in (z, score)]
                 e = 2 * a * (0.1 * norms[0] / norms[1]) ** 2
                 x = x + e * score + jnp.sqrt(2 * e) * z
             else:
