@@ -45,6 +45,7 @@ plugin = Plugin(
     },
     benchmarks={
         "fidelity": ("genkit.bench.fidelity:Fidelity", "exact and published figures beside ours"),
+        "convergence": ("genkit.bench.convergence:Convergence", "error of samplers by network calls"),
         "samplers": ("genkit.bench.samplers:Samplers", "what samplers cost above their network calls"),
         "cli": ("genkit.bench.start:Start", "start of the command line"),
     },

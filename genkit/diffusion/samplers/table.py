@@ -50,6 +50,11 @@ class Calls:
     """(C,)"""
 
 
+def add_noise(keys: Array, x: Array, std: Array) -> Array:
+    """x + std eps, item i from keys[i]; nothing is drawn where std is zero: it would cost more than a small network."""
+    return jax.lax.cond(std > 0, lambda: x + std * normals(keys, x.shape), lambda: x)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Begin:
@@ -70,12 +75,10 @@ class Begin:
 
     def __call__(self, keys: Array) -> tuple[Particle, None]:
         """Particles (n, ...), no potential."""
-        n, *item = self.shape
-        drawn = normals(keys, (n, 1 if self.churn is None else 2, *item))
-        z = drawn[:, 0] if self.noise is None else self.noise.astype(drawn.dtype)
+        z = normals(keys, self.shape) if self.noise is None else jnp.asarray(self.noise, float)
         x = jnp.asarray(self.std, z.dtype) * z
         if self.churn is not None:
-            x = x + jnp.asarray(self.churn, z.dtype) * drawn[:, 1]
+            x = add_noise(jax.vmap(jax.random.fold_in, (0, None))(keys, 1), x, jnp.asarray(self.churn, z.dtype))
         d = denoise(self.denoiser, x, jnp.asarray(self.time, z.dtype), self.cond)
         return Particle(x, d, (d,) * self.past), None
 
@@ -91,8 +94,8 @@ class Step(Kernel):
     def move(self, keys: Array, p: Particle, u: Calls) -> Particle:
         """Calls are one loop, so that the network is compiled once here."""
         u = jax.tree.map(lambda c: jnp.asarray(c, p.x.dtype), u)
-        eps = None if u.noise is None else normals(keys, p.x.shape)
-        (x, d, _), _ = jax.lax.scan(self._call(p, eps), self._nothing(p, u), u)
+        fresh = None if u.noise is None else add_noise(keys, jnp.zeros_like(p.x), u.noise[-1])
+        (x, d, _), _ = jax.lax.scan(self._call(p, fresh), self._nothing(p, u), u)
         return Particle(x, d, (p.denoised, *p.past)[: len(p.past)])
 
     def mean(self, p: Particle, u: Calls) -> Array:
@@ -102,11 +105,11 @@ class Step(Kernel):
         (_, _, earlier), _ = jax.lax.scan(self._call(p, None), self._nothing(p, u), inner)
         return _combine(p, earlier, last)
 
-    def _call(self, p: Particle, eps: Array | None) -> Callable:
+    def _call(self, p: Particle, fresh: Array | None) -> Callable:
         def call(carry: Any, c: Calls) -> tuple[Any, None]:
             y = _combine(p, carry[2], c)
-            if eps is not None:
-                y = y + c.noise * eps
+            if fresh is not None:
+                y = jnp.where(c.noise > 0, y + fresh, y)
             d = denoise(self.denoiser, y, c.time, self.cond)
             return (y, d, (d, *carry[2])[: len(carry[2])]), None
 
