@@ -15,13 +15,15 @@ from genkit.diffusion import (
     DPMpp2S,
     DPMpp3M,
     Euler,
+    Grid,
     Heun,
     SDEDPMpp2M,
 )
+from genkit.diffusion.samplers import LinearSampler
 from genkit.testing import gaussian_denoiser, gaussian_moments
 
 SAMPLERS = (Euler, Ancestral, SDEDPMpp2M, Heun, DPMpp2S, DPMpp2M, DPMpp3M, RK4)
-GRIDS = ("rho", "logsnr", "quadratic", "time")
+GRIDS: tuple[Grid, ...] = ("rho", "logsnr", "quadratic", "time")
 BUDGETS = (9, 17, 33, 65, 129, 257)
 STD, LOW, HIGH = 0.5, 0.002, 80.0
 
@@ -36,7 +38,7 @@ class Convergence:
     def measure(self, profile: str) -> Iterator[Row]:
         """One row a sampler, grid and budget."""
         budgets = BUDGETS[:3] if profile == "smoke" else BUDGETS
-        cases = [(sampler, "rho") for sampler in SAMPLERS]
+        cases: list[tuple[type[LinearSampler], Grid]] = [(sampler, "rho") for sampler in SAMPLERS]
         cases += [(sampler, grid) for sampler in (Euler, DPMpp2M) for grid in GRIDS[1:]]
         with jax.enable_x64(True):
             denoiser = gaussian_denoiser(0.0, STD)
