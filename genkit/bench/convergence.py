@@ -39,7 +39,7 @@ class Convergence:
         """One row a sampler, grid and budget."""
         budgets = BUDGETS[:3] if profile == "smoke" else BUDGETS
         cases: list[tuple[type[LinearSampler], Grid]] = [(sampler, "rho") for sampler in SAMPLERS]
-        cases += [(sampler, grid) for sampler in (Euler, DPMpp2M) for grid in GRIDS[1:]]
+        cases.extend((sampler, grid) for sampler in (Euler, DPMpp2M) for grid in GRIDS[1:])
         with jax.enable_x64(True):
             denoiser = gaussian_denoiser(0.0, STD)
             for sampler, grid in cases:
