@@ -10,6 +10,15 @@
 Oracles are denoisers like trained ones: pytrees whose leaves are the parameters of the data distribution.
 """
 
+from genkit.testing.discrete import (
+    ChainDenoiser,
+    TableDenoiser,
+    all_states,
+    discrete_denoiser,
+    exact_law,
+    hmm_denoiser,
+    ising_denoiser,
+)
 from genkit.testing.oracles import (
     GaussianDenoiser,
     LinearGaussianDenoiser,
@@ -20,10 +29,17 @@ from genkit.testing.oracles import (
 )
 
 __all__ = [
+    "ChainDenoiser",
     "GaussianDenoiser",
     "LinearGaussianDenoiser",
     "MixtureDenoiser",
+    "TableDenoiser",
+    "all_states",
+    "discrete_denoiser",
+    "exact_law",
     "gaussian_denoiser",
     "gmm_denoiser",
+    "hmm_denoiser",
+    "ising_denoiser",
     "linear_gaussian_denoiser",
 ]
