@@ -30,6 +30,14 @@ class RemaskStep(EulerStep):
         balance = jnp.where(hidden, u.bar.keep - u.bar.renew + logits, mask_again)
         return logaddexp(flow + log_rate(process, u.bar, x, logits), again + balance)
 
+    def normalise(self, log_k: Array, alone: Array, x: Array) -> Array:
+        """As in Euler's step, where guidance turns what shows and not what hides again.
+
+        The law given c is balanced by sites that show at the rate for p(x_0 | x_t, c) and hide at the same eta.
+        """
+        hidden = x == log_k.shape[-1] - 1
+        return super().normalise(jnp.where(hidden[..., None], log_k, alone), alone, x)
+
 
 @dataclass(frozen=True)
 class FlowMatching(Euler):

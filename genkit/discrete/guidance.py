@@ -130,8 +130,10 @@ def _neighbours(log_prob: Callable[[Array], Array], x: Array, process: Process) 
     n, *sites = x.shape
     flat = x.reshape(n, -1)
 
+    states = jnp.arange(process.states, dtype=x.dtype)
+
     def at(site):
-        return jax.vmap(lambda k: log_prob(flat.at[:, site].set(k).reshape(x.shape)))(jnp.arange(process.states))
+        return jax.vmap(lambda k: log_prob(flat.at[:, site].set(k).reshape(x.shape)))(states)
 
     table = jax.lax.map(at, jnp.arange(prod(sites)))
     return jnp.moveaxis(table, 2, 0).reshape(n, *sites, process.states)

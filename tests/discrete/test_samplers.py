@@ -115,10 +115,9 @@ def test_masks_two_sites_at_a_time():
 
 
 def test_euler_with_masks_is_ancestral():
-    for n in (1, 6):
-        expected = law(Ancestral(masked(3, Linear()), n), MIXED)
-        np.testing.assert_allclose(law(Euler(masked(3, Linear()), n), MIXED), expected, atol=1e-12)
-        np.testing.assert_allclose(law(FlowMatching(masked(3, Linear()), n), MIXED), expected, atol=1e-12)
+    expected = law(Ancestral(masked(3, Linear()), 6), MIXED)
+    np.testing.assert_allclose(law(Euler(masked(3, Linear()), 6), MIXED), expected, atol=1e-12)
+    np.testing.assert_allclose(law(FlowMatching(masked(3, Linear()), 6), MIXED), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +190,8 @@ def test_hiding_again_keeps_the_law():
     with jax.enable_x64(True):
         (kernel, inputs), _ = FlowMatching(process, 20, eta=4.0).model(denoiser, (3, 1)).stages
         u = jax.tree.map(lambda a: jnp.asarray(a[10]), inputs)
-        moves = np.exp(kernel.log_kernel(kernel.setting.arrive(jnp.arange(3)[:, None], 0.5, u.bar), u))[:, 0]
+        log_kernel = jax.jit(lambda k, x, u: k.log_kernel(k.setting.arrive(x, 0.5, u.bar), u))
+        moves = np.exp(log_kernel(kernel, jnp.arange(3)[:, None], u))[:, 0]
         np.testing.assert_allclose(moves[0], [0.8, 0, 0.2], atol=1e-12)
         now, then = (t * np.eye(3)[2] + (1 - t) * share for t in (0.5, 0.45))
         np.testing.assert_allclose(now @ moves, then, atol=1e-12)
@@ -206,11 +206,16 @@ SAMPLERS = {
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samples_follow_the_law_of_log_prob(name):
     sampler, n = SAMPLERS[name], 20_000
-    x = sample(KEY, sampler, discrete_denoiser(MIXED, sampler.process), (n, 2))
+    denoiser = discrete_denoiser(MIXED, sampler.process)
+    x = sample(KEY, sampler, denoiser, (n, 2))
     assert x.dtype == jnp.int32 and x.shape == (n, 2)
     expected = law(sampler, MIXED)[:3, :3]
     counts = np.histogramdd(np.asarray(x), bins=[np.arange(4) - 0.5] * 2)[0]
     assert (np.abs(counts / n - expected) <= 4 * np.sqrt(expected * (1 - expected) / n) + 1e-12).all()
+    # the numbers depend on the slot alone, so that a draw in chunks equals one draw
+    later = sample(KEY, sampler, denoiser, (n, 2), slots=jnp.arange(n) + 5)
+    np.testing.assert_array_equal(later[:-5], x[5:])
+    assert not (later == x).all()
 
 
 def test_number_of_network_calls():
@@ -235,32 +240,13 @@ def test_new_values_do_not_retrace():
 
     network, cond = Network(), jnp.log(jnp.tile(P0, (64, 1)))
 
-    def draw(key, schedule, weights=M, cond=cond):
-        return sample(jax.random.key(key), Ancestral(marginal(weights, schedule), 5), network, (64, 8), cond)
+    def draw(key=0, eps=1e-3, weights=M, cond=cond):
+        sampler = Ancestral(marginal(weights, Linear(eps)), 5)
+        return sample(jax.random.key(key), sampler, network, (64, 8), cond)
 
-    first = draw(0, Linear(1e-3))
-    assert not (first == draw(1, Linear(1e-3))).all()
-    assert not (first == draw(0, Linear(0.2))).all()
-    assert not (first == draw(0, Linear(1e-3), M[::-1])).all()
-    assert not (first == draw(0, Linear(1e-3), cond=-cond)).all()
-
-
-def test_new_values_of_flow_matching_do_not_retrace():
-    @chex.assert_max_traces(n=2)
-    def network(x, t, cond):
-        return jnp.zeros((*x.shape, 3))
-
-    first, second = (sample(KEY, FlowMatching(masked(3, Linear()), 8, eta=e), network, (64, 8)) for e in (0.0, 4.0))
-    assert not (first == second).all()
-
-
-def test_numbers_depend_on_the_slot():
-    """So that a draw in chunks equals one draw."""
-    sampler = SAMPLERS["euler"]
-    denoiser = discrete_denoiser(MIXED, sampler.process)
-    first, second = (sample(KEY, sampler, denoiser, (60, 2), slots=jnp.arange(60) + i) for i in (0, 20))
-    np.testing.assert_array_equal(first[20:], second[:40])
-    assert not (first == second).all()
+    first = draw()
+    for other in (draw(key=1), draw(eps=0.3), draw(weights=M[::-1]), draw(cond=-cond)):
+        assert not (first == other).all()
 
 
 def test_parts_with_processes_of_their_own():
@@ -328,22 +314,6 @@ def test_half_precision_stays_in_the_network():
     process = uniform(3, Linear())
     shape = jax.eval_shape(process.denoised, jnp.zeros((4, 3), jnp.bfloat16), jnp.zeros(4, int), process.bar(0.5))
     assert shape.dtype == jnp.float32
-
-
-def test_rare_classes_are_drawn_as_often_as_they_should():
-    """Probability 2e-7 a class over 8e7 draws: noise of 23 bits is far off there."""
-    log_p = jnp.log(jnp.array([1 - 6e-7, 2e-7, 2e-7, 2e-7]))
-
-    @jax.jit
-    def count(key):
-        def body(key):
-            return (categorical(jax.random.split(key, 100), jnp.broadcast_to(log_p, (100, 2000, 4))) > 0).sum()
-
-        return jax.lax.map(body, jax.random.split(key, 100)).sum()
-
-    total = float(count(KEY))
-    expected = 2e7 * 6e-7
-    assert abs(total - expected) < 4 * np.sqrt(expected)
 
 
 @pytest.mark.parametrize(

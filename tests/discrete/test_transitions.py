@@ -33,9 +33,10 @@ PRIORS = {
 }
 BETAS = [0.2, 0.3, 0.5, 1.0]
 RANDOM = np.random.default_rng(0).dirichlet(np.ones(4), (5, 4))
+MASKED = masked(3, steps(T4))
 PROCESSES = {
     **{name: make(T4) for name, make in PRIORS.items()},
-    "masked": masked(3, steps(T4)),
+    "masked": MASKED,
     "gaussian": discretised_gaussian(5, BETAS),
     "dense": dense(RANDOM),
 }
@@ -49,6 +50,21 @@ def at(process, t, s=None):
 
 def matrix(process, level):
     return np.exp(process.row(level, jnp.arange(process.states)))
+
+
+@jax.jit
+def laws(process, step, earlier, bar, raw):
+    """All that a process says between two times, for all states; under likelihood and plain."""
+    x = jnp.arange(process.states)
+    xt, x0 = jnp.meshgrid(x, x[: process.data_classes], indexing="ij")
+    matrices = [jnp.exp(process.row(level, x)) for level in (step, earlier, bar)]
+    columns = [jnp.exp(process.column(level, x)) for level in (step, earlier, bar)]
+    reverse = []
+    for likelihood in (True, False):
+        plain = replace(process, likelihood=likelihood)
+        log_p = plain.denoised(raw, x, bar)
+        reverse.append((jnp.exp(log_p), jnp.exp(plain.reverse(step, earlier, bar, x, log_p))))
+    return matrices, columns, jnp.exp(process.posterior(step, earlier, xt, x0)), reverse
 
 
 def test_cosine_schedule():
@@ -117,9 +133,8 @@ def test_cumulative_matrices():
 )
 def test_posterior_of_a_short_chain(name, xt, x0, expected):
     with jax.enable_x64(True):
-        step, earlier, _ = at(PROCESSES[name], 3)
-        log_q = PROCESSES[name].posterior(step, earlier, jnp.array(xt), jnp.array(x0))
-        np.testing.assert_allclose(np.exp(log_q), expected, atol=6e-9)
+        _, _, posterior, _ = laws(PROCESSES[name], *at(PROCESSES[name], 3), np.zeros((3, 3)))
+        np.testing.assert_allclose(posterior[xt, x0], expected, atol=6e-9)
 
 
 @pytest.mark.parametrize(
@@ -134,50 +149,27 @@ def test_posterior_of_a_short_chain(name, xt, x0, expected):
 )
 def test_reverse_kernel_of_a_short_chain(name, xt, expected):
     with jax.enable_x64(True):
-        process, x = PRIORS[name](T4, likelihood=False), jnp.array(xt)
-        step, earlier, bar = at(process, 3)
-        log_p = process.denoised(jnp.log(P0), x, bar)
-        np.testing.assert_allclose(np.exp(process.reverse(step, earlier, bar, x, log_p)), expected, atol=6e-9)
+        _, _, _, (_, (_, plain)) = laws(PROCESSES[name], *at(PROCESSES[name], 3), np.tile(np.log(P0), (3, 1)))
+        np.testing.assert_allclose(plain[xt], expected, atol=6e-9)
 
 
 def test_posterior_between_two_times():
-    schedule = steps([1.0, 0.6, 0.45])
-    step, earlier, bar = at(uniform(3, schedule), 2)
-    x = jnp.array([1, 0, 2])
-    q = np.exp(uniform(3, schedule).posterior(step, earlier, x, jnp.zeros(3, int)))
-    third = 1 / 3
-    expected = [[third, 20 / 33, 2 / 33], [0.964912, 0.017544, 0.017544], [third, 2 / 33, 20 / 33]]
-    np.testing.assert_allclose(q, expected, atol=1e-6)
-    process = masked(3, schedule)
-    log_r = process.reverse(step, earlier, bar, jnp.array(3), jnp.log(jnp.array([0.5, 0.5, 0, 0])))
-    np.testing.assert_allclose(1 - np.exp(log_r[3]), (0.6 - 0.45) / (1 - 0.45), rtol=1e-6)
-
-
-def test_posterior_of_uniform_noise_in_closed_form():
-    """Schiff et al. 2024 (arXiv 2412.10193), eq. 10."""
-    k, a_s, a_t = 3, 0.6, 0.45
-    process, eye = uniform(k, steps([1.0, a_s, a_t])), np.eye(k)
-    step, earlier, _ = at(process, 2)
-    for xt, x0 in np.ndindex(k, k):
-        z, x = eye[xt], eye[x0]
-        top = k * a_t * z * x + (a_t / a_s - a_t) * z + (a_s - a_t) * x + (a_s - a_t) * (1 - a_s) / (k * a_s)
-        log_q = process.posterior(step, earlier, jnp.array(xt), jnp.array(x0))
-        np.testing.assert_allclose(np.exp(log_q), top / (k * a_t * z @ x + 1 - a_t), rtol=2e-6)
-
-
-@jax.jit
-def laws(process, step, earlier, bar, raw):
-    """All that a process says between two times, for all states; under likelihood and plain."""
-    x = jnp.arange(process.states)
-    xt, x0 = jnp.meshgrid(x, x[: process.data_classes], indexing="ij")
-    matrices = [jnp.exp(process.row(level, x)) for level in (step, earlier, bar)]
-    columns = [jnp.exp(process.column(level, x)) for level in (step, earlier, bar)]
-    reverse = []
-    for likelihood in (True, False):
-        plain = replace(process, likelihood=likelihood)
-        log_p = plain.denoised(raw, x, bar)
-        reverse.append((jnp.exp(log_p), jnp.exp(plain.reverse(step, earlier, bar, x, log_p))))
-    return matrices, columns, jnp.exp(process.posterior(step, earlier, xt, x0)), reverse
+    """Also in the closed form of Schiff et al. 2024 (arXiv 2412.10193) for uniform noise."""
+    k, a_s, a_t, eye = 3, 0.6, 0.45, np.eye(3)
+    schedule, raw = steps([1.0, a_s, a_t, 0.2, 0.1]), np.zeros((4, 3))
+    with jax.enable_x64(True):
+        process = uniform(k, schedule)
+        _, _, q, _ = laws(process, *at(process, 2), raw[:3])
+        expected = [[0.964912, 0.017544, 0.017544], [1 / 3, 20 / 33, 2 / 33], [1 / 3, 2 / 33, 20 / 33]]
+        np.testing.assert_allclose(q[:, 0], expected, atol=5e-7)
+        for xt, x0 in np.ndindex(k, k):
+            z, x = eye[xt], eye[x0]
+            top = k * a_t * z * x + (a_t / a_s - a_t) * z + (a_s - a_t) * x + (a_s - a_t) * (1 - a_s) / (k * a_s)
+            np.testing.assert_allclose(q[xt, x0], top / (k * a_t * z @ x + 1 - a_t), rtol=1e-12)
+        process = masked(k, schedule)
+        (_, reverse), _ = laws(process, *at(process, 2), raw)[3]
+        np.testing.assert_allclose(1 - reverse[3, 3], (a_s - a_t) / (1 - a_t), rtol=1e-12)
+        np.testing.assert_allclose((a_s - a_t) / (1 - a_t), 0.272727, atol=5e-7)
 
 
 @pytest.mark.parametrize("name", PROCESSES)
@@ -255,14 +247,10 @@ def test_no_matrix_for_a_site(name):
 
 def test_network_times_likelihood():
     """A bias is the exact denoiser of independent sites, and what cannot lead to x_t vanishes."""
-    for name, make in PRIORS.items():
-        process = make(T4)
-        bar = at(process, 3)[2]
-        x = jnp.arange(3)
-        q = matrix(process, bar)
-        exact = P0[:, None] * q / (P0 @ q)
-        log_p = process.denoised(jnp.broadcast_to(jnp.log(P0), (3, 3)), x, bar)
-        np.testing.assert_allclose(np.exp(log_p), exact.T, rtol=2e-6, atol=1e-7, err_msg=name)
+    with jax.enable_x64(True):
+        for name in PRIORS:
+            (_, _, q), _, _, ((p, _), _) = laws(PROCESSES[name], *at(PROCESSES[name], 3), np.tile(np.log(P0), (3, 1)))
+            np.testing.assert_allclose(p, (P0[:, None] * q / (P0 @ q)).T, atol=1e-12)
     # logits that exclude all but the impossible: the likelihood alone
     raw = jnp.array([0.0, -jnp.inf, -jnp.inf])
     log_p = PRIORS["zeros"](T4).denoised(raw, jnp.array(2), at(PROCESSES["zeros"], 3)[2])
