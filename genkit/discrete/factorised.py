@@ -234,6 +234,10 @@ class Factorised:
         if tree != jax.tree.structure(mask):
             raise UsageError(f"mask has not the parts of the shape {shape}; give one array a part, or None")
         times = parts[0].grid(self.steps)
+        if not all(np.array_equal(p.grid(self.steps), times) for p in parts):
+            raise UsageError(
+                "the parts of the process have different times; give them schedules of one length and kind"
+            )
         bars, between = zip(*(p.intervals(times) for p in parts), strict=True)
         over = [self.over(p, times, level) for p, level in zip(parts, between, strict=True)]
 

@@ -1,7 +1,7 @@
 """How long a site keeps its value: alpha(t), the probability that x_t still is x_0.
 
-A schedule is a pytree callable. Called with numpy times it answers in numpy float64, which is how the tables of
-samplers are made; called inside jit it answers in jax.
+A schedule is a pytree. Asked with numpy times it answers in numpy float64, which is how the tables of samplers are
+made; inside jit it answers in jax.
 """
 
 from dataclasses import dataclass

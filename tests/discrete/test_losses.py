@@ -208,6 +208,7 @@ def test_parts_masks_and_gradients():
         ),
         (lambda: d3pm_loss(KEY, bias, X2, None, uniform(3, Linear())), "d3pm_loss needs a process in discrete time"),
         (lambda: d3pm_loss(KEY, bias, X2, None, CHAINS["uniform"].schedule), "discrete time"),
+        (lambda: d3pm_loss(KEY, bias, [X2] * 2, None, [CHAINS["uniform"], CHAINS["zeros"]]), r"\[2, 3\] steps"),
         (lambda: order_agnostic_loss(KEY, bias, X2, None, 2), r"\(4, 2, 3\) for x of shape \(4, 2\)"),
     ],
 )

@@ -325,6 +325,10 @@ def test_half_precision_stays_in_the_network():
         (lambda: Ancestral("uniform", 3).model(None, (2, 2)), "one Process"),
         (lambda: Ancestral(uniform(3, Linear()), 3).model(None, {"a": (2, 2)}), "does not go with"),
         (lambda: Ancestral(uniform(3, Linear()), 3).model(None, (2, 2), mask={"a": True}), "mask has not"),
+        (
+            lambda: Ancestral([uniform(3, steps([1, 0])), uniform(3, steps([1, 0.5, 0]))]).model(None, [(2, 2)] * 2),
+            "times",
+        ),
         (lambda: sample(KEY, SAMPLERS["euler"], short, (4, 2)), r"\(4, 2, 2\) for x of shape \(4, 2\)"),
         (lambda: sample(KEY, SAMPLERS["euler"], short, (4, 2), cond=jnp.zeros(3)), "cond has a leaf"),
     ],
