@@ -1,6 +1,6 @@
 """Feynman-Kac models and the one loop that runs them: plain sampling, SMC and all between."""
 
-from genkit.chain.engine import particle_keys, reweigh, run, start, step
+from genkit.chain.engine import draw, particle_keys, reweigh, run, start, step
 from genkit.chain.types import Kernel, Model, Resampler, State, callable_tree
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Resampler",
     "State",
     "callable_tree",
+    "draw",
     "particle_keys",
     "reweigh",
     "run",

@@ -150,6 +150,28 @@ def _stage(key, state, kernel, inputs, resampler, slots, keep):
     return jax.lax.scan(body, state, inputs)
 
 
+def draw(key: Array, model: Model, n: int, cond: PyTree = None, slots: Array | None = None) -> PyTree:
+    """Plain sampling of a batch: the particles of a model after all its stages, leaves (n, ...); one program.
+
+    Args:
+        key: the key of the run.
+        model: the model.
+        n: number of particles.
+        cond: what the model's kernels are conditioned on, checked for its batch: leaves (n, ...).
+        slots: (n,) int, places of these particles in a larger whole; a draw in chunks equals one draw.
+    """
+    for leaf in jax.tree.leaves(cond):
+        if leaf.shape[:1] != (n,):
+            raise UsageError(f"cond has a leaf of shape {leaf.shape}; its first axis must be the batch of {n}")
+    return _draw(key, replace(model, init=callable_tree(model.init)), _slots(slots, n))
+
+
+@jax.jit
+def _draw(key, model, slots):
+    state, _ = run(key, start(key, model, slots.shape[0], slots), model.stages, slots=slots)
+    return state.p
+
+
 def _weigh(state: State, log_g: Array, who: str) -> State:
     n = state.log_w.shape[0]
     if jnp.shape(log_g) != (n,):

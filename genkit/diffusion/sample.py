@@ -1,13 +1,12 @@
 """Sampling as one compiled program."""
 
-from dataclasses import replace
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from genkit.chain import Model, callable_tree, run, start
+from genkit.chain import Model, callable_tree, draw
 from genkit.diffusion.denoiser import Denoiser
 from genkit.errors import GenkitError, UsageError
 
@@ -52,26 +51,19 @@ def sample(
         GenkitError: outside jit, samples that are not finite.
     """
     shape = tuple(shape)
-    for leaf in jax.tree.leaves(cond):
-        if leaf.shape[:1] != shape[:1]:
-            raise UsageError(f"cond has a leaf of shape {leaf.shape}; its first axis must be the batch of {shape[0]}")
     if noise is not None and noise.shape != shape:
         raise UsageError(f"noise has shape {noise.shape}; expected that of the samples, {shape}")
     options = {} if noise is None else {"noise": noise}
     model = sampler.model(callable_tree(denoiser), shape, cond, **options)
-    slots = jnp.arange(shape[0]) if slots is None else slots
-    x, bad = _draw(key, replace(model, init=callable_tree(model.init)), slots)
-    if not isinstance(bad, Tracer) and bad:
+    x = draw(key, model, shape[0], cond, slots).x
+    if not isinstance(x, Tracer) and (bad := int(_not_finite(x))):
         raise GenkitError(
-            f"{int(bad)} of {shape[0]} samples are not finite: the denoiser returned NaN or infinity on the way; check "
-            "its parameters, and that the noise levels are those it was trained for"
+            f"{bad} of {shape[0]} samples are not finite: the denoiser returned NaN or infinity on the way; check its "
+            "parameters, and that the noise levels are those it was trained for"
         )
     return x
 
 
 @jax.jit
-def _draw(key: Array, model: Model, slots: Array) -> tuple[Array, Array]:
-    """Samples, and how many are not finite."""
-    state, _ = run(key, start(key, model, slots.shape[0], slots), model.stages, slots=slots)
-    x = state.p.x
-    return x, (~jnp.isfinite(x)).any(range(1, x.ndim)).sum()
+def _not_finite(x: Array) -> Array:
+    return (~jnp.isfinite(x)).any(range(1, x.ndim)).sum()

@@ -13,6 +13,15 @@ Oracles are denoisers like trained ones: pytrees whose leaves are the parameters
 """
 
 from genkit.testing.denoiser import check_denoiser
+from genkit.testing.discrete import (
+    ChainDenoiser,
+    TableDenoiser,
+    all_states,
+    discrete_denoiser,
+    exact_law,
+    hmm_denoiser,
+    ising_denoiser,
+)
 from genkit.testing.kernel import check_kernel
 from genkit.testing.moments import gaussian_moments
 from genkit.testing.oracles import (
@@ -27,16 +36,23 @@ from genkit.testing.plugins import check_config, check_plugin
 from genkit.testing.sampler import check_sampler
 
 __all__ = [
+    "ChainDenoiser",
     "GaussianDenoiser",
     "LinearGaussianDenoiser",
     "MixtureDenoiser",
+    "TableDenoiser",
+    "all_states",
     "check_config",
     "check_denoiser",
     "check_kernel",
     "check_plugin",
     "check_sampler",
+    "discrete_denoiser",
+    "exact_law",
     "gaussian_denoiser",
     "gaussian_moments",
     "gmm_denoiser",
+    "hmm_denoiser",
+    "ising_denoiser",
     "linear_gaussian_denoiser",
 ]

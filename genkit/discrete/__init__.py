@@ -1,0 +1,90 @@
+"""Categorical processes: D3PM, masked diffusion, jump processes, flow matching, order-agnostic autoregression.
+
+x holds classes as int32, (n, ...) or a pytree of such parts; a denoiser answers with logits of x_0, (n, ..., K).
+
+    from genkit.discrete import Ancestral, Linear, masked, masked_loss, sample
+
+    process = masked(20, Linear())                             # 20 classes and a mask symbol
+    loss = masked_loss(key, denoiser, x0, None, process)       # nats an item, a bound on -log p
+    x = sample(key, Ancestral(process, steps=64), denoiser, (16, 100))
+
+| process | noise |
+|---|---|
+| `uniform`, `marginal`, `absorbing` | draws from all classes, from their marginal law, leaves one of them |
+| `masked` | hides sites behind a symbol that data have not |
+| `discretised_gaussian`, `dense` | moves ordinal classes to near ones; any matrices |
+
+each on a schedule in continuous time (`Linear`, `Cosine`; t from 0, data, to 1) or in steps (`steps(alphas)`; t is the
+step, as a float).
+
+| sampler | step |
+|---|---|
+| `Ancestral` | posterior of the process: D3PM, MDLM, UDLM, the analytic sampler of jump processes |
+| `Euler`, `TauLeaping` | jump rates held constant |
+| `FlowMatching` | masks, with sites hidden again at a rate eta |
+| `OrderAgnostic` | sites in random order, one or a few a step |
+
+Each is a chain of `genkit.chain.Kernel`s with `log_prob`; its particles carry the state and log p(x_0 | x_t), those of
+`OrderAgnostic` their order too. `ClassifierFree` and `Predictor` turn a denoiser into a guided one for all but
+`OrderAgnostic`. By default logits are multiplied by what a site's own noisy value says of it (`Process.likelihood`).
+"""
+
+from genkit.discrete.ancestral import Ancestral
+from genkit.discrete.autoregressive import OrderAgnostic, OrderedParticle, order_agnostic_loss, parallel_budget
+from genkit.discrete.ctmc import Euler, TauLeaping
+from genkit.discrete.d3pm import d3pm_loss, prior_kl
+from genkit.discrete.factorised import Denoiser, Particle
+from genkit.discrete.flow_matching import FlowMatching
+from genkit.discrete.guidance import ClassifierFree, Predictor
+from genkit.discrete.masked import hidden_nll, masked_loss
+from genkit.discrete.process import Process
+from genkit.discrete.product import Product
+from genkit.discrete.random import categorical
+from genkit.discrete.sample import sample
+from genkit.discrete.schedule import Cosine, Linear, Steps, cosine_steps, steps
+from genkit.discrete.transitions import (
+    Dense,
+    Mixing,
+    absorbing,
+    dense,
+    discretised_gaussian,
+    marginal,
+    masked,
+    uniform,
+)
+
+__all__ = [
+    "Ancestral",
+    "ClassifierFree",
+    "Cosine",
+    "Denoiser",
+    "Dense",
+    "Euler",
+    "FlowMatching",
+    "Linear",
+    "Mixing",
+    "OrderAgnostic",
+    "OrderedParticle",
+    "Particle",
+    "Predictor",
+    "Process",
+    "Product",
+    "Steps",
+    "TauLeaping",
+    "absorbing",
+    "categorical",
+    "cosine_steps",
+    "d3pm_loss",
+    "dense",
+    "discretised_gaussian",
+    "hidden_nll",
+    "marginal",
+    "masked",
+    "masked_loss",
+    "order_agnostic_loss",
+    "parallel_budget",
+    "prior_kl",
+    "sample",
+    "steps",
+    "uniform",
+]
