@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.bench.categorical import categorical
 from genkit.bench.rows import Row
 from genkit.diffusion import (
     DDIM,
@@ -36,6 +37,7 @@ from genkit.diffusion import (
     log_likelihood,
     sample,
 )
+from genkit.diffusion.likelihood import Divergence
 from genkit.testing import gaussian_denoiser, gaussian_moments, gmm_denoiser
 
 LOW, HIGH, STD = 0.002, 80.0, 0.5
@@ -116,7 +118,7 @@ MAPPED = (VP(), SubVP(), Cosine(), Cosine(0.008), Flow())
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Exact and published figures beside ours: flows, orders, finite-step samples, losses, preconditioning."""
+    """Exact and published figures beside ours: flows, orders, finite-step samples, losses, categorical chains."""
 
     def measure(self, profile: str) -> list[Row]:
         """Rows, in float64 where they are exact; the smoke profile has fewer nodes."""
@@ -125,8 +127,8 @@ class Fidelity:
             rows = [*denoisers(), *flow(), *(row for one in CONVERGENCE for row in convergence(*one, count))]
             for name, sampler, expected in VARIANCES:
                 rows.append(Row(f"variance of {name}", variance(sampler), "", expected, 1e-10, "data N(0, 0.25)"))
-            rows += [*chain(), *mapped(), *likelihood(), *guided(), *least(), *preconditioning()]
-        return [*rows, *losses()]
+            rows += [*chain(), *mapped(), *likelihood(), *guided(), *least(), *preconditioning(), *categorical()]
+        return [*rows, *losses(), *traces()]
 
 
 def variance(sampler: Any, std: float = STD, process: Any = EDM()) -> float:
@@ -261,6 +263,16 @@ def losses() -> Iterator[Row]:
     x0 = STD * jax.random.normal(jax.random.key(1), (100_000, 4))
     value = denoising_loss(jax.random.key(0), EDMDenoiser(_zero, None, STD), x0, None, LogNormal())
     yield Row("least EDM loss, data N(0, 0.25)", float(value), "", 1.0, 0.01, "Monte-Carlo, 4e5 numbers")
+
+
+def traces() -> Iterator[Row]:
+    """Hutchinson's estimates of the trace of [[2, 1], [1, 3]], whose variances have closed forms."""
+    jacobian, n = jnp.array([[2.0, 1.0], [1.0, 3.0]]), 100_000
+    for estimate, expected in ((Divergence("rademacher"), 4.0), (Divergence("gaussian"), 30.0)):
+        vectors = estimate.draw(jax.random.split(jax.random.key(0), n), (n, 2), jnp.float32)
+        _, found = estimate(lambda x: x @ jacobian, jnp.zeros((n, 2)), vectors)
+        yield Row(f"mean of the {estimate.trace} trace", float(found.mean()), "", 5.0, 0.02, f"{n} probes")
+        yield Row(f"variance of the {estimate.trace} trace", float(found.var()), "", expected, 0.02, f"{n} probes")
 
 
 def _zero(params: Any, x: jax.Array, c_noise: jax.Array, cond: Any) -> jax.Array:
