@@ -28,7 +28,7 @@ REVERSED = (0.59999817, 0.30000104, 0.10000079)
 def categorical() -> Iterator[Row]:
     """Austin et al. 2021 (D3PM, arXiv 2107.03006); Sahoo et al. 2024 (masks, arXiv 2406.07524)."""
     for alpha, same, other in KEPT:
-        q = np.exp(uniform(5, steps([1.0, alpha])).log_qbar(jnp.array([[2]]), 1.0))[0, 0]
+        q = np.exp(uniform(5, steps([1.0, alpha])).log_qbar(jnp.array([[2]]), jnp.asarray(1.0)))[0, 0]
         yield Row(f"D3PM uniform, K = 5: kept at abar = {alpha:g}", q[2], "", same, 1e-12)
         yield Row(f"D3PM uniform, K = 5: another class at abar = {alpha:g}", q[0], "", other, 1e-12)
     alphas = np.cumprod(np.append(1, 1 - np.linspace(0.02, 0.2, 50)))
