@@ -13,7 +13,21 @@ from genkit.smc.schemes import Scheme
 
 Array = jax.Array
 
-SCHEMES: dict[str, Scheme] = {"systematic": schemes.systematic}
+SCHEMES: dict[str, Scheme] = {
+    scheme.__name__: scheme
+    for scheme in (
+        schemes.multinomial,
+        schemes.stratified,
+        schemes.systematic,
+        schemes.residual,
+        schemes.ssp,
+        schemes.branching,
+        schemes.killing,
+        schemes.conditional_multinomial,
+        schemes.conditional_systematic,
+        schemes.conditional_killing,
+    )
+}
 
 
 def ess(log_w: Array) -> Array:
@@ -33,6 +47,11 @@ class Resample:
     """Name in `SCHEMES`, or a function (key, log_w (n,), m) -> idx (m,) int32."""
     threshold: Any = 0.5
     """Fraction of n; 1 resamples always, 0 never."""
+    m: int | None = field(default=None, metadata={"static": True})
+    """Resample always, to m < n particles whose moves return n / m states each (waste-free); None is n."""
+    differentiable: bool = field(default=False, metadata={"static": True})
+    """Let gradients pass to the weights: Scibior and Wood 2021 (arXiv 2106.10314). If moves have none, the gradient of
+    log_z is then the estimate of the score by Fisher's identity."""
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -42,9 +61,15 @@ class Resample:
             raise UsageError(f"threshold={self.threshold} must lie in [0, 1], a fraction of the number of particles")
 
     def __call__(self, key: Array, before: Array, after: Array) -> tuple[Array, Array, Array]:
-        """(idx (n,), log_w (n,), did ()); see `genkit.chain.Resampler`."""
+        """(idx (m,), log_w (m,), did ()); see `genkit.chain.Resampler`."""
         n = after.shape[0]
-        did = (ess(after) < self.threshold * n) | (jnp.asarray(self.threshold) >= 1)
         scheme = self.scheme if callable(self.scheme) else SCHEMES[self.scheme]
-        idx = jnp.where(did, scheme(key, after, n), jnp.arange(n, dtype=jnp.int32))
-        return idx, jnp.where(did, -jnp.log(n).astype(after.dtype), after), did
+        m = n if self.m is None else self.m
+        idx = scheme(key, after, m)
+        log_w = jnp.full(m, -jnp.log(m), after.dtype)
+        if self.differentiable:
+            log_w = log_w + after[idx] - jax.lax.stop_gradient(after[idx])
+        if self.m is not None:
+            return idx, log_w, jnp.ones((), bool)
+        did = (ess(after) < self.threshold * n) | (jnp.asarray(self.threshold) >= 1)
+        return jnp.where(did, idx, jnp.arange(n, dtype=idx.dtype)), jnp.where(did, log_w, after), did

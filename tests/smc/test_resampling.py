@@ -13,42 +13,104 @@ KEY = jax.random.key(0)
 W = np.array([0.0, 0.31, 0.02, 0.0, 0.17, 0.4, 0.1, 0.0])
 
 
+FREE = [name for name in SCHEMES if not name.startswith("conditional_")]
+PINNED = [name for name in SCHEMES if name.startswith("conditional_")]
+
+
+def sizes(name):
+    return (8,) if name == "killing" else (8, 5, 19)
+
+
+def draw(name, w, m, keys=20_000):
+    """Parents, (keys, m)."""
+    idx = jax.jit(jax.vmap(lambda k: SCHEMES[name](k, jnp.log(w), m)))(jax.random.split(KEY, keys))
+    assert idx.shape == (keys, m) and idx.dtype == jnp.int32
+    return np.asarray(idx)
+
+
 def counts(name, w, m, keys=20_000):
     """Numbers of children, (keys, n)."""
-    scheme, n = SCHEMES[name], len(w)
-    idx = jax.jit(jax.vmap(lambda k: scheme(k, jnp.log(w), m)))(jax.random.split(KEY, keys))
-    assert idx.shape == (keys, m) and idx.dtype == jnp.int32
-    return np.asarray(jax.vmap(lambda i: jnp.bincount(i, length=n))(idx))
+    return np.stack([(draw(name, w, m, keys) == i).sum(1) for i in range(len(w))], 1)
 
 
-@pytest.mark.parametrize("name", SCHEMES)
+def near(sample, mean):
+    """Whether the mean of sample (keys, ...) is within four standard errors."""
+    return (np.abs(sample.mean(0) - mean) <= 4 * sample.std(0) / np.sqrt(len(sample)) + 1e-5).all()
+
+
+@pytest.mark.parametrize("name", FREE)
 def test_unbiased(name):
-    for m in (8, 5, 19):
+    for m in sizes(name):
         o = counts(name, W, m)
-        se = o.std(0) / np.sqrt(len(o))
         assert (o.sum(1) == m).all()
         assert (o[:, W == 0] == 0).all()
-        assert (np.abs(o.mean(0) - m * W) <= 4 * se + 1e-5).all()
+        assert near(o, m * W)
 
 
-@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("name", FREE)
 def test_special_weights(name):
-    np.testing.assert_array_equal(counts(name, np.eye(5)[3], 5, 50), np.tile(5 * np.eye(5)[3], (50, 1)))
-    np.testing.assert_array_equal(counts(name, np.ones(1), 1, 5), np.ones((5, 1)))
+    np.testing.assert_array_equal(draw(name, np.eye(5)[3], 5, 50), 3)
+    np.testing.assert_array_equal(draw(name, np.ones(1), 1, 5), 0)
     dead = counts(name, np.zeros(4), 4, 2000)
-    np.testing.assert_allclose(dead.mean(0), 1, atol=0.1)
+    assert near(dead, 1)
 
 
-def test_bounds_on_the_children():
-    for m in (8, 5, 19):
-        o = counts("systematic", W, m, 2000)
-        assert (o >= np.floor(m * W - 1e-5)).all() and (o <= np.ceil(m * W + 1e-5)).all()
+def test_bounds_and_variance():
+    for m in (8, 5):
+        for name in ("systematic", "ssp", "branching"):
+            o = counts(name, W, m, 2000)
+            assert (o >= np.floor(m * W - 1e-5)).all() and (o <= np.ceil(m * W + 1e-5)).all()
+        assert (counts("residual", W, m, 2000) >= np.floor(m * W - 1e-5)).all()
+        assert (np.abs(counts("stratified", W, m, 2000) - m * W) < 2).all()
+        o = counts("multinomial", W, m)
+        assert near((o - m * W) ** 2, m * W * (1 - W))
 
 
 def test_equal_weights_keep_every_particle():
-    for n in (7, 100, 4096):
-        idx = SCHEMES["systematic"](KEY, jnp.full(n, -jnp.log(n)), n)
-        np.testing.assert_array_equal(idx, np.arange(n))
+    for name in ("stratified", "systematic", "residual", "ssp", "branching", "killing", "conditional_killing"):
+        for n in (7, 1000):
+            np.testing.assert_array_equal(draw(name, np.full(n, 1 / n), n, 2), np.tile(np.arange(n), (2, 1)), name)
+
+
+def test_killing_leaves_survivors_in_place():
+    idx = draw("killing", W, 8)
+    assert near(idx == np.arange(8), W / W.max() + (1 - W / W.max()) * W)
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_conditional(name):
+    """Over a parent 0 drawn from W, the law is that of the scheme: each child is a draw from W."""
+    scheme, w = SCHEMES[name], jnp.asarray(W)
+
+    def one(key):
+        first, second = jax.random.split(key)
+        pivot = jax.random.categorical(first, jnp.log(w))
+        idx = scheme(second, jnp.log(jnp.roll(w, -pivot)), 8)
+        return idx[0], (idx + pivot) % 8
+
+    zero, idx = jax.jit(jax.vmap(one))(jax.random.split(KEY, 20_000))
+    assert (zero == 0).all()
+    if name != "conditional_multinomial":  # whose children are sorted
+        for child in range(8):
+            assert near(np.asarray(idx)[:, child, None] == np.arange(8), W)
+    o = np.stack([(np.asarray(idx) == i).sum(1) for i in range(8)], 1)
+    assert near(o, 8 * W)
+    if name == "conditional_systematic":
+        assert (o >= np.floor(8 * W)).all() and (o <= np.ceil(8 * W)).all()
+    np.testing.assert_array_equal(draw(name, np.eye(5)[0], 5, 20), 0)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_large_populations(name):
+    """Round-off in sums of many weights neither loses children nor gives them to dead parents."""
+    n = 20_001
+    log_w = jnp.where(jnp.arange(n) % 3 == 0, 4 * jax.random.normal(KEY, (n,)), -jnp.inf)
+    idx = np.asarray(jax.jit(SCHEMES[name], static_argnums=2)(KEY, log_w, n))
+    assert idx.shape == (n,) and idx.min() >= 0 and (idx < n).all() and (idx % 3 == 0).all()
+    w = np.exp(np.asarray(log_w, np.float64))
+    w /= w.sum()
+    worst = np.abs(np.bincount(idx, minlength=n) - n * w) / np.sqrt(n * w + 1)
+    assert worst.max() < 6
 
 
 def test_effective_sample_size():
@@ -73,3 +135,5 @@ def test_errors():
         Resample(threshold=1.5)
     with pytest.raises(UsageError, match="unknown resampling scheme 'sistematic'; known are .*systematic"):
         Resample("sistematic")
+    with pytest.raises(UsageError, match="killing has as many children as parents; got 8 parents for 5 children"):
+        draw("killing", W, 5, 1)
