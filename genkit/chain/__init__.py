@@ -1,6 +1,7 @@
 """Feynman-Kac models and the one loop that runs them: plain sampling, SMC and all between."""
 
-from genkit.chain.engine import particle_keys, reweigh, run, start, step
+from genkit.chain.engine import particle_keys, reweigh, run, run_until, start, step
+from genkit.chain.tilt import tilt
 from genkit.chain.types import Kernel, Model, Resampler, State, callable_tree
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "particle_keys",
     "reweigh",
     "run",
+    "run_until",
     "start",
     "step",
+    "tilt",
 ]

@@ -13,6 +13,7 @@ Oracles are denoisers like trained ones: pytrees whose leaves are the parameters
 """
 
 from genkit.testing.denoiser import check_denoiser
+from genkit.testing.kalman import LinearGaussian
 from genkit.testing.kernel import check_kernel
 from genkit.testing.moments import gaussian_moments
 from genkit.testing.oracles import (
@@ -28,6 +29,7 @@ from genkit.testing.sampler import check_sampler
 
 __all__ = [
     "GaussianDenoiser",
+    "LinearGaussian",
     "LinearGaussianDenoiser",
     "MixtureDenoiser",
     "check_config",
