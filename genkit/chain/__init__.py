@@ -1,6 +1,6 @@
 """Feynman-Kac models and the one loop that runs them: plain sampling, SMC and all between."""
 
-from genkit.chain.engine import particle_keys, reweigh, run, run_until, start, step
+from genkit.chain.engine import log_joint, particle_keys, reweigh, run, run_until, start, step
 from genkit.chain.tilt import tilt
 from genkit.chain.types import Kernel, Model, Resampler, State, callable_tree
 
@@ -10,6 +10,7 @@ __all__ = [
     "Resampler",
     "State",
     "callable_tree",
+    "log_joint",
     "particle_keys",
     "reweigh",
     "run",

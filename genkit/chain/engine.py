@@ -98,7 +98,8 @@ def step(
     if resampler is not None:
         idx, log_w, did = resampler(jax.random.fold_in(key, RESAMPLE), before, state.log_w)
         if ancestor:
-            first = _ancestor(jax.random.fold_in(key, ANCESTOR), state, kernel, u, ref)
+            joint = state.log_w + log_joint(kernel, state.p, ref, u)
+            first = jax.random.categorical(jax.random.fold_in(key, ANCESTOR), joint)
             idx = idx.at[0].set(jnp.where(did, first, idx[0]).astype(idx.dtype))
         p, eve = jax.tree.map(lambda a: a[idx], (state.p, state.eve))
         state = replace(state, p=p, eve=eve, log_w=log_w.astype(before.dtype))
@@ -212,14 +213,12 @@ def _pin(p: PyTree, ref: PyTree) -> PyTree:
     return jax.tree.map(lambda a, r: jnp.asarray(a).at[0].set(r), p, ref)
 
 
-def _ancestor(key: Array, state: State, kernel: Kernel, u: PyTree, ref: PyTree) -> Array:
-    """Place of a particle by weight and density of its step to `ref`."""
-    n = state.log_w.shape[0]
-    ref = jax.tree.map(lambda r: jnp.broadcast_to(r, (n, *jnp.shape(r))), ref)
-    log_w = state.log_w + kernel.log_prob(state.p, ref, u)  # type: ignore[misc]
-    if kernel.log_g is not None:
-        log_w = log_w + kernel.log_g(state.p, ref, u)
-    return jax.random.categorical(key, log_w)
+def log_joint(kernel: Kernel, p: PyTree, p1: PyTree, u: PyTree) -> Array:
+    """log M(p_i, p1) G(p_i, p1), (n,), of particles (n, ...) and one state p1 where they might have gone."""
+    n = len(jax.tree.leaves(p)[0])
+    p1 = jax.tree.map(lambda a: jnp.broadcast_to(a, (n, *jnp.shape(a))), p1)
+    log_m = kernel.log_prob(p, p1, u)  # type: ignore[misc]
+    return log_m if kernel.log_g is None else log_m + kernel.log_g(p, p1, u)
 
 
 def _spread(state: State, n: int, name: str) -> State:

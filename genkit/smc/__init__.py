@@ -1,5 +1,7 @@
 """Sequential Monte Carlo on `genkit.chain`: how populations are resampled, tempered and twisted."""
 
+from genkit.smc.conditional import Path, particle_gibbs, pimh, pmmh, sample_path
+from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
 from genkit.smc.resampling import SCHEMES, Resample, ess
 from genkit.smc.schemes import (
     branching,
@@ -13,23 +15,39 @@ from genkit.smc.schemes import (
     stratified,
     systematic,
 )
+from genkit.smc.tempering import Tempering, next_exponent
 from genkit.smc.twisting import Quadratic, Twisted, twist_normal
+from genkit.smc.variance import evidence_variance, founders, variance
 
 __all__ = [
+    "HMC",
+    "MALA",
     "SCHEMES",
+    "Independent",
+    "Path",
     "Quadratic",
+    "RandomWalk",
     "Resample",
+    "Tempering",
     "Twisted",
     "branching",
     "conditional_killing",
     "conditional_multinomial",
     "conditional_systematic",
     "ess",
+    "evidence_variance",
+    "founders",
     "killing",
     "multinomial",
+    "next_exponent",
+    "particle_gibbs",
+    "pimh",
+    "pmmh",
     "residual",
+    "sample_path",
     "ssp",
     "stratified",
     "systematic",
     "twist_normal",
+    "variance",
 ]
