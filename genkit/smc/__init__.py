@@ -1,6 +1,7 @@
 """Sequential Monte Carlo on `genkit.chain`: how populations are resampled, tempered and twisted."""
 
 from genkit.smc.conditional import Path, particle_gibbs, pimh, pmmh, sample_path
+from genkit.smc.devices import Global, Islands
 from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
 from genkit.smc.resampling import SCHEMES, Resample, ess
 from genkit.smc.schemes import (
@@ -23,7 +24,9 @@ __all__ = [
     "HMC",
     "MALA",
     "SCHEMES",
+    "Global",
     "Independent",
+    "Islands",
     "Path",
     "Quadratic",
     "RandomWalk",

@@ -49,11 +49,13 @@ class Twisted(Kernel):
 
     def look(self, keys: Array, p: Array, u: Any) -> tuple[Array, Array]:
         """M(psi)(p)."""
-        return p, twist_normal(*self.kernel.normal(p, u[0]), u[1])[2]
+        mean, std = self.kernel.normal(p, u[0])
+        return p, twist_normal(mean, std, u[1])[2]
 
     def move(self, keys: Array, p: Array, u: Any) -> Array:
         """Draw from M^psi."""
-        mean, std, _ = twist_normal(*self.kernel.normal(p, u[0]), u[1])
+        mean, std = self.kernel.normal(p, u[0])
+        mean, std, _ = twist_normal(mean, std, u[1])
         return mean + std * jax.vmap(lambda k: jax.random.normal(k, p.shape[1:], p.dtype))(keys)
 
     def log_g(self, p: Array, p1: Array, u: Any) -> Array:
