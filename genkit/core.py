@@ -46,6 +46,7 @@ plugin = Plugin(
     benchmarks={
         "fidelity": ("genkit.bench.fidelity:Fidelity", "exact and published figures beside ours"),
         "samplers": ("genkit.bench.samplers:Samplers", "what samplers cost above their network calls"),
+        "smc": ("genkit.bench.smc:SMC", "what resampling and a particle filter cost"),
         "cli": ("genkit.bench.start:Start", "start of the command line"),
     },
     loggers={
