@@ -1,7 +1,7 @@
 """When to resample, and what becomes of the weights."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +49,8 @@ class Resample:
     """Fraction of n; 1 resamples always, 0 never."""
     m: int | None = field(default=None, metadata={"static": True})
     """Resample always, to m < n particles whose moves return n / m states each (waste-free); None is n."""
+    decide_by: Literal["after", "before"] = field(default="after", metadata={"static": True})
+    """Whose effective sample size decides where a kernel looks ahead: the weights after the look, or before."""
     differentiable: bool = field(default=False, metadata={"static": True})
     """Let gradients pass to the weights: Scibior and Wood 2021 (arXiv 2106.10314). If moves have none, the gradient of
     log_z is then the estimate of the score by Fisher's identity."""
@@ -71,5 +73,7 @@ class Resample:
             log_w = log_w + after[idx] - jax.lax.stop_gradient(after[idx])
         if self.m is not None:
             return idx, log_w, jnp.ones((), bool)
-        did = (ess(after) < self.threshold * n) | (jnp.asarray(self.threshold) >= 1)
+        did = (ess(after if self.decide_by == "after" else before) < self.threshold * n) | (
+            jnp.asarray(self.threshold) >= 1
+        )
         return jnp.where(did, idx, jnp.arange(n, dtype=idx.dtype)), jnp.where(did, log_w, after), did

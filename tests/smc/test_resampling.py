@@ -130,6 +130,13 @@ def test_threshold_decides():
     assert done
 
 
+def test_decision_by_the_weights_before_the_look():
+    equal, skew = jnp.full(4, -jnp.log(4.0)), jnp.log(jnp.array([0.97, 0.01, 0.01, 0.01]))
+    assert not Resample(decide_by="before")(KEY, equal, skew)[2]
+    idx, _, did = Resample(decide_by="before")(KEY, skew, jnp.log(jnp.eye(4)[2]))
+    assert did and (idx == 2).all()
+
+
 def test_errors():
     with pytest.raises(UsageError, match=r"threshold=1.5 must lie in \[0, 1\]"):
         Resample(threshold=1.5)
