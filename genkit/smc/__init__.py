@@ -1,7 +1,15 @@
-"""Sequential Monte Carlo on `genkit.chain`: how populations are resampled, tempered and twisted."""
+"""Sequential Monte Carlo on `genkit.chain`.
+
+- `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
+- `Tempering` and `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`, `Independent`;
+- `Twisted`: normal chains that look ahead;
+- `variance`, `evidence_variance`: how accurate a run was;
+- `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.
+"""
 
 from genkit.smc.conditional import Path, particle_gibbs, pimh, pmmh, sample_path
 from genkit.smc.devices import Global, Islands
+from genkit.smc.ibis import IBIS
 from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
 from genkit.smc.resampling import SCHEMES, Resample, ess
 from genkit.smc.schemes import (
@@ -22,6 +30,7 @@ from genkit.smc.variance import evidence_variance, founders, variance
 
 __all__ = [
     "HMC",
+    "IBIS",
     "MALA",
     "SCHEMES",
     "Global",

@@ -73,7 +73,9 @@ class Resample:
             log_w = log_w + after[idx] - jax.lax.stop_gradient(after[idx])
         if self.m is not None:
             return idx, log_w, jnp.ones((), bool)
-        did = (ess(after if self.decide_by == "after" else before) < self.threshold * n) | (
-            jnp.asarray(self.threshold) >= 1
-        )
+        did = self.due(after if self.decide_by == "after" else before)
         return jnp.where(did, idx, jnp.arange(n, dtype=idx.dtype)), jnp.where(did, log_w, after), did
+
+    def due(self, log_w: Array) -> Array:
+        """Whether weights (n,) call for resampling, () bool."""
+        return (ess(log_w) < self.threshold * log_w.shape[0]) | (jnp.asarray(self.threshold) >= 1)

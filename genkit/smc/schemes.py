@@ -65,7 +65,8 @@ def ssp(key: Array, log_w: Array, m: int) -> Array:
     others = (jnp.arange(1, n), rest[1:], jax.random.uniform(key, (n - 1,), rest.dtype))
     (last, _), gained = jax.lax.scan(pair, (jnp.zeros((), int), rest[0]), others)
     o = whole.at[gained].add(1, mode="drop")
-    return _expand(jnp.cumsum(o.at[last].add(m - o.sum())), m)  # the last fraction is 0 or 1 up to round-off
+    missing = m - o.sum(dtype=o.dtype)  # the last fraction is 0 or 1 up to round-off
+    return _expand(jnp.cumsum(o.at[last].add(missing)), m)
 
 
 def branching(key: Array, log_w: Array, m: int) -> Array:
@@ -85,9 +86,9 @@ def branching(key: Array, log_w: Array, m: int) -> Array:
 
     u = jax.random.uniform(key, rest.shape, rest.dtype)
     _, gain = jax.lax.scan(one, (jnp.zeros((), rest.dtype), jnp.zeros((), bool)), (rest, u))
-    heir = jnp.argmax(whole + rest)
     o = whole + gain
-    return _expand(jnp.cumsum(o.at[heir].add(m - o.sum())), m)  # nothing is missing but by round-off
+    missing = m - o.sum(dtype=o.dtype)  # by round-off
+    return _expand(jnp.cumsum(o.at[jnp.argmax(whole + rest)].add(missing)), m)
 
 
 def killing(key: Array, log_w: Array, m: int) -> Array:

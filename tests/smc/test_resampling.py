@@ -1,5 +1,6 @@
 """Resampling: every scheme unbiased, bounds and special weights; the decision to resample."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -113,6 +114,13 @@ def test_large_populations(name):
     assert worst.max() < 6
 
 
+@pytest.mark.parametrize("name", SCHEMES)
+def test_double_precision(name):
+    with jax.enable_x64(True):
+        idx = SCHEMES[name](KEY, jnp.log(jnp.array([0.5, 0.25, 0.25])), 3)
+        assert idx.dtype == jnp.int32 and (idx < 3).all()
+
+
 def test_effective_sample_size():
     np.testing.assert_allclose(ess(jnp.log(W) + 50), 1 / (W**2).sum(), rtol=1e-5)
     np.testing.assert_allclose(ess(jnp.full(9, -300.0)), 9, rtol=1e-6)
@@ -120,9 +128,12 @@ def test_effective_sample_size():
 
 
 def test_threshold_decides():
+    """And is traced: other values compile nothing."""
+    chex.clear_trace_counter()
+    call = jax.jit(chex.assert_max_traces(lambda resample, *args: resample(*args), n=1))
     log_w = jnp.log(jnp.array([0.7, 0.1, 0.1, 0.1]))  # ESS 1.92 of 4
     for threshold, did in ((0.0, False), (0.47, False), (0.49, True), (1.0, True)):
-        idx, new, done = jax.jit(Resample.__call__)(Resample(threshold=threshold), KEY, log_w, log_w)
+        idx, new, done = call(Resample(threshold=threshold), KEY, log_w, log_w)
         assert done == did
         np.testing.assert_allclose(new, -np.log(4) if did else log_w, rtol=1e-6)
         assert did or (idx == np.arange(4)).all()
