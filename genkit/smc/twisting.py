@@ -28,10 +28,11 @@ class Quadratic:
 
 def twist_normal(mean: Array, std: Any, psi: Quadratic) -> tuple[Array, Array, Array]:
     """N(mean, std^2) psi, normalised, for mean (n, ...): its mean, its std, and (n,) log of the integral."""
-    variance = 1 / (1 / std**2 + psi.precision)
-    mean1 = variance * (mean / std**2 + psi.shift)
-    log = 0.5 * (jnp.log(variance / std**2) + mean1**2 / variance - mean**2 / std**2)
-    return mean1, jnp.sqrt(variance), log.reshape(mean.shape[0], -1).sum(1) + psi.const
+    gain = std**2 * psi.precision
+    variance = std**2 / (1 + gain)
+    slope = psi.shift - psi.precision * mean
+    log = 0.5 * (variance * slope**2 - jnp.log1p(gain))
+    return mean + variance * slope, jnp.sqrt(variance), psi(mean) + log.reshape(mean.shape[0], -1).sum(1)
 
 
 @jax.tree_util.register_dataclass

@@ -13,9 +13,10 @@ from genkit.chain import Kernel, Model, run, start
 from genkit.smc import Resample
 
 KEY = jax.random.key(0)
+HALF = Resample()
 
 
-def many(model, n, runs, resample=Resample()):  # noqa: B008
+def many(model, n, runs, resample=HALF):
     """End states of independent runs."""
 
     def one(key):
