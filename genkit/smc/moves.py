@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from genkit.chain import reweigh
 from genkit.errors import UsageError
 
 Array = jax.Array
@@ -108,10 +109,10 @@ class Frame:
 
 
 def frame(x: Array, log_w: Array, step: Array) -> Frame:
-    """Mean and covariance of weighted x (n, d), log_w (n,) of any scale."""
+    """Mean and covariance of x (n, d) with log-weights (n,) of any scale; equal weights where all are zero."""
     if x.ndim != 2:
         raise UsageError(f"MCMC moves need particles of shape (n, d), got {x.shape}; ravel them")
-    w = jax.nn.softmax(log_w)
+    w = jnp.exp(reweigh(jnp.zeros_like(log_w), log_w)[0])
     mean = w @ x
     cov = jnp.einsum("i,ij,ik->jk", w, x - mean, x - mean)
     ridge = 1e-6 * jnp.trace(cov) / x.shape[1] + 1e-12

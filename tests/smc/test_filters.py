@@ -73,6 +73,16 @@ def test_evidence_is_unbiased(name):
     assert ratio.std() > 0.05
 
 
+@pytest.mark.parametrize("name", ["systematic", "residual", "ssp", "conditional_killing"])
+def test_collapse_is_flagged(name):
+    """An observation that no particle can explain."""
+    y = np.where(np.arange(6) == 3, np.inf, Y[:6])
+    model = LG.bootstrap(y)
+    state, _ = run(KEY, start(KEY, model, 8), model.stages, Resample(name))
+    assert state.collapsed and state.log_z == -jnp.inf
+    assert np.isfinite(state.p).all() and not np.isnan(state.log_w).any()
+
+
 def test_gradient_through_resampling_is_the_score():
     """d log p(y) / d sy; without the correction the gradient of log_z sees only the last generation."""
     y, h = Y[:10], 1e-5

@@ -122,6 +122,17 @@ def test_new_values_do_not_retrace():
     assert counts[0] == counts[1] == counts[2] and len(set(ends)) == 3
 
 
+def test_a_density_that_is_zero_everywhere_or_in_part():
+    for sampler in (Tempering(RandomWalk(), 4), Tempering(MALA(), 2, waste_free=False)):
+        state = sampler.run(KEY, 64, draw, log_p0, lambda x: -jnp.inf * jnp.ones_like(x[0]))
+        assert state.collapsed and state.log_z == -jnp.inf and state.t == 1
+        assert np.isfinite(state.p.x).all() and np.isfinite(state.log_w).all()
+    # half of the prior: Z = 1/2
+    half = Tempering(RandomWalk(), 4).run(KEY, 4000, draw, log_p0, lambda x: jnp.where(x[0] > 0, log_p0(x), -jnp.inf))
+    assert abs(jnp.exp(half.log_z) - 0.5) < 4 * 0.5 / 4000**0.5
+    assert (half.p.x[half.log_w > -jnp.inf] > 0).all() and not half.collapsed
+
+
 def test_errors():
     with pytest.raises(UsageError, match="64 particles cannot be kept waste-free from chains of 10"):
         Tempering().run(KEY, 64, draw, log_p0, log_p)
