@@ -48,7 +48,7 @@ def residual(key: Array, log_w: Array, m: int) -> Array:
 def ssp(key: Array, log_w: Array, m: int) -> Array:
     """Srinivasan sampling process: floor or floor + 1 of m W_i children, consistent unlike systematic.
 
-    Gerber, Chopin, Whiteley 2019, section 5. Two fractions at a time share their sum until one is 0 or 1.
+    Gerber, Chopin, Whiteley 2019. Two fractions at a time share their sum until one is 0 or 1.
     """
     whole, rest = _split(_weights(log_w), m)
     n = rest.shape[0]
@@ -72,7 +72,7 @@ def ssp(key: Array, log_w: Array, m: int) -> Array:
 def branching(key: Array, log_w: Array, m: int) -> Array:
     """Minimal-variance branching: floor or floor + 1 of m W_i children, one pass, a fixed total.
 
-    Crisan and Lyons 2002; Bain and Crisan, Fundamentals of Stochastic Filtering (2009), section 9.2.1.
+    Crisan and Lyons 2002; Bain and Crisan, Fundamentals of Stochastic Filtering (2009).
     `g` is the fraction of what the particles from here on should have, `extra` whether they have one more.
     """
     whole, rest = _split(_weights(log_w), m)
@@ -94,7 +94,7 @@ def branching(key: Array, log_w: Array, m: int) -> Array:
 def killing(key: Array, log_w: Array, m: int) -> Array:
     """Particle k stays in its place with probability W_k / max W, else its place is drawn from all; m = n.
 
-    Del Moral 2004, section 5. Equal weights change nothing.
+    Del Moral, Feynman-Kac Formulae (2004). Equal weights change nothing.
     """
     w, c = _square(log_w, m, "killing")
     live, drawn = jax.random.uniform(key, (2, m), w.dtype)

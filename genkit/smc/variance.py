@@ -26,7 +26,7 @@ def variance(log_w: Array, eve: Array, phi: Array) -> Array:
 
 
 def evidence_variance(log_w: Array, eve: Array, resampled: Array | int) -> Array:
-    """Estimated variance of Z over Z^2, nearly that of log Z: Lee and Whiteley 2018, equation 11.
+    """Estimated variance of Z over Z^2, nearly that of log Z: Lee and Whiteley 2018.
 
     Times Z^2 it is unbiased for multinomial resampling. May be negative.
 

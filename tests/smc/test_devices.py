@@ -45,9 +45,9 @@ def exact_resampling_has_the_parents_of_one_device():
             np.testing.assert_array_equal(idx, one)
 
 
-def runs_agree(resample):
+def runs_agree(resample, counts):
     one = jax.jit(partial(filtered, resample=resample, n=64))(KEY)
-    for devices in (2, 8):
+    for devices in counts:
         with jax.set_mesh(make_mesh(data=devices)):
             many = jax.jit(partial(filtered, resample=resample, n=64))(KEY)
         assert len(many.p.sharding.device_set) == devices and not many.p.sharding.is_fully_replicated
@@ -106,7 +106,7 @@ def test_islands_carry_their_weights():
 
 if __name__ == "__main__":
     exact_resampling_has_the_parents_of_one_device()
-    runs_agree(Global())
-    runs_agree(Islands(8))
+    runs_agree(Global(), (2, 8))
+    runs_agree(Islands(8), (8,))
     independent_runs_take_the_other_axis()
     a_population_must_fit()

@@ -30,10 +30,12 @@ def log_z(model, n, runs, resample=ALWAYS):
 
 
 def test_kalman():
-    """Against the joint density, and published figures of the same data."""
+    """Against the joint density, and figures computed apart."""
     loglik, mean, variance = LG.kalman_filter(Y)
     assert abs(loglik - EXACT) < 1e-11
     np.testing.assert_allclose((mean[-1], variance[-1]), (-0.2842633028734869, 0.038506334259372284), rtol=1e-12)
+    other = LinearGaussian(sx=0.5**0.5, sy=1.0, v0=1.0)
+    assert abs(other.kalman_loglik(np.array([0.5, -0.3, 1.2, 0.8, -1.0])) + 7.426791615629888) < 1e-12
     lags = np.abs(np.subtract.outer(np.arange(50), np.arange(50)))
     cov = 0.9**lags / 0.19
     gain = np.linalg.solve(cov + 0.04 * np.eye(50), cov).T

@@ -12,8 +12,6 @@ from genkit.smc.resampling import SCHEMES
 
 KEY = jax.random.key(0)
 W = np.array([0.0, 0.31, 0.02, 0.0, 0.17, 0.4, 0.1, 0.0])
-
-
 FREE = [name for name in SCHEMES if not name.startswith("conditional_")]
 PINNED = [name for name in SCHEMES if name.startswith("conditional_")]
 
