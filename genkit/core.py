@@ -47,6 +47,7 @@ plugin = Plugin(
         "fidelity": ("genkit.bench.fidelity:Fidelity", "exact and published figures beside ours"),
         "convergence": ("genkit.bench.convergence:Convergence", "error of samplers by network calls"),
         "samplers": ("genkit.bench.samplers:Samplers", "what samplers cost above their network calls"),
+        "smc": ("genkit.bench.smc:SMC", "what resampling and a particle filter cost"),
         "cli": ("genkit.bench.start:Start", "start of the command line"),
     },
     loggers={

@@ -1,4 +1,4 @@
-"""The loop of a Feynman-Kac model: `start`, `step`, `run`."""
+"""The loop of a Feynman-Kac model: `start`, `step`, `run`, `run_until`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from genkit.chain.types import Array, Kernel, Model, PyTree, Resampler, State, c
 from genkit.errors import UsageError
 
 # Folded into the key of a step beside the slots, which are below 2^31.
-PLAN, LOOK, RESAMPLE = np.arange(2**32 - 3, 2**32).astype(np.uint32)
+ANCESTOR, PLAN, LOOK, RESAMPLE = np.arange(2**32 - 4, 2**32).astype(np.uint32)
 
 
 def particle_keys(key: Array, slots: Array) -> Array:
@@ -32,7 +32,9 @@ def reweigh(log_w: Array, log_g: Array) -> tuple[Array, Array]:
     return log_w, total
 
 
-def start(key: Array, model: Model, n: int, slots: Array | None = None) -> State:
+def start(
+    key: Array, model: Model, n: int, slots: Array | None = None, ref: tuple[PyTree, Array | None] | None = None
+) -> State:
     """The population before the first step.
 
     Args:
@@ -41,14 +43,17 @@ def start(key: Array, model: Model, n: int, slots: Array | None = None) -> State
         n: number of particles.
         slots: (n,) int, places of these particles in the whole population; 0..n-1 by default. A run in
             chunks with their slots draws the same numbers as one run.
+        ref: (particle, its log_g () or None), which takes place 0, see `run`.
     """
-    return _start(key, callable_tree(model.init), model.shared, _slots(slots, n))
+    return _start(key, callable_tree(model.init), model.shared, _slots(slots, n), ref)
 
 
 @jax.jit
-def _start(key, init, shared, slots):
+def _start(key, init, shared, slots, ref):
     n = slots.shape[0]
     p, log_g = init(particle_keys(jax.random.fold_in(key, 0), slots))
+    if ref is not None:
+        p, log_g = _pin((p, log_g), ref)
     log_w = jnp.full(n, -jnp.log(n), dtype=float)
     state = State(
         p=jax.tree.map(jnp.asarray, p),
@@ -71,10 +76,13 @@ def step(
     u: PyTree,
     resampler: Resampler | None = None,
     slots: Array | None = None,
+    ref: PyTree | None = None,
+    ancestor: bool = False,
 ) -> State:
     """One step: plan, look, normalise, resample, gather, move, log_g, normalise.
 
     The numbers drawn depend on `key`, the step and the slot alone, so a run may stop and go on anywhere.
+    `ref` is the particle at which place 0 is to arrive, see `run`.
     """
     name, n = type(kernel).__name__, state.log_w.shape[0]
     slots, t = _slots(slots, n), state.t + 1
@@ -89,11 +97,17 @@ def step(
     idx, did = jnp.arange(n, dtype=jnp.int32), False
     if resampler is not None:
         idx, log_w, did = resampler(jax.random.fold_in(key, RESAMPLE), before, state.log_w)
+        if ancestor:
+            joint = state.log_w + log_joint(kernel, state.p, ref, u)
+            first = jax.random.categorical(jax.random.fold_in(key, ANCESTOR), joint)
+            idx = idx.at[0].set(jnp.where(did, first, idx[0]).astype(idx.dtype))
         p, eve = jax.tree.map(lambda a: a[idx], (state.p, state.eve))
         state = replace(state, p=p, eve=eve, log_w=log_w.astype(before.dtype))
     state = replace(state, ancestors=jnp.asarray(idx, jnp.int32), resampled=jnp.asarray(did))
     m = state.log_w.shape[0]
     p1 = kernel.move(particle_keys(key, slots[:m]), state.p, u)
+    if ref is not None:
+        p1 = _pin(p1, ref)
     log_g = None if kernel.log_g is None else kernel.log_g(state.p, p1, u)
     if m < n:  # waste-free: each of m particles gave n / m states, which share its weight
         state = _spread(state, n, name)
@@ -108,6 +122,8 @@ def run(
     resampler: Resampler | None = None,
     keep: Callable[[State], PyTree] | None = None,
     slots: Array | None = None,
+    ref: Sequence[PyTree] | None = None,
+    ancestor: bool = False,
 ) -> tuple[State, tuple | None]:
     """Run stages from a state.
 
@@ -119,20 +135,54 @@ def run(
         resampler: see `Resampler`; None is plain sampling.
         keep: what to collect of the state after each step, a function kept between calls.
         slots: (n,) int, as given to `start`.
+        ref: for each stage the particles, leaves (T, ...), at which place 0 arrives whatever the kernel draws:
+            conditional SMC. The resampler must keep parent 0 in place 0 (see `genkit.smc`).
+        ancestor: draw the parent of the particle in place 0 by the kernel's `log_prob` when the resampler resamples
+            (Lindsten, Jordan, Schon 2014).
 
     Returns:
         The state after the last step, and for each stage what was kept, leaves (T, ...), or None.
     """
     resampler = resampler if resampler is None else callable_tree(resampler)
     kept = []
-    for kernel, inputs in stages:
-        state, one = _stage(key, state, kernel, inputs, resampler, slots, keep)
+    for (kernel, inputs), path in zip(stages, ref or [None] * len(stages), strict=True):
+        if ancestor and (path is None or kernel.log_prob is None):
+            raise UsageError(
+                f"ancestor sampling needs ref and a kernel with log_prob; {type(kernel).__name__} lacks one"
+            )
+        state, one = _stage(key, state, kernel, inputs, resampler, slots, path, keep, ancestor)
         kept.append(one)
     return state, None if keep is None else tuple(kept)
 
 
-@partial(jax.jit, static_argnames="keep")
-def _stage(key, state, kernel, inputs, resampler, slots, keep):
+def run_until(
+    key: Array,
+    state: State,
+    kernel: Kernel,
+    done: Callable[[State], Array],
+    max_steps: int,
+    resampler: Resampler | None = None,
+    u: PyTree = None,
+) -> State:
+    """Steps of one kernel, all with the input u, until done(state) or for `max_steps`.
+
+    For kernels whose `plan` finds the way, as in adaptive tempering; `State.shared` tells how far it got. Under
+    `jax.vmap` each run ends on its own. Has no derivative in reverse mode.
+    """
+    resampler = resampler if resampler is None else callable_tree(resampler)
+    return _until(key, state, kernel, callable_tree(done), max_steps, resampler, u)
+
+
+@jax.jit
+def _until(key, state, kernel, done, max_steps, resampler, u):
+    last = state.t + max_steps
+    return jax.lax.while_loop(
+        lambda s: (s.t < last) & ~jnp.asarray(done(s)), lambda s: step(key, s, kernel, u, resampler), state
+    )
+
+
+@partial(jax.jit, static_argnames=("keep", "ancestor"))
+def _stage(key, state, kernel, inputs, resampler, slots, ref, keep, ancestor):
     lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(inputs)}
     if len(lengths) != 1 or () in lengths:
         raise UsageError(
@@ -140,14 +190,14 @@ def _stage(key, state, kernel, inputs, resampler, slots, keep):
             f"the number of steps first (a kernel without inputs gets jnp.arange(steps))"
         )
 
-    def body(state, u):
-        state = step(key, state, kernel, u, resampler, slots)
+    def body(state, x):
+        state = step(key, state, kernel, x[0], resampler, slots, x[1], ancestor)
         return state, None if keep is None else keep(state)
 
     if lengths == {(1,)}:  # one step needs no loop, and may change the particle type
-        state, kept = body(state, jax.tree.map(lambda a: a[0], inputs))
+        state, kept = body(state, jax.tree.map(lambda a: a[0], (inputs, ref)))
         return state, jax.tree.map(lambda a: a[None], kept)
-    return jax.lax.scan(body, state, inputs)
+    return jax.lax.scan(body, state, (inputs, ref))
 
 
 def draw(key: Array, model: Model, n: int, cond: PyTree = None, slots: Array | None = None) -> PyTree:
@@ -179,6 +229,18 @@ def _weigh(state: State, log_g: Array, who: str) -> State:
     log_w, total = reweigh(state.log_w, log_g)
     collapsed = state.collapsed | (total == -jnp.inf)
     return replace(state, log_w=log_w, log_z=state.log_z + total, collapsed=collapsed)
+
+
+def _pin(p: PyTree, ref: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, r: jnp.asarray(a).at[0].set(r), p, ref)
+
+
+def log_joint(kernel: Kernel, p: PyTree, p1: PyTree, u: PyTree) -> Array:
+    """log M(p_i, p1) G(p_i, p1), (n,), of particles (n, ...) and one state p1 where they might have gone."""
+    n = len(jax.tree.leaves(p)[0])
+    p1 = jax.tree.map(lambda a: jnp.broadcast_to(a, (n, *jnp.shape(a))), p1)
+    log_m = kernel.log_prob(p, p1, u)  # type: ignore[misc]
+    return log_m if kernel.log_g is None else log_m + kernel.log_g(p, p1, u)
 
 
 def _spread(state: State, n: int, name: str) -> State:

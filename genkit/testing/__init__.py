@@ -22,6 +22,7 @@ from genkit.testing.discrete import (
     hmm_denoiser,
     ising_denoiser,
 )
+from genkit.testing.kalman import LinearGaussian
 from genkit.testing.kernel import check_kernel
 from genkit.testing.moments import gaussian_moments
 from genkit.testing.oracles import (
@@ -38,6 +39,7 @@ from genkit.testing.sampler import check_sampler
 __all__ = [
     "ChainDenoiser",
     "GaussianDenoiser",
+    "LinearGaussian",
     "LinearGaussianDenoiser",
     "MixtureDenoiser",
     "TableDenoiser",

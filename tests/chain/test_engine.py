@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.scipy.stats import norm
 
-from genkit.chain import Kernel, Model, reweigh, run, start, step
+from genkit.chain import Kernel, Model, reweigh, run, run_until, start, step
 from genkit.errors import UsageError
 
 KEY = jax.random.key(0)
@@ -281,6 +281,67 @@ def test_particle_type_changes_in_a_stage_of_one_step():
     state, kept = run(KEY, start(KEY, Model(gaussian_init, stages), 4), stages, keep=_p)
     assert state.p.dtype == jnp.int32
     assert [(k.shape, k.dtype) for k in kept] == [((3, 4), jnp.float32), ((1, 4), jnp.int32)]
+
+
+def test_run_until():
+    """Ends by the condition or the number of steps; under vmap each run on its own."""
+
+    @jax.tree_util.register_dataclass
+    @dataclass(frozen=True)
+    class Count(Walk):
+        def plan(self, key, state, u):
+            return u, state.shared + 1
+
+    model = Model(gaussian_init, (), shared=0)
+
+    def one(key, last):
+        state = start(key, model, 3)
+        return run_until(key, state, Count(), lambda s: s.shared >= last, 5, Multinomial(), u=jnp.ones(()))
+
+    keys = jax.random.split(KEY, 3)
+    many = jax.vmap(one)(keys, jnp.array([0, 2, 9]))
+    np.testing.assert_array_equal(many.t, [0, 2, 5])
+    np.testing.assert_array_equal(many.shared, many.t)
+    for i, t in enumerate(many.t):
+        stages = ((Count(), np.ones(t)),)
+        alone, _ = run(keys[i], start(keys[i], model, 3), stages, Multinomial()) if t else (one(keys[i], 0), None)
+        chex.assert_trees_all_close(jax.tree.map(lambda a, i=i: a[i], many), alone, rtol=1e-6)
+
+
+def test_reference_takes_place_0():
+    """Weights and parents of the pinned particle on numbers small enough to do by hand."""
+
+    @jax.tree_util.register_dataclass
+    @dataclass(frozen=True)
+    class Add(Kernel):
+        def move(self, keys, p, u):
+            return p + u
+
+        def log_prob(self, p, p1, u):
+            return jnp.where(p == 3.0, 0.0, -jnp.inf)
+
+        def log_g(self, p, p1, u):
+            return jnp.log(p1)
+
+    def init(keys):
+        return jnp.arange(1.0, 4.0), jnp.log(jnp.arange(1.0, 4.0))
+
+    def resampler(did, key, before, after):
+        return jnp.array([0, 2, 1]), jnp.log(jnp.array([0.5, 0.25, 0.25])), did
+
+    model = Model(init, ((Add(), np.ones(1)),))
+    ref = (jnp.array([9.0]),)
+    for did, ancestor, parents in ((True, False, [0, 2, 1]), (True, True, [2, 2, 1]), (False, True, [0, 2, 1])):
+        state = start(KEY, model, 3, ref=(jnp.float32(6.0), jnp.log(6.0)))
+        np.testing.assert_allclose(np.exp(state.log_w), np.array([6, 2, 3]) / 11, rtol=1e-6)
+        own = jax.tree_util.Partial(resampler, did)
+        state, _ = run(KEY, state, model.stages, own, ref=ref, ancestor=ancestor)
+        np.testing.assert_array_equal(state.p, [9, 4, 3])
+        np.testing.assert_array_equal(state.ancestors, parents)
+        np.testing.assert_array_equal(state.eve, parents)
+        np.testing.assert_allclose(state.log_z, np.log(11 / 3 * (9 / 2 + 4 / 4 + 3 / 4)), rtol=1e-6)
+    with pytest.raises(UsageError, match="ancestor sampling needs ref and a kernel with log_prob; Bootstrap lacks one"):
+        run(KEY, state, ((Bootstrap(), Y),), Multinomial(), ref=(Y,), ancestor=True)
 
 
 def test_errors():

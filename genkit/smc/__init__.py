@@ -1,0 +1,65 @@
+"""Sequential Monte Carlo on `genkit.chain`.
+
+- `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
+- `Tempering` and `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`, `Independent`;
+- `Twisted`: normal chains that look ahead;
+- `variance`, `evidence_variance`: how accurate a run was;
+- `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.
+"""
+
+from genkit.smc.conditional import Path, particle_gibbs, pimh, pmmh, sample_path
+from genkit.smc.devices import Global, Islands
+from genkit.smc.ibis import IBIS
+from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
+from genkit.smc.resampling import SCHEMES, Resample, ess
+from genkit.smc.schemes import (
+    branching,
+    conditional_killing,
+    conditional_multinomial,
+    conditional_systematic,
+    killing,
+    multinomial,
+    residual,
+    ssp,
+    stratified,
+    systematic,
+)
+from genkit.smc.tempering import Tempering, next_exponent
+from genkit.smc.twisting import Quadratic, Twisted, twist_normal
+from genkit.smc.variance import evidence_variance, founders, variance
+
+__all__ = [
+    "HMC",
+    "IBIS",
+    "MALA",
+    "SCHEMES",
+    "Global",
+    "Independent",
+    "Islands",
+    "Path",
+    "Quadratic",
+    "RandomWalk",
+    "Resample",
+    "Tempering",
+    "Twisted",
+    "branching",
+    "conditional_killing",
+    "conditional_multinomial",
+    "conditional_systematic",
+    "ess",
+    "evidence_variance",
+    "founders",
+    "killing",
+    "multinomial",
+    "next_exponent",
+    "particle_gibbs",
+    "pimh",
+    "pmmh",
+    "residual",
+    "sample_path",
+    "ssp",
+    "stratified",
+    "systematic",
+    "twist_normal",
+    "variance",
+]

@@ -1,0 +1,81 @@
+"""When to resample, and what becomes of the weights."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.errors import UsageError
+from genkit.smc import schemes
+from genkit.smc.schemes import Scheme
+
+Array = jax.Array
+
+SCHEMES: dict[str, Scheme] = {
+    scheme.__name__: scheme
+    for scheme in (
+        schemes.multinomial,
+        schemes.stratified,
+        schemes.systematic,
+        schemes.residual,
+        schemes.ssp,
+        schemes.branching,
+        schemes.killing,
+        schemes.conditional_multinomial,
+        schemes.conditional_systematic,
+        schemes.conditional_killing,
+    )
+}
+
+
+def ess(log_w: Array) -> Array:
+    """Effective sample size (sum w)^2 / sum w^2 of log-weights (n,), of any scale; 0 if all weights are zero."""
+    top = log_w.max()
+    log_w = log_w - jnp.where(top == -jnp.inf, 0.0, top)
+    total = jax.nn.logsumexp(log_w)
+    return jnp.where(top == -jnp.inf, 0.0, jnp.exp(2 * total - jax.nn.logsumexp(2 * log_w)))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Resample:
+    """Resample when the effective sample size falls below a fraction of the population; a `genkit.chain.Resampler`."""
+
+    scheme: str | Scheme = field(default="systematic", metadata={"static": True})
+    """Name in `SCHEMES`, or a function (key, log_w (n,), m) -> idx (m,) int32."""
+    threshold: Any = 0.5
+    """Fraction of n; 1 resamples always, 0 never."""
+    m: int | None = field(default=None, metadata={"static": True})
+    """Resample always, to m < n particles whose moves return n / m states each (waste-free); None is n."""
+    decide_by: Literal["after", "before"] = field(default="after", metadata={"static": True})
+    """Whose effective sample size decides where a kernel looks ahead: the weights after the look, or before."""
+    differentiable: bool = field(default=False, metadata={"static": True})
+    """Let gradients pass to the weights: Scibior and Wood 2021 (arXiv 2106.10314). If moves have none, the gradient of
+    log_z is then the estimate of the score by Fisher's identity."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        if not callable(self.scheme) and self.scheme not in SCHEMES:
+            raise UsageError(f"unknown resampling scheme {self.scheme!r}; known are {', '.join(SCHEMES)}")
+        if isinstance(self.threshold, (int, float, np.number)) and not 0 <= self.threshold <= 1:
+            raise UsageError(f"threshold={self.threshold} must lie in [0, 1], a fraction of the number of particles")
+
+    def __call__(self, key: Array, before: Array, after: Array) -> tuple[Array, Array, Array]:
+        """(idx (m,), log_w (m,), did ()); see `genkit.chain.Resampler`."""
+        n = after.shape[0]
+        scheme = self.scheme if callable(self.scheme) else SCHEMES[self.scheme]
+        m = n if self.m is None else self.m
+        idx = scheme(key, after, m)
+        log_w = jnp.full(m, -jnp.log(m), after.dtype)
+        if self.differentiable:
+            log_w = log_w + after[idx] - jax.lax.stop_gradient(after[idx])
+        if self.m is not None:
+            return idx, log_w, jnp.ones((), bool)
+        did = self.due(after if self.decide_by == "after" else before)
+        return jnp.where(did, idx, jnp.arange(n, dtype=idx.dtype)), jnp.where(did, log_w, after), did
+
+    def due(self, log_w: Array) -> Array:
+        """Whether weights (n,) call for resampling, () bool."""
+        return (ess(log_w) < self.threshold * log_w.shape[0]) | (jnp.asarray(self.threshold) >= 1)

@@ -1,0 +1,184 @@
+"""Resampling schemes: (key, log_w (n,), m) -> idx (m,) int32, the parents of m children.
+
+All are unbiased: parent i has on average m W_i children, W = exp(log_w) / sum. Weights of zero (-inf) have no children;
+if all are zero they count as equal. Time and memory are O(n + m), with a factor log n where a scheme searches.
+Overview: Gerber, Chopin, Whiteley, Negative association, ordering and convergence of resampling methods (2019).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from genkit.errors import UsageError
+
+Array = jax.Array
+Scheme = Callable[[Array, Array, int], Array]
+
+
+def multinomial(key: Array, log_w: Array, m: int) -> Array:
+    """Independent children: O_i binomial with variance m W_i (1 - W_i); sorted, by exponential spacings."""
+    c = _cumulative(_weights(log_w))
+    return _find(c, _sorted_uniforms(key, m, m, c.dtype))
+
+
+def stratified(key: Array, log_w: Array, m: int) -> Array:
+    """One uniform in each of m strata, positions (k + U_k) / m: |O_i - m W_i| < 2."""
+    c = _cumulative(_weights(log_w))
+    return _expand(_below(c, m, jax.random.uniform(key, (m,), c.dtype)), m)
+
+
+def systematic(key: Array, log_w: Array, m: int) -> Array:
+    """One uniform U and the positions (k + U) / m: floor or ceil of m W_i children. Equal weights give 0..n-1."""
+    c = _cumulative(_weights(log_w))
+    return _expand(_below(c, m, jax.random.uniform(key, (1,), c.dtype)), m)
+
+
+def residual(key: Array, log_w: Array, m: int) -> Array:
+    """floor(m W_i) children each, the other ones multinomial by what is left: Liu and Chen 1998."""
+    whole, rest = _split(_weights(log_w), m)
+    ends = jnp.cumsum(whole)
+    left = m - ends[-1]
+    drawn = _find(_cumulative(rest), _sorted_uniforms(key, m, left, rest.dtype))
+    k = jnp.arange(m)
+    return jnp.where(k < ends[-1], _expand(ends, m), jnp.roll(drawn, m - left)).astype(jnp.int32)
+
+
+def ssp(key: Array, log_w: Array, m: int) -> Array:
+    """Srinivasan sampling process: floor or floor + 1 of m W_i children, consistent unlike systematic.
+
+    Gerber, Chopin, Whiteley 2019. Two fractions at a time share their sum until one is 0 or 1.
+    """
+    whole, rest = _split(_weights(log_w), m)
+    n = rest.shape[0]
+
+    def pair(carry: tuple[Array, Array], other: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], Array]:
+        (i, x), (j, y, u) = carry, other
+        total = x + y
+        # at most 1: one of them takes all of it; above: one gets a child, the other what is left
+        small = total <= 1
+        stay = jnp.where(small, u * total >= y, u * (2 - total) < 1 - x)
+        first, second = jnp.where(stay, i, j), jnp.where(stay, j, i)
+        return (first, jnp.where(small, total, total - 1)), jnp.where(small, n, second)
+
+    others = (jnp.arange(1, n), rest[1:], jax.random.uniform(key, (n - 1,), rest.dtype))
+    (last, _), gained = jax.lax.scan(pair, (jnp.zeros((), int), rest[0]), others)
+    o = whole.at[gained].add(1, mode="drop")
+    missing = m - o.sum(dtype=o.dtype)  # the last fraction is 0 or 1 up to round-off
+    return _expand(jnp.cumsum(o.at[last].add(missing)), m)
+
+
+def branching(key: Array, log_w: Array, m: int) -> Array:
+    """Minimal-variance branching: floor or floor + 1 of m W_i children, one pass, a fixed total.
+
+    Crisan and Lyons 2002; Bain and Crisan, Fundamentals of Stochastic Filtering (2009).
+    `g` is the fraction of what the particles from here on should have, `extra` whether they have one more.
+    """
+    whole, rest = _split(_weights(log_w), m)
+
+    def one(carry: tuple[Array, Array], x: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+        (g, extra), (f, u) = carry, x
+        borrow = f > g
+        keep = jnp.where(borrow, u * (1 - g) < f - g, u * g <= g - f)  # leaves `extra` to the others
+        gain = jnp.where(keep, borrow, extra)
+        return (jnp.where(borrow, g - f + 1, g - f), jnp.where(keep, extra, borrow)), gain
+
+    u = jax.random.uniform(key, rest.shape, rest.dtype)
+    _, gain = jax.lax.scan(one, (jnp.zeros((), rest.dtype), jnp.zeros((), bool)), (rest, u))
+    o = whole + gain
+    missing = m - o.sum(dtype=o.dtype)  # by round-off
+    return _expand(jnp.cumsum(o.at[jnp.argmax(whole + rest)].add(missing)), m)
+
+
+def killing(key: Array, log_w: Array, m: int) -> Array:
+    """Particle k stays in its place with probability W_k / max W, else its place is drawn from all; m = n.
+
+    Del Moral, Feynman-Kac Formulae (2004). Equal weights change nothing.
+    """
+    w, c = _square(log_w, m, "killing")
+    live, drawn = jax.random.uniform(key, (2, m), w.dtype)
+    return jnp.where(live < w, jnp.arange(m, dtype=jnp.int32), _find(c, drawn))
+
+
+# Conditional versions, for conditional SMC: the law of the scheme (after a random rotation of the children, which makes
+# each child a draw from W) given that child 0 descends from parent 0. Chopin and Singh 2015; Karppinen, Singh,
+# Vihola 2022.
+
+
+def conditional_multinomial(key: Array, log_w: Array, m: int) -> Array:
+    """Child 0 from parent 0, the others independent."""
+    return jnp.concatenate([jnp.zeros(1, jnp.int32), multinomial(key, log_w, m - 1)])
+
+
+def conditional_systematic(key: Array, log_w: Array, m: int) -> Array:
+    """U by the number of children that it gives to parent 0, one of which becomes child 0."""
+    w = _weights(log_w)
+    c = _cumulative(w)
+    u, side, pick = jax.random.uniform(key, (3,), w.dtype)
+    own = w[0] * (m / c[-1])
+    whole = jnp.floor(own)
+    rest = own - whole
+    more = side * own < rest * (whole + 1)  # U < rest: floor + 1 children
+    u = jnp.where(more, rest * u, rest + (1 - rest) * u)
+    ends = _below(c, m, u[None])
+    return jnp.roll(_expand(ends, m), -jnp.floor(pick * ends[0]).astype(jnp.int32)).at[0].set(0)
+
+
+def conditional_killing(key: Array, log_w: Array, m: int) -> Array:
+    """A place s by its chance to get a child of parent 0, the others as in `killing`; rotated by s; m = n."""
+    w, c = _square(log_w, m, "conditional_killing")
+    there, here = jax.random.split(key)
+    chance = (1 - w) * w[0] / c[-1] + jnp.where(jnp.arange(m) == 0, w[0], 0.0)
+    s = jax.random.categorical(there, jnp.log(chance))
+    return jnp.roll(killing(here, log_w, m).at[s].set(0), -s)
+
+
+def _square(log_w: Array, m: int, name: str) -> tuple[Array, Array]:
+    """Weights and their cumulative sums, for schemes with as many children as parents."""
+    if log_w.shape[0] != m:
+        raise UsageError(f"{name} has as many children as parents; got {log_w.shape[0]} parents for {m} children")
+    w = _weights(log_w)
+    return w, _cumulative(w)
+
+
+def _split(w: Array, m: int) -> tuple[Array, Array]:
+    """Whole number and fraction of m W_i."""
+    share = w * m / w.sum()
+    whole = jnp.floor(share)
+    return whole.astype(jnp.int32), share - whole
+
+
+def _sorted_uniforms(key: Array, m: int, count: Array | int, dtype: Any) -> Array:
+    """In the first `count` of m places, `count` independent uniforms in order."""
+    z = jnp.cumsum(jax.random.exponential(key, (m + 1,), dtype))
+    return z[:-1] / z[count]
+
+
+def _find(c: Array, u: Array) -> Array:
+    """First i with c_i / c_n > u, for u (m,) in [0, 1)."""
+    return jnp.minimum(jnp.searchsorted(c, u * c[-1], side="right"), jnp.argmax(c)).astype(jnp.int32)
+
+
+def _weights(log_w: Array) -> Array:
+    """Weights (n,) with maximum 1; all 1 if all are zero."""
+    top = log_w.max()
+    return jnp.where(top == -jnp.inf, 1.0, jnp.exp(log_w - jnp.where(top == -jnp.inf, 0.0, top)))
+
+
+def _cumulative(w: Array) -> Array:
+    """Cumulative sums; a parallel sum in floating point need not be monotone, and must not step up at a zero weight."""
+    return jax.lax.cummax(jnp.where(w > 0, jnp.cumsum(w), 0.0))
+
+
+def _below(c: Array, m: int, u: Array) -> Array:
+    """How many of the positions (k + u_k) / m, k = 0..m-1, lie below c_i / c_n, (n,) int32; u (m,), or (1,) for all."""
+    x = c * (m / c[-1])
+    k = jnp.clip(jnp.floor(x), 0, m - 1).astype(jnp.int32)
+    ends = k + (u[k % u.shape[0]] < x - k)
+    return jnp.where(c == c[-1], m, ends)
+
+
+def _expand(ends: Array, m: int) -> Array:
+    """Parents (m,); the children of parent i end before place ends_i, (n,) int, non-decreasing, the last of them m."""
+    return jnp.cumsum(jnp.zeros(m, jnp.int32).at[ends].add(1, mode="drop"))

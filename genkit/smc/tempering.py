@@ -1,0 +1,193 @@
+"""SMC samplers: from an easy density to a hard one by a geometric path, with MCMC moves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.chain import Kernel, Model, State, callable_tree, run, run_until, start
+from genkit.errors import UsageError
+from genkit.smc.moves import HMC, Frame, Move, adapt, frame, mutate
+from genkit.smc.resampling import Resample, ess
+from genkit.smc.schemes import Scheme
+
+Array = jax.Array
+LogProb = Callable[[Array], Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Particle:
+    """A state x (n, d), log p(x) - log p0(x) (n,), and the acceptance rate of its last moves (n,)."""
+
+    x: Array
+    log_ratio: Array
+    accept: Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Begin:
+    """Draws from p0."""
+
+    draw: Any
+    log_p0: Any
+    log_p: Any
+
+    def __call__(self, keys: Array) -> tuple[Particle, None]:
+        """Particles, no potential."""
+        x = jax.vmap(self.draw)(keys)
+        return Particle(x, _log_ratio(self.log_p0, self.log_p, x), jnp.zeros(keys.shape[0])), None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Progress:
+    """`State.shared` of a tempered run."""
+
+    exponent: Array
+    """() b of the density p0^(1-b) p^b that the population has reached."""
+    step: Array
+    """() step size of the next move."""
+    accept: Array
+    """() mean acceptance rate of the moves before the last step."""
+
+
+def next_exponent(log_w: Array, log_ratio: Array, exponent: Array, alpha: Any) -> Array:
+    """Largest exponent up to 1 that leaves an effective sample size of alpha n, by bisection.
+
+    If fewer are left already by the zeros of p, it is that which leaves a fraction alpha of these.
+
+    Args:
+        log_w: (n,) log-weights at `exponent`.
+        log_ratio: (n,) log p - log p0; -inf where p is zero.
+        exponent: () present one.
+        alpha: fraction of n.
+    """
+    n = log_w.shape[0]
+    alive = ess(jnp.where(log_ratio == -jnp.inf, -jnp.inf, log_w))
+    target = alpha * jnp.where(alive > alpha * n, n, alive)
+
+    def enough(d: Array) -> Array:
+        return ess(log_w + _times(d, log_ratio)) >= target
+
+    def halve(_: int, interval: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = interval
+        mid = (low + high) / 2
+        good = enough(mid)
+        return jnp.where(good, mid, low), jnp.where(good, high, mid)
+
+    left = 1 - exponent
+    _, d = jax.lax.fori_loop(0, 40, halve, (jnp.zeros_like(left), left))
+    return jnp.where(enough(left), 1.0, exponent + d).astype(exponent.dtype)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Temper(Kernel):
+    """One exponent further: reweigh, resample, MCMC at the new density. Del Moral, Doucet, Jasra 2006.
+
+    The input is the next exponent, or None: chosen by `next_exponent`.
+    """
+
+    log_p0: Any
+    log_p: Any
+    alpha: Any
+    move_by: Move
+    steps: int = field(metadata={"static": True})
+    waste_free: bool = field(metadata={"static": True})
+
+    def plan(self, key: Array, state: State, u: Any) -> tuple[Any, Progress]:
+        """Exponents before and after, and the frame of the population after."""
+        p, at = state.p, state.shared
+        b = next_exponent(state.log_w, p.log_ratio, at.exponent, self.alpha) if u is None else u.astype(at.step.dtype)
+        moved = state.t > 0
+        accept = jnp.where(moved, jnp.exp(state.log_w) @ p.accept, at.accept)
+        step = jnp.where(moved, adapt(self.move_by, at.step, accept), at.step)
+        around = frame(p.x, state.log_w + _times(b - at.exponent, p.log_ratio), step)
+        return (at.exponent, b, around), Progress(b, step, accept)
+
+    def look(self, keys: Array, p: Particle, u: tuple[Array, Array, Frame]) -> tuple[Particle, Array]:
+        """(p / p0)^(b1 - b0)."""
+        return p, _times(u[1] - u[0], p.log_ratio)
+
+    def move(self, keys: Array, p: Particle, u: tuple[Array, Array, Frame]) -> Particle:
+        """MCMC at p0^(1-b) p^b."""
+
+        def log_prob(x: Array) -> Array:
+            prior = self.log_p0(x)
+            return prior + _times(u[1], self.log_p(x) - prior)
+
+        x, accept = mutate(keys, p.x, log_prob, self.move_by, u[2], self.steps, self.waste_free)
+        return Particle(x, _log_ratio(self.log_p0, self.log_p, x), accept)
+
+
+@dataclass(frozen=True)
+class Tempering:
+    """SMC sampler for log Z of an unnormalised density and samples of it.
+
+    Waste-free (Dau and Chopin 2022): of n particles n / steps are resampled, and all `steps` states of their chains
+    are kept. Else n are resampled, moved `steps` times, and the last states are kept.
+    """
+
+    move: Move = HMC()
+    steps: int = 10
+    """MCMC states for each resampled particle."""
+    alpha: float = 0.5
+    """Effective sample size at which the next exponent is set, as a fraction of n."""
+    waste_free: bool = True
+    scheme: str | Scheme = "systematic"
+    max_steps: int = 200
+    """Limit on adaptive exponents; `state.shared.exponent` is below 1 where it was too low."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        if self.steps < 1 + self.waste_free or not 0 < self.alpha < 1:
+            raise UsageError(f"steps={self.steps} must be at least {1 + self.waste_free}, alpha={self.alpha} in (0, 1)")
+
+    def run(
+        self,
+        key: Array,
+        n: int,
+        draw: Callable[[Array], Array],
+        log_p0: LogProb,
+        log_p: LogProb,
+        exponents: np.ndarray | None = None,
+    ) -> State:
+        """A weighted population from p, and `log_z` = log of its integral over that of p0.
+
+        Args:
+            key: the key of the run.
+            n: number of particles; with `waste_free`, `steps` must divide it.
+            draw: key -> x (d,), from p0.
+            log_p0: (d,) -> (), normalised if log Z itself is wanted.
+            log_p: (d,) -> (), unnormalised.
+            exponents: (T,) increasing to 1; None is adaptive, in a while loop.
+        """
+        if self.waste_free and n % self.steps:
+            raise UsageError(f"{n} particles cannot be kept waste-free from chains of {self.steps}; it must divide n")
+        f0, f = callable_tree(log_p0), callable_tree(log_p)
+        zero = jnp.zeros((), float)
+        init = Begin(callable_tree(draw), f0, f)
+        begin = start(key, Model(init, (), Progress(zero, zero + self.move.step, zero)), n)
+        kernel = Temper(f0, f, self.alpha, self.move, self.steps, self.waste_free)
+        resample = Resample(self.scheme, 1.0, n // self.steps if self.waste_free else None)
+        if exponents is None:
+            return run_until(key, begin, kernel, _arrived, self.max_steps, resample)
+        return run(key, begin, ((kernel, np.asarray(exponents)),), resample)[0]
+
+
+def _arrived(state: State) -> Array:
+    return state.shared.exponent >= 1
+
+
+def _log_ratio(log_p0: LogProb, log_p: LogProb, x: Array) -> Array:
+    return jax.vmap(lambda x: log_p(x) - log_p0(x))(x)
+
+
+def _times(d: Array, log_ratio: Array) -> Array:
+    """d log_ratio, with 0 times -inf = 0."""
+    return jnp.where(d == 0, 0.0, d * jnp.where(d == 0, 0.0, log_ratio))

@@ -1,0 +1,142 @@
+"""SMC samplers against integrals in closed form."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genkit.errors import UsageError
+from genkit.smc import HMC, MALA, Independent, RandomWalk, Tempering, ess, next_exponent
+from genkit.smc.moves import frame, mutate
+
+KEY = jax.random.key(0)
+LOG_Z = -2.4047189562170503  # of N(x; 0, 1) exp(-(x - 2)^2 / 0.5); the posterior is N(1.6, 0.2)
+
+
+def draw(key):
+    return jax.random.normal(key, (1,))
+
+
+def log_p0(x):
+    return jax.scipy.stats.norm.logpdf(x).sum()
+
+
+def log_p(x):
+    return log_p0(x) - jnp.sum((x - 2) ** 2) / 0.5
+
+
+def many(sampler, n, runs, exponents=None):
+    def one(key):
+        state = sampler.run(key, n, draw, log_p0, log_p, exponents)
+        w = jnp.exp(state.log_w)
+        return state.log_z, w @ state.p.x[:, 0], w @ state.p.x[:, 0] ** 2, state.shared.exponent, state.t
+
+    return [np.asarray(a, np.float64) for a in jax.jit(jax.vmap(one))(jax.random.split(KEY, runs))]
+
+
+@pytest.mark.parametrize("move", [RandomWalk(), MALA(), HMC(leapfrog=4), Independent()], ids=lambda m: type(m).__name__)
+def test_moves_leave_their_target(move):
+    """Exact draws of a skewed density (log-gamma) stay so, and a chain forgets where it began."""
+
+    def log_prob(x):
+        return jnp.sum(2 * x - jnp.exp(x))
+
+    x = jnp.log(jax.random.gamma(KEY, 2.0, (20_000, 2)))
+    at = frame(x, jnp.zeros(20_000), jnp.float32(move.step))
+    keys = jax.random.split(KEY, 20_000)
+    after, accept = jax.jit(partial(mutate, log_prob=log_prob, move=move, at=at, steps=3, waste_free=False))(keys, x)
+    assert 0.2 < accept.mean() < 0.995
+    assert abs(np.corrcoef(x[:, 0], after[:, 0])[0, 1]) < 0.8
+    for power in (1, 2, 3):
+        a, b = x**power, after**power
+        assert (abs(a.mean(0) - b.mean(0)) < 4 * (a - b).std(0) / 20_000**0.5).all()
+
+
+@pytest.mark.parametrize("waste_free", [True, False])
+def test_log_z_and_posterior(waste_free):
+    """Adaptive exponents."""
+    steps = 8 if waste_free else 3
+    log_z, mean, square, exponent, t = many(Tempering(RandomWalk(), steps, 0.6, waste_free), 512, 100)
+    ratio = np.exp(log_z - LOG_Z)
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 10 and 0.01 < ratio.std() < 0.3
+    assert (exponent == 1).all() and t.min() >= 3
+    assert abs(mean.mean() - 1.6) < 4 * mean.std() / 10
+    assert abs(square.mean() - 0.2 - 1.6**2) < 4 * square.std() / 10
+
+
+def test_fixed_exponents():
+    exponents = np.array([0.1, 0.3, 0.6, 1.0])
+    log_z, mean, *_ = many(Tempering(MALA(), 2, waste_free=False), 256, 100, exponents)
+    ratio = np.exp(log_z - LOG_Z)
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 10 and ratio.std() < 0.2
+    assert abs(mean.mean() - 1.6) < 4 * mean.std() / 10
+
+
+def test_next_exponent():
+    """The effective sample size is met, for a skewed likelihood, old weights and zeros."""
+    log_w = jax.nn.log_softmax(0.3 * jax.random.normal(KEY, (1000,)))
+    log_l = -jnp.exp(jax.random.normal(jax.random.key(1), (1000,)) * 1.5)
+    b = next_exponent(log_w, log_l, jnp.float32(0.2), 0.7)
+    assert 0.2 < b < 1
+    np.testing.assert_allclose(ess(log_w + (b - 0.2) * log_l), 700, rtol=1e-3)
+    assert next_exponent(log_w, log_l / 100, jnp.float32(0.2), 0.7) == 1
+    dead = log_l.at[:600].set(-jnp.inf)  # no exponent keeps 700 of them
+    b = next_exponent(log_w, dead, jnp.float32(0.2), 0.7)
+    np.testing.assert_allclose(ess(log_w + (b - 0.2) * dead), 0.7 * ess(log_w[600:]), rtol=1e-3)
+    half = next_exponent(log_w, dead, jnp.float32(0.2), 0.3)
+    np.testing.assert_allclose(ess(log_w + (half - 0.2) * dead), 300, rtol=1e-3)
+
+
+def test_each_run_of_many_ends_on_its_own():
+    sampler = Tempering(RandomWalk(), 4, 0.5)
+
+    def one(key, scale):
+        state = sampler.run(key, 64, draw, log_p0, lambda x: log_p0(x) - scale * jnp.sum((x - 2) ** 2))
+        return state.log_z, state.t, state.p.x, state.p.accept
+
+    keys, scales = jax.random.split(KEY, 3), jnp.array([0.1, 5.0, 200.0])
+    log_z, t, x, accept = jax.jit(jax.vmap(one))(keys, scales)
+    assert len(set(t.tolist())) == 3 and ((accept >= 0) & (accept <= 1)).all()
+    for i in range(3):
+        alone = jax.jit(one)(keys[i], scales[i])
+        assert alone[1] == t[i]
+        np.testing.assert_allclose(alone[0], log_z[i], rtol=1e-4)
+        np.testing.assert_allclose(alone[2], x[i], rtol=1e-3, atol=1e-4)
+
+
+def test_new_values_do_not_retrace():
+    traces = []
+
+    def target(scale, x):
+        traces.append(1)
+        return log_p0(x) - scale * jnp.sum((x - 2) ** 2)
+
+    counts, ends = [], []
+    for seed, scale, step, alpha in ((0, 1.0, 0.5, 0.5), (1, 1.0, 0.4, 0.5), (1, 2.0, 0.4, 0.7)):
+        own = jax.tree_util.Partial(target, scale)
+        state = Tempering(RandomWalk(step), 4, alpha).run(jax.random.key(seed), 16, draw, log_p0, own)
+        counts.append(len(traces))
+        ends.append(float(state.log_z))
+    assert counts[0] == counts[1] == counts[2] and len(set(ends)) == 3
+
+
+def test_a_density_that_is_zero_everywhere_or_in_part():
+    for sampler in (Tempering(RandomWalk(), 4), Tempering(MALA(), 2, waste_free=False)):
+        state = sampler.run(KEY, 64, draw, log_p0, lambda x: -jnp.inf * jnp.ones_like(x[0]))
+        assert state.collapsed and state.log_z == -jnp.inf and state.t == 1
+        assert np.isfinite(state.p.x).all() and np.isfinite(state.log_w).all()
+    # half of the prior: Z = 1/2
+    half = Tempering(RandomWalk(), 4).run(KEY, 4000, draw, log_p0, lambda x: jnp.where(x[0] > 0, log_p0(x), -jnp.inf))
+    assert abs(jnp.exp(half.log_z) - 0.5) < 4 * 0.5 / 4000**0.5
+    assert (half.p.x[half.log_w > -jnp.inf] > 0).all() and not half.collapsed
+
+
+def test_errors():
+    with pytest.raises(UsageError, match="64 particles cannot be kept waste-free from chains of 10"):
+        Tempering().run(KEY, 64, draw, log_p0, log_p)
+    with pytest.raises(UsageError, match="steps=1 must be at least 2"):
+        Tempering(steps=1)
+    with pytest.raises(UsageError, match=r"MCMC moves need particles of shape \(n, d\), got \(8,\)"):
+        Tempering(steps=4).run(KEY, 8, jax.random.normal, log_p0, log_p)
