@@ -1,0 +1,22 @@
+"""Chains of diffusion under potentials: posterior samples of inverse problems."""
+
+from genkit.steer.ddsmc import DDSMC
+from genkit.steer.operators import Dense, LinearOperator, Mask, Observation, dense, identity, mask, observe
+from genkit.steer.posterior import Draws, Method, posterior
+from genkit.steer.schedule import Schedule
+
+__all__ = [
+    "DDSMC",
+    "Dense",
+    "Draws",
+    "LinearOperator",
+    "Mask",
+    "Method",
+    "Observation",
+    "Schedule",
+    "dense",
+    "identity",
+    "mask",
+    "observe",
+    "posterior",
+]
