@@ -18,6 +18,8 @@ from genkit.steer.operators import Observation
 
 Array = jax.Array
 
+EVERY_STEP = Resample(threshold=1.0)
+
 
 class Steered(Protocol):
     """Coefficients of a method, a pytree; the last particles of its model are items (n, *shape)."""
@@ -61,7 +63,7 @@ def posterior(
     particles: int = 256,
     draws: int = 1,
     cond: Any = None,
-    resampler: Any = Resample(threshold=1.0),
+    resampler: Any = EVERY_STEP,
     chunk: int | None = None,
 ) -> Draws:
     """Run independent groups of particles and draw from each by its last weights.
