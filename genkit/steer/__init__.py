@@ -1,12 +1,16 @@
 """Chains of diffusion under potentials: posterior samples of inverse problems."""
 
 from genkit.steer.ddsmc import DDSMC
+from genkit.steer.mcgdiff import MCGDiff
 from genkit.steer.operators import Dense, LinearOperator, Mask, Observation, dense, identity, mask, observe
 from genkit.steer.posterior import Draws, Method, posterior
 from genkit.steer.schedule import Schedule
+from genkit.steer.tds import TDS
 
 __all__ = [
     "DDSMC",
+    "MCGDiff",
+    "TDS",
     "Dense",
     "Draws",
     "LinearOperator",

@@ -11,10 +11,9 @@ import numpy as np
 
 from genkit.chain import Kernel, Model
 from genkit.diffusion import EDM, Denoiser, Process, process_of, rho_grid
-from genkit.diffusion.denoiser import denoise
 from genkit.diffusion.grids import check_range
-from genkit.diffusion.random import normals
 from genkit.errors import UsageError
+from genkit.steer.basis import Basis, check_process
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Levels, Schedule
 
@@ -72,26 +71,17 @@ class Inputs:
     path: Path
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Prior:
-    """The reconstruction of x_0: a denoiser in the basis of the operator."""
+def arrive(basis: Basis, z: Array, rho2: Any, path: Path) -> Particle:
+    """Reconstruct from z (n, d) and weigh."""
+    s = jnp.asarray(path.s, z.dtype)
+    time, alpha = jnp.asarray(path.time), jnp.asarray(path.alpha)
 
-    denoiser: Denoiser
-    cond: Any
-    observation: Observation
+    def call(k: Any, z: Array) -> Array:
+        d = basis.denoised(z, time[k], alpha[k])
+        return d + s[k + 1] / s[k] * (z - d)
 
-    def particle(self, z: Array, rho2: Any, path: Path) -> Particle:
-        """Reconstruct from z (n, d) and weigh."""
-        operator = self.observation.operator
-        s, time, alpha = (jnp.asarray(a, z.dtype) for a in (path.s, path.time, path.alpha))
-
-        def call(k: Any, z: Array) -> Array:
-            d = operator.to_basis(denoise(self.denoiser, operator.from_basis(alpha[k] * z), time[k], self.cond))
-            return d + s[k + 1] / s[k] * (z - d)
-
-        x0 = call(0, z) if time.shape == (1,) else jax.lax.fori_loop(0, path.count, call, z)
-        return Particle(z, x0, self.observation.log_prob(x0, jnp.asarray(rho2, z.dtype)))
+    x0 = call(0, z) if time.shape == (1,) else jax.lax.fori_loop(0, path.count, call, z)
+    return Particle(z, x0, basis.observation.log_prob(x0, jnp.asarray(rho2, z.dtype)))
 
 
 @jax.tree_util.register_dataclass
@@ -99,16 +89,15 @@ class Prior:
 class Begin:
     """Noise at the highest level, weighed by the surrogate likelihood."""
 
-    prior: Prior
+    basis: Basis
     std: Any
     rho2: Any
     path: Path
 
     def __call__(self, keys: Array) -> tuple[Particle, Array]:
         """Particles and log G_T."""
-        d = int(np.prod(self.prior.observation.operator.shape))
-        z = normals(keys, (keys.shape[0], d))
-        p = self.prior.particle(jnp.asarray(self.std, z.dtype) * z, self.rho2, self.path)
+        z = self.basis.noise(keys)
+        p = arrive(self.basis, jnp.asarray(self.std, z.dtype) * z, self.rho2, self.path)
         return p, p.log_lik
 
 
@@ -117,11 +106,11 @@ class Begin:
 class Step(Kernel):
     """One level down: x_t ~ r(. | x_{t+1}, y), the prior's transition conditioned on y."""
 
-    prior: Prior
+    basis: Basis
 
     def _means(self, p: Particle, u: Inputs) -> tuple[Array, Array, Array]:
         """Means of prior and proposal (n, d), variance of the proposal (d,)."""
-        gain, mu = condition(self.prior.observation, p.x0, u.before2)
+        gain, mu = condition(self.basis.observation, p.x0, u.before2)
         carried = u.c1 * p.z
         var = u.base - u.c0**2 * u.before2 * gain
         return u.c0 * p.x0 + carried, u.c0 * mu + carried, var
@@ -129,8 +118,8 @@ class Step(Kernel):
     def move(self, keys: Array, p: Particle, u: Inputs) -> Particle:
         """Draw, reconstruct, weigh."""
         _, mean, var = self._means(p, u)
-        z = mean + jnp.sqrt(var) * normals(keys, p.z.shape).astype(p.z.dtype)
-        return self.prior.particle(z, u.after2, u.path)
+        z = mean + jnp.sqrt(var) * self.basis.noise(keys)
+        return arrive(self.basis, z, u.after2, u.path)
 
     def log_g(self, p: Particle, p1: Particle, u: Inputs) -> Array:
         """Ratio of the surrogates times that of prior and proposal."""
@@ -160,20 +149,20 @@ def condition(observation: Observation, x0: Array, rho2: Any) -> tuple[Array, Ar
 class Finish(Kernel):
     """To level zero, where the prior leaves nothing to draw: x_0 is the reconstruction. Gives items (n, *shape)."""
 
-    prior: Prior
+    basis: Basis
     reference: bool = field(default=False, metadata={"static": True})
     """Put the conditioned mean in its place, without its density, as the reference code; biased."""
 
     def _x0(self, p: Particle, u: Any) -> Array:
-        return condition(self.prior.observation, p.x0, jnp.asarray(u, p.x0.dtype))[1] if self.reference else p.x0
+        return condition(self.basis.observation, p.x0, jnp.asarray(u, p.x0.dtype))[1] if self.reference else p.x0
 
     def move(self, keys: Array, p: Particle, u: Any) -> Array:
         """x_0."""
-        return self.prior.observation.operator.from_basis(self._x0(p, u))
+        return self.basis.observation.operator.from_basis(self._x0(p, u))
 
     def log_g(self, p: Particle, p1: Array, u: Any) -> Array:
         """The likelihood in place of its surrogate."""
-        return self.prior.observation.log_prob(self._x0(p, u)) - p.log_lik
+        return self.basis.observation.log_prob(self._x0(p, u)) - p.log_lik
 
 
 @jax.tree_util.register_dataclass
@@ -198,11 +187,10 @@ class Table:
 
     def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
         """The chain from noise to items (n, *shape) with weights of the posterior; log Z estimates log p(y)."""
-        if process_of(denoiser) != self.process:
-            raise UsageError(f"the table is for {self.process}, the denoiser for {process_of(denoiser)}")
-        prior = Prior(denoiser, cond, observation)
-        begin = Begin(prior, self.std, self.first2, self.path)
-        return Model(begin, ((Step(prior), self.steps), (Finish(prior, self.reference), self.last2)))
+        check_process(self.process, denoiser)
+        basis = Basis(denoiser, cond, observation)
+        begin = Begin(basis, self.std, self.first2, self.path)
+        return Model(begin, ((Step(basis), self.steps), (Finish(basis, self.reference), self.last2)))
 
 
 @dataclass(frozen=True)
@@ -287,7 +275,7 @@ class DDSMC(Schedule):
         s = np.concatenate([s, np.zeros((n, 1))], 1)
         return Path(s, levels.t[index], levels.alpha[index], count)
 
-    def calls(self, process: Process = EDM()) -> int:
+    def calls(self, process: Process) -> int:
         """Network calls of one particle."""
         table = self.table(process)
         return int(table.path.count + table.steps.path.count.sum())

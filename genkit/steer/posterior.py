@@ -36,6 +36,10 @@ class Method(Protocol):
         """Its coefficients, a `Steered`."""
         ...
 
+    def calls(self, process: Process) -> int:
+        """Network calls of one particle."""
+        ...
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)

@@ -58,3 +58,17 @@ class Schedule:
         total = alpha[0] ** 2 * (1 + s[0] ** 2)
         start = (1 / alpha[0]) if np.isclose(total, 1) else s[0]
         return Levels(s, t, alpha, float(start))
+
+    def calls(self, process: Process) -> int:
+        """Network calls of one particle."""
+        return len(self.levels(process).s)
+
+    def ddim(self, s: np.ndarray, eta: float) -> tuple[np.ndarray, np.ndarray]:
+        """DDIM's steps between levels s (T,), divided by alpha: x' = D + keep (x - D) + noise eps, each (T - 1,).
+
+        Song et al. 2021 (arXiv 2010.02502), eq. 12 and 16; eta = 1 is the ancestral step.
+        """
+        if not 0 <= eta <= 1:
+            raise UsageError(f"eta={eta} is outside [0, 1]; 0 is deterministic, 1 ancestral")
+        noise = eta * s[1:] * np.sqrt(s[:-1] ** 2 - s[1:] ** 2) / s[:-1]
+        return np.sqrt(s[1:] ** 2 - noise**2) / s[:-1], noise

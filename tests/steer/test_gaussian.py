@@ -1,4 +1,4 @@
-"""DDSMC against closed forms for a Gaussian prior, where the chain under its potentials is Gaussian."""
+"""Methods against closed forms for a Gaussian prior, where the chain under its potentials is Gaussian."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from genkit.chain import start
 from genkit.diffusion import EDM, Cosine
 from genkit.errors import GenkitError, UsageError
 from genkit.smc import Resample
-from genkit.steer import DDSMC, dense, mask, observe, posterior
+from genkit.steer import DDSMC, TDS, MCGDiff, dense, mask, observe, posterior
 from genkit.testing import check_kernel, gaussian_denoiser
 
 T, D, STD, Y = 10, 0.8, 0.5, 1.0
@@ -76,6 +76,13 @@ def test_evidence_and_posterior(recon, v, log_z):
 def test_every_eta_and_either_proposal_have_the_same_target(eta, proposal):
     method = DDSMC(times=TIMES, eta=eta, proposal=proposal)
     check(run(method), chain_variance(eta, "tweedie"))
+
+
+@pytest.mark.parametrize("method", [TDS(times=TIMES), TDS(times=TIMES, clip=0.5), MCGDiff(times=TIMES, kappa=0.3),
+                                    MCGDiff(times=TIMES, kappa=1.0)])  # fmt: skip
+def test_peers_have_the_posterior_of_the_ancestral_chain(method):
+    """Whatever the clipping and kappa, which is so large since with a small one log Z has no variance to test by."""
+    check(run(method), chain_variance(1.0, "tweedie"))
 
 
 def test_the_ancestral_step_is_that_of_ddpm():
@@ -142,7 +149,7 @@ def test_calls_of_the_network():
         calls.clear()
         posterior(jax.random.key(0), method, prior, OBSERVATION, groups=1, particles=4).x.block_until_ready()
         jax.effects_barrier()
-        assert len(calls) == method.calls() == expected
+        assert len(calls) == method.calls(EDM()) == expected
 
 
 def test_groups_do_not_depend_on_chunks_and_new_values_compile_nothing():
@@ -164,9 +171,9 @@ def test_groups_do_not_depend_on_chunks_and_new_values_compile_nothing():
     assert len(count) == 1
 
 
-def test_the_kernel():
-    method, observation = DDSMC(times=TIMES, eta=0.4), observe(mask([True, False]), [0.3], 0.5)
-    model = method.model(PRIOR, observation)
+@pytest.mark.parametrize("method", [DDSMC(times=TIMES, eta=0.4), TDS(times=TIMES), MCGDiff(times=TIMES)])
+def test_kernels(method):
+    model = method.model(PRIOR, observe(mask([True, False]), [0.3], 0.5))
     kernel, inputs = model.stages[0]
     state = start(jax.random.key(0), model, 6)
     u = jax.tree.map(lambda a: jnp.asarray(a[4]), inputs)
@@ -181,6 +188,16 @@ def test_the_kernel():
 def test_wrong_options(options, says):
     with pytest.raises(UsageError, match=says):
         DDSMC(**options)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [(lambda: TDS(eta=0.0), "eta=0.0"), (lambda: TDS(clip=0.0), "clip=0.0"), (lambda: MCGDiff(eta=2.0), "eta=2.0"),
+     (lambda: MCGDiff(kappa=0.0), "kappa=0.0"), (lambda: TDS().table(EDM()).model(PRIOR, OBSERVATION), "the table is")],
+)  # fmt: skip
+def test_wrong_options_of_peers(make, says):
+    with pytest.raises(UsageError, match=says):
+        make()
 
 
 def test_weights_that_all_vanish_are_told():

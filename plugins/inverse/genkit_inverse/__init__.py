@@ -1,0 +1,14 @@
+"""Inverse problems: operators, posterior samplers side by side, problems whose posterior is known."""
+
+from genkit.plugin import Plugin
+
+plugin = Plugin(
+    name="inverse",
+    summary="linear inverse problems under diffusion priors",
+    experiments={
+        "ddsmc_gmm": (
+            "genkit_inverse.experiments.ddsmc_gmm:DDSMCGMM",
+            "posterior samplers on Gaussian mixtures, where the posterior is known",
+        ),
+    },
+)

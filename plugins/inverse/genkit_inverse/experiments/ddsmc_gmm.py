@@ -1,0 +1,215 @@
+"""Posterior samplers on Gaussian mixtures."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.diffusion import VP
+from genkit.errors import UsageError
+from genkit.experiment import Experiment, Run
+from genkit.experiment.folder import write_arrays
+from genkit.metrics import sliced_wasserstein
+from genkit.steer import DDSMC, TDS, Draws, MCGDiff, Method, posterior
+from genkit_inverse import problems
+
+DIRECTIONS = 1000
+AT_ONCE = 2**20  # numbers of a state that are worked on at a time
+
+
+@dataclass(frozen=True)
+class DDSMCGMM(Experiment):
+    """Compare posterior samplers where the posterior is known.
+
+    The prior is a mixture of 25 Gaussians with its exact denoiser, the measurement a random linear one. DDSMC
+    (arXiv 2502.06379), MCGDiff (arXiv 2308.07983) and TDS (arXiv 2306.17775) get the same instances, levels, particles
+    and resampling; their samples are compared with exact ones by the sliced Wasserstein distance. Its floor is that
+    of a second exact set. Instances differ by far more than methods: only the same ones can be compared.
+    """
+
+    dx: int = 8
+    """Numbers of the unknown, even."""
+    dy: int = 1
+    """Numbers measured."""
+    instances: int = 20
+    """Random problems."""
+    samples: int = 300
+    """Samples of each method for an instance, each from a group of particles of its own."""
+    particles: int = 256
+    """Particles in a group."""
+    steps: int = 20
+    """Points of the grid of times, the data included."""
+    methods: tuple[str, ...] = ("ddsmc", "mcgdiff", "tds")
+    """What is compared: of ddsmc, mcgdiff, tds."""
+    recon: Literal["both", "tweedie", "ode"] = "both"
+    """Reconstruction of DDSMC."""
+    eta: float = 0.0
+    """DDSMC's share of the ancestral step."""
+    last: Literal["exact", "reference"] = "exact"
+    """DDSMC's last step."""
+    proposal: Literal["exact", "reference"] = "exact"
+    """DDSMC's variance of the proposal."""
+    kappa: float = 1e-2
+    """MCGDiff's least variance of a potential."""
+    clip: float | None = None
+    """Longest shift by TDS's twisting; any if none."""
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Presets tiny (CI), default, and paper (10 000 samples)."""
+        presets = {
+            "tiny": {"instances": 2, "samples": 20, "particles": 16, "steps": 8},
+            "default": {},
+            "paper": {"samples": 10_000},
+        }
+        if name not in presets:
+            raise UsageError(f"inverse.ddsmc_gmm has no preset {name!r}; it has {', '.join(presets)}")
+        return cls(**presets[name])
+
+    def __post_init__(self) -> None:
+        """Check the options by making what they describe."""
+        for name in ("instances", "samples", "particles"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+        problems.instance(0, 0, self.dx, self.dy)
+        if not self.methods:
+            raise UsageError("methods is empty; name at least one")
+        self.compared()
+
+    def compared(self) -> dict[str, Method]:
+        """The methods by the names of their results."""
+        times = problems.times(self.steps)
+        recons = ("tweedie", "ode") if self.recon == "both" else (self.recon,)
+        known: dict[str, dict[str, Method]] = {
+            "ddsmc": {
+                f"ddsmc_{recon}": DDSMC(times=times, eta=self.eta, recon=recon, last=self.last, proposal=self.proposal)
+                for recon in recons
+            },
+            "mcgdiff": {"mcgdiff": MCGDiff(times=times, kappa=self.kappa)},
+            "tds": {"tds": TDS(times=times, clip=self.clip)},
+        }
+        for name in self.methods:
+            if name not in known:
+                raise UsageError(f"unknown method {name!r}; known: {', '.join(known)}")
+        return {full: method for name in self.methods for full, method in known[name].items()}
+
+    def plan(self) -> dict[str, str]:
+        """Sizes."""
+        calls = {name: f"{method.calls(VP())} network calls a particle" for name, method in self.compared().items()}
+        return {
+            "problems": f"{self.instances} of {self.dy} numbers measured of {self.dx}",
+            "particles": f"{self.samples} groups of {self.particles}, {self._chunk()} groups at a time",
+            **calls,
+        }
+
+    def sample(self, run: Run) -> None:
+        """Run every method on every instance; scores of all and the samples of the first are kept."""
+        key = run.key("sample")
+        scores: dict[str, list[dict[str, float]]] = {name: [] for name in ("floor", *self.compared())}
+        shown = {}
+        for number in range(self.instances):
+            prior, observation = problems.instance(run.seed, number, self.dx, self.dy)
+            exact, log_z = prior.posterior(observation)
+            own = jax.random.fold_in(key, number)
+            truth, other = (exact.sample(jax.random.fold_in(own, k), self.samples) for k in (0, 1))
+            distance = jax.random.fold_in(own, 2)
+            scores["floor"].append({"sw": float(sliced_wasserstein(distance, other, truth, DIRECTIONS))})
+            if number == 0:
+                shown["exact"] = truth
+            for name, method in self.compared().items():
+                begun = time.perf_counter()
+                draws = self._posterior(jax.random.fold_in(own, 3), method, prior, observation)
+                x = np.asarray(draws.x[:, 0])
+                scores[name].append(
+                    {
+                        "sw": float(sliced_wasserstein(distance, x, truth, DIRECTIONS)),
+                        "ess": float(draws.ess.mean()),
+                        "eves": float(draws.eves.mean()),
+                        "logz_error": float(jnp.abs(jax.nn.logsumexp(draws.log_z) - jnp.log(self.samples) - log_z)),
+                        "log_prob": float(exact.log_prob(x).mean()),
+                        "seconds": time.perf_counter() - begun,
+                    }
+                )
+                if number == 0:
+                    shown[name] = x
+                    shown[f"ess/{name}"] = draws.ess.mean(0)
+        tables = {f"{name}/{k}": [one[k] for one in rows] for name, rows in scores.items() for k in rows[0]}
+        write_arrays(run.folder / "scores.npz", tables)
+        write_arrays(run.folder / "samples.npz", shown)
+
+    def _chunk(self) -> int:
+        return max(1, AT_ONCE // (self.particles * max(self.dx, 32)))
+
+    def _posterior(self, key: Any, method: Method, prior: Any, observation: Any) -> Draws:
+        return posterior(
+            key, method, prior, observation, self.samples, self.particles, chunk=min(self._chunk(), self.samples)
+        )
+
+    def evaluate(self, run: Run) -> dict[str, float | None]:
+        """Over the instances: sw/<method>/mean, sd, se (standard error) and median; means of the other scores.
+
+        ess is a mean over the steps, logz_error that of |log Z - log p(y)|, with Z a mean over all groups; log_prob
+        the mean log-density of the samples under the posterior, seconds those of one instance, compilation aside.
+        """
+        results: dict[str, float | None] = {}
+        for full, values in _load(run, "scores").items():
+            name, score = full.split("/")
+            if score == "sw":
+                results |= {f"sw/{name}/mean": float(values.mean()), f"sw/{name}/median": float(np.median(values))}
+                sd = float(values.std(ddof=1)) if len(values) > 1 else None
+                results |= {f"sw/{name}/sd": sd, f"sw/{name}/se": sd and sd / len(values) ** 0.5}
+            else:
+                results[f"{score}/{name}"] = float(np.median(values) if score == "seconds" else values.mean())
+        for name, method in self.compared().items():
+            results[f"calls/{name}"] = float(method.calls(VP()))
+        return results
+
+    def report(self, run: Run) -> None:
+        """The table of distances; pictures of the distances, of samples, and of the effective sample size."""
+        from genkit_inverse.figures import compare, scatter, traces
+
+        names = ["floor", *self.compared()]
+        caption = f"Sliced Wasserstein distance to the posterior, {self.instances} instances, {self.samples} samples"
+        self._table(run, "results", caption, names, {
+            "mean": "sw/{}/mean", "sd": "sw/{}/sd", "1.96 s.e.": "sw/{}/se", "median": "sw/{}/median",
+            "ESS": "ess/{}", "log Z err": "logz_error/{}",
+        })  # fmt: skip
+        self._table(run, "cost", "Cost of a particle and of an instance, and what is left", names[1:], {
+            "calls": "calls/{}", "seconds": "seconds/{}", "ancestors": "eves/{}", "log p(x | y)": "log_prob/{}",
+        })  # fmt: skip
+        scores, shown = _load(run, "scores"), _load(run, "samples")
+        run.figure(
+            "distances",
+            compare({name: scores[f"{name}/sw"] for name in names}, "sliced Wasserstein distance"),
+            "Distance of each instance to its posterior; the line joins the methods on one instance.",
+        )
+        run.figure(
+            "samples",
+            scatter({name: shown[name] for name in ("exact", *self.compared())}),
+            "The first two coordinates of the samples of the first instance.",
+        )
+        run.figure(
+            "ess",
+            traces({name: shown[f"ess/{name}"] for name in self.compared()}, self.particles),
+            "Effective sample size after every step of the first instance, mean over the groups.",
+        )
+
+    @staticmethod
+    def _table(run: Run, name: str, caption: str, names: list[str], columns: dict[str, str]) -> None:
+        """One row a method; standard errors become half-widths of 95 % intervals."""
+        rows = []
+        for method in names:
+            values = [run.results.get(key.format(method)) for key in columns.values()]
+            half = [v and 1.96 * v if title.startswith("1.96") else v for v, title in zip(values, columns, strict=True)]
+            rows.append([method, *half])
+        run.table(name, ["samples of", *columns], rows, caption)
+
+
+def _load(run: Run, name: str) -> dict[str, np.ndarray]:
+    with np.load(run.folder / f"{name}.npz") as file:
+        return dict(file)
