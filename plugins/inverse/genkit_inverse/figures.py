@@ -9,13 +9,19 @@ COLOURS = ("#0b6e99", "#d1812b", "#8a4f7d", "#4f8a3c", "#a63d40", "#5b6770", "#c
 
 
 def compare(scores: Mapping[str, np.ndarray], label: str) -> Figure:
-    """Scores (instances,) of each method, a line an instance, a bar their median; on a logarithmic axis."""
+    """Scores (instances,) of each method, a line an instance, a bar their median; on a logarithmic axis.
+
+    What is more than a hundred times the median of all is drawn at the upper edge as a triangle.
+    """
     figure = Figure(figsize=(1.6 + 1.25 * len(scores), 4.2), layout="constrained")
     axes = figure.subplots()
     table = np.stack(list(scores.values()))
-    axes.plot(table, color="#9aa5ad", lw=0.6, alpha=0.6)
-    for i, row in enumerate(table):
-        axes.scatter(np.full(len(row), i), row, s=16, color=COLOURS[i % len(COLOURS)], zorder=2)
+    most = 100 * np.nanmedian(table)
+    shown = np.minimum(table, most)
+    axes.plot(shown, color="#9aa5ad", lw=0.6, alpha=0.6)
+    for i, (row, true) in enumerate(zip(shown, table, strict=True)):
+        for these, marker in ((true <= most, "o"), (true > most, "^")):
+            axes.scatter(np.full(these.sum(), i), row[these], s=16, marker=marker, color=COLOURS[i % len(COLOURS)])
         axes.plot([i - 0.25, i + 0.25], [np.median(row)] * 2, color="black", lw=2, zorder=3)
     axes.set(yscale="log", ylabel=label, xticks=range(len(scores)))
     axes.set_xticklabels([name.replace("_", "\n") for name in scores])
