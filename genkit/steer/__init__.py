@@ -1,6 +1,7 @@
 """Chains of diffusion under potentials: posterior samples of inverse problems."""
 
 from genkit.steer.ddsmc import DDSMC
+from genkit.steer.guided import DPS, PiGDM
 from genkit.steer.mcgdiff import MCGDiff
 from genkit.steer.operators import Dense, LinearOperator, Mask, Observation, dense, identity, mask, observe
 from genkit.steer.posterior import Draws, Method, posterior
@@ -9,6 +10,8 @@ from genkit.steer.tds import TDS
 
 __all__ = [
     "DDSMC",
+    "DPS",
+    "PiGDM",
     "MCGDiff",
     "TDS",
     "Dense",

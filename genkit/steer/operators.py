@@ -206,6 +206,14 @@ class Observation:
         """U^T y, (r,)."""
         return self.operator.from_data(jnp.asarray(self.y)[None])[0]
 
+    @property
+    def outside2(self) -> Array:
+        """|y - U U^T y|^2, (): what no x explains, 0 where the rank is m."""
+        y = jnp.asarray(self.y)
+        if self.operator.size == self.operator.rank:
+            return jnp.zeros((), y.dtype)
+        return ((y - self.operator.to_data(self.coordinates[None])[0]) ** 2).sum()
+
     def log_prob(self, z: Array, spread2: Any = 0.0) -> Array:
         """log N(y; A x, std^2 I + spread2 A A^T), (n,), of x given by coordinates z (n, d).
 
@@ -216,11 +224,8 @@ class Observation:
         variance = noise2 + spread2 * s**2
         log_p = -0.5 * ((c - s * z[:, : s.size]) ** 2 / variance + jnp.log(2 * jnp.pi * variance)).sum(1)
         outside = self.operator.size - s.size
-        if outside:
-            y = jnp.asarray(self.y, z.dtype)[None]
-            rest = ((y - self.operator.to_data(c[None])) ** 2).sum()
-            log_p = log_p - 0.5 * (rest / noise2 + outside * jnp.log(2 * jnp.pi * noise2))
-        return log_p
+        rest = self.outside2.astype(z.dtype) / noise2 + outside * jnp.log(2 * jnp.pi * noise2)
+        return log_p - 0.5 * rest
 
 
 def observe(operator: LinearOperator, y: Any, std: Any) -> Observation:
