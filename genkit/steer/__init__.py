@@ -1,5 +1,7 @@
 """Chains of diffusion under potentials: posterior samples of inverse problems."""
 
+from genkit.steer.daps import DAPS
+from genkit.steer.ddrm import DDRM
 from genkit.steer.ddsmc import DDSMC
 from genkit.steer.guided import DPS, PiGDM
 from genkit.steer.mcgdiff import MCGDiff
@@ -9,6 +11,8 @@ from genkit.steer.schedule import Schedule
 from genkit.steer.tds import TDS
 
 __all__ = [
+    "DAPS",
+    "DDRM",
     "DDSMC",
     "DPS",
     "PiGDM",

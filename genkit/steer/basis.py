@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genkit.chain import Kernel
+from genkit.chain import Kernel, callable_tree
 from genkit.diffusion import Denoiser, Process, process_of
 from genkit.diffusion.denoiser import denoise
 from genkit.diffusion.random import normals
@@ -57,10 +57,11 @@ class Items(Kernel):
         return self.basis.observation.operator.from_basis(p.x0)
 
 
-def check_process(process: Process, denoiser: Denoiser) -> None:
-    """Refuse a denoiser of another process than that of a table."""
+def basis_of(process: Process, denoiser: Denoiser, cond: Any, observation: Observation) -> Basis:
+    """A basis; refuses a denoiser of another process than that of a method's table."""
     if process_of(denoiser) != process:
         raise UsageError(
             f"the table is for {process}, the denoiser for {process_of(denoiser)}; make it by table(process) with the "
             "denoiser's process"
         )
+    return Basis(callable_tree(denoiser), cond, observation)

@@ -13,7 +13,7 @@ from genkit.chain import Kernel, Model
 from genkit.diffusion import EDM, Denoiser, Process, process_of, rho_grid
 from genkit.diffusion.grids import check_range
 from genkit.errors import UsageError
-from genkit.steer.basis import Basis, check_process
+from genkit.steer.basis import Basis, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Levels, Schedule
 
@@ -71,8 +71,19 @@ class Inputs:
     path: Path
 
 
-def arrive(basis: Basis, z: Array, rho2: Any, path: Path) -> Particle:
-    """Reconstruct from z (n, d) and weigh."""
+def flow_paths(levels: Levels, most: int | None) -> Path:
+    """Paths to zero from every level, in at most that many steps of the levels that remain; leaves (T, ...)."""
+    n = len(levels.s)
+    most = min(most or n, n)
+    places = [np.unique(np.linspace(i, n - 1, min(most, n - i)).round().astype(int)) for i in range(n)]
+    count = np.array([len(where) for where in places], np.int32)
+    index = np.stack([np.pad(where, (0, most - len(where)), mode="edge") for where in places])
+    s = np.where(np.arange(most) < count[:, None], levels.s[index], 0.0)
+    return Path(np.concatenate([s, np.zeros((n, 1))], 1), levels.t[index], levels.alpha[index], count)
+
+
+def reconstruct(basis: Basis, z: Array, path: Path) -> Array:
+    """x_0 by the probability flow from z, (n, d)."""
     s = jnp.asarray(path.s, z.dtype)
     time, alpha = jnp.asarray(path.time), jnp.asarray(path.alpha)
 
@@ -80,7 +91,12 @@ def arrive(basis: Basis, z: Array, rho2: Any, path: Path) -> Particle:
         d = basis.denoised(z, time[k], alpha[k])
         return d + s[k + 1] / s[k] * (z - d)
 
-    x0 = call(0, z) if time.shape == (1,) else jax.lax.fori_loop(0, path.count, call, z)
+    return call(0, z) if time.shape == (1,) else jax.lax.fori_loop(0, path.count, call, z)
+
+
+def arrive(basis: Basis, z: Array, rho2: Any, path: Path) -> Particle:
+    """Reconstruct from z (n, d) and weigh."""
+    x0 = reconstruct(basis, z, path)
     return Particle(z, x0, basis.observation.log_prob(x0, jnp.asarray(rho2, z.dtype)))
 
 
@@ -187,8 +203,7 @@ class Table:
 
     def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
         """The chain from noise to items (n, *shape) with weights of the posterior; log Z estimates log p(y)."""
-        check_process(self.process, denoiser)
-        basis = Basis(denoiser, cond, observation)
+        basis = basis_of(self.process, denoiser, cond, observation)
         begin = Begin(basis, self.std, self.first2, self.path)
         return Model(begin, ((Step(basis), self.steps), (Finish(basis, self.reference), self.last2)))
 
@@ -244,7 +259,7 @@ class DDSMC(Schedule):
         """Coefficients of all steps, float64."""
         levels = self.levels(process)
         s, rho2 = levels.s, self.rho2(levels.s)
-        paths = self._paths(levels)
+        paths = flow_paths(levels, 1 if self.recon == "tweedie" else self.inner)
         gap = s[:-1] ** 2 - s[1:] ** 2
         total = self.eta * s[1:] ** 2 + gap
         c0, lam2 = gap / total, gap * s[1:] ** 2 / total
@@ -263,17 +278,6 @@ class DDSMC(Schedule):
         return Table(
             levels.start, rho2[0], rho2[-1:], first, steps, rho2[:-1] > most, process, self.last == "reference"
         )
-
-    def _paths(self, levels: Levels) -> Path:
-        """Paths from every level, leaves (T, ...)."""
-        n = len(levels.s)
-        most = 1 if self.recon == "tweedie" else min(self.inner or n, n)
-        places = [np.unique(np.linspace(i, n - 1, min(most, n - i)).round().astype(int)) for i in range(n)]
-        count = np.array([len(where) for where in places], np.int32)
-        index = np.stack([np.pad(where, (0, most - len(where)), mode="edge") for where in places])
-        s = np.where(np.arange(most) < count[:, None], levels.s[index], 0.0)
-        s = np.concatenate([s, np.zeros((n, 1))], 1)
-        return Path(s, levels.t[index], levels.alpha[index], count)
 
     def calls(self, process: Process) -> int:
         """Network calls of one particle."""

@@ -12,7 +12,7 @@ import numpy as np
 from genkit.chain import Kernel, Model
 from genkit.diffusion import EDM, Denoiser, Process, process_of
 from genkit.errors import UsageError
-from genkit.steer.basis import Basis, Items, check_process
+from genkit.steer.basis import Basis, Items, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Levels, Schedule
 
@@ -105,8 +105,7 @@ class Table:
 
     def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
         """The chain from noise to items (n, *shape)."""
-        check_process(self.process, denoiser)
-        guide = Guide(Basis(denoiser, cond, observation), self.unit)
+        guide = Guide(basis_of(self.process, denoiser, cond, observation), self.unit)
         return Model(Begin(guide, self.std, self.first), ((Step(guide), self.steps), (Items(guide.basis), np.zeros(1))))
 
 

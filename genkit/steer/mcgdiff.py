@@ -13,7 +13,7 @@ from jax.scipy.stats import norm
 from genkit.chain import Kernel, Model
 from genkit.diffusion import EDM, Denoiser, Process, process_of
 from genkit.errors import UsageError
-from genkit.steer.basis import Basis, Items, check_process
+from genkit.steer.basis import Basis, Items, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Schedule
 
@@ -145,8 +145,7 @@ class Table:
 
     def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
         """The chain from noise to items (n, *shape)."""
-        check_process(self.process, denoiser)
-        basis = Basis(denoiser, cond, observation)
+        basis = basis_of(self.process, denoiser, cond, observation)
         values, _, std = basis.measured
         s, noise, keep, time, alpha = (
             jnp.asarray(a, values.dtype) for a in (self.s, self.noise, self.keep, self.time, self.alpha)

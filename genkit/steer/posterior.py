@@ -94,7 +94,8 @@ def posterior(
     for name, value in {"groups": groups, "particles": particles, "draws": draws, "chunk": chunk or groups}.items():
         if value < 1:
             raise UsageError(f"{name}={value} is too few; expected at least 1")
-    table = method.table(process_of(denoiser)) if hasattr(method, "table") else method
+    make = getattr(method, "table", None)
+    table: Any = make(process_of(denoiser)) if make else method
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(groups))
     resampler = None if resampler is None else callable_tree(resampler)
     result = _groups(keys, table, callable_tree(denoiser), observation, cond, resampler, particles, draws, chunk)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from genkit.chain import Kernel, Model
 from genkit.diffusion import EDM, Denoiser, Process, process_of
 from genkit.errors import UsageError
-from genkit.steer.basis import Basis, Items, check_process
+from genkit.steer.basis import Basis, Items, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Schedule
 
@@ -118,8 +118,7 @@ class Table:
 
     def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
         """The chain from noise to items (n, *shape)."""
-        check_process(self.process, denoiser)
-        basis = Basis(denoiser, cond, observation)
+        basis = basis_of(self.process, denoiser, cond, observation)
         begin = Begin(basis, self.std, self.first, self.clip)
         return Model(begin, ((Step(basis, self.clip), self.steps), (Items(basis), self.first.s[None])))
 

@@ -10,5 +10,9 @@ plugin = Plugin(
             "genkit_inverse.experiments.ddsmc_gmm:DDSMCGMM",
             "posterior samplers on Gaussian mixtures, where the posterior is known",
         ),
+        "peer_table": (
+            "genkit_inverse.experiments.peer_table:PeerTable",
+            "all posterior samplers side by side on the same mixtures",
+        ),
     },
 )

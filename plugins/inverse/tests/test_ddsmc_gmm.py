@@ -34,6 +34,14 @@ def test_methods_meet_the_same_instances(finished, tmp_path):
         assert alone.results[f"sw/{name}/mean"] == finished.results[f"sw/{name}/mean"]
 
 
+def test_peer_table(tmp_path):
+    """All methods, and those without weights by the same names."""
+    run = genkit.run(genkit.config("inverse.peer_table", "tiny", {"recon": "tweedie"}), out=tmp_path / "peers")
+    for name in ("ddsmc_tweedie", "mcgdiff", "tds", "single", "pigdm", "dps", "daps", "ddrm"):
+        assert np.isfinite(run.results[f"sw/{name}/mean"])
+        assert (run.results[f"logz_error/{name}"] is None) == (name in ("single", "pigdm", "dps", "daps", "ddrm"))
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [({"methods": ("dds",)}, "unknown method 'dds'"), ({"methods": ()}, "methods is empty"), ({"dx": 5}, "even dx"),

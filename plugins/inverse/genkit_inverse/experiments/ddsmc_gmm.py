@@ -16,11 +16,12 @@ from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
 from genkit.experiment.folder import write_arrays
 from genkit.metrics import sliced_wasserstein
-from genkit.steer import DDSMC, TDS, Draws, MCGDiff, Method, Observation, posterior
+from genkit.steer import DAPS, DDRM, DDSMC, DPS, TDS, Draws, MCGDiff, Method, Observation, PiGDM, posterior
 from genkit_inverse import problems
 from genkit_inverse.mixture import Prior
 
 DIRECTIONS = 1000
+WEIGHED = ("ddsmc_tweedie", "ddsmc_ode", "mcgdiff", "tds")  # the others need one particle a sample
 AT_ONCE = 2**20  # numbers of a state that are worked on at a time
 
 
@@ -47,7 +48,8 @@ class DDSMCGMM(Experiment):
     steps: int = 20
     """Points of the grid of times, the data included."""
     methods: tuple[str, ...] = ("ddsmc", "mcgdiff", "tds")
-    """What is compared: of ddsmc, mcgdiff, tds."""
+    """What is compared: of ddsmc, mcgdiff, tds; without weights single (DDSMC with one particle), pigdm, dps, daps,
+    ddrm."""
     recon: Literal["both", "tweedie", "ode"] = "both"
     """Reconstruction of DDSMC."""
     eta: float = 0.0
@@ -60,6 +62,8 @@ class DDSMCGMM(Experiment):
     """MCGDiff's least variance of a potential."""
     clip: float | None = None
     """Longest shift by TDS's twisting; any if none."""
+    dps_scale: float = 1.0
+    """DPS's step down the gradient."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
@@ -70,7 +74,7 @@ class DDSMCGMM(Experiment):
             "paper": {"samples": 10_000},
         }
         if name not in presets:
-            raise UsageError(f"inverse.ddsmc_gmm has no preset {name!r}; it has {', '.join(presets)}")
+            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
         return cls(**presets[name])
 
     def __post_init__(self) -> None:
@@ -94,6 +98,11 @@ class DDSMCGMM(Experiment):
             },
             "mcgdiff": {"mcgdiff": MCGDiff(times=times, kappa=self.kappa)},
             "tds": {"tds": TDS(times=times, clip=self.clip)},
+            "single": {"single": DDSMC(times=times, eta=self.eta, last=self.last, proposal=self.proposal)},
+            "pigdm": {"pigdm": PiGDM(times=times)},
+            "dps": {"dps": DPS(times=times, scale=self.dps_scale)},
+            "daps": {"daps": DAPS(times=times, inner=None)},
+            "ddrm": {"ddrm": DDRM(times=times)},
         }
         for name in self.methods:
             if name not in known:
@@ -124,16 +133,16 @@ class DDSMCGMM(Experiment):
             scores["floor"].append({"sw": float(distant(distance, other, truth))})
             if number == 0:
                 shown["exact"] = truth
-            for name, method in self.compared().items():
+            for name in self.compared():
                 begun = time.perf_counter()
-                draws = self._posterior(jax.random.fold_in(own, 3), method, prior, observation)
+                draws = self._posterior(jax.random.fold_in(own, 3), name, prior, observation)
                 x = np.asarray(draws.x[:, 0])
                 scores[name].append(
                     {
                         "sw": float(distant(distance, x, truth)),
                         "ess": float(draws.ess.mean()),
                         "eves": float(draws.eves.mean()),
-                        "logz_error": float(jnp.abs(jax.nn.logsumexp(draws.log_z) - jnp.log(self.samples) - log_z)),
+                        "logz_error": self._logz_error(draws, log_z) if name in WEIGHED else np.nan,
                         "log_prob": float(exact.log_prob(x).mean()),
                         "seconds": time.perf_counter() - begun,
                     }
@@ -148,10 +157,13 @@ class DDSMCGMM(Experiment):
     def _chunk(self) -> int:
         return max(1, AT_ONCE // (self.particles * max(self.dx, 32)))
 
-    def _posterior(self, key: Any, method: Method, prior: Prior, observation: Observation) -> Draws:
-        return posterior(
-            key, method, prior, observation, self.samples, self.particles, chunk=min(self._chunk(), self.samples)
-        )
+    def _posterior(self, key: Any, name: str, prior: Prior, observation: Observation) -> Draws:
+        particles = self.particles if name in WEIGHED else 1
+        chunk = min(self._chunk() * self.particles // particles, self.samples)
+        return posterior(key, self.compared()[name], prior, observation, self.samples, particles, chunk=chunk)
+
+    def _logz_error(self, draws: Draws, log_z: Any) -> float:
+        return float(jnp.abs(jax.nn.logsumexp(draws.log_z) - jnp.log(self.samples) - log_z))
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """Over the instances: sw/<method>/mean, sd, se (standard error) and median; means of the other scores.
@@ -167,7 +179,8 @@ class DDSMCGMM(Experiment):
                 sd = float(values.std(ddof=1)) if len(values) > 1 else None
                 results |= {f"sw/{name}/sd": sd, f"sw/{name}/se": sd and sd / len(values) ** 0.5}
             else:
-                results[f"{score}/{name}"] = float(np.median(values) if score == "seconds" else values.mean())
+                value = float(np.median(values) if score == "seconds" else values.mean())
+                results[f"{score}/{name}"] = value if np.isfinite(value) else None
         for name, method in self.compared().items():
             results[f"calls/{name}"] = float(method.calls(VP()))
         return results
@@ -197,9 +210,11 @@ class DDSMCGMM(Experiment):
             scatter({name: shown[name] for name in ("exact", *self.compared())}),
             "The first two coordinates of the samples of the first instance.",
         )
+        if set(WEIGHED).isdisjoint(self.compared()):
+            return
         run.figure(
             "ess",
-            traces({name: shown[f"ess/{name}"] for name in self.compared()}, self.particles),
+            traces({name: shown[f"ess/{name}"] for name in self.compared() if name in WEIGHED}, self.particles),
             "Effective sample size after every step of the first instance, mean over the groups.",
         )
 
