@@ -13,7 +13,7 @@ from genkit.diffusion import EDM, Cosine
 from genkit.errors import GenkitError, UsageError
 from genkit.smc import Resample
 from genkit.steer import DDSMC, TDS, MCGDiff, dense, mask, observe, posterior
-from genkit.testing import check_kernel, gaussian_denoiser
+from genkit.testing import check_kernel, gaussian_denoiser, linear_gaussian_denoiser
 
 T, D, STD, Y = 10, 0.8, 0.5, 1.0
 TIMES = tuple(k / (T + 1) for k in range(T, 0, -1))  # of Cosine: abar_t = cos^2(pi/2 t/(T + 1))
@@ -118,6 +118,24 @@ def test_variance_exploding_differs_by_its_beginning_alone():
             jax.random.key(2), tables[1], gaussian_denoiser(), OBSERVATION, groups=64, particles=1000, draws=50
         )
         check(jax.tree.map(np.asarray, draws), v)
+
+
+def test_rho_changes_the_weights_and_not_the_target():
+    method = DDSMC(times=TIMES, rho_range=(0.05, 0.9))
+    table = method.table(Cosine())
+    assert table.first2 == pytest.approx(0.81) and table.last2[0] == pytest.approx(0.0025)
+    check(run(method), chain_variance(0.0, "tweedie"))
+
+
+def test_a_condition_of_the_prior():
+    """E[x_0] = c: where nothing is measured the chain goes from 0 to c by what each reconstruction forgets."""
+    prior = linear_gaussian_denoiser(np.eye(2), process=Cosine())
+    c = np.array([-0.8, 0.6])
+    cond = jnp.asarray(np.broadcast_to(c, (200, 2)))
+    draws = posterior(jax.random.key(0), DDSMC(times=TIMES), prior, OBSERVATION, groups=400, particles=200, cond=cond)
+    across = np.asarray(draws.x[:, 0] @ c)
+    expected = 1 - np.prod(ABAR[1:])  # a reconstruction keeps 1 / (1 + s^2) = abar of the distance to c
+    assert across.mean() == pytest.approx(expected, abs=4 * float(across.std()) / 20)
 
 
 def test_the_last_step_of_the_reference_is_biased():
