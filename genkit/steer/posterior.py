@@ -123,9 +123,10 @@ def _groups(
     model = table.model(denoiser, observation, cond)
 
     def group(key: Array) -> Draws:
+        key, own = jax.random.split(key)
         first = start(key, model, particles)
         last, kept = run(key, first, model.stages, resampler, keep=_size)
-        which = jax.random.categorical(jax.random.fold_in(key, 0), last.log_w, shape=(draws,))
+        which = jax.random.categorical(own, last.log_w, shape=(draws,))
         sizes = jnp.concatenate([_size(first)[None], *(kept or ())])
         eves = jnp.zeros(particles, bool).at[last.eve].set(True).sum()
         return Draws(last.p[which], last.log_z, sizes, eves, last.collapsed)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import genkit
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
+from genkit_inverse.experiments import ddsmc_gmm
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,19 @@ def test_methods_meet_the_same_instances(finished, tmp_path):
     alone = genkit.run(config, out=tmp_path / "alone")
     for name in ("floor", "mcgdiff"):
         assert alone.results[f"sw/{name}/mean"] == finished.results[f"sw/{name}/mean"]
+
+
+def test_a_method_that_fails_stops_no_other(tmp_path, monkeypatch):
+    """TDS without clipping can throw its particles to infinity."""
+
+    def fails(*args, **kwargs):
+        raise GenkitError("all weights vanished")
+
+    monkeypatch.setattr(ddsmc_gmm, "posterior", fails)
+    run = genkit.run(genkit.config("inverse.ddsmc_gmm", "tiny", {"methods": ("tds",)}), out=tmp_path / "failed")
+    assert run.results["sw/tds/mean"] is None and run.results["ess/tds"] is None
+    assert run.results["sw/floor/mean"] > 0
+    assert "all weights vanished" in (run.folder / "log.txt").read_text()
 
 
 def test_peer_table(tmp_path):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.diffusion import VP
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 from genkit.experiment import Experiment, Run
 from genkit.experiment.folder import write_arrays
 from genkit.metrics import sliced_wasserstein
@@ -135,21 +135,26 @@ class DDSMCGMM(Experiment):
                 shown["exact"] = truth
             for name in self.compared():
                 begun = time.perf_counter()
-                draws = self._posterior(jax.random.fold_in(own, 3), name, prior, observation)
-                x = np.asarray(draws.x[:, 0])
+                try:
+                    draws = self._posterior(jax.random.fold_in(own, 3), name, prior, observation)
+                except GenkitError as error:
+                    run.say(f"{name}, instance {number}: {error}")
+                    draws = None
+                x = np.full(truth.shape, np.nan) if draws is None else np.asarray(draws.x[:, 0])
+                seconds = time.perf_counter() - begun
                 scores[name].append(
                     {
                         "sw": float(distant(distance, x, truth)),
-                        "ess": float(draws.ess.mean()),
-                        "eves": float(draws.eves.mean()),
-                        "logz_error": self._logz_error(draws, log_z) if name in WEIGHED else np.nan,
+                        "ess": np.nan if draws is None else float(draws.ess.mean()),
+                        "eves": np.nan if draws is None else float(draws.eves.mean()),
+                        "logz_error": self._logz_error(draws, log_z) if draws and name in WEIGHED else np.nan,
                         "log_prob": float(exact.log_prob(x).mean()),
-                        "seconds": time.perf_counter() - begun,
+                        "seconds": seconds,
                     }
                 )
                 if number == 0:
                     shown[name] = x
-                    shown[f"ess/{name}"] = draws.ess.mean(0)
+                    shown[f"ess/{name}"] = np.full(1, np.nan) if draws is None else draws.ess.mean(0)
         tables = {f"{name}/{k}": [one[k] for one in rows] for name, rows in scores.items() for k in rows[0]}
         write_arrays(run.folder / "scores.npz", tables)
         write_arrays(run.folder / "samples.npz", shown)
@@ -169,18 +174,18 @@ class DDSMCGMM(Experiment):
         """Over the instances: sw/<method>/mean, sd, se (standard error) and median; means of the other scores.
 
         ess is a mean over the steps, logz_error that of |log Z - log p(y)|, with Z a mean over all groups; log_prob
-        the mean log-density of the samples under the posterior, seconds those of one instance, compilation aside.
+        the mean log-density of the samples under the posterior, seconds the median of an instance. A method that
+        failed on an instance has no figures.
         """
         results: dict[str, float | None] = {}
         for full, values in _load(run, "scores").items():
             name, score = full.split("/")
             if score == "sw":
-                results |= {f"sw/{name}/mean": float(values.mean()), f"sw/{name}/median": float(np.median(values))}
-                sd = float(values.std(ddof=1)) if len(values) > 1 else None
+                sd = _number(values.std(ddof=1)) if len(values) > 1 else None
+                results |= {f"sw/{name}/mean": _number(values.mean()), f"sw/{name}/median": _number(np.median(values))}
                 results |= {f"sw/{name}/sd": sd, f"sw/{name}/se": sd and sd / len(values) ** 0.5}
             else:
-                value = float(np.median(values) if score == "seconds" else values.mean())
-                results[f"{score}/{name}"] = value if np.isfinite(value) else None
+                results[f"{score}/{name}"] = _number(np.median(values) if score == "seconds" else values.mean())
         for name, method in self.compared().items():
             results[f"calls/{name}"] = float(method.calls(VP()))
         return results
@@ -227,6 +232,10 @@ class DDSMCGMM(Experiment):
             half = [v and 1.96 * v if title.startswith("1.96") else v for v, title in zip(values, columns, strict=True)]
             rows.append([method, *half])
         run.table(name, ["samples of", *columns], rows, caption)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _load(run: Run, name: str) -> dict[str, np.ndarray]:
