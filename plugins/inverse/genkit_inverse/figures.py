@@ -40,7 +40,7 @@ def scatter(samples: Mapping[str, np.ndarray]) -> Figure:
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, (name, x) in zip(panels, samples.items(), strict=False):
         axes.scatter(*first.T, s=4, color="#c8ced2", lw=0)
-        if x is not first and name != next(iter(samples)):
+        if name != next(iter(samples)):
             axes.scatter(*x[:, :2].T, s=4, color=COLOURS[0], lw=0)
         inside = ((x[:, :2] > low - room) & (x[:, :2] < high + room)).all(1).mean()
         axes.set(xlim=(low[0] - room, high[0] + room), ylim=(low[1] - room, high[1] + room))
@@ -57,6 +57,7 @@ def traces(sizes: Mapping[str, np.ndarray], particles: int) -> Figure:
     for i, (name, row) in enumerate(sizes.items()):
         axes.plot(row, color=COLOURS[i % len(COLOURS)], label=name, marker=".")
     axes.set(xlabel="step, from noise to data", ylabel=f"of {particles} particles", ylim=(0, particles * 1.03))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
