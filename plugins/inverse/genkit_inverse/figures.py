@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#0b6e99", "#d1812b", "#8a4f7d", "#4f8a3c", "#a63d40", "#5b6770", "#c2a83e", "#2d9d92")
 
@@ -57,7 +58,7 @@ def traces(sizes: Mapping[str, np.ndarray], particles: int) -> Figure:
     for i, (name, row) in enumerate(sizes.items()):
         axes.plot(row, color=COLOURS[i % len(COLOURS)], label=name, marker=".")
     axes.set(xlabel="step, from noise to data", ylabel=f"of {particles} particles", ylim=(0, particles * 1.03))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
