@@ -23,6 +23,7 @@ from genkit.metrics.gaussian import crps_gaussian, nll_gaussian
 from genkit.metrics.mean import weighted_mean
 from genkit.metrics.samples import energy_distance
 from genkit.metrics.significance import Difference, paired_bootstrap, stationary_indices
+from genkit.metrics.sliced import sliced_wasserstein
 from genkit.metrics.spectrum import Spectrum, dct_spectrum, fft_spectrum, log_ratio
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "ranks",
     "reliability",
     "rmse",
+    "sliced_wasserstein",
     "spread",
     "spread_skill_ratio",
     "stationary_indices",

@@ -1,0 +1,51 @@
+"""Chains of diffusion under potentials: posterior samples for linear measurements y = A x_0 + std N(0, I).
+
+    from genkit.steer import DDSMC, dense, observe, posterior
+
+    observation = observe(dense(matrix), y, std=0.1)           # or mask(seen), or an operator of your own
+    draws = posterior(key, DDSMC(steps=20), denoiser, observation, groups=16, particles=256)
+
+| method | chain | network calls of T levels | weights |
+|---|---|---|---|
+| `DDSMC` | decoupled or ancestral, conditioned on y | T, by the flow T (T + 1) / 2 | yes |
+| `TDS` | DDIM with a twisted score | T, with a derivative | yes |
+| `MCGDiff` | DDIM drawn towards y | T | yes |
+| `PiGDM`, `DPS` | guided DDIM | T, with a derivative | no |
+| `DAPS` | noise, flow back, draw given y | up to 5 T | no |
+| `DDRM` | DDIM with y in place of what it measures | T | no |
+
+All work in the basis of the operator's singular vectors, for any Gaussian path; those with weights estimate log p(y)
+under their chain. Each is a `genkit.chain.Model`, by `method.model(denoiser, observation)`.
+"""
+
+from genkit.steer.daps import DAPS
+from genkit.steer.ddrm import DDRM
+from genkit.steer.ddsmc import DDSMC
+from genkit.steer.guided import DPS, PiGDM
+from genkit.steer.mcgdiff import MCGDiff
+from genkit.steer.operators import Dense, LinearOperator, Mask, Observation, dense, identity, mask, observe
+from genkit.steer.posterior import Draws, Method, posterior
+from genkit.steer.schedule import Schedule
+from genkit.steer.tds import TDS
+
+__all__ = [
+    "DAPS",
+    "DDRM",
+    "DDSMC",
+    "DPS",
+    "PiGDM",
+    "MCGDiff",
+    "TDS",
+    "Dense",
+    "Draws",
+    "LinearOperator",
+    "Mask",
+    "Method",
+    "Observation",
+    "Schedule",
+    "dense",
+    "identity",
+    "mask",
+    "observe",
+    "posterior",
+]

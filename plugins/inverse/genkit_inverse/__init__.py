@@ -1,0 +1,18 @@
+"""Inverse problems: operators, posterior samplers side by side, problems whose posterior is known."""
+
+from genkit.plugin import Plugin
+
+plugin = Plugin(
+    name="inverse",
+    summary="linear inverse problems under diffusion priors",
+    experiments={
+        "ddsmc_gmm": (
+            "genkit_inverse.experiments.ddsmc_gmm:DDSMCGMM",
+            "posterior samplers on Gaussian mixtures, where the posterior is known",
+        ),
+        "peer_table": (
+            "genkit_inverse.experiments.peer_table:PeerTable",
+            "all posterior samplers side by side on the same mixtures",
+        ),
+    },
+)

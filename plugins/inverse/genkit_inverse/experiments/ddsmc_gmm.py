@@ -1,0 +1,243 @@
+"""Posterior samplers on Gaussian mixtures."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.diffusion import VP
+from genkit.errors import GenkitError, UsageError
+from genkit.experiment import Experiment, Run
+from genkit.experiment.folder import write_arrays
+from genkit.metrics import sliced_wasserstein
+from genkit.steer import DAPS, DDRM, DDSMC, DPS, TDS, Draws, MCGDiff, Method, Observation, PiGDM, posterior
+from genkit_inverse import problems
+from genkit_inverse.mixture import Prior
+
+DIRECTIONS = 1000
+WEIGHED = ("ddsmc_tweedie", "ddsmc_ode", "mcgdiff", "tds")  # the others need one particle a sample
+AT_ONCE = 2**20  # numbers of a state that are worked on at a time
+
+
+@dataclass(frozen=True)
+class DDSMCGMM(Experiment):
+    """Compare posterior samplers where the posterior is known.
+
+    The prior is a mixture of 25 Gaussians with its exact denoiser, the measurement a random linear one. DDSMC
+    (arXiv 2502.06379), MCGDiff (arXiv 2308.07983) and TDS (arXiv 2306.17775) get the same instances, levels, particles
+    and resampling; their samples are compared with exact ones by the sliced Wasserstein distance. Its floor is that
+    of a second exact set. Instances differ by far more than methods: only the same ones can be compared.
+    """
+
+    dx: int = 8
+    """Numbers of the unknown, even."""
+    dy: int = 1
+    """Numbers measured."""
+    instances: int = 20
+    """Random problems."""
+    samples: int = 300
+    """Samples of each method for an instance, each from a group of particles of its own."""
+    particles: int = 256
+    """Particles in a group."""
+    steps: int = 20
+    """Points of the grid of times, the data included."""
+    methods: tuple[str, ...] = ("ddsmc", "mcgdiff", "tds")
+    """What is compared: of ddsmc, mcgdiff, tds; without weights single (DDSMC with one particle), pigdm, dps, daps,
+    ddrm."""
+    recon: Literal["both", "tweedie", "ode"] = "both"
+    """Reconstruction of DDSMC."""
+    eta: float = 0.0
+    """DDSMC's share of the ancestral step."""
+    last: Literal["exact", "reference"] = "exact"
+    """DDSMC's last step."""
+    proposal: Literal["exact", "reference"] = "exact"
+    """DDSMC's variance of the proposal."""
+    kappa: float = 1e-2
+    """MCGDiff's least variance of a potential."""
+    clip: float | None = None
+    """Longest shift by TDS's twisting; any if none."""
+    dps_scale: float = 1.0
+    """DPS's step down the gradient."""
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Presets tiny (CI), default, and paper (10 000 samples)."""
+        presets = {
+            "tiny": {"instances": 2, "samples": 20, "particles": 16, "steps": 8},
+            "default": {},
+            "paper": {"samples": 10_000},
+        }
+        if name not in presets:
+            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+        return cls(**presets[name])
+
+    def __post_init__(self) -> None:
+        """Check the options by making what they describe."""
+        for name in ("instances", "samples", "particles"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+        problems.instance(0, 0, self.dx, self.dy)
+        if not self.methods:
+            raise UsageError("methods is empty; name at least one")
+        self.compared()
+
+    def compared(self) -> dict[str, Method]:
+        """The methods by the names of their results."""
+        times = problems.times(self.steps)
+        recons = ("tweedie", "ode") if self.recon == "both" else (self.recon,)
+        known: dict[str, dict[str, Method]] = {
+            "ddsmc": {
+                f"ddsmc_{recon}": DDSMC(times=times, eta=self.eta, recon=recon, last=self.last, proposal=self.proposal)
+                for recon in recons
+            },
+            "mcgdiff": {"mcgdiff": MCGDiff(times=times, kappa=self.kappa)},
+            "tds": {"tds": TDS(times=times, clip=self.clip)},
+            "single": {"single": DDSMC(times=times, eta=self.eta, last=self.last, proposal=self.proposal)},
+            "pigdm": {"pigdm": PiGDM(times=times)},
+            "dps": {"dps": DPS(times=times, scale=self.dps_scale)},
+            "daps": {"daps": DAPS(times=times, inner=None)},
+            "ddrm": {"ddrm": DDRM(times=times)},
+        }
+        for name in self.methods:
+            if name not in known:
+                raise UsageError(f"unknown method {name!r}; known: {', '.join(known)}")
+        return {full: method for name in self.methods for full, method in known[name].items()}
+
+    def plan(self) -> dict[str, str]:
+        """Sizes."""
+        calls = {name: f"{method.calls(VP())} network calls a particle" for name, method in self.compared().items()}
+        return {
+            "problems": f"{self.instances} of {self.dy} numbers measured of {self.dx}",
+            "particles": f"{self.samples} groups of {self.particles}, {self._chunk()} groups at a time",
+            **calls,
+        }
+
+    def sample(self, run: Run) -> None:
+        """Run every method on every instance; scores of all and the samples of the first are kept."""
+        key = run.key("sample")
+        scores: dict[str, list[dict[str, float]]] = {name: [] for name in ("floor", *self.compared())}
+        shown = {}
+        known, distant = jax.jit(Prior.posterior), jax.jit(partial(sliced_wasserstein, directions=DIRECTIONS))
+        for number in range(self.instances):
+            prior, observation = problems.instance(run.seed, number, self.dx, self.dy)
+            exact, log_z = known(prior, observation)
+            own = jax.random.fold_in(key, number)
+            truth, other = (exact.sample(jax.random.fold_in(own, k), self.samples) for k in (0, 1))
+            distance = jax.random.fold_in(own, 2)
+            scores["floor"].append({"sw": float(distant(distance, other, truth))})
+            if number == 0:
+                shown["exact"] = truth
+            for name in self.compared():
+                begun = time.perf_counter()
+                try:
+                    draws = self._posterior(jax.random.fold_in(own, 3), name, prior, observation)
+                except GenkitError as error:
+                    run.say(f"{name}, instance {number}: {error}")
+                    draws = None
+                x = np.full(truth.shape, np.nan) if draws is None else np.asarray(draws.x[:, 0])
+                seconds = time.perf_counter() - begun
+                scores[name].append(
+                    {
+                        "sw": float(distant(distance, x, truth)),
+                        "ess": np.nan if draws is None else float(draws.ess.mean()),
+                        "eves": np.nan if draws is None else float(draws.eves.mean()),
+                        "logz_error": self._logz_error(draws, log_z) if draws and name in WEIGHED else np.nan,
+                        "log_prob": float(exact.log_prob(x).mean()),
+                        "seconds": seconds,
+                    }
+                )
+                if number == 0:
+                    shown[name] = x
+                    shown[f"ess/{name}"] = np.full(1, np.nan) if draws is None else draws.ess.mean(0)
+        tables = {f"{name}/{k}": [one[k] for one in rows] for name, rows in scores.items() for k in rows[0]}
+        write_arrays(run.folder / "scores.npz", tables)
+        write_arrays(run.folder / "samples.npz", shown)
+
+    def _chunk(self) -> int:
+        return max(1, AT_ONCE // (self.particles * max(self.dx, 32)))
+
+    def _posterior(self, key: Any, name: str, prior: Prior, observation: Observation) -> Draws:
+        particles = self.particles if name in WEIGHED else 1
+        chunk = min(self._chunk() * self.particles // particles, self.samples)
+        return posterior(key, self.compared()[name], prior, observation, self.samples, particles, chunk=chunk)
+
+    def _logz_error(self, draws: Draws, log_z: Any) -> float:
+        return float(jnp.abs(jax.nn.logsumexp(draws.log_z) - jnp.log(self.samples) - log_z))
+
+    def evaluate(self, run: Run) -> dict[str, float | None]:
+        """Over the instances: sw/<method>/mean, sd, se (standard error) and median; means of the other scores.
+
+        ess is a mean over the steps, logz_error that of |log Z - log p(y)|, with Z a mean over all groups; log_prob
+        the mean log-density of the samples under the posterior, seconds the median of an instance. A method that
+        failed on an instance has no figures.
+        """
+        results: dict[str, float | None] = {}
+        for full, values in _load(run, "scores").items():
+            name, score = full.split("/")
+            if score == "sw":
+                sd = _number(values.std(ddof=1)) if len(values) > 1 else None
+                results |= {f"sw/{name}/mean": _number(values.mean()), f"sw/{name}/median": _number(np.median(values))}
+                results |= {f"sw/{name}/sd": sd, f"sw/{name}/se": sd and sd / len(values) ** 0.5}
+            else:
+                results[f"{score}/{name}"] = _number(np.median(values) if score == "seconds" else values.mean())
+        for name, method in self.compared().items():
+            results[f"calls/{name}"] = float(method.calls(VP()))
+        return results
+
+    def report(self, run: Run) -> None:
+        """The table of distances; pictures of the distances, of samples, and of the effective sample size."""
+        from genkit_inverse.figures import compare, scatter, traces
+
+        names = ["floor", *self.compared()]
+        caption = f"Sliced Wasserstein distance to the posterior, {self.instances} instances, {self.samples} samples"
+        self._table(run, "results", caption, names, {
+            "mean": "sw/{}/mean", "sd": "sw/{}/sd", "1.96 s.e.": "sw/{}/se", "median": "sw/{}/median",
+            "ESS": "ess/{}",
+        })  # fmt: skip
+        self._table(run, "cost", "Cost of a particle and of an instance, and what is left", names[1:], {
+            "calls": "calls/{}", "seconds": "seconds/{}", "ancestors": "eves/{}", "log Z err": "logz_error/{}",
+            "log p(x | y)": "log_prob/{}",
+        })  # fmt: skip
+        scores, shown = _load(run, "scores"), _load(run, "samples")
+        run.figure(
+            "distances",
+            compare({name: scores[f"{name}/sw"] for name in names}, "sliced Wasserstein distance"),
+            "Distance of each instance to its posterior; the line joins the methods on one instance.",
+        )
+        run.figure(
+            "samples",
+            scatter({name: shown[name] for name in ("exact", *self.compared())}),
+            "The first two coordinates of the samples of the first instance.",
+        )
+        if set(WEIGHED).isdisjoint(self.compared()):
+            return
+        run.figure(
+            "ess",
+            traces({name: shown[f"ess/{name}"] for name in self.compared() if name in WEIGHED}, self.particles),
+            "Effective sample size after every step of the first instance, mean over the groups.",
+        )
+
+    @staticmethod
+    def _table(run: Run, name: str, caption: str, names: list[str], columns: dict[str, str]) -> None:
+        """One row a method; standard errors become half-widths of 95 % intervals."""
+        rows = []
+        for method in names:
+            values = [run.results.get(key.format(method)) for key in columns.values()]
+            half = [v and 1.96 * v if title.startswith("1.96") else v for v, title in zip(values, columns, strict=True)]
+            rows.append([method, *half])
+        run.table(name, ["samples of", *columns], rows, caption)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _load(run: Run, name: str) -> dict[str, np.ndarray]:
+    with np.load(run.folder / f"{name}.npz") as file:
+        return dict(file)

@@ -1,0 +1,66 @@
+"""The comparison on mixtures, small."""
+
+import numpy as np
+import pytest
+
+import genkit
+from genkit.errors import GenkitError, UsageError
+from genkit_inverse.experiments import ddsmc_gmm
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    config = genkit.config("inverse.ddsmc_gmm", "tiny", {})
+    return genkit.run(config, out=tmp_path_factory.mktemp("runs") / "gmm")
+
+
+def test_results(finished):
+    methods = ["ddsmc_tweedie", "ddsmc_ode", "mcgdiff", "tds"]
+    results = finished.results
+    for name in methods:
+        for key in (f"sw/{name}/mean", f"sw/{name}/se", f"ess/{name}", f"logz_error/{name}"):
+            assert np.isfinite(results[key])
+        assert 1 <= results[f"ess/{name}"] <= 16
+    assert [results[f"calls/{name}"] for name in methods] == [7, 28, 7, 7]
+    assert results["sw/floor/mean"] > 0
+    assert set(finished.figures) == {"distances", "samples", "ess"}
+    assert (finished.folder / "report.html").exists()
+
+
+def test_methods_meet_the_same_instances(finished, tmp_path):
+    """Leaving methods out changes nothing for those that stay."""
+    config = genkit.config("inverse.ddsmc_gmm", "tiny", {"methods": ("mcgdiff",)})
+    alone = genkit.run(config, out=tmp_path / "alone")
+    for name in ("floor", "mcgdiff"):
+        assert alone.results[f"sw/{name}/mean"] == finished.results[f"sw/{name}/mean"]
+
+
+def test_a_method_that_fails_stops_no_other(tmp_path, monkeypatch):
+    """TDS without clipping can throw its particles to infinity."""
+
+    def fails(*args, **kwargs):
+        raise GenkitError("all weights vanished")
+
+    monkeypatch.setattr(ddsmc_gmm, "posterior", fails)
+    run = genkit.run(genkit.config("inverse.ddsmc_gmm", "tiny", {"methods": ("tds",)}), out=tmp_path / "failed")
+    assert run.results["sw/tds/mean"] is None and run.results["ess/tds"] is None
+    assert run.results["sw/floor/mean"] > 0
+    assert "all weights vanished" in (run.folder / "log.txt").read_text()
+
+
+def test_peer_table(tmp_path):
+    """All methods, and those without weights by the same names."""
+    run = genkit.run(genkit.config("inverse.peer_table", "tiny", {"recon": "tweedie"}), out=tmp_path / "peers")
+    for name in ("ddsmc_tweedie", "mcgdiff", "tds", "single", "pigdm", "dps", "daps", "ddrm"):
+        assert np.isfinite(run.results[f"sw/{name}/mean"])
+        assert (run.results[f"logz_error/{name}"] is None) == (name in ("single", "pigdm", "dps", "daps", "ddrm"))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"methods": ("dds",)}, "unknown method 'dds'"), ({"methods": ()}, "methods is empty"), ({"dx": 5}, "even dx"),
+     ({"instances": 0}, "instances=0"), ({"eta": 2.0}, "eta=2.0"), ({"steps": 2}, "steps=2")],
+)  # fmt: skip
+def test_wrong_options(options, says):
+    with pytest.raises(UsageError, match=says):
+        genkit.config("inverse.ddsmc_gmm", "default", options)
