@@ -1,8 +1,11 @@
 """Settings of the whole test suite; must run before jax is imported."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).parent
@@ -22,3 +25,11 @@ os.environ["GENKIT_PLUGINS"] = ",".join(["core", *own])
 # The first example compiles, so a deadline would measure the compiler.
 settings.register_profile("genkit", deadline=None, derandomize=True)
 settings.load_profile("genkit")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs() -> Iterator[None]:
+    """Compiled programs hold memory maps, of which a process may have some 65 000: those of a module go with it."""
+    yield
+    if jax := sys.modules.get("jax"):
+        jax.clear_caches()

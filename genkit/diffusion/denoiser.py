@@ -32,6 +32,14 @@ def process_of(denoiser: Any) -> Process:
     return getattr(denoiser, "process", None) or EDM()
 
 
+def check_process(denoiser: Any, process: Process, what: str) -> None:
+    """Refuse a denoiser of another process than that of `what`."""
+    if process_of(denoiser) != process:
+        raise UsageError(
+            f"{what} is for {process}, the denoiser for {process_of(denoiser)}; give both the same process"
+        )
+
+
 def denoise(denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
     """Call a denoiser and check its shape, in tracing."""
     d = denoiser(x, t, cond)

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genkit.diffusion.denoiser import Denoiser, Network, denoise, process_of
+from genkit.diffusion.denoiser import Denoiser, Network, check_process, denoise, process_of
 from genkit.diffusion.process import EDM, Process, per_item
 from genkit.diffusion.random import normal
+from genkit.errors import UsageError
 
 Array = jax.Array
 Metric = Callable[[Array, Array], Array]
@@ -82,6 +83,8 @@ def consistency_loss(
         weight: ``(s_k, s_{k+1}) -> (n,)``; ones by default, 1 / (s_{k+1} - s_k) in arXiv 2310.14189.
     """
     process = process_of(student)
+    if teacher is not None:
+        check_process(teacher, process, "the student")
     pick, noise = jax.random.split(key)
     k = jax.random.randint(pick, x0.shape[:1], 0, levels.shape[0] - 1)
     low, high = (process.time(jnp.asarray(levels, x0.dtype)[i]) for i in (k, k + 1))
@@ -137,6 +140,9 @@ def progressive_loss(key: Array, student: Any, teacher: Denoiser, x0: Array, con
         times: (2 K + 1,) decreasing.
     """
     process = process_of(student)
+    check_process(teacher, process, "the student")
+    if times.shape[0] < 3 or times.shape[0] % 2 == 0:
+        raise UsageError(f"{times.shape[0]} times; expected 2 K + 1, so that steps can be taken by twos")
     pick, noise = jax.random.split(key)
     k = 2 * jax.random.randint(pick, x0.shape[:1], 0, (times.shape[0] - 1) // 2)
     t, t_mid, t_end = (jnp.asarray(times, x0.dtype)[k + i] for i in range(3))

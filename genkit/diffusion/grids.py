@@ -41,6 +41,7 @@ def time_grid(
     low = float(process.ratio(np.float64(process.t_min))) if low is None else low
     high = float(process.ratio(np.float64(process.t_max))) if high is None else high
     check_range(low, high, rho)
+    check_levels(process, low, high)
     if kind == "rho":
         return np.asarray(process.time(rho_grid(steps, low, high, rho)[:-1]), np.float64)
     if kind == "logsnr":
@@ -49,12 +50,25 @@ def time_grid(
     if kind == "time":
         return np.linspace(first, last, steps)
     if kind == "quadratic":
+        if last < 0:
+            raise UsageError(f"the grid 'quadratic' ends at time {last:g} of {process}; choose a higher sigma_min")
         return np.linspace(first**0.5, last**0.5, steps) ** 2
     if kind == "log":
         if last <= 0:
             raise UsageError(f"the grid 'log' ends at time {last:g} of {process}; choose a higher sigma_min")
         return np.geomspace(first, last, steps)
     raise UsageError(f"unknown grid {kind!r}; known: {', '.join(get_args(Grid))}")
+
+
+def check_levels(process: Process, *levels: float) -> None:
+    """Refuse noise levels that a process does not have."""
+    for s in map(np.float64, levels):
+        if not np.isclose(process.ratio(process.time(s)), s, rtol=1e-6):
+            low, high = (float(process.ratio(np.float64(t))) for t in (process.t_min, process.t_max))
+            raise UsageError(
+                f"the noise level {s:g} is beyond those of {process}, {low:.4g} to {high:.4g}; choose sigma_min and "
+                "sigma_max within, or none"
+            )
 
 
 def check_steps(steps: int) -> None:

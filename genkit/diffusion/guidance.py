@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit.chain import callable_tree
-from genkit.diffusion.denoiser import Denoiser, process_of
+from genkit.diffusion.denoiser import Denoiser, check_process, process_of
 from genkit.diffusion.process import Process, per_item
 from genkit.errors import UsageError
 
@@ -33,6 +33,11 @@ class Guided:
     def process(self) -> Process:
         """That of the denoiser."""
         return process_of(self.denoiser)
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """That of the denoiser."""
+        return getattr(self.denoiser, "range", None)
 
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
         """The guided E[x_0 | x_t = x]."""
@@ -91,7 +96,8 @@ class ClassifierFree(Guidance):
         conditional, free = jnp.split(denoiser(*both), 2)
         guided = free + jnp.asarray(self.w, x.dtype) * (conditional - free)
         axes = tuple(range(1, x.ndim))
-        ratio = conditional.std(axes, keepdims=True) / jnp.maximum(guided.std(axes, keepdims=True), 1e-12)
+        spread, own = (jnp.maximum(a.var(axes, keepdims=True), 1e-12) for a in (conditional, guided))
+        ratio = jnp.sqrt(spread / own)  # differentiable where an item does not vary
         guided = guided * (1 + self.rescale * (ratio - 1))
         level = process_of(denoiser).ratio(per_item(t, x))
         return jnp.where((self.low <= level) & (level <= self.high), guided, conditional)
@@ -107,6 +113,7 @@ class Auto(Guidance):
 
     def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
         """Two calls."""
+        check_process(self.weak, process_of(denoiser), "the model that autoguidance corrects")
         weak = self.weak(x, t, cond)
         return weak + jnp.asarray(self.w, x.dtype) * (denoiser(x, t, cond) - weak)
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from genkit.chain import callable_tree
 from genkit.diffusion.denoiser import Denoiser, denoise, process_of
-from genkit.diffusion.grids import check_range
+from genkit.diffusion.grids import check_levels, check_range
 from genkit.diffusion.random import normals
 from genkit.diffusion.samplers.adaptive import integrate
 from genkit.errors import UsageError
@@ -95,6 +95,7 @@ def log_likelihood(
     nothing.
     """
     check_range(sigma_min, sigma_max)
+    check_levels(process_of(denoiser), sigma_min, sigma_max)
     for what, value, known in (("trace", trace, Trace), ("solver", solver, Solver)):
         if value not in get_args(known):
             raise UsageError(f"unknown {what} {value!r}; known: {', '.join(get_args(known))}")

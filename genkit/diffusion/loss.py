@@ -73,7 +73,8 @@ def denoising_loss(
     if mask is None:
         return error.mean()
     mask = jnp.broadcast_to(mask, error.shape).astype(error.dtype)
-    return jnp.where(mask > 0, mask * error, 0).sum() / jnp.maximum(mask.sum(), 1)
+    total = mask.sum()
+    return jnp.where(mask > 0, mask * error, 0).sum() / jnp.where(total > 0, total, 1)
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:

@@ -97,11 +97,11 @@ class LogUniform(Noise):
 
 @dataclass(frozen=True)
 class Times(Noise):
-    """A distribution of the time itself."""
+    """A distribution of the time itself, as a share of the range of the process: 0 its lowest time, 1 its highest."""
 
     def times(self, key: Array, n: int, process: Process, stratified: bool = True) -> Array:
         """n times, (n,) float, within the range of the process."""
-        return jnp.clip(self.draw(key, n, stratified), process.t_min, process.t_max)
+        return process.t_min + self.draw(key, n, stratified) * (process.t_max - process.t_min)
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ class Uniform(Times):
 
     def __post_init__(self):
         """Check the fields."""
-        if not self.low < self.high:
-            raise UsageError(f"times from {self.low} to {self.high}: expected low < high")
+        if not 0 <= self.low < self.high <= 1:
+            raise UsageError(f"shares from {self.low} to {self.high}: expected 0 <= low < high <= 1")
 
     def quantile(self, u: Array) -> Array:
         """low + u (high - low)."""

@@ -212,7 +212,7 @@ class Cosine(Process):
     """Variance preserving with alpha = cos(pi t / 2) (Nichol and Dhariwal 2021, arXiv 2102.09672).
 
     With `shift` (theirs is .008) alpha = cos(a) / cos(b), a = pi (t + shift) / (2 + 2 shift), b = a at t = 0. The
-    range of t keeps |log SNR| <= 20, as in simple diffusion (arXiv 2301.11093).
+    range of t keeps |log SNR| <= 20.
     """
 
     shift: float = 0.0
@@ -251,7 +251,8 @@ class Cosine(Process):
         if not self.shift:
             return xp.arctan(s) * 2 / np.pi
         _, b = self._angles(0.0)
-        return xp.arccos(np.cos(b) / xp.sqrt(1 + s**2)) * 2 * (1 + self.shift) / np.pi - self.shift
+        a = xp.arctan2(xp.sqrt(s**2 + np.sin(b) ** 2), np.cos(b))  # arccos would cancel for small s
+        return a * 2 * (1 + self.shift) / np.pi - self.shift
 
 
 @dataclass(frozen=True)

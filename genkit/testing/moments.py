@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from genkit.diffusion import process_of
 from genkit.diffusion.samplers.linear import LinearSampler
 from genkit.diffusion.samplers.table import Calls, Finish, Particle, Step, Table
+from genkit.errors import UsageError
 
 Array = jax.Array
 
@@ -22,6 +23,10 @@ def gaussian_moments(sampler: LinearSampler | Table, denoiser: Any) -> tuple[Arr
     found by differentiating the kernel itself. Use it within `jax.enable_x64(True)` for exact figures.
     """
     table = sampler if isinstance(sampler, Table) else sampler.table(process_of(denoiser))
+    if not isinstance(table, Table):
+        raise UsageError(
+            f"{type(sampler).__name__} is not linear in the state; moments are followed for those that are"
+        )
     stages = table.model(denoiser, (1,)).stages
     return _moments(denoiser, table, stages[0][1], isinstance(stages[-1][0], Finish))
 

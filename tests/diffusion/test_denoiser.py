@@ -88,6 +88,7 @@ def test_loss_weights_and_mask():
     mask = jnp.array([1.0, 0, 0, 1, 1])[:, None]
     parts = [loss(mask=jnp.eye(5)[i][:, None]) for i in (0, 3, 4)]
     np.testing.assert_allclose(loss(mask=mask), sum(parts) / 3, rtol=1e-5)
+    np.testing.assert_allclose(loss(mask=0.1 * mask), loss(mask=mask), rtol=1e-5)
     hidden = jnp.where(mask > 0, x0, jnp.nan)
     np.testing.assert_allclose(loss(mask=mask, x0=hidden), loss(mask=mask), rtol=1e-6)
     with pytest.raises(UsageError, match="weight of shape"):
@@ -170,6 +171,12 @@ def test_drift_and_diffusion_are_those_of_the_path(process):
     slope = (process.sigma(t + h) ** 2 - process.sigma(t - h) ** 2) / (2 * h)
     np.testing.assert_allclose(2 * f * process.sigma(t) ** 2 + g2, slope, rtol=1e-5, atol=1e-7)
     assert (g2 > 0).all()
+
+
+def test_time_of_small_levels_in_float32():
+    for process in (VP(), SubVP(), Cosine(), Cosine(0.008), Flow()):
+        s = np.array([5e-4, 2e-3, 0.1])
+        np.testing.assert_allclose(process.time(jnp.asarray(s, jnp.float32)), process.time(s), rtol=5e-4)
 
 
 def test_drift_of_the_linear_schedule():
@@ -308,6 +315,8 @@ def test_times_of_training():
     key = jax.random.key(3)
     np.testing.assert_allclose(Uniform().times(key, 1000, VP()).mean(), 0.5, atol=2e-3)
     assert Uniform().times(key, 1000, VP()).min() >= VP().t_min
+    steps = Uniform().times(key, 1000, DDPM())  # shares of the range
+    np.testing.assert_allclose([steps.min(), steps.max()], [0, 999], atol=1.5)
     z = jax.scipy.special.logit(LogitNormal(0.3, 0.8).times(key, 20_000, Flow()))
     np.testing.assert_allclose([z.mean(), z.std()], [0.3, 0.8], atol=0.01)
     levels = VP().ratio(LogNormal().times(key, 20_000, VP()))  # levels, whatever the process

@@ -26,6 +26,7 @@ from genkit.diffusion import (
     squared,
 )
 from genkit.diffusion.distillation import heun_step
+from genkit.errors import UsageError
 from genkit.testing import gaussian_denoiser, gaussian_moments
 
 KEY, STD, EPS = jax.random.key(0), 0.5, 0.002
@@ -170,6 +171,16 @@ def test_student_samples_as_the_teacher_in_half_the_steps():
         slow = sample(KEY, Euler(times=(4.0, 2.0, 1.0), final=False), gaussian_denoiser(0.0, STD), (2, 1), noise=z)
         fast = sample(KEY, Euler(times=(4.0, 1.0), final=False), Student(1.0), (2, 1), noise=z)
         np.testing.assert_allclose(fast, slow, rtol=1e-12)
+
+
+def test_wrong_players():
+    x0, vp = jnp.zeros((2, 1)), gaussian_denoiser(0.0, STD, process=VP())
+    with pytest.raises(UsageError, match="the student is for EDM.* the denoiser for VP"):
+        consistency_loss(KEY, exact, exact, x0, None, np.array([EPS, 1.0]), vp)
+    with pytest.raises(UsageError, match="the student is for EDM"):
+        progressive_loss(KEY, Student(1.0), vp, x0, None, np.array([4.0, 2.0, 1.0]))
+    with pytest.raises(UsageError, match=r"2 times; expected 2 K \+ 1"):
+        progressive_loss(KEY, Student(1.0), gaussian_denoiser(), x0, None, np.array([4.0, 2.0]))
 
 
 def test_metrics():

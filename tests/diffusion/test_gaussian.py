@@ -221,6 +221,14 @@ def test_moves_are_gaussian_with_the_stated_noise(make):
         np.testing.assert_allclose(*moved, rtol=1e-12)
 
 
+def test_without_the_last_step_the_end_is_at_the_lowest_level():
+    """Churn does not raise it: the exact std at .3 is sqrt(.25 + .09)."""
+    sampler = Heun(400, 0.3, 80.0, churn=20.0, final=False)
+    assert sampler.table().steps.time[-1, -1] == 0.3 and sampler.table().steps.noise[-1, -1] == 0
+    with jax.enable_x64(True):
+        assert variance(sampler, 0.5) ** 0.5 == pytest.approx(0.34**0.5, rel=1e-3)
+
+
 def test_a_step_without_noise_has_no_density():
     model = Heun(6, **GENCAST).model(gaussian_denoiser(), (2, 1))
     kernel, steps = model.stages[0]

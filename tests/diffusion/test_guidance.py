@@ -76,6 +76,12 @@ def test_rescaling_keeps_the_spread_of_the_conditional():
     np.testing.assert_allclose(half, (full + guided) / 2, rtol=1e-5, atol=1e-6)
 
 
+def test_derivative_of_items_of_one_number():
+    x, cond = jnp.array([[0.3], [2.0]]), jnp.ones((2, 1))
+    _, slope = jax.jvp(lambda x: ClassifierFree(1.0)(pair)(x, 1.0, cond), (x,), (jnp.ones_like(x),))
+    np.testing.assert_allclose(slope, 0.25 / 1.25, rtol=1e-6)  # that of the conditional denoiser
+
+
 def test_one_call_of_a_doubled_batch():
     shapes = []
 

@@ -16,6 +16,7 @@ from genkit.diffusion import (
     EDM,
     RK3,
     RK4,
+    VE,
     VP,
     Adaptive,
     Ancestral,
@@ -155,6 +156,13 @@ def test_rollout_inside_jit():
         np.testing.assert_allclose(path[lead], x, rtol=1e-5)
 
 
+@pytest.mark.parametrize("make", [EulerMaruyama, PredictorCorrector, DPMpp3M])
+def test_tables_are_made_inside_jit_too(make):
+    denoiser = gaussian_denoiser(0.3, 0.5, process=VP())
+    inside = jax.jit(lambda key: sample(key, make(5), denoiser, (4, 2)))(KEY)
+    np.testing.assert_allclose(inside, sample(KEY, make(5), denoiser, (4, 2)), rtol=1e-5, atol=1e-6)
+
+
 def test_mixture():
     """In one dimension the flow is monotone: quantiles of the noise become quantiles of the mixture."""
     n = 4000
@@ -256,6 +264,13 @@ def test_wrong_options(make, options, words):
         (lambda: EulerMaruyama(lam=-1.0), "lam=-1.0 is negative"),
         (lambda: PredictorCorrector(corrections=0), "corrections=0"),
         (lambda: Adaptive(rtol=0.0), "must be positive"),
+        (lambda: Adaptive(solver="rk4"), "unknown solver 'rk4'; known: tsit5, dopri5"),
+        (lambda: Adaptive().table(VP()).model(gaussian_denoiser(), (2, 1)), r"table is for VP.* the denoiser for EDM"),
+        (lambda: Heun(sigma_max=0.0), "sigma_min < sigma_max"),
+        (lambda: Euler(times=(80.0, 1.0, 0.0)).table(), "reach level zero"),
+        (lambda: Heun(18, 0.002).table(DDPM()), "0.002 is beyond those of DDPM.*0.01 to 157"),
+        (lambda: Heun(sigma_max=None, churn=10.0).table(DDPM()), "beyond those of DDPM"),
+        (lambda: Euler(10, 0.002, 40.0, grid="quadratic").table(VE()), "ends at time -"),
         (lambda: Heun(grid="cubic").table(), "unknown grid 'cubic'; known: rho"),
         (lambda: Heun(sigma_min=None, grid="log").table(DDPM()), "ends at time 0"),
         (lambda: Heun().table(VP()).model(gaussian_denoiser(), (2, 1)), r"table is for VP.* the denoiser for EDM"),

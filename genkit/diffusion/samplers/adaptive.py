@@ -1,15 +1,15 @@
 """The probability-flow ODE with steps of adaptive size (diffrax)."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from genkit.chain import Kernel, Model
-from genkit.diffusion.denoiser import Denoiser, denoise, process_of
-from genkit.diffusion.grids import check_range
+from genkit.diffusion.denoiser import Denoiser, check_process, denoise, process_of
+from genkit.diffusion.grids import check_levels, check_range
 from genkit.diffusion.process import EDM, Process
 from genkit.diffusion.samplers.table import Begin, Finish, Particle
 from genkit.errors import UsageError
@@ -71,6 +71,7 @@ class FlowTable:
 
     def model(self, denoiser: Denoiser, shape: tuple[int, ...], cond: Any = None, noise: Any = None) -> Model:
         """The chain from noise to samples of `shape` (n, ...): one step, and the one to level zero."""
+        check_process(denoiser, self.process, "the sampler's table")
         t = self.process.time(jnp.asarray(self.values)[0])
         begin = Begin(denoiser, cond, self.process.sigma(t), None, t, noise, shape, 0)
         stages = ((Integrate(denoiser, cond, self.solver), np.asarray(self.values)[None]),)
@@ -101,11 +102,14 @@ class Adaptive:
     def __post_init__(self) -> None:
         """Check the fields."""
         check_range(self.sigma_min, self.sigma_max)
+        if self.solver not in get_args(Solver):
+            raise UsageError(f"unknown solver {self.solver!r}; known: {', '.join(get_args(Solver))}")
         if min(self.rtol, self.atol) <= 0:
             raise UsageError(f"tolerances rtol={self.rtol}, atol={self.atol} must be positive")
 
     def table(self, process: Process = EDM()) -> FlowTable:
         """Levels and tolerances, float64."""
+        check_levels(process, self.sigma_min, self.sigma_max)
         values = np.array([self.sigma_max, self.sigma_min, self.rtol, self.atol])
         return FlowTable(values, self.solver, process, self.final)
 

@@ -30,7 +30,7 @@ class EulerMaruyama(LinearSampler):
 
     def step(self, x: Sum, d: list[Sum], at: Levels, denoise: Callable) -> Sum:
         """score = (alpha D - x)/sigma^2; symbols are divided by alpha, so the step is by alpha / alpha'."""
-        with jax.enable_x64(True):
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True):  # also inside jit
             f, g2 = (np.asarray(a) for a in at.process.drift_diffusion(jnp.asarray(at.t)))
         alpha, alpha1, h = at.process.alpha(at.t), at.process.alpha(at.t1), at.t - at.t1
         pull = (1 + self.lam**2) / 2 * g2 / (alpha * at.s) ** 2

@@ -16,7 +16,7 @@ import numpy as np
 
 from genkit.chain import Model
 from genkit.diffusion.denoiser import Denoiser, process_of
-from genkit.diffusion.grids import Grid, check_range, check_steps, time_grid
+from genkit.diffusion.grids import Grid, check_levels, check_range, check_steps, time_grid
 from genkit.diffusion.process import EDM, Process
 from genkit.diffusion.samplers.table import Calls, Table
 from genkit.errors import UsageError
@@ -92,9 +92,8 @@ class LinearSampler:
     def __post_init__(self) -> None:
         """Check the fields."""
         check_steps(self.steps)
-        check_range(self.sigma_min or 1e-9, self.sigma_max or 1e9, self.rho)
-        if self.sigma_min == 0:
-            raise UsageError("sigma_min=0: the lowest level must be above zero; the step to zero comes by itself")
+        low = 1e-12 if self.sigma_min is None else self.sigma_min
+        check_range(low, 1e12 if self.sigma_max is None else self.sigma_max, self.rho)
         if any(b >= a for a, b in zip(self.times, self.times[1:], strict=False)):
             raise UsageError(f"times={self.times} must decrease, from noise to data")
 
@@ -121,6 +120,12 @@ class LinearSampler:
         t = self.time_grid(process)
         s = np.asarray(process.ratio(t), np.float64)
         raised, fresh = self.churned(s)
+        if fresh is not None and not self.final:  # end at the lowest level itself
+            raised, fresh = np.append(raised[:-1], s[-1]), np.append(fresh[:-1], 0.0)
+        if fresh is not None:
+            check_levels(process, float(raised.max()))
+        if s.min() <= 0:
+            raise UsageError(f"times={self.times} reach level zero; leave it out, the step to it comes by itself")
         when = t if fresh is None else np.asarray(process.time(raised), np.float64)
         alpha = np.asarray(process.alpha(when), np.float64)
         before = tuple(np.concatenate([np.full(k, np.inf), raised])[: len(s) - 1] for k in range(1, self.past + 1))

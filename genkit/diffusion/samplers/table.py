@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.chain import Kernel, Model
-from genkit.diffusion.denoiser import Denoiser, denoise, process_of
+from genkit.diffusion.denoiser import Denoiser, check_process, denoise
 from genkit.diffusion.process import Process
 from genkit.diffusion.random import normals
-from genkit.errors import UsageError
 
 Array = jax.Array
 
@@ -173,11 +172,7 @@ class Table:
 
     def model(self, denoiser: Denoiser, shape: tuple[int, ...], cond: Any = None, noise: Any = None) -> Model:
         """The chain from noise to samples of `shape` (n, ...)."""
-        if process_of(denoiser) != self.process:
-            raise UsageError(
-                f"the sampler's table is for {self.process}, the denoiser for {process_of(denoiser)}; "
-                "make it by table(process) with the denoiser's process"
-            )
+        check_process(denoiser, self.process, "the sampler's table")
         past = self.steps.history.shape[-1] - 1
         begin = Begin(denoiser, cond, self.std, self.churn, self.time, noise, shape, past)
         kernel = Step if self.steps.noise is None else NoisyStep

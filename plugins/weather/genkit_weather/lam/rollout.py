@@ -111,6 +111,8 @@ def rollout(
         size = -(-size // mesh.shape["data"]) * mesh.shape["data"]
     step = min(block or leads, leads)
     put, put_leads = _placing(mesh)
+    if not hasattr(sampler, "table"):
+        raise UsageError(f"{type(sampler).__name__} has no table(process), its numbers as a pytree for compiled code")
     table = sampler.table(process_of(model.denoiser))
     model = jax.device_put(model) if mesh is None else _replicate(model, mesh)
     # the last chunk is filled up with copies, so that every chunk is the same program
