@@ -1,6 +1,6 @@
 """Samplers beside those of other toolkits, on the CPU, with the same closed-form denoiser:
 
-    cd benchmarks && genkit bench peers:Peers
+    genkit bench benchmarks.peers:Peers
 
 needs torch and diffusers. All draw N(mean, 1/4) by the same algorithm from 18 noise levels. The peer of EDM is a plain
 loop of its Algorithm 1 with the state in float64, as the authors write it.
