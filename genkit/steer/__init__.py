@@ -18,6 +18,7 @@ All work in the basis of the operator's singular vectors, for any Gaussian path;
 under their chain. Each is a `genkit.chain.Model`, by `method.model(denoiser, observation)`.
 """
 
+from genkit.steer.d3smc import D3SMC, Channel, channel
 from genkit.steer.daps import DAPS
 from genkit.steer.ddrm import DDRM
 from genkit.steer.ddsmc import DDSMC
@@ -29,6 +30,7 @@ from genkit.steer.schedule import Schedule
 from genkit.steer.tds import TDS
 
 __all__ = [
+    "D3SMC",
     "DAPS",
     "DDRM",
     "DDSMC",
@@ -36,6 +38,7 @@ __all__ = [
     "PiGDM",
     "MCGDiff",
     "TDS",
+    "Channel",
     "Dense",
     "Draws",
     "LinearOperator",
@@ -43,6 +46,7 @@ __all__ = [
     "Method",
     "Observation",
     "Schedule",
+    "channel",
     "dense",
     "identity",
     "mask",
