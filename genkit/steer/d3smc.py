@@ -82,15 +82,25 @@ class Given:
     log_r: Array
     """(*shape, S)"""
 
+    def joint(self, p: Particle) -> Array:
+        """log p(x_0i = k | x_t) R[k, y_i], (n, *shape, S)."""
+        if not isinstance(p.logits, jax.Array):
+            raise UsageError("D3SMC needs one law of x_0 at each site; the denoiser answers with several experts")
+        return p.logits + self.log_r
+
     def log_lik(self, p: Particle) -> Array:
         """log of the surrogate prod_i sum_k p(x_0i = k | x_t) R[k, y_i], (n,)."""
-        return jax.nn.logsumexp(p.logits + self.log_r, -1).reshape(len(p.x), -1).sum(1)
+        return jax.nn.logsumexp(self.joint(p), -1).reshape(len(p.x), -1).sum(1)
+
+    def law(self, p: Particle) -> Array:
+        """log p(x_0 | x_t, y), (n, *shape, S), site by site; as it was where it excludes what was measured."""
+        joint, before = self.joint(p), jnp.asarray(p.logits)
+        possible = (joint > -jnp.inf).any(-1, keepdims=True)
+        return jax.nn.log_softmax(jnp.where(possible, joint, before))
 
     def condition(self, p: Particle) -> Particle:
-        """p(x_0 | x_t) R, normalised site by site; left as it is where it excludes what was measured."""
-        raw = p.logits + self.log_r
-        possible = (raw > -jnp.inf).any(-1, keepdims=True)
-        return replace(p, logits=jax.nn.log_softmax(jnp.where(possible, raw, p.logits)))
+        """The particle as if the denoiser had said that."""
+        return replace(p, logits=self.law(p))
 
     def gain(self, p: Particle, p1: Particle) -> Array:
         """log of the ratio of surrogates; a particle that met zero stays there."""
@@ -117,8 +127,6 @@ class Begin:
     def arrive(self, x: Array) -> tuple[Particle, Array]:
         """The particle of a state (n, *shape) at the first time, and its weight."""
         p = self.setting.arrive(x, jnp.asarray(self.t, float), self.bar)
-        if not isinstance(p.logits, jax.Array):
-            raise UsageError("D3SMC needs one law of x_0 at each site; the denoiser answers with several experts")
         return p, self.given.log_lik(p)
 
 
@@ -152,7 +160,7 @@ class Finish(Kernel):
 
     def move(self, keys: Array, p: Particle, u: Any) -> Array:
         """x_0, int32."""
-        return categorical(keys, self.given.condition(p).logits)
+        return categorical(keys, self.given.law(p))
 
 
 @jax.tree_util.register_dataclass
@@ -220,8 +228,8 @@ class D3SMC:
             )
         times = process.grid(self.steps)
         bars, between = process.intervals(times)
-        keep = jax.tree.map(lambda a: a[:-1], (bars, between))
-        return Table(process, times[:-1], *keep, self.chain)
+        bars, between = jax.tree.map(lambda a: a[:-1], (bars, between))
+        return Table(process, times[:-1], bars, between, self.chain)
 
     def calls(self, process: Process) -> int:
         """Network calls of one particle."""

@@ -69,7 +69,7 @@ class Descend(Kernel):
         gradient = u.weight * (mean - d) / u.s  # the noise that the network sees beyond eps
         gradient = gradient.at[:, :r].add(self.data * singular * (singular * mean[:, :r] - c))
         shift, adam = jax.vmap(self.adam.update)(operator.from_basis(gradient), p.adam)
-        return Particle(p.x + shift, adam)
+        return Particle(optax.apply_updates(p.x, shift), adam)  # type: ignore[arg-type]
 
 
 @jax.tree_util.register_dataclass
