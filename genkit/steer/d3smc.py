@@ -14,13 +14,14 @@ from genkit.chain import Kernel, Model, callable_tree
 from genkit.discrete import Denoiser, Process, categorical
 from genkit.discrete.factorised import Interval, Particle, Posterior, Setting, Step
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 CHAINS = ("decoupled", "ancestral")
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Channel:
     """What was measured of classes x_0, site by site and independently; made by `channel`."""
@@ -64,7 +65,7 @@ def channel(y: Any, table: Any, seen: Any = None) -> Channel:
         return Channel(np.where(seen[..., None], np.log(r), 0.0))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Decoupled(Step):
     """p(x_s | x_t) = sum_i p(x_0 = i | x_t) q(x_s | x_0 = i): a draw of x_0, noised anew, which forgets x_t."""
@@ -74,7 +75,7 @@ class Decoupled(Step):
         return process.push(u.earlier, logits)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Given:
     """Laws of x_0 that a denoiser gave, under a measurement."""
@@ -108,7 +109,7 @@ class Given:
         return jnp.where(before > -jnp.inf, self.log_lik(p1) - before, -jnp.inf)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Noise, weighed by the surrogate."""
@@ -130,7 +131,7 @@ class Begin:
         return p, self.given.log_lik(p)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Conditioned(Kernel):
     """A step of the chain, with p(x_0 | x_t, y) in place of p(x_0 | x_t), and the weight that makes up for it."""
@@ -151,7 +152,7 @@ class Conditioned(Kernel):
         return self.step.log_prob(self.given.condition(p), p1, u)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Finish(Kernel):
     """x_0 ~ p(x_0 | x_1, y). What its weight would be, R p / r over the surrogate, is one. Gives items (n, *shape)."""
@@ -163,7 +164,7 @@ class Finish(Kernel):
         return categorical(keys, self.given.law(p))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Table:
     """Levels of all steps, computed in float64 outside jit; give it to jitted code as an argument."""

@@ -15,11 +15,12 @@ from genkit.errors import UsageError
 from genkit.steer.basis import Basis, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Levels, Schedule
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Jump:
     """DDIM from a level to a lower one; leaves () for one step, (T,) for a stage."""
@@ -55,7 +56,7 @@ def misfit(basis: Basis, x: Array, alpha: Any) -> Array:
     return 0.5 * (((alpha * c - s * x[:, : s.size]) / std) ** 2).sum(1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Langevin(Kernel):
     """A tamed Langevin step at the head of a block; states are V^T x (n, d)."""
@@ -73,7 +74,7 @@ class Langevin(Kernel):
         return p + step * gradient + jnp.sqrt(2 * self.gamma) * self.basis.noise(keys)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Descend(Kernel):
     """A level down by the normal law nearest to the chain's step times the potential of the block's end."""
@@ -112,7 +113,7 @@ def _length(g: Array) -> Array:
     return jnp.linalg.norm(g, axis=1, keepdims=True)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Noise at the highest level."""
@@ -125,7 +126,7 @@ class Begin:
         return self.std * self.basis.noise(keys), None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Finish(Kernel):
     """x_0 = D, as items (n, *shape); one network call."""
@@ -137,7 +138,7 @@ class Finish(Kernel):
         return self.basis.observation.operator.from_basis(u.mean(self.basis, p))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Table:
     """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""

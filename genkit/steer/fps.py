@@ -16,11 +16,12 @@ from genkit.errors import UsageError
 from genkit.steer.basis import Basis, Items, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Schedule
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """A state and its reconstruction, in the basis of the operator and divided by alpha; both (n, d)."""
@@ -29,7 +30,7 @@ class Particle:
     x0: Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Inputs:
     """How a level is reached; leaves () for one step, (T,) for a stage."""
@@ -40,7 +41,7 @@ class Inputs:
     alpha: Any
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Step(Kernel):
     """A step conditioned on the noised measurement of its arrival, whose weight is known before it.
@@ -80,7 +81,7 @@ class Step(Kernel):
         return p.x0 + u.keep * (p.z - p.x0)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Finish(Items):
     """x_0 = D, weighed by the measurement itself."""
@@ -90,7 +91,7 @@ class Finish(Items):
         return self.basis.observation.log_prob(p.x0)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Zeros: the first step brings the noise of the highest level."""
@@ -103,7 +104,7 @@ class Begin:
         return Particle(zero, zero), None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Table:
     """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""

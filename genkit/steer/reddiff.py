@@ -17,11 +17,12 @@ from genkit.errors import UsageError
 from genkit.steer.basis import Basis, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Schedule
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """The mean of the variational law, (n, *shape), and the optimiser's state of each particle.
@@ -34,7 +35,7 @@ class Particle:
     """leaves (n, ...)"""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Inputs:
     """Of a step; leaves () for one step, (T,) for a stage."""
@@ -46,7 +47,7 @@ class Inputs:
     alpha: Any
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Descend(Kernel):
     """A step of Adam down the data's gradient and that of the prior at one level."""
@@ -72,7 +73,7 @@ class Descend(Kernel):
         return Particle(optax.apply_updates(p.x, shift), adam)  # type: ignore[arg-type]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Finish(Kernel):
     """The mean is the answer."""
@@ -82,7 +83,7 @@ class Finish(Kernel):
         return p.x
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Zeros."""
@@ -95,7 +96,7 @@ class Begin:
         return Particle(zero, jax.vmap(self.step.adam.init)(zero)), None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Table:
     """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""

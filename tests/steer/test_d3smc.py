@@ -14,6 +14,7 @@ from genkit.errors import GenkitError, UsageError
 from genkit.steer import D3SMC, channel, posterior
 from genkit.testing import check_kernel
 from genkit.testing.discrete import all_states
+from genkit.tree import register_dataclass
 
 TABLE = np.array([0.30, 0.05, 0.10, 0.05, 0.05, 0.15, 0.05, 0.25]).reshape(2, 2, 2)
 FLIPS = np.array([[0.9, 0.1], [0.1, 0.9]])
@@ -22,7 +23,7 @@ BITS = all_states(3, 2)
 LIKE = np.prod(np.where(SEEN, FLIPS[BITS, Y], 1.0), axis=1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Bits:
     """A law of three bits, its process on times 0..T by matrices, and the exact denoiser as a table."""
@@ -84,7 +85,7 @@ def check(draws, law, like):
         assert abs(gap.mean()) < 4 * gap.std() / z.size**0.5
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Noised:
     """A table whose chain begins with x_2 drawn from the data and noised."""

@@ -67,7 +67,7 @@ def traces(sizes: Mapping[str, np.ndarray], particles: int) -> Figure:
 def bits(
     truth: np.ndarray, y: np.ndarray, seen: np.ndarray, samples: Mapping[str, np.ndarray], most: int = 4
 ) -> Figure:
-    """Binary images (n, h, w), and of each method samples (n, m, h, w): a row a method, one image beside the other."""
+    """The first `most` binary images (n, h, w), side by side; of each method samples (n, m, h, w), in a row."""
     titles = ("truth", "measured", "sample", "sample", "sample", "mean")
     n = min(len(truth), most)
     figure = Figure(figsize=(0.62 * len(titles) * n + 1.3, 0.72 * len(samples) + 0.4), layout="constrained")

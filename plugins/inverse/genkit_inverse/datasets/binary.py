@@ -28,6 +28,7 @@ class BinaryDigits:
         """(train, test), each (n, 8, 8) int32 of 0 and 1; the split is that of a fixed seed."""
         from sklearn.datasets import load_digits
 
-        bits = (np.asarray(load_digits().images) >= self.threshold).astype(np.int32)
+        grey, _ = load_digits(return_X_y=True)
+        bits = (np.asarray(grey).reshape(-1, 8, 8) >= self.threshold).astype(np.int32)
         order = np.random.default_rng(0).permutation(len(bits))
         return bits[order[400:]], bits[order[:400]]

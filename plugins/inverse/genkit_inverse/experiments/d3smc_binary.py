@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -25,7 +24,8 @@ from genkit_inverse.networks.logits import Classifier, LogitUNet
 
 KERNELS = ("uniform", "masked")
 METHODS = ("d3smc", "ancestral", "single")
-PATCH = (slice(3, 5), slice(2, 5))  # six cells in the middle of 8 x 8: the prior of which every state can be summed
+PATCH = (slice(3, 5), slice(3, 5))  # four cells in the middle of 8 x 8: a prior of which every state can be summed
+ORACLE = 2000  # samples of it
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,18 @@ class D3SMCBinary(Experiment):
 
     A discrete diffusion model of the images is trained for every kernel; D3SMC (arXiv 2502.06379) with its decoupled
     chain and with the reverse chain of D3PM is compared with a single particle and with cells taken as independent.
-    The same is done with an exact denoiser on a law of six bits, where the posterior is a sum.
+    The same is done with an exact denoiser on a law of four bits, where the posterior is a sum.
     """
 
     data: Dataset = field(default_factory=BinaryDigits)
     """The images: a data set whose `load` returns (train, test), (n, h, w) of 0 and 1."""
     kernels: tuple[str, ...] = KERNELS
     """Noise: of uniform, masked (absorbing)."""
+    methods: tuple[str, ...] = METHODS
+    """What is compared: of d3smc, ancestral (the same with the reverse chain of D3PM), single (one particle)."""
     chain: int = 100
     """Steps of the diffusion, on D3PM's cosine schedule."""
-    network: Network = field(default_factory=LogitUNet)
+    network: Network = field(default_factory=lambda: LogitUNet(base=24, blocks=1, dropout=0.05))
     """The denoising network."""
     optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3))
     """The optimiser."""
@@ -71,7 +73,7 @@ class D3SMCBinary(Experiment):
         """Presets tiny (CI), default, and paper: all steps of a long chain, as the paper's sizes are not known."""
         presets: dict[str, dict[str, Any]] = {
             "tiny": {"network": LogitUNet.preset("tiny"), "chain": 20, "train_steps": 60, "batch": 64, "images": 3,
-                     "samples": 4, "particles": 8, "steps": 5, "kernels": ("masked",)},
+                     "samples": 4, "particles": 8, "steps": 5, "kernels": ("masked",), "methods": ("d3smc", "single")},
             "default": {},
             "paper": {"network": LogitUNet.preset("paper"), "chain": 1000, "train_steps": 50_000, "images": 100,
                       "samples": 50, "particles": 256, "steps": 1000},
@@ -85,8 +87,9 @@ class D3SMCBinary(Experiment):
         for name in ("train_steps", "batch", "images", "samples", "particles", "steps"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
-        if not self.kernels or set(self.kernels) - set(KERNELS):
-            raise UsageError(f"kernels={self.kernels}; expected one or more of {', '.join(KERNELS)}")
+        for name, known in (("kernels", KERNELS), ("methods", METHODS)):
+            if not getattr(self, name) or set(getattr(self, name)) - set(known):
+                raise UsageError(f"{name}={getattr(self, name)}; expected one or more of {', '.join(known)}")
         if not self.steps <= self.chain:
             raise UsageError(f"steps={self.steps} of a chain of {self.chain}; expected at most as many")
         if not 0 <= self.flip < 0.5 or not 0 < self.share < 1:
@@ -97,7 +100,7 @@ class D3SMCBinary(Experiment):
         calls = self.images * self.samples * self.steps * (2 * self.particles + 1)
         return {
             "training": f"{len(self.kernels)} networks, {self.train_steps} steps of {self.batch} images",
-            "sampling": f"{calls} network calls on an image with every kernel",
+            "sampling": f"at most {calls} network calls on an image with every kernel",
         }
 
     def process(self, kernel: str) -> Process:
@@ -167,19 +170,18 @@ class D3SMCBinary(Experiment):
         seen[:, truth.shape[1] // 2 :] = False
         return y, seen
 
-    @property
-    def flips(self) -> np.ndarray:
-        """Table of the channel."""
-        return np.array([[1 - self.flip, self.flip], [self.flip, 1 - self.flip]])
+    def channel(self, y: np.ndarray, seen: np.ndarray) -> Channel:
+        """Bits that flip."""
+        return channel(y, [[1 - self.flip, self.flip], [self.flip, 1 - self.flip]], seen)
 
-    def _draws(self, key: Any, method: str, denoiser: Any, given: Channel) -> Draws:
+    def _draws(self, key: Any, method: str, kernel: str, denoiser: Any, given: Channel, groups: int) -> Draws:
         chain: Any = "ancestral" if method == "ancestral" else "decoupled"
         particles = 1 if method == "single" else self.particles
-        steered = D3SMC(steps=self.steps, chain=chain)
-        return posterior(key, steered, denoiser, given, self.samples, particles)
+        table = D3SMC(steps=self.steps, chain=chain).table(self.process(kernel))
+        return posterior(key, table, denoiser, given, groups, particles, chunk=min(groups, 100))
 
     def sample(self, run: Run) -> None:
-        """Restore the images by every method, then the six bits."""
+        """Restore the images by every method, then the four bits."""
         train, truth = self.loaded(run)
         y, seen = self.measurement(run)
         rate = (train.sum(0) + 1) / (len(train) + 2)
@@ -190,11 +192,11 @@ class D3SMCBinary(Experiment):
         found = {"x/independent": (rng.uniform(size=(len(p), self.samples, *p.shape[2:])) < p).astype(np.int8)}
         for kernel in self.kernels:
             denoiser = self.trained(run, kernel)
-            for method in METHODS:
+            for method in self.methods:
                 key = run.key(f"{kernel} {method}")
                 parts = [
-                    self._draws(jax.random.fold_in(key, i), method, denoiser, channel(y[i], self.flips, seen[i]))
-                    for i in range(len(truth))
+                    self._draws(jax.random.fold_in(key, i), method, kernel, denoiser, given, self.samples)
+                    for i, given in enumerate(map(self.channel, y, seen))
                 ]
                 name = f"{kernel}_{method}"
                 found[f"x/{name}"] = np.stack([d.x[:, 0] for d in parts]).astype(np.int8)
@@ -204,28 +206,22 @@ class D3SMCBinary(Experiment):
         write_arrays(run.folder / "samples.npz", {"truth": truth, "y": y, "seen": seen} | found)
 
     def _oracle(self, run: Run, kernel: str) -> dict[str, np.ndarray]:
-        """Laws (64,) of six bits: the posterior by a sum, and the methods' samples of it, as counts."""
-        bits = BinaryDigits().load()[0][:, *PATCH].reshape(-1, 6)
-        place = 2 ** np.arange(6)[::-1]
-        table = np.bincount(bits @ place, minlength=64) + 0.1  # no state is impossible
-        prior = discrete_denoiser(table.reshape((2,) * 6) / table.sum(), self.process(kernel))
+        """Laws (16,) of four bits: the posterior by a sum, and the methods' samples of it, as counts."""
+        bits = BinaryDigits().load()[0][:, *PATCH].reshape(-1, 4)
+        place = 2 ** np.arange(4)[::-1]
+        law = np.bincount(bits @ place, minlength=16) + 0.1  # no state is impossible
+        law /= law.sum()
+        prior = discrete_denoiser(law.reshape((2,) * 4), self.process(kernel))
         rng = np.random.default_rng([run.seed, 3])
-        x0 = bits[rng.integers(len(bits))]
-        y, seen = np.where(rng.uniform(size=6) < self.flip, 1 - x0, x0), np.arange(6) % 2 == 0
-        states = (np.arange(64)[:, None] // place) % 2
-        like = np.prod(np.where(seen, self.flips[states, y], 1.0), 1)
-        found = {f"exact/{kernel}": table * like / (table @ like)}
-        found[f"evidence/{kernel}"] = np.log(table @ like / table.sum())
-        for method in METHODS:
-            key = run.key(f"oracle {kernel} {method}")
-            draws = [
-                self._draws(jax.random.fold_in(key, i), method, prior, channel(y, self.flips, seen))
-                for i in range(-(-2000 // self.samples))
-            ]
-            x = np.concatenate([d.x[:, 0] for d in draws])
-            found[f"counts/{kernel}_{method}"] = np.bincount(x @ place, minlength=64)
-            log_z = np.concatenate([d.log_z for d in draws])
-            found[f"oracle_log_z/{kernel}_{method}"] = np.logaddexp.reduce(log_z) - np.log(len(log_z))
+        x0, seen = bits[rng.integers(len(bits))], np.arange(4) % 2 == 0
+        given = self.channel(np.where(rng.uniform(size=4) < self.flip, 1 - x0, x0), seen)
+        states = (np.arange(16)[:, None] // place) % 2
+        joint = law * np.exp(np.take_along_axis(given.log_r[None], states[..., None], -1).sum((1, 2)))
+        found = {f"exact/{kernel}": joint / joint.sum(), f"evidence/{kernel}": np.log(joint.sum())}
+        for method in self.methods:
+            draws = self._draws(run.key(f"oracle {kernel} {method}"), method, kernel, prior, given, ORACLE)
+            found[f"counts/{kernel}_{method}"] = np.bincount(draws.x[:, 0] @ place, minlength=16)
+            found[f"oracle_log_z/{kernel}_{method}"] = np.logaddexp.reduce(draws.log_z) - np.log(ORACLE)
         return found
 
     # figures
@@ -236,7 +232,7 @@ class D3SMCBinary(Experiment):
         error/<method>/hidden and /seen: share of wrong bits in the samples, and .../se its standard error over the
         images; nll/<method>: -log of the probability of a hidden bit, by its share in the samples, in nats; ess, a mean
         over the steps; log_z, a mean over the images, in nats. oracle_tv/<method> and oracle_tv/<kernel>_floor: total
-        variation between the six bits' posterior and the samples, and as many exact ones; oracle_log_z_error.
+        variation between the four bits' posterior and the samples, and as many exact ones; oracle_log_z_error.
         """
         found = self._found(run)
         truth, seen = found["truth"][:, None], found["seen"][:, None]
@@ -255,17 +251,17 @@ class D3SMCBinary(Experiment):
                 results[f"log_z/{name}"] = float(found[f"log_z/{name}"].mean()) if weighs else None
         for kernel in self.kernels:
             exact = found[f"exact/{kernel}"]
-            for method in METHODS:
+            for method in self.methods:
                 counts, name = found[f"counts/{kernel}_{method}"], f"{kernel}_{method}"
                 results[f"oracle_tv/{name}"] = _tv(counts, exact)
                 error = abs(found[f"oracle_log_z/{name}"] - found[f"evidence/{kernel}"])
                 results[f"oracle_log_z_error/{name}"] = float(error) if method != "single" else None
-            fresh = np.random.default_rng([run.seed, 4]).multinomial(counts.sum(), exact / exact.sum())
+            fresh = np.random.default_rng([run.seed, 4]).multinomial(ORACLE, exact)
             results[f"oracle_tv/{kernel}_floor"] = _tv(fresh, exact)
         return results
 
     def report(self, run: Run) -> None:
-        """Tables of errors and of the six bits, pictures of the images, and the effective sample size."""
+        """Tables of errors and of the four bits, pictures of the images, and the effective sample size."""
         from genkit_inverse.figures import bits, traces
 
         found, names = self._found(run), self._names()
@@ -274,9 +270,9 @@ class D3SMCBinary(Experiment):
             "nll": "nll/{}", "ESS": "ess/{}", "log Z": "log_z/{}",
         }  # fmt: skip
         self._table(run, "results", f"Restored bits, {self.images} images", names, columns)
-        exact = [f"{k}_{m}" for k in self.kernels for m in (*METHODS, "floor")]
+        exact = [f"{k}_{m}" for k in self.kernels for m in (*self.methods, "floor")]
         columns = {"total variation": "oracle_tv/{}", "log Z error": "oracle_log_z_error/{}"}
-        self._table(run, "oracle", "Six bits with an exact denoiser, against their posterior", exact, columns)
+        self._table(run, "oracle", "Four bits with an exact denoiser, against their posterior", exact, columns)
         shown = {name: found[f"x/{name}"] for name in names}
         run.figure(
             "images",
@@ -288,7 +284,7 @@ class D3SMCBinary(Experiment):
         run.figure("ess", traces(sizes, self.particles), "Effective sample size, mean over images and groups.")
 
     def _names(self) -> list[str]:
-        return [f"{kernel}_{method}" for kernel in self.kernels for method in METHODS] + ["independent"]
+        return [f"{kernel}_{method}" for kernel in self.kernels for method in self.methods] + ["independent"]
 
     @staticmethod
     def _table(run: Run, name: str, caption: str, names: list[str], columns: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from flax import nnx
 
 from genkit.discrete import Process
 from genkit.nn import ScalarEmbedding, UNet
+from genkit.tree import register_dataclass
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class LogitUNet(UNet):
     @classmethod
     def preset(cls, name: str) -> LogitUNet:
         """`tiny`, `default`, `paper` (wider and deeper)."""
-        presets = {"tiny": {"base": 8, "blocks": 1, "embedding": 32}, "paper": {"base": 128, "blocks": 3}}
-        return cls(**presets.get(name, {}))
+        if name == "tiny":
+            return cls(base=8, multipliers=(1, 1), blocks=1, bottleneck_attention=False, embedding=32)
+        return cls(base=128, blocks=3) if name == "paper" else cls()
 
     def build(self, rngs: nnx.Rngs, size: tuple[int, int], states: int, classes: int) -> LogitUNetModule:  # type: ignore[override]
         """A module (x (n, *size) int of `states`, t (n,) in [0, 1]) -> logits (n, *size, classes)."""
@@ -44,7 +46,7 @@ class LogitUNetModule(nnx.Module):
         return self.unet(jax.nn.one_hot(x, self.states), self.time(t), key).astype(jnp.float32)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Classifier:
     """A network as a denoiser of `genkit.discrete`; the condition, if any, is the key of its dropout."""
