@@ -19,10 +19,10 @@ def test_bits():
 def test_tiny(tmp_path):
     run = genkit.run(genkit.config("inverse.d3smc_binary", "tiny", {}), out=tmp_path / "binary")
     results = run.results
-    for name in ("masked_d3smc", "masked_single", "independent"):
+    for name in ("masked_d3smc", "independent"):
         assert 0 <= results[f"error/{name}/hidden"] <= 1 and np.isfinite(results[f"nll/{name}"])
     assert 1 <= results["ess/masked_d3smc"] <= 8
-    assert results["log_z/masked_single"] is None and results["oracle_log_z_error/masked_single"] is None
+    assert results["log_z/masked_d3smc"] < 0
     # the chain has five steps: the law it has differs from the prior by more than the samples do
     assert results["oracle_tv/masked_d3smc"] < 0.15 and results["oracle_log_z_error/masked_d3smc"] < 0.05
     assert set(run.figures) == {"images", "ess"}

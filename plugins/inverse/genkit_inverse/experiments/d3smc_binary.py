@@ -73,7 +73,7 @@ class D3SMCBinary(Experiment):
         """Presets tiny (CI), default, and paper: all steps of a long chain, as the paper's sizes are not known."""
         presets: dict[str, dict[str, Any]] = {
             "tiny": {"network": LogitUNet.preset("tiny"), "chain": 20, "train_steps": 60, "batch": 64, "images": 3,
-                     "samples": 4, "particles": 8, "steps": 5, "kernels": ("masked",), "methods": ("d3smc", "single")},
+                     "samples": 4, "particles": 8, "steps": 5, "kernels": ("masked",), "methods": ("d3smc",)},
             "default": {},
             "paper": {"network": LogitUNet.preset("paper"), "chain": 1000, "train_steps": 50_000, "images": 100,
                       "samples": 50, "particles": 256, "steps": 1000},
