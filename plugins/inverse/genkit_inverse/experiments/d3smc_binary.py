@@ -184,10 +184,10 @@ class D3SMCBinary(Experiment):
         """Restore the images by every method, then the four bits."""
         train, truth = self.loaded(run)
         y, seen = self.measurement(run)
+        given = list(map(self.channel, y, seen))
         rate = (train.sum(0) + 1) / (len(train) + 2)
-        odds = np.where(seen, np.where(y == 1, 1 - self.flip, self.flip), 0.5) * rate
-        against = np.where(seen, np.where(y == 1, self.flip, 1 - self.flip), 0.5) * (1 - rate)
-        p = (odds / (odds + against))[:, None]
+        law = np.stack([1 - rate, rate], -1) * np.exp([one.log_r for one in given])  # each cell on its own
+        p = (law[..., 1] / law.sum(-1))[:, None]
         rng = np.random.default_rng([run.seed, 2])
         found = {"x/independent": (rng.uniform(size=(len(p), self.samples, *p.shape[2:])) < p).astype(np.int8)}
         for kernel in self.kernels:
@@ -195,8 +195,8 @@ class D3SMCBinary(Experiment):
             for method in self.methods:
                 key = run.key(f"{kernel} {method}")
                 parts = [
-                    self._draws(jax.random.fold_in(key, i), method, kernel, denoiser, given, self.samples)
-                    for i, given in enumerate(map(self.channel, y, seen))
+                    self._draws(jax.random.fold_in(key, i), method, kernel, denoiser, one, self.samples)
+                    for i, one in enumerate(given)
                 ]
                 name = f"{kernel}_{method}"
                 found[f"x/{name}"] = np.stack([d.x[:, 0] for d in parts]).astype(np.int8)
