@@ -18,13 +18,25 @@ All work in the basis of the operator's singular vectors, for any Gaussian path;
 under their chain. Each is a `genkit.chain.Model`, by `method.model(denoiser, observation)`.
 """
 
+from genkit.kinds import Method
 from genkit.steer.daps import DAPS
 from genkit.steer.ddrm import DDRM
 from genkit.steer.ddsmc import DDSMC
 from genkit.steer.guided import DPS, PiGDM
 from genkit.steer.mcgdiff import MCGDiff
-from genkit.steer.operators import Dense, LinearOperator, Mask, Observation, dense, identity, mask, observe
-from genkit.steer.posterior import Draws, Method, posterior
+from genkit.steer.operators import (
+    Denoising,
+    Dense,
+    LinearOperator,
+    Mask,
+    Observation,
+    RandomMatrix,
+    dense,
+    identity,
+    mask,
+    observe,
+)
+from genkit.steer.posterior import Draws, posterior
 from genkit.steer.schedule import Schedule
 from genkit.steer.tds import TDS
 
@@ -37,11 +49,13 @@ __all__ = [
     "MCGDiff",
     "TDS",
     "Dense",
+    "Denoising",
     "Draws",
     "LinearOperator",
     "Mask",
     "Method",
     "Observation",
+    "RandomMatrix",
     "Schedule",
     "dense",
     "identity",

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from genkit.chain import Model, State, callable_tree, run, start
-from genkit.diffusion import Denoiser, Process, process_of
+from genkit.diffusion import Denoiser, process_of
 from genkit.errors import GenkitError, UsageError
+from genkit.kinds import Method
 from genkit.smc import Resample, ess
 from genkit.steer.operators import Observation
 
@@ -26,18 +27,6 @@ class Steered(Protocol):
 
     def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
         """The chain under the potentials of an observation."""
-        ...
-
-
-class Method(Protocol):
-    """A method for linear inverse problems, such as `DDSMC`."""
-
-    def table(self, process: Process) -> Any:
-        """Its coefficients, a `Steered`."""
-        ...
-
-    def calls(self, process: Process) -> int:
-        """Network calls of one particle."""
         ...
 
 
