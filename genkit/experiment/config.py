@@ -15,7 +15,7 @@ import io
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -173,6 +173,23 @@ def _components(key: str, value: Any) -> list[tuple[str, Any]]:
 def _replaced(value: Any, parts: list[Any]) -> Any:
     """A field's value with other dataclasses in place of `_components`."""
     return tuple(parts) if isinstance(value, tuple) else parts[0]
+
+
+def labels(kind: str, components: Sequence[Any]) -> list[str]:
+    """Names of several components for results: the item's, and what tells those of one class apart.
+
+    Two of `DDSMC` that differ in `recon` and `steps` become ``ddsmc_ode_steps20`` and ``ddsmc_tweedie_steps50``.
+    """
+    options = [flat(one) for one in components]
+    out = []
+    for one, own in zip(components, options, strict=True):
+        others = [o for c, o in zip(components, options, strict=True) if type(c) is type(one)]
+        differ = [key for key in own if any(o.get(key) != own[key] for o in others)]
+        marks = [own[key] if isinstance(own[key], str) else f"{key}{own[key]}" for key in differ]
+        out.append("_".join([re.split("[.:]", registry().name_of(kind, type(one)))[-1], *marks]))
+    if twice := {name for name in out if out.count(name) > 1}:
+        raise UsageError(f"{', '.join(sorted(twice))} among the {kind} more than once with the same options")
+    return out
 
 
 def write_yaml(config: Any, preset: str, seed: int) -> str:

@@ -36,7 +36,7 @@ from genkit.steer.operators import (
     mask,
     observe,
 )
-from genkit.steer.posterior import Draws, posterior
+from genkit.steer.posterior import Draws, posterior, weighs
 from genkit.steer.schedule import Schedule
 from genkit.steer.tds import TDS
 
@@ -62,4 +62,5 @@ __all__ = [
     "mask",
     "observe",
     "posterior",
+    "weighs",
 ]

@@ -14,7 +14,7 @@ from genkit.chain import Model, State, callable_tree, run, start
 from genkit.diffusion import Denoiser, process_of
 from genkit.errors import GenkitError, UsageError
 from genkit.kinds import Method
-from genkit.smc import Resample, ess
+from genkit.smc import Resample, ess, evidence_variance
 from genkit.steer.operators import Observation
 
 Array = jax.Array
@@ -39,6 +39,8 @@ class Draws:
     """(groups, draws, *shape) samples"""
     log_z: Array
     """(groups,) log of the estimated evidence p(y), unbiased before the logarithm"""
+    log_z_var: Array
+    """(groups,) estimated variance of `log_z`, from the genealogy of the group alone; NaN with one particle"""
     ess: Array
     """(groups, T + 1) effective sample size after every weighing"""
     eves: Array
@@ -114,14 +116,23 @@ def _groups(
     def group(key: Array) -> Draws:
         key, own = jax.random.split(key)
         first = start(key, model, particles)
-        last, kept = run(key, first, model.stages, resampler, keep=_size)
+        last, kept = run(key, first, model.stages, resampler, keep=_trace)
         which = jax.random.categorical(own, last.log_w, shape=(draws,))
-        sizes = jnp.concatenate([_size(first)[None], *(kept or ())])
+        sizes, resampled = (
+            jnp.concatenate([a[None], *b]) for a, b in zip(_trace(first), zip(*kept or ()), strict=True)
+        )
         eves = jnp.zeros(particles, bool).at[last.eve].set(True).sum()
-        return Draws(last.p[which], last.log_z, sizes, eves, last.collapsed)
+        variance = evidence_variance(last.log_w, last.eve, resampled.sum()) if particles > 1 else jnp.nan
+        return Draws(last.p[which], last.log_z, jnp.asarray(variance), sizes, eves, last.collapsed)
 
     return jax.lax.map(group, keys, batch_size=chunk or keys.shape[0])
 
 
-def _size(state: State) -> Array:
-    return ess(state.log_w)
+def _trace(state: State) -> tuple[Array, Array]:
+    return ess(state.log_w), state.resampled
+
+
+def weighs(method: Method, denoiser: Denoiser, observation: Observation) -> bool:
+    """Whether a method weighs its particles; of one that does not, a group needs no more than one."""
+    model = method.table(process_of(denoiser)).model(callable_tree(denoiser), observation)
+    return any(kernel.log_g is not None or kernel.look is not None for kernel, _ in model.stages)
