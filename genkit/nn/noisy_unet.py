@@ -24,7 +24,7 @@ class NoisyUNet(UNet):
     def preset(cls, name: str) -> NoisyUNet:
         """`tiny`, `default`, or `paper`: the sizes of EDM for CIFAR-10 (arXiv 2206.00364, table 7)."""
         if name == "tiny":
-            return cls(base=16, blocks=1, embedding=64)
+            return cls(base=16, multipliers=(1,), blocks=1, bottleneck_attention=False, embedding=64)
         if name == "paper":
             return cls(base=128, multipliers=(2, 2, 2), blocks=4, attention=(1,), dropout=0.13, embedding=512,
                        frequencies="positional", padding=("zero", "zero"))  # fmt: skip

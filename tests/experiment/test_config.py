@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from genkit.cli.run import RunOptions
 from genkit.diffusion import Heun
 from genkit.errors import UsageError
-from genkit.experiment import config, differences, flat, parse, preset_of, read_yaml, slots, with_options, write_yaml
+from genkit.experiment import (
+    config,
+    differences,
+    flat,
+    labels,
+    parse,
+    preset_of,
+    read_yaml,
+    slots,
+    with_options,
+    write_yaml,
+)
 from genkit.experiment.config import Slot
 from genkit.kinds import Sampler
 
@@ -335,3 +346,10 @@ def test_a_slot_for_several_components(toy):
             command(*words.split())
     with pytest.raises(SystemExit):
         command("--samplers", "slow", "--samplers.1.steps", "2")
+
+
+def test_components_of_one_class_are_told_apart_by_their_options(toy):
+    slow = [toy.Slow(), Heun(), toy.Slow(levels=toy.Levels(spacing="linear")), toy.Slow(7)]
+    assert labels("samplers", slow) == ["slow_steps100_log", "heun", "slow_steps100_linear", "slow_steps7_log"]
+    with pytest.raises(UsageError, match="heun among the samplers more than once"):
+        labels("samplers", [Heun(), Heun()])

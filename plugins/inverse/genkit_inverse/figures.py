@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 from scipy import stats
 
 COLOURS = ("#0b6e99", "#d1812b", "#8a4f7d", "#4f8a3c", "#a63d40", "#5b6770", "#c2a83e", "#2d9d92")
@@ -103,7 +103,8 @@ def restorations(
     top = max(float(np.nanquantile(x.std(1), 0.999)) for x in samples.values())
     bounds = bounds or (float(truth.min()), float(truth.max()))
     figure = Figure(figsize=(0.78 * len(titles) * len(truth) + 1.3, 0.8 * len(samples) + 0.5), layout="constrained")
-    parts = figure.subfigures(1, len(truth), wspace=0.04, squeeze=False)[0]
+    widths = [1 + 1.3 / (0.78 * len(titles)), *[1] * (len(truth) - 1)]  # the names stand on the left
+    parts = figure.subfigures(1, len(truth), wspace=0.04, squeeze=False, width_ratios=widths)[0]
     for k, part in enumerate(parts):
         panels = part.subplots(len(samples), len(titles), squeeze=False)
         for row, (name, x) in zip(panels, samples.items(), strict=True):
@@ -149,6 +150,9 @@ def lines(levels: np.ndarray, panels: Mapping[str, Mapping[str, np.ndarray]]) ->
         for i, (name, row) in enumerate(of.items()):
             axes.plot(levels, row, color=COLOURS[i % len(COLOURS)], label=name, lw=1.4)
         axes.set(yscale="log", xlabel="quantile")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.set_title(operator, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     drawn[0].set_ylabel("residual over chi")

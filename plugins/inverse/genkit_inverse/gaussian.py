@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats import multivariate_normal
 
 from genkit.diffusion import EDM, Process
 from genkit.steer import Observation
@@ -42,12 +43,14 @@ class GaussianImages:
         flat = rng.multivariate_normal(np.zeros(prod(self.shape)), self.cov, n, method="cholesky")
         return flat.reshape(n, *self.shape).astype(np.float32)
 
-    def posterior(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (d,) and covariance (d, d) of x_0 given y, float64; d = h w c."""
+    def posterior(self, observation: Observation) -> tuple[np.ndarray, np.ndarray, float]:
+        """Mean (d,) and covariance (d, d) of x_0 given y, and log p(y), float64; d = h w c."""
         eye = jnp.eye(prod(self.shape)).reshape(-1, *self.shape)
         a = np.asarray(observation.operator(eye), np.float64).T
-        gain = np.linalg.solve(a @ self.cov @ a.T + float(observation.std) ** 2 * np.eye(len(a)), a @ self.cov).T
-        return gain @ np.asarray(observation.y, np.float64), self.cov - gain @ a @ self.cov
+        y = np.asarray(observation.y, np.float64)
+        marginal = a @ self.cov @ a.T + float(observation.std) ** 2 * np.eye(len(a))
+        gain = np.linalg.solve(marginal, a @ self.cov).T
+        return gain @ y, self.cov - gain @ a @ self.cov, float(multivariate_normal.logpdf(y, cov=marginal))
 
 
 def gaussian_images(cov: Any, shape: tuple[int, ...], process: Process = EDM()) -> GaussianImages:

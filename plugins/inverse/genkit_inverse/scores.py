@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import jax
@@ -22,14 +23,20 @@ def pseudo_inverse(observed: Sequence[Observation]) -> np.ndarray:
     return np.asarray(observed[0].operator.pinv(jnp.stack([jnp.asarray(o.y) for o in observed])))
 
 
-def exact(key: Any, prior: Any, observed: Sequence[Observation], draws: int) -> np.ndarray:
-    """Samples (n, draws, h, w, c) of posteriors that the prior knows."""
-    shape = observed[0].operator.shape
-    known = [prior.posterior(observation) for observation in observed]
-    root = np.linalg.cholesky(known[0][1] + 1e-12 * np.eye(len(known[0][0])))  # the same for each y
-    noise = np.asarray(jax.random.normal(key, (len(known), draws, len(root))))
-    x = np.stack([mean for mean, _ in known])[:, None] + noise @ root.T
-    return x.reshape(len(known), draws, *shape).astype(np.float32)
+def seen(observed: Sequence[Observation]) -> np.ndarray:
+    """Pictures (n, h, w, c) of measurements: y itself where it is an image of this size, else A^+ y."""
+    operator = observed[0].operator
+    if operator.size != prod(operator.shape):
+        return pseudo_inverse(observed)
+    return np.stack([np.asarray(o.y).reshape(operator.shape) for o in observed])
+
+
+def exact(key: Any, prior: Any, observed: Sequence[Observation], draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """Samples (n, draws, h, w, c) of posteriors that the prior knows, and log p(y) (n, 1)."""
+    means, covs, log_z = zip(*[prior.posterior(observation) for observation in observed], strict=True)
+    root = np.linalg.cholesky(covs[0] + 1e-12 * np.eye(len(covs[0])))  # the same for each y
+    x = np.stack(means)[:, None] + np.asarray(jax.random.normal(key, (len(means), draws, len(root)))) @ root.T
+    return x.reshape(len(means), draws, *observed[0].operator.shape).astype(np.float32), np.array(log_z)[:, None]
 
 
 def restored(image: np.ndarray, truth: np.ndarray, peak: float) -> dict[str, np.ndarray]:
@@ -84,10 +91,11 @@ def summary(rows: Mapping[str, np.ndarray], draws: int) -> dict[str, Any]:
     if "seconds" in rows:
         out["seconds"] = np.median(rows["seconds"])
     if "log_z" in rows:
+        out["log_z"] = (logsumexp(rows["log_z"], axis=1) - np.log(rows["log_z"].shape[1])).mean()
+    if "ess" in rows:
         out |= {
             "ess": rows["ess"].mean(),
             "eves": rows["eves"].mean(),
-            "log_z": (logsumexp(rows["log_z"], axis=1) - np.log(draws)).mean(),
             "log_z_sd": rows["log_z"].var(axis=1, ddof=1).mean() ** 0.5 if draws > 1 else None,
             "log_z_sd_run": max(rows["log_z_var"].mean(), 0.0) ** 0.5,
         }
