@@ -118,9 +118,7 @@ def _groups(
         first = start(key, model, particles)
         last, kept = run(key, first, model.stages, resampler, keep=_trace)
         which = jax.random.categorical(own, last.log_w, shape=(draws,))
-        sizes, resampled = (
-            jnp.concatenate([a[None], *b]) for a, b in zip(_trace(first), zip(*kept or ()), strict=True)
-        )
+        sizes, resampled = jax.tree.map(lambda a, *b: jnp.concatenate([a[None], *b]), _trace(first), *(kept or ()))
         eves = jnp.zeros(particles, bool).at[last.eve].set(True).sum()
         variance = evidence_variance(last.log_w, last.eve, resampled.sum()) if particles > 1 else jnp.nan
         return Draws(last.p[which], last.log_z, jnp.asarray(variance), sizes, eves, last.collapsed)
@@ -129,6 +127,7 @@ def _groups(
 
 
 def _trace(state: State) -> tuple[Array, Array]:
+    """What is kept of every step: the effective sample size, and whether it resampled."""
     return ess(state.log_w), state.resampled
 
 

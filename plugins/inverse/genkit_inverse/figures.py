@@ -79,16 +79,14 @@ def grid(groups: Mapping[str, np.ndarray], bounds: tuple[float, float] | None, c
     """Images (n, h, w, c) of each group in rows of 16, with its name above."""
     rows = [-(-len(images) // columns) for images in groups.values()]
     figure = Figure(figsize=(0.55 * columns, 0.58 * sum(rows) + 0.35 * len(groups)), layout="constrained")
-    for part, (name, images) in zip(
-        np.atleast_1d(figure.subfigures(len(groups), 1, height_ratios=rows)), groups.items(), strict=True
-    ):
+    parts = figure.subfigures(len(groups), 1, height_ratios=rows, squeeze=False)[:, 0]
+    for part, high, (name, images) in zip(parts, rows, groups.items(), strict=True):
         part.suptitle(name, fontsize=9)
-        panels = part.subplots(-(-len(images) // columns), columns, squeeze=False).ravel()
-        for axes in panels:
-            axes.set_visible(False)
+        panels = part.subplots(high, columns, squeeze=False).ravel()
         for axes, image in zip(panels, images, strict=False):
-            axes.set_visible(True)
             picture(axes, image, bounds)
+        for axes in panels[len(images) :]:
+            axes.set_visible(False)
     return figure
 
 

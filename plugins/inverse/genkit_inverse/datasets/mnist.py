@@ -25,13 +25,11 @@ class MNIST:
     """
 
     suggests: ClassVar[dict[str, Any]] = {
-        "network.base": 24,
         "network.patch": 2,
-        "steps": 900,
-        "batch": 32,
-        "images": 8,
-        "draws": 8,
-        "particles": 8,
+        "steps": 1000,
+        "images": 6,
+        "draws": 6,
+        "particles": 6,
         "operators.1.factor": 4,
         "operators.2.std": 2.0,
     }

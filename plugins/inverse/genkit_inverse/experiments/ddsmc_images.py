@@ -60,7 +60,7 @@ class DDSMCImages(DigitsPrior):
     """Particles in a group, of methods that weigh them."""
     draws: int = 9
     """Samples of each posterior, each from a group of particles of its own."""
-    images: int = 16
+    images: int = 12
     """Images that are measured and restored."""
     split: Literal["test", "val"] = "test"
     """Where they are from: choose options on val."""
@@ -71,9 +71,10 @@ class DDSMCImages(DigitsPrior):
         base = vars(DigitsPrior.preset(name))
         tiny: dict[str, Any] = {"steps": 5, "sigma_max": 10.0}
         more: dict[str, dict[str, Any]] = {
-            "tiny": {"operators": (BoxInpainting(),), "methods": (DDSMC(**tiny), PiGDM(**tiny)), "particles": 4,
-                     "draws": 3, "images": 4},
-            "paper": {"operators": (BoxInpainting(), SuperResolution(), GaussianBlur()), "particles": 64, "images": 100},
+            "tiny": {"methods": (DDSMC(**tiny), PiGDM(**tiny)), "operators": (BoxInpainting(),),
+                     "particles": 4, "draws": 3, "images": 4},
+            "paper": {"operators": (BoxInpainting(), SuperResolution(), GaussianBlur()), "particles": 64,
+                      "images": 100},
         }  # fmt: skip
         return cls(**{**base, **more.get(name, {})})
 
@@ -202,9 +203,9 @@ class DDSMCImages(DigitsPrior):
         residual_q05, q50 and q95 are quantiles of |y - A x| over those of std chi, 1 for a posterior. Weighted
         particles: ess the mean over steps, eves the distinct first ancestors at the end, log_z a mean over images of
         the log of the mean Z of all groups, log_z_sd the standard deviation of log Z of one group, and log_z_sd_run
-        that which a group estimates of itself (too small, at
-        most about 1, once all particles descend from one). calls counts network calls of a sample, seconds is the median of an
-        image. `pinv` is the pseudo-inverse, `exact` the posterior where it is known.
+        that which a group estimates of itself: too small, at most about 1, once all particles descend from one. calls
+        counts network calls of a sample, seconds is the median of an image. `pinv` is the pseudo-inverse, `exact` the
+        posterior where it is known.
         """
         results: dict[str, float | None] = {}
         kept = _load(run, "scores")
@@ -232,7 +233,7 @@ class DDSMCImages(DigitsPrior):
             caption = f"{operator}, noise {self.std:g}, {self.images} {self.split} images, {self.draws} samples of each"
             _table(run, f"restoration_{operator}", caption, operator, rows, RESTORATION)
             _table(
-                run, f"particles_{operator}", f"{operator}: cost, and what the particles tell", operator, methods, COST
+                run, f"particles_{operator}", f"{operator}: cost, and what the particles tell", operator, known, COST
             )
             run.figure(
                 f"pictures_{operator}",
@@ -240,14 +241,14 @@ class DDSMCImages(DigitsPrior):
                     shown["truth"], shown[f"{operator}/measurement"],
                     {name: shown[f"{operator}/{name}"] for name in methods}, data.range,
                 ),
-                f"{operator}: the truth, the measurement (its pseudo-inverse where it is no image of this size), three samples, their mean and the standard "
-                "deviation of each cell, on one scale for all methods.",
+                f"{operator}: the truth, the measurement (its pseudo-inverse where it is no image of this size), three "
+                "samples, their mean, and the standard deviation of each cell, on one scale for all methods.",
             )  # fmt: skip
         run.figure(
             "ranks",
             figures.histograms({o: {m: kept[f"{o}/{m}/rank"] for m in known} for o in operators}, self.draws),
-            "Rank of the truth among the samples along a random direction, one an image; the band holds 95 % of the bars of "
-            "a posterior. Piled at the edges: too narrow; in the middle: too wide.",
+            "Rank of the truth among the samples along a random direction, one an image; the band holds 95 % of the "
+            "bars of a posterior. Piled at the edges: too narrow; in the middle: too wide.",
         )
         run.figure(
             "residuals",

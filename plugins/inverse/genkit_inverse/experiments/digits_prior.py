@@ -50,7 +50,7 @@ class DigitsPrior(Experiment):
     """The optimiser."""
     steps: int = 2000
     """Training steps."""
-    batch: int = 64
+    batch: int = 32
     """Images in a step."""
     ema: float = 200.0
     """Half-life of the averaged parameters in steps."""
