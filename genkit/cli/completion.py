@@ -129,12 +129,14 @@ def _options(config: Any, words: list[str], own: str, prefix: str = "") -> dict[
             if given:
                 made = [preset_of(registry().load(slot.kind, n, own), "default") for n in given if n != "none"]
                 value = tuple(made) if slot.many else (made or [None])[0]
-        if f.name in found or not dataclasses.is_dataclass(value):
-            out[key] = hint
         if f.name in found and found[f.name].many:
+            out[key] = hint
             for i, one in enumerate(value):
                 out |= _options(one, words, own, f"{key}.{i}.")
-        elif dataclasses.is_dataclass(value):
+            continue
+        if f.name in found or not dataclasses.is_dataclass(value):
+            out[key] = hint
+        if dataclasses.is_dataclass(value):
             out |= _options(value, words, own, f"{key}.")
     return out
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import genkit
+from genkit.cli.completion import candidates
 from genkit.errors import DataError, UsageError
 from genkit.steer import DDSMC, DPS, Denoising, observe, posterior
 from genkit.testing import check_denoiser
@@ -130,12 +131,21 @@ def test_posteriors_of_images_under_a_trained_prior(trained, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"images": 0}, "images=0"), ({"std": 0.0}, "std=0.0"), ({"methods": ["ddsmc", "ddsmc"]}, "more than once"),
-     ({"ema": 0.0}, "ema=0.0"), ({"operators": ["blur"]}, "unknown operator 'blur'")],
+    [({"images": 0}, "images=0"), ({"std": 0.0}, "std=0.0"), ({"ema": 0.0}, "ema=0.0"),
+     ({"operators": ["blur"]}, "unknown operator 'blur'")],
 )  # fmt: skip
 def test_wrong_options(options, says):
     with pytest.raises(UsageError, match=says):
         genkit.config("inverse.ddsmc_images", "tiny", options)
+
+
+def test_names_of_methods():
+    options = {"methods": ["ddsmc", "dps", "ddsmc"], "methods.2.recon": "ode"}
+    assert list(genkit.config("inverse.ddsmc_images", "tiny", options).named()[1]) == [
+        "ddsmc_tweedie", "dps", "ddsmc_ode"
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="ddsmc among the methods more than once"):
+        genkit.config("inverse.ddsmc_images", "tiny", {"methods": ["ddsmc", "ddsmc"]}).named()
 
 
 def test_a_prior_of_other_images(trained, tmp_path):
@@ -144,3 +154,9 @@ def test_a_prior_of_other_images(trained, tmp_path):
     )
     with pytest.raises(UsageError, match=r"no model of images of shape \(6, 6, 1\)"):
         genkit.run(config, out=tmp_path / "other")
+
+
+def test_several_components_are_completed():
+    words = "run inverse.ddsmc_images --methods dps ddrm --methods.".split()
+    assert {"--methods.0.scale", "--methods.1.eta_b"} <= set(candidates(words))
+    assert "--methods.2.steps" not in candidates(words)

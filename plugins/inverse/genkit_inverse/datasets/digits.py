@@ -20,5 +20,6 @@ class Digits:
         """Grey levels 0 to 16 to -1 to 1."""
         from sklearn.datasets import load_digits
 
-        images = np.asarray(load_digits().images, np.float32)[..., None] / 8 - 1
+        pixels, _ = load_digits(return_X_y=True)
+        images = np.asarray(pixels, np.float32).reshape(-1, 8, 8, 1) / 8 - 1
         return split(images, 200, 200, range=(-1.0, 1.0))

@@ -49,7 +49,8 @@ class GaussianPatches:
         process: Any = self.process
         prior = gaussian_images(self.std**2 * np.kron(along, along), (self.side, self.side, 1), process)
         rng = np.random.default_rng(self.seed)
-        return Images(*(prior.sample(rng, 1000) for _ in range(3)), prior=prior)
+        train, val, test = (prior.sample(rng, 1000) for _ in range(3))
+        return Images(train, val, test, prior=prior)
 
 
 def _edm() -> Any:

@@ -86,13 +86,17 @@ class DDSMCImages(DigitsPrior):
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
         if self.std <= 0:
             raise UsageError(f"std={self.std} of the noise must be positive")
-        self.named()
 
     def named(self) -> tuple[dict[str, Operator], dict[str, Method]]:
         """Operators and methods by the names of their results."""
         pairs = {"operators": self.operators, "methods": self.methods}
         both = [dict(zip(labels(kind, parts), parts, strict=True)) for kind, parts in pairs.items()]
         return both[0], both[1]
+
+    def prepare(self, run: Run) -> None:
+        """Load the data, and see that operators and methods have names of their own."""
+        super().prepare(run)
+        self.named()
 
     # the prior
 
