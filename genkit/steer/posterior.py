@@ -40,7 +40,8 @@ class Draws:
     log_z: Array
     """(groups,) log of the estimated evidence p(y), unbiased before the logarithm"""
     log_z_var: Array
-    """(groups,) estimated variance of `log_z`, from the genealogy of the group alone; NaN with one particle"""
+    """(groups,) estimated variance of `log_z`, from the group alone (`genkit.smc.evidence_variance`); it is made for
+    multinomial resampling, with other schemes too low and even negative. NaN with one particle"""
     ess: Array
     """(groups, T + 1) effective sample size after every weighing"""
     eves: Array

@@ -19,7 +19,7 @@ class GaussianPatches:
     The prior is exact: nothing is trained, and the exact posterior stands in the table beside the methods.
     """
 
-    suggests: ClassVar[dict[str, Any]] = {"images": 400, "draws": 15, "particles": 64}
+    suggests: ClassVar[dict[str, Any]] = {"images": 200, "draws": 15, "particles": 32}
 
     side: int = 8
     """Cells of a side."""
