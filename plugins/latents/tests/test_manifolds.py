@@ -4,6 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genkit.errors import GenkitError, UsageError
 from genkit_latents.geometry import metric as m
 from genkit_latents.geometry.manifolds import (
     SPD,
@@ -19,10 +23,6 @@ from genkit_latents.geometry.manifolds import (
     Stereographic,
 )
 from genkit_latents.geometry.paths import exp
-from hypothesis import given
-from hypothesis import strategies as st
-
-from genkit.errors import GenkitError, UsageError
 
 E = np.e
 X, Y = (0.3, 0.4), (-0.5, 0.1)

@@ -1,7 +1,7 @@
 """A Riemannian metric in coordinates, and what follows from it by differentiation.
 
-A metric is a pytree with a method `G(z (d,)) -> (d, d)`, symmetric and positive definite. Functions here take one point;
-`jax.vmap` gives many. A metric that has more structure says so by one of the optional methods
+A metric is a pytree with a method `G(z (d,)) -> (d, d)`, symmetric and positive definite. Functions here take one
+point; `jax.vmap` gives many. A metric that has more structure says so by one of the optional methods
 
     conformal(z) -> ()          G = m I
     diag(z) -> (d,)             G = diag(m)

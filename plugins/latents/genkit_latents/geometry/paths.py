@@ -25,7 +25,7 @@ class Path(NamedTuple):
 
 
 def pieces(metric: Any, curve: Array) -> Array:
-    """Squared lengths (n,) of the pieces of a polygon (n + 1, d): chords where the metric has them, else midpoint rule."""
+    """Squared lengths (n,) of the pieces of a polygon (n + 1, d): chords where there are, else the midpoint rule."""
     a, b = curve[:-1], curve[1:]
     if hasattr(metric, "chord"):
         return jax.vmap(metric.chord)(a, b)

@@ -17,9 +17,9 @@ Array = jax.Array
 class Manifold:
     """A Riemannian manifold whose exponential map, logarithm, distance and transport have closed forms.
 
-    Subclasses are frozen dataclasses registered as pytrees: curvatures and radii are leaves, so they can be learned. Points
-    are arrays (..., *shape); all methods broadcast over leading axes. A manifold in coordinates (its points are not
-    embedded) has `G(z)` too, and is a metric for everything in `genkit_latents.geometry`.
+    Subclasses are frozen dataclasses registered as pytrees: curvatures and radii are leaves, so they can be learned.
+    Points are arrays (..., *shape); methods broadcast over leading axes, except `frame` and what it makes. A manifold
+    in coordinates (its points are not embedded) has `G(z)` too, and is a metric for all of `genkit_latents.geometry`.
     """
 
     @property
@@ -62,7 +62,7 @@ class Manifold:
         raise NotImplementedError
 
     def log_jacobian(self, x: Array, v: Array) -> Array:
-        """log |det d exp_x| at v, between orthonormal frames: volume in the manifold over volume in the tangent space."""
+        """log |det d exp_x| at v, between orthonormal frames: volume in the manifold over that in the tangent space."""
         raise NotImplementedError
 
     def inside(self, x: Array) -> Array:

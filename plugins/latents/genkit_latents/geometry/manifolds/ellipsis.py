@@ -18,8 +18,8 @@ Array = jax.Array
 class PoincareEllipsis(Manifold):
     """The ellipsoid z' Q z < 1 with G(z) = lambda^2 Q, lambda = 2 / (1 - z' Q z), Q = A' A learnable.
 
-    w = A z is an isometry to the Poincare ball, so everything has a closed form. This is our construction after the topic
-    of Fadel, Paulsen and Brefeld (MLG workshop 2023), whose text we did not have.
+    w = A z is an isometry to the Poincare ball, so everything has a closed form. This is our construction after the
+    topic of Fadel, Paulsen and Brefeld (MLG workshop 2023), whose text we did not have.
     """
 
     a: Array

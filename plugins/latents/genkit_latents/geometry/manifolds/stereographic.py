@@ -18,8 +18,8 @@ class ConstantCurvature(Manifold):
     """G = lambda(z)^2 I with lambda = 2 / (1 + kappa |z|^2): a ball (kappa < 0), the plane at scale 2, or a sphere.
 
     Everything is analytic in kappa (Skopek et al. 2020, arXiv 1911.08411; Bachmann et al. 2020, arXiv 1911.05076).
-    For kappa < 0 results of `exp` are kept inside the ball of relative radius 1 - eps, eps = 4e-3 in float32 and 1e-5 in
-    float64, that is at a distance of at most 6.2 or 12.2 / sqrt(-kappa) from the origin.
+    For kappa < 0 results of `exp` are kept inside the ball of relative radius 1 - eps, eps = 4e-3 in float32 and 1e-5
+    in float64, that is at a distance of at most 6.2 or 12.2 / sqrt(-kappa) from the origin.
     """
 
     n: int
