@@ -128,9 +128,8 @@ def local_lda(
     data, labels = np.asarray(data, np.float64), np.asarray(labels)
     n, d = data.shape
     if len(labels) != n or not d < neighbours < n:
-        raise UsageError(
-            f"{len(labels)} labels and {neighbours} neighbours for {data.shape} data; expected more than d"
-        )
+        raise UsageError(f"{len(labels)} labels and {neighbours} neighbours for data {data.shape}")
+
     chosen = np.random.default_rng(0).permutation(n)[:centres]
     out = np.empty((len(chosen), d, d))
     for k, x in enumerate(data[chosen]):

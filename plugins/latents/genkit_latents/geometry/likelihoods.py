@@ -158,7 +158,7 @@ class Bernoulli:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Categorical:
-    """One distribution over the entries; eta = p on the simplex, I = 1 / p on its tangents; data are one-hot or counts."""
+    """One distribution over the entries; eta = p on the simplex, I = 1 / p on its tangents; data are one-hot."""
 
     def outputs(self, size: int) -> int:
         """A logit a class."""

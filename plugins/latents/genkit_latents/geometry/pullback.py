@@ -20,7 +20,7 @@ Array = jax.Array
 class Pullback:
     """G = J' H(f(z)) J of a decoder f (d,) -> (D,), H = I without `ambient`.
 
-    Where f has no second derivative (ReLU) the geodesic equation means nothing; `Energy` works, by chords |f(a) - f(b)|.
+    Where f has no second derivative (ReLU) the geodesic equation means nothing; `Energy` works, by chords.
     """
 
     f: Callable[[Array], Array]
