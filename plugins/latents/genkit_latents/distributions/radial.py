@@ -1,8 +1,8 @@
 """Densities that depend on the distance to one point of a space of constant curvature.
 
 All need one integral over the radius, int f(r) sin_k(r)^(d-1) dr, taken by Gauss-Legendre quadrature in log space: it
-has no alternating sums that cancel, no Bessel functions, and its derivatives in all parameters are right. Radii are drawn
-by the inverse of the distribution function, so samples are differentiable in the parameters too, without rejection.
+has no alternating sums that cancel, no Bessel functions, and its derivatives in all parameters are right. Radii are
+drawn by the inverse of the distribution function, so samples are differentiable in the parameters, without rejection.
 """
 
 from __future__ import annotations

@@ -76,6 +76,19 @@ class Numeric(Manifold):
         root = jnp.linalg.cholesky(self.metric.G(x))
         return jax.scipy.linalg.solve_triangular(root, jnp.eye(self.n, dtype=x.dtype), lower=True)
 
+    def transport(self, x: Array, y: Array, v: Array) -> Array:
+        """Along the polygon of the solver, v' = -Gamma(c', v) by the midpoint rule."""
+        curve = self.found(x, y).curve
+
+        def move(v: Array, ends: tuple[Array, Array]) -> tuple[Array, None]:
+            a, b = ends
+            gamma = m.christoffel(self.metric, (a + b) / 2)
+            turn = jnp.einsum("ijk,j->ik", gamma, b - a)
+            half = v - 0.5 * turn @ v
+            return v - turn @ half, None
+
+        return jax.lax.scan(move, v, (curve[:-1], curve[1:]))[0]
+
     def gradient(self, x: Array, g: Array) -> Array:
         """G^-1 g."""
         return m.sharp(self.metric, x, g)
