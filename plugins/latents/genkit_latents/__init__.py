@@ -5,4 +5,24 @@ from genkit.plugin import Plugin
 plugin = Plugin(
     name="latents",
     summary="geometry of latent spaces",
+    experiments={
+        "explicit_metric": (
+            "genkit_latents.experiments.explicit_metric:ExplicitMetric",
+            "autoencoders whose latent metric is chosen, side by side",
+        ),
+    },
+    datasets={
+        "digits": ("genkit_latents.datasets.digits:Digits", "8 x 8 digits of scikit-learn"),
+        "mnist": ("genkit_latents.datasets.digits:MNIST", "the 10 000 test images of MNIST"),
+        "tree": ("genkit_latents.datasets.tree:Tree", "noisy branching diffusion on a tree, generated"),
+        "shape": (
+            "genkit_latents.datasets.shapes:Shape",
+            "half circle, moons, hole, swiss roll, generated",
+        ),
+        "events": ("genkit_latents.datasets.events:Events", "volcanic eruptions and floods on the sphere"),
+        "karate": ("genkit_latents.datasets.karate:Karate", "Zachary's karate club, a graph"),
+    },
+    networks={
+        "coder": ("genkit_latents.networks.coder:Coder", "encoder and decoder for a latent manifold"),
+    },
 )

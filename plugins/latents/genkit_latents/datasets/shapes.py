@@ -31,8 +31,6 @@ class Shape:
     seed: int = 0
     """of the points and the split"""
 
-    suggests = {"likelihood": "gaussian"}
-
     def load(self) -> Points:
         """80 % for training."""
         if self.points < 10 or self.noise < 0:

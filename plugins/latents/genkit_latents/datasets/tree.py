@@ -33,10 +33,6 @@ class Tree:
     seed: int = 0
     """of the noise and the split"""
 
-    suggests = {
-        "likelihood": "normal",
-    }
-
     def load(self) -> Points:
         """Standardised rows, 70 % for training."""
         if min(self.dim, self.depth, self.branching, self.siblings) < 1 or min(self.variance, self.factor) <= 0:

@@ -112,4 +112,5 @@ def log_sinc(u: Array) -> Array:
     """log sinc(u): the log of sin_k(r) / r, by which the exponential map of curvature k widens, u = k r^2."""
     u = jnp.asarray(u)
     below = u < 0
-    return jnp.where(below, log_sinhc(root(jnp.where(below, -u, 0))), jnp.log(jnp.abs(sinc(jnp.where(below, 0, u)))))
+    above = jnp.maximum(jnp.abs(sinc(jnp.where(below, 0, u))), jnp.finfo(u.dtype).eps)
+    return jnp.where(below, log_sinhc(root(jnp.where(below, -u, 0))), jnp.log(above))
