@@ -10,6 +10,10 @@ plugin = Plugin(
             "genkit_latents.experiments.explicit_metric:ExplicitMetric",
             "autoencoders whose latent metric is chosen, side by side",
         ),
+        "poincare_tree": (
+            "genkit_latents.experiments.poincare_tree:PoincareTree",
+            "data of a tree: hyperbolic against Euclidean codes",
+        ),
     },
     datasets={
         "digits": ("genkit_latents.datasets.digits:Digits", "8 x 8 digits of scikit-learn"),
@@ -21,6 +25,9 @@ plugin = Plugin(
         ),
         "events": ("genkit_latents.datasets.events:Events", "volcanic eruptions and floods on the sphere"),
         "karate": ("genkit_latents.datasets.karate:Karate", "Zachary's karate club, a graph"),
+    },
+    benchmarks={
+        "geodesics": ("genkit_latents.benchmarks:Geodesics", "speed and error of geodesic solvers"),
     },
     networks={
         "coder": ("genkit_latents.networks.coder:Coder", "encoder and decoder for a latent manifold"),
