@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genkit.tree import register_dataclass
+
 Array = jax.Array
 LOG_2PI = 1.8378770664093453
 
@@ -24,7 +26,7 @@ def walk(manifold: Any, key: Array, x: Array, t: Array | float, steps: int = 20)
     return jax.lax.scan(move, x, jax.random.split(key, steps))[0]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class BrownianMotion:
     """Brownian motion from `mean` after time t as a prior (Kalatzis et al. 2020, arXiv 2002.05227).

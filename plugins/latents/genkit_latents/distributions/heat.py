@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 from genkit_latents.distributions.radial import Radial, log_sphere
 from genkit_latents.geometry import safe
 
@@ -38,7 +39,7 @@ def sphere_heat_kernel(cos: Array, t: Array, d: int = 2, terms: int = 40) -> Arr
     return total / math.exp(log_sphere(d + 1))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class SphericalHeatKernel(Radial):
     """Brownian motion on the unit sphere after time t; below t = 0.05 its short-time form is used.
@@ -63,7 +64,7 @@ class SphericalHeatKernel(Radial):
         return (10 + (self.manifold.dim - 1) ** 0.5) * safe.root(jnp.asarray(self.t, self.mean.dtype))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class HyperbolicHeatKernel(Radial):
     """Brownian motion in hyperbolic space of curvature -1 and dimension 2 (McKean's integral) or 3 (closed form)."""

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
 
 Array = jax.Array
@@ -97,7 +98,7 @@ class Radial:
         return self.log_normaliser() - self.expectation(self.log_kernel)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class RiemannianNormal(Radial):
     """exp(-r^2 / (2 std^2)): the distribution of least information for a Frechet mean and variance (Pennec 2006).
@@ -120,7 +121,7 @@ class RiemannianNormal(Radial):
         return (d - 1) * bend * jnp.square(self.std) + (10 + (d - 1) ** 0.5) * self.std
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class VonMisesFisher(Radial):
     """exp(concentration cos r) on the unit sphere of dimension m - 1 in R^m."""
@@ -151,7 +152,7 @@ class VonMisesFisher(Radial):
         return log_sphere(self.manifold.dim + 1) - self.entropy()
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class PowerSpherical(Radial):
     """(1 + cos r)^concentration on the unit sphere (De Cao and Aziz 2020, arXiv 2006.04437)."""
@@ -170,7 +171,7 @@ class PowerSpherical(Radial):
         return spread / safe.root(jnp.asarray(self.concentration, self.mean.dtype) + 1e-6)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Uniform:
     """The uniform distribution of a compact manifold with `random_uniform` and `log_area`."""

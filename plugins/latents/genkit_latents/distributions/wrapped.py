@@ -8,11 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genkit.tree import register_dataclass
+
 Array = jax.Array
 LOG_2PI = 1.8378770664093453
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class WrappedNormal:
     """exp_mean(v), v normal with deviations `std` along the manifold's frame at `mean` (Nagano et al. 2019).

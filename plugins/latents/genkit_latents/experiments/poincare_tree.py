@@ -18,8 +18,9 @@ class PoincareTree(ExplicitMetric):
     """Embed noisy data of a tree in two dimensions and compare latent with tree distances.
 
     The recipe of Mathieu et al. 2019 (arXiv 1901.06033), section 5.1: a Poincare ball of curvature -1.2 with Riemannian
-    normals as prior (deviation 1.7) and posteriors, a Gaussian likelihood of unit variance, one hidden layer of 200. The
-    flat autoencoder has the same prior deviation. With `hyperbolic` and `euclidean` the decoder is drawn to the metric.
+    normals as prior (deviation 1.7) and posteriors, a Gaussian likelihood of unit variance, one hidden layer of 200.
+    The flat autoencoder has the same prior deviation. With `hyperbolic` and `euclidean` the decoder is drawn to the
+    metric.
     """
 
     data: Dataset = field(default_factory=Tree)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 from genkit_latents.geometry.metric import as_tree
 
 Array = jax.Array
@@ -21,7 +22,7 @@ def _kernel(x: Array, centres: Array, scale: Any) -> Array:
     return jnp.exp(-0.5 * jnp.square((centres - x) / scale).sum(-1))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class LocalDiagonalPCA:
     """G_ii(x) = 1 / (sum_n w_n (x_ni - x_i)^2 + rho), w_n = exp(-|x_n - x|^2 / (2 scale^2)).
@@ -44,7 +45,7 @@ class LocalDiagonalPCA:
         return jnp.diag(self.diag(z))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class InverseDensity:
     """G = (alpha p(z) + beta)^(-2/d) I: the volume of a region is about the data in it, over alpha."""
@@ -78,7 +79,7 @@ class InverseDensity:
         return self.conformal(z) * jnp.eye(z.shape[-1], dtype=z.dtype)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class RBFCost:
     """G = (rho + sum_i w_i exp(-|z - c_i|^2 / (2 scale^2))) I; centres of positive weight are avoided."""
@@ -99,7 +100,7 @@ class RBFCost:
         return self.conformal(z) * jnp.eye(z.shape[-1], dtype=z.dtype)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class WeightedAverage:
     """G = sum_n w_n(z) M_n with normalised Gaussian weights (Hauberg et al. 2012)."""

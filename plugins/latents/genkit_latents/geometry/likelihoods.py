@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln, xlogy
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 LOG_2PI = 1.8378770664093453
@@ -53,7 +54,7 @@ class Family(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Normal:
     """Gaussians of one fixed standard deviation; eta are the means, I = 1 / std^2."""
@@ -85,7 +86,7 @@ class Normal:
         return eta
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Gaussian:
     """Gaussians with own standard deviations; eta = (means, stds), I = (1 / s^2, 2 / s^2)."""
@@ -122,7 +123,7 @@ class Gaussian:
         return jnp.split(eta, 2)[0]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Bernoulli:
     """Probabilities eta of ones, I = 1 / (p (1 - p)); data may be grey values in [0, 1]."""
@@ -155,7 +156,7 @@ class Bernoulli:
         return eta
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Categorical:
     """One distribution over the entries; eta = p on the simplex, I = 1 / p on its tangents; data are one-hot."""
@@ -185,7 +186,7 @@ class Categorical:
         return eta
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Poisson:
     """Counts with rates eta, I = 1 / rate."""
@@ -215,7 +216,7 @@ class Poisson:
         return eta
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class NegativeBinomial:
     """Overdispersed counts with means eta and inverse dispersions theta, I = theta / (mu (theta + mu)).

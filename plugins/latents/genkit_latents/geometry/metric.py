@@ -23,6 +23,7 @@ import numpy as np
 
 from genkit.chain import callable_tree
 from genkit.errors import GenkitError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
@@ -40,7 +41,7 @@ def as_tree(f: Any) -> Any:
     return callable_tree(f) if callable(f) else f
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Full:
     """The metric whose matrix is `matrix(z)`; parameters of a pytree callable are leaves."""
@@ -56,7 +57,7 @@ class Full:
         return self.matrix(z)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Diagonal:
     """G = diag(entries(z)), entries (d,) positive."""
@@ -76,7 +77,7 @@ class Diagonal:
         return jnp.diag(self.diag(z))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Conformal:
     """G = factor(z) I, factor () positive."""
@@ -96,7 +97,7 @@ class Conformal:
         return self.conformal(z) * jnp.eye(z.shape[-1], dtype=z.dtype)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Reparametrised:
     """The metric in other coordinates w, z = chart(w): G_w = J' G_z J. Lengths do not change."""

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genkit.tree import register_dataclass
 from genkit_latents.geometry import metric as m
 from genkit_latents.geometry.geodesics import Energy
 from genkit_latents.geometry.manifolds import Manifold
@@ -16,7 +17,7 @@ from genkit_latents.geometry.paths import exp
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Numeric(Manifold):
     """A manifold whose geometry is solved for; statistics and densities take it like a closed form.

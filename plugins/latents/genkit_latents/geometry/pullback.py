@@ -9,13 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genkit.tree import register_dataclass
 from genkit_latents.geometry.likelihoods import Family
 from genkit_latents.geometry.metric import as_tree
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Pullback:
     """G = J' H(f(z)) J of a decoder f (d,) -> (D,), H = I without `ambient`.
@@ -62,7 +63,7 @@ def _ambient_square(metric: Any, x: Array, u: Array) -> Array:
     return u @ u if metric is None else square(metric, x, u)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Twice:
     """The metric diag(H(mu), H(mu)) of (mu, sigma): both parts are measured where the mean is."""
@@ -85,7 +86,7 @@ def stochastic(mean: Callable[[Array], Array], std: Callable[[Array], Array], am
     return Pullback(Both(mean, std), None if ambient is None else Twice(ambient))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Both:
     """z -> (mean(z), std(z)), (2 D,)."""
@@ -98,7 +99,7 @@ class Both:
         return jnp.concatenate([self.mean(z), self.std(z)])
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Ensemble:
     """The mean metric of decoders f(params_m, z) that were trained apart (Syrota et al. 2024, arXiv 2408.07507).
@@ -130,7 +131,7 @@ class Ensemble:
         return apart + (jnp.square(x - x.mean(0)) + jnp.square(y - y.mean(0))).mean(0).sum()
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class FisherRao:
     """G = J' I(eta) J of a decoder z -> eta, the parameters of a family of distributions (`likelihoods`).

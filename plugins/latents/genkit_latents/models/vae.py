@@ -14,6 +14,7 @@ from genkit.errors import UsageError
 from genkit.kinds import Optimizer
 from genkit.nn import Apply, functional
 from genkit.train import AdamW, Phase, TrainState, make_step
+from genkit.tree import register_dataclass
 from genkit_latents.distributions import RiemannianNormal, Uniform, VonMisesFisher, WrappedNormal
 from genkit_latents.geometry.likelihoods import Family, family
 from genkit_latents.geometry.manifolds import Euclidean, Product, Sphere
@@ -47,7 +48,7 @@ class Setting:
     """The penalty also holds between and this far beyond pairs of codes, along geodesics."""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class VAE:
     """A model: parameters with everything that gives them a meaning; a pytree."""

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import GenkitError, UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 LOG_2PI = 1.8378770664093453
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Land:
     """p(x) = exp(-<log x, Sigma^-1 log x> / 2) / C, log and Sigma in the orthonormal frame at the mean.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import GenkitError, UsageError
+from genkit.tree import register_dataclass
 from genkit_latents.geometry.geodesics.energy import Energy
 from genkit_latents.geometry.geodesics.result import Geodesic, begin, finish
 from genkit_latents.geometry.paths import length, straight
@@ -17,7 +18,7 @@ from genkit_latents.geometry.paths import length, straight
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Graph:
     """Points joined to their neighbours by straight edges of Riemannian length, with all shortest paths."""

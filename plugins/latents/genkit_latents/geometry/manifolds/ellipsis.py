@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from genkit.tree import register_dataclass
 from genkit_latents.geometry.manifolds.base import Manifold
 from genkit_latents.geometry.manifolds.stereographic import PoincareBall
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class PoincareEllipsis(Manifold):
     """The ellipsoid z' Q z < 1 with G(z) = lambda^2 Q, lambda = 2 / (1 - z' Q z), Q = A' A learnable.

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
 from genkit_latents.geometry.manifolds.base import Manifold, check_dim
 
@@ -57,7 +58,7 @@ class Flat(Manifold):
         return jnp.zeros(v.shape[:-1], v.dtype)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Euclidean(Flat):
     """R^dim."""
@@ -86,7 +87,7 @@ class Euclidean(Flat):
         return jnp.isfinite(x).all(-1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class FlatTorus(Flat):
     """The product of circles of the given circumferences; coordinate i is in [0, periods[i])."""

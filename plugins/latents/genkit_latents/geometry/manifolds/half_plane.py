@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
+from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
 from genkit_latents.geometry.manifolds.base import Manifold, check_dim
 from genkit_latents.geometry.manifolds.lorentz import Lorentz
@@ -15,7 +16,7 @@ Array = jax.Array
 SQRT2 = 2**0.5
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class HalfPlane(Manifold):
     """Points (x_1..x_(n-1), y), y > 0, with G = I / y^2: curvature -1."""
@@ -110,7 +111,7 @@ class HalfPlane(Manifold):
         return (self.n - 1) * safe.log_sinc(-self.inner(x, v, v))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class GaussianFisherRao(Manifold):
     """Gaussians of n independent coordinates as points (means (n,), standard deviations (n,)) of the Fisher metric.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
+from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
 from genkit_latents.geometry.manifolds.base import Manifold, check_dim, check_positive
 
@@ -18,7 +19,7 @@ def minkowski(u: Array, v: Array, keepdims: bool = False) -> Array:
     return safe.dot(u, v, keepdims) - 2 * (u[..., :1] * v[..., :1] if keepdims else u[..., 0] * v[..., 0])
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Lorentz(Manifold):
     """Points <x, x> = -1 / c, x_0 > 0, in R^(n + 1) with Minkowski's product; curvature -c.

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
 from genkit_latents.geometry.manifolds.base import Manifold
 from genkit_latents.geometry.metric import Metric
@@ -18,7 +19,7 @@ from genkit_latents.geometry.metric import Metric
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Product(Manifold):
     """The product of manifolds; a point is the points of the factors, flattened and joined."""

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
 from genkit_latents.geometry.manifolds.base import Manifold, check_dim
 
@@ -23,7 +24,7 @@ def _t(a: Array) -> Array:
     return jnp.swapaxes(a, -1, -2)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class SPD(Manifold):
     """n x n matrices with <U, V>_X = tr(X^-1 U X^-1 V): no border at finite distance, invariant under X -> A X A'."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
+from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
 from genkit_latents.geometry.manifolds.base import Manifold, check_dim, check_positive
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Sphere(Manifold):
     """Points |x| = radius in R^(n + 1); curvature 1 / radius^2.

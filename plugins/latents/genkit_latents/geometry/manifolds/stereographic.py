@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
+from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
 from genkit_latents.geometry.manifolds.base import Manifold, check_dim, check_positive
 
@@ -122,7 +123,7 @@ class ConstantCurvature(Manifold):
         return (self.n - 1) * safe.log_sinc(self.kappa * self.inner(x, v, v))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Stereographic(ConstantCurvature):
     """Constant curvature kappa of either sign, which may be learned through zero; at 0 distances are 2 |x - y|."""
@@ -135,7 +136,7 @@ class Stereographic(ConstantCurvature):
         check_dim(self.n)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class PoincareBall(ConstantCurvature):
     """The ball |z| < 1 / sqrt(c) of curvature -c (Ganea et al. 2018, arXiv 1805.09112)."""
