@@ -37,8 +37,8 @@ class Digits:
 
         if not 0 < self.test < 1:
             raise UsageError(f"digits: test={self.test}; expected 0 < test < 1")
-        found = load_digits()
-        x, y = (found.data / 16).astype(np.float32), found.target
+        x, y = load_digits(return_X_y=True)
+        x, y = (np.asarray(x) / 16).astype(np.float32), np.asarray(y)
         return _points(x, y, self.test, self.seed, (8, 8), "digits")
 
 

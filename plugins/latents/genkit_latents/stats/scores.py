@@ -37,7 +37,7 @@ def distortion(latent: np.ndarray, true: np.ndarray) -> Distortion:
         float(np.abs(rho / rho.mean() - 1).mean()),
         float(worst),
         float(np.corrcoef(latent, true)[0, 1]),
-        float(spearmanr(latent, true).statistic),
+        float(np.asarray(spearmanr(latent, true))[0]),
     )
 
 

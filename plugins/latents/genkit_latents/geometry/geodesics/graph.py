@@ -40,13 +40,13 @@ class Graph:
         """
         from scipy.sparse import csr_matrix
         from scipy.sparse.csgraph import shortest_path
-        from scipy.spatial import cKDTree
+        from scipy.spatial import KDTree
 
         points = np.asarray(points)
         n = len(points)
         if not 1 <= neighbours < n:
             raise UsageError(f"neighbours={neighbours} of {n} points; expected 1 to {n - 1}")
-        near = cKDTree(points).query(points, neighbours + 1)[1][:, 1:]
+        near = np.asarray(KDTree(points).query(points, neighbours + 1)[1])[:, 1:]
         a, b = np.repeat(np.arange(n), neighbours), near.ravel()
         a, b = np.unique(np.sort(np.stack([a, b]), 0), axis=1)
 
