@@ -14,6 +14,10 @@ plugin = Plugin(
             "genkit_latents.experiments.poincare_tree:PoincareTree",
             "data of a tree: hyperbolic against Euclidean codes",
         ),
+        "manifold_diffusion": (
+            "genkit_latents.experiments.manifold_diffusion:ManifoldDiffusion",
+            "floods and eruptions on the globe by Riemannian flow matching and scores",
+        ),
     },
     datasets={
         "digits": ("genkit_latents.datasets.digits:Digits", "8 x 8 digits of scikit-learn"),

@@ -174,3 +174,26 @@ def images(draws: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Figure:
         axes.imshow(block, cmap="Greys", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[], title=name)
     return figure
+
+
+def globes(log_density: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray], events: np.ndarray) -> Figure:
+    """Maps of the globe, two a model: log density (2 r^2,) on the grid of `globe` with events, and draws (n, 3)."""
+
+    def angles(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # longitude and latitude as the data had them
+        return np.arctan2(-x[:, 1], -x[:, 0]), np.arccos(np.clip(x[:, 2], -1, 1)) - np.pi / 2
+
+    figure = Figure(figsize=(5.2 * len(drawn), 5.4), layout="constrained")
+    panels = figure.subplots(2, len(drawn), squeeze=False, subplot_kw={"projection": "mollweide"})
+    for (above, below), name in zip(panels.T, drawn, strict=True):
+        r = int((len(log_density[name]) / 2) ** 0.5)
+        level = log_density[name].reshape(r, 2 * r)
+        edges = np.linspace(-np.pi, np.pi, 2 * r + 1), np.linspace(-np.pi / 2, np.pi / 2, r + 1)
+        shown = above.pcolormesh(*edges, level, cmap="Blues", vmin=-6, vmax=np.quantile(level, 0.995), rasterized=True)
+        above.scatter(*angles(events), s=2, lw=0, color="#c0392b")
+        above.set_title(name)
+        below.scatter(*angles(drawn[name]), s=2, lw=0, color="#0b6e99")
+        figure.colorbar(shown, ax=above, shrink=0.6, label="log density")
+    for axes in panels.ravel():
+        axes.set(xticks=[], yticks=[])
+        axes.grid(False)
+    return figure
