@@ -14,6 +14,10 @@ plugin = Plugin(
             "genkit_latents.experiments.poincare_tree:PoincareTree",
             "data of a tree: hyperbolic against Euclidean codes",
         ),
+        "pullback": (
+            "genkit_latents.experiments.pullback:PullbackGeodesics",
+            "geodesics of a decoder around a hole in the data",
+        ),
         "manifold_diffusion": (
             "genkit_latents.experiments.manifold_diffusion:ManifoldDiffusion",
             "floods and eruptions on the globe by Riemannian flow matching and scores",
@@ -34,6 +38,7 @@ plugin = Plugin(
         "geodesics": ("genkit_latents.benchmarks:Geodesics", "speed and error of geodesic solvers"),
     },
     networks={
+        "waves": ("genkit_latents.networks.waves:Waves", "perceptron on random waves, for fields with fine detail"),
         "coder": ("genkit_latents.networks.coder:Coder", "encoder and decoder for a latent manifold"),
     },
 )

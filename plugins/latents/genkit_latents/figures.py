@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from genkit_latents.charts import Chart
 from genkit_latents.geometry.geodesics import Energy
 from genkit_latents.geometry.manifolds import Sphere
+from genkit_latents.geometry.metric import log_volume
 from genkit_latents.geometry.numeric import Numeric
 from genkit_latents.models import VAE, agreement
 
@@ -196,4 +197,33 @@ def globes(log_density: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray
     for axes in panels.ravel():
         axes.set(xticks=[], yticks=[])
         axes.grid(False)
+    return figure
+
+
+def curve_panels(metrics: Mapping[str, Any], model: VAE, arrays: Mapping[str, np.ndarray], data: np.ndarray) -> Figure:
+    """Magnification of each metric with curves of `arrays`; the last metric's curves decoded among the data (n, 3)."""
+    codes, line = arrays["codes"], arrays["curves/straight"]
+    figure = Figure(figsize=(4.6 * (len(metrics) + 1), 4.3), layout="constrained")
+    panels = np.ravel(figure.subplots(1, len(metrics) + 1))
+    low, high = codes.min(0) - 0.15 * np.ptp(codes, 0), codes.max(0) + 0.15 * np.ptp(codes, 0)
+    side = [np.linspace(a, b, GRID) for a, b in zip(low, high, strict=True)]
+    grid = jnp.asarray(np.stack(np.meshgrid(*side), -1).reshape(-1, 2), jnp.float32)
+    for axes, (name, metric) in zip(panels, metrics.items(), strict=False):
+        level = np.asarray(jax.jit(jax.vmap(lambda z, m=metric: log_volume(m, z)))(grid)) / np.log(10)
+        shown = axes.pcolormesh(*side, level.reshape(GRID, GRID), cmap="Greys", shading="nearest", rasterized=True)
+        axes.scatter(*codes.T, s=2, lw=0, color="#0b6e99", alpha=0.5)
+        for one, other in zip(line[::4], arrays[f"curves/{name}"][::4], strict=True):
+            axes.plot(*one.T, color="black", lw=0.8, ls="--")
+            axes.plot(*other.T, color="#c0392b", lw=1.3)
+        figure.colorbar(shown, ax=axes, shrink=0.7, label="log10 magnification")
+        axes.set(title=f"metric {name}", xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
+    axes = panels[-1]
+    axes.scatter(*data[:, :2].T, s=2, lw=0, color="#5d6b7a", alpha=0.4)
+    for curves, style in (
+        (line, {"color": "black", "lw": 0.8, "ls": "--"}),
+        (arrays[f"curves/{name}"], {"color": "#c0392b"}),
+    ):
+        for curve in curves[::4]:
+            axes.plot(*np.asarray(model.decode(jnp.asarray(curve)))[:, :2].T, **style)
+    axes.set(title="decoded", aspect="equal", xticks=[], yticks=[])
     return figure

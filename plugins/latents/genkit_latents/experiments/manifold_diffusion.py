@@ -35,9 +35,9 @@ class ManifoldDiffusion(Experiment):
     """Learn the density of events on the sphere by Riemannian flow matching and by a Riemannian score.
 
     Both train one tangent field and give exact densities by the change of variables along an ODE. The score needs the
-    heat kernel of the sphere, flow matching only geodesics (Chen and Lipman 2024, De Bortoli et al. 2022). The network
-    that is kept is the one with the best likelihood of the validation events. A kernel density estimate (von
-    Mises-Fisher around every training event, concentration from validation events) shows what smoothing reaches.
+    heat kernel of the sphere, flow matching only geodesics (Chen and Lipman 2024, De Bortoli et al. 2022). A kernel
+    density estimate (von Mises-Fisher around every training event, concentration from validation events) shows what
+    smoothing reaches.
     """
 
     data: Dataset = field(default_factory=Events)
