@@ -18,6 +18,10 @@ plugin = Plugin(
             "genkit_latents.experiments.pullback:PullbackGeodesics",
             "geodesics of a decoder around a hole in the data",
         ),
+        "land": (
+            "genkit_latents.experiments.land:LandDensity",
+            "locally adaptive normals along a half circle",
+        ),
         "manifold_diffusion": (
             "genkit_latents.experiments.manifold_diffusion:ManifoldDiffusion",
             "floods and eruptions on the globe by Riemannian flow matching and scores",

@@ -227,3 +227,19 @@ def curve_panels(metrics: Mapping[str, Any], model: VAE, arrays: Mapping[str, np
             axes.plot(*np.asarray(model.decode(jnp.asarray(curve)))[:, :2].T, **style)
     axes.set(title="decoded", aspect="equal", xticks=[], yticks=[])
     return figure
+
+
+def density_panels(models: Mapping[str, tuple[np.ndarray, np.ndarray]], grid: np.ndarray, data: np.ndarray) -> Figure:
+    """Contours of densities of the plane, one panel a model: (log density (r^2,), means (k, 2)) on a grid (r^2, 2)."""
+    figure = Figure(figsize=(3.6 * len(models), 2.9), layout="constrained")
+    r = round(len(grid) ** 0.5)
+    x, y = grid[:, 0].reshape(r, r), grid[:, 1].reshape(r, r)
+    for axes, (name, (level, means)) in zip(
+        np.ravel(figure.subplots(1, len(models), squeeze=False)), models.items(), strict=True
+    ):
+        p = np.exp(level).reshape(r, r)
+        axes.contourf(x, y, p / np.nanmax(p), levels=np.linspace(0.03, 1, 9), cmap="Blues", extend="max")
+        axes.scatter(*data.T, s=3, lw=0, color="#5d6b7a")
+        axes.scatter(*means.T, s=40, marker="x", color="#c0392b")
+        axes.set(title=name, aspect="equal", xticks=[], yticks=[])
+    return figure

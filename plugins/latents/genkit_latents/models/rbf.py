@@ -72,7 +72,7 @@ def fit_rbf(
     codes, residuals = np.asarray(codes), np.asarray(residuals)
     if not 1 <= centres < len(codes):
         raise UsageError(f"centres={centres} for {len(codes)} codes; expected fewer than codes")
-    found = KMeans(centres, n_init=4, random_state=seed).fit(codes)
+    found = KMeans(centres, random_state=seed).fit(codes)
     gaps = codes - found.cluster_centers_[found.labels_]
     size = np.array([_size(gaps[found.labels_ == k], rule) for k in range(centres)])
     size = np.maximum(size, 0.1 * np.median(size))  # clusters of one point
