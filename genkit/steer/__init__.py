@@ -1,4 +1,6 @@
-"""Chains of diffusion under potentials: posterior samples for linear measurements y = A x_0 + std N(0, I).
+"""Chains under potentials.
+
+Chains of diffusion: posterior samples for linear measurements y = A x_0 + std N(0, I).
 
     from genkit.steer import DDSMC, dense, observe, posterior
 
@@ -14,36 +16,60 @@
 | `DAPS` | noise, flow back, draw given y | up to 5 T | no |
 | `DDRM` | DDIM with y in place of what it measures | T | no |
 
-All work in the basis of the operator's singular vectors, for any Gaussian path; those with weights estimate log p(y)
-under their chain. Each is a `genkit.chain.Model`, by `method.model(denoiser, observation)`.
+All of these work in the basis of the operator's singular vectors, for any Gaussian path; those with weights estimate
+log p(y) under their chain. Each is a `genkit.chain.Model`, by `method.model(denoiser, observation)`.
+
+Chains of categories under a discriminator or a classifier that looks at partial states:
+
+    from genkit.discrete import OrderAgnostic
+    from genkit.steer import FADG, guide
+
+    draws = guide(key, FADG(particles=10), OrderAgnostic(classes), denoiser, log_potential, shape=(1000, 28))
+
+| method | calls of the potential a step | weights |
+|---|---|---|
+| `ARDG` | one for each class | no |
+| `BSDG` | 1, the chain of any sampler of `genkit.discrete` | yes |
+| `FADG` | one for each class | yes |
 """
 
 from genkit.steer.daps import DAPS
 from genkit.steer.ddrm import DDRM
 from genkit.steer.ddsmc import DDSMC
+from genkit.steer.discriminator import ARDG, BSDG, FADG
+from genkit.steer.guide import Guided, guide
 from genkit.steer.guided import DPS, PiGDM
 from genkit.steer.mcgdiff import MCGDiff
 from genkit.steer.operators import Dense, LinearOperator, Mask, Observation, dense, identity, mask, observe
 from genkit.steer.posterior import Draws, Method, posterior
+from genkit.steer.potentials import LogPotential, Potential, discriminator_loss
 from genkit.steer.schedule import Schedule
 from genkit.steer.tds import TDS
 
 __all__ = [
+    "ARDG",
+    "BSDG",
     "DAPS",
     "DDRM",
     "DDSMC",
     "DPS",
+    "FADG",
     "PiGDM",
     "MCGDiff",
     "TDS",
     "Dense",
     "Draws",
+    "Guided",
     "LinearOperator",
+    "LogPotential",
     "Mask",
     "Method",
     "Observation",
+    "Potential",
     "Schedule",
     "dense",
+    "discriminator_loss",
+    "guide",
     "identity",
     "mask",
     "observe",

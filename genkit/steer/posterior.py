@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from genkit.chain import Model, State, callable_tree, run, start
+from genkit.chain import Model, callable_tree
 from genkit.diffusion import Denoiser, Process, process_of
 from genkit.errors import GenkitError, UsageError
-from genkit.smc import Resample, ess
+from genkit.smc import Resample
+from genkit.steer.groups import run_group
 from genkit.steer.operators import Observation
 
 Array = jax.Array
@@ -123,16 +124,7 @@ def _groups(
     model = table.model(denoiser, observation, cond)
 
     def group(key: Array) -> Draws:
-        key, own = jax.random.split(key)
-        first = start(key, model, particles)
-        last, kept = run(key, first, model.stages, resampler, keep=_size)
-        which = jax.random.categorical(own, last.log_w, shape=(draws,))
-        sizes = jnp.concatenate([_size(first)[None], *(kept or ())])
-        eves = jnp.zeros(particles, bool).at[last.eve].set(True).sum()
-        return Draws(last.p[which], last.log_z, sizes, eves, last.collapsed)
+        done = run_group(key, model, particles, resampler, draws)
+        return Draws(done.last.p[done.which], done.last.log_z, done.ess, done.eves, done.last.collapsed)
 
     return jax.lax.map(group, keys, batch_size=chunk or keys.shape[0])
-
-
-def _size(state: State) -> Array:
-    return ess(state.log_w)
