@@ -230,13 +230,15 @@ def order_agnostic_loss(
     """
     n = len(x0)
     k_number, k_place = jax.random.split(key)
-    d = jnp.broadcast_to(True if mask is None else mask, x0.shape).reshape(n, -1).sum(1)
+    real = jnp.broadcast_to(True if mask is None else mask, x0.shape).reshape(n, -1)
+    d = real.sum(1)
     m = jnp.minimum(jnp.floor(stratified(k_number, n) * d) + 1, d)
     rank = ranks(k_place, x0, mask, orders)
-    hidden = (rank >= (d - m)[:, None]) & (rank < d[:, None])
-    labels = jnp.asarray(orders.labels(rank.shape[1]))
-    now = labels[jnp.minimum(d - m, rank.shape[1] - 1).astype(int)]
-    target = hidden & (labels[rank] == now[:, None])
+    hidden = (rank >= (d - m)[:, None]) & real
+    first = jnp.minimum(d - m, rank.shape[1] - 1).astype(int)
+    labels = jax.vmap(orders.labels)(real)
+    now = jnp.take_along_axis(labels, first[:, None], 1)
+    target = hidden & (jnp.take_along_axis(labels, rank, 1) == now)
     hidden, target = hidden.reshape(x0.shape), target.reshape(x0.shape)
     nll = hidden_nll(denoiser, x0, hidden, m / jnp.maximum(d, 1), cond, classes, allowed, target)
     return (d / jnp.maximum(target.reshape(n, -1).sum(1), 1) * nll).mean()

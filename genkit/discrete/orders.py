@@ -5,7 +5,6 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 Array = jax.Array
 
@@ -21,8 +20,8 @@ class Orders(Protocol):
         """A permutation (D,) of the flattened sites; those that are not `real` (D,) come last."""
         ...
 
-    def labels(self, sites: int) -> np.ndarray:
-        """(D,) int, of the places."""
+    def labels(self, real: Array) -> Array:
+        """(D,) int, of the places, for an item with these real sites (D,)."""
         ...
 
 
@@ -35,9 +34,9 @@ class AnyOrder:
         order = jax.random.permutation(key, real.shape[0])
         return order[jnp.argsort(~real[order], stable=True)].astype(jnp.int32)
 
-    def labels(self, sites: int) -> np.ndarray:
+    def labels(self, real: Array) -> Array:
         """One label."""
-        return np.zeros(sites, np.int32)
+        return jnp.zeros(real.shape, jnp.int32)
 
 
 ANY_ORDER = AnyOrder()

@@ -87,10 +87,11 @@ def discriminator_loss(
 
     def log_odds_of(key: Array, x: Array) -> Array:
         k_number, k_place = jax.random.split(key)
-        d = jnp.broadcast_to(True if mask is None else mask, x.shape).reshape(len(x), -1).sum(1)
+        real = jnp.broadcast_to(True if mask is None else mask, x.shape).reshape(len(x), -1)
+        d = real.sum(1)
         shown = jnp.minimum(jnp.floor(stratified(k_number, len(x)) * d) + 1, d)
         rank = ranks(k_place, x, mask, orders)
-        hidden = ((rank >= shown[:, None]) & (rank < d[:, None])).reshape(x.shape)
+        hidden = ((rank >= shown[:, None]) & real).reshape(x.shape)
         return log_odds(jnp.where(hidden, classes, x), (d - shown) / jnp.maximum(d, 1), cond)
 
     data, model = (log_odds_of(k, x) for k, x in zip(jax.random.split(key), (real, generated), strict=True))

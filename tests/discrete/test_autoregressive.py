@@ -165,8 +165,8 @@ class EvenFirst:
         key_of = jax.random.uniform(key, real.shape) + jnp.where(even, 0, 1) + jnp.where(real, 0, 2)
         return jnp.argsort(key_of).astype(jnp.int32)
 
-    def labels(self, sites):
-        return (np.arange(sites) >= (sites + 1) // 2).astype(int)
+    def labels(self, real):
+        return (jnp.arange(real.shape[0]) >= (real.shape[0] + 1) // 2).astype(int)
 
 
 def test_other_laws_of_the_order():

@@ -1,0 +1,88 @@
+"""Networks on graphs: symmetry, sizes, padding, orders of their sites."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from genkit.nn import abstract, functional, parameter_count
+from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, real_sites
+from genkit_molecules.graphs import relabel, sites
+from genkit_molecules.networks.graph_transformer import GraphTransformer, transfer
+from genkit_molecules.orders import NodeEdgesNode, NodesEdges
+
+KEY = jax.random.key(0)
+SMALL = GraphTransformer(2, dx=16, de=8, dy=4, heads=2, hidden_x=16, hidden_e=12, hidden_y=8, dropout=0.0, time=True)
+
+
+def net(kind, head, elements=5):
+    apply, params = functional(SMALL.build(nnx.Rngs(0), elements, head))
+    return jax.jit(kind(params, apply, elements).__call__)
+
+
+def rows(n, count=6):
+    """Partly hidden graphs of five elements."""
+    x = np.random.default_rng(0).integers(0, 4, (count, sites(n)))
+    return jnp.asarray(np.where(np.random.default_rng(1).random(x.shape) < 0.4, 5, x))
+
+
+def test_published_sizes():
+    for layers, elements, head, count in (
+        (7, 5, "generator", 3.41), (12, 8, "generator", 5.74), (7, 5, "discriminator", 3.64),
+    ):  # fmt: skip
+        _, params = abstract(lambda: GraphTransformer(layers).build(nnx.Rngs(0), elements, head))  # noqa: B023
+        assert round(parameter_count(params) / 1e6, 2) == count
+
+
+def test_relabelling_atoms():
+    generator, discriminator, x = net(GraphDenoiser, "generator"), net(GraphLogOdds, "discriminator"), rows(4)
+    t = jnp.linspace(0, 1, 6)
+    logits, odds = generator(x, t), discriminator(x, t)
+    assert logits.shape == (6, 10, 5) and odds.shape == (6,) and float(odds.std()) > 0
+    for g in relabel(4)[[1, 9, 23]]:
+        moved = jnp.zeros_like(x).at[:, g].set(x)
+        np.testing.assert_allclose(generator(moved, t)[:, g], logits, atol=1e-5)
+        np.testing.assert_allclose(discriminator(moved, t), odds, atol=1e-5)
+
+
+def test_atoms_that_are_not_real():
+    """Three atoms in the places of four."""
+    x, t = rows(3), jnp.linspace(0, 1, 6)
+    mask = jnp.arange(4) < 3
+    wide = jnp.zeros((6, 10), int).at[:, jnp.array([0, 1, 2, 4, 5, 7])].set(x)
+    cond = {"mask": jnp.tile(mask, (6, 1))}
+    real = np.asarray(real_sites(cond["mask"]))[0]
+    np.testing.assert_array_equal(np.flatnonzero(real), [0, 1, 2, 4, 5, 7])
+    for kind, head in ((GraphDenoiser, "generator"), (GraphLogOdds, "discriminator")):
+        f = net(kind, head)
+        out = f(wide, t, cond)
+        np.testing.assert_allclose(out[:, real] if out.ndim > 1 else out, f(x, t), atol=1e-5)
+
+
+def test_a_discriminator_starts_as_the_generator():
+    one, other = (functional(SMALL.build(nnx.Rngs(k), 5, h))[1] for k, h in ((0, "generator"), (1, "discriminator")))
+    made = transfer(one, other)
+    np.testing.assert_array_equal(made["layers"][0]["q"]["kernel"], one["layers"][0]["q"]["kernel"])
+    np.testing.assert_array_equal(made["in_x"]["first"]["kernel"], one["in_x"]["first"]["kernel"])
+    np.testing.assert_array_equal(made["last"]["second"]["kernel"], other["last"]["second"]["kernel"])
+    assert made["out_e"]["second"]["kernel"].shape == other["out_e"]["second"]["kernel"].shape == (12, 12)
+
+
+@pytest.mark.parametrize("orders", [NodesEdges(), NodeEdgesNode()])
+def test_orders_of_graphs(orders):
+    """Four atoms, the second of which is not real."""
+    real = np.asarray(real_sites(jnp.array([[True, False, True, True]])))[0]
+    seen = set()
+    for key in jax.random.split(KEY, 40):
+        order = np.asarray(orders.draw(key, jnp.asarray(real)))
+        assert sorted(order) == list(range(10)) and real[order[:6]].all()
+        labels = np.asarray(orders.labels(jnp.asarray(real)))[:6]
+        atom = order[:6] < 4
+        if isinstance(orders, NodesEdges):
+            assert atom.tolist() == [True] * 3 + [False] * 3
+        else:
+            assert atom.tolist() == [True, True, False, True, False, False]
+        np.testing.assert_array_equal(labels == 0, atom)
+        seen.add(tuple(order[:6]))
+    assert len(seen) > 10
