@@ -6,6 +6,11 @@ plugin = Plugin(
     name="molecules",
     summary="molecular graphs by discrete diffusion and guided order-agnostic models",
     experiments={
+        "ardm": ("genkit_molecules.experiments.ardm:ARDM", "order-agnostic autoregressive model of molecules"),
+        "discriminator_guidance": (
+            "genkit_molecules.experiments.discriminator_guidance:DiscriminatorGuidance",
+            "a model of molecules corrected by a discriminator: ARDM, ARDG, BSDG, FADG",
+        ),
         "lattice_guidance": (
             "genkit_molecules.experiments.lattice_guidance:LatticeGuidance",
             "discriminator guidance on all small molecules, with exact laws",
@@ -13,6 +18,9 @@ plugin = Plugin(
     },
     datasets={
         "lattice": ("genkit_molecules.datasets.lattice:Lattice", "all molecules of up to 6 heavy atoms, enumerated"),
+        "smiles": ("genkit_molecules.datasets.smiles:Smiles", "a file of SMILES (.smi, .csv) or structures (.sdf)"),
+        "zinc250k": ("genkit_molecules.datasets.smiles:ZINC250k", "ZINC250k, its public validation split"),
+        "qm9_small": ("genkit_molecules.datasets.smiles:QM9Small", "499 molecules of QM9"),
     },
     networks={
         "graph_transformer": (

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -60,18 +64,26 @@ def to_graph(mol: Chem.Mol, elements: Sequence[str]) -> np.ndarray | None:
     return np.concatenate([np.array(kinds, np.uint8), bonds[tuple(pairs(n).T)]])
 
 
-def largest(smiles: str) -> str:
-    """The fragment with most atoms."""
-    parts = smiles.split(".")
-    if len(parts) == 1:
-        return smiles
-    sizes = [Chem.MolFromSmiles(part).GetNumAtoms() for part in parts]
-    return parts[int(np.argmax(sizes))]
-
-
-def smiles_of(x: np.ndarray, elements: Sequence[str]) -> list[str | None]:
+def smiles_of(x: np.ndarray, elements: Sequence[str], say: Callable[[str], None] | None = None) -> list[str | None]:
     """`to_smiles` of graphs (M, D)."""
-    return parallel(_Smiles(tuple(elements)), list(x))
+    return parallel(partial(to_smiles, elements=tuple(elements)), list(x), say)
+
+
+def write_sdf(path: Path, smiles: Sequence[str]) -> None:
+    """Molecules with coordinates in the plane, as an SDF file."""
+    from rdkit.Chem import AllChem
+
+    from genkit.experiment.folder import write
+
+    text = io.StringIO()
+    writer = Chem.SDWriter(text)
+    for s in smiles:
+        mol = Chem.MolFromSmiles(s)
+        AllChem.Compute2DCoords(mol)
+        mol.SetProp("_Name", s)
+        writer.write(mol)
+    writer.close()
+    write(path, text.getvalue())
 
 
 def parallel(f: Callable[[Any], T], items: Sequence[Any], say: Callable[[str], None] | None = None) -> list[T]:
@@ -81,8 +93,6 @@ def parallel(f: Callable[[Any], T], items: Sequence[Any], say: Callable[[str], N
         quiet()
         return [f(item) for item in items]
     found: list[T] = []
-    import multiprocessing
-
     # a forked copy of a process with jax's threads may hang
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=quiet) as pool:
         results: Iterable[T] = pool.map(f, items, chunksize=max(1, len(items) // (8 * workers)))
@@ -91,11 +101,3 @@ def parallel(f: Callable[[Any], T], items: Sequence[Any], say: Callable[[str], N
             if say and k % max(1, len(items) // 10) == 0:
                 say(f"{k} of {len(items)} molecules")
     return found
-
-
-class _Smiles:
-    def __init__(self, elements: tuple[str, ...]):
-        self.elements = elements
-
-    def __call__(self, x: np.ndarray) -> str | None:
-        return to_smiles(x, self.elements)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from genkit_molecules.graphs import allowed, classes
+from genkit_molecules.graphs import allowed, classes, pairs, sites
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,6 @@ class Molecules:
     source: str = ""
     dropped: dict[str, int] = field(default_factory=dict)
     """why molecules of the source are not here, and how many"""
-    properties: dict[str, np.ndarray] = field(default_factory=dict)
-    """numbers of the training molecules, each (M,)"""
 
     @property
     def classes(self) -> int:
@@ -43,6 +42,18 @@ class Molecules:
     def sizes(self) -> dict[int, int]:
         """Training molecules of each number of atoms."""
         return {g.n: len(g.x) for g in self.train}
+
+    def padded(self, split: Sequence[Graphs]) -> dict[str, np.ndarray]:
+        """Rows of one width, in the order of the split: x (M, D), and which atoms are real, mask (M, n) bool."""
+        n = max(g.n for g in (*self.train, *self.test))
+        place = {tuple(pair): n + k for k, pair in enumerate(pairs(n).tolist())}
+        rows, masks = [], []
+        for g in split:
+            x = np.zeros((len(g.x), sites(n)), np.uint8)
+            x[:, [*range(g.n), *(place[tuple(pair)] for pair in pairs(g.n).tolist())]] = g.x
+            rows.append(x)
+            masks.append(np.broadcast_to(np.arange(n) < g.n, (len(g.x), n)))
+        return {"x": np.concatenate(rows), "mask": np.concatenate(masks)}
 
     def allowed(self, n: int) -> Any:
         """Classes of each site, see `genkit_molecules.graphs.allowed`."""
