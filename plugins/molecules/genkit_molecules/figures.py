@@ -13,7 +13,7 @@ COLORS = {"ardm": "#5d6b7a", "ardg": "#b5542b", "bsdg": "#0b6e99", "fadg": "#2b8
 
 def by_particles(results: Mapping[str, float | None], particles: Sequence[int]) -> Figure:
     """Validity and total variation by the number of particles; exact values as lines."""
-    figure = Figure(figsize=(10.5, 3.9), layout="constrained")
+    figure = Figure(figsize=(11.5, 3.9), layout="constrained")
     for axes, kind, label in zip(
         figure.subplots(1, 2), ("validity", "tv"), ("validity", "total variation"), strict=True
     ):
@@ -27,14 +27,16 @@ def by_particles(results: Mapping[str, float | None], particles: Sequence[int]) 
             y = np.array([results[f"{kind}/{name}/{n}"] for n in particles], float)
             axes.plot(particles, y, "o-", ms=5, color=COLORS[name], label=name.upper())
             if kind == "tv":
-                noise = 2 * np.array([results[f"floor/{name}/{n}"] for n in particles], float)
-                axes.fill_between(particles, y - noise, y + noise, color=COLORS[name], alpha=0.15, lw=0)
+                floor = np.array([results[f"floor/{name}/{n}"] for n in particles], float)
+                axes.plot(
+                    particles, floor, ".-", lw=0.8, color=COLORS[name], alpha=0.45, label=f"noise, {name.upper()}"
+                )
         axes.set(xscale="log", xlabel="particles a sample", ylabel=label)
         axes.set_xticks(particles, [str(n) for n in particles])
         axes.minorticks_off()
         axes.grid(alpha=0.25)
     axes.set_ylim(bottom=0)
-    figure.axes[0].legend(frameon=False, fontsize=9)
+    figure.axes[1].legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

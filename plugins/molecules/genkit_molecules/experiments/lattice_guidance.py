@@ -221,7 +221,7 @@ class LatticeGuidance(Experiment):
             "guidance", by_particles(results, self.particles),
             "Validity and total variation to the uniform law. Lines without dots are exact. Many particles tend to the "
             "limit p W / Z, which corrects errors of W at partial states and not those at the last one. "
-            "Shaded: twice the noise of a sampled distance.",
+            "Thin: the noise floor of a sampled distance.",
         )  # fmt: skip
         traced = {key.removeprefix("ess/"): kept[key] for key in kept if key.startswith("ess/")}
         run.figure(
