@@ -17,7 +17,7 @@ from rdkit import Chem, RDLogger
 from genkit_molecules.graphs import atoms, pairs
 
 T = TypeVar("T")
-ORDERS = (None, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
+ORDERS = (Chem.BondType.ZERO, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 ORDER_OF = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3}
 SERIAL = 2000  # fewer molecules than this are not worth other processes
 
@@ -71,7 +71,7 @@ def smiles_of(x: np.ndarray, elements: Sequence[str], say: Callable[[str], None]
 
 def write_sdf(path: Path, smiles: Sequence[str]) -> None:
     """Molecules with coordinates in the plane, as an SDF file."""
-    from rdkit.Chem import AllChem
+    from rdkit.Chem import rdDepictor
 
     from genkit.experiment.folder import write
 
@@ -79,7 +79,7 @@ def write_sdf(path: Path, smiles: Sequence[str]) -> None:
     writer = Chem.SDWriter(text)
     for s in smiles:
         mol = Chem.MolFromSmiles(s)
-        AllChem.Compute2DCoords(mol)
+        rdDepictor.Compute2DCoords(mol)
         mol.SetProp("_Name", s)
         writer.write(mol)
     writer.close()

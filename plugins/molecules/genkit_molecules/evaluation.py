@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from rdkit import Chem, DataStructs
-from rdkit.Chem import BRICS, QED, Crippen, Descriptors, rdFingerprintGenerator, rdMolDescriptors
+from rdkit.Chem import BRICS, QED, Descriptors, rdFingerprintGenerator, rdMolDescriptors
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 from rdkit.Chem.Scaffolds import MurckoScaffold
 from scipy.stats import gaussian_kde, wasserstein_distance
@@ -21,9 +21,15 @@ from scipy.stats import gaussian_kde, wasserstein_distance
 from genkit.errors import UsageError
 from genkit_molecules.chem import parallel, quiet
 
-MORGAN = {"radius": 2, "fpSize": 1024}
+
+def log_p(mol: Chem.Mol) -> float:
+    """Crippen's logarithm of the partition coefficient."""
+    return rdMolDescriptors.CalcCrippenDescriptors(mol)[0]
+
+
+WEIGHT: Any = getattr(Descriptors, "MolWt")  # noqa: B009 - made when RDKit is imported
 CONTINUOUS = {
-    "BertzCT": Descriptors.BertzCT, "MolLogP": Crippen.MolLogP, "MolWt": Descriptors.MolWt,
+    "BertzCT": Descriptors.BertzCT, "MolLogP": log_p, "MolWt": WEIGHT,
     "TPSA": rdMolDescriptors.CalcTPSA,
 }  # fmt: skip
 COUNTS = {
@@ -32,7 +38,7 @@ COUNTS = {
     "NumAliphaticRings": rdMolDescriptors.CalcNumAliphaticRings,
     "NumAromaticRings": rdMolDescriptors.CalcNumAromaticRings,
 }  # fmt: skip
-PROPERTIES = {"logP": Crippen.MolLogP, "QED": QED.qed, "weight": Descriptors.MolWt, "TPSA": rdMolDescriptors.CalcTPSA}
+PROPERTIES = {"logP": log_p, "QED": QED.qed, "weight": WEIGHT, "TPSA": rdMolDescriptors.CalcTPSA}
 
 
 def canonical(smiles: str | None) -> str | None:
@@ -60,7 +66,7 @@ class Sample:
     @cached_property
     def fingerprints(self) -> list[Any]:
         """Morgan fingerprints of radius 2 in 1024 bits."""
-        generator = rdFingerprintGenerator.GetMorganGenerator(**MORGAN)
+        generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)
         return [generator.GetFingerprint(m) for m in self.mols]
 
     @cached_property

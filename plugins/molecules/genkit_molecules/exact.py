@@ -50,7 +50,7 @@ class Orbits:
     @property
     def full(self) -> np.ndarray:
         """(R,) bool, orbits with nothing hidden."""
-        return (self.states < BONDS).all(1)
+        return np.all(self.states < BONDS, axis=1)
 
     def of(self, x: np.ndarray) -> np.ndarray:
         """Orbit of states (M, D)."""

@@ -64,7 +64,7 @@ def grid(smiles: Sequence[str | None], columns: int = 8, size: int = 150) -> Fig
     """Molecules in rows, with their SMILES below; an empty cell where there is none."""
     from PIL import Image
     from rdkit import Chem
-    from rdkit.Chem import AllChem
+    from rdkit.Chem import rdDepictor
     from rdkit.Chem.Draw import rdMolDraw2D
 
     rows = -(-len(smiles) // columns)
@@ -72,10 +72,10 @@ def grid(smiles: Sequence[str | None], columns: int = 8, size: int = 150) -> Fig
     for axes, text in zip(np.ravel(figure.subplots(rows, columns, squeeze=False)), smiles, strict=False):
         axes.axis("off")
         mol = Chem.MolFromSmiles(text) if text else None
-        if mol is None:
+        if mol is None or text is None:
             axes.text(0.5, 0.5, "invalid", ha="center", va="center", color="#9aa5b1", fontsize=8)
             continue
-        AllChem.Compute2DCoords(mol)
+        rdDepictor.Compute2DCoords(mol)
         drawing = rdMolDraw2D.MolDraw2DCairo(2 * size, 2 * size)
         drawing.DrawMolecule(mol)
         drawing.FinishDrawing()

@@ -98,11 +98,13 @@ class ARDM(Experiment):
 
     def _phase(self, run: Run) -> Any:
         data = self.molecules(run)
-        loss = self._bound(data) if data.test else None
-        hook = (max(1, self.steps // 10), lambda state, step: {"val/loss": float(loss(state.params))})
+        every = ()
+        if data.test:
+            loss = self._bound(data)
+            every = ((max(1, self.steps // 10), lambda state, step: {"val/loss": float(loss(state.params))}),)
         return guidance.generator_phase(
             self.network, len(data.elements), order_named(self.order), self.optimizer, self.steps, _batch,
-            batches(data.padded(data.train), self.batch, seed=run.seed), (hook,) if loss else (),
+            batches(data.padded(data.train), self.batch, seed=run.seed), every,
         )  # fmt: skip
 
     def _bound(self, data: Molecules) -> Any:
