@@ -1,6 +1,6 @@
 """Chains under potentials.
 
-Chains of diffusion: posterior samples for linear measurements y = A x_0 + std N(0, I).
+Chains of diffusion: posterior samples for linear measurements y = A x_0 + std N(0, I), any Gaussian path.
 
     from genkit.steer import DDSMC, dense, observe, posterior
 
@@ -12,12 +12,18 @@ Chains of diffusion: posterior samples for linear measurements y = A x_0 + std N
 | `DDSMC` | decoupled or ancestral, conditioned on y | T, by the flow T (T + 1) / 2 | yes |
 | `TDS` | DDIM with a twisted score | T, with a derivative | yes |
 | `MCGDiff` | DDIM drawn towards y | T | yes |
+| `FPS` | DDIM given a measurement at every level | T | yes |
 | `PiGDM`, `DPS` | guided DDIM | T, with a derivative | no |
 | `DAPS` | noise, flow back, draw given y | up to 5 T | no |
 | `DDRM` | DDIM with y in place of what it measures | T | no |
+| `DCPS` | Langevin and variational steps in blocks | 3 T + 150, with a derivative | no |
+| `REDDiff` | Adam on a point | T = 1000 | no |
 
-All of these work in the basis of the operator's singular vectors, for any Gaussian path; those with weights estimate
-log p(y) under their chain. Each is a `genkit.chain.Model`, by `method.model(denoiser, observation)`.
+All work in the basis of the operator's singular vectors; those with weights estimate log p(y) under their chain (`FPS`
+that of a whole sequence). Each is a `genkit.chain.Model`, by `method.model(denoiser, observation)`.
+
+Discrete data measured site by site, any process of `genkit.discrete`: `D3SMC`, with `channel(y, table, seen)` as the
+observation.
 
 Chains of categories under a discriminator or a classifier that looks at partial states:
 
@@ -33,30 +39,39 @@ Chains of categories under a discriminator or a classifier that looks at partial
 | `FADG` | one for each class | yes |
 """
 
+from genkit.steer.d3smc import D3SMC, Channel, channel
 from genkit.steer.daps import DAPS
+from genkit.steer.dcps import DCPS
 from genkit.steer.ddrm import DDRM
 from genkit.steer.ddsmc import DDSMC
 from genkit.steer.discriminator import ARDG, BSDG, FADG
+from genkit.steer.fps import FPS
 from genkit.steer.guide import Guided, guide
 from genkit.steer.guided import DPS, PiGDM
 from genkit.steer.mcgdiff import MCGDiff
 from genkit.steer.operators import Dense, LinearOperator, Mask, Observation, dense, identity, mask, observe
 from genkit.steer.posterior import Draws, Method, posterior
 from genkit.steer.potentials import LogPotential, Potential, discriminator_loss
+from genkit.steer.reddiff import REDDiff
 from genkit.steer.schedule import Schedule
 from genkit.steer.tds import TDS
 
 __all__ = [
     "ARDG",
     "BSDG",
+    "D3SMC",
     "DAPS",
+    "DCPS",
     "DDRM",
     "DDSMC",
     "DPS",
     "FADG",
+    "FPS",
     "PiGDM",
     "MCGDiff",
+    "REDDiff",
     "TDS",
+    "Channel",
     "Dense",
     "Draws",
     "Guided",
@@ -67,6 +82,7 @@ __all__ = [
     "Observation",
     "Potential",
     "Schedule",
+    "channel",
     "dense",
     "discriminator_loss",
     "guide",

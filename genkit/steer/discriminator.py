@@ -23,11 +23,12 @@ from genkit.discrete.autoregressive import Reveal
 from genkit.discrete.factorised import Interval
 from genkit.errors import UsageError
 from genkit.smc import Resample
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Ahead:
     """A particle that knows all values of its next site; leaves (n, ...)."""
@@ -40,7 +41,7 @@ class Ahead:
     """(n, K) log W(x_S, x_i)"""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Adapted(Kernel):
     """Reveal the next site by p(x_i | x_S) W(x_S, x_i), weighted by the sum of that over W(x_S).
@@ -91,7 +92,7 @@ def _product(log_p: Array, log_h: Array) -> Array:
 RESAMPLE = Resample(threshold=0.7, decide_by="before")
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class BSDG:
     """Bootstrap: moves of the model, weights W(x_S) / W(x_S before). Of one particle it is plain sampling.
@@ -126,7 +127,7 @@ class BSDG:
         return tilt(chain, log_h)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class FADG(BSDG):
     """Fully adapted: particles are resampled by what all values of the next site weigh, then choose among these.
@@ -145,7 +146,7 @@ class FADG(BSDG):
         return replace(chain, init=jax.tree_util.Partial(_weightless, callable_tree(chain.init)), stages=tuple(stages))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class ARDG(FADG):
     """Autoregressive discriminator guidance: each value by p(x_i | x_S) W(x_S, x_i), and no weights.

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 
 from genkit.chain import Model, State, run, start
 from genkit.smc import ess
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Group:
     """What one group of particles gave."""

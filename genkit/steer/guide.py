@@ -15,11 +15,12 @@ from genkit.errors import UsageError
 from genkit.steer.discriminator import BSDG
 from genkit.steer.groups import run_group
 from genkit.steer.potentials import LogPotential
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Guided:
     """Samples, and the weighted particles that they were drawn from."""

@@ -15,7 +15,7 @@ from genkit.diffusion import Denoiser, Process, process_of
 from genkit.errors import GenkitError, UsageError
 from genkit.smc import Resample
 from genkit.steer.groups import run_group
-from genkit.steer.operators import Observation
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
@@ -25,7 +25,7 @@ EVERY_STEP = Resample(threshold=1.0)
 class Steered(Protocol):
     """Coefficients of a method, a pytree; the last particles of its model are items (n, *shape)."""
 
-    def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
+    def model(self, denoiser: Denoiser, observation: Any, cond: Any = None) -> Model:
         """The chain under the potentials of an observation."""
         ...
 
@@ -42,7 +42,7 @@ class Method(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Draws:
     """What independent groups of particles gave."""
@@ -63,7 +63,7 @@ def posterior(
     key: Array,
     method: Method | Steered,
     denoiser: Denoiser,
-    observation: Observation,
+    observation: Any,
     groups: int,
     particles: int = 256,
     draws: int = 1,
@@ -80,7 +80,7 @@ def posterior(
         key: key of the whole; group g does not depend on how many there are, nor on `chunk`.
         method: such as `DDSMC()`, or its `table(process)`, which may be an argument of jitted code.
         denoiser: the prior, (x (n, ...), t, cond) -> E[x_0 | x_t].
-        observation: from `observe`.
+        observation: from `observe`; of discrete data from `channel`.
         groups: number of groups.
         particles: particles in a group.
         draws: samples of each group.
@@ -114,7 +114,7 @@ def _groups(
     keys: Array,
     table: Steered,
     denoiser: Denoiser,
-    observation: Observation,
+    observation: Any,
     cond: Any,
     resampler: Any,
     particles: int,

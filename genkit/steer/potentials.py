@@ -13,6 +13,7 @@ from genkit.discrete import Orders, ranks
 from genkit.discrete.orders import ANY_ORDER
 from genkit.discrete.product import times
 from genkit.discrete.random import stratified
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
@@ -28,7 +29,7 @@ class LogPotential(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Potential:
     """A weighted sum of log-potentials: of a discriminator and of classifiers, say.

@@ -8,12 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genkit.tree import register_dataclass
 from genkit_molecules.graphs import BONDS, atoms, classes, pairs
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class GraphNet:
     """A network on graphs and its parameters; see `genkit_molecules.networks`.
@@ -37,7 +38,7 @@ class GraphNet:
         return self.apply(self.params, kinds, bonds, t, cond.get("mask"), cond.get("given"), self.key)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class GraphDenoiser(GraphNet):
     """Logits of the hidden sites."""
@@ -49,7 +50,7 @@ class GraphDenoiser(GraphNet):
         return jnp.concatenate(parts, 1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class GraphLogOdds(GraphNet):
     """One number a graph: the log-odds of a discriminator."""

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 from genkit_molecules.graphs import BONDS, pairs, relabel, sites
 from genkit_molecules.orders import Order
 
@@ -203,7 +204,7 @@ def noise_floor(classes: int, samples: int) -> float:
     return 0.5 * (2 / np.pi * (classes - 1) / samples) ** 0.5
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class OrbitTable:
     """A table of orbits as a function of states; a denoiser if its values are (R, D, 4), a log-potential if (R,)."""

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,10 +88,11 @@ def test_real_molecules():
 def test_the_experiment(tmp_path):
     """Three atoms; every method writes its samples."""
     run = genkit.run(genkit.config("molecules.discriminator_guidance", "tiny", {}), out=tmp_path / "run")
+    results: Any = run.results
     for name in ("ardm/1", "ardg/1", "bsdg/2", "fadg/2"):
         lines = (run.folder / f"samples_{name.replace('/', '_')}.smi").read_text().split("\n")[:-1]
         assert len(lines) == 40
         valid = sum(line != "" for line in lines)
-        assert run.results[f"validity/{name}"] == valid / 40
-        assert run.results[f"connected/{name}"] <= run.results[f"validity/{name}"]
+        assert results[f"validity/{name}"] == valid / 40
+        assert results[f"connected/{name}"] <= results[f"validity/{name}"]
     assert set(run.figures) >= {"molecules_ardm_1", "molecules_fadg_2", "molecules_data"}

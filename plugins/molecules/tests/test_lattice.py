@@ -1,5 +1,7 @@
 """Enumeration of small molecules, and exact laws on them."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -174,7 +176,7 @@ def test_marginals_of_a_law():
 
 def test_the_experiment(tmp_path):
     run = genkit.run(genkit.config("molecules.lattice_guidance", "tiny", {}), out=tmp_path / "run")
-    results = run.results
+    results: Any = run.results
     assert results["bound"] > results["entropy"] == pytest.approx(3.309253, abs=1e-6)
     assert results["validity/fadg_exact/4"] == pytest.approx(1) and results["tv/smc_exact/inf"] < 1e-6
     for name in ("bsdg/4", "fadg/4", "fadg_exact/4"):

@@ -1,5 +1,7 @@
 """Networks on graphs: symmetry, sizes, padding, orders of their sites."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +18,7 @@ KEY = jax.random.key(0)
 SMALL = GraphTransformer(2, dx=16, de=8, dy=4, heads=2, hidden_x=16, hidden_e=12, hidden_y=8, dropout=0.0, time=True)
 
 
-def net(kind, head, elements=5):
+def net(kind, head: Any, elements=5):
     apply, params = functional(SMALL.build(nnx.Rngs(0), elements, head))
     return jax.jit(kind(params, apply, elements).__call__)
 
@@ -28,9 +30,8 @@ def rows(n, count=6):
 
 
 def test_published_sizes():
-    for layers, elements, head, count in (
-        (7, 5, "generator", 3.41), (12, 8, "generator", 5.74), (7, 5, "discriminator", 3.64),
-    ):  # fmt: skip
+    published: Any = ((7, 5, "generator", 3.41), (12, 8, "generator", 5.74), (7, 5, "discriminator", 3.64))
+    for layers, elements, head, count in published:
         _, params = abstract(lambda: GraphTransformer(layers).build(nnx.Rngs(0), elements, head))  # noqa: B023
         assert round(parameter_count(params) / 1e6, 2) == count
 
@@ -61,7 +62,8 @@ def test_atoms_that_are_not_real():
 
 
 def test_a_discriminator_starts_as_the_generator():
-    one, other = (functional(SMALL.build(nnx.Rngs(k), 5, h))[1] for k, h in ((0, "generator"), (1, "discriminator")))
+    heads: Any = ((0, "generator"), (1, "discriminator"))
+    one, other = (functional(SMALL.build(nnx.Rngs(k), 5, h))[1] for k, h in heads)
     made = transfer(one, other)
     np.testing.assert_array_equal(made["layers"][0]["q"]["kernel"], one["layers"][0]["q"]["kernel"])
     np.testing.assert_array_equal(made["in_x"]["first"]["kernel"], one["in_x"]["first"]["kernel"])
