@@ -46,27 +46,25 @@ def log_odds_of(network: Network, elements: int, params: Any) -> GraphLogOdds:
 def generator_phase(
     network: Network,
     elements: int,
-    orders: Orders,
+    loss: Callable[[Array, GraphDenoiser, Array, Any], Array],
     optimizer: Optimizer,
     steps: int,
     draw: Callable[[Any, Array], Batch],
     data: Any = None,
     every: tuple = (),
 ) -> Phase:
-    """Train the model by its bound; `draw(batch, key)` gives the graphs of a step."""
+    """Train the model by loss(key, model, x, mask); `draw(batch, key)` gives the graphs of a step."""
     apply, rule = generator(network, elements), optimizer.build(steps)
 
-    def loss(params: Any, aux: None, batch: Any, key: Array) -> Any:
+    def objective(params: Any, aux: None, batch: Any, key: Array) -> Any:
         k_draw, k_loss, k_drop = jax.random.split(key, 3)
         x, mask = draw(batch, k_draw)
-        model = GraphDenoiser(params, apply, elements, k_drop)
-        value = bound(k_loss, model, x, mask, orders)
-        return value, (aux, {})
+        return loss(k_loss, GraphDenoiser(params, apply, elements, k_drop), x, mask), (aux, {})
 
     def init(key: Array) -> TrainState:
         return TrainState.create(functional(network.build(nnx.Rngs(key), elements))[1], rule, ema=False)
 
-    return Phase("generator", init, make_step(loss, rule), data, steps, every=every)
+    return Phase("generator", init, make_step(objective, rule), data, steps, every=every)
 
 
 def bound(key: Array, model: GraphDenoiser, x: Array, mask: Array | None, orders: Orders) -> Array:

@@ -110,8 +110,9 @@ class LatticeGuidance(Experiment):
         data, of = self.target(), self.target().orbits
         if self.model == "learned":
             phase = guidance.generator_phase(
-                self.network, len(ELEMENTS), order_named(self.order), self.optimizer, self.steps, self._real
-            )
+                self.network, len(ELEMENTS), partial(guidance.bound, orders=order_named(self.order)), self.optimizer,
+                self.steps, self._real,
+            )  # fmt: skip
             params = run.fit(phase).params
             net = guidance.denoiser_of(self.network, len(ELEMENTS), params)
             log_p = _normalised(_tabulate(net, of.states))
