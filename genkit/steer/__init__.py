@@ -51,7 +51,7 @@ from genkit.steer.guided import DPS, PiGDM
 from genkit.steer.mcgdiff import MCGDiff
 from genkit.steer.operators import Dense, LinearOperator, Mask, Observation, dense, identity, mask, observe
 from genkit.steer.posterior import Draws, Method, posterior
-from genkit.steer.potentials import LogPotential, Potential, discriminator_loss
+from genkit.steer.potentials import LogPotential, Potential, classifier_loss, discriminator_loss
 from genkit.steer.reddiff import REDDiff
 from genkit.steer.schedule import Schedule
 from genkit.steer.tds import TDS
@@ -83,6 +83,7 @@ __all__ = [
     "Potential",
     "Schedule",
     "channel",
+    "classifier_loss",
     "dense",
     "discriminator_loss",
     "guide",

@@ -85,15 +85,39 @@ def discriminator_loss(
         mask: bool, broadcasts with real: the sites that are real.
         orders: law of the order.
     """
+    one, other = jax.random.split(key)
+    data = classifier_loss(one, log_odds, real, jnp.ones(len(real)), classes, cond, mask, orders)
+    model = classifier_loss(other, log_odds, generated, jnp.zeros(len(real)), classes, cond, mask, orders)
+    return (data + model) / 2
 
-    def log_odds_of(key: Array, x: Array) -> Array:
-        k_number, k_place = jax.random.split(key)
-        real = jnp.broadcast_to(True if mask is None else mask, x.shape).reshape(len(x), -1)
-        d = real.sum(1)
-        shown = jnp.minimum(jnp.floor(stratified(k_number, len(x)) * d) + 1, d)
-        rank = ranks(k_place, x, mask, orders)
-        hidden = ((rank >= shown[:, None]) & real).reshape(x.shape)
-        return log_odds(jnp.where(hidden, classes, x), (d - shown) / jnp.maximum(d, 1), cond)
 
-    data, model = (log_odds_of(k, x) for k, x in zip(jax.random.split(key), (real, generated), strict=True))
-    return (jax.nn.softplus(-data).mean() + jax.nn.softplus(model).mean()) / 2
+def classifier_loss(
+    key: Array,
+    log_odds: LogPotential,
+    x: Array,
+    label: Array,
+    classes: int,
+    cond: Any = None,
+    mask: Array | None = None,
+    orders: Orders = ANY_ORDER,
+) -> Array:
+    """Mean cross-entropy of a yes-no property at partial states, whose least is at log-odds of p(yes | x_S); a scalar.
+
+    Args:
+        key: for what is hidden, as in `discriminator_loss`.
+        log_odds: the classifier.
+        x: data (n, ...), int.
+        label: (n,) 1 for yes, 0 for no.
+        classes: K, the mask symbol.
+        cond: leaves (n, ...), or None.
+        mask: bool, broadcasts with x: the sites that are real.
+        orders: law of the order.
+    """
+    k_number, k_place = jax.random.split(key)
+    real = jnp.broadcast_to(True if mask is None else mask, x.shape).reshape(len(x), -1)
+    d = real.sum(1)
+    shown = jnp.minimum(jnp.floor(stratified(k_number, len(x)) * d) + 1, d)
+    rank = ranks(k_place, x, mask, orders)
+    hidden = ((rank >= shown[:, None]) & real).reshape(x.shape)
+    logit = log_odds(jnp.where(hidden, classes, x), (d - shown) / jnp.maximum(d, 1), cond)
+    return jax.nn.softplus(jnp.where(label > 0.5, -logit, logit)).mean()

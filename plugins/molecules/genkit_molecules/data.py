@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from genkit_molecules.graphs import allowed, classes, pairs, sites
+from genkit_molecules.models import Space
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,14 @@ class Molecules:
             masks.append(np.broadcast_to(np.arange(n) < g.n, (len(g.x), n)))
         return {"x": np.concatenate(rows), "mask": np.concatenate(masks)}
 
-    def allowed(self, n: int) -> Any:
-        """Classes of each site, see `genkit_molecules.graphs.allowed`."""
-        return allowed(n, len(self.elements))
+    def space(self, n: int) -> Space:
+        """The sites of graphs of n atoms, with the frequencies of elements and bonds in the training set."""
+        d, k = sites(n), self.classes
+        weights = np.zeros((d, k))
+        weights[:n] = sum(np.bincount(g.x[:, : g.n].ravel(), minlength=k) for g in self.train)
+        weights[n:] = sum(np.bincount(g.x[:, g.n :].ravel(), minlength=k) for g in self.train)
+        legal = allowed(n, len(self.elements))
+        weights = np.where(
+            True if legal is None else legal, weights / np.maximum(weights.sum(1, keepdims=True), 1) + 1e-6, 0
+        )
+        return Space(k, weights / weights.sum(1, keepdims=True), legal)

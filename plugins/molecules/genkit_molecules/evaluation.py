@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,17 @@ COUNTS = {
     "NumAromaticRings": rdMolDescriptors.CalcNumAromaticRings,
 }  # fmt: skip
 PROPERTIES = {"logP": log_p, "QED": QED.qed, "weight": WEIGHT, "TPSA": rdMolDescriptors.CalcTPSA}
+RINGS = {"rings": rdMolDescriptors.CalcNumRings}
+
+
+def property_of(smiles: Sequence[str], name: str) -> np.ndarray:
+    """A property (M,) of valid SMILES: logP, QED, weight, TPSA, or rings, their number."""
+    f = {**PROPERTIES, **RINGS}[name]
+    return np.array(parallel(partial(_property, f), list(smiles)), float)
+
+
+def _property(f: Any, smiles: str) -> float:
+    return f(Chem.MolFromSmiles(smiles))
 
 
 def canonical(smiles: str | None) -> str | None:

@@ -82,3 +82,48 @@ def grid(smiles: Sequence[str | None], columns: int = 8, size: int = 150) -> Fig
         axes.imshow(Image.open(io.BytesIO(drawing.GetDrawingText())))
         axes.set_title(text if len(text) <= 18 else text[:16] + "…", fontsize=6.5, color="#5d6b7a", y=-0.08)
     return figure
+
+
+def letters(data: Sequence[str], sample: Sequence[str], alphabet: str) -> Figure:
+    """Frequencies of letters in data and sample, overall and at each place."""
+    width = max(len(text) for text in (*data, *sample))
+    tables = []
+    for texts in (data, sample):
+        rows = np.array([list(text.ljust(width)) for text in texts])
+        tables.append(np.stack([(rows == letter).mean(0) for letter in alphabet]))
+    figure = Figure(figsize=(11.5, 3.9), layout="constrained")
+    bars, places = figure.subplots(1, 2, width_ratios=(2, 1))
+    at = np.arange(len(alphabet))
+    for table, shift, label, color in zip(
+        tables, (-0.2, 0.2), ("data", "samples"), ("#5d6b7a", "#2b8a3e"), strict=True
+    ):
+        bars.bar(at + shift, table.mean(1) / table.mean(1).sum(), 0.4, label=label, color=color)
+    bars.set_xticks(at, list(alphabet))
+    bars.set(xlabel="letter", ylabel="frequency")
+    bars.legend(frameon=False)
+    top = max(table.max() for table in tables) * 1.03
+    places.plot([0, top], [0, top], color="#9aa5b1", lw=1)
+    places.plot(tables[0].ravel(), tables[1].ravel(), ".", ms=3, color="#0b6e99", alpha=0.6)
+    places.set(xlabel="frequency at a site, data", ylabel="samples", xlim=(0, top), ylim=(0, top))
+    places.set_aspect("equal")
+    for axes in (bars, places):
+        axes.grid(alpha=0.25)
+    return figure
+
+
+def densities(values: Mapping[str, np.ndarray], threshold: float, label: str) -> Figure:
+    """Box plots of a property by method."""
+    some = {name: v for name, v in values.items() if len(v)}
+    figure = Figure(figsize=(8.5, 0.6 + 0.42 * len(some)), layout="constrained")
+    axes = figure.subplots()
+    colors = ["#5d6b7a" if name in ("data", "ardm/1") else "#2b8a3e" for name in some]
+    boxes = axes.boxplot(list(some.values()), vert=False, whis=(5, 95), showfliers=False, patch_artist=True, widths=0.6)
+    for box, median, color in zip(boxes["boxes"], boxes["medians"], colors, strict=True):
+        box.set(facecolor=color, alpha=0.35, edgecolor=color)
+        median.set(color=color, linewidth=2)
+    axes.axvline(threshold, color="#b5542b", ls="--", lw=1.4)
+    axes.set_yticks(range(1, len(some) + 1), list(some))
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    axes.grid(axis="x", alpha=0.25)
+    return figure

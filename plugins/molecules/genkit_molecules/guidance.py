@@ -1,8 +1,8 @@
-"""Training of an order-agnostic model of graphs and of its discriminator."""
+"""Training of a model of graphs, of its discriminator, and of classifiers of partly hidden graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -19,92 +19,97 @@ from genkit_molecules.graphs import allowed, atoms, classes
 from genkit_molecules.networks.graph_transformer import transfer
 
 Array = jax.Array
-Batch = Any
-"""(x (B, D) int, mask (B, n) bool or None)"""
+Batch = tuple[Array, Any]
+"""x (B, D) int, and conditions as in `GraphDenoiser`"""
 
 
-def generator(network: Network, elements: int) -> Any:
+def generator(network: Network, elements: Sequence[str], conditions: int = 0) -> Any:
     """The function of parameters that the network is."""
-    return functional(network.build(nnx.Rngs(0), elements))[0]
+    return functional(network.build(nnx.Rngs(0), tuple(elements), conditions=conditions))[0]
 
 
-def discriminator(network: Network, elements: int) -> Any:
+def discriminator(network: Network, elements: Sequence[str]) -> Any:
     """The same of the network with the head of a discriminator."""
-    return functional(network.build(nnx.Rngs(0), elements, "discriminator"))[0]
+    return functional(network.build(nnx.Rngs(0), tuple(elements), "discriminator"))[0]
 
 
-def denoiser_of(network: Network, elements: int, params: Any) -> GraphDenoiser:
+def denoiser_of(network: Network, elements: Sequence[str], params: Any, conditions: int = 0) -> GraphDenoiser:
     """A trained model."""
-    return GraphDenoiser(params, generator(network, elements), elements)
+    return GraphDenoiser(params, generator(network, elements, conditions), len(elements))
 
 
-def log_odds_of(network: Network, elements: int, params: Any) -> GraphLogOdds:
-    """A trained discriminator."""
-    return GraphLogOdds(params, discriminator(network, elements), elements)
+def log_odds_of(network: Network, elements: Sequence[str], params: Any) -> GraphLogOdds:
+    """A trained discriminator or classifier."""
+    return GraphLogOdds(params, discriminator(network, elements), len(elements))
 
 
 def generator_phase(
     network: Network,
-    elements: int,
+    elements: Sequence[str],
     loss: Callable[[Array, GraphDenoiser, Array, Any], Array],
     optimizer: Optimizer,
     steps: int,
     draw: Callable[[Any, Array], Batch],
     data: Any = None,
     every: tuple = (),
+    conditions: int = 0,
 ) -> Phase:
-    """Train the model by loss(key, model, x, mask); `draw(batch, key)` gives the graphs of a step."""
-    apply, rule = generator(network, elements), optimizer.build(steps)
+    """Train the model by loss(key, model, x, cond); `draw(batch, key)` gives the graphs of a step."""
+    apply, rule = generator(network, elements, conditions), optimizer.build(steps)
 
     def objective(params: Any, aux: None, batch: Any, key: Array) -> Any:
         k_draw, k_loss, k_drop = jax.random.split(key, 3)
-        x, mask = draw(batch, k_draw)
-        return loss(k_loss, GraphDenoiser(params, apply, elements, k_drop), x, mask), (aux, {})
+        x, cond = draw(batch, k_draw)
+        return loss(k_loss, GraphDenoiser(params, apply, len(elements), k_drop), x, cond), (aux, {})
 
     def init(key: Array) -> TrainState:
-        return TrainState.create(functional(network.build(nnx.Rngs(key), elements))[1], rule, ema=False)
+        module = network.build(nnx.Rngs(key), tuple(elements), conditions=conditions)
+        return TrainState.create(functional(module)[1], rule, ema=False)
 
     return Phase("generator", init, make_step(objective, rule), data, steps, every=every)
 
 
-def bound(key: Array, model: GraphDenoiser, x: Array, mask: Array | None, orders: Orders) -> Array:
+def bound(key: Array, model: GraphDenoiser, x: Array, cond: Any, orders: Orders) -> Array:
     """Mean bound on -log p(x), nats a graph."""
-    cond, real = (None, None) if mask is None else ({"mask": mask}, real_sites(mask))
     legal = allowed(atoms(x.shape[1]), model.elements)
-    return order_agnostic_loss(key, model, x, cond, classes(model.elements), real, legal, orders)
+    return order_agnostic_loss(key, model, x, cond, classes(model.elements), shown(cond), legal, orders)
 
 
 def discriminator_phase(
     network: Network,
-    elements: int,
-    orders: Orders,
+    elements: Sequence[str],
+    loss: Callable[[Array, GraphLogOdds, Any], Array],
     optimizer: Optimizer,
     steps: int,
-    draw: Callable[[Any, Array], tuple[Array, Array, Array | None]],
+    draw: Callable[[Any, Array], Any],
     start: Any,
     data: Any = None,
     every: tuple = (),
+    name: str = "discriminator",
 ) -> Phase:
-    """Train the discriminator from the parameters of the generator; `draw` gives real and generated graphs, mask."""
+    """Train a discriminator or classifier by loss(key, log_odds, draw(batch, key)), from the generator's parameters."""
     apply, rule = discriminator(network, elements), optimizer.build(steps)
 
-    def loss(params: Any, aux: None, batch: Any, key: Array) -> Any:
+    def objective(params: Any, aux: None, batch: Any, key: Array) -> Any:
         k_draw, k_loss, k_drop = jax.random.split(key, 3)
-        real, fake, mask = draw(batch, k_draw)
-        log_odds = GraphLogOdds(params, apply, elements, k_drop)
-        return discriminate(k_loss, log_odds, real, fake, mask, orders), (aux, {})
+        return loss(k_loss, GraphLogOdds(params, apply, len(elements), k_drop), draw(batch, k_draw)), (aux, {})
 
     def init(key: Array) -> TrainState:
-        fresh = functional(network.build(nnx.Rngs(key), elements, "discriminator"))[1]
+        fresh = functional(network.build(nnx.Rngs(key), tuple(elements), "discriminator"))[1]
         return TrainState.create(transfer(start, fresh), rule, ema=False)
 
-    return Phase("discriminator", init, make_step(loss, rule), data, steps, every=every)
+    return Phase(name, init, make_step(objective, rule), data, steps, every=every)
 
 
-def discriminate(key: Array, log_odds: Any, real: Array, fake: Array, mask: Array | None, orders: Orders) -> Array:
-    """Mean cross-entropy at partial states."""
-    cond, shown = (None, None) if mask is None else ({"mask": mask}, real_sites(mask))
-    return discriminator_loss(key, log_odds, real, fake, classes(log_odds.elements), cond, shown, orders)
+def discriminate(key: Array, log_odds: Any, batch: tuple[Array, Array, Any], orders: Orders) -> Array:
+    """Mean cross-entropy of real and generated graphs (B, D) at partial states."""
+    real, fake, cond = batch
+    return discriminator_loss(key, log_odds, real, fake, classes(log_odds.elements), cond, shown(cond), orders)
+
+
+def shown(cond: Any) -> Array | None:
+    """Which sites are real, of a condition."""
+    return None if cond is None else real_sites(cond["mask"])
 
 
 def in_parts(f: Callable[[Array], Array], x: Array, size: int) -> Array:

@@ -13,14 +13,17 @@ from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, real_sites
 from genkit_molecules.graphs import relabel, sites
 from genkit_molecules.networks.graph_transformer import GraphTransformer, transfer
 from genkit_molecules.orders import NodeEdgesNode, NodesEdges
+from genkit_molecules.structure import ATOM, GRAPH, count_cycles, cycles, features
 
 KEY = jax.random.key(0)
-SMALL = GraphTransformer(2, dx=16, de=8, dy=4, heads=2, hidden_x=16, hidden_e=12, hidden_y=8, dropout=0.0, time=True)
+SMALL = GraphTransformer(2, dx=16, de=8, dy=4, heads=2, hidden_x=16, hidden_e=12, hidden_y=8, dropout=0.0, time=True,
+                         features=True)  # fmt: skip
+ELEMENTS = ("C", "N", "O", "F", "S")
 
 
-def net(kind, head: Any, elements=5):
-    apply, params = functional(SMALL.build(nnx.Rngs(0), elements, head))
-    return jax.jit(kind(params, apply, elements).__call__)
+def net(kind, head: Any):
+    apply, params = functional(SMALL.build(nnx.Rngs(0), ELEMENTS, head))
+    return jax.jit(kind(params, apply, len(ELEMENTS)).__call__)
 
 
 def rows(n, count=6):
@@ -29,8 +32,11 @@ def rows(n, count=6):
     return jnp.asarray(np.where(np.random.default_rng(1).random(x.shape) < 0.4, 5, x))
 
 
+QM9, MOSES = ("H", "C", "N", "O", "F"), ("C", "N", "S", "O", "F", "Cl", "Br", "H")
+
+
 def test_published_sizes():
-    published: Any = ((7, 5, "generator", 3.41), (12, 8, "generator", 5.74), (7, 5, "discriminator", 3.64))
+    published: Any = ((7, QM9, "generator", 3.41), (12, MOSES, "generator", 5.74), (7, QM9, "discriminator", 3.64))
     for layers, elements, head, count in published:
         _, params = abstract(lambda: GraphTransformer(layers).build(nnx.Rngs(0), elements, head))  # noqa: B023
         assert round(parameter_count(params) / 1e6, 2) == count
@@ -63,7 +69,7 @@ def test_atoms_that_are_not_real():
 
 def test_a_discriminator_starts_as_the_generator():
     heads: Any = ((0, "generator"), (1, "discriminator"))
-    one, other = (functional(SMALL.build(nnx.Rngs(k), 5, h))[1] for k, h in heads)
+    one, other = (functional(SMALL.build(nnx.Rngs(k), ELEMENTS, h))[1] for k, h in heads)
     made = transfer(one, other)
     np.testing.assert_array_equal(made["layers"][0]["q"]["kernel"], one["layers"][0]["q"]["kernel"])
     np.testing.assert_array_equal(made["in_x"]["first"]["kernel"], one["in_x"]["first"]["kernel"])
@@ -88,3 +94,27 @@ def test_orders_of_graphs(orders):
         np.testing.assert_array_equal(labels == 0, atom)
         seen.add(tuple(order[:6]))
     assert len(seen) > 10
+
+
+def test_structure_of_graphs():
+    """Counts of cycles by enumeration; components and valences by hand."""
+    rng = np.random.default_rng(0)
+    a = np.triu(rng.random((12, 7, 7)) < rng.choice([0.3, 0.6], (12, 1, 1)), 1).astype(np.float32)
+    a = a + a.swapaxes(1, 2)
+    through, total = cycles(jnp.asarray(a))
+    for k, one in enumerate(a):
+        np.testing.assert_allclose(total[k], [count_cycles(one, length) for length in (3, 4, 5, 6)], atol=1e-3)
+        rest = np.delete(np.delete(one, 0, 0), 0, 1)
+        without = [count_cycles(one, length) - count_cycles(rest, length) for length in (3, 4, 5)]
+        np.testing.assert_allclose(through[k, 0], without, atol=1e-3)
+    orders = np.zeros((1, 6, 6), int)
+    for i, j, order in ((0, 1, 2), (1, 2, 1), (3, 4, 4)):  # a chain of three, a hidden pair; the last is not real
+        orders[0, i, j] = orders[0, j, i] = order
+    mask = jnp.array([[True] * 5 + [False]])
+    x, y = features(jnp.array([[0, 0, 2, 3, 5, 0]]), jnp.asarray(orders), mask, ELEMENTS)
+    assert x.shape[-1] == ATOM and y.shape[-1] == GRAPH
+    np.testing.assert_allclose(x[0, :, 3], [1, 1, 1, 0, 0, 0])  # in the largest component
+    np.testing.assert_allclose(x[0, :, -2:], [[2, 2], [3, 1], [1, 1], [0, 1], [0, 0], [0, 0]])
+    np.testing.assert_allclose(y[0, 5], 0.3, atol=1e-6)  # three components
+    np.testing.assert_allclose(y[0, 6:11], [1, 3, 0, 0, 0], atol=1e-5)  # the chain's Laplacian
+    np.testing.assert_allclose(y[0, -1], (2 * 12.011 + 15.999 + 18.998) / 100, rtol=1e-6)

@@ -38,7 +38,9 @@ class Fasta:
     def __post_init__(self) -> None:
         """Check the fields."""
         if not 0 <= self.test < 1 or self.max_length < 1:
-            raise UsageError(f"test={self.test} and max_length={self.max_length}; expected a fraction below 1, and sites")
+            raise UsageError(
+                f"test={self.test} and max_length={self.max_length}; expected a fraction below 1, and sites"
+            )
 
     def path(self) -> Path:
         """The file."""
@@ -81,7 +83,10 @@ class Fasta:
         parts = [[texts[k] for k in part] for part in (order[count:], order[:count])]
         if not parts[0]:
             raise DataError(f"{path} leaves no sequence to train on; lower test={self.test}")
-        (train, test), lengths = (encode(p, alphabet, width) for p in parts), [np.array([*map(len, p)], int) for p in parts]
+        (train, test), lengths = (
+            (encode(p, alphabet, width) for p in parts),
+            [np.array([*map(len, p)], int) for p in parts],
+        )
         return Sequences(alphabet, train, lengths[0], test, lengths[1], path.name, dict(dropped.most_common()))
 
     def _why_not(self, path: Path, line: int, name: str, text: str, alphabet: str) -> str:
@@ -91,9 +96,8 @@ class Fasta:
             letter = sorted(strange - set(ODD))[0]
             raise DataError(f"{path}, line {line}: sequence {name!r} has the letter {letter!r}, which is no amino acid")
         if strange and self.odd == "error":
-            raise DataError(
-                f"{path}, line {line}: sequence {name!r} has {' '.join(sorted(strange))}; mend the file or give odd=drop"
-            )
+            letters = " ".join(sorted(strange))
+            raise DataError(f"{path}, line {line}: sequence {name!r} has {letters}; mend the file or give odd=drop")
         if not text.replace(GAP, ""):
             return "empty"
         if strange:
@@ -119,7 +123,9 @@ def records(path: Path) -> Iterator[tuple[int, str, str]]:
                 at, name, parts, count = number, (line[1:].split() or [str(number)])[0], [], count + 1
             elif line and not line.startswith((";", "#")):
                 if not at:
-                    raise DataError(f"{path}, line {number}: {line[:20]!r} stands before the first header; expected '>'")
+                    raise DataError(
+                        f"{path}, line {number}: {line[:20]!r} stands before the first header; expected '>'"
+                    )
                 parts.append(line.replace(".", GAP))
     if not count:
         raise DataError(f"{path} is empty; expected sequences with a header line that starts with '>'")

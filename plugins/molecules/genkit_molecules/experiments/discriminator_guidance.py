@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.data import batches
+from genkit.discrete import sample
 from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.experiment.folder import write_arrays
@@ -22,7 +24,6 @@ from genkit_molecules import guidance
 from genkit_molecules.data import Graphs
 from genkit_molecules.denoisers import GraphLogOdds
 from genkit_molecules.experiments.ardm import ARDM
-from genkit_molecules.orders import order_named
 
 PARTICLES = 2500  # at a time
 
@@ -75,23 +76,28 @@ class DiscriminatorGuidance(ARDM):
         return run.once("log_odds", lambda: self._log_odds(run))
 
     def _log_odds(self, run: Run) -> GraphLogOdds:
-        data, size = self.molecules(run), len(self.molecules(run).elements)
         pairs = self._pairs(run)
         count = max(1, len(pairs["x"]) // 10)
         train, val = ({k: v[part] for k, v in pairs.items()} for part in (slice(count, None), slice(count)))
-        orders, apply = order_named(self.order), guidance.discriminator(self.network, size)
+        return self.fitted(run, "discriminator", partial(guidance.discriminate, orders=self.discrete().orders), _pair,
+                           train, val)  # fmt: skip
+
+    def fitted(self, run: Run, name: str, loss: Any, draw: Any, train: Any, val: Any) -> GraphLogOdds:
+        """The network trained by loss(key, log_odds, draw(batch, key)), from where its validation loss is least."""
+        data = self.molecules(run)
+        apply, size = guidance.discriminator(self.network, data.elements), len(data.elements)
         some = {k: v[: 4 * self.batch] for k, v in val.items()}
 
         @jax.jit
-        def loss(params: Any) -> Any:
+        def validation(params: Any) -> Any:
             log_odds, keys = GraphLogOdds(params, apply, size), jax.random.split(jax.random.key(0), 4)
-            real, fake, mask = _pair(some, None)
-            return jax.lax.map(lambda k: guidance.discriminate(k, log_odds, real, fake, mask, orders), keys).mean()
+            return jax.lax.map(lambda k: loss(k, log_odds, draw(some, None)), keys).mean()
 
-        every = ((max(1, self.discriminator_steps // 20), lambda state, step: {"val/loss": float(loss(state.params))}),)
+        steps = self.discriminator_steps
+        every = ((max(1, steps // 20), lambda state, step: {"val/loss": float(validation(state.params))}),)
         phase = guidance.discriminator_phase(
-            self.network, len(data.elements), orders, self.discriminator_optimizer, self.discriminator_steps, _pair,
-            self.generator(run), batches(train, self.batch, seed=run.seed), every,
+            self.network, data.elements, loss, self.discriminator_optimizer, steps, draw, self.generator(run),
+            batches(train, self.batch, seed=run.seed), every, name,
         )  # fmt: skip
         run.fit(phase)
         return GraphLogOdds(load(phase, run.folder, "best").params, apply, size)
@@ -111,33 +117,39 @@ class DiscriminatorGuidance(ARDM):
         order = rng.permutation(len(both["x"]))
         return {k: v[order] for k, v in both.items()}
 
-    def guided(self) -> dict[str, BSDG]:
-        """The guided samplers by the names of their results."""
-        found: dict[str, BSDG] = {"ardg/1": ARDG()}
-        for n in self.particles:
-            found |= {f"bsdg/{n}": BSDG(n), f"fadg/{n}": FADG(n)}
-        return found
-
     def methods(self) -> list[str]:
         """Names of what was sampled."""
-        return ["ardm/1", *self.guided()]
+        return ["ardm/1", "ardg/1", *(f"{name}/{n}" for n in self.particles for name in ("bsdg", "fadg"))]
+
+    def guided(self, run: Run) -> dict[str, tuple[BSDG, Any]]:
+        """Guided samplers and their potentials, by the names of their results."""
+        log_odds = self.log_odds(run)
+        found: dict[str, tuple[BSDG, Any]] = {"ardg/1": (ARDG(), log_odds)}
+        for n in self.particles:
+            found |= {f"bsdg/{n}": (BSDG(n), log_odds), f"fadg/{n}": (FADG(n), log_odds)}
+        return found
+
+    def drawer(self, run: Run, name: str) -> Any:
+        """method(key, sampler, (count, D)) -> graphs of a method."""
+        found = self.guided(run).get(name)
+        if found is None:
+            return lambda key, sampler, shape: sample(key, sampler, run.denoiser, shape)
+        method, potential = found
+
+        def draw(key: Any, sampler: Any, shape: Any) -> Any:
+            chunk = min(shape[0], max(1, PARTICLES // method.particles))
+            return guide(key, method, sampler, run.denoiser, potential, shape, chunk=chunk).x[:, 0]
+
+        return draw
 
     def sample(self, run: Run) -> None:
         """Draw by every method."""
-        log_odds = self.log_odds(run)
         for name in self.methods():
-            begun = time.perf_counter()
-            method = self.guided().get(name)
-
-            def draw(key: Any, sampler: Any, shape: Any, method: Any = method) -> Any:
-                chunk = min(shape[0], max(1, PARTICLES // method.particles))
-                return guide(key, method, sampler, run.denoiser, log_odds, shape, chunk=chunk).x[:, 0]
-
-            key = run.key("sample")
-            graphs = self.graphs(run, key, self.samples, draw) if method else self.draw(run, key, self.samples)
+            drawer, begun = self.drawer(run, name), time.perf_counter()
+            graphs = self.graphs(run, run.key("sample"), self.samples, drawer)
             self.write(run, name, graphs, time.perf_counter() - begun)
 
 
 def _pair(batch: Any, key: Any) -> tuple[Any, Any, Any]:
     x, fake = (jnp.asarray(batch[name], jnp.int32) for name in ("x", "fake"))
-    return x, fake, jnp.asarray(batch["mask"])
+    return x, fake, {"mask": jnp.asarray(batch["mask"])}

@@ -110,11 +110,11 @@ class LatticeGuidance(Experiment):
         data, of = self.target(), self.target().orbits
         if self.model == "learned":
             phase = guidance.generator_phase(
-                self.network, len(ELEMENTS), partial(guidance.bound, orders=order_named(self.order)), self.optimizer,
+                self.network, ELEMENTS, partial(guidance.bound, orders=order_named(self.order)), self.optimizer,
                 self.steps, self._real,
             )  # fmt: skip
             params = run.fit(phase).params
-            net = guidance.denoiser_of(self.network, len(ELEMENTS), params)
+            net = guidance.denoiser_of(self.network, ELEMENTS, params)
             log_p = _normalised(_tabulate(net, of.states))
         else:
             params, log_p = None, exact.conditionals(of, data.model(self.model))
@@ -128,10 +128,10 @@ class LatticeGuidance(Experiment):
             return data.draw(k_real, self.batch), fake[which], None
 
         phase = guidance.discriminator_phase(
-            self.network, len(ELEMENTS), order_named(self.order), self.discriminator_optimizer,
-            self.discriminator_steps, draw, start=params or {},
+            self.network, ELEMENTS, partial(guidance.discriminate, orders=order_named(self.order)),
+            self.discriminator_optimizer, self.discriminator_steps, draw, start=params or {},
         )  # fmt: skip
-        net = guidance.log_odds_of(self.network, len(ELEMENTS), run.fit(phase).params)
+        net = guidance.log_odds_of(self.network, ELEMENTS, run.fit(phase).params)
         return log_p, _tabulate(net, of.states)
 
     def exact_ratio(self, log_p: np.ndarray) -> np.ndarray:
@@ -234,7 +234,7 @@ class LatticeGuidance(Experiment):
             run.figure(
                 f"molecules_{name}",
                 grid(smiles_of(x, ELEMENTS)),
-                f"Samples of {name.upper()}; empty cells are invalid.",
+                f"Samples of {name.upper()}; those in several pieces count as invalid.",
             )
 
 

@@ -12,6 +12,7 @@ from flax import nnx
 from genkit.errors import UsageError
 from genkit.nn import dropout, linear, positional_frequencies, sinusoids
 from genkit_molecules.graphs import BONDS, pairs
+from genkit_molecules.structure import ATOM, GRAPH, features
 
 Array = jax.Array
 TIME = 32  # features of the hidden fraction
@@ -41,6 +42,8 @@ class GraphTransformer:
     """Rate in training."""
     time: bool = False
     """Tell the network the time, or the fraction that is hidden."""
+    features: bool = False
+    """Tell it cycles, the spectrum and free valences of the graph as it is seen, see `genkit_molecules.structure`."""
 
     @classmethod
     def preset(cls, name: str) -> GraphTransformer:
@@ -56,14 +59,15 @@ class GraphTransformer:
     def build(
         self,
         rngs: nnx.Rngs,
-        elements: int,
+        elements: tuple[str, ...],
         head: Literal["generator", "discriminator"] = "generator",
         outputs: int = 1,
         conditions: int = 0,
     ) -> GraphTransformerModule:
         """A module of (atoms (B, n), bonds (B, P), t (B,), mask (B, n) bool or None, cond (B, c) or None, key or None).
 
-        The generator answers with logits (B, n, elements) and (B, P, 4), the discriminator with (B, outputs).
+        Elements are symbols. The generator answers with logits (B, n, elements) and (B, P, 4), the discriminator with
+        (B, outputs).
         """
         return GraphTransformerModule(self, rngs, elements, head, outputs, conditions)
 
@@ -72,12 +76,19 @@ class GraphTransformerModule(nnx.Module):
     """See `GraphTransformer`; `key` switches dropout on."""
 
     def __init__(
-        self, config: GraphTransformer, rngs: nnx.Rngs, elements: int, head: str, outputs: int, conditions: int
+        self,
+        config: GraphTransformer,
+        rngs: nnx.Rngs,
+        symbols: tuple[str, ...],
+        head: str,
+        outputs: int,
+        conditions: int,
     ):
-        c, self.config, self.elements, self.head = config, config, elements, head
-        self.in_x = Twice(elements + 1, c.hidden_x, c.dx, True, rngs)
+        elements = len(symbols)
+        c, self.config, self.symbols, self.elements, self.head = config, config, symbols, elements, head
+        self.in_x = Twice(elements + 1 + ATOM * c.features, c.hidden_x, c.dx, True, rngs)
         self.in_e = Twice(BONDS + 1, c.hidden_e, c.de, True, rngs)
-        given = 1 + TIME * c.time + conditions
+        given = 1 + TIME * c.time + GRAPH * c.features + conditions
         self.in_y = Twice(given, max(c.dy, c.hidden_y), c.dy, True, rngs)
         self.layers = nnx.List([Layer(c, rngs) for _ in range(c.layers)])
         wide = head == "discriminator"
@@ -97,9 +108,12 @@ class GraphTransformerModule(nnx.Module):
         real_x = mask[..., None]
         real_e = (mask[:, :, None] & mask[:, None, :] & ~jnp.eye(n, dtype=bool))[..., None]
         e0 = jnp.where(real_e, jax.nn.one_hot(full, BONDS + 1), 0.0)
-        x, e = jnp.where(real_x, self.in_x(x0), 0), self.in_e(e0)
+        x_in, y = x0, [jnp.zeros((b, 1))]
+        if self.config.features:
+            of_atoms, of_graph = features(atoms, full, mask, self.symbols)
+            x_in, y = jnp.concatenate([x0, of_atoms], -1), [*y, of_graph]
+        x, e = jnp.where(real_x, self.in_x(x_in), 0), self.in_e(e0)
         e = jnp.where(real_e, (e + e.swapaxes(1, 2)) / 2, 0)
-        y = [jnp.zeros((b, 1))]
         if self.config.time:
             y.append(sinusoids(100 * jnp.broadcast_to(t, (b,)), positional_frequencies(TIME)))
         y = self.in_y(jnp.concatenate([*y, *([] if cond is None else [cond])], -1))
