@@ -29,6 +29,7 @@ plugin = Plugin(
         "lattice": ("genkit_molecules.datasets.lattice:Lattice", "all molecules of up to 6 heavy atoms, enumerated"),
         "smiles": ("genkit_molecules.datasets.smiles:Smiles", "a file of SMILES (.smi, .csv) or structures (.sdf)"),
         "zinc250k": ("genkit_molecules.datasets.smiles:ZINC250k", "ZINC250k, its public validation split"),
+        "moses": ("genkit_molecules.datasets.smiles:MOSES", "MOSES, 1.9 M molecules"),
         "qm9_small": ("genkit_molecules.datasets.smiles:QM9Small", "499 molecules of QM9"),
         "fasta": ("genkit_molecules.datasets.proteins:Fasta", "a file of protein sequences (FASTA, A3M)"),
         "steroid_isomerase": ("genkit_molecules.datasets.proteins:SteroidIsomerase", "alignment of the family of 1qjg"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
@@ -23,29 +24,31 @@ Batch = tuple[Array, Any]
 """x (B, D) int, and conditions as in `GraphDenoiser`"""
 
 
-def generator(network: Network, elements: Sequence[str], conditions: int = 0) -> Any:
+@cache
+def generator(network: Network, elements: tuple[str, ...], conditions: int = 0) -> Any:
     """The function of parameters that the network is."""
-    return functional(network.build(nnx.Rngs(0), tuple(elements), conditions=conditions))[0]
+    return functional(network.build(nnx.Rngs(0), elements, conditions=conditions))[0]
 
 
-def discriminator(network: Network, elements: Sequence[str]) -> Any:
+@cache
+def discriminator(network: Network, elements: tuple[str, ...]) -> Any:
     """The same of the network with the head of a discriminator."""
-    return functional(network.build(nnx.Rngs(0), tuple(elements), "discriminator"))[0]
+    return functional(network.build(nnx.Rngs(0), elements, "discriminator"))[0]
 
 
-def denoiser_of(network: Network, elements: Sequence[str], params: Any, conditions: int = 0) -> GraphDenoiser:
+def denoiser_of(network: Network, elements: tuple[str, ...], params: Any, conditions: int = 0) -> GraphDenoiser:
     """A trained model."""
     return GraphDenoiser(params, generator(network, elements, conditions), len(elements))
 
 
-def log_odds_of(network: Network, elements: Sequence[str], params: Any) -> GraphLogOdds:
+def log_odds_of(network: Network, elements: tuple[str, ...], params: Any) -> GraphLogOdds:
     """A trained discriminator or classifier."""
     return GraphLogOdds(params, discriminator(network, elements), len(elements))
 
 
 def generator_phase(
     network: Network,
-    elements: Sequence[str],
+    elements: tuple[str, ...],
     loss: Callable[[Array, GraphDenoiser, Array, Any], Array],
     optimizer: Optimizer,
     steps: int,
@@ -63,7 +66,7 @@ def generator_phase(
         return loss(k_loss, GraphDenoiser(params, apply, len(elements), k_drop), x, cond), (aux, {})
 
     def init(key: Array) -> TrainState:
-        module = network.build(nnx.Rngs(key), tuple(elements), conditions=conditions)
+        module = network.build(nnx.Rngs(key), elements, conditions=conditions)
         return TrainState.create(functional(module)[1], rule, ema=False)
 
     return Phase("generator", init, make_step(objective, rule), data, steps, every=every)
@@ -77,7 +80,7 @@ def bound(key: Array, model: GraphDenoiser, x: Array, cond: Any, orders: Orders)
 
 def discriminator_phase(
     network: Network,
-    elements: Sequence[str],
+    elements: tuple[str, ...],
     loss: Callable[[Array, GraphLogOdds, Any], Array],
     optimizer: Optimizer,
     steps: int,
@@ -95,7 +98,7 @@ def discriminator_phase(
         return loss(k_loss, GraphLogOdds(params, apply, len(elements), k_drop), draw(batch, k_draw)), (aux, {})
 
     def init(key: Array) -> TrainState:
-        fresh = functional(network.build(nnx.Rngs(key), tuple(elements), "discriminator"))[1]
+        fresh = functional(network.build(nnx.Rngs(key), elements, "discriminator"))[1]
         return TrainState.create(transfer(start, fresh), rule, ema=False)
 
     return Phase(name, init, make_step(objective, rule), data, steps, every=every)

@@ -99,9 +99,7 @@ class Discrete:
         return (Euler if self.name == "euler" else Ancestral)(process, steps=self.steps)
 
 
-def site_costs(
-    key: Array, denoiser: Any, x: Array, cond: Any, mask: Array | None, space: Space, orders: Orders = ANY_ORDER
-) -> np.ndarray:
+def site_costs(key: Array, denoiser: Any, x: Array, cond: Any, space: Space, orders: Orders = ANY_ORDER) -> np.ndarray:
     """L_s (D,), mean -log p of a site given s visible ones, for items with all sites real: for `parallel_budget`."""
 
     @jax.jit

@@ -1,10 +1,26 @@
 """Scores of samples: the published golden case of MOSES, and closed forms."""
 
+import sys
+from collections import Counter
+from types import ModuleType
+
 import numpy as np
 import pytest
+from rdkit import Chem
 
 from genkit.errors import UsageError
-from genkit_molecules.evaluation import basic, cosine, frechet, guacamol_kl, moses
+from genkit_molecules.evaluation import (
+    basic,
+    cosine,
+    fcd,
+    frechet,
+    frechet_descriptors,
+    guacamol_kl,
+    moses,
+    property_of,
+)
+from genkit_molecules.nspdk import nspdk_like, pair_features
+from genkit_molecules.sequence_scores import jensen_shannon, scores
 
 TEST = ["Oc1ccccc1-c1cccc2cnccc12", "COc1cccc(NC(=O)Cc2coc3ccc(OC)cc23)c1"]
 GEN = ["CNC", "Oc1ccccc1-c1cccc2cnccc12", "INVALID", "CCCP",
@@ -55,3 +71,50 @@ def test_cosine_and_frechet():
     x = rng.normal(size=(4000, d))
     x = (x - x.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(x, rowvar=False))).T  # N(0, I) to the digit
     assert frechet(x, a + s * x) == pytest.approx(a @ a + d * (1 - s) ** 2)
+
+
+def test_frechet_distances_of_molecules(monkeypatch):
+    assert frechet_descriptors(GEN, [s for s in GEN if s != "INVALID"]) == pytest.approx(0, abs=1e-6)
+    assert frechet_descriptors(["CCO", "CCCO", "CCCCN", "c1ccccc1"], TEST * 2) > 1
+    monkeypatch.setitem(sys.modules, "fcd", None)
+    with pytest.raises(UsageError, match="needs the package fcd"):
+        fcd(GEN, TEST)
+    fake = ModuleType("fcd")
+    fake.load_ref_model = lambda: None  # type: ignore[attr-defined]
+    features = {"CC": [0.0, 1.0], "CCC": [2.0, 1.0]}
+    fake.get_predictions = lambda model, smiles: [features[s] for s in smiles]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fcd", fake)
+    assert fcd(["CC", "CCC", "X"], ["CCC", "CC"]) == pytest.approx(0, abs=1e-9)
+
+
+def test_pairs_of_neighbourhoods():
+    """One atom has one feature in each of five blocks; sets that share nothing are at distance 2."""
+    assert nspdk_like(["C"], ["N"]) == pytest.approx(2) and nspdk_like(GEN[3:4], GEN[3:4]) == pytest.approx(0)
+    found = pair_features(Chem.MolFromSmiles("CCO"))
+    assert sum(v * v for v in found.values()) == pytest.approx(1)
+    blocks = Counter(key[:2] for key in found)
+    # radius 0: atoms C twice and O; pairs C-C and C-O; the ends. With a wider view all three atoms differ.
+    assert (blocks[0, 0], blocks[0, 1], blocks[0, 2], blocks[1, 0]) == (2, 2, 1, 3)
+    np.testing.assert_allclose(sorted(v for k, v in found.items() if k[:2] == (0, 0)), np.array([1, 2]) / 75**0.5)
+
+
+def test_properties():
+    np.testing.assert_allclose(property_of(["C", "c1ccccc1", "OCO"], "rings"), [0, 1, 0])
+    np.testing.assert_allclose(property_of(["C", "O"], "weight"), [16.043, 18.015], atol=1e-3)
+
+
+def test_scores_of_sequences():
+    same = scores(["ACD", "ACE"], ["ACD", "ACE"])
+    assert same["aa_KL"] == same["pair_TV"] == same["3mer_JS"] == 0 and same["nearest_identity"] == 1
+    assert same["novel"] == 0 and same["diversity"] == pytest.approx(1 / 3)
+    other = scores(["WWW", "WWW"], ["ACD", "A-D"], ["ACD"])
+    assert other["3mer_JS"] == pytest.approx(np.log(2)) and other["pair_TV"] == 1
+    assert other["nearest_identity"] == 0 and other["unique"] == 0.5 and other["novel"] == 1
+    # gaps: one of the three columns has none in common
+    assert scores(["A-D"], ["ACD"])["nearest_identity"] == pytest.approx(2 / 3)
+    p, q = Counter({"a": 1, "b": 3}), Counter({"a": 1})
+    m = np.array([0.625, 0.375])
+    expected = (0.25 * np.log(0.25 / m[0]) + 0.75 * np.log(0.75 / m[1]) + np.log(1 / m[0])) / 2
+    assert jensen_shannon(p, q) == pytest.approx(expected)
+    with pytest.raises(UsageError, match="0 and 1 sequences"):
+        scores([], ["A"])

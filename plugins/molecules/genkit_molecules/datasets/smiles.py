@@ -99,6 +99,24 @@ class ZINC250k(Smiles):
 
 
 @dataclass(frozen=True)
+class MOSES(Smiles):
+    """MOSES (Polykovskiy et al. 2020): 1.9 M molecules of 8 to 27 heavy atoms, split anew; see `Smiles`."""
+
+    column: str = "SMILES"
+    """column of the SMILES"""
+    elements: tuple[str, ...] = ("C", "N", "S", "O", "F", "Cl", "Br")
+    """elements of the atoms"""
+
+    def path(self) -> Path:
+        """Found in GENKIT_DATA or the cache, else downloaded, 84 MB."""
+        return fetch(
+            "molecules/moses_dataset_v1.csv",
+            "bb47a94d347afd476d3828b5e26dceeabc42a2d8cf92a791d00349f22fea0d8b",
+            "https://media.githubusercontent.com/media/molecularsets/moses/master/data/dataset_v1.csv",
+        )
+
+
+@dataclass(frozen=True)
 class QM9Small(Smiles):
     """499 molecules of QM9 (Ramakrishnan et al. 2014), up to 9 heavy atoms of C, N, O, F; see `Smiles`."""
 

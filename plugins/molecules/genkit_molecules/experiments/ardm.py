@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
 
 from genkit.errors import UsageError
+from genkit.experiment import Run
 from genkit.train import AdamW
 from genkit_molecules.datasets.lattice import Lattice
 from genkit_molecules.experiments.graph_model import GraphModel
-from genkit_molecules.models import Discrete
+from genkit_molecules.models import Discrete, in_parallel, site_costs
 from genkit_molecules.networks.graph_transformer import GraphTransformer
 from genkit_molecules.orders import Order, order_named
 
@@ -24,6 +28,8 @@ class ARDM(GraphModel):
 
     order: Order = "uniform"
     """In which order sites are revealed."""
+    calls: int = 0
+    """Network calls of a sample, several sites being revealed at once; 0 is one call a site, which alone is exact."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
@@ -43,3 +49,14 @@ class ARDM(GraphModel):
     def discrete(self) -> Discrete:
         """Order-agnostic autoregression."""
         return Discrete("ardm", order_named(self.order))
+
+    def sampler(self, run: Run, n: int) -> Any:
+        """One site a step, or the budget of fewer calls with the least loss on training molecules."""
+        space, budget = self.space(run, n), None
+        if self.calls:
+            x = next(g.x for g in self.molecules(run).train if g.n == n)[: 4 * self.batch]
+            cost = site_costs(
+                jax.random.key(0), run.denoiser, jnp.asarray(x, jnp.int32), None, space, self.discrete().orders
+            )
+            budget = in_parallel(cost, min(self.calls, len(cost)))
+        return self.discrete().sampler(space, budget)

@@ -94,7 +94,7 @@ class DiscriminatorGuidance(ARDM):
             return jax.lax.map(lambda k: loss(k, log_odds, draw(some, None)), keys).mean()
 
         steps = self.discriminator_steps
-        every = ((max(1, steps // 20), lambda state, step: {"val/loss": float(validation(state.params))}),)
+        every = ((max(10, steps // 20), lambda state, step: {"val/loss": float(validation(state.params))}),)
         phase = guidance.discriminator_phase(
             self.network, data.elements, loss, self.discriminator_optimizer, steps, draw, self.generator(run),
             batches(train, self.batch, seed=run.seed), every, name,

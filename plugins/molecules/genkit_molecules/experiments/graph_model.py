@@ -28,6 +28,7 @@ from genkit_molecules.models import Discrete, Space
 from genkit_molecules.networks.graph_transformer import GraphTransformer
 
 AT_ONCE = 1024  # molecules that are sampled at a time
+PAIRED = 500  # molecules whose pairs of neighbourhoods are counted
 SCORED = 2000  # molecules whose similarities are computed: a matrix of all pairs
 
 
@@ -119,6 +120,10 @@ class GraphModel(Experiment):
         """Rows, and which atoms are real."""
         return jnp.asarray(batch["x"], jnp.int32), {"mask": jnp.asarray(batch["mask"])}
 
+    def sampler(self, run: Run, n: int) -> Any:
+        """The sampler of graphs of n atoms."""
+        return self.discrete().sampler(self.space(run, n))
+
     @property
     def conditions(self) -> int:
         """Width of what the network is conditioned on."""
@@ -158,7 +163,7 @@ class GraphModel(Experiment):
         counts = np.random.default_rng(run.seed).multinomial(n, share / share.sum())
         found = []
         for size, count in zip(common, counts, strict=True):
-            sampler = self.discrete().sampler(self.space(run, size))
+            sampler = self.sampler(run, size)
             at_once = min(count, AT_ONCE)
             own = jax.random.fold_in(key, size)
             parts = [method(jax.random.fold_in(own, k), sampler, (int(at_once), sites(size)))
@@ -202,12 +207,14 @@ class GraphModel(Experiment):
             raise GenkitError(f"{path} is missing; run the experiment again without --resume") from None
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
-        """<score>/<method> of `genkit_molecules.evaluation`: shares of the samples; where there is a test set, Frag,
-        Scaf, SNN, IntDiv, Filters, distances of properties and the KL score to it, of 2000 samples at most.
+        """<score>/<method> of `genkit_molecules.evaluation`: shares of the samples.
 
-        bound/test is the model's bound on the test molecules, nats a molecule; rate/<method> samples a second.
+        Where there is a test set Frag, Scaf, SNN, IntDiv, Filters, distances of properties, the KL score, FRD (of RDKit
+        descriptors) and NSPDK_like to it, of 2000 samples at most, and bound/test, the model's bound on the test
+        molecules, nats a molecule. rate/<method> is samples a second, compilation included.
         """
         from genkit_molecules import evaluation
+        from genkit_molecules.nspdk import nspdk_like
 
         data = self.molecules(run)
         seconds = json.loads((run.folder / "seconds.json").read_text())
@@ -218,6 +225,9 @@ class GraphModel(Experiment):
             if len(data.test_smiles) >= 3 and sum(s is not None for s in smiles[:SCORED]) >= 3:
                 scores |= evaluation.moses(smiles[:SCORED], data.test_smiles[:SCORED])
                 scores["KL"] = evaluation.guacamol_kl(smiles[:SCORED], data.test_smiles[:SCORED])["score"]
+                scores["FRD"] = evaluation.frechet_descriptors(smiles[:SCORED], data.test_smiles[:SCORED])
+                valid = [s for s in smiles[:PAIRED] if s]
+                scores["NSPDK_like"] = nspdk_like(valid, data.test_smiles[:PAIRED]) if valid else float("nan")
             results |= {f"{kind}/{name}": value for kind, value in scores.items()}
             results[f"rate/{name}"] = len(smiles) / seconds[name]
         if data.test:

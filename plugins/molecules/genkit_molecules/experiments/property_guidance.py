@@ -154,7 +154,7 @@ class PropertyGuidance(DiscriminatorGuidance):
         return draw
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
-        """What `molecules.discriminator_guidance` tells; of each method yes/<method>, mean/<method>, yes_valid/<method>.
+        """What `molecules.discriminator_guidance` tells, and yes/<method>, mean/<method>, yes_valid/<method>.
 
         yes is the share of samples that are in one piece and have the property, yes_valid that among those in one
         piece, mean the property's mean over these.

@@ -170,10 +170,8 @@ class ProteinARDM(Experiment):
             return None
         data = self.sequences(run)
         whole = data.train[data.train_lengths == data.length][: 8 * self.batch]
-        mask = jnp.ones(whole.shape, bool)
-        cost = site_costs(
-            jax.random.key(0), run.denoiser, jnp.asarray(whole, jnp.int32), {"mask": mask}, mask, self.space(run)
-        )
+        x = jnp.asarray(whole, jnp.int32)
+        cost = site_costs(jax.random.key(0), run.denoiser, x, {"mask": jnp.ones(x.shape, bool)}, self.space(run))
         return in_parallel(cost, self.calls)
 
     def draw(self, run: Run, key: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
