@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import multinomial
 
 from genkit.chain import run, start
 from genkit.discrete import Ancestral, Linear, OrderAgnostic, masked, sample
@@ -143,7 +144,20 @@ def law(draws, states=2):
     return np.bincount(index, w, states ** x.shape[1])
 
 
-@pytest.mark.parametrize("n, tv", [(1, 0.3), (2, 0.201872), (8, 0.057642)])
+FINITE = [(1, 0.3), (2, 0.201872), (4, 0.114198), (8, 0.057642), (16, 0.028215), (32, 0.013869)]
+
+
+@pytest.mark.parametrize("n, tv", FINITE)
+def test_exact_law_of_few_particles(n, tv):
+    """Over all counts of three classes among N draws from p, one of which is chosen by q / p."""
+    p, q = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])
+    counts = np.array([k for k in all_states(3, n + 1) if k.sum() == n])
+    mass = multinomial.pmf(counts, n, p)
+    law = (mass[:, None] * counts * (q / p) / (counts @ (q / p))[:, None]).sum(0)
+    np.testing.assert_allclose(np.abs(law - q).sum() / 2, tv, atol=6e-7)
+
+
+@pytest.mark.parametrize("n, tv", [FINITE[0], FINITE[1], FINITE[3]])
 def test_law_of_few_particles(n, tv):
     """One site of three classes: N draws from p, one of them chosen by q / p."""
     p, q, groups = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5]), 40_000

@@ -46,4 +46,5 @@ plugin = Plugin(
         ),
         "bytenet": ("genkit_molecules.networks.bytenet:ByteNet", "dilated convolutions on sequences"),
     },
+    benchmarks={"speed": ("genkit_molecules.benchmarks:Speed", "enumeration, training, sampling of molecules")},
 )

@@ -64,6 +64,8 @@ class Discrete:
     """steps of diffusion; ardm takes one for each site"""
     eta: float = 0.0
     """rate at which flow hides sites again"""
+    likelihood: bool = True
+    """of D3PM: see `genkit.discrete.Process.likelihood`; networks of DiGress tell p(x_0 | x_t) without its help"""
 
     @property
     def unit(self) -> float:
@@ -76,10 +78,10 @@ class Discrete:
             return masked(space.classes, Linear(), space.allowed)
         schedule = steps(cosine_steps(self.steps, 2.0, 0.9999))
         if self.name == "absorbing":
-            return absorbing(space.classes, 0, schedule, space.allowed)
+            return absorbing(space.classes, 0, schedule, space.allowed, self.likelihood)
         if self.name == "uniform":
-            return uniform(space.classes, schedule, space.allowed)
-        return marginal(space.weights, schedule, space.allowed)
+            return uniform(space.classes, schedule, space.allowed, self.likelihood)
+        return marginal(space.weights, schedule, space.allowed, self.likelihood)
 
     def loss(self, key: Array, denoiser: Any, x: Array, cond: Any, mask: Array | None, space: Space) -> Array:
         """A bound on -log p(x) in nats an item, a mean over the batch; of D3PM see `genkit.discrete.d3pm_loss`."""
@@ -138,7 +140,7 @@ def cross_entropy(
         denoiser: logits (n, D, K).
         x: data (n, D).
         cond: what the denoiser is conditioned on.
-        process: a process of `length` steps.
+        process: a process of `length` steps, made with likelihood=False.
         length: T; t is uniform on 1..T and stratified over the batch.
         parts: (sites (n, D) bool, weight): atoms with 1 and bonds with 5.
     """

@@ -62,7 +62,7 @@ class DiGress(GraphModel):
 
     def discrete(self) -> Discrete:
         """D3PM or masks."""
-        return Discrete(self.noise, steps=self.diffusion_steps, eta=self.eta)
+        return Discrete(self.noise, steps=self.diffusion_steps, eta=self.eta, likelihood=False)
 
     def loss(self, key: Any, model: GraphDenoiser, x: Any, cond: Any, space: Space) -> Any:
         """The cross-entropy of DiGress, or the bound."""
