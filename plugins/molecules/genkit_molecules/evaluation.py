@@ -238,12 +238,12 @@ def frechet_descriptors(sample: Sequence[str | None], reference: Sequence[str]) 
 
 
 def fcd(sample: Sequence[str | None], reference: Sequence[str]) -> float:
-    """Frechet ChemNet distance (Preuer et al. 2018), with the network of the package `fcd` (extra `fcd`)."""
+    """Frechet ChemNet distance (Preuer et al. 2018), by the package `fcd`, which is installed apart."""
     try:
         from fcd import get_predictions, load_ref_model  # type: ignore[import-not-found]
     except ImportError:
         raise UsageError(
-            "FCD needs the package fcd: install genkit-molecules[fcd], or use frechet_descriptors"
+            "FCD needs the package fcd (pip install fcd, it brings torch); frechet_descriptors does not"
         ) from None
     network = load_ref_model()
     x, y = (np.asarray(get_predictions(network, list(Sample(tuple(s)).valid))) for s in (sample, reference))
