@@ -22,7 +22,7 @@ step, as a float).
 | `Ancestral` | posterior of the process: D3PM, MDLM, UDLM, the analytic sampler of jump processes |
 | `Euler`, `TauLeaping` | jump rates held constant |
 | `FlowMatching` | masks, with sites hidden again at a rate eta |
-| `OrderAgnostic` | sites in random order, one or a few a step |
+| `OrderAgnostic` | sites in random order (uniform, or another law of `Orders`), one or a few a step |
 
 Each is a chain of `genkit.chain.Kernel`s with `log_prob`; its particles carry the state and log p(x_0 | x_t), those of
 `OrderAgnostic` their order too. `ClassifierFree` and `Predictor` turn a denoiser into a guided one for all but
@@ -30,13 +30,14 @@ Each is a chain of `genkit.chain.Kernel`s with `log_prob`; its particles carry t
 """
 
 from genkit.discrete.ancestral import Ancestral
-from genkit.discrete.autoregressive import OrderAgnostic, OrderedParticle, order_agnostic_loss, parallel_budget
+from genkit.discrete.autoregressive import OrderAgnostic, OrderedParticle, order_agnostic_loss, parallel_budget, ranks
 from genkit.discrete.ctmc import Euler, TauLeaping
 from genkit.discrete.d3pm import d3pm_loss, prior_kl
 from genkit.discrete.factorised import Denoiser, Particle
 from genkit.discrete.flow_matching import FlowMatching
 from genkit.discrete.guidance import ClassifierFree, Predictor
 from genkit.discrete.masked import hidden_nll, masked_loss
+from genkit.discrete.orders import AnyOrder, Orders
 from genkit.discrete.process import Process
 from genkit.discrete.product import Product
 from genkit.discrete.random import categorical
@@ -55,6 +56,7 @@ from genkit.discrete.transitions import (
 
 __all__ = [
     "Ancestral",
+    "AnyOrder",
     "ClassifierFree",
     "Cosine",
     "Denoiser",
@@ -65,6 +67,7 @@ __all__ = [
     "Mixing",
     "OrderAgnostic",
     "OrderedParticle",
+    "Orders",
     "Particle",
     "Predictor",
     "Process",
@@ -84,6 +87,7 @@ __all__ = [
     "order_agnostic_loss",
     "parallel_budget",
     "prior_kl",
+    "ranks",
     "sample",
     "steps",
     "uniform",
