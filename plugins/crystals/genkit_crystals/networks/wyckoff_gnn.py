@@ -1,0 +1,111 @@
+"""WyckoffGNN: attention by perceptrons on the complete graph of a crystal's Wyckoff positions."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from genkit.errors import UsageError
+from genkit.nn import MLP
+from genkit_crystals.layout import Layout
+from genkit_crystals.wyckoff import ELEMENTS, GROUPS, LETTERS
+
+Array = Any
+MULTIPLICITIES = 193  # 0..192
+
+
+def mlp(inputs: int, outputs: int, hidden: int, rngs: nnx.Rngs) -> MLP:
+    """Three hidden layers with SiLU."""
+    return MLP((inputs, hidden, hidden, hidden, outputs), rngs=rngs)
+
+
+class Layer(nnx.Module):
+    """h_i <- SiLU(h_i + sum_j a_ij psi(z_j)), a_ij = softmax_j MLP([z_i; z_j]), z = [h; c]; j runs over real rows, i too.
+
+    psi is computed once a row, and the first linear map of the scores acts on receivers and senders apart, which are
+    then added: the numbers of the published form at half the work.
+    """
+
+    def __init__(self, width: int, context: int, rngs: nnx.Rngs):
+        size = width + context
+        self.scores = mlp(2 * size, 1, 2 * size, rngs)
+        self.values = mlp(size, width, 2 * size, rngs)
+
+    def __call__(self, h: Array, c: Array, real: Array) -> Array:
+        """`h` (n, R, H), `c` (n, R, D), `real` (n, R) bool."""
+        z = jnp.concatenate([h, c], -1)
+        first, *rest = self.scores.layers
+        receiver, sender = jnp.split(first.kernel[...], 2)
+        edges = (z @ receiver + first.bias[...])[:, :, None] + (z @ sender)[:, None]
+        for layer in rest:
+            edges = layer(jax.nn.silu(edges))
+        scores = jnp.where(real[:, None], edges[..., 0], -jnp.inf)
+        attention = jax.nn.softmax(scores, -1)
+        return jax.nn.silu(h + jnp.einsum("nij,njh->nih", attention, self.values(z)))
+
+
+class Module(nnx.Module):
+    """The network of section 4 of the paper; see `WyckoffGNN`."""
+
+    def __init__(self, width: int, context: int, layers: int, length: int, classes: int, rngs: nnx.Rngs):
+        self.classes = classes
+        self.element = nnx.Embed(ELEMENTS + 1, width, rngs=rngs)
+        self.count = nnx.Embed(classes, 1, rngs=rngs)
+        self.counts = nnx.Linear(ELEMENTS, width, rngs=rngs)
+        sizes = {"dof": 4, "letter": len(LETTERS), "group": GROUPS + 1, "step": length, "multiplicity": MULTIPLICITIES}
+        self.context = nnx.Dict({name: nnx.Embed(size, context, rngs=rngs) for name, size in sizes.items()})
+        self.layers = nnx.List([Layer(width, context, rngs) for _ in range(layers)])
+        self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs)
+        self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs)
+
+    def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array]:
+        """Logits of x_0: (n, R0, E + 1) and (n, R1, E, classes)."""
+        h0 = self.element(x[0])
+        # one learned number for each value of a count, looked up by a sum of few terms
+        hot = x[1][..., None] == jnp.arange(self.classes)
+        h1 = self.counts(jnp.where(hot, self.count.embedding[..., 0], 0.0).sum(-1))
+        parts = slots.fixed.at(group), slots.free.at(group)
+        c = jnp.concatenate([self._context(part) for part in parts], 1)
+        c = c + self.context["group"](group)[:, None] + self.context["step"](step)[:, None]
+        real = jnp.concatenate([part.real for part in parts], 1)
+        h = jnp.concatenate([h0, h1], 1)
+        for layer in self.layers:
+            h = layer(h, c, real)
+        h0, h1 = jnp.split(h, [x[0].shape[1]], 1)
+        counts = self.counts_out(h1)
+        return self.elements_out(h0), counts.reshape(*counts.shape[:2], ELEMENTS, self.classes)
+
+    def _context(self, part: Any) -> Array:
+        named = {"dof": part.dof, "letter": part.row, "multiplicity": part.multiplicity}
+        return jnp.stack([self.context[name](value) for name, value in named.items()]).sum(0)
+
+
+@dataclass(frozen=True)
+class WyckoffGNN:
+    """WyckoffGNN (Ekstrom Kelvinius et al. 2025, arXiv 2502.06485): attention over the rows of a crystal.
+
+    The preset paper has the published 9,575,083 parameters (T = 1000, counts to 54).
+    """
+
+    width: int = 64
+    """H, features of a row."""
+    context: int = 16
+    """D, features of letter, freedom, multiplicity, group and time."""
+    layers: int = 2
+    """Rounds of attention."""
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """tiny, default and paper."""
+        return {"tiny": cls(16, 8, 1), "default": cls(), "paper": cls(256, 16, 3)}[name]
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        if min(self.width, self.context, self.layers) < 1:
+            raise UsageError(f"wyckoff_gnn: width, context and layers must be at least 1, got {self}")
+
+    def build(self, rngs: nnx.Rngs, length: int, classes: int) -> Module:
+        """The module for T steps and counts below `classes`."""
+        return Module(self.width, self.context, self.layers, length, classes, rngs)
