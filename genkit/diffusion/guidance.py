@@ -17,11 +17,12 @@ from genkit.chain import callable_tree
 from genkit.diffusion.denoiser import Denoiser, check_process, process_of
 from genkit.diffusion.process import Process, per_item
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Guided:
     """A denoiser with guidance."""
@@ -63,7 +64,7 @@ def score_scale(denoiser: Denoiser, t: Array, x: Array) -> Array:
     return process.sigma(t) ** 2 / process.alpha(t)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class ClassifierFree(Guidance):
     """D = D_u + w (D_c - D_u) with the strength w (Ho and Salimans 2022, arXiv 2207.12598).
@@ -104,7 +105,7 @@ class ClassifierFree(Guidance):
         return jnp.where((self.low <= level) & (level <= self.high), guided, conditional)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Auto(Guidance):
     """Autoguidance: D = D_weak + strength (D - D_weak) with a worse version of the model (arXiv 2406.02507)."""
@@ -119,7 +120,7 @@ class Auto(Guidance):
         return weak + jnp.asarray(self.strength, x.dtype) * (denoiser(x, t, cond) - weak)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Classifier(Guidance):
     """D + strength (sigma^2 / alpha) grad_x log p(y | x_t) (Dhariwal and Nichol 2021, arXiv 2105.05233).
@@ -141,7 +142,7 @@ class Classifier(Guidance):
 Variance = Literal["dps", "pigdm", "tmpd"]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Linear(Guidance):
     """Posterior guidance for y = A x_0 + noise N(0, std^2 I): D + strength (sigma^2 / alpha) J^T A^T S^-1 (y - A D).
@@ -202,7 +203,7 @@ class Linear(Guidance):
         return d + (self.strength * scale[:, None] * back(weighted)).reshape(x.shape)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Replacement(Guidance):
     """Inpainting by replacement: where `mask` is 1 the denoised value is the known one (Song et al. 2021, appendix I).

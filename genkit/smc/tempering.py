@@ -13,12 +13,13 @@ from genkit.errors import UsageError
 from genkit.smc.moves import HMC, Frame, Move, adapt, frame, mutate
 from genkit.smc.resampling import Resample, ess
 from genkit.smc.schemes import Scheme
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 LogProb = Callable[[Array], Array]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """A state x (n, d), log p(x) - log p0(x) (n,), and the acceptance rate of its last moves (n,)."""
@@ -28,7 +29,7 @@ class Particle:
     accept: Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Draws from p0."""
@@ -43,7 +44,7 @@ class Begin:
         return Particle(x, _log_ratio(self.log_p0, self.log_p, x), jnp.zeros(keys.shape[0])), None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Progress:
     """`State.shared` of a tempered run."""
@@ -85,7 +86,7 @@ def next_exponent(log_w: Array, log_ratio: Array, exponent: Array, alpha: Any) -
     return jnp.where(enough(left), 1.0, exponent + d).astype(exponent.dtype)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Temper(Kernel):
     """One exponent further: reweigh, resample, MCMC at the new density. Del Moral, Doucet, Jasra 2006.

@@ -15,6 +15,7 @@ from genkit.diffusion import Denoiser, Process, process_of
 from genkit.errors import GenkitError, UsageError
 from genkit.smc import Resample, ess
 from genkit.steer.operators import Observation
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
@@ -41,7 +42,7 @@ class Method(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Draws:
     """What independent groups of particles gave."""

@@ -11,6 +11,7 @@ from jax.scipy.stats import norm
 
 from genkit.chain import Kernel, Model, run, start
 from genkit.smc import Resample
+from genkit.tree import register_dataclass
 
 KEY = jax.random.key(0)
 HALF = Resample()
@@ -33,7 +34,7 @@ def unbiased(log_z, exact):
 # Twisted SMC of a graphical model (Lindsten, Helske, Vihola 2018): a chain of spins, messages exact on a tree.
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Spin(Kernel):
     """Next spin, by enumeration of its values +-1; inputs: field, log psi of this spin and of the one before, (2,)."""
@@ -86,7 +87,7 @@ P = np.array([[0.2, 0.3], [0.3, 0.2]])
 Q = np.array([[0.5, 0.1], [0.15, 0.25]])
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Token(Kernel):
     """All values of the next token by model and ratio W; inputs: its place t, log p W and log W (2, 2), rows by x_1."""
@@ -150,7 +151,7 @@ def log_g(x, lam, m=M):
     return norm.logpdf(x, jnp.sqrt(1 - lam) * m, jnp.sqrt(lam + (1 - lam) * V**2)) - norm.logpdf(x)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Denoise(Kernel):
     """From noise lam_t to lam_u; inputs: noise of the step, lam_u, and the mean at which potentials are aimed.

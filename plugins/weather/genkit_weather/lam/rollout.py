@@ -11,6 +11,7 @@ import numpy as np
 
 from genkit.diffusion import process_of
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 from genkit_weather.data import Series, frames, take
 from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.lam.domain import Domain, Inputs, known
@@ -19,7 +20,7 @@ from genkit_weather.lam.model import Forecaster, forecast_step
 MEMBERS = 4096  # slots of one start: a member's numbers do not depend on how many members or starts there are
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Outlook:
     """All that is given to forecasts from S starts over L leads, standardised, on the host."""
