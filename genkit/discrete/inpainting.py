@@ -10,6 +10,7 @@ from genkit.chain import Kernel, Model
 from genkit.discrete.ancestral import Ancestral
 from genkit.discrete.factorised import Begin, Denoiser, Interval, Particle, PyTree, Step
 from genkit.discrete.process import Process
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
@@ -52,7 +53,7 @@ class Inpaint:
         return replace(chain, init=HeldBegin(begin, known, fixed, self.weigh), stages=stages)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class HeldBegin:
     """A draw from the prior, and of the known sites from the noise at the first time."""
@@ -75,7 +76,7 @@ class HeldBegin:
         return p, setting.log_prob(prior, p.x) - setting.log_prob(log_k, p.x) if self.weigh else None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Held(Kernel):
     """A step of an ancestral chain, whose known sites follow the process."""

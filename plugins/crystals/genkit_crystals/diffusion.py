@@ -15,6 +15,7 @@ import numpy as np
 from genkit.chain import callable_tree
 from genkit.discrete import Ancestral, Mixing, absorbing, cosine_steps, d3pm_terms, marginal, sample, steps, uniform
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 from genkit_crystals.layout import Layout, Matrices, decode, layout
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.wyckoff import ELEMENTS, tables
@@ -78,7 +79,7 @@ def restricted(processes: tuple[Mixing, Mixing], elements: Collection[int]) -> t
     return replace(processes[0], classes=some), replace(processes[1], classes=some[1:, None] | zero)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class CrystalDenoiser:
     """A network as the denoiser of x = (x0, x1); `cond` is the space group (n,)."""

@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import DataError
+from genkit.tree import register_dataclass
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.wyckoff import ELEMENTS, GROUPS, tables
 
 Array = Any
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Part:
     """Slots of one kind of rows, by space group: arrays (231, R)."""
@@ -36,7 +37,7 @@ class Part:
         return jax.tree.map(lambda a: jnp.asarray(a)[group], self)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Layout:
     """Where the rows of each space group lie in x0 and x1; make it with `layout`."""
