@@ -70,7 +70,9 @@ def d3pm_terms(
         bars, steps = _tables(p)
         raw = jnp.where(real[..., None], raw, 0.0)  # what is said of other sites is not used, be it NaN
         terms = jax.vmap(_terms, (None, 0, 0, 0, 0, 0, 0))
-        found.append([jnp.where(real, a, 0.0) for a in terms(p, at(steps, k), at(bars, k - 1), at(bars, k), x, xk, raw)])
+        found.append(
+            [jnp.where(real, a, 0.0) for a in terms(p, at(steps, k), at(bars, k - 1), at(bars, k), x, xk, raw)]
+        )
     kl, nll = zip(*found, strict=True)
     return length, tree.unflatten(kl), tree.unflatten(nll)
 

@@ -1,6 +1,6 @@
-"""Discrete diffusion of crystals (WyckoffDiff, Ekstrom Kelvinius et al. 2025, arXiv 2502.06485): process, loss, sampling.
+"""Discrete diffusion of crystals: process, loss, sampling.
 
-The space group is given, the rest is D3PM: one process for the element of rows without freedom, one for the counts of
+WyckoffDiff, Ekstrom Kelvinius et al. 2025 (arXiv 2502.06485). The space group is given, the rest is D3PM: one process for the element of rows without freedom, one for the counts of
 all others, on one schedule of T steps.
 """
 
@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 

@@ -1,5 +1,6 @@
 """Scores of a set of protostructures against a set of real ones."""
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -22,9 +23,9 @@ def scores(crystals: Crystals, asked: int, train: Crystals, real: Crystals) -> d
 
     validity: share with atoms; all else is among those. uniqueness: distinct labels; novelty/label and
     novelty/prototype: share whose label (prototype) no training crystal has; novel_prototypes: distinct new ones per
-    thousand. Distances to `real`: atoms_w1 and orbits_w1, Wasserstein-1 of atoms in the conventional cell and of orbits;
-    group_tv, element_tv, species_tv, total variation of the space group, of the elements (of each crystal once), of the
-    number of elements; few_species: share with 2 or 3 elements; neutral: see `neutral`.
+    thousand. Distances to `real`: atoms_w1 and orbits_w1, Wasserstein-1 of atoms in the conventional cell and of
+    orbits; group_tv, element_tv, species_tv, total variation of the space group, of the elements (of each crystal
+    once), of the number of elements. few_species: share with 2 or 3 elements; neutral: see `neutral`.
     """
     if not crystals:
         return {"validity": 0.0}
@@ -40,7 +41,9 @@ def scores(crystals: Crystals, asked: int, train: Crystals, real: Crystals) -> d
         "atoms_w1": _wasserstein([c.atoms for c in crystals], [c.atoms for c in real]),
         "orbits_w1": _wasserstein([_orbits(c) for c in crystals], [_orbits(c) for c in real]),
         "group_tv": _variation((c.group for c in crystals), (c.group for c in real)),
-        "element_tv": _variation((z for c in crystals for z in c.composition), (z for c in real for z in c.composition)),
+        "element_tv": _variation(
+            (z for c in crystals for z in c.composition), (z for c in real for z in c.composition)
+        ),
         "species_tv": _variation((len(c.composition) for c in crystals), (len(c.composition) for c in real)),
         "few_species": float(np.mean([2 <= len(c.composition) <= 3 for c in crystals])),
         "neutral": float(np.mean([neutral(c) for c in crystals])),
@@ -112,8 +115,15 @@ def periodic_table() -> np.ndarray:
     table = np.zeros((ELEMENTS + 1, 4))
     for z in range(1, ELEMENTS + 1):
         e = Element.from_Z(z)
-        table[z] = [e.X if e.X == e.X else 0.0, z, e.row, e.group]
+        table[z] = [_electronegativity(e), z, e.row, e.group]
     return table
+
+
+def _electronegativity(element: Any) -> float:
+    """Pauling's, 0 where there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(np.nan_to_num(element.X))
 
 
 @cache
@@ -122,7 +132,7 @@ def _chemistry(z: int) -> tuple[tuple[int, ...], float, bool]:
     from pymatgen.core import Element
 
     e = Element(symbols()[z])
-    return tuple(e.common_oxidation_states), float(e.X) if e.X == e.X else 0.0, e.is_metal
+    return tuple(e.common_oxidation_states), _electronegativity(e), e.is_metal
 
 
 def _orbits(c: Protostructure) -> int:

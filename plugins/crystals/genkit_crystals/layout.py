@@ -144,5 +144,3 @@ def decode(group: Array, x: tuple[Array, Array], slots: Layout) -> list[Protostr
     for n, i, e in np.argwhere((x1 > 0) & slots.free.real[group][..., None]):
         orbits[n].append((int(slots.free.row[group[n], i]), int(e) + 1, int(x1[n, i, e])))
     return [Protostructure.of(int(g), one) if one else None for g, one in zip(group, orbits, strict=True)]
-
-

@@ -1,4 +1,4 @@
-"""Wrenformer: a transformer on the orbits of a protostructure, whose embedding measures distances of sets of crystals."""
+"""Wrenformer: a transformer on the orbits of a protostructure, whose embedding measures distances."""
 
 import json
 import os
@@ -213,5 +213,3 @@ def _published(element_file: Path, position_file: Path) -> tuple[np.ndarray, np.
         for letter, values in by_group[str(group)].items():
             positions[group, LETTERS.index(letter)] = values
     return elements, positions
-
-

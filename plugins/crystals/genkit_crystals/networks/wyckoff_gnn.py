@@ -5,11 +5,12 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.nn import MLP
-from genkit_crystals.layout import Layout
+from genkit_crystals.layout import Layout, Matrices
 from genkit_crystals.wyckoff import ELEMENTS, GROUPS, LETTERS
 
 Array = Any
@@ -22,9 +23,9 @@ def mlp(inputs: int, outputs: int, hidden: int, rngs: nnx.Rngs) -> MLP:
 
 
 class Layer(nnx.Module):
-    """h_i <- SiLU(h_i + sum_j a_ij psi(z_j)), a_ij = softmax_j MLP([z_i; z_j]), z = [h; c]; j runs over real rows, i too.
+    """h_i <- SiLU(h_i + sum_j a_ij psi(z_j)), a_ij = softmax_j MLP([z_i; z_j]), z = [h; c].
 
-    psi is computed once a row, and the first linear map of the scores acts on receivers and senders apart, which are
+    j runs over all real rows, i among them. psi is computed once a row, and the first linear map of the scores acts on receivers and senders apart, which are
     then added: the numbers of the published form at half the work.
     """
 
@@ -109,3 +110,23 @@ class WyckoffGNN:
     def build(self, rngs: nnx.Rngs, length: int, classes: int) -> Module:
         """The module for T steps and counts below `classes`."""
         return Module(self.width, self.context, self.layers, length, classes, rngs)
+
+
+def with_frequencies(params: Any, data: Matrices, slots: Layout, classes: int) -> Any:
+    """Parameters whose last biases are log-frequencies of elements and, by element, of counts in the training data.
+
+    Where the process supplies the likelihood, the network then starts as the exact denoiser of independent values, and
+    learns what depends on what.
+    """
+    real0, real1 = (np.asarray(m) for m in slots.mask(data.group))
+    x0 = np.bincount(data.x0[real0], minlength=ELEMENTS + 1)
+    x1 = data.x1[real1[..., 0]]
+    by_element = np.stack([(x1 == k).sum(0) for k in range(classes)], 1)
+    new = jax.tree.map(lambda a: a, params)  # a copy of the dicts
+    for head, count in (("elements_out", x0), ("counts_out", by_element)):
+        smoothed = count + 0.5 / count.shape[-1]
+        log_p = np.log(smoothed / smoothed.sum(-1, keepdims=True))
+        last = max(new[head]["layers"])
+        bias = new[head]["layers"][last]["bias"]
+        new[head]["layers"][last]["bias"] = jnp.asarray(log_p.ravel(), bias.dtype)
+    return new
