@@ -26,7 +26,8 @@ step, as a float).
 
 Each is a chain of `genkit.chain.Kernel`s with `log_prob`; its particles carry the state and log p(x_0 | x_t), those of
 `OrderAgnostic` their order too. `Inpaint` holds given sites of an `Ancestral` chain.
-`ClassifierFree` and `Predictor` turn a denoiser into a guided one for all but `OrderAgnostic`. By default logits are multiplied by what a site's own noisy value says of it (`Process.likelihood`).
+`ClassifierFree` and `Predictor` turn a denoiser into a guided one for all but `OrderAgnostic`. By default logits are
+multiplied by what a site's own noisy value says of it (`Process.likelihood`).
 """
 
 from genkit.discrete.ancestral import Ancestral

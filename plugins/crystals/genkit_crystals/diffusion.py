@@ -1,7 +1,7 @@
 """Discrete diffusion of crystals: process, loss, sampling.
 
-WyckoffDiff, Ekstrom Kelvinius et al. 2025 (arXiv 2502.06485). The space group is given, the rest is D3PM: one process for the element of rows without freedom, one for the counts of
-all others, on one schedule of T steps.
+WyckoffDiff, Ekstrom Kelvinius et al. 2025 (arXiv 2502.06485). The space group is given,
+the rest is D3PM: one process for the element of rows without freedom, one for the counts of all others, on one schedule of T steps.
 """
 
 from collections.abc import Collection, Sequence

@@ -25,13 +25,15 @@ class AflowPrototypes:
 
     Each element gives way to every one of its column of the periodic table (lanthanides and actinides are families of
     their own, noble gases are left out, Z <= 94), no element twice: 8,655 distinct protostructures of prototypes with
-    up to three elements. Substitution ignores energies, so these are plausible crystals, not stable ones.
+    up to three elements, 8,604 of them with few orbits. Substitution ignores energies, so these are plausible crystals, not stable ones.
     """
 
     species: int = 3
     """Largest number of elements."""
     rows: int = 27
     """Largest number of Wyckoff positions of the space group."""
+    orbits: int = 4
+    """Largest number of orbits of one element on one Wyckoff position; 51 crystals have more, up to 24."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
@@ -42,13 +44,14 @@ class AflowPrototypes:
         """The decorated crystals."""
         from genkit_crystals.wyckoff import tables
 
-        if not 1 <= self.species <= 5 or not 1 <= self.rows <= 27:
-            raise UsageError(f"aflow_prototypes: species {self.species} must be 1..5 and rows {self.rows} be 1..27")
+        if not 1 <= self.species <= 5 or not 1 <= self.rows <= 27 or self.orbits < 1:
+            raise UsageError(f"aflow_prototypes: {self}; expected 1 to 5 species, 1 to 27 rows, orbits from 1")
         found = [
             new
             for one in originals()
             if len(one.composition) <= self.species and tables().rows[one.group] <= self.rows
             for new in decorations(one)
+            if max(count for *_, count in one.orbits) <= self.orbits
         ]
         return Crystals.of(found)
 
@@ -64,15 +67,15 @@ def originals() -> list[Protostructure]:
 
 
 def decorations(crystal: Protostructure) -> Iterator[Protostructure]:
-    """All substitutions of elements by members of their families, the crystal itself among them."""
+    """The crystal itself, and all substitutions of its elements by members of their families."""
     old = list(crystal.composition)
-    for new in product(*(family(z) for z in old)):
+    for new in product(*(sorted({z, *family(z)}) for z in old)):
         if len(set(new)) == len(new):
             yield crystal.with_elements(dict(zip(old, new, strict=True)))
 
 
 def family(z: int) -> tuple[int, ...]:
-    """Elements that may stand in for one; empty for noble gases and those beyond plutonium."""
+    """Elements that may stand in for one; none for noble gases and those beyond plutonium."""
     from pymatgen.core import Element
 
     if z in NOBLE or z > HEAVIEST:

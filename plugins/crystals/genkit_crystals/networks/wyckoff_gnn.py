@@ -25,8 +25,8 @@ def mlp(inputs: int, outputs: int, hidden: int, rngs: nnx.Rngs) -> MLP:
 class Layer(nnx.Module):
     """h_i <- SiLU(h_i + sum_j a_ij psi(z_j)), a_ij = softmax_j MLP([z_i; z_j]), z = [h; c].
 
-    j runs over all real rows, i among them. psi is computed once a row, and the first linear map of the scores acts on receivers and senders apart, which are
-    then added: the numbers of the published form at half the work.
+    j runs over all real rows, i among them. psi is computed once a row, and the first linear map of the scores acts
+    on receivers and senders apart, which are then added: the numbers of the published form at half the work.
     """
 
     def __init__(self, width: int, context: int, rngs: nnx.Rngs):
