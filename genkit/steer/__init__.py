@@ -26,6 +26,7 @@ Discrete data measured site by site, any process of `genkit.discrete`: `D3SMC`, 
 observation.
 """
 
+from genkit.kinds import Method
 from genkit.steer.d3smc import D3SMC, Channel, channel
 from genkit.steer.daps import DAPS
 from genkit.steer.dcps import DCPS
@@ -34,8 +35,19 @@ from genkit.steer.ddsmc import DDSMC
 from genkit.steer.fps import FPS
 from genkit.steer.guided import DPS, PiGDM
 from genkit.steer.mcgdiff import MCGDiff
-from genkit.steer.operators import Dense, LinearOperator, Mask, Observation, dense, identity, mask, observe
-from genkit.steer.posterior import Draws, Method, posterior
+from genkit.steer.operators import (
+    Denoising,
+    Dense,
+    LinearOperator,
+    Mask,
+    Observation,
+    RandomMatrix,
+    dense,
+    identity,
+    mask,
+    observe,
+)
+from genkit.steer.posterior import Draws, posterior, weighs
 from genkit.steer.reddiff import REDDiff
 from genkit.steer.schedule import Schedule
 from genkit.steer.tds import TDS
@@ -54,11 +66,13 @@ __all__ = [
     "TDS",
     "Channel",
     "Dense",
+    "Denoising",
     "Draws",
     "LinearOperator",
     "Mask",
     "Method",
     "Observation",
+    "RandomMatrix",
     "Schedule",
     "channel",
     "dense",
@@ -66,4 +80,5 @@ __all__ = [
     "mask",
     "observe",
     "posterior",
+    "weighs",
 ]

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from genkit.chain import Model, State, callable_tree, run, start
-from genkit.diffusion import Denoiser, Process, process_of
+from genkit.diffusion import Denoiser, process_of
 from genkit.errors import GenkitError, UsageError
-from genkit.smc import Resample, ess
+from genkit.kinds import Method
+from genkit.smc import Resample, ess, evidence_variance
+from genkit.steer.operators import Observation
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -29,18 +31,6 @@ class Steered(Protocol):
         ...
 
 
-class Method(Protocol):
-    """A method for linear inverse problems, such as `DDSMC`."""
-
-    def table(self, process: Process) -> Any:
-        """Its coefficients, a `Steered`."""
-        ...
-
-    def calls(self, process: Process) -> int:
-        """Network calls of one particle."""
-        ...
-
-
 @register_dataclass
 @dataclass(frozen=True)
 class Draws:
@@ -50,6 +40,9 @@ class Draws:
     """(groups, draws, *shape) samples"""
     log_z: Array
     """(groups,) log of the estimated evidence p(y), unbiased before the logarithm"""
+    log_z_var: Array
+    """(groups,) estimated variance of `log_z`, from the group alone (`genkit.smc.evidence_variance`); it is made for
+    multinomial resampling, with other schemes too low and even negative. NaN with one particle"""
     ess: Array
     """(groups, T + 1) effective sample size after every weighing"""
     eves: Array
@@ -125,14 +118,22 @@ def _groups(
     def group(key: Array) -> Draws:
         key, own = jax.random.split(key)
         first = start(key, model, particles)
-        last, kept = run(key, first, model.stages, resampler, keep=_size)
+        last, kept = run(key, first, model.stages, resampler, keep=_trace)
         which = jax.random.categorical(own, last.log_w, shape=(draws,))
-        sizes = jnp.concatenate([_size(first)[None], *(kept or ())])
+        sizes, resampled = jax.tree.map(lambda a, *b: jnp.concatenate([a[None], *b]), _trace(first), *(kept or ()))
         eves = jnp.zeros(particles, bool).at[last.eve].set(True).sum()
-        return Draws(last.p[which], last.log_z, sizes, eves, last.collapsed)
+        variance = evidence_variance(last.log_w, last.eve, resampled.sum()) if particles > 1 else jnp.nan
+        return Draws(last.p[which], last.log_z, jnp.asarray(variance), sizes, eves, last.collapsed)
 
     return jax.lax.map(group, keys, batch_size=chunk or keys.shape[0])
 
 
-def _size(state: State) -> Array:
-    return ess(state.log_w)
+def _trace(state: State) -> tuple[Array, Array]:
+    """What is kept of every step: the effective sample size, and whether it resampled."""
+    return ess(state.log_w), state.resampled
+
+
+def weighs(method: Method, denoiser: Denoiser, observation: Observation) -> bool:
+    """Whether a method weighs its particles; of one that does not, a group needs no more than one."""
+    model = method.table(process_of(denoiser)).model(callable_tree(denoiser), observation)
+    return any(kernel.log_g is not None or kernel.look is not None for kernel, _ in model.stages)
