@@ -1,7 +1,7 @@
 """Discrete diffusion of crystals: process, loss, sampling.
 
-WyckoffDiff, Ekstrom Kelvinius et al. 2025 (arXiv 2502.06485). The space group is given,
-the rest is D3PM: one process for the element of rows without freedom, one for the counts of all others, on one schedule of T steps.
+WyckoffDiff, Ekstrom Kelvinius et al. 2025 (arXiv 2502.06485). The space group is given, the rest is D3PM: one process
+for the element of rows without freedom, one for the counts of all others, on one schedule of T steps.
 """
 
 from collections.abc import Collection, Sequence
@@ -90,7 +90,7 @@ class CrystalDenoiser:
     early: bool = field(default=False, metadata={"static": True})
     """Whether the chain's times are those of `final="reference"`."""
 
-    def __call__(self, x: tuple[Array, Array], t: Array, cond: Array) -> tuple[Array, Array]:
+    def __call__(self, x: tuple[Array, Array], t: Array, cond: Any = None) -> tuple[Array, Array]:
         """Logits (n, R0, E + 1) and (n, R1, E, classes)."""
         step = jnp.broadcast_to(jnp.rint(t).astype(int) - (not self.early), cond.shape)
         return self.network(self.params, x, self.slots, cond, step)
@@ -190,7 +190,7 @@ def generate(
         for first in range(0, len(places), size):
             rows = np.resize(places[first : first + size], size)  # the last chunk is filled up
             cond, mask = jnp.asarray(groups[rows]), slots.mask(groups[rows])
-            x = sample(key, sampler, one, slots.shape(size), cond, mask=mask, slots=rows)
+            x = sample(key, sampler, one, slots.shape(size), cond, mask=mask, slots=jnp.asarray(rows))
             for place, crystal in zip(rows, decode(groups[rows], x, slots), strict=True):
                 out[place] = crystal
     return Drawn(out)

@@ -86,7 +86,7 @@ def layout(groups: Iterable[int] | None = None) -> Layout:
         at = np.arange(GROUPS + 1)[:, None], row
         parts.append(Part(row, np.where(real, t.dof[at], 0), np.where(real, t.multiplicity[at], 0), real))
         moves.append(move)
-    return Layout(*parts, (moves[0], moves[1]))
+    return Layout(parts[0], parts[1], (moves[0], moves[1]))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ has. pymatgen is imported when the tables are first asked for, as that takes sec
 import string
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -103,4 +104,5 @@ def numbers() -> dict[str, int]:
     """Atomic number by chemical symbol, of all elements that there are; D and T are hydrogen."""
     from pymatgen.core import Element
 
-    return {e.symbol: e.Z for e in Element} | {"D": 1, "T": 1}
+    every: Any = Element
+    return {e.symbol: e.Z for e in every} | {"D": 1, "T": 1}

@@ -25,7 +25,8 @@ class AflowPrototypes:
 
     Each element gives way to every one of its column of the periodic table (lanthanides and actinides are families of
     their own, noble gases are left out, Z <= 94), no element twice: 8,655 distinct protostructures of prototypes with
-    up to three elements, 8,604 of them with few orbits. Substitution ignores energies, so these are plausible crystals, not stable ones.
+    up to three elements, 8,604 of them with few orbits. Substitution ignores energies, so these are plausible crystals,
+    not stable ones.
     """
 
     species: int = 3

@@ -38,8 +38,9 @@ class Layer(nnx.Module):
         """`h` (n, R, H), `c` (n, R, D), `real` (n, R) bool."""
         z = jnp.concatenate([h, c], -1)
         first, *rest = self.scores.layers
+        bias: Any = first.bias
         receiver, sender = jnp.split(first.kernel[...], 2)
-        edges = (z @ receiver + first.bias[...])[:, :, None] + (z @ sender)[:, None]
+        edges = (z @ receiver + bias[...])[:, :, None] + (z @ sender)[:, None]
         for layer in rest:
             edges = layer(jax.nn.silu(edges))
         scores = jnp.where(real[:, None], edges[..., 0], -jnp.inf)
