@@ -44,6 +44,10 @@ class Layout:
 
     fixed: Part
     free: Part
+    every: Part
+    """All rows in the order of their letters: slot r is row r."""
+    slot: Array
+    """(231, R), place of each row among the slots of x0 and, behind them, of x1."""
     moves: tuple[Array, Array]
     """Relabellings as gathers of slots, (231, 48, R) each; every one of a group equally often."""
 
@@ -72,7 +76,7 @@ def layout(groups: Iterable[int] | None = None) -> Layout:
     t = tables()
     groups = sorted({int(g) for g in (range(1, GROUPS + 1) if groups is None else groups)})
     parts, moves = [], []
-    for kind in (t.fixed, t.exists & ~t.fixed):
+    for kind in (t.fixed, t.exists & ~t.fixed, t.exists):
         width = max(1, int(kind[groups].sum(1).max()))
         row = np.zeros((GROUPS + 1, width), np.int32)
         real, move = np.zeros(row.shape, bool), np.tile(np.arange(width, dtype=np.int32), (GROUPS + 1, 48, 1))
@@ -86,7 +90,12 @@ def layout(groups: Iterable[int] | None = None) -> Layout:
         at = np.arange(GROUPS + 1)[:, None], row
         parts.append(Part(row, np.where(real, t.dof[at], 0), np.where(real, t.multiplicity[at], 0), real))
         moves.append(move)
-    return Layout(parts[0], parts[1], (moves[0], moves[1]))
+    fixed, free, every = parts
+    slot, width = np.zeros(every.row.shape, np.int32), fixed.row.shape[1]
+    for part, first in ((fixed, 0), (free, width)):
+        g, i = np.nonzero(part.real)
+        slot[g, part.row[g, i]] = first + i
+    return Layout(fixed, free, every, slot, (moves[0], moves[1]))
 
 
 @dataclass(frozen=True)

@@ -68,20 +68,24 @@ class Module(nnx.Module):
         # one learned number for each value of a count, looked up by a sum of few terms
         hot = x[1][..., None] == jnp.arange(self.classes)
         h1 = self.counts(jnp.where(hot, self.count.embedding[..., 0], 0.0).sum(-1))
-        parts = slots.fixed.at(group), slots.free.at(group)
-        c = jnp.concatenate([self._context(part) for part in parts], 1)
-        c = c + self.context["group"](group)[:, None] + self.context["step"](step)[:, None]
-        real = jnp.concatenate([part.real for part in parts], 1)
-        h = jnp.concatenate([h0, h1], 1)
+        every = slots.every.at(group)
+        c = self._context(every) + self.context["group"](group)[:, None] + self.context["step"](step)[:, None]
+        # rows of both kinds close together: no edge is spent on the gap between the kinds
+        h = _rows(jnp.concatenate([h0, h1], 1), slots.slot, group)
         for layer in self.layers:
-            h = layer(h, c, real)
-        h0, h1 = jnp.split(h, [x[0].shape[1]], 1)
+            h = layer(h, c, every.real)
+        h0, h1 = (_rows(h, part.row, group) for part in (slots.fixed, slots.free))
         counts = self.counts_out(h1)
         return self.elements_out(h0), counts.reshape(*counts.shape[:2], ELEMENTS, self.classes)
 
     def _context(self, part: Any) -> Array:
         named = {"dof": part.dof, "letter": part.row, "multiplicity": part.multiplicity}
         return jnp.stack([self.context[name](value) for name, value in named.items()]).sum(0)
+
+
+def _rows(h: Array, places: Array, group: Array) -> Array:
+    """(n, R, H) of (n, R', H): the rows at places (231, R)."""
+    return jnp.take_along_axis(h, jnp.asarray(places)[group][..., None], 1)
 
 
 @dataclass(frozen=True)
