@@ -19,6 +19,7 @@ from genkit.metrics.ensemble import (
     variance,
     variogram_score,
 )
+from genkit.metrics.frechet import frechet_distance, frechet_of_samples
 from genkit.metrics.gaussian import crps_gaussian, nll_gaussian
 from genkit.metrics.mean import weighted_mean
 from genkit.metrics.samples import energy_distance
@@ -41,6 +42,8 @@ __all__ = [
     "energy_score",
     "fft_spectrum",
     "flatness",
+    "frechet_distance",
+    "frechet_of_samples",
     "log_ratio",
     "mae",
     "mean_mse",
