@@ -24,6 +24,9 @@ plugin = Plugin(
     networks={
         "unet": ("genkit_weather.networks.unet:LamUNet", "U-Net with separate embedders of interior and frame"),
     },
+    commands={
+        "weather-graph": ("genkit_weather.graphs.command:WeatherGraph", "build, validate and describe weather graphs"),
+    },
     benchmarks={
         "diffusion_lam": ("genkit_weather.benchmarks:Speed", "training and sampling with the default network"),
     },
