@@ -48,7 +48,7 @@ class ForecastExperiment(Experiment):
     members: int = 8
     """Ensemble members."""
     long_leads: int = 40
-    """Steps of a longer forecast, 4 members from 3 starts, that shows whether the model keeps to its climate; 0 leaves
+    """Steps of a longer forecast, at most 4 members from 3 starts, that shows whether the model keeps to its climate; 0 leaves
     it out."""
     chunk: int = 48
     """Member-states advanced at once: more is faster, less needs less memory. Results do not depend on it."""
@@ -79,6 +79,10 @@ class ForecastExperiment(Experiment):
     ) -> Iterator[tuple[range, np.ndarray]]:
         """Yield (leads, states (start, lead, member, H, W, V)) in physical units, some leads at a time, in order."""
         raise NotImplementedError(f"{type(self).__name__} needs a method advance(...)")
+
+    def cell_weights(self, data: WeatherData) -> np.ndarray | None:
+        """(H, W) weights of the cells in the scores; None: all alike."""
+        return None
 
     # stages
 
@@ -129,9 +133,9 @@ class ForecastExperiment(Experiment):
                 results |= growth(forecasts, statistics(data), frame=data.frame)
         true = self.truth(data)
         with self.forecasts(run) as forecasts:
-            results |= verify(forecasts, true, frame=data.frame)
+            results |= verify(forecasts, true, frame=data.frame, weights=self.cell_weights(data))
         for name, forecast in self.baseline_forecasts(run, data):
-            results |= verify(forecast, true, frame=data.frame, baseline=name)
+            results |= verify(forecast, true, frame=data.frame, weights=self.cell_weights(data), baseline=name)
         return results
 
     def report(self, run: Run) -> None:
@@ -146,7 +150,7 @@ class ForecastExperiment(Experiment):
     def plans(self, data: WeatherData) -> list[Plan]:
         """The forecasts that are verified and, where the test split is long enough, the long ones."""
         verified = Plan("forecasts", self.starts, self.leads, self.members)
-        long = Plan("long_forecasts", 3, self.long_leads, 4)
+        long = Plan("long_forecasts", 3, self.long_leads, min(4, self.members))
         room = len(self._possible(data, long)) >= long.starts
         return [verified, long] if self.long_leads and room else [verified]
 

@@ -1,4 +1,4 @@
-"""Rules that connect two sets of points: pairs (senders, receivers) of numbers, by KD-tree, for points of any dimension."""
+"""Rules that connect two sets of points of any dimension: pairs (senders, receivers) of numbers, by KD-tree."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def to_sphere(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
 
 
 def in_hull(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """(M,) whether a vertex lies in the spherical convex hull of points (n, 3); all do where no hemisphere holds them."""
+    """(M,) whether a vertex lies in the spherical convex hull of points (n, 3); all do if no hemisphere holds them."""
     centre = points.mean(0)
     if np.linalg.norm(centre) < 1e-6 or (points @ centre).min() <= 1e-6:
         return np.ones(len(vertices), bool)

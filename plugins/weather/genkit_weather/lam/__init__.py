@@ -11,8 +11,8 @@ from genkit_weather.lam.loss import (
     mean_loss,
     smooth_noise,
 )
-from genkit_weather.lam.model import Forecaster, MeanModel, denoising_problem, forecast_step
-from genkit_weather.lam.rollout import Outlook, forecast, rollout
+from genkit_weather.lam.model import Forecaster, MeanModel, Sampled, denoising_problem
+from genkit_weather.lam.rollout import Outlook, Stepper, forecast, rollout
 
 __all__ = [
     "Augmentation",
@@ -24,6 +24,8 @@ __all__ = [
     "Inputs",
     "MeanModel",
     "Outlook",
+    "Sampled",
+    "Stepper",
     "advance",
     "augment",
     "condition",
@@ -31,7 +33,6 @@ __all__ = [
     "diffusion_loss",
     "first_guess",
     "forecast",
-    "forecast_step",
     "guess_error",
     "mean_error",
     "mean_loss",

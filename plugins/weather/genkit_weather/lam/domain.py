@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.errors import UsageError
 from genkit_weather.boundary import harmonic
 from genkit_weather.data import Layout, Series, Statistics, WeatherData, statistics
 from genkit_weather.frame import frame_of, interior_of
@@ -26,6 +27,16 @@ class Formulation:
     """tell the interior the harmonic extension of the frame tendency"""
     tendencies: bool = True
     """tell differences of states, in units of their std, in place of the past and the future frame states"""
+    future: bool = True
+    """tell the frame its next state; without, as in Graph-LAM, a step knows nothing of the time that it predicts"""
+
+    def __post_init__(self) -> None:
+        """A first guess or a filling from the future frame needs it."""
+        if not self.future and (self.fill or self.guess != "persistence"):
+            raise UsageError(
+                f"guess={self.guess} with fill={self.fill} knows the next state of the frame; without future, choose "
+                "guess=persistence and fill=False"
+            )
 
     @classmethod
     def preset(cls, name: str) -> "Formulation":
@@ -37,7 +48,8 @@ class Formulation:
         v, forcing = layout.variables, 3 * layout.forcings
         fields = layout.statics + (0 if layout.uniform else forcing)
         interior = (3 if self.fill else 2) * v + fields + extra
-        return Sizes(layout.grid, layout.frame, interior, 3 * v + fields, forcing if layout.uniform else 0, v)
+        outside = (3 if self.future else 2) * v + fields
+        return Sizes(layout.grid, layout.frame, interior, outside, forcing if layout.uniform else 0, v)
 
 
 @jax.tree_util.register_dataclass
@@ -115,9 +127,11 @@ def condition(domain: Domain, inputs: Inputs) -> Conditioning:
     before, prev, future = (inputs.frame[:, i] for i in range(3))
     if how.tendencies:
         interior = [inputs.prev, (inputs.prev - inputs.before) / scale]
-        outside = [(future - prev) / scale, prev, (prev - before) / scale]
+        news, outside = (future - prev) / scale, [prev, (prev - before) / scale]
     else:
-        interior, outside = [inputs.prev, inputs.before], [future, prev, before]
+        interior, news, outside = [inputs.prev, inputs.before], future, [prev, before]
+    if how.future:
+        outside.insert(0, news)
     if how.fill:
         interior.append((harmonic_guess(domain, inputs) - inputs.prev) / scale)
     everywhere = [jnp.broadcast_to(domain.static, (n, *domain.static.shape))]

@@ -3,20 +3,37 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.diffusion import process_of
 from genkit.errors import UsageError
 from genkit_weather.data import Series, frames, take
 from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.lam.domain import Domain, Inputs, known
-from genkit_weather.lam.model import Forecaster, forecast_step
 
 MEMBERS = 4096  # slots of one start: a member's numbers do not depend on how many members or starts there are
+
+
+class Stepper(Protocol):
+    """A model that makes one step; a pytree.
+
+    One that computes something once for all steps has a method `prepared()`, which gives the stepper that holds it.
+    """
+
+    @property
+    def domain(self) -> Domain:
+        """Statistics and fixed fields."""
+        ...
+
+    def step(self, key: jax.Array, inputs: Inputs, slots: jax.Array) -> jax.Array:
+        """The next interior states (n, h, w, V), standardised.
+
+        The key is that of the lead; `slots` (n,) number the particles, for what is drawn for each.
+        """
+        ...
 
 
 @jax.tree_util.register_dataclass
@@ -60,18 +77,19 @@ class Outlook:
 
 
 @partial(jax.jit, donate_argnames="states")
-def forecast(key, model: Forecaster, table, states, frame, forcing, drift, slots, leads):
-    """Scan of `forecast_step` over the given leads; returns the last two states and (L, n, h, w, V) physical states.
+def forecast(key, model: Stepper, states, frame, forcing, drift, slots, leads):
+    """Scan of `model.step` over the given leads; returns the last two states and (L, n, h, w, V) physical states.
 
     `states` = (before, prev); `frame` (L + 2, n, cells, V), `forcing` and `drift` (L, n, ...), `leads` (L,) int,
     by which the keys are folded.
     """
     windows = jnp.stack([frame[:-2], frame[1:-1], frame[2:]], 2)
+    model = model.prepared() if hasattr(model, "prepared") else model  # type: ignore[attr-defined]
 
     def body(states, u):
         lead, window, forcing, drift = u
         inputs = Inputs(states[1], states[0], window, forcing, drift)
-        x = forecast_step(jax.random.fold_in(key, lead), model, table, inputs, slots)
+        x = model.step(jax.random.fold_in(key, lead), inputs, slots)
         return (states[1], x), x * model.domain.std + model.domain.mean
 
     return jax.lax.scan(body, states, (leads, windows, forcing, drift))
@@ -79,8 +97,7 @@ def forecast(key, model: Forecaster, table, states, frame, forcing, drift, slots
 
 def rollout(
     key: jax.Array,
-    model: Forecaster,
-    sampler,
+    model: Stepper,
     outlook: Outlook,
     members: int,
     *,
@@ -94,8 +111,7 @@ def rollout(
 
     Args:
         key: of the whole forecast.
-        model: the trained model.
-        sampler: `genkit.diffusion.Heun(...)` or the like.
+        model: the trained model, such as `Sampled.by(sampler, forecaster)`.
         outlook: starts, boundary and forcing.
         members: ensemble size.
         chunk: particles (starts times members) run at once; all by default. It bounds the memory.
@@ -111,9 +127,6 @@ def rollout(
         size = -(-size // mesh.shape["data"]) * mesh.shape["data"]
     step = min(block or leads, leads)
     put, put_leads = _placing(mesh)
-    if not hasattr(sampler, "table"):
-        raise UsageError(f"{type(sampler).__name__} has no table(process), its numbers as a pytree for compiled code")
-    table = sampler.table(process_of(model.denoiser))
     model = jax.device_put(model) if mesh is None else _replicate(model, mesh)
     # the last chunk is filled up with copies, so that every chunk is the same program
     rows = np.resize(np.arange(particles), -(-particles // size) * size).reshape(-1, size)
@@ -131,7 +144,6 @@ def rollout(
             states[i], out = forecast(
                 key,
                 model,
-                table,
                 tuple(put(np.asarray(s)) for s in states[i]),
                 *given,
                 slots,
