@@ -10,6 +10,14 @@ plugin = Plugin(
             "genkit_weather.experiments.diffusion_lam:DiffusionLAM",
             "ensemble forecasts of a limited area by conditional diffusion",
         ),
+        "graph_lam": (
+            "genkit_weather.experiments.graph_lam:GraphLAMForecast",
+            "deterministic forecasts by messages on a mesh",
+        ),
+        "hi_lam": (
+            "genkit_weather.experiments.graph_lam:HiLAMForecast",
+            "deterministic forecasts by messages on a hierarchy of meshes",
+        ),
     },
     datasets={
         "qg_nature": (
@@ -23,6 +31,8 @@ plugin = Plugin(
     },
     networks={
         "unet": ("genkit_weather.networks.unet:LamUNet", "U-Net with separate embedders of interior and frame"),
+        "graph_lam": ("genkit_weather.networks.graph_lam:GraphLAM", "messages on a flat or multi-scale mesh"),
+        "hi_lam": ("genkit_weather.networks.hi_lam:HiLAM", "messages on a hierarchy of meshes"),
     },
     commands={
         "weather-graph": ("genkit_weather.graphs.command:WeatherGraph", "build, validate and describe weather graphs"),

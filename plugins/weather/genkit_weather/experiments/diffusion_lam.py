@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from genkit.diffusion import EDMDenoiser, Heun, Rho
@@ -17,11 +16,10 @@ from genkit.kinds import Network, Sampler
 from genkit.nn import UNet, abstract, activation_bytes, functional, parameter_count
 from genkit.train import AdamW
 from genkit_weather.data import Layout
-from genkit_weather.experiments.learned import LearnedForecast
+from genkit_weather.experiments.learned import MEPS_WEIGHTS, LearnedForecast
 from genkit_weather.lam import (
     Augmentation,
     Batch,
-    Domain,
     Examples,
     Forecaster,
     Formulation,
@@ -78,13 +76,10 @@ class DiffusionLAM(LearnedForecast):
                 baselines=("climatology", "persistence", "harmonic", "ar2"),
             )
         if name == "paper":
-            weights = {"t_2": 1.0, "t_65": 0.065, "r_65": 0.065, "u_65": 0.065, "v_65": 0.065, "t_850": 0.05,
-                       "u_850": 0.05, "v_850": 0.05, "t_500": 0.03, "z_500": 0.03, "z_1000": 0.1, "r_2": 1.0,
-                       "pres_0g": 0.1, "pres_0s": 0.1, "nlwrs_0": 0.1, "nswrs_0": 0.1, "wvint_0": 0.1}  # fmt: skip
             return cls(
                 data=MEPS.preset("paper"), network=LamUNet.preset("paper"), formulation=Formulation.preset("paper"),
                 sigma_data=(1.0,),
-                augmentation=Augmentation(), weights=weights, leads=19, long_leads=0, members=25, chunk=25,
+                augmentation=Augmentation(), weights=MEPS_WEIGHTS, leads=19, long_leads=0, members=25, chunk=25,
                 batch=96, accumulate=8,
                 optimizer=AdamW(lr=1e-3, weight_decay=0.01, b1=0.9, b2=0.95, schedule="constant"), ema=None, clip=None,
                 steps=100_000, validate=1000, baselines=("climatology", "persistence", "harmonic", "ar2"),

@@ -48,8 +48,8 @@ class ForecastExperiment(Experiment):
     members: int = 8
     """Ensemble members."""
     long_leads: int = 40
-    """Steps of a longer forecast, at most 4 members from 3 starts, that shows whether the model keeps to its climate; 0 leaves
-    it out."""
+    """Steps of a longer forecast, up to 4 members from 3 starts, that shows whether the model keeps to its climate; 0
+    leaves it out."""
     chunk: int = 48
     """Member-states advanced at once: more is faster, less needs less memory. Results do not depend on it."""
     format: Literal["nc", "zarr"] = "nc"

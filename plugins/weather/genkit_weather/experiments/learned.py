@@ -22,6 +22,11 @@ from genkit_weather.frame import join
 from genkit_weather.lam import Augmentation, Domain, Formulation, Outlook, Stepper, rollout
 
 VALIDATION = 64  # examples of the validation split that are looked at, spread evenly over it
+MEPS_WEIGHTS = {  # of the published models: by the level of a variable
+    "t_2": 1.0, "r_2": 1.0, "t_65": 0.065, "r_65": 0.065, "u_65": 0.065, "v_65": 0.065, "t_850": 0.05, "u_850": 0.05,
+    "v_850": 0.05, "t_500": 0.03, "z_500": 0.03, "z_1000": 0.1, "pres_0g": 0.1, "pres_0s": 0.1, "nlwrs_0": 0.1,
+    "nswrs_0": 0.1, "wvint_0": 0.1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

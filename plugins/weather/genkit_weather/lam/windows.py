@@ -1,0 +1,59 @@
+"""Training examples of several steps: a start, the given boundary and forcing, the true outcome at each lead."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from genkit.errors import DataError
+from genkit_weather.data import Series, truth
+from genkit_weather.frame import interior_of
+from genkit_weather.lam.domain import Domain
+from genkit_weather.lam.rollout import Outlook
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Window:
+    """n starts with what is given over T steps and their true outcome, standardised."""
+
+    given: Outlook
+    truth: Any
+    """(n, T, h, w, V) interior at leads 1..T"""
+
+
+class Windows:
+    """Random access to all windows of T steps of some series; they never cross from one series to the next."""
+
+    def __init__(self, series: tuple[Series, ...], domain: Domain, steps: int):
+        # boundary forecasts strung together, as a series holds them, are what a training sees
+        self.series = tuple(replace(one, host=None) for one in series)
+        self.domain, self.steps = jax.tree.map(np.asarray, domain), steps
+        counts = [max(len(one) - 1 - steps, 0) for one in series]
+        self.index = np.concatenate([np.stack([np.full(c, i), 1 + np.arange(c)], 1) for i, c in enumerate(counts)])
+        if not len(self.index):
+            raise DataError(
+                f"no series is long enough for {steps} steps; the longest has {max(map(len, series))} states"
+            )
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self.index)
+
+    def take(self, rows: np.ndarray) -> Window:
+        """The windows `rows` (n,), float32, in their order."""
+        which, now = self.index[np.asarray(rows)].T
+        parts = [self._cut(self.series[i], now[which == i]) for i in np.unique(which)]
+        back = np.argsort(np.argsort(which, kind="stable"))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[back], *parts)
+
+    def __getitem__(self, row: int) -> Window:
+        """One window, without batch axis."""
+        return jax.tree.map(lambda a: a[0], self.take(np.array([row])))
+
+    def _cut(self, series: Series, now: np.ndarray) -> Window:
+        d = self.domain
+        given = Outlook.build(d, series, now, self.steps)
+        states = interior_of(truth(series, now, range(1, self.steps + 1)), d.frame_width)
+        return Window(replace(given, slots=given.slots.astype(np.int32)), (states - d.mean) / d.std)
