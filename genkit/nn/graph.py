@@ -49,7 +49,7 @@ class Edges:
         order = np.lexsort(ends)
         sender, receiver = (a[order].astype(np.int32) for a in ends)
         degree = np.maximum(np.bincount(receiver, minlength=sizes[1]), 1).astype(np.float32)
-        features = np.asarray(features, np.float32).reshape(len(order), -1)[order]
+        features = np.asarray(features, np.float32)[order]
         return cls(sender, receiver, features, np.argsort(sender, kind="stable").astype(np.int32), degree, tuple(sizes))
 
     def __len__(self) -> int:
@@ -152,9 +152,9 @@ class Perceptron(nnx.Module):
 
 
 class InteractionNet(nnx.Module):
-    """One round of messages (Battaglia et al. 2016): m = MLP_e[e, h_j, h_i], h_i' = h_i + MLP_a[h_i, sum m], e' = e + m.
+    """One round of messages: m = MLP_e[e, h_j, h_i], h_i' = h_i + MLP_a[h_i, sum of m], e' = e + m.
 
-    With `propagate` it is a propagation network (Oskarsson et al. 2024, arXiv 2406.04759): m = h_j + MLP_e[...],
+    Battaglia et al. 2016 (arXiv 1612.00222). With `propagate` it is a propagation network (Oskarsson et al. 2024, arXiv 2406.04759): m = h_j + MLP_e[...],
     h_i' = a_i + MLP_a[h_i, a_i] with the *mean* a_i of the messages, so that information passes by default and a
     receiver's own state only steers it.
     """

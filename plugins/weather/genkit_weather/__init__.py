@@ -18,6 +18,10 @@ plugin = Plugin(
             "genkit_weather.experiments.graph_lam:HiLAMForecast",
             "deterministic forecasts by messages on a hierarchy of meshes",
         ),
+        "graph_efm": (
+            "genkit_weather.experiments.graph_efm:GraphEFMForecast",
+            "ensemble forecasts by a latent variable on a mesh",
+        ),
     },
     datasets={
         "qg_nature": (
@@ -33,6 +37,7 @@ plugin = Plugin(
         "unet": ("genkit_weather.networks.unet:LamUNet", "U-Net with separate embedders of interior and frame"),
         "graph_lam": ("genkit_weather.networks.graph_lam:GraphLAM", "messages on a flat or multi-scale mesh"),
         "hi_lam": ("genkit_weather.networks.hi_lam:HiLAM", "messages on a hierarchy of meshes"),
+        "graph_efm": ("genkit_weather.networks.graph_efm:GraphEFM", "a latent variable on a mesh"),
     },
     commands={
         "weather-graph": ("genkit_weather.graphs.command:WeatherGraph", "build, validate and describe weather graphs"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import jax.numpy as jnp
@@ -57,21 +57,19 @@ class GraphForecast(LearnedForecast):
         network, params = functional(options.build(nnx.Rngs(run.key("parameters")), sizes, graph))
         return network, graph, params, Limits.build(data.names, statistics(data), self.lower, self.upper)
 
-    def staged(
-        self, run: Run, stages: Sequence[tuple[int, int]], loss: Any, params: Any, aux: Any = None, first: int = 0
-    ) -> Any:
+    def staged(self, run: Run, stages: Sequence[tuple[int, int]], loss: Any, params: Any) -> Any:
         """Parameters trained stage by stage, each of (steps of the rollout, training steps), from those of the last.
 
-        `loss(stage)` gives the loss of a stage. Names of phases count from `first`.
+        `loss(stage)` gives the loss of a stage, numbered from 0.
         """
         data, domain = self.weather(run), self.domain(run)
-        for number, (leads, steps) in enumerate(stages, start=first):
+        for number, (leads, steps) in enumerate(stages):
             optimizer: Any = self.optimizer.build(steps)
             if number:
                 optimizer = optax.chain(optimizer, optax.scale(self.finetune))
             known = self.known(run, Windows(data.val, domain, leads), f"known {leads}")
             windows = Windows(data.train, domain, leads)
-            params = self.fit(run, f"stage_{number + 1}", loss(number), params, aux, windows, known, steps, optimizer)
+            params = self.fit(run, f"stage_{number + 1}", loss(number), params, None, windows, known, steps, optimizer)
         return params
 
     def interior_weights(self, data: WeatherData) -> Any:
@@ -140,22 +138,20 @@ class GraphLAMForecast(GraphForecast):
 
     def _trained(self, run: Run) -> GraphForecaster:
         data, domain, weight = self.weather(run), self.domain(run), self.loss_weights(run)
-        network, graph, params, limits = self.pieces(run)
-        deviation, cells = self.network.output_std, self.interior_weights(data)  # type: ignore[attr-defined]
-        model = GraphForecaster(network, params, graph, domain, limits, deviation)
+        network, graph, first, limits = self.pieces(run)
+        options: Any = self.network
+        cells = self.interior_weights(data)
+        model = GraphForecaster(network, first, graph, domain, limits, options.output_std)
 
         def loss(stage: int) -> Any:
             def of(params: Any, aux: Any, window: Any, key: Any, training: bool = True) -> Any:
                 if training:
-                    given = augment(key, domain, window.given, self.augmentation)
-                    window = type(window)(given, window.truth)
-                now = GraphForecaster(network, params, graph, domain, limits, deviation)
-                return graph_loss(now, window, self.loss, weight, cells), (aux, {})
+                    window = replace(window, given=augment(key, domain, window.given, self.augmentation))
+                return graph_loss(replace(model, params=params), window, self.loss, weight, cells), (aux, {})
 
             return of
 
-        trained = self.staged(run, self.stages, loss, params)
-        return GraphForecaster(model.network, trained, graph, domain, limits, deviation)
+        return replace(model, params=self.staged(run, self.stages, loss, first))
 
 
 @dataclass(frozen=True)

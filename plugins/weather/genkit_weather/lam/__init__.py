@@ -6,6 +6,7 @@ What is told and predicted is that of Diffusion-LAM (Larsson et al. 2025, arXiv 
 from genkit_weather.lam.domain import Domain, Formulation, Inputs, advance, condition, first_guess, target
 from genkit_weather.lam.examples import Batch, Examples
 from genkit_weather.lam.graph import GraphForecaster, graph_loss
+from genkit_weather.lam.latent import LatentForecaster, LatentWeights, latent_loss
 from genkit_weather.lam.limits import Limits
 from genkit_weather.lam.loss import (
     Augmentation,
@@ -29,6 +30,8 @@ __all__ = [
     "Formulation",
     "GraphForecaster",
     "Inputs",
+    "LatentForecaster",
+    "LatentWeights",
     "Limits",
     "MeanModel",
     "Outlook",
@@ -45,6 +48,7 @@ __all__ = [
     "forecast",
     "graph_loss",
     "guess_error",
+    "latent_loss",
     "mean_error",
     "mean_loss",
     "rollout",

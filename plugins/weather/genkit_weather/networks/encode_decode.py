@@ -101,11 +101,11 @@ class EncodeDecode(nnx.Module):
 
     def embed(self, inside: jax.Array, outside: jax.Array | None, scalars: jax.Array) -> tuple[jax.Array, jax.Array]:
         """States of the grid nodes that are forecast, (N, n, H), and of all grid nodes, those of the boundary last."""
-        h = _embed(self.grid_embedder, inside, scalars)
+        h = embed_fields(self.grid_embedder, inside, scalars)
         if outside is None or not outside.shape[0]:
             return h, h
         mlp = self.grid_embedder if self.boundary_embedder is None else self.boundary_embedder
-        return h, jnp.concatenate([h, _embed(mlp, outside, scalars)])
+        return h, jnp.concatenate([h, embed_fields(mlp, outside, scalars)])
 
     def on_nodes(
         self, graph: Graph, inside: jax.Array, outside: jax.Array | None, scalars: jax.Array, static: Any = None
@@ -138,7 +138,7 @@ def over_image(on_nodes: Any, graph: Graph, cond: Conditioning, *rest: Any) -> j
     return jnp.moveaxis(out, 0, 1).reshape(n, h, w, -1)
 
 
-def _embed(mlp: gnn.Perceptron, fields: jax.Array, scalars: jax.Array) -> jax.Array:
+def embed_fields(mlp: gnn.Perceptron, fields: jax.Array, scalars: jax.Array) -> jax.Array:
     """The perceptron of [fields, scalars] without repeating the scalars at each node."""
     first = mlp.part(fields, 0) + mlp.layers[0].bias.astype(fields.dtype)  # type: ignore[union-attr]
     return mlp.after_first(first + mlp.part(scalars, fields.shape[-1]) if scalars.shape[-1] else first)

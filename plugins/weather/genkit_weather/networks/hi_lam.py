@@ -37,9 +37,6 @@ class MeshEmbedders(nnx.Module):
     """Embedders of the nodes and edges of a hierarchy, one for each level and kind of edge."""
 
     def __init__(self, graph: Graph, width: int, finest: int, **options: Any):
-        if graph.levels < 2:
-            raise UsageError("a hierarchical network needs a mesh of two levels or more; choose --network.mesh.kind")
-
         def several(edges: tuple[gnn.Edges, ...]) -> nnx.List:
             return nnx.List([gnn.Perceptron(e.features.shape[1], width, **options) for e in edges])
 
@@ -71,6 +68,10 @@ class HierarchicalModule(EncodeDecode):
     """What the sequential and the parallel variant share: embedders, the first way up and the last way down."""
 
     def __init__(self, config: HiLAM, sizes: Sizes, graph: Graph, rngs: nnx.Rngs):
+        if graph.levels < 2:
+            raise UsageError(
+                "Hi-LAM needs a mesh of two levels or more; choose a hierarchical mesh, or weather.graph_lam"
+            )
         super().__init__(config, sizes, graph, rngs, propagate=config.propagate)
         options = {**self.options, "rngs": rngs}
         self.mesh = MeshEmbedders(graph, config.width, config.grid_width or config.width, **options)
