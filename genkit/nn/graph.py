@@ -154,9 +154,9 @@ class Perceptron(nnx.Module):
 class InteractionNet(nnx.Module):
     """One round of messages: m = MLP_e[e, h_j, h_i], h_i' = h_i + MLP_a[h_i, sum of m], e' = e + m.
 
-    Battaglia et al. 2016 (arXiv 1612.00222). With `propagate` it is a propagation network (Oskarsson et al. 2024, arXiv 2406.04759): m = h_j + MLP_e[...],
-    h_i' = a_i + MLP_a[h_i, a_i] with the *mean* a_i of the messages, so that information passes by default and a
-    receiver's own state only steers it.
+    Battaglia et al. 2016 (arXiv 1612.00222). With `propagate` it is a propagation network (Oskarsson et al. 2024, arXiv
+    2406.04759): m = h_j + MLP_e[...], h_i' = a_i + MLP_a[h_i, a_i] with the *mean* a_i of the messages, so that
+    information passes by default and a receiver's own state only steers it.
     """
 
     def __init__(

@@ -92,15 +92,16 @@ def latent_loss(
         return x, (mean(entries("nll", x, std, truth, scale, weight)), divergence.mean() / (h * w * v))
 
     def prior(inputs: Inputs, key: jax.Array) -> Any:
-        x = model.predict(inputs, jax.random.normal(key, shape))[0]
+        x = model.predict(inputs, jax.random.normal(key, (shape[0], 2 * n, shape[2])))[0]
         return x, x
 
-    k_posterior, *k_priors = (jax.random.split(k, steps) for k in jax.random.split(key, 3))
+    k_posterior, k_prior = (jax.random.split(k, steps) for k in jax.random.split(key))
     nll, divergence = (term.mean() for term in unroll(posterior, window.given, truth, k_posterior))
     loss = nll + how.beta * divergence if how.beta else nll
     terms = {"nll": nll, "kl": divergence}
     if how.crps:
-        one, two = (unroll(prior, window.given, keys) for keys in k_priors)
+        twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), window.given)  # both members at once
+        one, two = jnp.split(unroll(prior, twice, k_prior), 2, axis=1)
         score = (jnp.abs(one - truth) + jnp.abs(two - truth) - jnp.abs(one - two)) / 2
         terms["crps"] = mean(score / (scale / jnp.sqrt(weight)))
         loss = loss + how.crps * terms["crps"]
