@@ -37,6 +37,7 @@ plugin = Plugin(
         "unet": ("genkit_weather.networks.unet:LamUNet", "U-Net with separate embedders of interior and frame"),
         "graph_lam": ("genkit_weather.networks.graph_lam:GraphLAM", "messages on a flat or multi-scale mesh"),
         "hi_lam": ("genkit_weather.networks.hi_lam:HiLAM", "messages on a hierarchy of meshes"),
+        "graph_denoiser": ("genkit_weather.networks.graph_denoiser:GraphDenoiser", "a graph network for diffusion_lam"),
         "graph_efm": ("genkit_weather.networks.graph_efm:GraphEFM", "a latent variable on a mesh"),
     },
     commands={

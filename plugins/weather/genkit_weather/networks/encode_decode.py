@@ -57,8 +57,7 @@ class EncodeDecode(nnx.Module):
         self.dtype = jnp.dtype(config.dtype)
         self.width, self.outputs, self.deviation = config.width, sizes.outputs, config.output_std
         grid = config.grid_width or config.width
-        self.options: Any = {"hidden_layers": config.hidden_layers, "dtype": self.dtype}
-        options = {**self.options, "rngs": rngs}
+        options = layer_options(config, rngs)
         inputs, outside = sizes.interior + sizes.scalars, sizes.boundary + sizes.scalars
         self.grid_embedder = gnn.Perceptron(inputs, grid, **options)
         separate = graph.boundary and not config.shared_embedder
@@ -128,6 +127,11 @@ class EncodeDecode(nnx.Module):
     def __call__(self, graph: Graph, cond: Conditioning, static: Any = None) -> jax.Array:
         """(n, h, w, V), or (n, h, w, 2 V) with raw standard deviations after the means."""
         return over_image(self.on_nodes, graph, cond, static)
+
+
+def layer_options(config: GraphOptions, rngs: nnx.Rngs) -> Any:
+    """What all perceptrons of a network have in common."""
+    return {"hidden_layers": config.hidden_layers, "dtype": jnp.dtype(config.dtype), "rngs": rngs}
 
 
 def over_image(on_nodes: Any, graph: Graph, cond: Conditioning, *rest: Any) -> jax.Array:

@@ -11,7 +11,7 @@ from flax import nnx
 
 import genkit.nn as gnn
 from genkit_weather.graphs import Graph, Mesh
-from genkit_weather.networks.encode_decode import GraphOptions, embed_fields
+from genkit_weather.networks.encode_decode import GraphOptions, embed_fields, layer_options
 from genkit_weather.networks.hi_lam import MeshEmbedders
 from genkit_weather.networks.unet import Sizes
 
@@ -52,12 +52,12 @@ class LatentEncoder(nnx.Module):
     """From grid states (N, n, H) to the parameters of a normal variable at the top mesh nodes (M, n, outputs)."""
 
     def __init__(self, config: GraphEFM, graph: Graph, layers: int, outputs: int, rngs: nnx.Rngs):
-        width, options = config.width, {"hidden_layers": config.hidden_layers, "dtype": jnp.dtype(config.dtype)}
-        upward = {**options, "propagate": config.encoders == "propagate", "rngs": rngs}
+        width, options = config.width, layer_options(config, rngs)
+        upward = {**options, "propagate": config.encoders == "propagate"}
         self.g2m_gnn = gnn.InteractionNet(width, **upward)
         self.mesh_up_gnns = nnx.List([gnn.InteractionNet(width, **upward) for _ in graph.up])
-        self.intra_level_gnns = nnx.List([_nets(layers, width, options, rngs) for _ in graph.mesh])
-        self.latent_map = gnn.Perceptron(width, width, outputs, norm=False, **options, rngs=rngs)
+        self.intra_level_gnns = nnx.List([_nets(layers, width, options) for _ in graph.mesh])
+        self.latent_map = gnn.Perceptron(width, width, outputs, norm=False, **options)
 
     def __call__(self, graph: Graph, static: dict[str, Any], grid: jax.Array) -> jax.Array:
         """Grid to mesh, then level by level to the top."""
@@ -78,15 +78,14 @@ class LatentDecoder(nnx.Module):
     """
 
     def __init__(self, config: GraphEFM, graph: Graph, outputs: int, rngs: nnx.Rngs):
-        width, options = config.width, {"hidden_layers": config.hidden_layers, "dtype": jnp.dtype(config.dtype)}
-        more = {**options, "rngs": rngs}
+        width, more = config.width, layer_options(config, rngs)
         self.latent_embedder = gnn.Perceptron(config.latent or width, width, **more)
         self.grid_update_mlp = gnn.Perceptron(width, width, **more)
         self.g2m_gnn = gnn.InteractionNet(width, **more)
         self.mesh_up_gnns = nnx.List([gnn.InteractionNet(width, **more) for _ in graph.up])
         self.mesh_down_gnns = nnx.List([gnn.InteractionNet(width, propagate=True, **more) for _ in graph.down])
-        self.intra_up_gnns = nnx.List([_nets(config.layers, width, options, rngs) for _ in graph.mesh])
-        self.intra_down_gnns = nnx.List([_nets(config.layers, width, options, rngs) for _ in graph.down])
+        self.intra_up_gnns = nnx.List([_nets(config.layers, width, more) for _ in graph.mesh])
+        self.intra_down_gnns = nnx.List([_nets(config.layers, width, more) for _ in graph.down])
         self.m2g_gnn = gnn.InteractionNet(width, propagate=True, **more)
         self.output_map = gnn.Perceptron(width, width, outputs, norm=False, **more)
 
@@ -118,7 +117,7 @@ class GraphEFMModule(nnx.Module):
         self.dtype, self.learned = jnp.dtype(config.dtype), config.prior == "learned"
         self.latent, self.outputs = config.latent or config.width, sizes.outputs
         self.top = len(graph.mesh[-1])
-        width, options = config.width, {"hidden_layers": config.hidden_layers, "dtype": self.dtype, "rngs": rngs}
+        width, options = config.width, layer_options(config, rngs)
         inputs, outside = sizes.interior + sizes.scalars, sizes.boundary + sizes.scalars
         self.grid_prev_embedder = gnn.Perceptron(inputs, width, **options)
         self.grid_current_embedder = gnn.Perceptron(inputs + sizes.outputs, width, **options)
@@ -179,8 +178,8 @@ def kl(mean: Any, std: Any, prior_mean: Any, prior_std: Any = 1.0) -> jax.Array:
     return (ratio**2 + ((mean - prior_mean) / prior_std) ** 2 - 1) / 2 - jnp.log(ratio)
 
 
-def _nets(count: int, width: int, options: dict[str, Any], rngs: nnx.Rngs) -> nnx.List:
-    return nnx.List([gnn.InteractionNet(width, **options, rngs=rngs) for _ in range(count)])
+def _nets(count: int, width: int, options: dict[str, Any]) -> nnx.List:
+    return nnx.List([gnn.InteractionNet(width, **options) for _ in range(count)])
 
 
 def _within(nets: Any, edges: gnn.Edges, e: jax.Array, h: jax.Array) -> tuple[jax.Array, jax.Array]:

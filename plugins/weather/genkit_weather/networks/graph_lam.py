@@ -11,7 +11,7 @@ from flax import nnx
 import genkit.nn as gnn
 from genkit.errors import UsageError
 from genkit_weather.graphs import Graph
-from genkit_weather.networks.encode_decode import EncodeDecode, GraphOptions
+from genkit_weather.networks.encode_decode import EncodeDecode, GraphOptions, layer_options
 from genkit_weather.networks.unet import Sizes
 
 
@@ -33,7 +33,7 @@ class GraphLAMModule(EncodeDecode):
                 f"Graph-LAM needs a flat or multiscale mesh, not {graph.levels} levels; choose weather.hi_lam"
             )
         super().__init__(config, sizes, graph, rngs)
-        options = {**self.options, "rngs": rngs}
+        options = layer_options(config, rngs)
         self.mesh_embedder = gnn.Perceptron(graph.mesh[0].shape[1], config.grid_width or config.width, **options)
         self.m2m_embedder = gnn.Perceptron(graph.m2m[0].features.shape[1], config.width, **options)
         self.processor = nnx.List([gnn.InteractionNet(config.width, **options) for _ in range(config.layers)])

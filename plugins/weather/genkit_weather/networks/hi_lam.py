@@ -12,7 +12,7 @@ from flax import nnx
 import genkit.nn as gnn
 from genkit.errors import UsageError
 from genkit_weather.graphs import Graph, Mesh
-from genkit_weather.networks.encode_decode import EncodeDecode, GraphOptions
+from genkit_weather.networks.encode_decode import EncodeDecode, GraphOptions, layer_options
 from genkit_weather.networks.unet import Sizes
 
 
@@ -73,7 +73,7 @@ class HierarchicalModule(EncodeDecode):
                 "Hi-LAM needs a mesh of two levels or more; choose a hierarchical mesh, or weather.graph_lam"
             )
         super().__init__(config, sizes, graph, rngs, propagate=config.propagate)
-        options = {**self.options, "rngs": rngs}
+        options = layer_options(config, rngs)
         self.mesh = MeshEmbedders(graph, config.width, config.grid_width or config.width, **options)
         vertical = {**options, "propagate": config.propagate}
         between = range(graph.levels - 1)
@@ -107,7 +107,7 @@ class HiLAMModule(HierarchicalModule):
 
     def __init__(self, config: HiLAM, sizes: Sizes, graph: Graph, rngs: nnx.Rngs):
         super().__init__(config, sizes, graph, rngs)
-        options = {**self.options, "rngs": rngs}
+        options = layer_options(config, rngs)
 
         def nets(count: int, **more: Any) -> nnx.List:
             one = lambda: nnx.List([gnn.InteractionNet(config.width, **options, **more) for _ in range(count)])  # noqa: E731
@@ -151,7 +151,7 @@ class HiLAMParallelModule(HierarchicalModule):
         links = (*((a, a) for a in levels), *((a, a + 1) for a in between), *((a + 1, a) for a in between))
         self.processor = nnx.List(
             [
-                gnn.ParallelInteractionNet(config.width, links, graph.levels, **self.options, rngs=rngs)
+                gnn.ParallelInteractionNet(config.width, links, graph.levels, **layer_options(config, rngs))
                 for _ in range(config.layers)
             ]
         )
