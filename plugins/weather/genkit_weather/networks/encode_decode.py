@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 import genkit.nn as gnn
+from genkit.errors import UsageError
 from genkit_weather.data import WeatherData
 from genkit_weather.graphs import Graph, Mesh, normalised
 from genkit_weather.networks.unet import Conditioning, Sizes
@@ -60,7 +61,7 @@ class EncodeDecode(nnx.Module):
         options = layer_options(config, rngs)
         inputs, outside = sizes.interior + sizes.scalars, sizes.boundary + sizes.scalars
         self.grid_embedder = gnn.Perceptron(inputs, grid, **options)
-        separate = graph.boundary and not config.shared_embedder
+        separate = check_embedders(config, sizes, graph)
         self.boundary_embedder = gnn.Perceptron(outside, grid, **options) if separate else None
         features = graph.g2m.features.shape[1]
         self.g2m_embedder = gnn.Perceptron(features, grid, **options)
@@ -127,6 +128,16 @@ class EncodeDecode(nnx.Module):
     def __call__(self, graph: Graph, cond: Conditioning, static: Any = None) -> jax.Array:
         """(n, h, w, V), or (n, h, w, 2 V) with raw standard deviations after the means."""
         return over_image(self.on_nodes, graph, cond, static)
+
+
+def check_embedders(config: GraphOptions, sizes: Sizes, graph: Graph) -> bool:
+    """Whether the boundary has an embedder of its own; refuses a shared one where the fields differ in number."""
+    if graph.boundary and config.shared_embedder and sizes.boundary != sizes.interior:
+        raise UsageError(
+            f"a shared_embedder needs the same fields in the interior ({sizes.interior}) and in the frame "
+            f"({sizes.boundary}); choose a formulation without future, or separate embedders"
+        )
+    return bool(graph.boundary) and not config.shared_embedder
 
 
 def layer_options(config: GraphOptions, rngs: nnx.Rngs) -> Any:

@@ -11,7 +11,7 @@ from flax import nnx
 
 import genkit.nn as gnn
 from genkit_weather.graphs import Graph, Mesh
-from genkit_weather.networks.encode_decode import GraphOptions, embed_fields, layer_options
+from genkit_weather.networks.encode_decode import GraphOptions, check_embedders, embed_fields, layer_options
 from genkit_weather.networks.hi_lam import MeshEmbedders
 from genkit_weather.networks.unet import Sizes
 
@@ -121,7 +121,7 @@ class GraphEFMModule(nnx.Module):
         inputs, outside = sizes.interior + sizes.scalars, sizes.boundary + sizes.scalars
         self.grid_prev_embedder = gnn.Perceptron(inputs, width, **options)
         self.grid_current_embedder = gnn.Perceptron(inputs + sizes.outputs, width, **options)
-        separate = graph.boundary and not config.shared_embedder
+        separate = check_embedders(config, sizes, graph)
         self.boundary_embedder = gnn.Perceptron(outside, width, **options) if separate else None
         features = graph.g2m.features.shape[1]
         self.g2m_embedder = gnn.Perceptron(features, width, **options)
