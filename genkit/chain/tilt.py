@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from genkit.chain.types import Array, Kernel, Model, PyTree, callable_tree
+from genkit.tree import register_dataclass
 
 
 def tilt(chain: Model, log_potential: Callable[[PyTree, PyTree], Array]) -> Model:
@@ -27,7 +27,7 @@ def tilt(chain: Model, log_potential: Callable[[PyTree, PyTree], Array]) -> Mode
     return replace(chain, init=init, stages=tuple((TiltedKernel(k, h), u) for k, u in chain.stages))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Tilted:
     """A particle of the chain and its log-potential (n,)."""
@@ -36,7 +36,7 @@ class Tilted:
     log_h: Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class TiltedKernel(Kernel):
     """A kernel of the chain, whose particles carry their potential."""

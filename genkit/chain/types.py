@@ -9,16 +9,18 @@ from typing import Any, ClassVar, Protocol
 
 import jax
 
+from genkit.tree import register_dataclass
+
 Array = jax.Array
 PyTree = Any
 
 
 class Kernel:
-    """One step of a chain; subclasses are frozen dataclasses registered as pytrees.
+    """One step of a chain; subclasses are frozen dataclasses, pytrees by `genkit.tree.register_dataclass`.
 
     Parameters, observations and strengths are leaves, so that new values do not compile again:
 
-        @jax.tree_util.register_dataclass
+        @register_dataclass
         @dataclass(frozen=True)
         class Walk(Kernel):
             scale: jax.Array
@@ -45,7 +47,7 @@ class Kernel:
         raise NotImplementedError(f"{type(self).__name__} has no move")
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class State:
     """A weighted population after t steps; all of it is needed, and enough, to go on."""
@@ -88,7 +90,7 @@ def callable_tree(f: Callable) -> Callable:
     return jax.tree_util.Partial(f) if jax.tree_util.all_leaves([f]) else f
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Model:
     """A Feynman-Kac model: how particles begin, and the stages they pass.

@@ -9,7 +9,7 @@ from genkit.diffusion.distillation import (
     pseudo_huber,
     squared,
 )
-from genkit.diffusion.grids import Grid, rho_grid, time_grid
+from genkit.diffusion.grids import Grid, TimeGrid, rho_grid, time_grid
 from genkit.diffusion.guidance import Auto, Classifier, ClassifierFree, Guidance, Linear, Replacement
 from genkit.diffusion.likelihood import Likelihood, bits_per_dim, log_likelihood
 from genkit.diffusion.loss import MinSNR, denoising_loss
@@ -68,6 +68,7 @@ __all__ = [
     "Rho",
     "SDEDPMpp2M",
     "SubVP",
+    "TimeGrid",
     "Uniform",
     "bits_per_dim",
     "denoising_loss",

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from genkit.diffusion.process import EDM, Process, per_item
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 Network = Callable[[Any, Array, Array, Any], Array]
@@ -48,7 +49,7 @@ def denoise(denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
     return d.astype(x.dtype)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class EDMDenoiser:
     """Preconditioned network, Karras et al. 2022 (arXiv 2206.00364), eq. 7 and Table 1.
@@ -94,7 +95,7 @@ class EDMDenoiser:
 Predicted = Literal["eps", "x0", "v", "flow", "score"]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class NetworkDenoiser:
     """A network that predicts the noise, the data, the velocity or the score, as a denoiser.
@@ -153,7 +154,7 @@ class NetworkDenoiser:
         return a * x + b * _at_least_float32(f)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Rescaled:
     """The denoiser of y = scale x + shift, made from that of x: data in [0, 1] from a network for [-1, 1].

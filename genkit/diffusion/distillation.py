@@ -11,6 +11,7 @@ from genkit.diffusion.denoiser import Denoiser, Network, check_process, denoise,
 from genkit.diffusion.process import EDM, Process, per_item
 from genkit.diffusion.random import normal
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 Metric = Callable[[Array, Array], Array]
@@ -27,7 +28,7 @@ def pseudo_huber(a: Array, b: Array) -> Array:
     return jnp.sqrt(((a - b) ** 2).reshape(a.shape[0], -1).sum(1) + c**2) - c
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class ConsistencyFunction:
     """A network as a consistency function: f(x, s) = c_skip x + c_out F(c_in x, ln(s)/4) with f(x, epsilon) = x.

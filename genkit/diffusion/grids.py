@@ -1,5 +1,6 @@
 """Grids of times for sampling, numpy float64, from noise to data."""
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -9,6 +10,38 @@ from genkit.errors import UsageError
 
 Grid = Literal["rho", "logsnr", "time", "quadratic", "log"]
 """What is evenly spaced: s^(1/rho) of the noise level s = sigma / alpha (EDM), log s, time t, sqrt t, log t."""
+
+
+@dataclass(frozen=True)
+class TimeGrid:
+    """Base of all that goes from noise to data. Levels are those of sigma / alpha, whatever the process."""
+
+    steps: int = 20
+    """Noise levels without the final zero; at least 2."""
+    sigma_min: float | None = 0.03
+    """Lowest level above zero; none is the lowest of the process."""
+    sigma_max: float | None = 80.0
+    """Highest level; none is the highest of the process."""
+    rho: float = 7.0
+    """Exponent of the grid rho; larger puts more levels near sigma_min."""
+    grid: Grid = "rho"
+    """What is evenly spaced: s^(1/rho), log s, time t, sqrt t or log t."""
+    times: tuple[float, ...] = ()
+    """Own times of the process, decreasing, in place of a grid."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        check_steps(self.steps)
+        low = 1e-12 if self.sigma_min is None else self.sigma_min
+        check_range(low, 1e12 if self.sigma_max is None else self.sigma_max, self.rho)
+        if any(b >= a for a, b in zip(self.times, self.times[1:], strict=False)):
+            raise UsageError(f"times={self.times} must decrease, from noise to data")
+
+    def time_grid(self, process: Process) -> np.ndarray:
+        """Times of the process, (N,) float64, decreasing, without the final one at level zero."""
+        if self.times:
+            return np.asarray(self.times, np.float64)
+        return time_grid(process, self.grid, self.steps, self.sigma_min, self.sigma_max, self.rho)
 
 
 def rho_grid(steps: int, low: float, high: float, rho: float = 7.0) -> np.ndarray:

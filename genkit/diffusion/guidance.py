@@ -17,11 +17,12 @@ from genkit.chain import callable_tree
 from genkit.diffusion.denoiser import Denoiser, check_process, process_of
 from genkit.diffusion.process import Process, per_item
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Guided:
     """A denoiser with guidance."""
@@ -63,18 +64,19 @@ def score_scale(denoiser: Denoiser, t: Array, x: Array) -> Array:
     return process.sigma(t) ** 2 / process.alpha(t)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class ClassifierFree(Guidance):
-    """D = D_u + w (D_c - D_u) (Ho and Salimans 2022, arXiv 2207.12598): w = 0 unconditional, 1 conditional.
+    """D = D_u + w (D_c - D_u) with the strength w (Ho and Salimans 2022, arXiv 2207.12598).
 
-    Papers that write (1 + w) D_c - w D_u mean w + 1 here. Only where low <= sigma / alpha <= high (Kynkaanniemi et al.
-    2024, arXiv 2404.07724), elsewhere D_c. `rescale` in [0, 1] draws the standard deviation of each item towards that
-    of D_c (Lin et al. 2024, arXiv 2305.08891, eq. 15 and 16). Both values come from one call of a doubled batch.
+    w = 0 is unconditional, 1 conditional; papers that write (1 + w) D_c - w D_u mean w + 1 here. Only where
+    low <= sigma / alpha <= high (Kynkaanniemi et al. 2024, arXiv 2404.07724), elsewhere D_c. `rescale` in [0, 1] draws
+    the standard deviation of each item towards that of D_c (Lin et al. 2024, arXiv 2305.08891, eq. 15 and 16). Both
+    values come from one call of a doubled batch.
     """
 
-    w: Any = 1.0
-    """Strength."""
+    strength: Any = 1.0
+    """The w above."""
     null: Any = None
     """The condition that means none, leaves that broadcast to those of cond; zeros if not given."""
     low: Any = 0.0
@@ -94,7 +96,7 @@ class ClassifierFree(Guidance):
         t = jnp.broadcast_to(jnp.asarray(t), x.shape[:1])
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (x, t, cond), (x, t, null))
         conditional, free = jnp.split(denoiser(*both), 2)
-        guided = free + jnp.asarray(self.w, x.dtype) * (conditional - free)
+        guided = free + jnp.asarray(self.strength, x.dtype) * (conditional - free)
         axes = tuple(range(1, x.ndim))
         spread, own = (jnp.maximum(a.var(axes, keepdims=True), 1e-12) for a in (conditional, guided))
         ratio = jnp.sqrt(spread / own)  # differentiable where an item does not vary
@@ -103,22 +105,22 @@ class ClassifierFree(Guidance):
         return jnp.where((self.low <= level) & (level <= self.high), guided, conditional)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Auto(Guidance):
-    """Autoguidance: D = D_weak + w (D - D_weak) with a worse version of the model (arXiv 2406.02507)."""
+    """Autoguidance: D = D_weak + strength (D - D_weak) with a worse version of the model (arXiv 2406.02507)."""
 
     weak: Denoiser
-    w: Any = 1.0
+    strength: Any = 1.0
 
     def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
         """Two calls."""
         check_process(self.weak, process_of(denoiser), "the model that autoguidance corrects")
         weak = self.weak(x, t, cond)
-        return weak + jnp.asarray(self.w, x.dtype) * (denoiser(x, t, cond) - weak)
+        return weak + jnp.asarray(self.strength, x.dtype) * (denoiser(x, t, cond) - weak)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Classifier(Guidance):
     """D + strength (sigma^2 / alpha) grad_x log p(y | x_t) (Dhariwal and Nichol 2021, arXiv 2105.05233).
@@ -140,7 +142,7 @@ class Classifier(Guidance):
 Variance = Literal["dps", "pigdm", "tmpd"]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Linear(Guidance):
     """Posterior guidance for y = A x_0 + noise N(0, std^2 I): D + strength (sigma^2 / alpha) J^T A^T S^-1 (y - A D).
@@ -201,7 +203,7 @@ class Linear(Guidance):
         return d + (self.strength * scale[:, None] * back(weighted)).reshape(x.shape)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Replacement(Guidance):
     """Inpainting by replacement: where `mask` is 1 the denoised value is the known one (Song et al. 2021, appendix I).

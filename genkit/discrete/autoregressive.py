@@ -18,11 +18,12 @@ from genkit.discrete.masked import hidden_nll
 from genkit.discrete.process import checked, only
 from genkit.discrete.random import categorical, stratified
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class OrderedParticle:
     """A partly revealed state, what the denoiser said there, and the order in which sites are revealed.
@@ -40,7 +41,7 @@ class OrderedParticle:
     """(n, D) int32, places of the flattened sites; those that are not real come last."""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class OrderedSetting:
     """What the kernels of this chain share."""
@@ -66,7 +67,7 @@ class OrderedSetting:
         return jnp.broadcast_to(self.mask, x.shape).reshape(len(x), -1).sum(1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class BeginHidden:
     """All real sites hidden, an order drawn for each particle, the first network call."""
@@ -90,7 +91,7 @@ class BeginHidden:
         return self.setting.arrive(x, order, jnp.zeros((), jnp.int32)), None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Reveal(Kernel):
     """Reveal the sites at places lo..hi-1 of the order, independently given what is visible; inputs (lo, hi)."""
@@ -137,7 +138,7 @@ class Reveal(Kernel):
         return self.setting.arrive(x, p.order, u[1])
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class RevealLast(Reveal):
     """The last step: no network call."""

@@ -10,6 +10,7 @@ import numpy as np
 from genkit.discrete.factorised import Factorised, Interval, Setting, Step
 from genkit.discrete.process import Process, logaddexp, one_of
 from genkit.discrete.transitions import Mixing, continuous
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
@@ -32,7 +33,7 @@ def with_stay(log_jump: Array, log_stay: Array, x: Array) -> Array:
     return jnp.where(one_of(x, log_jump.shape[-1]), log_stay, log_jump)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class EulerStep(Step):
     """Jump with probability rate * dt; `over` is log(-alpha' dt)."""
@@ -47,7 +48,7 @@ class EulerStep(Step):
         return with_stay(log_k - jnp.maximum(total, 0.0), jnp.log1p(-jnp.minimum(jnp.exp(total), 1.0)), x)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class TauStep(EulerStep):
     """Jumps at constant rates during the step."""

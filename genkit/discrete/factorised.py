@@ -16,6 +16,7 @@ from genkit.discrete.process import Process, one_of
 from genkit.discrete.product import Product, combine, each, lead
 from genkit.discrete.random import categorical
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 PyTree = Any
@@ -33,7 +34,7 @@ class Denoiser(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """A state and what the denoiser said there; leaves (n, ...)."""
@@ -44,7 +45,7 @@ class Particle:
     """log p(x_0 | x_t), (n, ..., S), normalised; by part, and by expert if guided."""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Interval:
     """From time t to an earlier one; leaves (N, ...) for a stage of N steps."""
@@ -59,7 +60,7 @@ class Interval:
     """What the sampler's law needs beside: the level of the matrix between them, or the length of the step."""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Setting:
     """What all kernels of a chain share."""
@@ -97,7 +98,7 @@ class Setting:
         return tree.unflatten([categorical(fold(keys, i), leaf) for i, leaf in enumerate(leaves)])
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """A draw from the prior, with the first network call."""
@@ -127,7 +128,7 @@ class Begin:
         return self.tree.unflatten([jnp.broadcast_to(p.log_prior, (*shape, p.states)) for shape, p in laws])
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Step(Kernel):
     """Base of the kernels: a subclass gives `rule`, and `normalise` if that is not a log-law already."""
@@ -166,7 +167,7 @@ class Step(Kernel):
         return self.setting.arrive(x, u.t, u.earlier)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Posterior(Step):
     """The posterior of the process, averaged over p(x_0 | x_t): D3PM eq. 4. The level between is `over`."""
@@ -176,7 +177,7 @@ class Posterior(Step):
         return process.reverse(u.over, u.earlier, u.bar, x, logits)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Finish(Posterior):
     """The last step, to data: no network call."""

@@ -12,11 +12,12 @@ from genkit.discrete.factorised import Interval, Setting
 from genkit.discrete.process import Process, logaddexp
 from genkit.discrete.transitions import Mixing
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class RemaskStep(EulerStep):
     """`over` is log(-alpha' dt) and log(eta dt)."""

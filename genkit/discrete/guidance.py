@@ -19,11 +19,12 @@ from genkit.discrete.factorised import Denoiser, PyTree
 from genkit.discrete.process import Process, one_of
 from genkit.discrete.product import CLIP, Product, as_product, combine, multiply, power
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Guided:
     """A denoiser under guidance."""
@@ -36,7 +37,7 @@ class Guided:
         return self.guidance.answer(self.denoiser, x, t, cond)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class ClassifierFree:
     """r(. | cond)^strength r(. | null)^(1 - strength): strength 1 is the conditional, 0 the unconditional model.
@@ -78,7 +79,7 @@ class ClassifierFree:
         return combine(multiply(power(log_p[0], self.strength), power(log_p[1], 1 - self.strength)))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Predictor:
     """A move from x to y, which differ in one site, times (p(c | y, t) / p(c | x, t))^strength.

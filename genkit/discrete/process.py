@@ -16,11 +16,12 @@ import numpy as np
 from genkit.discrete.random import categorical
 from genkit.discrete.schedule import float_time
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Process:
     """A noising process; subclasses say what its matrices are.

@@ -7,13 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genkit.tree import register_dataclass
+
 Array = jax.Array
 
 # Largest log-ratio of guidance (Nisonoff et al. 2024, arXiv 2406.01572).
 CLIP = 80.0
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Product:
     """A reverse kernel proportional to exp(tilt) prod_e r_e^w_e, r_e being the kernel (or rates) of expert e."""

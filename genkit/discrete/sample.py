@@ -24,8 +24,8 @@ def sample(
     denoiser: Denoiser,
     shape: Any,
     cond: Any = None,
-    mask: PyTree = None,
     slots: Array | None = None,
+    mask: PyTree = None,
 ) -> PyTree:
     """Draw samples x_0, int32 of `shape` = (n, ...), or a pytree of parts.
 
@@ -38,8 +38,8 @@ def sample(
         denoiser: (x (n, ...), t () or (n,), cond) -> logits of x_0 (n, ..., K).
         shape: (n, ...) of the samples; or by part.
         cond: pytree of leaves (n, ...), one condition per sample, or None.
-        mask: bool, broadcasts with x (by part): the sites that are real; the others come back as 0.
         slots: (n,) int, places of these samples in a larger whole; a draw in chunks equals one draw.
+        mask: bool, broadcasts with x (by part): the sites that are real; the others come back as 0.
 
     Raises:
         UsageError: cond without the shape's batch, or logits of another shape.

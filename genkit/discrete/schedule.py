@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = Any
 
@@ -19,7 +20,7 @@ Array = Any
 FLOOR = -60.0
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Level:
     """log alpha and log(1 - alpha) of one or more transition matrices alpha I + (1 - alpha) 1 m^T.
@@ -68,7 +69,7 @@ class Continuous:
         return np.linspace(1.0, 0.0, steps + 1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Linear(Continuous):
     """alpha = 1 - (1 - eps) t; the log-linear schedule of masked and uniform diffusion (arXiv 2406.07524)."""
@@ -87,7 +88,7 @@ class Linear(Continuous):
         return (self.eps - 1) * _namespace(t).ones_like(t)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Cosine(Continuous):
     """alpha = cos(pi t / 2)."""
@@ -104,7 +105,7 @@ class Cosine(Continuous):
         return -np.pi / 2 * _namespace(t).sin(np.pi * t / 2)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Steps:
     """alpha after k = 0..T steps of a discrete chain; time is k as a float. Make it with `steps(alphas)`."""

@@ -11,11 +11,12 @@ import numpy as np
 from genkit.discrete.process import Process, logaddexp, one_of
 from genkit.discrete.schedule import Continuous, Level, Schedule, at, strided
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Mixing(Process):
     """A site keeps its value with probability alpha, else it is drawn from the prior m.
@@ -61,7 +62,7 @@ class Mixing(Process):
         return jnp.take_along_axis(prior, x[..., None], -1)[..., 0]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Dense(Process):
     """A chain of T steps given by its matrices, which all sites share.

@@ -14,11 +14,12 @@ import numpy as np
 from flax import nnx
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Aggregation = Literal["sum", "mean"]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Edges:
     """Directed edges between two sets of nodes, which may be the same; make them by `Edges.build`."""

@@ -1,16 +1,19 @@
 """Sequential Monte Carlo on `genkit.chain`.
 
 - `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
-- `Tempering` and `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`, `Independent`;
-- `Twisted`: normal chains that look ahead;
+- `Tempering`, `PersistentSampling`, `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`,
+  `Independent`;
+- `Twisted`: normal chains that look ahead; `graph_model`: graphs of discrete variables, by `belief_propagation`;
 - `variance`, `evidence_variance`: how accurate a run was;
 - `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.
 """
 
 from genkit.smc.conditional import Path, particle_gibbs, pimh, pmmh, sample_path
 from genkit.smc.devices import Global, Islands
+from genkit.smc.graphical import Messages, PairwiseGraph, belief_propagation, graph_model
 from genkit.smc.ibis import IBIS
 from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
+from genkit.smc.persistent import PersistentSampling
 from genkit.smc.resampling import SCHEMES, Resample, ess
 from genkit.smc.schemes import (
     branching,
@@ -24,7 +27,7 @@ from genkit.smc.schemes import (
     stratified,
     systematic,
 )
-from genkit.smc.tempering import Tempering, next_exponent
+from genkit.smc.tempering import Progress, Tempering, next_exponent
 from genkit.smc.twisting import Quadratic, Twisted, twist_normal
 from genkit.smc.variance import evidence_variance, founders, variance
 
@@ -36,12 +39,17 @@ __all__ = [
     "Global",
     "Independent",
     "Islands",
+    "Messages",
+    "PairwiseGraph",
     "Path",
+    "PersistentSampling",
+    "Progress",
     "Quadratic",
     "RandomWalk",
     "Resample",
     "Tempering",
     "Twisted",
+    "belief_propagation",
     "branching",
     "conditional_killing",
     "conditional_multinomial",
@@ -49,6 +57,7 @@ __all__ = [
     "ess",
     "evidence_variance",
     "founders",
+    "graph_model",
     "killing",
     "multinomial",
     "next_exponent",

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from genkit.chain import Kernel, Model, Resampler, State, log_joint, run, start
 from genkit.errors import UsageError
 from genkit.smc.resampling import Resample
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 PyTree = Any
@@ -17,7 +18,7 @@ Method = Literal["trace", "ancestor", "backward"]
 MULTINOMIAL = Resample("conditional_multinomial", 1.0)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Path:
     """One particle at all times."""
@@ -112,7 +113,7 @@ def particle_gibbs(
     return jax.lax.scan(sweep, ref, jax.random.split(key, steps))[1]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Link:
     """One state of particle Metropolis-Hastings, or a chain of them."""

@@ -12,11 +12,12 @@ from genkit.errors import UsageError
 from genkit.parallel import split
 from genkit.smc.resampling import Resample, ess
 from genkit.smc.schemes import systematic
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Global:
     """Exact resampling of the whole population: with equal log-weights the very parents of a single device.
@@ -36,7 +37,7 @@ class Global:
         return split(idx), split(log_w), did
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Islands:
     """Resampling inside islands of n / islands particles, which carry weights (Verge et al. 2015).

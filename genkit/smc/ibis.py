@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from genkit.chain import Kernel, Model, State, callable_tree, run, start
 from genkit.smc.moves import Move, RandomWalk, adapt, frame, mutate
 from genkit.smc.resampling import Resample
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """A parameter x (n, d), and the acceptance rate of its last moves (n,)."""
@@ -23,7 +24,7 @@ class Particle:
     accept: Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Draws from the prior."""
@@ -35,7 +36,7 @@ class Begin:
         return Particle(jax.vmap(self.draw)(keys), jnp.zeros(keys.shape[0])), None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Datum(Kernel):
     """Reweigh by one datum; where that makes the resampler act, MCMC on all data so far. The input is its index."""

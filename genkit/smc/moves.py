@@ -13,11 +13,12 @@ import jax.numpy as jnp
 
 from genkit.chain import reweigh
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class RandomWalk:
     """Random-walk Metropolis; the step is in units of 2.38 / sqrt(d) (Gelman, Roberts, Gilks 1996)."""
@@ -34,7 +35,7 @@ class RandomWalk:
         return blackjax.normal_random_walk(log_prob, jnp.full(d, 2.38 / d**0.5) * step)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class MALA:
     """Metropolis-adjusted Langevin: x + step grad log p + sqrt(2 step) noise."""
@@ -51,7 +52,7 @@ class MALA:
         return blackjax.mala(log_prob, step)  # type: ignore[operator]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class HMC:
     """Hamiltonian Monte Carlo."""
@@ -70,7 +71,7 @@ class HMC:
         return blackjax.hmc(log_prob, step, jnp.ones(d), self.leapfrog)  # type: ignore[operator]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Independent:
     """Metropolis-Hastings with proposals from the normal of the population, `step` times as wide."""
@@ -95,7 +96,7 @@ class Independent:
 Move = RandomWalk | MALA | HMC | Independent
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Frame:
     """Where a population is, and the step size there."""

@@ -10,6 +10,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.smc import schemes
 from genkit.smc.schemes import Scheme
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
@@ -38,7 +39,7 @@ def ess(log_w: Array) -> Array:
     return jnp.where(top == -jnp.inf, 0.0, jnp.exp(2 * total - jax.nn.logsumexp(2 * log_w)))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Resample:
     """Resample when the effective sample size falls below a fraction of the population; a `genkit.chain.Resampler`."""

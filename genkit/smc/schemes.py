@@ -151,13 +151,30 @@ def _split(w: Array, m: int) -> tuple[Array, Array]:
 
 def _sorted_uniforms(key: Array, m: int, count: Array | int, dtype: Any) -> Array:
     """In the first `count` of m places, `count` independent uniforms in order."""
-    z = jnp.cumsum(jax.random.exponential(key, (m + 1,), dtype))
+    z = jnp.cumsum(-jnp.log(1 - jax.random.uniform(key, (m + 1,), dtype)))
     return z[:-1] / z[count]
 
 
 def _find(c: Array, u: Array) -> Array:
-    """First i with c_i / c_n > u, for u (m,) in [0, 1)."""
-    return jnp.minimum(jnp.searchsorted(c, u * c[-1], side="right"), jnp.argmax(c)).astype(jnp.int32)
+    """First i with c_i / c_n > u, for u (m,) in [0, 1): bisection within the one of m buckets in which u lies."""
+    m, target = u.shape[0], u * c[-1]
+    scale = m / jnp.where(c[-1] > 0, c[-1], 1.0)  # of `residual` nothing may be left
+
+    def bucket(x: Array) -> Array:  # never decreases with x, whatever the rounding
+        return jnp.clip(jnp.floor(x * scale), 0, m - 1).astype(jnp.int32)
+
+    ends = jnp.cumsum(jnp.zeros(m, jnp.int32).at[bucket(c)].add(1))
+    at = bucket(target)
+    low = jnp.where(at > 0, ends[at - 1], 0)
+
+    def halve(interval: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = interval
+        mid = (low + high) // 2
+        above = c[jnp.minimum(mid, c.shape[0] - 1)] > target
+        return jnp.where(above, low, jnp.minimum(mid + 1, high)), jnp.where(above, mid, high)
+
+    low, _ = jax.lax.while_loop(lambda x: (x[0] < x[1]).any(), halve, (low, ends[at]))
+    return jnp.minimum(low, jnp.argmax(c).astype(jnp.int32))
 
 
 def _weights(log_w: Array) -> Array:
@@ -168,7 +185,7 @@ def _weights(log_w: Array) -> Array:
 
 def _cumulative(w: Array) -> Array:
     """Cumulative sums; a parallel sum in floating point need not be monotone, and must not step up at a zero weight."""
-    return jax.lax.cummax(jnp.where(w > 0, jnp.cumsum(w), 0.0))
+    return jax.lax.cummax(jnp.where(w > 0, jnp.cumsum(jax.lax.stop_gradient(w)), 0.0))
 
 
 def _below(c: Array, m: int, u: Array) -> Array:

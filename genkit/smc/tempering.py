@@ -1,7 +1,7 @@
 """SMC samplers: from an easy density to a hard one by a geometric path, with MCMC moves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -13,12 +13,13 @@ from genkit.errors import UsageError
 from genkit.smc.moves import HMC, Frame, Move, adapt, frame, mutate
 from genkit.smc.resampling import Resample, ess
 from genkit.smc.schemes import Scheme
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 LogProb = Callable[[Array], Array]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """A state x (n, d), log p(x) - log p0(x) (n,), and the acceptance rate of its last moves (n,)."""
@@ -28,7 +29,7 @@ class Particle:
     accept: Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Draws from p0."""
@@ -40,20 +41,24 @@ class Begin:
     def __call__(self, keys: Array) -> tuple[Particle, None]:
         """Particles, no potential."""
         x = jax.vmap(self.draw)(keys)
-        return Particle(x, _log_ratio(self.log_p0, self.log_p, x), jnp.zeros(keys.shape[0])), None
+        return Particle(x, log_ratios(self.log_p0, self.log_p, x), jnp.zeros(keys.shape[0])), None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Progress:
-    """`State.shared` of a tempered run."""
+    """`State.shared` of a tempered run; of each step so far, `State.t` of them, and zeros beyond."""
 
     exponent: Array
     """() b of the density p0^(1-b) p^b that the population has reached."""
     step: Array
-    """() step size of the next move."""
+    """() step size of the last move."""
+    exponents: Array
+    """(T,)"""
+    ess: Array
+    """(T,) effective sample sizes at the new exponent, before resampling."""
     accept: Array
-    """() mean acceptance rate of the moves before the last step."""
+    """(T,) mean acceptance rates of the moves."""
 
 
 def next_exponent(log_w: Array, log_ratio: Array, exponent: Array, alpha: Any) -> Array:
@@ -69,10 +74,14 @@ def next_exponent(log_w: Array, log_ratio: Array, exponent: Array, alpha: Any) -
     """
     n = log_w.shape[0]
     alive = ess(jnp.where(log_ratio == -jnp.inf, -jnp.inf, log_w))
-    target = alpha * jnp.where(alive > alpha * n, n, alive)
+    return exponent_of_size(log_w, log_ratio, exponent, alpha * jnp.where(alive > alpha * n, n, alive))
+
+
+def exponent_of_size(log_w: Array, log_ratio: Array, exponent: Array, size: Any) -> Array:
+    """Largest exponent up to 1 that leaves an effective sample size of `size`; the present one if that leaves less."""
 
     def enough(d: Array) -> Array:
-        return ess(log_w + _times(d, log_ratio)) >= target
+        return ess(log_w + times(d, log_ratio)) >= size
 
     def halve(_: int, interval: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = interval
@@ -85,7 +94,13 @@ def next_exponent(log_w: Array, log_ratio: Array, exponent: Array, alpha: Any) -
     return jnp.where(enough(left), 1.0, exponent + d).astype(exponent.dtype)
 
 
-@jax.tree_util.register_dataclass
+def record_accept(at: Progress, state: State) -> Progress:
+    """Write down the acceptance rate of the last move; before the first step there is none."""
+    rate = jnp.where(state.t > 0, jnp.exp(state.log_w) @ state.p.accept, 0.0)
+    return replace(at, accept=at.accept.at[jnp.maximum(state.t - 1, 0)].set(rate))
+
+
+@register_dataclass
 @dataclass(frozen=True)
 class Temper(Kernel):
     """One exponent further: reweigh, resample, MCMC at the new density. Del Moral, Doucet, Jasra 2006.
@@ -102,27 +117,26 @@ class Temper(Kernel):
 
     def plan(self, key: Array, state: State, u: Any) -> tuple[Any, Progress]:
         """Exponents before and after, and the frame of the population after."""
-        p, at = state.p, state.shared
+        p, at, t = state.p, record_accept(state.shared, state), state.t
         b = next_exponent(state.log_w, p.log_ratio, at.exponent, self.alpha) if u is None else u.astype(at.step.dtype)
-        moved = state.t > 0
-        accept = jnp.where(moved, jnp.exp(state.log_w) @ p.accept, at.accept)
-        step = jnp.where(moved, adapt(self.move_by, at.step, accept), at.step)
-        around = frame(p.x, state.log_w + _times(b - at.exponent, p.log_ratio), step)
-        return (at.exponent, b, around), Progress(b, step, accept)
+        step = jnp.where(t > 0, adapt(self.move_by, at.step, at.accept[t - 1]), at.step)
+        log_w = state.log_w + times(b - at.exponent, p.log_ratio)
+        new = replace(at, exponent=b, step=step, exponents=at.exponents.at[t].set(b), ess=at.ess.at[t].set(ess(log_w)))
+        return (at.exponent, b, frame(p.x, log_w, step)), new
 
     def look(self, keys: Array, p: Particle, u: tuple[Array, Array, Frame]) -> tuple[Particle, Array]:
         """(p / p0)^(b1 - b0)."""
-        return p, _times(u[1] - u[0], p.log_ratio)
+        return p, times(u[1] - u[0], p.log_ratio)
 
     def move(self, keys: Array, p: Particle, u: tuple[Array, Array, Frame]) -> Particle:
         """MCMC at p0^(1-b) p^b."""
 
         def log_prob(x: Array) -> Array:
             prior = self.log_p0(x)
-            return prior + _times(u[1], self.log_p(x) - prior)
+            return prior + times(u[1], self.log_p(x) - prior)
 
         x, accept = mutate(keys, p.x, log_prob, self.move_by, u[2], self.steps, self.waste_free)
-        return Particle(x, _log_ratio(self.log_p0, self.log_p, x), accept)
+        return Particle(x, log_ratios(self.log_p0, self.log_p, x), accept)
 
 
 @dataclass(frozen=True)
@@ -157,7 +171,7 @@ class Tempering:
         log_p: LogProb,
         exponents: np.ndarray | None = None,
     ) -> State:
-        """A weighted population from p, and `log_z` = log of its integral over that of p0.
+        """A weighted population from p, `log_z` = log of its integral over that of p0, and as `shared` a `Progress`.
 
         Args:
             key: the key of the run.
@@ -170,24 +184,27 @@ class Tempering:
         if self.waste_free and n % self.steps:
             raise UsageError(f"{n} particles cannot be kept waste-free from chains of {self.steps}; it must divide n")
         f0, f = callable_tree(log_p0), callable_tree(log_p)
-        zero = jnp.zeros((), float)
+        zero, none = jnp.zeros((), float), jnp.zeros(self.max_steps if exponents is None else len(exponents))
         init = Begin(callable_tree(draw), f0, f)
-        begin = start(key, Model(init, (), Progress(zero, zero + self.move.step, zero)), n)
+        begin = start(key, Model(init, (), Progress(zero, zero + self.move.step, none, none, none)), n)
         kernel = Temper(f0, f, self.alpha, self.move, self.steps, self.waste_free)
         resample = Resample(self.scheme, 1.0, n // self.steps if self.waste_free else None)
         if exponents is None:
-            return run_until(key, begin, kernel, _arrived, self.max_steps, resample)
-        return run(key, begin, ((kernel, np.asarray(exponents)),), resample)[0]
+            end = run_until(key, begin, kernel, _arrived, self.max_steps, resample)
+        else:
+            end = run(key, begin, ((kernel, np.asarray(exponents)),), resample)[0]
+        return replace(end, shared=record_accept(end.shared, end))
 
 
 def _arrived(state: State) -> Array:
     return state.shared.exponent >= 1
 
 
-def _log_ratio(log_p0: LogProb, log_p: LogProb, x: Array) -> Array:
+def log_ratios(log_p0: LogProb, log_p: LogProb, x: Array) -> Array:
+    """log p - log p0, (n,) for x (n, d)."""
     return jax.vmap(lambda x: log_p(x) - log_p0(x))(x)
 
 
-def _times(d: Array, log_ratio: Array) -> Array:
+def times(d: Array, log_ratio: Array) -> Array:
     """d log_ratio, with 0 times -inf = 0."""
     return jnp.where(d == 0, 0.0, d * jnp.where(d == 0, 0.0, log_ratio))

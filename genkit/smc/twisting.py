@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from genkit.chain import Kernel
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Quadratic:
     """log psi(x) = sum(-precision x^2 / 2 + shift x) + const, the sum over all axes of x but the first."""
@@ -35,7 +36,7 @@ def twist_normal(mean: Array, std: Any, psi: Quadratic) -> tuple[Array, Array, A
     return mean + variance * slope, jnp.sqrt(variance), psi(mean) + log.reshape(mean.shape[0], -1).sum(1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Twisted(Kernel):
     """A kernel with normal moves, twisted: M^psi = M psi / M(psi), G^psi = G M(psi) / psi.

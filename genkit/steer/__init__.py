@@ -1,4 +1,6 @@
-"""Chains of diffusion under potentials: posterior samples for linear measurements y = A x_0 + std N(0, I).
+"""Chains of diffusion under potentials: posterior samples of inverse problems.
+
+Linear measurements y = A x_0 + std N(0, I), any Gaussian path:
 
     from genkit.steer import DDSMC, dense, observe, posterior
 
@@ -10,32 +12,47 @@
 | `DDSMC` | decoupled or ancestral, conditioned on y | T, by the flow T (T + 1) / 2 | yes |
 | `TDS` | DDIM with a twisted score | T, with a derivative | yes |
 | `MCGDiff` | DDIM drawn towards y | T | yes |
+| `FPS` | DDIM given a measurement at every level | T | yes |
 | `PiGDM`, `DPS` | guided DDIM | T, with a derivative | no |
 | `DAPS` | noise, flow back, draw given y | up to 5 T | no |
 | `DDRM` | DDIM with y in place of what it measures | T | no |
+| `DCPS` | Langevin and variational steps in blocks | 3 T + 150, with a derivative | no |
+| `REDDiff` | Adam on a point | T = 1000 | no |
 
-All work in the basis of the operator's singular vectors, for any Gaussian path; those with weights estimate log p(y)
-under their chain. Each is a `genkit.chain.Model`, by `method.model(denoiser, observation)`.
+All work in the basis of the operator's singular vectors; those with weights estimate log p(y) under their chain (`FPS`
+that of a whole sequence). Each is a `genkit.chain.Model`, by `method.model(denoiser, observation)`.
+
+Discrete data measured site by site, any process of `genkit.discrete`: `D3SMC`, with `channel(y, table, seen)` as the
+observation.
 """
 
+from genkit.steer.d3smc import D3SMC, Channel, channel
 from genkit.steer.daps import DAPS
+from genkit.steer.dcps import DCPS
 from genkit.steer.ddrm import DDRM
 from genkit.steer.ddsmc import DDSMC
+from genkit.steer.fps import FPS
 from genkit.steer.guided import DPS, PiGDM
 from genkit.steer.mcgdiff import MCGDiff
 from genkit.steer.operators import Dense, LinearOperator, Mask, Observation, dense, identity, mask, observe
 from genkit.steer.posterior import Draws, Method, posterior
+from genkit.steer.reddiff import REDDiff
 from genkit.steer.schedule import Schedule
 from genkit.steer.tds import TDS
 
 __all__ = [
+    "D3SMC",
     "DAPS",
+    "DCPS",
     "DDRM",
     "DDSMC",
     "DPS",
+    "FPS",
     "PiGDM",
     "MCGDiff",
+    "REDDiff",
     "TDS",
+    "Channel",
     "Dense",
     "Draws",
     "LinearOperator",
@@ -43,6 +60,7 @@ __all__ = [
     "Method",
     "Observation",
     "Schedule",
+    "channel",
     "dense",
     "identity",
     "mask",

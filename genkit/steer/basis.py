@@ -15,11 +15,12 @@ from genkit.diffusion.denoiser import denoise
 from genkit.diffusion.random import normals
 from genkit.errors import UsageError
 from genkit.steer.operators import Observation
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Basis:
     """A denoiser and an observation, for states z = V^T x / alpha of shape (n, d)."""
@@ -45,7 +46,7 @@ class Basis:
         return jnp.asarray(self.observation.operator.s, c.dtype), c, jnp.asarray(self.observation.std, c.dtype)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Items(Kernel):
     """The end of a chain: from the particle's reconstruction `x0` (n, d) in the basis to items (n, *shape)."""

@@ -16,11 +16,12 @@ from genkit.steer.basis import Basis, Items, basis_of
 from genkit.steer.ddsmc import Path, condition, flow_paths, reconstruct
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Schedule
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """The sample of x_0 at a level, (n, d) in the basis of the operator."""
@@ -28,7 +29,7 @@ class Particle:
     x0: Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Inputs:
     """Of a step; leaves () for one step, (T,) for a stage."""
@@ -40,7 +41,7 @@ class Inputs:
     path: Path
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Anneal(Kernel):
     """Noise on x_0, the flow back, and an exact draw of N(x_0, rho^2 I) given y."""
@@ -55,7 +56,7 @@ class Anneal(Kernel):
         return Particle(mean + jnp.sqrt(u.rho2 * (1 - seen)) * self.basis.noise(back))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Zeros: the noise of the first level is all there is."""
@@ -67,7 +68,7 @@ class Begin:
         return Particle(jnp.zeros_like(self.basis.noise(keys))), None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Table:
     """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""

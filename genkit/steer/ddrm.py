@@ -15,11 +15,12 @@ from genkit.errors import UsageError
 from genkit.steer.basis import Basis, Items, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Schedule
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """A state in the basis of the operator, divided by alpha, and the denoised x_0 there; both (n, d)."""
@@ -28,7 +29,7 @@ class Particle:
     x0: Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Inputs:
     """Of a step, or of the beginning; leaves () for one step, (T,) for a stage."""
@@ -41,7 +42,7 @@ class Inputs:
     alpha: Any
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Noise about y where the measurement is the more precise, about zero elsewhere."""
@@ -60,7 +61,7 @@ class Begin:
         return Particle(z, self.basis.denoised(z, self.u.time, self.u.alpha)), None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Step(Kernel):
     """Equations 7 and 8 of the paper, a coordinate at a time."""
@@ -83,7 +84,7 @@ class Step(Kernel):
         return Particle(z, self.basis.denoised(z, u.time, u.alpha))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Table:
     """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""

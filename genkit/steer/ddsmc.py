@@ -16,6 +16,7 @@ from genkit.errors import UsageError
 from genkit.steer.basis import Basis, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Levels, Schedule
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
@@ -23,7 +24,7 @@ GUARD = 1e-3  # least share of the proposal's variance that an observation leave
 ENDS = ("exact", "reference")
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """A state and what was reconstructed from it, in the basis of the operator and divided by alpha."""
@@ -36,7 +37,7 @@ class Particle:
     """(n,) log of the surrogate likelihood"""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Path:
     """Euler steps of the probability flow from a level to zero; leaves as for one arrival."""
@@ -51,7 +52,7 @@ class Path:
     """() int, number of steps, which is that of network calls"""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Inputs:
     """Coefficients of a step; leaves () for one step, (T,) for a stage."""
@@ -100,7 +101,7 @@ def arrive(basis: Basis, z: Array, rho2: Any, path: Path) -> Particle:
     return Particle(z, x0, basis.observation.log_prob(x0, jnp.asarray(rho2, z.dtype)))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Noise at the highest level, weighed by the surrogate likelihood."""
@@ -117,7 +118,7 @@ class Begin:
         return p, p.log_lik
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Step(Kernel):
     """One level down: x_t ~ r(. | x_{t+1}, y), the prior's transition conditioned on y."""
@@ -160,7 +161,7 @@ def condition(observation: Observation, x0: Array, rho2: Any) -> tuple[Array, Ar
     return jnp.pad(rho2 * s**2 / total, unseen), x0 + jnp.pad(shift, ((0, 0), unseen))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Finish(Kernel):
     """To level zero, where the prior leaves nothing to draw: x_0 is the reconstruction. Gives items (n, *shape)."""
@@ -181,7 +182,7 @@ class Finish(Kernel):
         return self.basis.observation.log_prob(self._x0(p, u)) - p.log_lik
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Table:
     """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""

@@ -15,11 +15,12 @@ from genkit.errors import UsageError
 from genkit.steer.basis import Basis, Items, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Levels, Schedule
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """A state in the basis of the operator, divided by alpha, and the guided x_0 there; both (n, d)."""
@@ -28,7 +29,7 @@ class Particle:
     x0: Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Arrival:
     """Where a step ends and how it is guided there; leaves () for one step, (T,) for a stage."""
@@ -41,7 +42,7 @@ class Arrival:
     """variance of x_0 in the likelihood"""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Guide:
     """D + factor J^T A^T w, with w = (spread2 A A^T + std^2 I)^-1 (y - A D), or (y - A D) / |y - A D|."""
@@ -64,7 +65,7 @@ class Guide:
         return Particle(z, d + u.factor * pull)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Noise at the highest level."""
@@ -79,7 +80,7 @@ class Begin:
         return self.guide.arrive(jnp.asarray(self.std, z.dtype) * z, self.u), None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Step(Kernel):
     """DDIM towards the guided value."""
@@ -92,7 +93,7 @@ class Step(Kernel):
         return self.guide.arrive(p.x0 + keep * (p.z - p.x0) + noise * self.guide.basis.noise(keys), arrival)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Table:
     """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""

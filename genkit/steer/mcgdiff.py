@@ -16,11 +16,12 @@ from genkit.errors import UsageError
 from genkit.steer.basis import Basis, Items, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Schedule
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """A state in the basis of the operator, divided by alpha, and what is known there of the next step."""
@@ -35,7 +36,7 @@ class Particle:
     """(n,) log of what the next step's potentials will be, over those held"""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Draw:
     """How a level is reached; leaves as for one step."""
@@ -48,7 +49,7 @@ class Draw:
     """(r,) variance of the potential there"""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Inputs:
     """Of a step, or of the beginning."""
@@ -84,7 +85,7 @@ def _target(basis: Basis) -> Array:
     return c / s
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Noise at the highest level, conditioned on the potentials there."""
@@ -101,7 +102,7 @@ class Begin:
         return p, p.log_g + constant.sum()
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Step(Kernel):
     """A step of DDIM, conditioned on the next potential; its weight is known on arrival."""
@@ -117,7 +118,7 @@ class Step(Kernel):
         return p1.log_g
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Finish(Items):
     """x_0 = D, and the likelihood in place of the potentials."""
@@ -127,7 +128,7 @@ class Finish(Items):
         return self.basis.observation.log_prob(p.x0) - p.held.sum(1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Table:
     """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""

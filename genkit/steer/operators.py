@@ -18,6 +18,7 @@ import numpy as np
 from jax.core import Tracer
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
@@ -76,7 +77,7 @@ class LinearOperator:
         return self.from_basis(jnp.pad(c, ((0, 0), (0, prod(self.shape) - self.rank))))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Dense(LinearOperator):
     """A matrix by its decomposition; made by `dense`."""
@@ -143,7 +144,7 @@ def dense(matrix: Any, shape: Sequence[int] | None = None, tolerance: float = 1e
     return Dense(u[:, :r], s[:r], vt.T, shape)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Mask(LinearOperator):
     """Some of the numbers of an item as they are; made by `mask`."""
@@ -189,7 +190,7 @@ def identity(shape: Sequence[int]) -> Mask:
     return mask(np.ones(tuple(shape), bool))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Observation:
     """A measurement y = A x_0 + std N(0, I), in the units of the data; made by `observe`."""

@@ -14,7 +14,7 @@ from genkit.chain import Model, State, callable_tree, run, start
 from genkit.diffusion import Denoiser, Process, process_of
 from genkit.errors import GenkitError, UsageError
 from genkit.smc import Resample, ess
-from genkit.steer.operators import Observation
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
@@ -24,7 +24,7 @@ EVERY_STEP = Resample(threshold=1.0)
 class Steered(Protocol):
     """Coefficients of a method, a pytree; the last particles of its model are items (n, *shape)."""
 
-    def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
+    def model(self, denoiser: Denoiser, observation: Any, cond: Any = None) -> Model:
         """The chain under the potentials of an observation."""
         ...
 
@@ -41,7 +41,7 @@ class Method(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Draws:
     """What independent groups of particles gave."""
@@ -62,7 +62,7 @@ def posterior(
     key: Array,
     method: Method | Steered,
     denoiser: Denoiser,
-    observation: Observation,
+    observation: Any,
     groups: int,
     particles: int = 256,
     draws: int = 1,
@@ -79,7 +79,7 @@ def posterior(
         key: key of the whole; group g does not depend on how many there are, nor on `chunk`.
         method: such as `DDSMC()`, or its `table(process)`, which may be an argument of jitted code.
         denoiser: the prior, (x (n, ...), t, cond) -> E[x_0 | x_t].
-        observation: from `observe`.
+        observation: from `observe`; of discrete data from `channel`.
         groups: number of groups.
         particles: particles in a group.
         draws: samples of each group.
@@ -113,7 +113,7 @@ def _groups(
     keys: Array,
     table: Steered,
     denoiser: Denoiser,
-    observation: Observation,
+    observation: Any,
     cond: Any,
     resampler: Any,
     particles: int,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genkit.diffusion.grids import Grid, check_range, check_steps, time_grid
+from genkit.diffusion.grids import TimeGrid
 from genkit.diffusion.process import Process
 from genkit.errors import UsageError
 
@@ -25,35 +25,12 @@ class Levels(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(TimeGrid):
     """Base of the methods here: the noise levels through which a chain goes, then level zero."""
-
-    steps: int = 20
-    """Noise levels without the final zero; at least 2."""
-    sigma_min: float | None = 0.03
-    """Lowest level above zero; none is the lowest of the process."""
-    sigma_max: float | None = 80.0
-    """Highest level; none is the highest of the process."""
-    rho: float = 7.0
-    """Exponent of the grid rho; larger puts more levels near sigma_min."""
-    grid: Grid = "rho"
-    """What is evenly spaced: s^(1/rho), log s, time t, sqrt t or log t."""
-    times: tuple[float, ...] = ()
-    """Own times of the process, decreasing, in place of a grid."""
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        check_steps(self.steps)
-        check_range(self.sigma_min or 1e-9, self.sigma_max or 1e9, self.rho)
-        if any(b >= a for a, b in zip(self.times, self.times[1:], strict=False)):
-            raise UsageError(f"times={self.times} must decrease, from noise to data")
 
     def levels(self, process: Process) -> Levels:
         """Levels, times and scales for a process."""
-        if self.times:
-            t = np.asarray(self.times, np.float64)
-        else:
-            t = time_grid(process, self.grid, self.steps, self.sigma_min, self.sigma_max, self.rho)
+        t = self.time_grid(process)
         s, alpha = (np.asarray(f(t), np.float64) for f in (process.ratio, process.alpha))
         total = alpha[0] ** 2 * (1 + s[0] ** 2)
         start = (1 / alpha[0]) if np.isclose(total, 1) else s[0]

@@ -14,11 +14,12 @@ from genkit.errors import UsageError
 from genkit.steer.basis import Basis, Items, basis_of
 from genkit.steer.operators import Observation
 from genkit.steer.schedule import Schedule
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """A state in the basis of the operator, divided by alpha, and the twisting function there."""
@@ -33,7 +34,7 @@ class Particle:
     """(n,) log N(y; A x0, std^2 I)"""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Inputs:
     """Of a step; leaves () for one step, (T,) for a stage."""
@@ -60,7 +61,7 @@ def arrive(basis: Basis, z: Array, u: Any, clip: Any) -> Particle:
     return Particle(z, x0, pull * jnp.minimum(1.0, clip / jnp.maximum(length, 1e-30)), log_lik)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Noise at the highest level, weighed by the twisting function."""
@@ -77,7 +78,7 @@ class Begin:
         return p, p.log_lik
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Step(Kernel):
     """A step of DDIM with the twisted score."""
@@ -105,7 +106,7 @@ class Step(Kernel):
         return -0.5 * (gap**2 + jnp.log(2 * jnp.pi * u.noise**2)).sum(1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Table:
     """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""

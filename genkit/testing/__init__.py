@@ -22,6 +22,7 @@ from genkit.testing.discrete import (
     hmm_denoiser,
     ising_denoiser,
 )
+from genkit.testing.ising import ising_log_z, ising_torus
 from genkit.testing.kalman import LinearGaussian
 from genkit.testing.kernel import check_kernel
 from genkit.testing.moments import gaussian_moments
@@ -56,5 +57,7 @@ __all__ = [
     "gmm_denoiser",
     "hmm_denoiser",
     "ising_denoiser",
+    "ising_log_z",
+    "ising_torus",
     "linear_gaussian_denoiser",
 ]

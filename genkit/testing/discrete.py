@@ -12,11 +12,12 @@ from genkit.chain import Model
 from genkit.discrete import Process
 from genkit.discrete.schedule import float_time
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class TableDenoiser:
     """p(x_0 | x_t) site by site, for any law of x_0 over a few sites: sums over all its states."""
@@ -62,7 +63,7 @@ class TableDenoiser:
         return jax.nn.logsumexp(jnp.moveaxis(total, left + 1, 1).reshape(len(seen), seen.shape[2], -1), -1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class ChainDenoiser:
     """p(x_i | x_S) of masked sites of a hidden Markov chain of any length, by the forward-backward recursion.

@@ -9,6 +9,7 @@ import numpy as np
 
 from genkit.chain import Kernel, Model
 from genkit.smc import Quadratic, Twisted, twist_normal
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
@@ -85,7 +86,7 @@ class LinearGaussian:
         return Model(Begin(kernel, self.variance**0.5, y[0], first), ((Twisted(kernel), (np.asarray(y[1:]), later)),))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Bootstrap(Kernel):
     """One step of the model; the input is the observation."""
@@ -111,7 +112,7 @@ class Bootstrap(Kernel):
         return jax.scipy.stats.norm.logpdf(u, p1, self.sy)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """x_0 and its observation, twisted by psi if there is one."""

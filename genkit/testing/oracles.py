@@ -9,11 +9,12 @@ import numpy as np
 
 from genkit.diffusion import EDM, Process, per_item
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class GaussianDenoiser:
     """E[x_0 | x_t] for x_0 ~ N(mean, S): mean + alpha S (alpha^2 S + sigma^2 I)^-1 (x - alpha mean).
@@ -52,7 +53,7 @@ class GaussianDenoiser:
         return x if self.vectors is None else x @ jnp.asarray(self.vectors, x.dtype).T
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class MixtureDenoiser:
     """E[x_0 | x_t] for a mixture of K Gaussians over vectors: component denoisers by responsibility.
@@ -85,7 +86,7 @@ class MixtureDenoiser:
         return jax.nn.log_softmax(log_w)[:, None] + log_p
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class LinearGaussianDenoiser:
     """E[x_0 | x_t, y] for x_0 = A y + offset + e, e ~ N(0, S), where y (n, k) is the condition."""

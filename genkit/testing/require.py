@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.diffusion import Process, process_of
+from genkit.tree import register_dataclass
 
 
 def require(holds: Any, message: str) -> None:
@@ -74,7 +75,7 @@ class Count:
         self.levels: list[float] = []
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Counted:
     """A denoiser that counts its traces and calls."""

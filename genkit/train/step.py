@@ -10,11 +10,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from genkit.tree import register_dataclass
+
 Loss = Callable[[Any, Any, Any, jax.Array], tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]]
 """(params, aux, batch, key) -> (loss, (aux, metrics)); aux holds what is not trained, as batch statistics."""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class TrainState:
     """What a training carries; every field is a pytree of arrays.

@@ -12,13 +12,14 @@ from jax.scipy.stats import norm
 
 from genkit.chain import Kernel, Model, reweigh, run, run_until, start, step
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 KEY = jax.random.key(0)
 Y = np.array([0.5, -0.3, 1.2, 0.8, -1.0])
 PHI, Q = 0.9, 0.5  # x_1 ~ N(0, 1), x_t = PHI x_{t-1} + N(0, Q), y = x + N(0, 1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Bootstrap(Kernel):
     """State-space model: propagate, weigh by the observation, which is the input of the step."""
@@ -32,7 +33,7 @@ class Bootstrap(Kernel):
         return norm.logpdf(u, p1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Walk(Kernel):
     scale: Any = 1.0
@@ -41,7 +42,7 @@ class Walk(Kernel):
         return p + self.scale * normal(keys) + u
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Multinomial:
     """Resamples to m when the effective number of particles falls below a fraction."""
@@ -106,7 +107,7 @@ def test_unbiased_estimate_of_the_evidence():
 def test_bookkeeping_of_one_step():
     """Weights and ancestors on numbers small enough to do by hand."""
 
-    @jax.tree_util.register_dataclass
+    @register_dataclass
     @dataclass(frozen=True)
     class Shift(Kernel):
         def plan(self, key, state, u):
@@ -143,7 +144,7 @@ def test_bookkeeping_of_one_step():
 def test_waste_free_moves():
     """m particles resampled of n, each moved to n / m states."""
 
-    @jax.tree_util.register_dataclass
+    @register_dataclass
     @dataclass(frozen=True)
     class Fan(Kernel):
         def move(self, keys, p, u):
@@ -171,7 +172,7 @@ def test_dead_particles_and_collapse():
     np.testing.assert_allclose(jnp.exp(new), [0, 0.5, 0.5], rtol=1e-6)
     np.testing.assert_allclose(total, np.log(0.5), rtol=1e-6)
 
-    @jax.tree_util.register_dataclass
+    @register_dataclass
     @dataclass(frozen=True)
     class Wall(Kernel):
         """Kills all particles at step `at`, half of them at the others."""
@@ -221,7 +222,7 @@ def test_run_goes_on_from_a_state_and_in_chunks():
 def test_caches_travel_with_ancestors():
     """What a move computed where it arrived is found beside the state after resampling."""
 
-    @jax.tree_util.register_dataclass
+    @register_dataclass
     @dataclass(frozen=True)
     class Cached(Kernel):
         def move(self, keys, p, u):
@@ -250,7 +251,7 @@ def test_caches_travel_with_ancestors():
 def test_new_leaves_do_not_retrace():
     chex.clear_trace_counter()
 
-    @jax.tree_util.register_dataclass
+    @register_dataclass
     @dataclass(frozen=True)
     class Counted(Kernel):
         scale: Any
@@ -271,7 +272,7 @@ def test_new_leaves_do_not_retrace():
 
 
 def test_particle_type_changes_in_a_stage_of_one_step():
-    @jax.tree_util.register_dataclass
+    @register_dataclass
     @dataclass(frozen=True)
     class Round(Kernel):
         def move(self, keys, p, u):
@@ -286,7 +287,7 @@ def test_particle_type_changes_in_a_stage_of_one_step():
 def test_run_until():
     """Ends by the condition or the number of steps; under vmap each run on its own."""
 
-    @jax.tree_util.register_dataclass
+    @register_dataclass
     @dataclass(frozen=True)
     class Count(Walk):
         def plan(self, key, state, u):
@@ -311,7 +312,7 @@ def test_run_until():
 def test_reference_takes_place_0():
     """Weights and parents of the pinned particle on numbers small enough to do by hand."""
 
-    @jax.tree_util.register_dataclass
+    @register_dataclass
     @dataclass(frozen=True)
     class Add(Kernel):
         def move(self, keys, p, u):
@@ -345,7 +346,7 @@ def test_reference_takes_place_0():
 
 
 def test_errors():
-    @jax.tree_util.register_dataclass
+    @register_dataclass
     @dataclass(frozen=True)
     class Wrong(Walk):
         def log_g(self, p, p1, u):

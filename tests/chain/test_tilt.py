@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.chain import Kernel, Model, run, start, step, tilt
+from genkit.tree import register_dataclass
 
 KEY = jax.random.key(0)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Walk(Kernel):
     def move(self, keys, p, u):
@@ -49,7 +50,7 @@ def test_end_of_the_chain_is_tilted_whatever_comes_between():
 
 
 def test_methods_of_the_kernel_are_kept():
-    @jax.tree_util.register_dataclass
+    @register_dataclass
     @dataclass(frozen=True)
     class Full(Kernel):
         scale: Any

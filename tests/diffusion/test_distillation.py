@@ -28,6 +28,7 @@ from genkit.diffusion import (
 from genkit.diffusion.distillation import heun_step
 from genkit.errors import UsageError
 from genkit.testing import gaussian_denoiser, gaussian_moments
+from genkit.tree import register_dataclass
 
 KEY, STD, EPS = jax.random.key(0), 0.5, 0.002
 
@@ -138,7 +139,7 @@ def test_progressive_target_is_two_steps_in_one(process):
         np.testing.assert_allclose(goal + 0.25 * (x / process.alpha(t[0]) - goal), y, rtol=1e-12)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Student:
     """Two teacher steps of a Gaussian in one, exactly, between the levels 4, 2, 1."""

@@ -22,8 +22,8 @@ def test_wheel_holds_the_package_and_nothing_beside_it(built, name):
     files = built[distribution].wheel
     assert {f.partition("/")[0] for f in files if ".dist-info/" not in f} == top
     assert f"{package}/py.typed" in files
-    modules = {str(path.relative_to(folder)) for path in (folder / package).rglob("*.py")}
-    assert modules <= files
+    sources = {path for path in (folder / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {str(path.relative_to(folder)) for path in sources} == {f for f in files if f.startswith(f"{package}/")}
     assert any(re.fullmatch(r"[^/]+\.dist-info/licenses/LICENSE", f) for f in files)
 
 

@@ -1,7 +1,6 @@
 """Published algorithms as models of the one engine, each against its closed form."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ from jax.scipy.stats import norm
 
 from genkit.chain import Kernel, Model, run, start
 from genkit.smc import Resample
+from genkit.tree import register_dataclass
 
 KEY = jax.random.key(0)
 HALF = Resample()
@@ -30,63 +30,13 @@ def unbiased(log_z, exact):
     return abs(ratio.mean() - 1) < 4 * ratio.std() / len(ratio) ** 0.5
 
 
-# Twisted SMC of a graphical model (Lindsten, Helske, Vihola 2018): a chain of spins, messages exact on a tree.
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Spin(Kernel):
-    """Next spin, by enumeration of its values +-1; inputs: field, log psi of this spin and of the one before, (2,)."""
-
-    coupling: Any
-
-    def look(self, keys, p, u):
-        field, psi, psi0 = u
-        s, values = p["s"], jnp.array([-1.0, 1.0])
-        table = self.coupling * values[s][:, None] * values + field * values + psi
-        return {**p, "table": table}, jax.nn.logsumexp(table, axis=1) - psi0[s]
-
-    def move(self, keys, p, u):
-        return {**p, "s": jax.vmap(jax.random.categorical)(keys, p["table"])}
-
-
-def spins(field, coupling, psi):
-    """log psi (T, 2)."""
-
-    def init(keys):
-        table = field[0] * jnp.array([-1.0, 1.0]) + psi[0]
-        s = jax.vmap(lambda k: jax.random.categorical(k, table))(keys)
-        n = keys.shape[0]
-        return {"s": s, "table": jnp.zeros((n, 2))}, jnp.full(n, jax.nn.logsumexp(table))
-
-    return Model(init, ((Spin(coupling), (field[1:], psi[1:], psi[:-1])),))
-
-
-def test_chain_of_spins_with_exact_messages():
-    rng, coupling = np.random.default_rng(0), 0.7
-    field = rng.normal(size=20)
-    values = np.array([-1.0, 1.0])
-    factor = coupling * np.outer(values, values)
-    forward, psi = field[0] * values, np.zeros((20, 2))
-    for h in field[1:]:
-        forward = np.logaddexp.reduce(forward[:, None] + factor, axis=0) + h * values
-    exact = np.logaddexp.reduce(forward)
-    for t in reversed(range(19)):
-        psi[t] = np.logaddexp.reduce(factor + field[t + 1] * values + psi[t + 1], axis=1)
-    with jax.enable_x64(True):
-        end = many(spins(field, coupling, psi), 1, 3, None)
-        np.testing.assert_allclose(end.log_z, exact, atol=1e-10)
-    plain = many(spins(field, coupling, np.zeros((20, 2))), 30, 1000).log_z
-    assert unbiased(plain, exact) and plain.std() > 0.1
-
-
 # Fully adapted discriminator guidance of an autoregressive model of two binary tokens.
 
 P = np.array([[0.2, 0.3], [0.3, 0.2]])
 Q = np.array([[0.5, 0.1], [0.15, 0.25]])
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Token(Kernel):
     """All values of the next token by model and ratio W; inputs: its place t, log p W and log W (2, 2), rows by x_1."""
@@ -150,7 +100,7 @@ def log_g(x, lam, m=M):
     return norm.logpdf(x, jnp.sqrt(1 - lam) * m, jnp.sqrt(lam + (1 - lam) * V**2)) - norm.logpdf(x)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Denoise(Kernel):
     """From noise lam_t to lam_u; inputs: noise of the step, lam_u, and the mean at which potentials are aimed.

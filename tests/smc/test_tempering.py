@@ -66,6 +66,18 @@ def test_log_z_and_posterior(waste_free):
     assert abs(square.mean() - 0.2 - 1.6**2) < 4 * square.std() / 10
 
 
+def test_trace_of_the_steps():
+    """Exponents grow to 1, each leaves the effective sample size asked for; beyond the last step are zeros."""
+    state = Tempering(RandomWalk(), 8, 0.6).run(KEY, 512, draw, log_p0, log_p)
+    t, at = int(state.t), state.shared
+    assert 3 <= t < 200 and at.exponents.shape == at.ess.shape == at.accept.shape == (200,)
+    assert (np.diff(at.exponents[:t]) > 0).all() and at.exponents[t - 1] == at.exponent == 1
+    np.testing.assert_allclose(at.ess[: t - 1], 0.6 * 512, rtol=1e-3)
+    assert at.ess[t - 1] >= 0.6 * 512 and ((at.accept[:t] > 0) & (at.accept[:t] < 1)).all()
+    assert not (at.exponents[t:].any() or at.ess[t:].any() or at.accept[t:].any())
+    np.testing.assert_allclose(at.accept[t - 1], jnp.exp(state.log_w) @ state.p.accept, rtol=1e-6)
+
+
 def test_fixed_exponents():
     exponents = np.array([0.1, 0.3, 0.6, 1.0])
     log_z, mean, *_ = many(Tempering(MALA(), 2, waste_free=False), 256, 100, exponents)

@@ -22,10 +22,11 @@ from genkit.testing import (
     gaussian_denoiser,
     linear_gaussian_denoiser,
 )
+from genkit.tree import register_dataclass
 
 
 def register(cls):
-    return jax.tree_util.register_dataclass(dataclass(frozen=True)(cls))
+    return register_dataclass(dataclass(frozen=True)(cls))
 
 
 def fails(words, check, *args, **options):

@@ -13,6 +13,7 @@ from genkit.diffusion.grids import check_levels, check_range
 from genkit.diffusion.process import EDM, Process
 from genkit.diffusion.samplers.table import Begin, Finish, Particle
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 Solver = Literal["tsit5", "dopri5"]
@@ -30,7 +31,7 @@ def integrate(field: Any, solver: Solver, first: Array, last: Array, y0: Any, ar
     return jax.tree.map(lambda y: y[0], found.ys)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Integrate(Kernel):
     """The whole flow in one step, each item with its own step sizes."""
@@ -58,7 +59,7 @@ class Integrate(Kernel):
         return Particle(x, denoise(self.denoiser, x, t, self.cond))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class FlowTable:
     """Levels and tolerances, as arguments of jitted code."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from genkit.chain import Model
 from genkit.diffusion.denoiser import Denoiser, process_of
-from genkit.diffusion.grids import Grid, check_levels, check_range, check_steps, time_grid
+from genkit.diffusion.grids import TimeGrid, check_levels
 from genkit.diffusion.process import EDM, Process
 from genkit.diffusion.samplers.table import Calls, Table
 from genkit.errors import UsageError
@@ -69,33 +69,13 @@ class Levels:
 
 
 @dataclass(frozen=True)
-class LinearSampler:
-    """Base of the samplers here: a subclass writes `step`. Levels are those of sigma / alpha, whatever the process."""
+class LinearSampler(TimeGrid):
+    """Base of the samplers here: a subclass writes `step`."""
 
-    steps: int = 20
-    """Noise levels without the final zero; at least 2."""
-    sigma_min: float | None = 0.03
-    """Lowest level above zero; none is the lowest of the process."""
-    sigma_max: float | None = 80.0
-    """Highest level; none is the highest of the process."""
-    rho: float = 7.0
-    """Exponent of the grid rho; larger puts more levels near sigma_min."""
-    grid: Grid = "rho"
-    """What is evenly spaced: s^(1/rho), log s, time t, sqrt t or log t."""
-    times: tuple[float, ...] = ()
-    """Own times of the process, decreasing, in place of a grid."""
     final: bool = True
     """End with the denoised value (the step to level zero); else with the state at sigma_min."""
 
     past = 0  # denoised values of earlier steps that `step` looks at, beside the one at the state
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        check_steps(self.steps)
-        low = 1e-12 if self.sigma_min is None else self.sigma_min
-        check_range(low, 1e12 if self.sigma_max is None else self.sigma_max, self.rho)
-        if any(b >= a for a, b in zip(self.times, self.times[1:], strict=False)):
-            raise UsageError(f"times={self.times} must decrease, from noise to data")
 
     def step(self, x: Sum, d: list[Sum], at: Levels, denoise: Callable[[Sum, Any], Sum]) -> Sum:
         """The state at level `at.s1` from the state `x` at level `at.s`, both divided by alpha.
@@ -108,12 +88,6 @@ class LinearSampler:
     def churned(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Levels to which fresh noise raises the levels s, and its standard deviation; None without."""
         return s, None
-
-    def time_grid(self, process: Process) -> np.ndarray:
-        """Times of the process, (N,) float64, decreasing, without the final one at level zero."""
-        if self.times:
-            return np.asarray(self.times, np.float64)
-        return time_grid(process, self.grid, self.steps, self.sigma_min, self.sigma_max, self.rho)
 
     def table(self, process: Process = EDM()) -> Table:
         """Coefficients of all steps, float64."""

@@ -14,11 +14,12 @@ from genkit.diffusion.random import normals
 from genkit.diffusion.samplers.euler_maruyama import EulerMaruyama
 from genkit.diffusion.samplers.table import Calls, Finish, Particle, Step, Table
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Corrections:
     """Levels at which Langevin steps are made, leaves (T, ...), beside the predictor's calls."""
@@ -31,7 +32,7 @@ class Corrections:
     """2 a snr^2, the step size for equal norms of noise and score"""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class CorrectedStep(Step):
     """Langevin steps at the level of the particle, then the predictor's step to the next."""
@@ -65,7 +66,7 @@ def _langevin(p: Particle, u: Corrections, z: Array) -> Array:
     return p.x + e * score + jnp.sqrt(2 * e) * z
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class CorrectedTable:
     """The predictor's table with the levels of its corrections."""

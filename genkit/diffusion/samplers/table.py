@@ -14,11 +14,12 @@ from genkit.chain import Kernel, Model
 from genkit.diffusion.denoiser import Denoiser, check_process, denoise
 from genkit.diffusion.process import Process
 from genkit.diffusion.random import normals
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Particle:
     """A state and what the denoiser said there and before; leaves (n, ...)."""
@@ -29,7 +30,7 @@ class Particle:
     """denoised values of the steps before, the latest first, as many as the sampler looks back on"""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Calls:
     """Network calls D(y; time) of a step at y = x state + sum_k h_k history_k + sum_l e_l earlier_l + noise eps.
@@ -54,7 +55,7 @@ def add_noise(keys: Array, x: Array, std: Array) -> Array:
     return jax.lax.cond(std > 0, lambda: x + std * normals(keys, x.shape), lambda: x)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Begin:
     """Noise at the highest level and its churn, with the first network call."""
@@ -82,7 +83,7 @@ class Begin:
         return Particle(x, d, (d,) * self.past), None
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Step(Kernel):
     """One step of any sampler without noise: the table says which."""
@@ -129,7 +130,7 @@ def _combine(p: Particle, earlier: tuple[Array, ...], c: Calls) -> Array:
     return y
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class NoisyStep(Step):
     """One step of a sampler that adds noise: a Gaussian kernel."""
@@ -143,7 +144,7 @@ class NoisyStep(Step):
         return jnp.where(std > 0, log_p.reshape(log_p.shape[0], -1).sum(1), -jnp.inf)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Finish(Kernel):
     """The step to level zero: the denoised value that the particle carries, no network call."""
@@ -153,7 +154,7 @@ class Finish(Kernel):
         return Particle(p.denoised, p.denoised, p.past)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Table:
     """A sampler's coefficients, computed in float64 outside jit; give it to jitted code as an argument."""

@@ -14,5 +14,15 @@ plugin = Plugin(
             "genkit_inverse.experiments.peer_table:PeerTable",
             "all posterior samplers side by side on the same mixtures",
         ),
+        "d3smc_binary": (
+            "genkit_inverse.experiments.d3smc_binary:D3SMCBinary",
+            "binary images restored by discrete diffusion, trained here",
+        ),
+    },
+    datasets={
+        "binary_digits": ("genkit_inverse.datasets.binary:BinaryDigits", "1797 handwritten digits of 8 x 8 bits"),
+    },
+    networks={
+        "logit_unet": ("genkit_inverse.networks.logits:LogitUNet", "U-Net on images of classes"),
     },
 )

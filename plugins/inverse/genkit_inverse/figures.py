@@ -62,3 +62,27 @@ def traces(sizes: Mapping[str, np.ndarray], particles: int) -> Figure:
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def bits(
+    truth: np.ndarray, y: np.ndarray, seen: np.ndarray, samples: Mapping[str, np.ndarray], most: int = 4
+) -> Figure:
+    """The first `most` binary images (n, h, w), side by side; of each method samples (n, m, h, w), in a row."""
+    titles = ("truth", "measured", "sample", "sample", "sample", "mean")
+    n = min(len(truth), most)
+    figure = Figure(figsize=(0.62 * len(titles) * n + 1.3, 0.72 * len(samples) + 0.4), layout="constrained")
+    parts = figure.subfigures(1, n, wspace=0.04, squeeze=False)[0]
+    for k, part in enumerate(parts):
+        panels = part.subplots(len(samples), len(titles), squeeze=False)
+        for row, (name, x) in zip(panels, samples.items(), strict=True):
+            drawn = [x[k, j % x.shape[1]] for j in range(3)]
+            measured = np.where(seen[k], y[k], 0.5)
+            for axes, image in zip(row, [truth[k], measured, *drawn, x[k].mean(0)], strict=True):
+                axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set_visible(False)
+            if k == 0:
+                row[0].set_ylabel(name.replace("_", "\n", 1), fontsize=8, rotation=0, ha="right", va="center")
+        for axes, title in zip(panels[0], titles, strict=True):
+            axes.set_title(title, fontsize=7)
+    return figure

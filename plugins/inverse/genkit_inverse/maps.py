@@ -13,13 +13,14 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.steer import LinearOperator
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 TOLERANCE = 1e-6  # of the largest singular value, below which nothing is measured
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Kronecker(LinearOperator):
     """A matrix along every axis of an item; made by `kronecker`. U, s and V are products of those of the matrices."""
@@ -94,7 +95,7 @@ def _ordered(s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order, s[order][: int((s > TOLERANCE * s.max()).sum())]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Convolution(LinearOperator):
     """Circular convolution of images (h, w, c) with one kernel; made by `convolution`.

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 
 from genkit.diffusion import VP, Process, per_item
 from genkit.steer import Observation
+from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Mixture:
     """sum_k w_k N(mean_k, C) with one covariance for all components; a density and a source of samples."""
@@ -40,7 +41,7 @@ class Mixture:
         return jax.nn.logsumexp(self.log_w + log_p, axis=1) - jnp.log(jnp.diag(self.chol)).sum()
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Prior:
     """E[x_0 | x_t] for sum_k w_k N(mean_k, I), by two products of matrices."""

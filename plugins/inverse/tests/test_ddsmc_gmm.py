@@ -51,9 +51,10 @@ def test_a_method_that_fails_stops_no_other(tmp_path, monkeypatch):
 def test_peer_table(tmp_path):
     """All methods, and those without weights by the same names."""
     run = genkit.run(genkit.config("inverse.peer_table", "tiny", {"recon": "tweedie"}), out=tmp_path / "peers")
-    for name in ("ddsmc_tweedie", "mcgdiff", "tds", "single", "pigdm", "dps", "daps", "ddrm"):
+    evidence = ("ddsmc_tweedie", "mcgdiff", "tds")
+    for name in (*evidence, "fps", "single", "pigdm", "dps", "daps", "ddrm", "dcps", "reddiff"):
         assert np.isfinite(run.results[f"sw/{name}/mean"])
-        assert (run.results[f"logz_error/{name}"] is None) == (name in ("single", "pigdm", "dps", "daps", "ddrm"))
+        assert (run.results[f"logz_error/{name}"] is not None) == (name in evidence)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import genkit.nn as gnn
 from genkit.diffusion import EDMDenoiser, Heun, Rho
 from genkit.errors import UsageError
 from genkit.parallel import make_mesh
+from genkit.tree import register_dataclass
 from genkit_weather import lam
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.frame import interior_of
@@ -34,7 +35,7 @@ def dataset():
 DATA = dataset()
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Gaussian:
     """Exact denoiser of N(mu, s^2), whatever the conditioning."""

@@ -16,12 +16,28 @@ from genkit.errors import GenkitError, UsageError
 from genkit.experiment import Experiment, Run
 from genkit.experiment.folder import write_arrays
 from genkit.metrics import sliced_wasserstein
-from genkit.steer import DAPS, DDRM, DDSMC, DPS, TDS, Draws, MCGDiff, Method, Observation, PiGDM, posterior
+from genkit.steer import (
+    DAPS,
+    DCPS,
+    DDRM,
+    DDSMC,
+    DPS,
+    FPS,
+    TDS,
+    Draws,
+    MCGDiff,
+    Method,
+    Observation,
+    PiGDM,
+    REDDiff,
+    posterior,
+)
 from genkit_inverse import problems
 from genkit_inverse.mixture import Prior
 
 DIRECTIONS = 1000
-WEIGHED = ("ddsmc_tweedie", "ddsmc_ode", "mcgdiff", "tds")  # the others need one particle a sample
+EVIDENCE = ("ddsmc_tweedie", "ddsmc_ode", "mcgdiff", "tds")  # estimate log p(y)
+WEIGHED = (*EVIDENCE, "fps")  # the others need one particle a sample
 AT_ONCE = 2**20  # numbers of a state that are worked on at a time
 
 
@@ -48,8 +64,8 @@ class DDSMCGMM(Experiment):
     steps: int = 20
     """Points of the grid of times, the data included."""
     methods: tuple[str, ...] = ("ddsmc", "mcgdiff", "tds")
-    """What is compared: of ddsmc, mcgdiff, tds; without weights single (DDSMC with one particle), pigdm, dps, daps,
-    ddrm."""
+    """What is compared: of ddsmc, mcgdiff, tds, fps; without weights single (DDSMC with one particle), pigdm, dps,
+    daps, ddrm, dcps, reddiff."""
     recon: Literal["both", "tweedie", "ode"] = "both"
     """Reconstruction of DDSMC."""
     eta: float = 0.0
@@ -64,12 +80,14 @@ class DDSMCGMM(Experiment):
     """Longest shift by TDS's twisting; any if none."""
     dps_scale: float = 1.0
     """DPS's step down the gradient."""
+    reddiff_steps: int = 1000
+    """RED-diff's steps, for which the grid of times has too few."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default, and paper (10 000 samples)."""
         presets = {
-            "tiny": {"instances": 2, "samples": 20, "particles": 16, "steps": 8},
+            "tiny": {"instances": 2, "samples": 20, "particles": 16, "steps": 8, "reddiff_steps": 50},
             "default": {},
             "paper": {"samples": 10_000},
         }
@@ -103,6 +121,9 @@ class DDSMCGMM(Experiment):
             "dps": {"dps": DPS(times=times, scale=self.dps_scale)},
             "daps": {"daps": DAPS(times=times, inner=None)},
             "ddrm": {"ddrm": DDRM(times=times)},
+            "fps": {"fps": FPS(times=times)},
+            "dcps": {"dcps": DCPS(times=times)},
+            "reddiff": {"reddiff": REDDiff(steps=self.reddiff_steps)},
         }
         for name in self.methods:
             if name not in known:
@@ -147,7 +168,7 @@ class DDSMCGMM(Experiment):
                         "sw": float(distant(distance, x, truth)),
                         "ess": np.nan if draws is None else float(draws.ess.mean()),
                         "eves": np.nan if draws is None else float(draws.eves.mean()),
-                        "logz_error": self._logz_error(draws, log_z) if draws and name in WEIGHED else np.nan,
+                        "logz_error": self._logz_error(draws, log_z) if draws and name in EVIDENCE else np.nan,
                         "log_prob": float(exact.log_prob(x).mean()),
                         "seconds": seconds,
                     }

@@ -6,14 +6,14 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax
 import numpy as np
 
 from genkit.errors import DataError
 from genkit.nn import Edges
+from genkit.tree import register_dataclass
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Graph:
     """Grid nodes send to the finest mesh level (`g2m`) and receive from it (`m2g`); level 0 is the finest.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 from genkit_weather.boundary import harmonic
 from genkit_weather.data import Layout, Series, Statistics, WeatherData, statistics
 from genkit_weather.frame import frame_of, interior_of
@@ -52,7 +53,7 @@ class Formulation:
         return Sizes(layout.grid, layout.frame, interior, outside, forcing if layout.uniform else 0, v)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Inputs:
     """What is known before a step t -> t+1, standardised; n items."""
@@ -69,7 +70,7 @@ class Inputs:
     """(n, H, W, V) climatological change from t to t+1, with the guess `diurnal`"""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Domain:
     """Statistics and fixed fields of a limited area; leaves are traced, so new data of equal shape do not recompile."""

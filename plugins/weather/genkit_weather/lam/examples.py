@@ -6,12 +6,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from genkit.tree import register_dataclass
 from genkit_weather.data import Series
 from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.lam.domain import Domain, Inputs, known
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Batch:
     """Inputs of n steps and their true outcome, standardised."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from genkit.metrics import nll_gaussian
+from genkit.tree import register_dataclass
 from genkit_weather.graphs import Graph
 from genkit_weather.lam.domain import Domain, Inputs, condition, first_guess
 from genkit_weather.lam.limits import Limits
@@ -19,7 +20,7 @@ from genkit_weather.lam.windows import Window
 Error = Literal["mse", "mae", "nll"]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class GraphForecaster:
     """X_{t+1} = guess + m + d * network (Oskarsson et al. 2023, arXiv 2309.17370), kept within bounds if there are any.

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from genkit.tree import register_dataclass
 from genkit_weather.graphs import Graph
 from genkit_weather.lam.domain import Domain, Inputs, condition, target
 from genkit_weather.lam.graph import apply_output, entries, unroll
@@ -14,7 +15,7 @@ from genkit_weather.lam.limits import Limits
 from genkit_weather.lam.windows import Window
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class LatentForecaster:
     """One network pass a step and member: z of the prior, then the mean of the decoder."""

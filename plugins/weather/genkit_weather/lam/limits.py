@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 from genkit_weather.data import Statistics
 
 EDGE = 1e-6  # nearest that an inverse looks at a bound, in units of the sigmoid or of the softplus
 LARGE = 20.0  # above it softplus is the identity
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Limits:
     """Bounds of each variable in standardised units, -inf and inf where there are none.

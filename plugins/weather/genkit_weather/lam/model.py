@@ -8,11 +8,12 @@ import jax.numpy as jnp
 
 from genkit.diffusion import Denoiser, process_of, sample
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 from genkit_weather.lam.domain import Domain, Inputs, advance, condition, target
 from genkit_weather.networks.unet import Conditioning
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class MeanModel:
     """First of two stages: a network that predicts the mean of the residual target (CorrDiff, arXiv 2309.15214)."""
@@ -34,7 +35,7 @@ class MeanModel:
         return replace(cond, interior=jnp.concatenate([cond.interior, mean], -1)), mean
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Forecaster:
     """A trained model with the statistics of its domain."""
@@ -53,7 +54,7 @@ def denoising_problem(domain: Domain, mean: MeanModel | None, inputs: Inputs, tr
     return cond, (y - predicted) / mean.scale
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Sampled:
     """A forecaster with the numbers of its sampler: what `rollout` takes."""

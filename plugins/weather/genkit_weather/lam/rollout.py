@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
 from genkit_weather.data import Series, frames, take
 from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.lam.domain import Domain, Inputs, known
@@ -36,7 +37,7 @@ class Stepper(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Outlook:
     """All that is given to forecasts from S starts over L leads, standardised, on the host."""

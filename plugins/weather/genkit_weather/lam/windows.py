@@ -7,13 +7,14 @@ import jax
 import numpy as np
 
 from genkit.errors import DataError
+from genkit.tree import register_dataclass
 from genkit_weather.data import Series, truth
 from genkit_weather.frame import interior_of
 from genkit_weather.lam.domain import Domain
 from genkit_weather.lam.rollout import Outlook
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Window:
     """n starts with what is given over T steps and their true outcome, standardised."""

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 import genkit.nn as gnn
+from genkit.tree import register_dataclass
 from genkit_weather.frame import interior_of, join
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Conditioning:
     """What the network sees besides the noisy target, standardised; n items, an interior of h x w cells."""

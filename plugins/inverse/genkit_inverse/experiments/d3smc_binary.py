@@ -1,0 +1,300 @@
+"""Posterior samples of binary images under discrete diffusion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import jax
+import numpy as np
+from flax import nnx
+
+from genkit.data import batches
+from genkit.discrete import Process, cosine_steps, d3pm_loss, masked, steps, uniform
+from genkit.errors import UsageError
+from genkit.experiment import Experiment, Run
+from genkit.experiment.folder import write_arrays
+from genkit.kinds import Dataset, Network, Optimizer
+from genkit.nn import abstract, functional
+from genkit.steer import D3SMC, Channel, Draws, channel, posterior
+from genkit.testing import discrete_denoiser
+from genkit.train import AdamW, Phase, TrainState, make_step
+from genkit_inverse.datasets.binary import BinaryDigits
+from genkit_inverse.networks.logits import Classifier, LogitUNet
+
+KERNELS = ("uniform", "masked")
+METHODS = ("d3smc", "ancestral", "single")
+PATCH = (slice(3, 5), slice(3, 5))  # four cells in the middle of 8 x 8: a prior of which every state can be summed
+ORACLE = 2000  # samples of it
+
+
+@dataclass(frozen=True)
+class D3SMCBinary(Experiment):
+    """Restore binary images, of which half is hidden and the rest has flipped bits.
+
+    A discrete diffusion model of the images is trained for every kernel; D3SMC (arXiv 2502.06379) with its decoupled
+    chain and with the reverse chain of D3PM is compared with a single particle and with cells taken as independent.
+    The same is done with an exact denoiser on a law of four bits, where the posterior is a sum.
+    """
+
+    data: Dataset = field(default_factory=BinaryDigits)
+    """The images: a data set whose `load` returns (train, test), (n, h, w) of 0 and 1."""
+    kernels: tuple[str, ...] = KERNELS
+    """Noise: of uniform, masked (absorbing)."""
+    methods: tuple[str, ...] = METHODS
+    """What is compared: of d3smc, ancestral (the same with the reverse chain of D3PM), single (one particle)."""
+    chain: int = 100
+    """Steps of the diffusion, on D3PM's cosine schedule."""
+    network: Network = field(default_factory=lambda: LogitUNet(base=24, blocks=1, dropout=0.05))
+    """The denoising network."""
+    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3))
+    """The optimiser."""
+    train_steps: int = 1500
+    """Training steps, for each kernel."""
+    batch: int = 128
+    """Images in a training step."""
+    hide: Literal["half", "random"] = "half"
+    """What is not measured: the lower half, or random cells."""
+    share: float = 0.5
+    """Share of cells hidden at random."""
+    flip: float = 0.1
+    """Probability that a measured bit flips."""
+    images: int = 16
+    """Images to restore."""
+    samples: int = 16
+    """Samples of each, each from a group of particles of its own."""
+    particles: int = 32
+    """Particles in a group."""
+    steps: int = 25
+    """Steps of a sampler, of those of the chain."""
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Presets tiny (CI), default, and paper: all steps of a long chain, as the paper's sizes are not known."""
+        presets: dict[str, dict[str, Any]] = {
+            "tiny": {"network": LogitUNet.preset("tiny"), "chain": 20, "train_steps": 60, "batch": 64, "images": 3,
+                     "samples": 4, "particles": 8, "steps": 5, "kernels": ("masked",), "methods": ("d3smc",)},
+            "default": {},
+            "paper": {"network": LogitUNet.preset("paper"), "chain": 1000, "train_steps": 50_000, "images": 100,
+                      "samples": 50, "particles": 256, "steps": 1000},
+        }  # fmt: skip
+        if name not in presets:
+            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+        return cls(**presets[name])
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        for name in ("train_steps", "batch", "images", "samples", "particles", "steps"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+        for name, known in (("kernels", KERNELS), ("methods", METHODS)):
+            if not getattr(self, name) or set(getattr(self, name)) - set(known):
+                raise UsageError(f"{name}={getattr(self, name)}; expected one or more of {', '.join(known)}")
+        if not self.steps <= self.chain:
+            raise UsageError(f"steps={self.steps} of a chain of {self.chain}; expected at most as many")
+        if not 0 <= self.flip < 0.5 or not 0 < self.share < 1:
+            raise UsageError(f"flip={self.flip}, share={self.share}; expected 0 <= flip < 0.5 and 0 < share < 1")
+
+    def plan(self) -> dict[str, str]:
+        """Sizes."""
+        calls = self.images * self.samples * self.steps * (2 * self.particles + 1)
+        return {
+            "training": f"{len(self.kernels)} networks, {self.train_steps} steps of {self.batch} images",
+            "sampling": f"at most {calls} network calls on an image with every kernel",
+        }
+
+    def process(self, kernel: str) -> Process:
+        """The noise."""
+        return {"uniform": uniform, "masked": masked}[kernel](2, steps(cosine_steps(self.chain)))
+
+    def loaded(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
+        """Images to train and to restore."""
+
+        def load() -> tuple[np.ndarray, np.ndarray]:
+            train, test = (np.asarray(a, np.int32) for a in self.data.load())
+            if train.ndim != 3 or not np.isin(np.concatenate([train.ravel(), test.ravel()]), (0, 1)).all():
+                raise UsageError(f"the data are of shape {train.shape}; expected (n, h, w) of 0 and 1")
+            if len(test) < self.images:
+                raise UsageError(f"images={self.images}, but the data have {len(test)} to restore")
+            return train, test[: self.images]
+
+        return run.once("data", load)
+
+    def prepare(self, run: Run) -> None:
+        """Load the data once, so that a missing file stops the run here."""
+        self.loaded(run)
+
+    # training
+
+    def train(self, run: Run) -> None:
+        """Train a network for every kernel."""
+        for kernel in self.kernels:
+            self.trained(run, kernel)
+
+    def trained(self, run: Run, kernel: str) -> Classifier:
+        """The trained denoiser, with averaged parameters."""
+
+        def make() -> Classifier:
+            train, _ = self.loaded(run)
+            process, size = self.process(kernel), train.shape[1:]
+            build = lambda rngs: self.network.build(rngs, size, process.states, process.data_classes)  # noqa: E731
+            network, _ = abstract(lambda: build(nnx.Rngs(0)))
+            optimizer = self.optimizer.build(self.train_steps)
+
+            def loss(params: Any, aux: None, batch: Any, key: Any) -> Any:
+                noise, drop = jax.random.split(key)
+                denoiser = Classifier(network, params, process, float(self.chain))
+                # what D3SMC takes from the network are the laws of x_0: they alone are trained, evenly over the steps
+                return d3pm_loss(noise, denoiser, batch, drop, process, bound=0.0, ce=1.0), (aux, {})
+
+            def init(key: Any) -> TrainState:
+                return TrainState.create(functional(build(nnx.Rngs(key)))[1], optimizer)
+
+            step = make_step(loss, optimizer, ema_half_life=self.train_steps / 40)
+            source = batches(train, self.batch, seed=run.seed)
+            state = run.fit(Phase(kernel, init, step, source, self.train_steps))
+            return Classifier(network, state.averaged, process, float(self.chain))
+
+        return run.once(f"trained {kernel}", make)
+
+    # sampling
+
+    def measurement(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
+        """Of every image, y and which cells were seen, (images, h, w)."""
+        _, truth = self.loaded(run)
+        rng = np.random.default_rng([run.seed, 1])
+        y = np.where(rng.uniform(size=truth.shape) < self.flip, 1 - truth, truth)
+        if self.hide == "random":
+            return y, rng.uniform(size=truth.shape) >= self.share
+        seen = np.ones(truth.shape, bool)
+        seen[:, truth.shape[1] // 2 :] = False
+        return y, seen
+
+    def channel(self, y: np.ndarray, seen: np.ndarray) -> Channel:
+        """Bits that flip."""
+        return channel(y, [[1 - self.flip, self.flip], [self.flip, 1 - self.flip]], seen)
+
+    def _draws(self, key: Any, method: str, kernel: str, denoiser: Any, given: Channel, groups: int) -> Draws:
+        chain: Any = "ancestral" if method == "ancestral" else "decoupled"
+        particles = 1 if method == "single" else self.particles
+        table = D3SMC(steps=self.steps, chain=chain).table(self.process(kernel))
+        return posterior(key, table, denoiser, given, groups, particles, chunk=min(groups, 100))
+
+    def sample(self, run: Run) -> None:
+        """Restore the images by every method, then the four bits."""
+        train, truth = self.loaded(run)
+        y, seen = self.measurement(run)
+        given = list(map(self.channel, y, seen))
+        rate = (train.sum(0) + 1) / (len(train) + 2)
+        law = np.stack([1 - rate, rate], -1) * np.exp([one.log_r for one in given])  # each cell on its own
+        p = (law[..., 1] / law.sum(-1))[:, None]
+        rng = np.random.default_rng([run.seed, 2])
+        found = {"x/independent": (rng.uniform(size=(len(p), self.samples, *p.shape[2:])) < p).astype(np.int8)}
+        for kernel in self.kernels:
+            denoiser = self.trained(run, kernel)
+            for method in self.methods:
+                key = run.key(f"{kernel} {method}")
+                parts = [
+                    self._draws(jax.random.fold_in(key, i), method, kernel, denoiser, one, self.samples)
+                    for i, one in enumerate(given)
+                ]
+                name = f"{kernel}_{method}"
+                found[f"x/{name}"] = np.stack([d.x[:, 0] for d in parts]).astype(np.int8)
+                found[f"ess/{name}"] = np.stack([d.ess.mean(0) for d in parts])
+                found[f"log_z/{name}"] = np.array([jax.nn.logsumexp(d.log_z) - np.log(self.samples) for d in parts])
+            found |= self._oracle(run, kernel)
+        write_arrays(run.folder / "samples.npz", {"truth": truth, "y": y, "seen": seen} | found)
+
+    def _oracle(self, run: Run, kernel: str) -> dict[str, np.ndarray]:
+        """Laws (16,) of four bits: the posterior by a sum, and the methods' samples of it, as counts."""
+        bits = BinaryDigits().load()[0][:, *PATCH].reshape(-1, 4)
+        place = 2 ** np.arange(4)[::-1]
+        law = np.bincount(bits @ place, minlength=16) + 0.1  # no state is impossible
+        law /= law.sum()
+        prior = discrete_denoiser(law.reshape((2,) * 4), self.process(kernel))
+        rng = np.random.default_rng([run.seed, 3])
+        x0, seen = bits[rng.integers(len(bits))], np.arange(4) % 2 == 0
+        given = self.channel(np.where(rng.uniform(size=4) < self.flip, 1 - x0, x0), seen)
+        states = (np.arange(16)[:, None] // place) % 2
+        joint = law * np.exp(np.take_along_axis(given.log_r[None], states[..., None], -1).sum((1, 2)))
+        found = {f"exact/{kernel}": joint / joint.sum(), f"evidence/{kernel}": np.log(joint.sum())}
+        for method in self.methods:
+            draws = self._draws(run.key(f"oracle {kernel} {method}"), method, kernel, prior, given, ORACLE)
+            found[f"counts/{kernel}_{method}"] = np.bincount(draws.x[:, 0] @ place, minlength=16)
+            found[f"oracle_log_z/{kernel}_{method}"] = np.logaddexp.reduce(draws.log_z) - np.log(ORACLE)
+        return found
+
+    # figures
+
+    def evaluate(self, run: Run) -> dict[str, float | None]:
+        """For each method <kernel>_<d3smc, ancestral, single>, and `independent`:
+
+        error/<method>/hidden and /seen: share of wrong bits in the samples, and .../se its standard error over the
+        images; nll/<method>: -log of the probability of a hidden bit, by its share in the samples, in nats; ess, a mean
+        over the steps; log_z, a mean over the images, in nats. oracle_tv/<method> and oracle_tv/<kernel>_floor: total
+        variation between the four bits' posterior and the samples, and as many exact ones; oracle_log_z_error.
+        """
+        found = self._found(run)
+        truth, seen = found["truth"][:, None], found["seen"][:, None]
+        results: dict[str, float | None] = {}
+        for name in self._names():
+            x = found[f"x/{name}"]
+            for part, cells in (("hidden", ~seen), ("seen", seen)):
+                wrong = ((x != truth) & cells).mean(1).sum((1, 2)) / np.maximum(cells[:, 0].sum((1, 2)), 1)
+                results[f"error/{name}/{part}"] = float(wrong.mean())
+                results[f"error/{name}/{part}/se"] = float(wrong.std(ddof=1) / len(x) ** 0.5) if len(x) > 1 else None
+            p = ((x == truth).sum(1) + 0.5) / (self.samples + 1)
+            results[f"nll/{name}"] = float(-np.log(p)[~seen[:, 0]].mean())
+            if f"ess/{name}" in found:
+                results[f"ess/{name}"] = float(found[f"ess/{name}"].mean())
+                weighs = not name.endswith("single")
+                results[f"log_z/{name}"] = float(found[f"log_z/{name}"].mean()) if weighs else None
+        for kernel in self.kernels:
+            exact = found[f"exact/{kernel}"]
+            for method in self.methods:
+                counts, name = found[f"counts/{kernel}_{method}"], f"{kernel}_{method}"
+                results[f"oracle_tv/{name}"] = _tv(counts, exact)
+                error = abs(found[f"oracle_log_z/{name}"] - found[f"evidence/{kernel}"])
+                results[f"oracle_log_z_error/{name}"] = float(error) if method != "single" else None
+            fresh = np.random.default_rng([run.seed, 4]).multinomial(ORACLE, exact)
+            results[f"oracle_tv/{kernel}_floor"] = _tv(fresh, exact)
+        return results
+
+    def report(self, run: Run) -> None:
+        """Tables of errors and of the four bits, pictures of the images, and the effective sample size."""
+        from genkit_inverse.figures import bits, traces
+
+        found, names = self._found(run), self._names()
+        columns = {
+            "wrong, hidden": "error/{}/hidden", "s.e.": "error/{}/hidden/se", "wrong, seen": "error/{}/seen",
+            "nll": "nll/{}", "ESS": "ess/{}", "log Z": "log_z/{}",
+        }  # fmt: skip
+        self._table(run, "results", f"Restored bits, {self.images} images", names, columns)
+        exact = [f"{k}_{m}" for k in self.kernels for m in (*self.methods, "floor")]
+        columns = {"total variation": "oracle_tv/{}", "log Z error": "oracle_log_z_error/{}"}
+        self._table(run, "oracle", "Four bits with an exact denoiser, against their posterior", exact, columns)
+        shown = {name: found[f"x/{name}"] for name in names}
+        run.figure(
+            "images",
+            bits(found["truth"], found["y"], found["seen"], shown),
+            "Truth, measurement (grey cells are hidden), three samples and the mean of the samples.",
+        )
+        sizes = {name: found[f"ess/{name}"].mean(0) for name in names if f"ess/{name}" in found}
+        sizes = {name: row for name, row in sizes.items() if not name.endswith("single")}
+        run.figure("ess", traces(sizes, self.particles), "Effective sample size, mean over images and groups.")
+
+    def _names(self) -> list[str]:
+        return [f"{kernel}_{method}" for kernel in self.kernels for method in self.methods] + ["independent"]
+
+    @staticmethod
+    def _table(run: Run, name: str, caption: str, names: list[str], columns: dict[str, str]) -> None:
+        rows = [[method, *(run.results.get(key.format(method)) for key in columns.values())] for method in names]
+        run.table(name, ["samples of", *columns], rows, caption)
+
+    def _found(self, run: Run) -> dict[str, np.ndarray]:
+        with np.load(run.folder / "samples.npz") as file:
+            return dict(file)
+
+
+def _tv(counts: np.ndarray, exact: np.ndarray) -> float:
+    return float(0.5 * np.abs(counts / counts.sum() - exact).sum())
