@@ -18,6 +18,10 @@ plugin = Plugin(
         ),
         "l96": ("genkit_weather.datasets.l96:L96", "Lorenz-96 with a frame, generated"),
         "era5_uk": ("genkit_weather.datasets.era5_uk:ERA5UK", "ERA5 2 m temperature, United Kingdom, March 2019"),
+        "synthetic_advection": (
+            "genkit_weather.datasets.synthetic_advection:SyntheticAdvection",
+            "a tracer in constant wind, solved exactly",
+        ),
         "meps_npy": ("genkit_weather.datasets.meps_npy:MEPS", "MEPS forecasts in the numpy layout"),
         "mdp_zarr": ("genkit_weather.datasets.mdp_zarr:MDP", "a zarr store of mllam-data-prep"),
     },
