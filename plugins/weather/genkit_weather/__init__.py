@@ -31,4 +31,7 @@ plugin = Plugin(
     benchmarks={
         "diffusion_lam": ("genkit_weather.benchmarks:Speed", "training and sampling with the default network"),
     },
+    commands={
+        "weather-stations": ("genkit_weather.stations.command:WeatherStations", "verify a forecast run at stations"),
+    },
 )
