@@ -1,6 +1,6 @@
 """Zarr stores written by mllam-data-prep: state, forcing and static fields of one grid, with splits and statistics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,16 +127,22 @@ def _series(file: "xr.Dataset", layout: _Layout, split: str) -> tuple[Series, ..
     if part.sizes[along] == 0:
         raise DataError(f"{layout.path}: split {split} ({begin} to {end}) holds no {along}")
     if along == "time":
-        pieces: list[Any] = [(part, part["time"].values)]
+        pieces: list[Any] = [(part, part["time"].values, None)]
     else:
         lead = part["elapsed_forecast_duration"].values
-        pieces = [(part.isel(analysis_time=i), t + lead) for i, t in enumerate(part["analysis_time"].values)]
-        pieces = [(one.rename(elapsed_forecast_duration="time"), when) for one, when in pieces]
+        pieces = [(part.isel(analysis_time=i), t + lead, t) for i, t in enumerate(part["analysis_time"].values)]
+        pieces = [(one.rename(elapsed_forecast_duration="time"), *when) for one, *when in pieces]
     if "ensemble_member" in file.dims:
         members = range(file.sizes["ensemble_member"])
-        pieces = [(one.isel(ensemble_member=m), when) for one, when in pieces for m in members]
+        pieces = [(one.isel(ensemble_member=m), *when) for one, *when in pieces for m in members]
     where = f"{layout.path}, split {split}"
-    return tuple(_one(piece, when.astype("datetime64[s]"), layout, where) for piece, when in pieces)
+    return tuple(
+        replace(
+            _one(piece, when.astype("datetime64[s]"), layout, where),
+            issued=None if issued is None else issued.astype("datetime64[s]"),
+        )
+        for piece, when, issued in pieces
+    )
 
 
 def _one(file: "xr.Dataset", time: np.ndarray, layout: _Layout, where: str) -> Series:

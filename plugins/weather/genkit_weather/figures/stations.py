@@ -176,7 +176,7 @@ def station_map(
     values = grid.values
     if north_first(field):
         values, y = values[:, ::-1], extent[3] - y
-    figure = style.new_figure(1.35 + 2 * 2.15)
+    figure = style.new_figure(1.3 + 2 * 2.0)
     axes = figure.subplots(2, len(chosen), squeeze=False)
     colours, norm = field_colours(np.concatenate([values.ravel(), obs[np.isfinite(obs)]]))
     bound = float(np.nanmax(np.abs(error), initial=1e-6))
@@ -193,7 +193,7 @@ def station_map(
     name, units = style.label(forecast[variable], variable), style.unit(forecast[variable])
     axes[0, 0].set_ylabel("Ensemble mean\nand observations")
     axes[1, 0].set_ylabel("Mean – observed")
-    colourbar(figure, colours, norm, axes[:1], style.with_unit("", units) or "value")
+    colourbar(figure, colours, norm, axes[:1], style.wrapped(style.with_unit(name, units)))
     colourbar(figure, off, off_norm, axes[1:], style.with_unit("Error", units))
     begin = np.datetime64(observations["start"].values[start], "s")
     for axis, lead in zip(axes[0], chosen, strict=True):
