@@ -101,7 +101,8 @@ class Host:
             raise DataError(f"{data.source}: no statistics are stored, and no training series to find them from")
         stats = statistics(data)
         points, distance = surrounding(area, data, window.width, window.overlap)
-        static = ((data.static - stats.static_mean) / stats.static_std).reshape(-1, data.static.shape[-1])
+        static = (data.static - stats.static_mean) / stats.static_std
+        static = static.reshape(np.prod(data.grid), static.shape[-1])
         mean, std = (np.concatenate(p) for p in ((stats.mean, stats.forcing_mean), (stats.std, stats.forcing_std)))
         return cls(area, data, window, points, distance, static[points].astype(np.float32), mean, std)
 
@@ -211,8 +212,10 @@ class Host:
         parts = []
         for array in (run.state, run.forcing):
             values = np.asarray(array[needed], np.float32)
-            flat = values.reshape(len(needed), -1, values.shape[-1])
-            parts.append(flat[:, self.points] if flat.shape[1] > 1 else np.repeat(flat, len(self.points), 1))
+            flat = values.reshape(len(needed), values.shape[1] * values.shape[2], values.shape[3])
+            parts.append(
+                flat[:, self.points] if values.shape[1:3] == self.data.grid else flat.repeat(len(self.points), 1)
+            )
         values = (np.concatenate(parts, -1) - self.mean) / self.std
         window = np.moveaxis(values[back.reshape(rows.shape)], 1, -1)  # (L, nodes, D, times)
         return window.reshape(*window.shape[:2], -1).astype(np.float32)

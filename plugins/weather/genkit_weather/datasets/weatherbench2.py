@@ -146,9 +146,13 @@ class WeatherBench2:
         time = file["time"].values.astype("datetime64[s]")
         if len(time) < 3:
             raise DataError(f"{self.path}: split {split} ({first} to {last}) holds {len(time)} times; set {split}")
-        stride = np.timedelta64(self.step, "h") / (time[1] - time[0])
+        held = float((time[1] - time[0]) / np.timedelta64(3600, "s"))
+        stride = self.step / held
         if stride < 1 or stride % 1:
-            raise UsageError(f"step={self.step} h is no multiple of the {time[1] - time[0]} of {self.path}")
+            raise UsageError(f"step={self.step} h is no multiple of the {held:g} h of {self.path}")
+        sums = [name for name in self.variables if name.startswith("total_precipitation")]
+        if stride > 1 and sums:
+            raise UsageError(f"step={self.step}: {sums[0]} is a sum over {held:g} h; leave it out of variables")
         if (np.diff(time) != time[1] - time[0]).any():
             raise DataError(f"{self.path}: times are not equidistant in split {split}")
         file, time = file.isel(time=slice(None, None, int(stride))), time[:: int(stride)]
