@@ -16,7 +16,7 @@ from genkit.kinds import Dataset
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets.qg_nature import QGNature
 from genkit_weather.forecasts import ForecastFile, dataset, read
-from genkit_weather.stations.compare import InSitu
+from genkit_weather.stations.compare import InSitu, at_stations, observed
 
 Start = tuple[int, int]  # series of the test split, index of the last known state
 
@@ -98,6 +98,9 @@ class ForecastExperiment(Experiment):
             f"{data.source}: {len(data.names)} variables on {h} x {w} cells, frame {fy} x {fx}, every "
             f"{data.step_hours:g} h; {steps['train']} train, {steps['val']} validation, {steps['test']} test states"
         )
+        if self.stations.file is not None:  # what is wrong with the file should not wait for the training to end
+            found = observed(self.stations, self.truth(data), data.frame)
+            run.say(f"{found.attrs['source']}: {found.sizes['station']} stations, {found.attrs['count']} observations")
 
     def sample(self, run: Run) -> None:
         """Forecast from all starts, chunk by chunk, into the forecast files; an interrupted one goes on."""
@@ -156,7 +159,7 @@ class ForecastExperiment(Experiment):
         """Scores at the stations of `stations.file`; none where there is no file."""
         if self.stations.file is None:
             return {}
-        from genkit_weather.stations import at_stations, observed, station_scores, thresholds
+        from genkit_weather.stations.scores import station_scores, thresholds
 
         found = observed(self.stations, forecast, data.frame)
         events = thresholds(self.stations.thresholds, found)

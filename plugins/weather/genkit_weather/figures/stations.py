@@ -55,7 +55,7 @@ def station_scores(
                 if not system:
                     look = {"color": style.FORECAST, "linewidth": 2.2, "marker": "o", "label": name, "zorder": 5}
                 handles[look["label"]] = axis.plot(sorted(curve), [curve[k] for k in sorted(curve)], **look)[0]
-        row[0].set_ylim(bottom=0)
+        row[0].set_ylim(0, 1.05 * row[0].get_ylim()[1])
         row[0].set_ylabel(style.wrapped(style.with_unit(style.label(field, variable), style.unit(field))))
         row[1].axhline(0, color=style.INK, linewidth=0.8)
         _threats(row[2], curves, variable)
@@ -82,10 +82,12 @@ def _threats(axis: Axes, curves: Mapping, variable: str) -> None:
     for colour, (level, curve) in zip(style.lead_colours(len(found)), sorted(found.items()), strict=True):
         x = sorted(curve)
         axis.plot(x, [curve[k] for k in x], color=colour, marker="o", markersize=3, label=f"≥ {level:g}")
+    if not found:
+        axis.set_axis_off()
+        return
     axis.axhline(0, color=style.INK, linewidth=0.8)
     axis.set_ylim(min(-0.05, axis.get_ylim()[0]), 1.02)
-    if found:
-        axis.legend(loc="lower left", fontsize=7.5, handlelength=1.4, ncols=len(found), columnspacing=0.9)
+    axis.legend(loc="lower left", fontsize=7.5, handlelength=1.4, ncols=len(found), columnspacing=0.9)
 
 
 @style.styled

@@ -1,9 +1,9 @@
 """Stations made from the truth of a data set, with errors that are known."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from genkit.errors import GenkitError
@@ -49,9 +49,9 @@ def write_stations(stations: xr.Dataset, path: Path) -> None:
         if Path(path).suffix != ".csv":
             stations.to_netcdf(path, engine="h5netcdf")
             return
-        table = stations.to_dataframe().reset_index()
+        table: Any = stations.to_dataframe().reset_index()
         units = {n: f"{n} [{a.attrs['units']}]" for n, a in stations.data_vars.items()}
         first = [n for n in ("station", "time", "latitude", "longitude", "y", "x") if n in table]
-        pd.DataFrame(table[[*first, *units]].rename(columns=units)).to_csv(path, index=False)
+        table[[*first, *units]].rename(columns=units).to_csv(path, index=False)
     except OSError as error:
         raise GenkitError(f"cannot write {path}: {error}; choose another place") from error
