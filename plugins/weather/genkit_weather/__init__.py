@@ -28,10 +28,19 @@ plugin = Plugin(
             "genkit_weather.datasets.qg_nature:QGNature",
             "two-layer quasi-geostrophic nature run, generated",
         ),
+        "qg_host": (
+            "genkit_weather.datasets.qg_host:QGHost",
+            "the coarse host model around weather.qg_nature, as boundary data",
+        ),
         "l96": ("genkit_weather.datasets.l96:L96", "Lorenz-96 with a frame, generated"),
         "era5_uk": ("genkit_weather.datasets.era5_uk:ERA5UK", "ERA5 2 m temperature, United Kingdom, March 2019"),
+        "synthetic_advection": (
+            "genkit_weather.datasets.synthetic_advection:SyntheticAdvection",
+            "a tracer in constant wind, solved exactly",
+        ),
         "meps_npy": ("genkit_weather.datasets.meps_npy:MEPS", "MEPS forecasts in the numpy layout"),
         "mdp_zarr": ("genkit_weather.datasets.mdp_zarr:MDP", "a zarr store of mllam-data-prep"),
+        "weatherbench2": ("genkit_weather.datasets.weatherbench2:WeatherBench2", "a zarr store of WeatherBench2"),
     },
     networks={
         "unet": ("genkit_weather.networks.unet:LamUNet", "U-Net with separate embedders of interior and frame"),
@@ -45,5 +54,8 @@ plugin = Plugin(
     },
     benchmarks={
         "diffusion_lam": ("genkit_weather.benchmarks:Speed", "training and sampling with the default network"),
+    },
+    commands={
+        "weather-stations": ("genkit_weather.stations.command:WeatherStations", "verify a forecast run at stations"),
     },
 )

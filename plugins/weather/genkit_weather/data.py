@@ -23,7 +23,8 @@ class Series:
     `frame` is the boundary data where it is not the truth (read it through `boundary`); where those come from a
     forecast of a larger domain, `host(starts, leads)` gives the ones that a forecast from each start has (read it
     through `frames`), and `frame` strings such forecasts together for training. `analysis` is what a forecaster
-    knows of the state where it is not the truth (read it through `known`).
+    knows of the state where it is not the truth (read it through `known`). `issued` is the analysis time where the
+    series is itself a forecast.
     """
 
     state: np.ndarray  # (T, H, W, V), physical units
@@ -32,6 +33,7 @@ class Series:
     frame: np.ndarray | None = None  # (T, H, W, V); only its frame cells count
     analysis: np.ndarray | None = None  # (T, H, W, V)
     host: Callable[..., np.ndarray] | None = None  # (starts, leads) -> (start, lead, H, W, V)
+    issued: np.datetime64 | None = None
 
     def __len__(self) -> int:
         """Number of times T."""

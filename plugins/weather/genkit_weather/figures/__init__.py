@@ -6,5 +6,16 @@ from genkit_weather.figures.maps import forecast_maps
 from genkit_weather.figures.plume import plume
 from genkit_weather.figures.ranks import rank_histogram
 from genkit_weather.figures.spectra import spectra
+from genkit_weather.figures.stations import station_map, station_scores, station_series
 
-__all__ = ["forecast_maps", "plume", "rank_histogram", "scores_by_lead", "spectra", "spread_by_distance"]
+__all__ = [
+    "forecast_maps",
+    "plume",
+    "rank_histogram",
+    "scores_by_lead",
+    "spectra",
+    "spread_by_distance",
+    "station_map",
+    "station_scores",
+    "station_series",
+]
