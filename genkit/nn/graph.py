@@ -49,9 +49,10 @@ class Edges:
                 raise UsageError(f"an edge has {name} {nodes.min()} or {nodes.max()}; expected nodes 0..{size - 1}")
         order = np.lexsort(ends)
         sender, receiver = (a[order].astype(np.int32) for a in ends)
+        sizes = (int(sizes[0]), int(sizes[1]))
         degree = np.maximum(np.bincount(receiver, minlength=sizes[1]), 1).astype(np.float32)
         features = np.asarray(features, np.float32)[order]
-        return cls(sender, receiver, features, np.argsort(sender, kind="stable").astype(np.int32), degree, tuple(sizes))
+        return cls(sender, receiver, features, np.argsort(sender, kind="stable").astype(np.int32), degree, sizes)
 
     def __len__(self) -> int:
         """Number of edges."""
@@ -136,6 +137,10 @@ class Perceptron(nnx.Module):
         """(..., inputs) -> (..., outputs)."""
         return self.after_first(self.layers[0](x))
 
+    def bias(self, dtype):
+        """The bias of the first layer."""
+        return self.layers[0].bias[...].astype(dtype)  # type: ignore[index]
+
     def part(self, x, first: int):
         """What the inputs `first`, `first` + 1, ... alone give to the first layer, without its bias.
 
@@ -178,7 +183,7 @@ class InteractionNet(nnx.Module):
 
     def project(self, e):
         """The part of edge states in the first layer of MLP_e, bias included: what is worth keeping of static ones."""
-        return self.edge_mlp.part(e, 0) + self.edge_mlp.layers[0].bias.astype(e.dtype)
+        return self.edge_mlp.part(e, 0) + self.edge_mlp.bias(e.dtype)
 
     def __call__(self, edges: Edges, e, senders, receivers):
         """Edge states (E, n or 1, H) and node states -> (receivers' new states, new edge states)."""
@@ -227,7 +232,7 @@ class ParallelInteractionNet(nnx.Module):
         totals: list[Any] = [jnp.zeros_like(h) for h in nodes]
         updated = []
         for (sender, receiver), mlp, these, state in zip(self.links, self.edge_mlp, edges, e, strict=True):
-            first = mlp.part(state, 0) + mlp.layers[0].bias.astype(state.dtype)
+            first = mlp.part(state, 0) + mlp.bias(state.dtype)
             first = first + at_senders(mlp.part(nodes[sender], self.width), these)
             first = first + at_receivers(mlp.part(nodes[receiver], 2 * self.width), these)
             messages = mlp.after_first(first)
@@ -238,5 +243,5 @@ class ParallelInteractionNet(nnx.Module):
 
 
 def _node_mlp(mlp: Perceptron, h, a):
-    first = mlp.part(h, 0) + mlp.part(a, h.shape[-1]) + mlp.layers[0].bias.astype(a.dtype)
+    first = mlp.part(h, 0) + mlp.part(a, h.shape[-1]) + mlp.bias(a.dtype)
     return mlp.after_first(first)

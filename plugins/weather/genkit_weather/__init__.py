@@ -51,11 +51,9 @@ plugin = Plugin(
     },
     commands={
         "weather-graph": ("genkit_weather.graphs.command:WeatherGraph", "build, validate and describe weather graphs"),
+        "weather-stations": ("genkit_weather.stations.command:WeatherStations", "verify a forecast run at stations"),
     },
     benchmarks={
         "diffusion_lam": ("genkit_weather.benchmarks:Speed", "training and sampling with the default network"),
-    },
-    commands={
-        "weather-stations": ("genkit_weather.stations.command:WeatherStations", "verify a forecast run at stations"),
     },
 )

@@ -155,5 +155,5 @@ def over_image(on_nodes: Any, graph: Graph, cond: Conditioning, *rest: Any) -> j
 
 def embed_fields(mlp: gnn.Perceptron, fields: jax.Array, scalars: jax.Array) -> jax.Array:
     """The perceptron of [fields, scalars] without repeating the scalars at each node."""
-    first = mlp.part(fields, 0) + mlp.layers[0].bias.astype(fields.dtype)  # type: ignore[union-attr]
+    first = mlp.part(fields, 0) + mlp.bias(fields.dtype)
     return mlp.after_first(first + mlp.part(scalars, fields.shape[-1]) if scalars.shape[-1] else first)
