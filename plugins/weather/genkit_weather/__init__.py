@@ -18,6 +18,10 @@ plugin = Plugin(
             "genkit_weather.experiments.graph_lam:HiLAMForecast",
             "deterministic forecasts by messages on a hierarchy of meshes",
         ),
+        "km_lam": (
+            "genkit_weather.experiments.km_lam:KmLAM",
+            "forecasts of an area with a second data set around it as its boundary",
+        ),
         "graph_efm": (
             "genkit_weather.experiments.graph_efm:GraphEFMForecast",
             "ensemble forecasts by a latent variable on a mesh",

@@ -14,7 +14,7 @@ arXiv 2504.09340, and its code; section 3 there.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -70,6 +70,26 @@ class Windows:
     """(n, L, nodes, D (p + q + 1)) standardised; variable by variable, each at all times of the window"""
     deltas: Any
     """(n, L, p + q + 1) times of the window against the reference, in steps of the state"""
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class HostFields:
+    """What a model holds of its boundary data; passed to compiled code."""
+
+    static: Any
+    """(nodes, S) standardised"""
+    scale: Any
+    """() D of `encode`"""
+    encoding: int = field(metadata={"static": True})
+    """channels of a time"""
+
+    def __call__(self, values: jax.Array, deltas: jax.Array) -> jax.Array:
+        """(n, nodes, channels) of values (n, nodes, D times) and their times (n, times): values, times, static."""
+        n, nodes = values.shape[:2]
+        told = encode(deltas, self.encoding, self.scale).reshape(n, 1, -1)
+        wide = [jnp.broadcast_to(a, (n, nodes, a.shape[-1])) for a in (told, jnp.asarray(self.static))]
+        return jnp.concatenate([values, *wide], -1)
 
 
 @dataclass(frozen=True)
@@ -155,16 +175,13 @@ class Host:
 
     def features(self, windows: Windows, lead: Any) -> jax.Array:
         """(n, nodes, channels) of one lead: values, encoded times, static fields. Works under jit and in a scan."""
-        values, deltas = windows.values[:, lead], windows.deltas[:, lead]
-        n, nodes = values.shape[:2]
-        told = encode(deltas, self.window.encoding, self.scale).reshape(n, 1, -1)
-        wide = [jnp.broadcast_to(a, (n, nodes, a.shape[-1])) for a in (told, jnp.asarray(self.static))]
-        return jnp.concatenate([values, *wide], -1)
+        return self.fields(windows.values[:, lead], windows.deltas[:, lead])
 
     @property
-    def scale(self) -> float:
-        """D of `encode`: the longest distance in time, max(q r, (p + 1) r)."""
-        return max(self.window.future, self.window.past + 1) * self.ratio
+    def fields(self) -> HostFields:
+        """What a model needs; D of `encode` is the longest distance in time, max(q r, (p + 1) r)."""
+        scale = max(self.window.future, self.window.past + 1) * self.ratio
+        return HostFields(self.static, np.float32(scale), self.window.encoding)
 
     def _match(self, split: str, series: int, start: int, leads: int) -> tuple[Series, np.ndarray] | str:
         """The boundary run of a forecast and the rows (L,) that are current at its leads, or why there is none."""
@@ -222,10 +239,16 @@ class Host:
         return window.reshape(*window.shape[:2], -1).astype(np.float32)
 
 
-def encode(deltas: jax.Array, channels: int, scale: float) -> jax.Array:
+def surrounded(data: WeatherData, other: WeatherData, window: HostWindow) -> WeatherData:
+    """The interior of a limited area with another data set as its boundary, in place of the frame."""
+    area = cut(data)
+    return replace(area, around=Host.build(area, other, window))
+
+
+def encode(deltas: jax.Array, channels: int, scale: Any) -> jax.Array:
     """(..., E) of times (...,): sin(t / a_k), k = 1..E/2, then cos(t / a_k), with a_k = (2 D)^(2 k / E)."""
     k = np.arange(1, channels // 2 + 1)
-    angle = jnp.asarray(deltas)[..., None] / np.float32((2 * scale) ** (2 * k / max(channels, 1)))
+    angle = jnp.asarray(deltas)[..., None] / (2 * scale) ** (2 * k / max(channels, 1)).astype(np.float32)
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
 
 

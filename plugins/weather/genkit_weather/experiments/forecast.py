@@ -194,8 +194,8 @@ class ForecastExperiment(Experiment):
         """The forecasts that are verified and, where the test split is long enough, the long ones."""
         verified = Plan("forecasts", self.starts, self.leads, self.members)
         long = Plan("long_forecasts", 3, self.long_leads, min(4, self.members))
-        room = len(self._possible(data, long)) >= long.starts
-        return [verified, long] if self.long_leads and room else [verified]
+        room = self.long_leads > 0 and len(self._possible(data, long)) >= long.starts
+        return [verified, long] if room else [verified]
 
     def chosen(self, data: WeatherData, plan: Plan | None = None) -> list[Start]:
         """The starts of a plan (by default the verified one), evenly spread over the times that have all leads."""
@@ -209,7 +209,12 @@ class ForecastExperiment(Experiment):
         return [every[i] for i in np.linspace(0, len(every) - 1, plan.starts).round().astype(int)]
 
     def _possible(self, data: WeatherData, plan: Plan) -> list[Start]:
-        return [(s, i) for s, one in enumerate(data.test) for i in range(1, len(one) - plan.leads)]
+        around, leads = data.around, plan.leads
+        return [
+            (s, int(i))
+            for s, one in enumerate(data.test)
+            for i in (range(1, len(one) - leads) if around is None else around.starts("test", s, leads))
+        ]
 
     def _path(self, run: Run, plan: Plan) -> Path:
         return run.folder / f"{plan.file}.{self.format}"

@@ -13,14 +13,24 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.kinds import Network
+from genkit.kinds import Dataset, Network
 from genkit.nn import abstract, functional, parameter_count
 from genkit.train import AdamW
-from genkit_weather.data import WeatherData, statistics
+from genkit_weather.data import Series, WeatherData, statistics
 from genkit_weather.experiments.learned import MEPS_WEIGHTS, LearnedForecast
 from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.graphs import Graph, Mesh, normalised
-from genkit_weather.lam import Augmentation, Formulation, GraphForecaster, Limits, Windows, augment, graph_loss
+from genkit_weather.host import HostWindow, surrounded
+from genkit_weather.lam import (
+    Augmentation,
+    Formulation,
+    GraphForecaster,
+    Limits,
+    Outlook,
+    Windows,
+    augment,
+    graph_loss,
+)
 from genkit_weather.networks.graph_lam import GraphLAM
 from genkit_weather.networks.hi_lam import HiLAM
 from genkit_weather.verification import latitude_weights
@@ -39,12 +49,30 @@ class GraphForecast(LearnedForecast):
     """Lower bounds of variables, in their units, that a forecast keeps."""
     upper: dict[str, float] = field(default_factory=dict)
     """Upper bounds."""
+    host: Dataset | None = None
+    """A second data set around the area, on its own grid and with its own step: the boundary in place of a frame. Only
+    the interior of `data` is used then, and all of it is forecast (Oskarsson, Adamov et al. 2025, arXiv 2504.09340)."""
+    window: HostWindow = field(default_factory=HostWindow)
+    """What is seen of the second data set."""
     latitude: bool = False
     """Weigh cells by their area on a grid of latitudes and longitudes, in the loss and in the scores."""
 
     def cell_weights(self, data: WeatherData) -> np.ndarray | None:
         """(H, W) weights of the cells in the scores."""
         return latitude_weights(data) if self.latitude else None
+
+    def weather(self, run: Run) -> WeatherData:
+        """The data; without their frame where a second data set is the boundary."""
+        data, host = super().weather(run), self.host
+        return data if host is None else run.once("area", lambda: surrounded(data, host.load(), self.window))
+
+    def outlook(self, run: Run, series: Series, starts: Sequence[int], leads: int) -> Outlook:
+        """What forecasts from starts of a test series are given."""
+        data, outside = self.weather(run), None
+        if data.around is not None:
+            number = next(i for i, one in enumerate(data.test) if one is series)
+            outside = data.around.windows("test", number, np.asarray(starts), leads)
+        return Outlook.build(self.domain(run), series, starts, leads, outside)
 
     def pieces(self, run: Run) -> tuple[Any, Graph, Any, Any]:
         """The network as a function, its graph, its first parameters, the bounds."""
@@ -54,6 +82,8 @@ class GraphForecast(LearnedForecast):
             raise UsageError(f"{type(options).__name__} is no network on a graph, as graph_lam and hi_lam are")
         graph = run.once("graph", lambda: options.over(data))
         sizes = self.formulation.sizes(data.layout)
+        if data.around is not None:
+            sizes = replace(sizes, boundary=data.around.channels)
         network, params = functional(options.build(nnx.Rngs(run.key("parameters")), sizes, graph))
         return network, graph, params, Limits.build(data.names, statistics(data), self.lower, self.upper)
 
@@ -67,8 +97,8 @@ class GraphForecast(LearnedForecast):
             optimizer: Any = self.optimizer.build(steps)
             if number:
                 optimizer = optax.chain(optimizer, optax.scale(self.finetune))
-            known = self.known(run, Windows(data.val, domain, leads), f"known {leads}")
-            windows = Windows(data.train, domain, leads)
+            known = self.known(run, Windows(data.val, domain, leads, data.around, "val"), f"known {leads}")
+            windows = Windows(data.train, domain, leads, data.around)
             params = self.fit(run, f"stage_{number + 1}", loss(number), params, None, windows, known, steps, optimizer)
         return params
 
@@ -82,7 +112,7 @@ class GraphForecast(LearnedForecast):
     def plan(self) -> dict[str, str]:
         """Sizes and parameters; with the classic mesh the network is built of shapes only."""
         options: Any = self.network  # type: ignore[attr-defined]
-        if not hasattr(self.data, "layout"):
+        if not hasattr(self.data, "layout") or self.host is not None:
             return {}
         layout = self.data.layout()  # type: ignore[attr-defined]
         sizes = self.formulation.sizes(layout)

@@ -96,7 +96,7 @@ class LearnedForecast(ForecastExperiment):
         from genkit.parallel import make_mesh
 
         data, model = self.weather(run), self.stepper(run)
-        outlook = Outlook.build(model.domain, series, starts, leads)
+        outlook = self.outlook(run, series, starts, leads)
         mesh = make_mesh() if jax.device_count() > 1 else None
         frames = np.asarray(outlook.frame) * np.asarray(model.domain.std) + np.asarray(model.domain.mean)
         block = max(1, leads // 8)
@@ -104,6 +104,10 @@ class LearnedForecast(ForecastExperiment):
             cells = frames[:, some.start + 1 : some.stop + 1, None]
             cells = np.broadcast_to(cells, (*cells.shape[:2], members, *cells.shape[3:]))
             yield some, np.asarray(join(cells, states, data.frame))
+
+    def outlook(self, run: Run, series: Series, starts: Sequence[int], leads: int) -> Outlook:
+        """What forecasts from starts of a test series are given."""
+        return Outlook.build(self.domain(run), series, starts, leads)
 
     # training
 

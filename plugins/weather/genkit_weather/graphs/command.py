@@ -117,15 +117,13 @@ class WeatherGraph:
 
 def fitting(graph: Any, data: Any) -> Any:
     """The graph, or a DataError where it is not of this data set's grid."""
-    from genkit_weather.frame import frame_of, interior_of
     from genkit_weather.graphs.check import check_grid
     from genkit_weather.graphs.graph import fingerprint
-    from genkit_weather.graphs.mesh import coordinates
+    from genkit_weather.graphs.mesh import grid_nodes
     from genkit_weather.graphs.spherical import to_sphere
 
     sphere = graph.kind.startswith("tri")
-    places = coordinates(data, sphere)
-    inside, outside = interior_of(places, data.frame).reshape(-1, 2), frame_of(places, data.frame)
+    inside, outside = grid_nodes(data, sphere)
     if sphere:
         inside, outside = to_sphere(*inside.T), to_sphere(*outside.T)
     return check_grid(graph, len(inside), len(outside), fingerprint(inside, outside), data.source)

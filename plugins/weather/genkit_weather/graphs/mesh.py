@@ -14,6 +14,7 @@ from genkit_weather.graphs import rectangular, spherical
 from genkit_weather.graphs.check import checked
 from genkit_weather.graphs.connect import Connection
 from genkit_weather.graphs.graph import Graph
+from genkit_weather.places import EARTH, unit_vectors
 
 Kind = Literal["rect_flat", "rect_multiscale", "rect_hierarchical", "tri_flat", "tri_multiscale", "tri_hierarchical"]
 DEGREE = 111.195  # km of a degree of latitude
@@ -111,10 +112,41 @@ class Mesh:
         return rectangular.assemble(lattices, hierarchical, places, boundary, g2m, m2g, unit, self.kind)
 
     def over(self, data: WeatherData) -> Graph:
-        """The graph of a data set: nodes are its interior cells row by row, the boundary is its frame."""
-        places = coordinates(data, sphere=self.kind.startswith("tri"))
-        inside = interior_of(places, data.frame).reshape(-1, 2)
-        return self.build(inside, data.grid, frame_of(places, data.frame))
+        """The graph of a data set: its interior cells row by row; the boundary is its frame, or points of a host."""
+        inside, outside = grid_nodes(data, sphere=self.kind.startswith("tri"))
+        return self.build(inside, data.grid, outside)
+
+
+def grid_nodes(data: WeatherData, sphere: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Places (n, 2) of the cells that are forecast and (b, 2) of the boundary, in common coordinates.
+
+    Two data sets in the plane share x and y; where one has none, both are projected about the middle of the area.
+    """
+    if data.around is None:
+        places = coordinates(data, sphere)
+        return interior_of(places, data.frame).reshape(-1, 2), frame_of(places, data.frame)
+    other = data.around.data
+    if sphere or all(one.x is not None and one.y is not None for one in (data, other)):
+        inside, outside = coordinates(data, sphere), coordinates(other, sphere)
+    else:
+        inside, outside = projected(data, other)
+    return inside.reshape(-1, 2), outside.reshape(-1, 2)[data.around.points]
+
+
+def projected(area: WeatherData, other: WeatherData) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, 2) km of both, in the azimuthal equidistant projection about the mean place of the area."""
+    both = [unit_vectors(*np.moveaxis(coordinates(one, sphere=True), -1, 0)) for one in (area, other)]
+    centre = both[0].mean((0, 1))
+    centre /= np.linalg.norm(centre)
+    east = np.cross([0.0, 0.0, 1.0], centre)
+    east = np.array([0.0, 1.0, 0.0]) if np.linalg.norm(east) < 1e-9 else east / np.linalg.norm(east)
+    plane = np.stack([east, np.cross(centre, east)], -1)
+
+    def project(points: np.ndarray) -> np.ndarray:
+        flat, angle = points @ plane, np.arccos(np.clip(points @ centre, -1, 1))
+        return EARTH * flat / np.maximum(np.sinc(angle / np.pi), 1e-12)[..., None]
+
+    return project(both[0]), project(both[1])
 
 
 def coordinates(data: WeatherData, sphere: bool = False) -> np.ndarray:

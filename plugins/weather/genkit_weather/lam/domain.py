@@ -12,6 +12,7 @@ from genkit.tree import register_dataclass
 from genkit_weather.boundary import harmonic
 from genkit_weather.data import Layout, Series, Statistics, WeatherData, statistics
 from genkit_weather.frame import frame_of, interior_of
+from genkit_weather.host import HostFields
 from genkit_weather.networks.unet import Conditioning, Sizes
 
 Guess = Literal["persistence", "harmonic", "diurnal"]
@@ -68,6 +69,8 @@ class Inputs:
     """(n, H, W, 3F), or (n, 1, 1, 3F) where it is the same everywhere, at t-1, t, t+1"""
     drift: Any = None
     """(n, H, W, V) climatological change from t to t+1, with the guess `diurnal`"""
+    outside: Any = None
+    """(values (n, nodes, .), times (n, .)) of a second data set around the area, in place of a frame"""
 
 
 @register_dataclass
@@ -97,6 +100,8 @@ class Domain:
     """(V,) d of it"""
     frame_width: tuple[int, int] = field(metadata={"static": True})
     formulation: Formulation = field(metadata={"static": True})
+    host: HostFields | None = None
+    """of a second data set around the area"""
 
     @classmethod
     def build(cls, data: WeatherData, formulation: Formulation, stats: Statistics | None = None) -> "Domain":
@@ -116,6 +121,7 @@ class Domain:
             residual_std=np.ones(len(data.names), np.float32),
             frame_width=data.frame,
             formulation=formulation,
+            host=None if data.around is None else data.around.fields,
         )
         mean, std = residual_moments(domain, data)
         return jax.tree.map(jnp.asarray, replace(domain, residual_mean=mean, residual_std=std))
@@ -142,11 +148,10 @@ def condition(domain: Domain, inputs: Inputs) -> Conditioning:
     else:
         everywhere.insert(0, inputs.forcing)
     image = jnp.concatenate(everywhere, -1)
-    return Conditioning(
-        jnp.concatenate([*interior, interior_of(image, frame)], -1),
-        jnp.concatenate([*outside, frame_of(image, frame)], -1),
-        scalars,
-    )
+    inside = jnp.concatenate([*interior, interior_of(image, frame)], -1)
+    if domain.host is not None:
+        return Conditioning(inside, domain.host(*inputs.outside), scalars)
+    return Conditioning(inside, jnp.concatenate([*outside, frame_of(image, frame)], -1), scalars)
 
 
 def harmonic_guess(domain: Domain, inputs: Inputs) -> jax.Array:
