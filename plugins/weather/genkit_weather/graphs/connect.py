@@ -11,17 +11,17 @@ from scipy.spatial import cKDTree
 from genkit.errors import UsageError
 
 Pairs = tuple[np.ndarray, np.ndarray]
-Method = Literal["radius", "relative_radius", "nearest", "containing_rectangle", "containing_triangle"]
+Method = Literal["rule", "radius", "relative_radius", "nearest", "containing_rectangle", "containing_triangle"]
 
 
 @dataclass(frozen=True)
 class Connection:
     """How nodes find their partners."""
 
-    method: Method = "nearest"
-    """radius: all within a distance in the units of the coordinates; relative_radius: the same in units of the
-    longest edge of the finest mesh level; nearest: the k nearest; containing_rectangle: the corners of the mesh
-    rectangle around a node; containing_triangle: those of the mesh triangle"""
+    method: Method = "rule"
+    """rule: as usual for the mesh; radius: all within a distance in the units of the coordinates; relative_radius: the
+    same in units of the longest edge of the finest mesh level; nearest: the k nearest; containing_rectangle: the
+    corners of the mesh rectangle around a node; containing_triangle: those of the mesh triangle"""
     radius: float = 0.67
     """for radius and relative_radius"""
     k: int = 4
@@ -31,6 +31,10 @@ class Connection:
         """Check the numbers."""
         if self.radius <= 0 or self.k < 1:
             raise UsageError(f"a connection needs a positive radius and k, got radius={self.radius}, k={self.k}")
+
+    def or_rule(self, usual: Connection) -> Connection:
+        """This one, or the usual one where the rule of the mesh is asked for."""
+        return usual if self.method == "rule" else self
 
 
 def within(senders: np.ndarray, receivers: np.ndarray, radius: float) -> Pairs:

@@ -41,9 +41,9 @@ class Mesh:
     """tri: times the icosahedron is refined"""
     levels: int | None = None
     """use so many levels at most, finest first"""
-    g2m: Connection | None = None
+    g2m: Connection = Connection()
     """from the grid to the mesh"""
-    m2g: Connection | None = None
+    m2g: Connection = Connection()
     """from the mesh to the grid; a node is joined to what it receives from"""
     boundary_radius: float = 1.8
     """tri: reach of boundary nodes over the longest edge of the finest level"""
@@ -82,8 +82,8 @@ class Mesh:
         return checked(graph) if self.strict else graph
 
     def _triangular(self, places: np.ndarray, boundary: np.ndarray | None) -> Graph:
-        g2m = self.g2m or Connection("relative_radius", 0.6)
-        m2g = self.m2g or Connection("containing_triangle")
+        g2m = self.g2m.or_rule(Connection("relative_radius", 0.6))
+        m2g = self.m2g.or_rule(Connection("containing_triangle"))
         points, outside = (None if p is None else spherical.to_sphere(*p.T) for p in (places, boundary))
         return spherical.assemble(
             self.splits,
@@ -107,7 +107,8 @@ class Mesh:
         else:
             lattices = rectangular.archetype(everywhere, self.distance, self.refinement, self.levels, one)
             unit, reach = float(np.hypot(*lattices[0].spacing)), 0.51
-        g2m, m2g = self.g2m or Connection("relative_radius", reach), self.m2g or Connection("nearest", k=4)
+        g2m = self.g2m.or_rule(Connection("relative_radius", reach))
+        m2g = self.m2g.or_rule(Connection("nearest", k=4))
         hierarchical = self.kind == "rect_hierarchical"
         return rectangular.assemble(lattices, hierarchical, places, boundary, g2m, m2g, unit, self.kind)
 
