@@ -1,7 +1,7 @@
 """WeatherBench2: global analyses on a regular grid as a zarr store, local or remote."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -55,6 +55,12 @@ class WeatherBench2:
     """of the test split"""
     step: int = 6
     """hours between states"""
+
+    suggests: ClassVar[dict[str, Any]] = {
+        "formulation.guess": "persistence",
+        "formulation.fill": False,
+        "latitude": True,
+    }
 
     @classmethod
     def preset(cls, name: str) -> "WeatherBench2":

@@ -108,6 +108,11 @@ class Domain:
         """Gather the statistics, those of the residual included, from the training split."""
         stats = statistics(data) if stats is None else stats
         needs = formulation.fill or formulation.guess != "persistence"
+        if needs and not any(data.frame):
+            raise UsageError(
+                f"{data.source} has no frame from which guess={formulation.guess} with fill={formulation.fill} could be "
+                "made; choose formulation.guess=persistence and formulation.fill=False"
+            )
         domain = cls(
             mean=stats.mean,
             std=stats.std,
