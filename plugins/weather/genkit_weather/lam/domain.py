@@ -110,7 +110,7 @@ class Domain:
         needs = formulation.fill or formulation.guess != "persistence"
         if needs and not any(data.frame):
             raise UsageError(
-                f"{data.source} has no frame from which guess={formulation.guess}, fill={formulation.fill} could be made; "
+                f"{data.source} has no frame from which guess={formulation.guess} or fill could be made; "
                 "choose formulation.guess=persistence and formulation.fill=False"
             )
         domain = cls(
