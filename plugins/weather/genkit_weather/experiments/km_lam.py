@@ -13,8 +13,9 @@ from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.kinds import Dataset, Network
 from genkit_weather import diagnostics, figures
-from genkit_weather.data import statistics
+from genkit_weather.data import WeatherData, statistics
 from genkit_weather.datasets.qg_host import QGHost
+from genkit_weather.experiments.forecast import Plan, Start
 from genkit_weather.experiments.graph_lam import ADAMW, PUBLISHED, GraphForecast, HiLAMForecast
 from genkit_weather.graphs import Mesh
 from genkit_weather.host import HostWindow
@@ -170,6 +171,14 @@ class KmLAM(HiLAMForecast):
 
             own = run.once(f"variant {title}", part)
             yield title, own.config, own  # type: ignore[misc]
+
+    def _possible(self, data: WeatherData, plan: Plan) -> list[Start]:
+        """Starts that have a boundary time before and after, used or not: the same with and without past and future."""
+        around = data.around
+        if around is not None:
+            window = replace(around.window, past=max(1, around.window.past), future=max(1, around.window.future))
+            data = replace(data, around=replace(around, window=window))
+        return super()._possible(data, plan)
 
     def near_border(self, run: Run) -> dict[str, float | None]:
         """`border.rmse/<variable>/<lead>`: the outer cells alone."""
