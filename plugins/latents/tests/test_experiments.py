@@ -1,5 +1,7 @@
 """Experiments in their smallest form, and the parts of a model."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,16 @@ import genkit
 from genkit.errors import UsageError
 from genkit_latents.geometry.likelihoods import Normal
 from genkit_latents.geometry.manifolds import Euclidean, PoincareBall, Product, Sphere
-from genkit_latents.models import Setting, agreement, elbo, importance_bound, make_vae, metric_penalty, space
+from genkit_latents.models import (
+    Setting,
+    agreement,
+    elbo,
+    fit_rbf,
+    importance_bound,
+    make_vae,
+    metric_penalty,
+    space,
+)
 from genkit_latents.models.agreement import relative_metric
 from genkit_latents.networks.coder import Coder
 
@@ -30,6 +41,42 @@ def test_explicit_metric(tmp_path):
 def test_poincare_tree(tmp_path):
     run = genkit.run(genkit.config("latents.poincare_tree", "tiny", {"models": ("poincare",)}), out=tmp_path / "run")
     assert np.isfinite(run.results["distortion/poincare"]) and np.isfinite(run.results["elbo/poincare"])
+
+
+def test_pullback(tmp_path):
+    """Geodesics are never longer than straight lines, and both metrics have theirs."""
+    run = genkit.run(genkit.config("latents.pullback", "tiny"), out=tmp_path / "run")
+    for metric in ("mean", "rbf"):
+        assert run.results[f"longest/{metric}"] <= 1 + 1e-4
+        assert run.results[f"magnification/{metric}"] > 0
+    assert {"latent", "training"} == set(run.figures)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA is not set")
+def test_manifold_diffusion(tmp_path):
+    run = genkit.run(genkit.config("latents.manifold_diffusion", "tiny"), out=tmp_path / "run")
+    assert run.results["nll/uniform"] == pytest.approx(np.log(4 * np.pi))
+    assert run.results["nll/flow"] < 2.531 and run.results["nll/score"] < 2.531
+    assert run.results["repeated"] > 0.8  # of the volcanic eruptions
+
+
+@pytest.mark.slow
+def test_land(tmp_path):
+    run = genkit.run(genkit.config("latents.land", "tiny"), out=tmp_path / "run")
+    assert np.isfinite(run.results["nll/land_1"]) and run.results["mass/gauss_1"] == pytest.approx(1, abs=0.02)
+
+
+def test_the_deviation_of_radial_basis_functions():
+    """One cluster: the fitted deviation at the codes is that of the residuals; far away it is the largest."""
+    rng = np.random.default_rng(0)
+    codes, residuals = 0.3 * rng.standard_normal((500, 2)), rng.standard_normal((500, 3)) * np.array([0.1, 0.2, 0.4])
+    found = fit_rbf(codes, residuals, centres=1, width=20.0, steps=800)
+    np.testing.assert_allclose(found(jnp.zeros(2)), residuals.std(0), rtol=0.02)
+    root_mean_square = np.sqrt(np.square(residuals).mean())
+    np.testing.assert_allclose(found(jnp.array([1e3, 0.0])), 1000 * root_mean_square, rtol=1e-4)
+    with pytest.raises(UsageError, match="centres=500"):
+        fit_rbf(codes, residuals, centres=500)
 
 
 @pytest.mark.parametrize(
