@@ -1,5 +1,6 @@
 """Experiments in their smallest form, and the parts of a model."""
 
+import dataclasses
 import os
 
 import jax
@@ -20,8 +21,10 @@ from genkit_latents.models import (
     make_vae,
     metric_penalty,
     space,
+    train_phase,
 )
 from genkit_latents.models.agreement import relative_metric
+from genkit_latents.models.vae import principal_line
 from genkit_latents.networks.coder import Coder
 
 
@@ -62,9 +65,31 @@ def test_manifold_diffusion(tmp_path):
 
 
 @pytest.mark.slow
+def test_enriched(tmp_path):
+    run = genkit.run(genkit.config("latents.enriched", "tiny"), out=tmp_path / "run")
+    for distance in ("straight", "pullback", "enriched"):
+        assert np.isfinite(run.results[f"ari/{distance}"]) and run.results[f"off/{distance}"] > 0
+
+
+@pytest.mark.slow
 def test_land(tmp_path):
     run = genkit.run(genkit.config("latents.land", "tiny"), out=tmp_path / "run")
     assert np.isfinite(run.results["nll/land_1"]) and run.results["mass/gauss_1"] == pytest.approx(1, abs=0.02)
+
+
+def test_the_line_of_probabilistic_pca():
+    """Its images of standard normals have the data's mean and leading covariance; a decoder adds it to its mean."""
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((4000, 2)) @ np.array([[2.0, 0, 0, 1], [0, 1, 1, 0]]) + 3).astype(np.float32)
+    matrix, offset = principal_line(x, 2)
+    np.testing.assert_allclose(matrix @ matrix.T, np.cov(x.T, ddof=0), atol=1e-3)
+    np.testing.assert_allclose(offset, x.mean(0), rtol=1e-5)
+    _, model = train_phase("toy", Setting("e2", linear=True), Coder((4,)), x, "gaussian", steps=1)
+    bare = dataclasses.replace(model, line=None)
+    z = jnp.array([0.3, -0.5])
+    np.testing.assert_allclose((model.decode(z[None]) - bare.decode(z[None]))[0], matrix @ z + offset, rtol=1e-5)
+    with pytest.raises(UsageError, match="flat latent space"):
+        train_phase("toy", Setting("p2", linear=True), Coder((4,)), x, "gaussian", steps=1)
 
 
 def test_the_deviation_of_radial_basis_functions():
@@ -136,8 +161,6 @@ def test_bounds_of_products_and_learnable_curvature(latent):
 
     @jax.jit
     def both(params):
-        import dataclasses
-
         now = dataclasses.replace(model, params=params)
         return elbo(now, jax.random.key(1), x, 8)[0].mean(), importance_bound(now, jax.random.key(1), x, 8).mean()
 
