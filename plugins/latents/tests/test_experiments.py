@@ -24,7 +24,7 @@ from genkit_latents.models import (
     train_phase,
 )
 from genkit_latents.models.agreement import relative_metric
-from genkit_latents.models.vae import principal_line
+from genkit_latents.models.vae import posterior_of, principal_line
 from genkit_latents.networks.coder import Coder
 
 
@@ -75,6 +75,14 @@ def test_enriched(tmp_path):
 def test_land(tmp_path):
     run = genkit.run(genkit.config("latents.land", "tiny"), out=tmp_path / "run")
     assert np.isfinite(run.results["nll/land_1"]) and run.results["mass/gauss_1"] == pytest.approx(1, abs=0.02)
+
+
+def test_wide_radial_posteriors_stay_in_the_ball():
+    """Else their samples are cut at the border, their density is not, and the ELBO grows without limit."""
+    law = posterior_of(PoincareBall(2, 1.2), "radial", jnp.zeros(2), jnp.full(2, 5.0))
+    assert law.std == pytest.approx(1.25 / 1.2**0.5)
+    r = law.manifold.dist(law.mean, law.sample(jax.random.key(0), 200))
+    assert (r < 5.6).mean() > 0.98
 
 
 def test_the_line_of_probabilistic_pca():

@@ -130,7 +130,12 @@ def prior_sample(manifold: Any, std: Any, key: Array, n: int) -> Array:
 
 
 def posterior_of(manifold: Any, kind: str, mean: Array, std: Array) -> Any:
-    """The posterior around a point: `wrapped`, or `radial` with the mean of the deviations."""
+    """The posterior around a point: `wrapped`, or `radial` with the mean of the deviations.
+
+    That of a hyperbolic Riemannian normal is kept below 1.25 / sqrt(-curvature). Its radius grows with the square of
+    the deviation: a wider one lies beyond the border that floats keep from that of the ball, and there the bound on the
+    likelihood would have no limit.
+    """
     if kind == "wrapped":
         return WrappedNormal(manifold, mean, std)
     if isinstance(manifold, Product):
@@ -139,7 +144,8 @@ def posterior_of(manifold: Any, kind: str, mean: Array, std: Array) -> Any:
         return VonMisesFisher(manifold, mean, 1 / jnp.square(std.mean()))
     if isinstance(manifold, Euclidean):
         return WrappedNormal(manifold, mean, jnp.broadcast_to(std.mean(), std.shape))
-    return RiemannianNormal(manifold, mean, std.mean())
+    bend = jnp.maximum(-jnp.asarray(manifold.kappa, std.dtype), 1e-6)
+    return RiemannianNormal(manifold, mean, jnp.minimum(std.mean(), 1.25 / jnp.sqrt(bend)))
 
 
 def make_vae(setting: Setting, coder: Coder, inputs: int, likelihood: str | Family, key: Array) -> VAE:
