@@ -18,6 +18,10 @@ plugin = Plugin(
             "genkit_latents.experiments.pullback:PullbackGeodesics",
             "geodesics of a decoder around a hole in the data",
         ),
+        "enriched": (
+            "genkit_latents.experiments.enriched:Enriched",
+            "two moons apart by an ambient metric pulled back",
+        ),
         "land": (
             "genkit_latents.experiments.land:LandDensity",
             "locally adaptive normals along a half circle",

@@ -1,5 +1,8 @@
 """Experiments in their smallest form, and the parts of a model."""
 
+import dataclasses
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +12,19 @@ import genkit
 from genkit.errors import UsageError
 from genkit_latents.geometry.likelihoods import Normal
 from genkit_latents.geometry.manifolds import Euclidean, PoincareBall, Product, Sphere
-from genkit_latents.models import Setting, agreement, elbo, importance_bound, make_vae, metric_penalty, space
+from genkit_latents.models import (
+    Setting,
+    agreement,
+    elbo,
+    fit_rbf,
+    importance_bound,
+    make_vae,
+    metric_penalty,
+    space,
+    train_phase,
+)
 from genkit_latents.models.agreement import relative_metric
+from genkit_latents.models.vae import posterior_of, principal_line
 from genkit_latents.networks.coder import Coder
 
 
@@ -30,6 +44,72 @@ def test_explicit_metric(tmp_path):
 def test_poincare_tree(tmp_path):
     run = genkit.run(genkit.config("latents.poincare_tree", "tiny", {"models": ("poincare",)}), out=tmp_path / "run")
     assert np.isfinite(run.results["distortion/poincare"]) and np.isfinite(run.results["elbo/poincare"])
+
+
+def test_pullback(tmp_path):
+    """Geodesics are never longer than straight lines, and both metrics have theirs."""
+    run = genkit.run(genkit.config("latents.pullback", "tiny"), out=tmp_path / "run")
+    for metric in ("mean", "rbf"):
+        assert run.results[f"longest/{metric}"] <= 1 + 1e-4
+        assert run.results[f"magnification/{metric}"] > 0
+    assert {"latent", "training"} == set(run.figures)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA is not set")
+def test_manifold_diffusion(tmp_path):
+    run = genkit.run(genkit.config("latents.manifold_diffusion", "tiny"), out=tmp_path / "run")
+    assert run.results["nll/uniform"] == pytest.approx(np.log(4 * np.pi))
+    assert run.results["nll/flow"] < 2.531 and run.results["nll/score"] < 2.531
+    assert run.results["repeated"] > 0.8  # of the volcanic eruptions
+
+
+@pytest.mark.slow
+def test_enriched(tmp_path):
+    run = genkit.run(genkit.config("latents.enriched", "tiny"), out=tmp_path / "run")
+    for distance in ("straight", "pullback", "enriched"):
+        assert np.isfinite(run.results[f"ari/{distance}"]) and run.results[f"off/{distance}"] > 0
+
+
+@pytest.mark.slow
+def test_land(tmp_path):
+    run = genkit.run(genkit.config("latents.land", "tiny"), out=tmp_path / "run")
+    assert np.isfinite(run.results["nll/land_1"]) and run.results["mass/gauss_1"] == pytest.approx(1, abs=0.02)
+
+
+def test_wide_radial_posteriors_stay_in_the_ball():
+    """Else their samples are cut at the border, their density is not, and the ELBO grows without limit."""
+    law = posterior_of(PoincareBall(2, 1.2), "radial", jnp.zeros(2), jnp.full(2, 5.0))
+    assert law.std == pytest.approx(1.25 / 1.2**0.5)
+    r = law.manifold.dist(law.mean, law.sample(jax.random.key(0), 200))
+    assert (r < 5.6).mean() > 0.98
+
+
+def test_the_line_of_probabilistic_pca():
+    """Its images of standard normals have the data's mean and leading covariance; a decoder adds it to its mean."""
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((4000, 2)) @ np.array([[2.0, 0, 0, 1], [0, 1, 1, 0]]) + 3).astype(np.float32)
+    matrix, offset = principal_line(x, 2)
+    np.testing.assert_allclose(matrix @ matrix.T, np.cov(x.T, ddof=0), atol=1e-3)
+    np.testing.assert_allclose(offset, x.mean(0), rtol=1e-5)
+    _, model = train_phase("toy", Setting("e2", linear=True), Coder((4,)), x, "gaussian", steps=1)
+    bare = dataclasses.replace(model, line=None)
+    z = jnp.array([0.3, -0.5])
+    np.testing.assert_allclose((model.decode(z[None]) - bare.decode(z[None]))[0], matrix @ z + offset, rtol=1e-5)
+    with pytest.raises(UsageError, match="flat latent space"):
+        train_phase("toy", Setting("p2", linear=True), Coder((4,)), x, "gaussian", steps=1)
+
+
+def test_the_deviation_of_radial_basis_functions():
+    """One cluster: the fitted deviation at the codes is that of the residuals; far away it is the largest."""
+    rng = np.random.default_rng(0)
+    codes, residuals = 0.3 * rng.standard_normal((500, 2)), rng.standard_normal((500, 3)) * np.array([0.1, 0.2, 0.4])
+    found = fit_rbf(codes, residuals, centres=1, width=20.0, steps=800)
+    np.testing.assert_allclose(found(jnp.zeros(2)), residuals.std(0), rtol=0.02)
+    root_mean_square = np.sqrt(np.square(residuals).mean())
+    np.testing.assert_allclose(found(jnp.array([1e3, 0.0])), 1000 * root_mean_square, rtol=1e-4)
+    with pytest.raises(UsageError, match="centres=500"):
+        fit_rbf(codes, residuals, centres=500)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +169,6 @@ def test_bounds_of_products_and_learnable_curvature(latent):
 
     @jax.jit
     def both(params):
-        import dataclasses
-
         now = dataclasses.replace(model, params=params)
         return elbo(now, jax.random.key(1), x, 8)[0].mean(), importance_bound(now, jax.random.key(1), x, 8).mean()
 

@@ -16,7 +16,7 @@ from genkit.nn import Apply, functional
 from genkit.train import AdamW, Phase, TrainState, make_step
 from genkit.tree import register_dataclass
 from genkit_latents.distributions import RiemannianNormal, Uniform, VonMisesFisher, WrappedNormal
-from genkit_latents.geometry.likelihoods import Family, family
+from genkit_latents.geometry.likelihoods import Family, Gaussian, Normal, family
 from genkit_latents.geometry.manifolds import Euclidean, Product, Sphere
 from genkit_latents.geometry.numeric import Numeric
 from genkit_latents.models.agreement import metric_penalty, relative_metric
@@ -44,6 +44,9 @@ class Setting:
     """Of the penalty for a metric of the decoder that is not the chosen one; in nats."""
     metric: Any = None
     """A metric in the coordinates of a Euclidean latent space, in place of its own."""
+    linear: bool = False
+    """Add the fixed line of probabilistic PCA to the decoder's mean: what it does far from the data (Arvanitidis et al.
+    2021, arXiv 2008.00565); for Euclidean latent spaces and Gaussian likelihoods."""
     mixup: float = 0.2
     """The penalty also holds between and this far beyond pairs of codes, along geodesics."""
 
@@ -61,6 +64,8 @@ class VAE:
     family: Any
     prior_std: Array | float
     metric: Any = None
+    line: Any = None
+    """(matrix (D, d), offset (D,)) added to the mean of the decoder, or None"""
 
     @property
     def latent(self) -> Any:
@@ -78,7 +83,11 @@ class VAE:
 
     def eta(self, z: Array) -> Array:
         """Parameters of the likelihood at a point z (*shape)."""
-        return self.family.parameters(self.apply(self.params["net"], "decode", self.latent, z))
+        raw = self.apply(self.params["net"], "decode", self.latent, z)
+        if self.line is not None:
+            matrix, offset = self.line
+            raw = raw.at[: len(offset)].add(matrix @ z + offset)  # the means come first
+        return self.family.parameters(raw)
 
     def decode(self, z: Array) -> Array:
         """Means (n, D) of the data at points z (n, *shape)."""
@@ -121,7 +130,12 @@ def prior_sample(manifold: Any, std: Any, key: Array, n: int) -> Array:
 
 
 def posterior_of(manifold: Any, kind: str, mean: Array, std: Array) -> Any:
-    """The posterior around a point: `wrapped`, or `radial` with the mean of the deviations."""
+    """The posterior around a point: `wrapped`, or `radial` with the mean of the deviations.
+
+    That of a hyperbolic Riemannian normal is kept below 1.25 / sqrt(-curvature). Its radius grows with the square of
+    the deviation: a wider one lies beyond the border that floats keep from that of the ball, and there the bound on the
+    likelihood would have no limit.
+    """
     if kind == "wrapped":
         return WrappedNormal(manifold, mean, std)
     if isinstance(manifold, Product):
@@ -130,7 +144,8 @@ def posterior_of(manifold: Any, kind: str, mean: Array, std: Array) -> Any:
         return VonMisesFisher(manifold, mean, 1 / jnp.square(std.mean()))
     if isinstance(manifold, Euclidean):
         return WrappedNormal(manifold, mean, jnp.broadcast_to(std.mean(), std.shape))
-    return RiemannianNormal(manifold, mean, std.mean())
+    bend = jnp.maximum(-jnp.asarray(manifold.kappa, std.dtype), 1e-6)
+    return RiemannianNormal(manifold, mean, jnp.minimum(std.mean(), 1.25 / jnp.sqrt(bend)))
 
 
 def make_vae(setting: Setting, coder: Coder, inputs: int, likelihood: str | Family, key: Array) -> VAE:
@@ -195,6 +210,10 @@ def train_phase(
     """
     rows = jnp.asarray(x)
     model = make_vae(setting, coder, x.shape[1], likelihood, jax.random.key(0))
+    if setting.linear:
+        if not isinstance(model.family, (Normal, Gaussian)) or not isinstance(model.latent, Euclidean):
+            raise UsageError(f"linear=True is for Gaussian data and a flat latent space, not {setting.latent}")
+        model = replace(model, line=principal_line(x, model.latent.dim))
     rule: Any = (optimizer or AdamW(lr=2e-3)).build(steps)
 
     def loss(params: Any, count: Array, _: None, key: Array) -> Any:
@@ -218,6 +237,14 @@ def train_phase(
 
     step = make_step(loss, rule, ema_half_life=steps / 50, clip=20.0)
     return Phase(name, init, step, data=None, steps=steps), model
+
+
+def principal_line(x: np.ndarray, d: int) -> tuple[Array, Array]:
+    """Matrix (D, d) and offset (D,) of z -> V_d sqrt(L_d) z + mean of rows x (n, D), for standard normal z."""
+    centred = x - x.mean(0)
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(x))
+    matrix = vectors[:, ::-1][:, :d] * np.sqrt(np.maximum(values[::-1][:d], 0))
+    return jnp.asarray(matrix, jnp.float32), jnp.asarray(x.mean(0), jnp.float32)
 
 
 def _frozen(params: Any) -> Any:

@@ -46,7 +46,8 @@ class Energy:
     iterations: int = 100
     """At most (L-BFGS: ten times as many)."""
     tolerance: float | None = None
-    """Of the residual; if not given 1e-8 in float64 and 1e-4 in float32."""
+    """Of the residual; if not given 1e-8 in float64 and 1e-4 in float32, or what rounding leaves for ends so close that
+    their coordinates share most digits."""
     even: float = 0.2
     """Largest allowed excess of the longest over the shortest piece; more says that there are too few segments."""
 
@@ -59,6 +60,9 @@ class Energy:
         """The geodesic from p (d,) to q (d,)."""
         first, extent = begin(p, q, self.segments, init), jnp.abs(q - p).max()
         tolerance = limit(self.tolerance, p.dtype, 1e-8, 1e-4)
+        if self.tolerance is None:
+            size = jnp.maximum(jnp.abs(p).max(), jnp.abs(q).max()) / jnp.where(extent > 0, extent, 1)
+            tolerance = jnp.maximum(tolerance, 4 * self.segments * jnp.finfo(p.dtype).eps * size)
 
         def whole(inner: Array) -> Array:
             return jnp.concatenate([p[None], inner, q[None]])
@@ -93,7 +97,7 @@ class Energy:
         return gradient, solve
 
 
-def lbfgs(value: Any, size: Any, x: Array, tolerance: float, most: int) -> tuple[Array, Array, Array]:
+def lbfgs(value: Any, size: Any, x: Array, tolerance: Any, most: int) -> tuple[Array, Array, Array]:
     """Minimise by L-BFGS with a line search (optax); (x, iterations, residual)."""
     search = optax.lbfgs()
     both = optax.value_and_grad_from_state(value)

@@ -30,7 +30,7 @@ def minimise(
     newton: Callable[[Array], tuple[Array, Callable[[Array], Array]]],
     size: Callable[[Array, Array], Array],
     x: Array,
-    tolerance: float,
+    tolerance: Any,
     most: int,
 ) -> State:
     """Minimise `value` from x.
