@@ -33,8 +33,27 @@ plugin = Plugin(
         "adaptive": ("genkit.diffusion:Adaptive", "the flow with steps of adaptive size (diffrax)"),
         "consistency": ("genkit.diffusion:Consistency", "multistep sampling of a consistency function"),
     },
+    operators={
+        "denoising": ("genkit.steer:Denoising", "everything is seen, with noise"),
+        "random_matrix": ("genkit.steer:RandomMatrix", "a random dense matrix, as in compressed sensing"),
+    },
+    methods={
+        "ddsmc": ("genkit.steer:DDSMC", "decoupled diffusion SMC, weighted particles"),
+        "mcgdiff": ("genkit.steer:MCGDiff", "DDIM drawn towards the measurement, weighted particles"),
+        "tds": ("genkit.steer:TDS", "the twisted diffusion sampler, weighted particles"),
+        "pigdm": ("genkit.steer:PiGDM", "DDIM guided by a Gaussian likelihood"),
+        "dps": ("genkit.steer:DPS", "DDIM guided by the gradient of the residual"),
+        "daps": ("genkit.steer:DAPS", "decoupled annealing, without weights"),
+        "ddrm": ("genkit.steer:DDRM", "DDIM with the measurement in place of what it sees"),
+        "fps": ("genkit.steer:FPS", "a diffused measurement followed by a particle filter"),
+        "dcps": ("genkit.steer:DCPS", "Langevin and variational steps in blocks"),
+        "reddiff": ("genkit.steer:REDDiff", "a point by regularised optimisation"),
+    },
     guidance={
-        "classifier_free": ("genkit.diffusion:ClassifierFree", "D_u + w (D_c - D_u), with interval and rescaling"),
+        "classifier_free": (
+            "genkit.diffusion:ClassifierFree",
+            "D_u + strength (D_c - D_u), interval and rescaling",
+        ),
     },
     optimizers={
         "adamw": ("genkit.train:AdamW", "AdamW with warm-up and a cosine or constant schedule"),
@@ -42,6 +61,7 @@ plugin = Plugin(
     },
     networks={
         "mlp": ("genkit.nn:NoisyMLP", "a noise-conditioned multilayer perceptron for vectors"),
+        "unet": ("genkit.nn:NoisyUNet", "a noise-conditioned U-Net for images"),
     },
     benchmarks={
         "fidelity": ("genkit.bench.fidelity:Fidelity", "exact and published figures beside ours"),

@@ -2,7 +2,7 @@
 
 A component is a frozen dataclass: its fields are options of the command line, its methods are what the
 Protocol of its kind asks for. A field of an experiment that is annotated with one of these Protocols is a
-slot: ``--sampler dpmpp_2s`` puts a registered component in it.
+slot: ``--sampler dpmpp_2s`` puts a registered component in it; a tuple of one takes several.
 """
 
 from __future__ import annotations
@@ -67,6 +67,28 @@ class Sampler(Protocol):
 
 
 @runtime_checkable
+class Operator(Protocol):
+    """A linear measurement of items of any or a certain shape."""
+
+    def build(self, shape: tuple[int, ...]) -> Any:
+        """Return the operator (`genkit.steer.LinearOperator`) for items of this shape."""
+        ...
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A rule that turns a denoiser and a measurement into samples of the posterior, such as `DDSMC`."""
+
+    def table(self, process: Any) -> Any:
+        """Return its coefficients for a process, a pytree with ``model(denoiser, observation, cond)``."""
+        ...
+
+    def calls(self, process: Any) -> int:
+        """Return the network calls of one particle."""
+        ...
+
+
+@runtime_checkable
 class Optimizer(Protocol):
     """An optimiser with its learning-rate schedule."""
 
@@ -125,6 +147,8 @@ KINDS: dict[str, type] = {
     "networks": Network,
     "processes": Process,
     "samplers": Sampler,
+    "operators": Operator,
+    "methods": Method,
     "optimizers": Optimizer,
     "guidance": Guidance,
     "benchmarks": Benchmark,

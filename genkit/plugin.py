@@ -39,6 +39,8 @@ class Plugin:
     networks: Items = field(default_factory=dict)
     processes: Items = field(default_factory=dict)
     samplers: Items = field(default_factory=dict)
+    operators: Items = field(default_factory=dict)
+    methods: Items = field(default_factory=dict)
     optimizers: Items = field(default_factory=dict)
     guidance: Items = field(default_factory=dict)
     benchmarks: Items = field(default_factory=dict)

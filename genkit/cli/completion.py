@@ -122,10 +122,18 @@ def _options(config: Any, words: list[str], own: str, prefix: str = "") -> dict[
             slot = found[f.name]
             names = [i.name.removeprefix(f"{own}.").removeprefix("core.") for i in registry().items(slot.kind)]
             hint = Literal[(*names, *["none"] * slot.optional)]
-            after = [b for a, b in itertools.pairwise(words) if a == f"--{key}" and not b.startswith("--")]
-            if after:
-                value = None if after[-1] == "none" else registry().load(slot.kind, after[-1], own)
-                value = preset_of(value, "default") if value else None
+            at = max((i for i, word in enumerate(words) if word == f"--{key}"), default=len(words))
+            given = [*itertools.takewhile(lambda word: not word.startswith("--"), words[at + 1 :])]
+            if given and not slot.many:
+                given = given[:1]
+            if given:
+                made = [preset_of(registry().load(slot.kind, n, own), "default") for n in given if n != "none"]
+                value = tuple(made) if slot.many else (made or [None])[0]
+        if f.name in found and found[f.name].many:
+            out[key] = hint
+            for i, one in enumerate(value):
+                out |= _options(one, words, own, f"{key}.{i}.")
+            continue
         if f.name in found or not dataclasses.is_dataclass(value):
             out[key] = hint
         if dataclasses.is_dataclass(value):

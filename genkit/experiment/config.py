@@ -2,7 +2,8 @@
 
 Options are parsed in two stages. First the names: ``--sampler dpmpp_2s`` puts the preset of that component
 into its slot. Then everything else: the dataclass is re-made with the chosen classes as types and handed to
-tyro, so that each component's own fields are options, ``--sampler.steps 20``. A config file and the Python
+tyro, so that each component's own fields are options, ``--sampler.steps 20``. A slot for several components,
+a tuple of them, takes ``--methods ddsmc dps`` and then ``--methods.0.steps 50``. A config file and the Python
 call go through the same parser.
 """
 
@@ -14,7 +15,7 @@ import io
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,18 +34,26 @@ class Slot:
     """A field that takes a registered component of a kind."""
 
     kind: str
-    optional: bool
+    optional: bool = False
+    many: bool = False
 
 
 def slots(cls: type) -> dict[str, Slot]:
-    """The slots of a configuration class: its fields annotated with a kind's Protocol, or that or None."""
+    """The slots of a configuration class: fields annotated with a kind's Protocol P, `P | None` or `tuple[P, ...]`."""
     found = {}
     for name, hint in typing.get_type_hints(cls).items():
-        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        many = typing.get_origin(hint) is tuple
+        options = typing.get_args(hint) if many or isinstance(hint, types.UnionType) else (hint,)
         for kind, protocol in KINDS.items():
             if protocol in options:
-                found[name] = Slot(kind, type(None) in options)
+                found[name] = Slot(kind, type(None) in options, many)
     return found
+
+
+def is_component(value: Any) -> bool:
+    """Whether a value is a dataclass, or several of them in a tuple or list."""
+    several = isinstance(value, (tuple, list)) and value
+    return all(map(is_component, value)) if several else dataclasses.is_dataclass(value)
 
 
 def preset_of(cls: type, preset: str) -> Any:
@@ -72,7 +81,9 @@ def config(name: str, preset: str = "default", options: Mapping[str, Any] | None
 def _configure(name: str, preset: str, chosen: Mapping[str, Any], trust: bool) -> Any:
     """`config`; without `trust` no own code is imported."""
     base = preset_of(_load("experiments", name, None, trust), preset)
-    direct = {key: value for key, value in chosen.items() if dataclasses.is_dataclass(value)}
+    direct = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items() if is_component(value)
+    }
     for key in direct:
         if "." in key or key not in {f.name for f in dataclasses.fields(base)}:
             raise UsageError(f"{name} has no field {key!r} that takes a component")
@@ -141,11 +152,43 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     for f in dataclasses.fields(config):
         key, value = prefix + f.name, getattr(config, f.name)
         if f.name in found:
-            out[key] = "none" if value is None else registry().name_of(found[f.name].kind, type(value))
-        if dataclasses.is_dataclass(value):
-            out |= flat(value, key + ".")
-        elif f.name not in found:
+            kind, several = found[f.name].kind, value if found[f.name].many else [value]
+            names = ["none" if one is None else registry().name_of(kind, type(one)) for one in several]
+            out[key] = names if found[f.name].many else names[0]
+        parts = _components(key, value)
+        for where, one in parts:
+            out |= flat(one, where + ".")
+        if not parts and f.name not in found:
             out[key] = value
+    return out
+
+
+def _components(key: str, value: Any) -> list[tuple[str, Any]]:
+    """The dataclasses that a field holds, with the names under which their fields are options."""
+    if not is_component(value):
+        return []
+    return [(f"{key}.{i}", one) for i, one in enumerate(value)] if isinstance(value, tuple) else [(key, value)]
+
+
+def _replaced(value: Any, parts: list[Any]) -> Any:
+    """A field's value with other dataclasses in place of `_components`."""
+    return tuple(parts) if isinstance(value, tuple) else parts[0]
+
+
+def labels(kind: str, components: Sequence[Any]) -> list[str]:
+    """Names of several components for results: the item's, and what tells those of one class apart.
+
+    Two of `DDSMC` that differ in `recon` and `steps` become ``ddsmc_ode_steps20`` and ``ddsmc_tweedie_steps50``.
+    """
+    options = [flat(one) for one in components]
+    out = []
+    for one, own in zip(components, options, strict=True):
+        others = [o for c, o in zip(components, options, strict=True) if type(c) is type(one)]
+        differ = [key for key in own if any(o.get(key) != own[key] for o in others)]
+        marks = [own[key] if isinstance(own[key], str) else f"{key}{own[key]}" for key in differ]
+        out.append("_".join([re.split("[.:]", registry().name_of(kind, type(one)))[-1], *marks]))
+    if twice := {name for name in out if out.count(name) > 1}:
+        raise UsageError(f"{', '.join(sorted(twice))} among the {kind} more than once with the same options")
     return out
 
 
@@ -211,43 +254,49 @@ def _choose(
     changed = {}
     for f in dataclasses.fields(config):
         key, value = prefix + f.name, getattr(config, f.name)
-        if f.name in found and (name := _take(words, key)) is not None:
-            if name.lower() == "none":
-                if not found[f.name].optional:
+        slot = found.get(f.name)
+        if slot and (names := _take(words, key, slot.many)):
+            if "none" in map(str.lower, names):
+                if not slot.optional:
                     raise UsageError(f"--{key} none: this slot needs a component")
                 value = None
             else:
-                value = preset_of(_load(found[f.name].kind, name, own, trust), preset)
-                suggested |= getattr(value, "suggests", {})
-        if dataclasses.is_dataclass(value):
-            value = _choose(value, words, preset, own, trust, suggested, key + ".")
+                chosen = [preset_of(_load(slot.kind, name, own, trust), preset) for name in names]
+                for one in chosen:
+                    suggested |= getattr(one, "suggests", {})
+                value = tuple(chosen) if slot.many else chosen[0]
+        if parts := _components(key, value):
+            made = [_choose(one, words, preset, own, trust, suggested, where + ".") for where, one in parts]
+            value = _replaced(value, made)
         changed[f.name] = value
     return dataclasses.replace(config, **changed)
 
 
-def _take(words: list[str], key: str) -> str | None:
-    """Remove ``--key value`` or ``--key=value`` from the words; the last one wins."""
-    value, i = None, 0
+def _take(words: list[str], key: str, many: bool) -> list[str]:
+    """Remove ``--key value`` or ``--key=value`` from the words, with `many` all values; the last one wins."""
+    values, i = [], 0
     while i < len(words):
         if words[i] == f"--{key}":
-            if i + 1 == len(words) or words[i + 1].startswith("--"):
+            after = next((j for j in range(i + 1, len(words)) if words[j].startswith("--")), len(words))
+            after = after if many else min(after, i + 2)
+            if after == i + 1:
                 raise UsageError(f"--{key} needs a name; `genkit list` shows them")
-            value = words[i + 1]
-            del words[i : i + 2]
+            values = words[i + 1 : after]
+            del words[i:after]
         elif words[i].startswith(f"--{key}="):
-            value = words.pop(i).partition("=")[2]
+            values = [words.pop(i).partition("=")[2]]
         else:
             i += 1
-    return value
+    return values
 
 
 def _nones(config: Any, words: list[str], prefix: str = "") -> list[str]:
     """``none`` written for a plain field that may be None, as Python and tyro write it."""
     for f in dataclasses.fields(config):
         key, value, hint = prefix + f.name, getattr(config, f.name), typing.get_type_hints(type(config))[f.name]
-        if dataclasses.is_dataclass(value):
-            words = _nones(value, words, key + ".")
-        elif type(None) in typing.get_args(hint):
+        for where, one in _components(key, value):
+            words = _nones(one, words, where + ".")
+        if type(None) in typing.get_args(hint):
             pairs = zip(["", *words], words, strict=False)
             words = ["None" if w == "none" and before == f"--{key}" else w for before, w in pairs]
     return words
@@ -260,9 +309,10 @@ def _retype(config: Any) -> Any:
     shown, annotations = {}, {}
     for f in dataclasses.fields(config):
         value, hint = getattr(config, f.name), hints[f.name]
-        if dataclasses.is_dataclass(value):
-            value = _retype(value)
-            hint = type(value)
+        if parts := _components(f.name, value):
+            made = [_retype(one) for _, one in parts]
+            hint = tuple[tuple(map(type, made))] if isinstance(value, tuple) else type(made[0])
+            value = _replaced(value, made)
         elif f.name in slots(cls):  # an empty slot has no options
             hint = tyro.conf.SuppressFixed[tyro.conf.Fixed[type(None)]]
         elif typing.get_origin(hint) is dict:  # a fixed set of keys would be too little
@@ -279,8 +329,9 @@ def _restore(parsed: Any, base: Any) -> Any:
     values = {}
     for f in dataclasses.fields(base):
         before, value = getattr(base, f.name), getattr(parsed, f.name)
-        if dataclasses.is_dataclass(before):
-            value = _restore(value, before)
+        if parts := _components(f.name, before):
+            now = value if isinstance(before, tuple) else [value]
+            value = _replaced(before, [_restore(new, old) for new, (_, old) in zip(now, parts, strict=True)])
         elif isinstance(before, dict):
             value = dict(value)
         values[f.name] = value
@@ -292,7 +343,8 @@ def _describe(config: Any, own: str) -> str:
     lines = [(type(config).__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")]
     for name, slot in slots(type(config)).items():
         names = [i.name.removeprefix(f"{own}.").removeprefix("core.") for i in registry().items(slot.kind)]
-        lines.append(f"--{name} {' | '.join(names + ['none'] * slot.optional)} | module:Class")
+        several = " (one or more)" * slot.many
+        lines.append(f"--{name} {' | '.join(names + ['none'] * slot.optional)} | module:Class{several}")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from genkit.metrics.calibration import (
     ranks,
     reliability,
 )
-from genkit.metrics.deterministic import acc, bias, mae, mse, rmse, wind_rmse
+from genkit.metrics.deterministic import acc, bias, mae, mse, psnr, rmse, wind_rmse
 from genkit.metrics.ensemble import (
     crps,
     energy_score,
@@ -47,6 +47,7 @@ __all__ = [
     "mse",
     "nll_gaussian",
     "paired_bootstrap",
+    "psnr",
     "rank_histogram",
     "ranks",
     "reliability",

@@ -36,6 +36,16 @@ def rmse(
     return each.mean(axis=0) if 0 in axes else each
 
 
+def psnr(
+    pred: ArrayLike, obs: ArrayLike, peak: ArrayLike, weights: ArrayLike | None = None, reduce: Axes = None
+) -> Array:
+    """Peak signal-to-noise ratio 10 log10(peak^2 / MSE) in dB, `peak` the width of the range; infinite without error.
+
+    Of several images it is the mean of those of each that is usually reported, not that of their common MSE.
+    """
+    return 10 * jnp.log10(jnp.square(jnp.asarray(peak)) / mse(pred, obs, weights, reduce))
+
+
 def mae(pred: ArrayLike, obs: ArrayLike, weights: ArrayLike | None = None, reduce: Axes = None) -> Array:
     """Mean absolute error."""
     return weighted_mean(jnp.abs(jnp.asarray(pred) - jnp.asarray(obs)), weights, reduce)

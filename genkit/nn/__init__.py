@@ -15,6 +15,7 @@ from genkit.nn.embedding import ScalarEmbedding, fourier_frequencies, positional
 from genkit.nn.functional import Apply, abstract, dropout, functional, parameter_count, remat
 from genkit.nn.mlp import MLP, ConditionalNorm, layer_norm, linear, xavier_uniform
 from genkit.nn.noisy_mlp import NoisyMLP
+from genkit.nn.noisy_unet import NoisyUNet
 from genkit.nn.unet import ResidualBlock, UNet, UNetModule, activation_bytes, level_sizes
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "GroupNorm",
     "MLP",
     "NoisyMLP",
+    "NoisyUNet",
     "Padding",
     "ResidualBlock",
     "ScalarEmbedding",

@@ -39,6 +39,7 @@ Chains of categories under a discriminator or a classifier that looks at partial
 | `FADG` | one for each class | yes |
 """
 
+from genkit.kinds import Method
 from genkit.steer.d3smc import D3SMC, Channel, channel
 from genkit.steer.daps import DAPS
 from genkit.steer.dcps import DCPS
@@ -49,8 +50,19 @@ from genkit.steer.fps import FPS
 from genkit.steer.guide import Guided, guide
 from genkit.steer.guided import DPS, PiGDM
 from genkit.steer.mcgdiff import MCGDiff
-from genkit.steer.operators import Dense, LinearOperator, Mask, Observation, dense, identity, mask, observe
-from genkit.steer.posterior import Draws, Method, posterior
+from genkit.steer.operators import (
+    Denoising,
+    Dense,
+    LinearOperator,
+    Mask,
+    Observation,
+    RandomMatrix,
+    dense,
+    identity,
+    mask,
+    observe,
+)
+from genkit.steer.posterior import Draws, posterior, weighs
 from genkit.steer.potentials import LogPotential, Potential, classifier_loss, discriminator_loss
 from genkit.steer.reddiff import REDDiff
 from genkit.steer.schedule import Schedule
@@ -73,6 +85,7 @@ __all__ = [
     "TDS",
     "Channel",
     "Dense",
+    "Denoising",
     "Draws",
     "Guided",
     "LinearOperator",
@@ -81,6 +94,7 @@ __all__ = [
     "Method",
     "Observation",
     "Potential",
+    "RandomMatrix",
     "Schedule",
     "channel",
     "classifier_loss",
@@ -91,4 +105,5 @@ __all__ = [
     "mask",
     "observe",
     "posterior",
+    "weighs",
 ]

@@ -190,6 +190,33 @@ def identity(shape: Sequence[int]) -> Mask:
     return mask(np.ones(tuple(shape), bool))
 
 
+@dataclass(frozen=True)
+class Denoising:
+    """Everything is seen, with noise."""
+
+    def build(self, shape: Sequence[int]) -> Mask:
+        """The identity."""
+        return identity(shape)
+
+
+@dataclass(frozen=True)
+class RandomMatrix:
+    """A dense matrix with entries N(0, 1 / rows): compressed sensing, for items of at most some thousand numbers."""
+
+    rows: int = 16
+    """Numbers measured."""
+    seed: int = 0
+    """Of the entries."""
+
+    def build(self, shape: Sequence[int]) -> Dense:
+        """At most as many rows as an item has numbers."""
+        d = prod(shape)
+        if not 1 <= self.rows <= d:
+            raise UsageError(f"rows={self.rows} of a random matrix; items of shape {tuple(shape)} allow 1 to {d}")
+        matrix = np.random.default_rng(self.seed).normal(size=(self.rows, d)) / np.sqrt(self.rows)
+        return dense(matrix, shape)
+
+
 @register_dataclass
 @dataclass(frozen=True)
 class Observation:

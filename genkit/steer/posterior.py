@@ -11,10 +11,12 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from genkit.chain import Model, callable_tree
-from genkit.diffusion import Denoiser, Process, process_of
+from genkit.diffusion import Denoiser, process_of
 from genkit.errors import GenkitError, UsageError
+from genkit.kinds import Method
 from genkit.smc import Resample
 from genkit.steer.groups import run_group
+from genkit.steer.operators import Observation
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -30,18 +32,6 @@ class Steered(Protocol):
         ...
 
 
-class Method(Protocol):
-    """A method for linear inverse problems, such as `DDSMC`."""
-
-    def table(self, process: Process) -> Any:
-        """Its coefficients, a `Steered`."""
-        ...
-
-    def calls(self, process: Process) -> int:
-        """Network calls of one particle."""
-        ...
-
-
 @register_dataclass
 @dataclass(frozen=True)
 class Draws:
@@ -51,6 +41,9 @@ class Draws:
     """(groups, draws, *shape) samples"""
     log_z: Array
     """(groups,) log of the estimated evidence p(y), unbiased before the logarithm"""
+    log_z_var: Array
+    """(groups,) estimated variance of `log_z`, from the group alone (`genkit.smc.evidence_variance`); it is made for
+    multinomial resampling, with other schemes too low and even negative. NaN with one particle"""
     ess: Array
     """(groups, T + 1) effective sample size after every weighing"""
     eves: Array
@@ -125,6 +118,13 @@ def _groups(
 
     def group(key: Array) -> Draws:
         done = run_group(key, model, particles, resampler, draws)
-        return Draws(done.last.p[done.which], done.last.log_z, done.ess, done.eves, done.last.collapsed)
+        last = done.last
+        return Draws(last.p[done.which], last.log_z, done.log_z_var, done.ess, done.eves, last.collapsed)
 
     return jax.lax.map(group, keys, batch_size=chunk or keys.shape[0])
+
+
+def weighs(method: Method, denoiser: Denoiser, observation: Observation) -> bool:
+    """Whether a method weighs its particles; of one that does not, a group needs no more than one."""
+    model = method.table(process_of(denoiser)).model(callable_tree(denoiser), observation)
+    return any(kernel.log_g is not None or kernel.look is not None for kernel, _ in model.stages)

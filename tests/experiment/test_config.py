@@ -8,8 +8,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genkit.cli.run import RunOptions
+from genkit.diffusion import Heun
 from genkit.errors import UsageError
-from genkit.experiment import config, differences, flat, parse, preset_of, read_yaml, slots, write_yaml
+from genkit.experiment import (
+    config,
+    differences,
+    flat,
+    labels,
+    parse,
+    preset_of,
+    read_yaml,
+    slots,
+    with_options,
+    write_yaml,
+)
+from genkit.experiment.config import Slot
+from genkit.kinds import Sampler
 
 
 @pytest.fixture
@@ -307,3 +321,35 @@ def test_a_chosen_component_suggests_options_below_the_users_own(toy, command, m
 
 def test_none_for_a_plain_option(command):
     assert command("--rate", "none").rate is None
+
+
+@dataclasses.dataclass(frozen=True)
+class Several:
+    """Takes several samplers."""
+
+    samplers: tuple[Sampler, ...] = (Heun(), Heun(steps=5))
+
+
+def test_a_slot_for_several_components(toy):
+    def command(*words):
+        return parse(Several(), list(words), "default", "toy", "several")[0]
+
+    assert slots(Several) == {"samplers": Slot("samplers", many=True)}
+    assert command("--samplers.1.steps", "7").samplers == (Heun(), Heun(steps=7))
+    made = command("--samplers", "slow", "heun", "slow", "--samplers.2.levels.low", "1e-4", "--samplers.0.steps=3")
+    assert made.samplers == (toy.Slow(3), Heun(), toy.Slow(levels=toy.Levels(low=1e-4)))
+    assert flat(made)["samplers"] == ["toy.slow", "core.heun", "toy.slow"]
+    assert with_options(Several(), flat(made), own="toy") == made
+    assert differences(Several(), made)[0].startswith("samplers: ['core.heun', 'core.heun'] -> ['toy.slow'")
+    for words, message in (("--samplers", "needs a name"), ("--samplers none", "needs a component")):
+        with pytest.raises(UsageError, match=message):
+            command(*words.split())
+    with pytest.raises(SystemExit):
+        command("--samplers", "slow", "--samplers.1.steps", "2")
+
+
+def test_components_of_one_class_are_told_apart_by_their_options(toy):
+    slow = [toy.Slow(), Heun(), toy.Slow(levels=toy.Levels(spacing="linear")), toy.Slow(7)]
+    assert labels("samplers", slow) == ["slow_steps100_log", "heun", "slow_steps100_linear", "slow_steps7_log"]
+    with pytest.raises(UsageError, match="heun among the samplers more than once"):
+        labels("samplers", [Heun(), Heun()])

@@ -20,6 +20,7 @@ def test_by_hand():
     assert metrics.mae(pred, obs) == pytest.approx(1)
     assert metrics.bias(pred, obs) == pytest.approx(-1 / 3)
     assert metrics.rmse(pred, obs, weights=np.float32([1, 0, 3])) == pytest.approx(0.5)
+    assert metrics.psnr(pred, obs, 2.0) == pytest.approx(10 * np.log10(4 * 3 / 5))
 
 
 def test_root_after_or_before_the_mean_over_forecasts():

@@ -148,3 +148,14 @@ def test_memory_estimate_against_the_compiler():
     for training, f in ((False, loss), (True, jax.grad(loss))):
         used = jax.jit(f).lower(params, x, emb).compile().memory_analysis().temp_size_in_bytes / 4
         assert 0.5 < gnn.activation_bytes(config, (64, 64), training) / used < 2, (training, used)
+
+
+def test_a_noisy_unet_sees_the_noise_and_drops_where_a_key_is_given():
+    config = replace(gnn.NoisyUNet.preset("tiny"), base=4, dropout=0.5)
+    apply, params = lively(config.build(nnx.Rngs(0), (4, 6, 3)))
+    x, c_noise = draw(0, 2, 4, 6, 3), draw(1, 2)
+    out = apply(params, x, c_noise)
+    assert out.shape == x.shape
+    assert not np.allclose(out, apply(params, x, c_noise + 1))
+    assert not np.allclose(out, apply(params, x, c_noise, jax.random.key(0)))
+    np.testing.assert_array_equal(out, apply(params, x, c_noise, None))

@@ -11,8 +11,8 @@ from scipy.stats import norm
 from genkit.chain import start
 from genkit.diffusion import EDM, Cosine
 from genkit.errors import GenkitError, UsageError
-from genkit.smc import Resample
-from genkit.steer import DDSMC, TDS, MCGDiff, dense, mask, observe, posterior
+from genkit.smc import Resample, multinomial
+from genkit.steer import DAPS, DDRM, DDSMC, DPS, TDS, MCGDiff, PiGDM, dense, mask, observe, posterior, weighs
 from genkit.testing import check_kernel, gaussian_denoiser, linear_gaussian_denoiser
 
 T, D, STD, Y = 10, 0.8, 0.5, 1.0
@@ -223,3 +223,18 @@ def test_wrong_options_of_peers(make, says):
 def test_weights_that_all_vanish_are_told():
     with pytest.raises(GenkitError, match="no particle explains the measurement"):
         posterior(jax.random.key(0), DDSMC(), lambda x, t, c: x * jnp.inf, OBSERVATION, groups=2, particles=5)
+
+
+def test_a_group_knows_the_variance_of_its_evidence():
+    """Whose estimate is made for multinomial resampling."""
+    draws = run(DDSMC(times=TIMES), groups=400, particles=300, resampler=Resample(multinomial, threshold=1.0))
+    ratio = np.exp(draws.log_z - draws.log_z.mean())
+    estimate = draws.log_z_var * ratio**2 / ratio.mean() ** 2  # of Z over its mean, unbiased
+    assert estimate.mean() == pytest.approx((ratio / ratio.mean()).var(), rel=0.35)
+
+
+def test_which_methods_weigh():
+    found = [weighs(m, PRIOR, OBSERVATION) for m in (DDSMC(), TDS(), MCGDiff(), PiGDM(), DPS(), DAPS(), DDRM())]
+    assert found == [True] * 3 + [False] * 4
+    alone = posterior(jax.random.key(0), DDSMC(times=TIMES), PRIOR, OBSERVATION, groups=2, particles=1)
+    assert np.isnan(alone.log_z_var).all()

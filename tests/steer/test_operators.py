@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from genkit.errors import UsageError
-from genkit.steer import dense, identity, mask, observe
+from genkit.steer import RandomMatrix, dense, identity, mask, observe
 
 RNG = np.random.default_rng(0)
 WIDE, TALL = RNG.normal(size=(2, 6)), RNG.normal(size=(5, 3))
@@ -76,3 +76,12 @@ def test_complex_measurements_are_real_and_imaginary_parts():
 def test_what_cannot_be_measured_is_refused(make, says):
     with pytest.raises(UsageError, match=says):
         make()
+
+
+def test_a_random_matrix():
+    operator = RandomMatrix(rows=30, seed=1).build((5, 8))
+    columns = np.asarray(operator(jnp.eye(40).reshape(40, 5, 8)))  # of lengths about 1
+    assert operator.rank == operator.size == 30
+    assert abs((columns**2).sum(1).mean() - 1) < 4 * (2 / 1200) ** 0.5
+    with pytest.raises(UsageError, match="rows=41 .* allow 1 to 40"):
+        RandomMatrix(rows=41).build((5, 8))

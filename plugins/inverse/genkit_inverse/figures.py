@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
+from scipy import stats
 
 COLOURS = ("#0b6e99", "#d1812b", "#8a4f7d", "#4f8a3c", "#a63d40", "#5b6770", "#c2a83e", "#2d9d92")
 
@@ -64,25 +66,93 @@ def traces(sizes: Mapping[str, np.ndarray], particles: int) -> Figure:
     return figure
 
 
-def bits(
-    truth: np.ndarray, y: np.ndarray, seen: np.ndarray, samples: Mapping[str, np.ndarray], most: int = 4
+def picture(axes: Axes, image: np.ndarray, bounds: tuple[float, float] | None, map: str = "gray") -> None:
+    """An image (h, w, c), one or three channels, without axes; scaled to its own values where there are no bounds."""
+    low, high = bounds or (float(image.min()), float(image.max()))
+    shown = np.clip((image - low) / max(high - low, 1e-12), 0, 1)
+    axes.imshow(shown[..., 0] if image.shape[-1] == 1 else shown, cmap=map, vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def grid(groups: Mapping[str, np.ndarray], bounds: tuple[float, float] | None, columns: int = 16) -> Figure:
+    """Images (n, h, w, c) of each group in rows of 16, with its name above."""
+    rows = [-(-len(images) // columns) for images in groups.values()]
+    figure = Figure(figsize=(0.55 * columns, 0.58 * sum(rows) + 0.35 * len(groups)), layout="constrained")
+    parts = figure.subfigures(len(groups), 1, height_ratios=rows, squeeze=False)[:, 0]
+    for part, high, (name, images) in zip(parts, rows, groups.items(), strict=True):
+        part.suptitle(name, fontsize=9)
+        panels = part.subplots(high, columns, squeeze=False).ravel()
+        for axes, image in zip(panels, images, strict=False):
+            picture(axes, image, bounds)
+        for axes in panels[len(images) :]:
+            axes.set_visible(False)
+    return figure
+
+
+def restorations(
+    truth: np.ndarray,
+    measurement: np.ndarray,
+    samples: Mapping[str, np.ndarray],
+    bounds: tuple[float, float] | None,
 ) -> Figure:
-    """The first `most` binary images (n, h, w), side by side; of each method samples (n, m, h, w), in a row."""
-    titles = ("truth", "measured", "sample", "sample", "sample", "mean")
-    n = min(len(truth), most)
-    figure = Figure(figsize=(0.62 * len(titles) * n + 1.3, 0.72 * len(samples) + 0.4), layout="constrained")
-    parts = figure.subfigures(1, n, wspace=0.04, squeeze=False)[0]
+    """Images (k, h, w, c), and of each method samples (k, m, h, w, c): a row a method, one image beside the other."""
+    titles = ("truth", "measured", "sample", "sample", "sample", "mean", "std")
+    top = max(float(np.nanquantile(x.std(1), 0.999)) for x in samples.values())
+    bounds = bounds or (float(truth.min()), float(truth.max()))
+    figure = Figure(figsize=(0.78 * len(titles) * len(truth) + 1.3, 0.8 * len(samples) + 0.5), layout="constrained")
+    widths = [1 + 1.3 / (0.78 * len(titles)), *[1] * (len(truth) - 1)]  # the names stand on the left
+    parts = figure.subfigures(1, len(truth), wspace=0.04, squeeze=False, width_ratios=widths)[0]
     for k, part in enumerate(parts):
         panels = part.subplots(len(samples), len(titles), squeeze=False)
         for row, (name, x) in zip(panels, samples.items(), strict=True):
             drawn = [x[k, j % x.shape[1]] for j in range(3)]
-            measured = np.where(seen[k], y[k], 0.5)
-            for axes, image in zip(row, [truth[k], measured, *drawn, x[k].mean(0)], strict=True):
-                axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(False)
+            for axes, image in zip(row, [truth[k], measurement[k], *drawn, x[k].mean(0)], strict=False):
+                picture(axes, image, bounds)
+            picture(row[-1], x[k].std(0).mean(-1, keepdims=True), (0.0, top), "magma")
             if k == 0:
                 row[0].set_ylabel(name.replace("_", "\n", 1), fontsize=8, rotation=0, ha="right", va="center")
         for axes, title in zip(panels[0], titles, strict=True):
-            axes.set_title(title, fontsize=7)
+            axes.set_title(title, fontsize=8)
+    return figure
+
+
+def histograms(ranks: Mapping[str, Mapping[str, np.ndarray]], members: int) -> Figure:
+    """Ranks 0 to `members`, (n,), by operator (rows) and method (columns), with the band of 95 % of a flat one."""
+    columns = list(next(iter(ranks.values())))
+    figure = Figure(figsize=(1.65 * len(columns) + 0.6, 1.5 * len(ranks) + 0.4), layout="constrained")
+    panels = figure.subplots(len(ranks), len(columns), squeeze=False, sharex=True)
+    for row, (operator, of) in zip(panels, ranks.items(), strict=True):
+        for axes, (name, rank) in zip(row, of.items(), strict=True):
+            n = int(np.isfinite(rank).sum())
+            counts = np.bincount(rank[np.isfinite(rank)].astype(int), minlength=members + 1)
+            low, high = stats.binom.ppf([0.025, 0.975], n, 1 / (members + 1))
+            axes.axhspan(low, high, color="#c8ced2", lw=0)
+            axes.bar(np.arange(members + 1), counts, width=0.85, color=COLOURS[columns.index(name) % len(COLOURS)])
+            axes.set(ylim=(0, max(counts.max(initial=0), high) * 1.08 + 1))
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.tick_params(labelsize=7)
+        row[0].set_ylabel(operator.replace("_", "\n", 1), fontsize=8)
+    for axes, name in zip(panels[0], columns, strict=True):
+        axes.set_title(name.replace("_", "\n", 1), fontsize=8)
+    figure.supxlabel("rank of the truth", fontsize=8)
+    return figure
+
+
+def lines(levels: np.ndarray, panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Ratios (len(levels),) of each method by level, a panel an operator, on a logarithmic axis about 1."""
+    figure = Figure(figsize=(3.2 * len(panels) + 1.6, 3.2), layout="constrained")
+    drawn = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, (operator, of) in zip(drawn, panels.items(), strict=True):
+        axes.axhline(1, color="black", lw=0.8)
+        for i, (name, row) in enumerate(of.items()):
+            axes.plot(levels, row, color=COLOURS[i % len(COLOURS)], label=name, lw=1.4)
+        axes.set(yscale="log", xlabel="quantile")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_title(operator, fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+    drawn[0].set_ylabel("residual over chi")
+    figure.legend(*drawn[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
     return figure

@@ -4,30 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.steer import LinearOperator, dense, identity, mask
+from genkit.steer import LinearOperator, dense, mask
 from genkit_inverse.maps import convolution, kronecker
-
-
-class Task(Protocol):
-    """A measurement of images."""
-
-    def build(self, shape: Sequence[int]) -> LinearOperator:
-        """The operator for images of this shape (h, w, c)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Denoising:
-    """Everything is seen, with noise."""
-
-    def build(self, shape: Sequence[int]) -> LinearOperator:
-        """The identity."""
-        return identity(shape)
 
 
 @dataclass(frozen=True)
@@ -166,19 +149,6 @@ class Tomography:
             matrix[k, low, np.arange(h * w)] += low + 1 - place
             matrix[k, low + 1, np.arange(h * w)] += place - low
         return dense(matrix.reshape(-1, h * w), shape)
-
-
-TASKS: dict[str, type[Task]] = {
-    "denoising": Denoising,
-    "box": BoxInpainting,
-    "random": RandomInpainting,
-    "half": HalfInpainting,
-    "super_resolution": SuperResolution,
-    "gaussian_blur": GaussianBlur,
-    "motion_blur": MotionBlur,
-    "colourisation": Colourisation,
-    "tomography": Tomography,
-}
 
 
 def _check_share(share: float) -> None:

@@ -25,6 +25,7 @@ from genkit_inverse.networks.logits import Classifier, LogitUNet
 KERNELS = ("uniform", "masked")
 METHODS = ("d3smc", "ancestral", "single")
 PATCH = (slice(3, 5), slice(3, 5))  # four cells in the middle of 8 x 8: a prior of which every state can be summed
+SHOWN = 4  # images in the figure
 ORACLE = 2000  # samples of it
 
 
@@ -262,7 +263,7 @@ class D3SMCBinary(Experiment):
 
     def report(self, run: Run) -> None:
         """Tables of errors and of the four bits, pictures of the images, and the effective sample size."""
-        from genkit_inverse.figures import bits, traces
+        from genkit_inverse.figures import restorations, traces
 
         found, names = self._found(run), self._names()
         columns = {
@@ -273,11 +274,12 @@ class D3SMCBinary(Experiment):
         exact = [f"{k}_{m}" for k in self.kernels for m in (*self.methods, "floor")]
         columns = {"total variation": "oracle_tv/{}", "log Z error": "oracle_log_z_error/{}"}
         self._table(run, "oracle", "Four bits with an exact denoiser, against their posterior", exact, columns)
-        shown = {name: found[f"x/{name}"] for name in names}
+        measured = np.where(found["seen"], found["y"], 0.5)
+        truth, grey = (found["truth"][:SHOWN, ..., None], measured[:SHOWN, ..., None])
         run.figure(
             "images",
-            bits(found["truth"], found["y"], found["seen"], shown),
-            "Truth, measurement (grey cells are hidden), three samples and the mean of the samples.",
+            restorations(truth, grey, {name: found[f"x/{name}"][:SHOWN, ..., None] for name in names}, (0.0, 1.0)),
+            "Truth, measurement (grey cells are hidden), three samples, their mean and their standard deviation.",
         )
         sizes = {name: found[f"ess/{name}"].mean(0) for name in names if f"ess/{name}" in found}
         sizes = {name: row for name, row in sizes.items() if not name.endswith("single")}

@@ -1,0 +1,299 @@
+"""`inverse.ddsmc_images`: posterior samplers on images, by restoration and by calibration."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.diffusion import process_of, to_range
+from genkit.errors import GenkitError, UsageError
+from genkit.experiment import Run, labels, load
+from genkit.experiment.folder import write_arrays
+from genkit.kinds import Method, Operator
+from genkit.steer import DAPS, DDRM, DDSMC, DPS, MCGDiff, Observation, PiGDM, observe, posterior, weighs
+from genkit_inverse import scores
+from genkit_inverse.experiments.digits_prior import DigitsPrior
+from genkit_inverse.operators import BoxInpainting, GaussianBlur, SuperResolution
+
+AT_ONCE = 512  # particles that are worked on at a time
+PICTURED = 2  # images whose samples are kept and shown
+
+
+def _operators() -> tuple[Operator, ...]:
+    return BoxInpainting(), SuperResolution(factor=2), GaussianBlur(std=1.0)
+
+
+def _methods() -> tuple[Method, ...]:
+    """On images DDSMC's ancestral end, eta = 1, keeps the spread of the prior that few decoupled steps lose."""
+    levels: dict[str, Any] = {"steps": 40, "sigma_max": 10.0}
+    ours: dict[str, Any] = {**levels, "eta": 1.0, "inner": 2}
+    return (DDSMC(**ours), DDSMC(recon="ode", **ours), MCGDiff(**levels), PiGDM(**levels), DPS(**levels),
+            DAPS(**{**levels, "steps": 20}), DDRM(**levels))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DDSMCImages(DigitsPrior):
+    """Compare posterior samplers on images.
+
+    Test images are measured by linear operators with noise and restored under a diffusion prior by DDSMC
+    (arXiv 2502.06379) and others, all with the same measurements. The table has the PSNR of the mean of the samples,
+    and whether the samples are a posterior: the rank of the truth among them along a random direction must be uniform,
+    and the residual |y - A x| / std distributed as chi. Without a run folder in `prior` the prior is trained first, as
+    by `inverse.digits_prior`, but for data whose law is known.
+    """
+
+    prior: Path | None = None
+    """Run folder of a diffusion model of the same images."""
+    operators: tuple[Operator, ...] = field(default_factory=_operators)
+    """What is measured."""
+    std: float = 0.1
+    """Standard deviation of the noise of a measurement, in the units of the images."""
+    methods: tuple[Method, ...] = field(default_factory=_methods)
+    """What restores."""
+    particles: int = 8
+    """Particles in a group, of methods that weigh them."""
+    draws: int = 9
+    """Samples of each posterior, each from a group of particles of its own."""
+    images: int = 12
+    """Images that are measured and restored."""
+    split: Literal["test", "val"] = "test"
+    """Where they are from: choose options on val."""
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Presets tiny (CI), default (minutes on two cores), paper (EDM's network for CIFAR-10, on MNIST)."""
+        base = vars(DigitsPrior.preset(name))
+        tiny: dict[str, Any] = {"steps": 5, "sigma_max": 10.0}
+        more: dict[str, dict[str, Any]] = {
+            "tiny": {"methods": (DDSMC(**tiny), PiGDM(**tiny)), "operators": (BoxInpainting(),),
+                     "particles": 4, "draws": 3, "images": 4},
+            "paper": {"operators": (BoxInpainting(), SuperResolution(), GaussianBlur()), "particles": 64,
+                      "images": 100},
+        }  # fmt: skip
+        return cls(**{**base, **more.get(name, {})})
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        for name in ("particles", "draws", "images"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+        if self.std <= 0:
+            raise UsageError(f"std={self.std} of the noise must be positive")
+
+    def named(self) -> tuple[dict[str, Operator], dict[str, Method]]:
+        """Operators and methods by the names of their results."""
+        pairs = {"operators": self.operators, "methods": self.methods}
+        both = [dict(zip(labels(kind, parts), parts, strict=True)) for kind, parts in pairs.items()]
+        return both[0], both[1]
+
+    def prepare(self, run: Run) -> None:
+        """Load the data, and see that operators and methods have names of their own."""
+        super().prepare(run)
+        self.named()
+
+    # the prior
+
+    def train(self, run: Run) -> None:
+        """Train the prior, where none is given or known."""
+        self.denoiser(run)
+
+    def denoiser(self, run: Run) -> Any:
+        """The prior: of a run folder, exact, or trained here."""
+        return run.once("prior", lambda: self._prior(run))
+
+    def _prior(self, run: Run) -> Any:
+        data = self.loaded(run)
+        if self.prior is None:
+            return data.prior or self.trained(run)
+        denoiser = load(self.prior).denoiser
+        x = jax.ShapeDtypeStruct((1, *data.shape), jnp.float32)
+        level = process_of(denoiser).time(np.float32(1.0))
+        try:
+            same = jax.eval_shape(lambda x: denoiser(x, jnp.float32(level)), x).shape == x.shape
+        except (TypeError, ValueError, UsageError):  # what flax and jax raise for shapes that do not fit
+            same = False
+        if not same:
+            raise UsageError(f"the prior {self.prior} is no model of images of shape {data.shape}, those of the data")
+        own = getattr(denoiser, "range", None)
+        return denoiser if data.range in (None, own) or own is None else to_range(denoiser, *data.range)
+
+    # restoration
+
+    def measured(self, run: Run) -> tuple[np.ndarray, dict[str, list[Observation]]]:
+        """The images (n, h, w, c), and the observations of each by the names of the operators."""
+        data = self.loaded(run)
+        truth = getattr(data, self.split)[: self.images]
+        if len(truth) < self.images:
+            raise UsageError(f"images={self.images}, but there are {len(truth)} {self.split} images")
+        out = {}
+        for name, task in self.named()[0].items():
+            operator = task.build(data.shape)
+            y = np.asarray(operator(jnp.asarray(truth)))
+            keys = (jax.random.fold_in(run.key(f"noise of {name}"), i) for i in range(len(truth)))
+            out[name] = [
+                observe(operator, a + self.std * np.asarray(jax.random.normal(key, a.shape)), self.std)
+                for a, key in zip(y, keys, strict=True)
+            ]
+        return truth, out
+
+    def sample(self, run: Run) -> None:
+        """Restore every image with every method; scores of all and the samples of the first images are kept."""
+        truth, observations = self.measured(run)
+        tables, shown = {}, {"truth": truth[:PICTURED]}
+        for operator, observed in observations.items():
+            shown[f"{operator}/measurement"] = scores.seen(observed[:PICTURED])
+            tables[f"{operator}/pinv"] = scores.restored(scores.pseudo_inverse(observed), truth, self.loaded(run).peak)
+            for name, method in self.named()[1].items():
+                run.say(f"{operator}: {name}")
+                rows, x = self._restore(run, method, observed, f"{operator}: {name}")
+                tables[f"{operator}/{name}"] = rows | self._scores(run, x, truth, observed)
+                shown[f"{operator}/{name}"] = x[:PICTURED]
+            if hasattr(self.denoiser(run), "posterior"):
+                x, log_z = scores.exact(run.key("exact"), self.denoiser(run), observed, self.draws)
+                tables[f"{operator}/exact"] = self._scores(run, x, truth, observed) | {"log_z": log_z}
+        write_arrays(run.folder / "scores.npz", {f"{a}/{b}": v for a, row in tables.items() for b, v in row.items()})
+        write_arrays(run.folder / "samples.npz", shown)
+
+    def _scores(self, run: Run, x: np.ndarray, truth: np.ndarray, observed: list[Observation]) -> dict[str, Any]:
+        peak = self.loaded(run).peak
+        return scores.restored(x.mean(1), truth, peak) | scores.calibration(
+            run.key("directions"), x, truth, observed, peak
+        )
+
+    def _restore(
+        self, run: Run, method: Method, observed: list[Observation], what: str
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Numbers of each image, (n, ...), and samples (n, draws, h, w, c); NaN where the method failed."""
+        denoiser = self.denoiser(run)
+        table = method.table(process_of(denoiser))
+        particles = self.particles if weighs(method, denoiser, observed[0]) else 1
+        rows: list[dict[str, Any]] = []
+        for i, observation in enumerate(observed):
+            begun = time.perf_counter()
+            key = jax.random.fold_in(run.key("posterior"), i)
+            chunk = min(self.draws, max(1, AT_ONCE // particles))
+            try:
+                draws = posterior(key, table, denoiser, observation, self.draws, particles, chunk=chunk)
+                numbers = {"x": draws.x[:, 0]}
+                if particles > 1:
+                    numbers |= {
+                        "log_z": draws.log_z, "log_z_var": draws.log_z_var, "ess": draws.ess, "eves": draws.eves,
+                    }  # fmt: skip
+                rows.append(jax.tree.map(np.asarray, numbers) | {"seconds": time.perf_counter() - begun})
+            except GenkitError as error:
+                run.say(f"{what}, image {i}: {error}")
+                rows.append({})
+        worked = next((row for row in rows if row), None)
+        if worked is None:
+            raise GenkitError(f"{what} failed on every image; leave the method out, or change its options")
+        failed = {name: np.full_like(value, np.nan, dtype=float) for name, value in worked.items()}
+        table = {name: np.stack([(row or failed)[name] for row in rows]) for name in worked}
+        return table, table.pop("x")
+
+    # results
+
+    def evaluate(self, run: Run) -> dict[str, float | None]:
+        """By operator and method, <result>/<operator>/<method>, over the images.
+
+        psnr is that of the mean of the samples, psnr_se its standard error, psnr_sample that of one sample, dB.
+        Calibration: rank_p is the probability, for a posterior, of ranks at least as uneven; spread_skill is 1 for one;
+        residual_q05, q50 and q95 are quantiles of |y - A x| over those of std chi, 1 for a posterior. Weighted
+        particles: ess the mean over steps, eves the distinct first ancestors at the end, log_z a mean over images of
+        the log of the mean Z of all groups, log_z_sd the standard deviation of log Z of one group, and log_z_sd_run
+        that which a group estimates of itself: too small, at most about 1, once all particles descend from one. calls
+        counts network calls of a sample, seconds is the median of an image. `pinv` is the pseudo-inverse, `exact` the
+        posterior where it is known.
+        """
+        results: dict[str, float | None] = {}
+        kept = _load(run, "scores")
+        for name in dict.fromkeys(full.rpartition("/")[0] for full in kept):
+            own = {full.rpartition("/")[2]: kept[full] for full in kept if full.rpartition("/")[0] == name}
+            results |= {f"{key}/{name}": value for key, value in scores.summary(own, self.draws).items()}
+        process = process_of(self.denoiser(run))
+        for name, method in self.named()[1].items():
+            for operator in self.named()[0]:
+                weighed = f"{operator}/{name}/ess" in kept
+                results[f"calls/{operator}/{name}"] = method.calls(process) * (self.particles if weighed else 1)
+        return results
+
+    def report(self, run: Run) -> None:
+        """Tables and pictures of each operator, rank histograms, residuals and effective sample sizes."""
+        from genkit_inverse import figures
+
+        kept, shown = _load(run, "scores"), _load(run, "samples")
+        methods = list(self.named()[1])
+        data = self.loaded(run)
+        operators = list(self.named()[0])
+        known = [name for name in ("exact", *methods) if f"{operators[0]}/{name}/rank" in kept]
+        for operator in operators:
+            rows = [name for name in ("pinv", "exact") if f"{operator}/{name}/psnr" in kept] + methods
+            caption = f"{operator}, noise {self.std:g}, {self.images} {self.split} images, {self.draws} samples of each"
+            _table(run, f"restoration_{operator}", caption, operator, rows, RESTORATION)
+            _table(
+                run, f"particles_{operator}", f"{operator}: cost, and what the particles tell", operator, known, COST
+            )
+            run.figure(
+                f"pictures_{operator}",
+                figures.restorations(
+                    shown["truth"], shown[f"{operator}/measurement"],
+                    {name: shown[f"{operator}/{name}"] for name in methods}, data.range,
+                ),
+                f"{operator}: the truth, the measurement (its pseudo-inverse where it is no image of this size), three "
+                "samples, their mean, and the standard deviation of each cell, on one scale for all methods.",
+            )  # fmt: skip
+        run.figure(
+            "ranks",
+            figures.histograms({o: {m: kept[f"{o}/{m}/rank"] for m in known} for o in operators}, self.draws),
+            "Rank of the truth among the samples along a random direction, one an image; the band holds 95 % of the "
+            "bars of a posterior. Piled at the edges: too narrow; in the middle: too wide.",
+        )
+        run.figure(
+            "residuals",
+            figures.lines(
+                LEVELS,
+                {
+                    o: {m: scores.over_chi(kept[f"{o}/{m}/residual"], kept[f"{o}/{m}/dof"], LEVELS) for m in known}
+                    for o in operators
+                },
+            ),
+            "Residuals |y - A x| / std of the samples over the same quantile of chi, by quantile; 1 for a posterior. "
+            "Below: the noise of the measurement is fitted; above: the measurement is missed.",
+        )
+        weighed = [m for m in methods if f"{operators[0]}/{m}/ess" in kept]
+        if weighed:
+            traces = {m: np.nanmean(kept[f"{operators[0]}/{m}/ess"], (0, 1)) for m in weighed}
+            run.figure(
+                "ess",
+                figures.traces(traces, self.particles),
+                f"{operators[0]}: effective sample size after every step, mean over images and groups.",
+            )
+
+    def plan(self) -> dict[str, str]:
+        """Sizes, and network calls of a sample."""
+        own = {} if self.prior else super().plan()
+        return own | {name: f"{m.calls(self.process)} network calls a particle" for name, m in self.named()[1].items()}  # type: ignore[arg-type]
+
+
+LEVELS = np.linspace(0.05, 0.95, 19)
+RESTORATION = {"PSNR": "psnr", "s.e.": "psnr_se", "one sample": "psnr_sample", "spread/skill": "spread_skill",
+               "rank p": "rank_p", "residual 5 %": "residual_q05", "50 %": "residual_q50",
+               "95 %": "residual_q95"}  # fmt: skip
+COST = {"ESS": "ess", "ancestors": "eves", "log Z": "log_z", "s.d.": "log_z_sd", "s.d. by the run": "log_z_sd_run",
+        "calls": "calls", "seconds": "seconds"}  # fmt: skip
+
+
+def _table(run: Run, name: str, caption: str, operator: str, rows: list[str], columns: dict[str, str]) -> None:
+    cells = [[row, *(run.results.get(f"{key}/{operator}/{row}") for key in columns.values())] for row in rows]
+    run.table(name, ["", *columns], cells, caption)
+
+
+def _load(run: Run, name: str) -> dict[str, np.ndarray]:
+    with np.load(run.folder / f"{name}.npz") as file:
+        return dict(file)

@@ -1,0 +1,162 @@
+"""Images: data, exact posteriors, calibration of samplers, and the experiments at their smallest."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import genkit
+from genkit.cli.completion import candidates
+from genkit.errors import DataError, UsageError
+from genkit.steer import DDSMC, DPS, Denoising, observe, posterior
+from genkit_inverse import scores
+from genkit_inverse.datasets.digits import Digits
+from genkit_inverse.datasets.gaussian_patches import GaussianPatches
+from genkit_inverse.datasets.mnist import MNIST
+from genkit_inverse.images import Images
+from genkit_inverse.operators import SuperResolution
+
+PATCHES = GaussianPatches().load()
+PRIOR = PATCHES.prior
+STD, IMAGES, DRAWS, PEAK = 0.1, 160, 15, 3.0
+
+
+def test_digits():
+    data = Digits().load()
+    assert [len(x) for x in (data.train, data.val, data.test)] == [1397, 200, 200] and data.shape == (8, 8, 1)
+    assert data.train.min() == -1 and data.train.max() == 1 and data.peak == 2
+    np.testing.assert_array_equal(data.test, Digits().load().test)
+
+
+def test_mnist():
+    if MNIST().path() is None:
+        pytest.skip("images/t10k-images-idx3-ubyte.gz is not in GENKIT_DATA")
+    data = MNIST().load()
+    assert data.train.shape == (9000, 28, 28, 1) and len(data.val) == len(data.test) == 500
+    assert data.train.min() == -1 and data.train.max() == 1
+    assert data.train.mean() == pytest.approx(2 * 33.8 / 255 - 1, abs=0.01)  # the mean grey level of the file
+
+
+def test_wrong_images():
+    with pytest.raises(DataError, match=r"val images have shape \(2, 3, 3, 1\); expected \(n, \*\(4, 4, 1\)\)"):
+        Images(np.zeros((2, 4, 4, 1)), np.zeros((2, 3, 3, 1)), np.zeros((2, 4, 4, 1)))
+    with pytest.raises(UsageError, match="correlation=1.0"):
+        GaussianPatches(correlation=1.0)
+
+
+def test_the_law_of_the_patches():
+    x = PATCHES.train[..., 0]
+    for di, dj in ((0, 0), (0, 1), (2, 3)):
+        products = (x[:, 0, 0] * x[:, di, dj]) / 0.25
+        assert abs(products.mean() - 0.9 ** (di + dj)) < 4 * products.std() / len(x) ** 0.5
+
+
+def test_the_exact_denoiser_is_the_posterior_of_denoising():
+    y = PATCHES.test[:1]
+    mean, cov, log_z = PRIOR.posterior(observe(Denoising().build((8, 8, 1)), y.ravel(), 0.7))
+    np.testing.assert_allclose(PRIOR(jnp.asarray(y), jnp.float32(0.7)).ravel(), mean, atol=1e-4)
+    np.testing.assert_allclose(np.linalg.inv(cov), np.linalg.inv(PRIOR.cov) + np.eye(64) / 0.49, rtol=1e-4, atol=1e-3)
+    values = np.linalg.eigvalsh(PRIOR.cov) + 0.49
+    assert log_z == pytest.approx(float(PRIOR.flat.log_prob(jnp.asarray(y.reshape(1, -1)), 0.7)[0]), abs=1e-2)
+    assert values.min() > 0.49
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Truths, and their block means with noise."""
+    truth, operator = PATCHES.test[:IMAGES], SuperResolution(factor=2).build((8, 8, 1))
+    noise = STD * np.random.default_rng(5).normal(size=(IMAGES, operator.size)).astype(np.float32)
+    return truth, [observe(operator, y, STD) for y in np.asarray(operator(jnp.asarray(truth))) + noise]
+
+
+def judged(x, truth, observed):
+    found = scores.calibration(jax.random.key(3), np.asarray(x), truth, observed, PEAK)
+    return scores.summary(scores.restored(np.asarray(x).mean(1), truth, PEAK) | found, DRAWS)
+
+
+def restored(method, particles, observed):
+    def one(key, y):
+        observation = observe(observed[0].operator, y, STD)
+        return posterior(key, table, PRIOR, observation, DRAWS, particles).x[:, 0]
+
+    table = method.table(PRIOR.process)
+    return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), IMAGES), jnp.stack([o.y for o in observed]))
+
+
+def test_exact_samples_are_calibrated(measured):
+    """The judge is right: uniform ranks, a spread like the error, residuals like chi."""
+    x, log_z = scores.exact(jax.random.key(1), PRIOR, measured[1], DRAWS)
+    result = judged(x, *measured)
+    assert result["rank_p"] > 0.01 and result["spread_skill"] == pytest.approx(1, abs=0.05)
+    assert all(result[f"residual_{q}"] == pytest.approx(1, abs=0.04) for q in scores.LEVELS)
+    assert log_z.shape == (IMAGES, 1)
+    narrow = judged(x.mean(1, keepdims=True) + 0.5 * (x - x.mean(1, keepdims=True)), *measured)
+    assert narrow["rank_p"] < 1e-4 and narrow["spread_skill"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_ddsmc_is_calibrated_and_dps_is_not(measured):
+    ours = judged(restored(DDSMC(steps=40, sigma_max=10.0, eta=1.0), 32, measured[1]), *measured)
+    assert ours["rank_p"] > 0.01
+    assert ours["residual_q50"] == pytest.approx(1, abs=0.05)
+    dps = judged(restored(DPS(steps=40, sigma_max=10.0), 1, measured[1]), *measured)
+    assert dps["rank_p"] < 0.01 and dps["residual_q50"] < 0.5
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return genkit.run(genkit.config("inverse.digits_prior", "tiny"), out=tmp_path_factory.mktemp("runs") / "prior")
+
+
+def test_the_prior(trained):
+    assert trained.results["sw/samples"] > trained.results["sw/train"] > 0
+    assert trained.results["loss/val"] < 0.7  # a network of zeros has 1
+    assert {"samples", "training"} <= set(trained.figures)
+    loaded = genkit.load(trained.folder)
+    x = jnp.asarray(Digits().load().test[:2])
+    np.testing.assert_allclose(loaded.denoiser(x, jnp.float32(0.01)), x, atol=0.05)  # hardly any noise
+    assert loaded.sample(jax.random.key(0), 3).shape == (3, 8, 8, 1)
+
+
+def test_posteriors_of_images_under_a_trained_prior(trained, tmp_path):
+    config = genkit.config("inverse.ddsmc_images", "tiny", prior=trained.folder)
+    run = genkit.run(config, out=tmp_path / "images")
+    for name in ("psnr", "psnr_sample", "rank_p", "spread_skill", "residual_q50", "seconds"):
+        for method in ("ddsmc", "pigdm"):
+            assert np.isfinite(run.results[f"{name}/inpaint_box/{method}"])
+    assert 1 <= run.results["ess/inpaint_box/ddsmc"] <= 4 and "ess/inpaint_box/pigdm" not in run.results
+    assert run.results["calls/inpaint_box/ddsmc"] == 5 * 4 and run.results["calls/inpaint_box/pigdm"] == 5
+    assert {"pictures_inpaint_box", "ranks", "residuals", "ess"} <= set(run.figures)
+    assert (run.folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"images": 0}, "images=0"), ({"std": 0.0}, "std=0.0"), ({"ema": 0.0}, "ema=0.0"),
+     ({"operators": ["blur"]}, "unknown operator 'blur'")],
+)  # fmt: skip
+def test_wrong_options(options, says):
+    with pytest.raises(UsageError, match=says):
+        genkit.config("inverse.ddsmc_images", "tiny", options)
+
+
+def test_names_of_methods():
+    options = {"methods": ["ddsmc", "dps", "ddsmc"], "methods.2.recon": "ode"}
+    assert list(genkit.config("inverse.ddsmc_images", "tiny", options).named()[1]) == [
+        "ddsmc_tweedie", "dps", "ddsmc_ode"
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="ddsmc among the methods more than once"):
+        genkit.config("inverse.ddsmc_images", "tiny", {"methods": ["ddsmc", "ddsmc"]}).named()
+
+
+def test_a_prior_of_other_images(trained, tmp_path):
+    config = genkit.config(
+        "inverse.ddsmc_images", "tiny", {"data.side": 6}, data=GaussianPatches(), prior=trained.folder
+    )
+    with pytest.raises(UsageError, match=r"no model of images of shape \(6, 6, 1\)"):
+        genkit.run(config, out=tmp_path / "other")
+
+
+def test_several_components_are_completed():
+    words = "run inverse.ddsmc_images --methods dps ddrm --methods.".split()
+    assert {"--methods.0.scale", "--methods.1.eta_b"} <= set(candidates(words))
+    assert "--methods.2.steps" not in candidates(words)
