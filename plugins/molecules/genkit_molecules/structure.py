@@ -48,7 +48,7 @@ def cycles(a: Array) -> tuple[Array, Array]:
     a5 = a4 @ a
     t = _diagonal(a3)
     square = _diagonal(a4) - d * (d - 1) - (a * d[:, None]).sum(-1)
-    five = _diagonal(a5) - 2 * t * d - (a * t[:, None]).sum(-1) + t
+    five = _diagonal(a5) - 2 * t * d - (a * t[:, None]).sum(-1) + 5 * t - 2 * (a * a2 * d[:, None]).sum(-1)
     c4 = _diagonal(a4)
     # closed walks of six steps, less those that meet a vertex twice (Harary and Manvel 1971)
     six = (
