@@ -8,30 +8,33 @@ from genkit.data.cache import cache_dir
 from genkit.errors import DataError
 
 
-def local(name: str, sha256: str) -> Path | None:
+def local(name: str, digest: str) -> Path | None:
     """The file `name` ("weather/x.npz") in the folder of `GENKIT_DATA`, else in the cache; None where absent.
 
-    A file of that name with other content is refused.
+    A file of that name with other content is refused. `digest` is its SHA-256, or the MD5 (32 digits) of a publisher
+    who gives no other.
     """
+    kind = _kind(digest)
     for folder in (os.environ.get("GENKIT_DATA"), cache_dir()):
         if folder and (path := Path(folder).expanduser() / name).is_file():
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-            if found != sha256:
-                raise DataError(f"{path}: SHA-256 {found[:12]}..., expected {sha256[:12]}...; replace the file")
+            found = hashlib.new(kind, path.read_bytes()).hexdigest()
+            if found != digest:
+                name = {"sha256": "SHA-256", "md5": "MD5"}[kind]
+                raise DataError(f"{path}: {name} {found[:12]}..., expected {digest[:12]}...; replace the file")
             return path
     return None
 
 
-def fetch(name: str, sha256: str, url: str) -> Path:
+def fetch(name: str, digest: str, url: str) -> Path:
     """The file as `local` finds it, else downloaded from `url` into the cache."""
-    path = local(name, sha256)
+    path = local(name, digest)
     if path is not None:
         return path
     import pooch
 
     target = cache_dir() / name
     try:
-        pooch.retrieve(url, f"sha256:{sha256}", fname=target.name, path=target.parent)
+        pooch.retrieve(url, f"{_kind(digest)}:{digest}", fname=target.name, path=target.parent)
     except Exception as error:  # pooch raises what requests, the disk or its own check raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
@@ -39,3 +42,7 @@ def fetch(name: str, sha256: str, url: str) -> Path:
             "put the file there or try again with a network"
         ) from error
     return target
+
+
+def _kind(digest: str) -> str:
+    return "md5" if len(digest) == 32 else "sha256"

@@ -25,17 +25,19 @@ step, as a float).
 | `OrderAgnostic` | sites in random order (uniform, or another law of `Orders`), one or a few a step |
 
 Each is a chain of `genkit.chain.Kernel`s with `log_prob`; its particles carry the state and log p(x_0 | x_t), those of
-`OrderAgnostic` their order too. `ClassifierFree` and `Predictor` turn a denoiser into a guided one for all but
-`OrderAgnostic`. By default logits are multiplied by what a site's own noisy value says of it (`Process.likelihood`).
+`OrderAgnostic` their order too. `Inpaint` holds given sites of an `Ancestral` chain.
+`ClassifierFree` and `Predictor` turn a denoiser into a guided one for all but `OrderAgnostic`. By default logits are
+multiplied by what a site's own noisy value says of it (`Process.likelihood`).
 """
 
 from genkit.discrete.ancestral import Ancestral
 from genkit.discrete.autoregressive import OrderAgnostic, OrderedParticle, order_agnostic_loss, parallel_budget, ranks
 from genkit.discrete.ctmc import Euler, TauLeaping
-from genkit.discrete.d3pm import d3pm_loss, prior_kl
+from genkit.discrete.d3pm import d3pm_loss, d3pm_terms, prior_kl
 from genkit.discrete.factorised import Denoiser, Particle
 from genkit.discrete.flow_matching import FlowMatching
 from genkit.discrete.guidance import ClassifierFree, Predictor
+from genkit.discrete.inpainting import Inpaint
 from genkit.discrete.masked import hidden_nll, masked_loss
 from genkit.discrete.orders import AnyOrder, Orders
 from genkit.discrete.process import Process
@@ -63,6 +65,7 @@ __all__ = [
     "Dense",
     "Euler",
     "FlowMatching",
+    "Inpaint",
     "Linear",
     "Mixing",
     "OrderAgnostic",
@@ -78,6 +81,7 @@ __all__ = [
     "categorical",
     "cosine_steps",
     "d3pm_loss",
+    "d3pm_terms",
     "dense",
     "discretised_gaussian",
     "hidden_nll",

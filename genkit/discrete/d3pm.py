@@ -41,6 +41,19 @@ def d3pm_loss(
         bound: weight of L_vb; 0 trains by cross-entropy alone, as DiGress does.
         ce: lambda, weight of the cross-entropy; 0.001 in the paper's best model of images.
     """
+    length, kl, nll = d3pm_terms(key, denoiser, x0, cond, process, mask)
+    terms = jax.tree.map(lambda kl, nll: (bound * length * kl + ce * nll).reshape(len(kl), -1).sum(1).mean(), kl, nll)
+    return jnp.stack(jax.tree.leaves(terms)).sum()
+
+
+def d3pm_terms(
+    key: Array, denoiser: Denoiser, x0: PyTree, cond: Any, process: PyTree, mask: PyTree = None
+) -> tuple[int, PyTree, PyTree]:
+    """What `d3pm_loss` sums, site by site, for losses that weigh sites in another way.
+
+    Arguments are those of `d3pm_loss`. Returns T and, in nats and by part (n, ...), KL(q(x_{k-1} | x_k, x_0) |
+    p(x_{k-1} | x_k)) and -log p(x_0 | x_k), zero at sites that are not real; one k an item.
+    """
     leaves, tree = jax.tree.flatten(x0)
     parts = tree.flatten_up_to(process)
     k_time, *keys = jax.random.split(key, 1 + len(leaves))
@@ -52,14 +65,16 @@ def d3pm_loss(
     noisy = [p.perturb(k_noise, x, k) for p, k_noise, x in zip(parts, keys, leaves, strict=True)]
     answer = tree.flatten_up_to(denoiser(tree.unflatten(noisy), k, cond))
 
-    total = jnp.zeros(())
+    found = []
     for p, x, xk, raw, real in zip(parts, leaves, noisy, answer, _masks(mask, tree), strict=True):
         bars, steps = _tables(p)
         raw = jnp.where(real[..., None], raw, 0.0)  # what is said of other sites is not used, be it NaN
         terms = jax.vmap(_terms, (None, 0, 0, 0, 0, 0, 0))
-        kl, nll = terms(p, at(steps, k), at(bars, k - 1), at(bars, k), x, xk, raw)
-        total = total + _sum(bound * length * kl + ce * nll, real).mean()
-    return total
+        found.append(
+            [jnp.where(real, a, 0.0) for a in terms(p, at(steps, k), at(bars, k - 1), at(bars, k), x, xk, raw)]
+        )
+    kl, nll = zip(*found, strict=True)
+    return length, tree.unflatten(kl), tree.unflatten(nll)
 
 
 def prior_kl(x0: PyTree, process: PyTree, mask: PyTree = None) -> Array:

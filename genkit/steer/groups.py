@@ -23,7 +23,7 @@ class Group:
     which: Array
     """(draws,) int, particles drawn by the last weights"""
     log_z_var: Array
-    """() estimated variance of log_z; NaN with one particle"""
+    """() estimated variance of the evidence's logarithm; NaN with one particle"""
     ess: Array
     """(T + 1,) effective sample size after every weighing"""
     eves: Array

@@ -1,0 +1,67 @@
+"""Crystals drawn without a network, against which one is measured."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from genkit_crystals.diffusion import Drawn, Frequencies
+from genkit_crystals.layout import Layout, Matrices, decode, encode
+from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.wyckoff import ELEMENTS
+
+
+def marginals(rng: np.random.Generator, groups: np.ndarray, slots: Layout, frequencies: Frequencies) -> Drawn:
+    """Every variable from the frequency of its values over all rows: the noise of the process "marginal"."""
+    (n, r0), (_, r1, e) = slots.shape(len(groups))
+    x0 = rng.choice(len(frequencies.x0), (n, r0), p=_safe(frequencies.x0))
+    x1 = rng.choice(len(frequencies.x1), (n, r1, e), p=frequencies.x1)
+    return Drawn(decode(groups, (x0, x1), slots))
+
+
+def tables(rng: np.random.Generator, groups: np.ndarray, slots: Layout, crystals: Sequence[Protostructure]) -> Drawn:
+    """Every variable from the frequency of its values in that group and row, and of that element.
+
+    What a network knows that sees no correlation. All equivalent assignments of a crystal count, with weights that
+    sum to 1; draws copy the value of a crystal of that group, anew for every variable.
+    """
+    images = [one.images() for one in crystals]
+    data = encode([image for some in images for image in some], slots)
+    weight = np.array([1 / len(some) for some in images for _ in some])
+    x0, x1 = np.zeros((len(groups), *data.x0.shape[1:]), int), np.zeros((len(groups), *data.x1.shape[1:]), int)
+    for group in np.unique(groups):
+        rows, own = np.flatnonzero(data.group == group), np.flatnonzero(groups == group)
+        p = weight[rows] / weight[rows].sum()
+        for x, source in ((x0, data.x0), (x1, data.x1)):
+            some = source[rows].reshape(len(rows), -1)
+            used = np.flatnonzero(some.any(0))
+            chosen = rng.choice(len(rows), (len(own), len(used)), p=p)
+            flat = np.zeros((len(own), some.shape[1]), int)
+            flat[:, used] = some[chosen, used]
+            x[own] = flat.reshape(len(own), *x.shape[1:])
+    return Drawn(decode(groups, (x0, x1), slots))
+
+
+def templates(rng: np.random.Generator, groups: np.ndarray, crystals: Sequence[Protostructure]) -> Drawn:
+    """A crystal of the group with each element replaced by a random other, by the frequency of elements in the data."""
+    counts = np.bincount([z for c in crystals for z in c.composition], minlength=ELEMENTS + 1)
+    by_group: dict[int, list[Protostructure]] = {}
+    for one in crystals:
+        by_group.setdefault(one.group, []).append(one)
+    drawn: list[Protostructure | None] = []
+    for group in groups:
+        some = by_group[int(group)]
+        one = some[rng.integers(len(some))]
+        kinds = list(one.composition)
+        new = rng.choice(len(counts), len(kinds), replace=False, p=counts / counts.sum())
+        drawn.append(one.with_elements(dict(zip(kinds, map(int, new), strict=True))))
+    return Drawn(drawn)
+
+
+def _safe(p: np.ndarray) -> np.ndarray:
+    """A law also where the data have no row of this kind."""
+    return p if p.any() else np.eye(len(p))[0]
+
+
+def histogram(data: Matrices) -> np.ndarray:
+    """Frequency of the space groups, (231,)."""
+    return np.bincount(data.group, minlength=231) / len(data)

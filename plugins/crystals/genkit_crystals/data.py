@@ -1,0 +1,50 @@
+"""What data sets of crystals return, and how they are split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from genkit.errors import DataError
+from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.structures import Reject
+
+
+@dataclass(frozen=True)
+class Crystals:
+    """Distinct protostructures, sorted by label."""
+
+    crystals: tuple[Protostructure, ...]
+    energies: np.ndarray
+    """(n,) formation energy in eV per atom; NaN where there is none."""
+    rejects: tuple[Reject, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        crystals: Sequence[Protostructure],
+        energies: Sequence[float] | None = None,
+        rejects: Sequence[Reject] = (),
+    ) -> "Crystals":
+        """Keep each label once, with its lowest energy."""
+        if not crystals:
+            raise DataError("no crystals: the data set is empty")
+        lowest: dict[str, tuple[Protostructure, float]] = {}
+        for one, energy in zip(crystals, energies or [np.nan] * len(crystals), strict=True):
+            kept = lowest.get(one.label)
+            if kept is None or energy < kept[1]:
+                lowest[one.label] = one.canonical, energy
+        order = sorted(lowest)
+        return cls(tuple(lowest[k][0] for k in order), np.array([lowest[k][1] for k in order]), tuple(rejects))
+
+    def __len__(self) -> int:
+        return len(self.crystals)
+
+    def split(self, held: int, seed: int = 0) -> tuple["Crystals", "Crystals"]:
+        """Train and held-out crystals, drawn by label; at most half are held out."""
+        held = min(held, len(self) // 2)
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self[np.sort(order[held:])], self[np.sort(order[:held])]
+
+    def __getitem__(self, rows: np.ndarray) -> "Crystals":
+        return Crystals(tuple(self.crystals[i] for i in rows), self.energies[rows])

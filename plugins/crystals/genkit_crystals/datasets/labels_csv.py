@@ -1,0 +1,26 @@
+"""A table of labels of one's own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from genkit.errors import UsageError
+from genkit_crystals.data import Crystals
+from genkit_crystals.files import read_labels
+
+
+@dataclass(frozen=True)
+class LabelsCSV:
+    """A CSV table with a column protostructure, wyckoff_spglib or wyckoff, and perhaps an energy."""
+
+    file: Path | None = None
+    """The table, .csv or .csv.gz."""
+
+    def path(self) -> Path | None:
+        """The file."""
+        return self.file
+
+    def load(self) -> Crystals:
+        """Its distinct crystals; rows that were refused are told with their line."""
+        if self.file is None:
+            raise UsageError("labels_csv needs its file: --data.file labels.csv")
+        return Crystals.of(*read_labels(self.file))

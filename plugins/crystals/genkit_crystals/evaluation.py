@@ -1,0 +1,152 @@
+"""Scores of a set of protostructures against a set of real ones."""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from genkit.metrics import frechet_of_samples
+from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.wyckoff import ELEMENTS, symbols, tables
+
+Crystals = Sequence[Protostructure]
+MOST_STATES = 50_000  # combinations of oxidation states that are tried
+
+
+def scores(crystals: Crystals, asked: int, train: Crystals, real: Crystals) -> dict[str, float]:
+    """Flat scores of generated crystals; those without atoms are left out of `crystals` but counted in `asked`.
+
+    validity: share with atoms; all else is among those. uniqueness: distinct labels; novelty/label and
+    novelty/prototype: share whose label (prototype) no training crystal has; novel_prototypes: distinct new ones per
+    thousand. Distances to `real`: atoms_w1 and orbits_w1, Wasserstein-1 of atoms in the conventional cell and of
+    orbits; group_tv, element_tv, species_tv, total variation of the space group, of the elements (of each crystal
+    once), of the number of elements. few_species: share with 2 or 3 elements; neutral: see `neutral`.
+    """
+    if not crystals:
+        return {"validity": 0.0}
+    labels, prototypes = [c.label for c in crystals], [c.prototype for c in crystals]
+    known, patterns = {c.label for c in train}, {c.prototype for c in train}
+    new = [p for p in prototypes if p not in patterns]
+    return {
+        "validity": len(crystals) / asked,
+        "uniqueness": len(set(labels)) / len(labels),
+        "novelty/label": sum(one not in known for one in labels) / len(labels),
+        "novelty/prototype": len(new) / len(labels),
+        "novel_prototypes": 1000 * len(set(new)) / asked,
+        "atoms_w1": _wasserstein([c.atoms for c in crystals], [c.atoms for c in real]),
+        "orbits_w1": _wasserstein([_orbits(c) for c in crystals], [_orbits(c) for c in real]),
+        "group_tv": _variation((c.group for c in crystals), (c.group for c in real)),
+        "element_tv": _variation(
+            (z for c in crystals for z in c.composition), (z for c in real for z in c.composition)
+        ),
+        "species_tv": _variation((len(c.composition) for c in crystals), (len(c.composition) for c in real)),
+        "few_species": float(np.mean([2 <= len(c.composition) <= 3 for c in crystals])),
+        "neutral": float(np.mean([neutral(c) for c in crystals])),
+    }
+
+
+def neutral(crystal: Protostructure) -> bool:
+    """Whether common oxidation states can balance, and anions be the more electronegative: the test of SMACT.
+
+    One state an element, of pymatgen's common ones; a metal or alloy (no element is a non-metal) passes, as in the
+    validity of CDVAE (Xie et al. 2022, arXiv 2110.06197). Davies et al. 2019 (doi 10.21105/joss.01361).
+    """
+    amounts = crystal.composition
+    known = [_chemistry(z) for z in amounts]
+    if len(amounts) == 1 or all(metal for _, _, metal in known):
+        return True
+    choices = [states for states, _, _ in known]
+    if prod(map(len, choices)) > MOST_STATES:
+        return False
+    for states in product(*choices):
+        if sum(n * q for n, q in zip(amounts.values(), states, strict=True)):
+            continue
+        cations = [x for (_, x, _), q in zip(known, states, strict=True) if q > 0]
+        anions = [x for (_, x, _), q in zip(known, states, strict=True) if q < 0]
+        if cations and anions and max(cations) < min(anions):
+            return True
+    return False
+
+
+def frechet(x: Any, y: Any, rounds: int = 20, seed: int = 0) -> tuple[float, float]:
+    """Frechet distance of embeddings (n, d), (m, d), and its standard error by bootstrap over x."""
+    rng = np.random.default_rng(seed)
+    again = [frechet_of_samples(x[rng.integers(len(x), size=len(x))], y) for _ in range(rounds)]
+    return frechet_of_samples(x, y), float(np.std(again, ddof=1)) if rounds > 1 else 0.0
+
+
+def descriptors(crystals: Crystals) -> np.ndarray:
+    """Plain numbers of each crystal, (n, 14), for a Frechet distance that needs no encoder.
+
+    Logarithms of atoms, orbits and multiplicity; kinds of elements, free parameters, share of orbits without freedom;
+    mean and spread over atoms of electronegativity, atomic number, row and column of the periodic table.
+    """
+    return np.array([_describe(c) for c in crystals])
+
+
+def standardised(real: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """All sets in units of the spread of the real one."""
+    mean, std = real.mean(0), real.std(0) + 1e-9
+    return [(a - mean) / std for a in (real, *others)]
+
+
+def _describe(c: Protostructure) -> list[float]:
+    t = tables()
+    orbits = _orbits(c)
+    rows = np.array([row for row, _, n in c.orbits for _ in range(n)])
+    fixed, size = np.mean(t.dof[c.group, rows] == 0), np.log(t.multiplicity[c.group, rows]).mean()
+    elements = periodic_table()[list(c.composition)]
+    share = np.array(list(c.composition.values())) / c.atoms
+    mean = share @ elements
+    spread = np.sqrt(share @ np.square(elements - mean))
+    return [np.log(c.atoms), np.log(orbits), size, len(c.composition), np.log(c.freedom), fixed, *mean, *spread]
+
+
+@cache
+def periodic_table() -> np.ndarray:
+    """(E + 1, 4): electronegativity (0 where there is none), atomic number, row, column; entry 0 is empty."""
+    from pymatgen.core import Element
+
+    table = np.zeros((ELEMENTS + 1, 4))
+    for z in range(1, ELEMENTS + 1):
+        e = Element.from_Z(z)
+        table[z] = [_electronegativity(e), z, e.row, e.group]
+    return table
+
+
+def _electronegativity(element: Any) -> float:
+    """Pauling's, 0 where there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(np.nan_to_num(element.X))
+
+
+@cache
+def _chemistry(z: int) -> tuple[tuple[int, ...], float, bool]:
+    """Common oxidation states, electronegativity, and whether an element is a metal."""
+    from pymatgen.core import Element
+
+    e = Element(symbols()[z])
+    return tuple(e.common_oxidation_states), _electronegativity(e), e.is_metal
+
+
+def _orbits(c: Protostructure) -> int:
+    return sum(n for _, _, n in c.orbits)
+
+
+def _wasserstein(x: Sequence[float], y: Sequence[float]) -> float:
+    from scipy.stats import wasserstein_distance
+
+    return float(wasserstein_distance(x, y))
+
+
+def _variation(x: Any, y: Any) -> float:
+    """Total variation of two empirical laws."""
+    x, y = Counter(x), Counter(y)
+    p, q = x.total(), y.total()
+    return sum(abs(x[k] / p - y[k] / q) for k in {*x, *y}) / 2

@@ -1,0 +1,459 @@
+"""Generation of crystals by symmetry: training, sampling, evaluation, structure files."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from genkit.data import batches
+from genkit.errors import UsageError
+from genkit.experiment import Experiment, Run
+from genkit.experiment.folder import write_json
+from genkit.kinds import Dataset, Network, Optimizer
+from genkit.nn import abstract, functional, parameter_count
+from genkit.train import AdamW, Phase, TrainState, make_step
+from genkit.train.progress import Show
+from genkit_crystals import baselines, evaluation
+from genkit_crystals.data import Crystals
+from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes
+from genkit_crystals.diffusion import (
+    CrystalDenoiser,
+    Drawn,
+    Final,
+    Frequencies,
+    Noise,
+    Objective,
+    ancestral,
+    buckets,
+    generate,
+    marginal_loss,
+    process,
+    restricted,
+)
+from genkit_crystals.encoder import Encoder, targets
+from genkit_crystals.files import write_pyxtal, write_table
+from genkit_crystals.layout import Layout, Matrices, encode, layout
+from genkit_crystals.networks.wrenformer import Wrenformer
+from genkit_crystals.networks.wyckoff_gnn import WyckoffGNN, with_frequencies
+from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.realise import Realiser, realise, write_cif
+from genkit_crystals.wyckoff import numbers
+
+SETS = ("model", "table", "templates", "marginal", "floor")
+MEANING = {
+    "model": "diffusion model",
+    "table": "table by group, row, element",
+    "templates": "real, random elements",
+    "marginal": "independent marginals",
+    "floor": "real, held out",
+}
+
+
+@dataclass(frozen=True)
+class WyckoffDiff(Experiment):
+    """Generate crystals by symmetry with WyckoffDiff and score them beside four yardsticks.
+
+    Discrete diffusion over what sits on the Wyckoff positions of a space group (arXiv 2502.06485). The samples are
+    compared with training crystals by the Frechet distance of embeddings (fwd) and of plain descriptors (fd), by
+    novelty, uniqueness, charge neutrality; some become structures in CIF files. Beside them stand crystals drawn
+    from independent tables, training crystals with other elements, and real crystals that were held out (the floor).
+    """
+
+    data: Dataset = field(default_factory=AflowPrototypes)
+    """The crystals."""
+    network: Network = field(default_factory=WyckoffGNN)
+    """The denoiser."""
+    noise: Noise = "marginal"
+    """What values are replaced by: uniform, marginal (frequencies of the data) or zeros (empty)."""
+    length: int = 100
+    """T, steps of the noise."""
+    likelihood: bool = True
+    """Multiply the network's answer by the likelihood of each value; the published model does not."""
+    counts: int | None = None
+    """Largest number of orbits of one element on one letter; that of the data if not given."""
+    objective: Objective = field(default_factory=Objective)
+    """The training loss."""
+    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3))
+    """The optimiser."""
+    steps: int = 1500
+    """Training steps."""
+    batch: int = 128
+    """Crystals in a step."""
+    ema: float | None = 50.0
+    """Half-life of the averaged parameters in steps; none to use the last ones."""
+    widths: tuple[int, ...] = (12,)
+    """Numbers of rows at which crystals are divided, so that small ones cost little."""
+    samples: int = 1000
+    """Crystals to draw; as many real ones are held out."""
+    strides: int | None = None
+    """Steps of the sampler; T if not given."""
+    final: Final = "sample"
+    """The last step: a draw, the likeliest values, or the reference's, which leaves a little noise."""
+    chunk: int = 250
+    """Crystals drawn at a time."""
+    group: int | None = None
+    """Space group of all samples; that of a random training crystal each if not given."""
+    elements: tuple[str, ...] = ()
+    """Chemical symbols that samples may have; all if empty."""
+    encoder: Network = field(default_factory=Wrenformer)
+    """The network whose embedding measures fwd."""
+    encoder_steps: int = 600
+    """Its training steps."""
+    realise: int = 200
+    """How many samples become structures."""
+    realiser: Realiser = field(default_factory=Realiser)
+    """How."""
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Presets tiny (CI), default (minutes on two cores), paper (the published sizes, WBM)."""
+        if name == "default":
+            return cls()
+        if name == "tiny":
+            return cls(
+                data=AflowPrototypes.preset("tiny"), network=WyckoffGNN.preset("tiny"), length=8, steps=20, batch=32,
+                samples=40, chunk=40, widths=(), encoder=Wrenformer.preset("tiny"), encoder_steps=10, realise=3,
+                realiser=Realiser(tries=3, limit=5.0),
+            )  # fmt: skip
+        if name == "paper":
+            from genkit_crystals.datasets.wbm import WBM
+
+            return cls(
+                data=WBM(), network=WyckoffGNN.preset("paper"), noise="uniform", length=1000, likelihood=False,
+                counts=54, optimizer=AdamW(lr=2e-4, warmup=0, schedule="constant"), steps=925_000, batch=256, ema=None,
+                samples=10_000, chunk=750, encoder=Wrenformer.preset("paper"), encoder_steps=20_000,
+            )  # fmt: skip
+        raise UsageError(f"crystals.wyckoffdiff has no preset {name!r}; it has tiny, default and paper")
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        for name in ("length", "steps", "batch", "samples", "chunk", "encoder_steps"):
+            if getattr(self, name) < (2 if name == "samples" else 1):
+                raise UsageError(f"{name}={getattr(self, name)} is too few")
+        if self.group is not None and not 1 <= self.group <= 230:
+            raise UsageError(f"group={self.group}; space groups are 1 to 230")
+        if list(self.widths) != sorted(set(self.widths)) or any(not 1 <= w <= 27 for w in self.widths):
+            raise UsageError(f"widths={self.widths} must rise, from 1 to 27")
+
+    # data
+
+    def crystals(self, run: Run) -> tuple[Crystals, Crystals]:
+        """Training crystals and those held out; what the loader refused is told once."""
+
+        def load() -> tuple[Crystals, Crystals]:
+            every: Crystals = self.data.load()
+            for one in every.rejects[:5]:
+                run.say(f"refused {one.place}: {one.reason}")
+            if every.rejects:
+                run.say(f"{len(every.rejects)} entries were refused, {len(every)} distinct crystals are left")
+            return every.split(self.samples)
+
+        return run.once("crystals", load)
+
+    def slots(self, run: Run) -> Layout:
+        """The layout of all training groups."""
+        return run.once("slots", lambda: layout([c.group for c in self.crystals(run)[0].crystals]))
+
+    def matrices(self, run: Run) -> Matrices:
+        """The training crystals as arrays."""
+        return run.once("matrices", lambda: encode(self.crystals(run)[0].crystals, self.slots(run), self._given()))
+
+    def _given(self) -> int | None:
+        return None if self.counts is None else self.counts + 1
+
+    def frequencies(self, run: Run) -> Frequencies:
+        """Frequencies of values in the training data; the length of the second is the number of classes."""
+
+        def count() -> Frequencies:
+            data = self.matrices(run)
+            return Frequencies.of(data, self.slots(run), self._given() or max(int(data.x1.max()), 1) + 1)
+
+        return run.once("frequencies", count)
+
+    def processes(self, run: Run, final: Final = "sample") -> Any:
+        """The processes of x0 and x1."""
+        return process(self.noise, self.length, self.frequencies(run), self.likelihood, final)
+
+    # training
+
+    def train(self, run: Run) -> None:
+        """Train the denoiser, and the encoder of the distance."""
+        run.once("trained", lambda: self._trained(run))
+        run.once("encoder", lambda: run.fit(self._encoder().phase(self.crystals(run)[0])))
+
+    def _network(self, run: Run) -> tuple[Any, Any]:
+        classes = len(self.frequencies(run).x1)
+        apply, params = functional(self.network.build(nnx.Rngs(run.key("parameters")), self.length, classes))
+        return apply, with_frequencies(params, self.matrices(run), self.slots(run), classes)
+
+    def _trained(self, run: Run) -> Any:
+        network, params = self._network(run)
+        processes, optimizer = self.processes(run), self.optimizer.build(self.steps)
+        source = _Mixed.of(self.crystals(run)[0], self.widths, self.batch, self._given())
+
+        def loss(params: Any, aux: Any, batch: tuple[Any, ...], key: jax.Array) -> Any:
+            total, metrics = jnp.zeros(()), {}
+            for i, (part, slots) in enumerate(zip(batch, source.slots, strict=True)):
+                k_move, k_loss = jax.random.split(jax.random.fold_in(key, i))
+                x = slots.relabelled(k_move, part["group"], part["x"])
+                denoiser = CrystalDenoiser(network, params, slots)
+                value, some = self.objective(k_loss, denoiser, {"group": part["group"], "x": x}, processes)
+                share = len(part["group"]) / self.batch
+                total = total + share * value
+                metrics = {name: metrics.get(name, 0.0) + share * a for name, a in some.items()}
+            return total, (aux, metrics)
+
+        def init(key: jax.Array) -> TrainState:
+            return TrainState.create(params, optimizer, ema=self.ema is not None)
+
+        step = make_step(loss, optimizer, ema_half_life=self.ema, clip=1.0)
+        phase = Phase("denoiser", init, step, batches(source, self.batch, seed=run.seed), self.steps)
+        return run.fit(phase).averaged
+
+    def _encoder(self) -> Encoder:
+        return Encoder(self.encoder, self.encoder_steps)
+
+    def denoiser(self, run: Run) -> CrystalDenoiser:
+        """The trained denoiser; x = (x0, x1), `cond` is the space group."""
+        network, _ = self._network(run)
+        params = run.once("trained", lambda: self._trained(run))
+        return CrystalDenoiser(network, params, self.slots(run), early=self.final == "reference")
+
+    # sampling
+
+    def groups(self, run: Run, n: int, seed: int) -> np.ndarray:
+        """Space groups of n samples, drawn from the training crystals unless one is given."""
+        known = self.matrices(run).group
+        if self.group is not None:
+            if self.group not in known:
+                raise UsageError(f"group={self.group}: no training crystal has this space group")
+            return np.full(n, self.group, np.int32)
+        return np.random.default_rng(seed).choice(known, n)
+
+    def draw(self, run: Run, key: Any, n: int) -> np.ndarray:
+        """Labels of n crystals, (n,) text; empty for one without atoms."""
+        seed = int(jax.random.randint(jax.random.fold_in(key, 0), (), 0, 2**31 - 1))
+        drawn = self._draw(run, jax.random.fold_in(key, 1), self.groups(run, n, seed))
+        return np.array(["" if c is None else c.label for c in drawn.crystals])
+
+    def _draw(self, run: Run, key: Any, groups: np.ndarray) -> Drawn:
+        processes = self.processes(run, self.final)
+        if self.elements:
+            unknown = [e for e in self.elements if e not in numbers()]
+            if unknown:
+                raise UsageError(f"elements: no element is called {', '.join(unknown)}")
+            processes = restricted(processes, [numbers()[e] for e in self.elements])
+        sampler = ancestral(processes, self.strides, self.final)
+        return generate(key, run.denoiser, sampler, groups, self.chunk, self.widths)
+
+    def sample(self, run: Run) -> None:
+        """Draw the crystals and the yardsticks, and make structures of some."""
+        train, held = self.crystals(run)
+        rng = np.random.default_rng((run.seed, 1))
+        groups = self.groups(run, self.samples, run.seed)
+        begun = time.perf_counter()
+        model = self._draw(run, run.key("sample"), groups)
+        seconds = time.perf_counter() - begun
+        slots = self.slots(run)
+        drawn = {
+            "model": model,
+            "table": baselines.tables(rng, groups, slots, train.crystals),
+            "templates": baselines.templates(rng, groups, train.crystals),
+            "marginal": baselines.marginals(rng, groups, slots, self.frequencies(run)),
+            "floor": Drawn(list(held.crystals)),
+        }
+        labels = {name: ["" if c is None else c.label for c in one.crystals] for name, one in drawn.items()}
+        write_json(run.folder / "samples.json", {"labels": labels, "seconds": seconds})
+        self._write(run, model.full, train)
+        self._realise(run, model.full)
+
+    def _write(self, run: Run, found: list[Protostructure], train: Crystals) -> None:
+        known, seen = {c.label for c in train.crystals}, set()
+        unique = [not (c.label in seen or seen.add(c.label)) for c in found]
+        write_table(
+            run.folder / "labels.csv",
+            {
+                "protostructure": [c.label for c in found],
+                "prototype": [c.prototype for c in found],
+                "space_group": [c.group for c in found],
+                "formula": [c.chemical_formula for c in found],
+                "n_atoms": [c.atoms for c in found],
+                "n_dof": [c.freedom for c in found],
+                "novel": [c.label not in known for c in found],
+                "unique": unique,
+            },
+        )
+        write_pyxtal(run.folder / "orbits.json", found)
+
+    def _realise(self, run: Run, found: list[Protostructure]) -> None:
+        some = found[: self.realise]
+        with Show("structures", len(some), on=run.progress) as show:
+            made = realise(some, self.realiser, run.seed, progress=lambda done: show.update(done, None))
+        rows = []
+        for i, one in enumerate(made):
+            if one.structure is not None:
+                write_cif(one.structure, run.folder / "cif" / f"{i:04d}_{one.crystal.chemical_formula}.cif")
+            rows.append([one.crystal.label, one.reason, one.tries, one.seconds, one.nearest, one.energy])
+        names = ("protostructure", "refused", "tries", "seconds", "nearest", "energy_per_atom")
+        columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+        write_table(run.folder / "structures.csv", dict(zip(names, columns, strict=True)))
+
+    # results
+
+    def evaluate(self, run: Run) -> dict[str, float | None]:
+        """Scores of the model's crystals; for distances also of the yardsticks.
+
+        fwd/<set>, fwd_se/<set>, fd/<set>: Frechet distances to the training crystals, in the encoder's embedding and of
+        standardised descriptors, with bootstrap standard error; sets are model, table, templates, marginal, floor.
+        validity, uniqueness, novelty/label, novelty/prototype and the rest of `evaluation.scores` are those of the
+        model, <score>/<set> those of all. realised/label_match: share of protostructures that became structures with
+        their own label; realised/seconds of one. crystals_per_second with compilation. ce/relative: validation
+        cross-entropy over that of a predictor that knows the frequencies only.
+        """
+        train, _ = self.crystals(run)
+        drawn = self.drawn(run)
+        results: dict[str, float | None] = {}
+        for name, found in drawn.items():
+            full = [c for c in found if c is not None]
+            scores = evaluation.scores(full, len(found), train.crystals, train.crystals)
+            results |= {f"{score}/{name}": value for score, value in scores.items()}
+            if name == "model":
+                results |= scores
+        results |= self._distances(run, {k: [c for c in v if c is not None] for k, v in drawn.items()})
+        results |= self._realised(run)
+        seconds = json.loads((run.folder / "samples.json").read_text())["seconds"]
+        results["crystals_per_second"] = self.samples / seconds
+        results["ce/relative"] = self._relative(run)
+        return results
+
+    def drawn(self, run: Run) -> dict[str, list[Protostructure | None]]:
+        """The crystals of each set, None for an empty one."""
+        labels = json.loads((run.folder / "samples.json").read_text())["labels"]
+        return {k: [Protostructure.from_label(one) if one else None for one in v] for k, v in labels.items()}
+
+    def _distances(self, run: Run, sets: dict[str, list[Protostructure]]) -> dict[str, float | None]:
+        train, _ = self.crystals(run)
+        encoder = self._encoder()
+        state = run.once("encoder", lambda: run.fit(encoder.phase(train)))
+        outputs = targets(train).shape[1]
+        run.say(f"fwd: {encoder.name(train)}; {len(train)} training crystals")
+        results: dict[str, float | None] = {}
+        embed = partial(encoder.embed, state.averaged, outputs)
+        ways = {"fwd": (embed, lambda real, x: (real, x)), "fd": (evaluation.descriptors, evaluation.standardised)}
+        for way, (describe, scale) in ways.items():
+            real = describe(train.crystals)
+            for name, found in sets.items():
+                if len(found) < 2:
+                    results |= {f"{way}/{name}": None, f"{way}_se/{name}": None}
+                    continue
+                reference, x = scale(real, describe(found))
+                results[f"{way}/{name}"], results[f"{way}_se/{name}"] = evaluation.frechet(x, reference)
+        return results
+
+    def _realised(self, run: Run) -> dict[str, float | None]:
+        import csv
+
+        with (run.folder / "structures.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows:
+            return {"realised/label_match": None, "realised/seconds": None}
+        return {
+            "realised/label_match": float(np.mean([not r["refused"] for r in rows])),
+            "realised/seconds": float(np.mean([float(r["seconds"]) for r in rows])),
+        }
+
+    def _relative(self, run: Run) -> float:
+        """Cross-entropy of held-out crystals over that of the frequencies."""
+        _, held = self.crystals(run)
+        known = set(self.matrices(run).group.tolist())
+        some = [c for c in held.crystals if c.group in known][:256]
+        slots, classes = self.slots(run), len(self.frequencies(run).x1)
+        fits = [c for c in some if all(n < classes for _, _, n in c.orbits)]
+        if not fits:
+            return float("nan")
+        data = encode(fits, slots, classes)
+        batch = data[np.arange(len(data))]
+        denoiser = replace(run.denoiser, early=False)
+        loss = jax.jit(lambda key: Objective()(key, denoiser, batch, self.processes(run))[0])
+        value = float(np.mean([loss(key) for key in jax.random.split(run.key("evaluate"), 4)]))
+        return value / marginal_loss(self.frequencies(run), slots.sites(data.group))
+
+    def report(self, run: Run) -> None:
+        """The table of all sets; pictures of distances, of the distributions, of elements, and of unit cells."""
+        from genkit_crystals import figures
+
+        results, drawn = run.results, self.drawn(run)
+        caption = f"{self.samples} crystals of each kind against {len(self.crystals(run)[0])} training crystals"
+        self._table(run, "results", caption, {
+            "FWD": "fwd", "s.e.": "fwd_se", "FD": "fd", "atoms W1": "atoms_w1", "orbits W1": "orbits_w1",
+            "element TV": "element_tv",
+        })  # fmt: skip
+        self._table(run, "shares", "Shares of the crystals", {
+            "not empty": "validity", "unique": "uniqueness", "new label": "novelty/label",
+            "new prototype": "novelty/prototype", "2-3 species": "few_species", "neutral": "neutral",
+        })  # fmt: skip
+        full = {name: [c for c in found if c is not None] for name, found in drawn.items()}
+        train = self.crystals(run)[0].crystals
+        caption = "Frechet distances to the training crystals; bars are two standard errors, the line is the floor."
+        run.figure("distances", figures.distances(results, MEANING), caption)
+        run.figure(
+            "distributions",
+            figures.distributions(full, train, MEANING),
+            "Atoms and orbits in the conventional cell, number of elements, and space groups by crystal system.",
+        )
+        run.figure(
+            "elements",
+            figures.elements(full["model"], train),
+            "Share of crystals that have the element: of the model, and its ratio to that of the training crystals.",
+        )
+        cifs = sorted((run.folder / "cif").glob("*.cif"))[:8]
+        if cifs:
+            caption = "Unit cells of generated crystals with random free parameters, before any relaxation."
+            run.figure("cells", figures.cells(cifs), caption)
+
+    def _table(self, run: Run, name: str, caption: str, scores: dict[str, str]) -> None:
+        rows = [[MEANING[one], *(run.results.get(f"{key}/{one}") for key in scores.values())] for one in SETS]
+        run.table(name, ["crystals", *scores], rows, caption)
+
+    def plan(self) -> dict[str, str]:
+        """Parameters of the networks."""
+        classes = 55 if self.counts is None else self.counts + 1
+        _, params = abstract(lambda: self.network.build(nnx.Rngs(0), self.length, classes))
+        return {"parameters": f"{parameter_count(params):,} with counts up to {classes - 1}"}
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    """Crystals by bucket of rows; a batch has of each bucket its share, each in the bucket's layout."""
+
+    parts: tuple[Matrices, ...]
+    slots: tuple[Layout, ...]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, data: Crystals, widths: tuple[int, ...], batch: int, classes: int | None) -> _Mixed:
+        """Divide the crystals."""
+        some = buckets(np.array([c.group for c in data.crystals]), widths)
+        parts = [encode([data.crystals[i] for i in places], slots, classes) for slots, places in some]
+        ends = np.round(np.cumsum([len(p) for p in parts]) / len(data) * batch).astype(int)
+        sizes = np.diff(ends, prepend=0)
+        kept = [i for i, size in enumerate(sizes) if size]  # a bucket with too small a share is left out
+        return cls(tuple(parts[i] for i in kept), tuple(some[i][0] for i in kept), tuple(int(sizes[i]) for i in kept))
+
+    def __len__(self) -> int:
+        return sum(len(p) for p in self.parts)
+
+    def take(self, rows: np.ndarray) -> tuple[dict[str, Any], ...]:
+        """One batch a bucket: numbers uniform on all crystals become numbers uniform on those of the bucket."""
+        cuts = np.split(rows, np.cumsum(self.sizes)[:-1])
+        return tuple(p[own * len(p) // len(self)] for p, own in zip(self.parts, cuts, strict=True))
+
+    __getitem__ = take

@@ -1,0 +1,156 @@
+"""Figures of generated crystals."""
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.wyckoff import symbols
+
+COLOURS = {"model": "#0b6e99", "table": "#d1812b", "templates": "#8a4f7d", "marginal": "#9aa5ad", "floor": "#4f8a3c"}
+SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
+LAST = (2, 15, 74, 142, 167, 194, 230)  # last space group of each system
+
+
+def distances(results: Mapping[str, Any], meaning: Mapping[str, str]) -> Figure:
+    """Bars of both Frechet distances by set, logarithmic, with the floor as a line."""
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    names = [name for name in meaning if results.get(f"fwd/{name}") is not None]
+    for axes, way, title in ((left, "fwd", "Frechet Wrenformer distance"), (right, "fd", "of plain descriptors")):
+        values = [results[f"{way}/{name}"] for name in names]
+        errors = [2 * results[f"{way}_se/{name}"] for name in names]
+        axes.barh(range(len(names)), values, xerr=errors, color=[COLOURS[n] for n in names], height=0.65)
+        if "floor" in names:
+            axes.axvline(results[f"{way}/floor"], color=COLOURS["floor"], lw=1, ls="--")
+        axes.set(xscale="log", title=title)
+        axes.set_yticks(range(len(names)), [meaning[n] for n in names])
+        axes.spines[["top", "right"]].set_visible(False)
+    left.invert_yaxis()
+    return figure
+
+
+def distributions(
+    sets: Mapping[str, Sequence[Protostructure]], train: Sequence[Protostructure], meaning: Mapping[str, str]
+) -> Figure:
+    """Cumulative atoms and orbits, kinds of elements, crystal systems."""
+    figure = Figure(figsize=(10, 6.2), layout="constrained")
+    (atoms, orbits), (species, systems) = figure.subplots(2, 2)
+    every = {"training": train, **{name: some for name, some in sets.items() if some}}
+    colours = {"training": "black", **COLOURS}
+    width = 0.8 / len(every)
+    for i, (name, some) in enumerate(every.items()):
+        label = meaning.get(name, "training crystals")
+        line = {"color": colours[name], "lw": 2.2 if name == "training" else 1.4, "label": label}
+        for axes, f in ((atoms, lambda c: c.atoms), (orbits, lambda c: sum(n for *_, n in c.orbits))):
+            values = np.sort([f(c) for c in some])
+            axes.step(values, np.arange(1, len(values) + 1) / len(values), where="post", **line)
+        kinds = Counter(min(len(c.composition), 8) for c in some)
+        places = np.array([np.searchsorted(LAST, c.group) for c in some])
+        bar = {"width": width, "color": colours[name]}
+        species.bar(np.arange(1, 9) + (i - len(every) / 2) * width, [kinds[k] / len(some) for k in range(1, 9)], **bar)
+        share = np.bincount(places, minlength=7) / len(some)
+        systems.bar(np.arange(7) + (i - len(every) / 2) * width, share, **bar)
+    atoms.set(xscale="log", xlabel="atoms in the conventional cell", ylabel="share of crystals with at most so many")
+    orbits.set(xscale="log", xlabel="orbits")
+    species.set(xlabel="elements", ylabel="share of crystals")
+    species.set_xticks(range(1, 9), [*map(str, range(1, 8)), "8+"])
+    systems.set_xticks(range(7), SYSTEMS, rotation=30, ha="right")
+    orbits.legend(frameon=False, fontsize=8, loc="lower right")
+    for axes in (atoms, orbits, species, systems):
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def elements(found: Sequence[Protostructure], train: Sequence[Protostructure]) -> Figure:
+    """Two periodic tables: share of crystals with the element, and log2 of its ratio to the training crystals."""
+    figure = Figure(figsize=(11, 7.4), layout="constrained")
+    upper, lower = figure.subplots(2, 1)
+    counts = [np.bincount([z for c in some for z in c.composition], minlength=101) for some in (found, train)]
+    share, truth = (count / max(len(some), 1) for count, some in zip(counts, (found, train), strict=True))
+    smoothed = [(count + 0.5) / (len(some) + 1) for count, some in zip(counts, (found, train), strict=True)]
+    ratio = np.where((share > 0) | (truth > 0), np.log2(smoothed[0] / smoothed[1]), np.nan)
+    _table(figure, upper, np.where(share > 0, 100 * share, np.nan), "viridis", (0, None), "% of generated crystals")
+    _table(figure, lower, ratio, "RdBu_r", (-2, 2), "log2 of generated / training")
+    return figure
+
+
+def _table(figure: Any, axes: Any, values: np.ndarray, colours: str, limits: Any, title: str) -> None:
+    grid, cells = np.full((9, 18), np.nan), {}
+    for z in range(1, 101):
+        cells[z] = place(z)
+        grid[cells[z]] = values[z]
+    picture = axes.imshow(np.ma.masked_invalid(grid), cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
+    low, high = picture.get_clim()
+    for z, (row, column) in cells.items():
+        value = values[z]
+        strong = value == value and (abs(value) > 1.3 if low < 0 else value < (low + high) / 2)
+        axes.text(
+            column, row, symbols()[z], ha="center", va="center", fontsize=9, color="white" if strong else "#333333"
+        )
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    figure.colorbar(picture, ax=axes, label=title, shrink=0.85)
+
+
+def place(z: int) -> tuple[int, int]:
+    """Row and column of an element in the periodic table, lanthanides and actinides below it."""
+    from pymatgen.core import Element
+
+    if 57 <= z <= 71:
+        return 7, z - 57 + 2
+    if 89 <= z <= 103:
+        return 8, z - 89 + 2
+    e = Element.from_Z(z)
+    return e.row - 1, e.group - 1
+
+
+def cells(files: Sequence[Path]) -> Figure:
+    """Unit cells of CIF files, atoms as spheres in the usual colours, with formula and space group."""
+    from pymatgen.core import Structure
+
+    columns = min(len(files), 4)
+    rows = -(-len(files) // columns)
+    figure = Figure(figsize=(2.9 * columns, 3.2 * rows), layout="constrained")
+    for i, file in enumerate(files):
+        axes: Any = figure.add_subplot(rows, columns, i + 1, projection="3d")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            structure = Structure.from_file(file)
+        _cell(axes, structure)
+        group = next(
+            line.split()[-1] for line in file.read_text().splitlines() if line.startswith("_symmetry_Int_Tables_number")
+        )
+        axes.set_title(f"{structure.composition.reduced_formula}, {group}", fontsize=10)
+    return figure
+
+
+def _cell(axes: Any, structure: Any) -> None:
+    from ase.data import covalent_radii
+    from ase.data.colors import jmol_colors
+
+    lattice = structure.lattice.matrix
+    corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    for a in corners:
+        for b in corners:
+            if (b - a).sum() == 1 and np.abs(b - a).sum() == 1:
+                axes.plot(*zip(a @ lattice, b @ lattice, strict=True), color="#5d6b7a", lw=0.8)
+    points, species = [], []
+    for site in structure:
+        base = site.frac_coords % 1
+        # an atom on a face or edge of the cell is shown on all of them
+        shifts = [(0, 1) if x < 1e-3 else (0, -1) if x > 1 - 1e-3 else (0,) for x in base]
+        for shift in np.array(np.meshgrid(*shifts)).reshape(3, -1).T:
+            points.append((base + shift) @ lattice)
+            species.append(site.specie.Z)
+    points, kinds = np.array(points), np.array(species)
+    size = np.linalg.norm(lattice.sum(0))
+    area = (170 * covalent_radii[kinds] * 4 / size) ** 2 / 40
+    axes.scatter(*points.T, s=area, c=jmol_colors[kinds], edgecolors="#333333", linewidths=0.4, depthshade=False)
+    axes.set_box_aspect(np.ptp(corners @ lattice, 0))
+    axes.set_axis_off()

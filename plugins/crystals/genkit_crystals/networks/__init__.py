@@ -1,0 +1,1 @@
+"""Networks on the Wyckoff positions of a crystal."""

@@ -1,0 +1,137 @@
+"""WyckoffGNN: attention by perceptrons on the complete graph of a crystal's Wyckoff positions."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from genkit.errors import UsageError
+from genkit.nn import MLP
+from genkit_crystals.layout import Layout, Matrices
+from genkit_crystals.wyckoff import ELEMENTS, GROUPS, LETTERS
+
+Array = Any
+MULTIPLICITIES = 193  # 0..192
+
+
+def mlp(inputs: int, outputs: int, hidden: int, rngs: nnx.Rngs) -> MLP:
+    """Three hidden layers with SiLU."""
+    return MLP((inputs, hidden, hidden, hidden, outputs), rngs=rngs)
+
+
+class Layer(nnx.Module):
+    """h_i <- SiLU(h_i + sum_j a_ij psi(z_j)), a_ij = softmax_j MLP([z_i; z_j]), z = [h; c].
+
+    j runs over all real rows, i among them. psi is computed once a row, and the first linear map of the scores acts
+    on receivers and senders apart, which are then added: the numbers of the published form at half the work.
+    """
+
+    def __init__(self, width: int, context: int, rngs: nnx.Rngs):
+        size = width + context
+        self.scores = mlp(2 * size, 1, 2 * size, rngs)
+        self.values = mlp(size, width, 2 * size, rngs)
+
+    def __call__(self, h: Array, c: Array, real: Array) -> Array:
+        """`h` (n, R, H), `c` (n, R, D), `real` (n, R) bool."""
+        z = jnp.concatenate([h, c], -1)
+        first, *rest = self.scores.layers
+        bias: Any = first.bias
+        receiver, sender = jnp.split(first.kernel[...], 2)
+        edges = (z @ receiver + bias[...])[:, :, None] + (z @ sender)[:, None]
+        for layer in rest:
+            edges = layer(jax.nn.silu(edges))
+        scores = jnp.where(real[:, None], edges[..., 0], -jnp.inf)
+        attention = jax.nn.softmax(scores, -1)
+        return jax.nn.silu(h + jnp.einsum("nij,njh->nih", attention, self.values(z)))
+
+
+class Module(nnx.Module):
+    """The network of section 4 of the paper; see `WyckoffGNN`."""
+
+    def __init__(self, width: int, context: int, layers: int, length: int, classes: int, rngs: nnx.Rngs):
+        self.classes = classes
+        self.element = nnx.Embed(ELEMENTS + 1, width, rngs=rngs)
+        self.count = nnx.Embed(classes, 1, rngs=rngs)
+        self.counts = nnx.Linear(ELEMENTS, width, rngs=rngs)
+        sizes = {"dof": 4, "letter": len(LETTERS), "group": GROUPS + 1, "step": length, "multiplicity": MULTIPLICITIES}
+        self.context = nnx.Dict({name: nnx.Embed(size, context, rngs=rngs) for name, size in sizes.items()})
+        self.layers = nnx.List([Layer(width, context, rngs) for _ in range(layers)])
+        self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs)
+        self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs)
+
+    def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array]:
+        """Logits of x_0: (n, R0, E + 1) and (n, R1, E, classes)."""
+        h0 = self.element(x[0])
+        # one learned number for each value of a count, looked up by a sum of few terms
+        hot = x[1][..., None] == jnp.arange(self.classes)
+        h1 = self.counts(jnp.where(hot, self.count.embedding[..., 0], 0.0).sum(-1))
+        every = slots.every.at(group)
+        c = self._context(every) + self.context["group"](group)[:, None] + self.context["step"](step)[:, None]
+        # rows of both kinds close together: no edge is spent on the gap between the kinds
+        h = _rows(jnp.concatenate([h0, h1], 1), slots.slot, group)
+        for layer in self.layers:
+            h = layer(h, c, every.real)
+        h0, h1 = (_rows(h, part.row, group) for part in (slots.fixed, slots.free))
+        counts = self.counts_out(h1)
+        return self.elements_out(h0), counts.reshape(*counts.shape[:2], ELEMENTS, self.classes)
+
+    def _context(self, part: Any) -> Array:
+        named = {"dof": part.dof, "letter": part.row, "multiplicity": part.multiplicity}
+        return jnp.stack([self.context[name](value) for name, value in named.items()]).sum(0)
+
+
+def _rows(h: Array, places: Array, group: Array) -> Array:
+    """(n, R, H) of (n, R', H): the rows at places (231, R)."""
+    return jnp.take_along_axis(h, jnp.asarray(places)[group][..., None], 1)
+
+
+@dataclass(frozen=True)
+class WyckoffGNN:
+    """WyckoffGNN (Ekstrom Kelvinius et al. 2025, arXiv 2502.06485): attention over the rows of a crystal.
+
+    The preset paper has the published 9,575,083 parameters (T = 1000, counts to 54).
+    """
+
+    width: int = 64
+    """H, features of a row."""
+    context: int = 16
+    """D, features of letter, freedom, multiplicity, group and time."""
+    layers: int = 2
+    """Rounds of attention."""
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """tiny, default and paper."""
+        return {"tiny": cls(16, 8, 1), "default": cls(), "paper": cls(256, 16, 3)}[name]
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        if min(self.width, self.context, self.layers) < 1:
+            raise UsageError(f"wyckoff_gnn: width, context and layers must be at least 1, got {self}")
+
+    def build(self, rngs: nnx.Rngs, length: int, classes: int) -> Module:
+        """The module for T steps and counts below `classes`."""
+        return Module(self.width, self.context, self.layers, length, classes, rngs)
+
+
+def with_frequencies(params: Any, data: Matrices, slots: Layout, classes: int) -> Any:
+    """Parameters whose last biases are log-frequencies of elements and, by element, of counts in the training data.
+
+    Where the process supplies the likelihood, the network then starts as the exact denoiser of independent values, and
+    learns what depends on what.
+    """
+    real0, real1 = (np.asarray(m) for m in slots.mask(data.group))
+    x0 = np.bincount(data.x0[real0], minlength=ELEMENTS + 1)
+    x1 = data.x1[real1[..., 0]]
+    by_element = np.stack([(x1 == k).sum(0) for k in range(classes)], 1)
+    new = jax.tree.map(lambda a: a, params)  # a copy of the dicts
+    for head, count in (("elements_out", x0), ("counts_out", by_element)):
+        smoothed = count + 0.5 / count.shape[-1]
+        log_p = np.log(smoothed / smoothed.sum(-1, keepdims=True))
+        last = max(new[head]["layers"])
+        bias = new[head]["layers"][last]["bias"]
+        new[head]["layers"][last]["bias"] = jnp.asarray(log_p.ravel(), bias.dtype)
+    return new

@@ -1,0 +1,108 @@
+"""Wyckoff positions of the 230 space groups, as arrays.
+
+The numbers are those of pymatgen. A row is a Wyckoff letter: 0 is a, 25 is z, 26 is the letter A, which only group 47
+has. pymatgen is imported when the tables are first asked for, as that takes seconds.
+"""
+
+import string
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from genkit.errors import GenkitError
+
+GROUPS = 230
+LETTERS = string.ascii_lowercase + "A"
+ELEMENTS = 100
+"""Largest atomic number that is represented."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Arrays whose first axis is the number of the space group; entry 0 is empty."""
+
+    rows: np.ndarray
+    """(231,) int, number of Wyckoff positions."""
+    multiplicity: np.ndarray
+    """(231, 27) int, atoms of an orbit in the conventional cell; 0 where there is no such row."""
+    dof: np.ndarray
+    """(231, 27) int, free coordinates of an orbit; 0 also where there is no such row."""
+    relabellings: tuple[np.ndarray, ...]
+    """By group, (m, 27) int, the m permutations of rows by another choice of origin and axes: row r becomes p[r]."""
+
+    @property
+    def exists(self) -> np.ndarray:
+        """(231, 27) bool, which rows there are."""
+        return self.multiplicity > 0
+
+    @property
+    def fixed(self) -> np.ndarray:
+        """(231, 27) bool, rows without a free coordinate: at most one orbit may sit there."""
+        return self.exists & (self.dof == 0)
+
+
+@cache
+def tables() -> Tables:
+    """The tables of all groups."""
+    try:
+        from pymatgen.analysis.prototypes import (
+            WYCKOFF_MULTIPLICITY_DICT,
+            WYCKOFF_POSITION_PARAM_DICT,
+            WYCKOFF_POSITION_RELAB_DICT,
+        )
+    except ImportError as error:
+        raise GenkitError(
+            "the plugin crystals needs a pymatgen with the tables of pymatgen.analysis.prototypes; "
+            "python -m pip install --upgrade pymatgen"
+        ) from error
+    multiplicity = np.zeros((GROUPS + 1, len(LETTERS)), np.int32)
+    dof, relabellings = np.zeros_like(multiplicity), [np.arange(len(LETTERS))[None]]
+    for group in range(1, GROUPS + 1):
+        for table, source in ((multiplicity, WYCKOFF_MULTIPLICITY_DICT), (dof, WYCKOFF_POSITION_PARAM_DICT)):
+            for letter, value in source[str(group)].items():
+                table[group, LETTERS.index(letter)] = int(value)
+        permutations = []
+        for letters in WYCKOFF_POSITION_RELAB_DICT[str(group)]:
+            p = np.arange(len(LETTERS))
+            for old, new in letters.items():
+                p[LETTERS.index(chr(old))] = LETTERS.index(new)
+            permutations.append(p)
+        relabellings.append(np.array(permutations))
+    return Tables((multiplicity > 0).sum(1), multiplicity, dof, tuple(relabellings))
+
+
+@cache
+def pearson(group: int) -> str:
+    """Family and centring of a space group, the first two letters of the Pearson symbol; A and B count as C."""
+    from pymatgen.symmetry.groups import sg_symbol_from_int_number
+
+    families = ((2, "a"), (15, "m"), (74, "o"), (142, "t"), (194, "h"), (230, "c"))
+    centring = sg_symbol_from_int_number(group)[0]
+    return next(f for last, f in families if group <= last) + ("C" if centring in "AB" else centring)
+
+
+@cache
+def symbol(group: int) -> str:
+    """Hermann-Mauguin symbol of a space group."""
+    from pymatgen.symmetry.groups import sg_symbol_from_int_number
+
+    return sg_symbol_from_int_number(group)
+
+
+@cache
+def symbols() -> tuple[str, ...]:
+    """Chemical symbols by atomic number; entry 0 is empty."""
+    from pymatgen.core import Element
+
+    return ("", *(Element.from_Z(z).symbol for z in range(1, ELEMENTS + 1)))
+
+
+@cache
+def numbers() -> dict[str, int]:
+    """Atomic number by chemical symbol, of all elements that there are; D and T are hydrogen."""
+    from pymatgen.core import Element
+
+    every: Any = Element
+    return {e.symbol: e.Z for e in every} | {"D": 1, "T": 1}

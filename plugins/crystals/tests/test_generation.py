@@ -1,0 +1,207 @@
+"""Arrays of crystals, the network, the loss, sampling, baselines, scores."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from genkit.chain import callable_tree
+from genkit.discrete import Inpaint, sample
+from genkit.errors import DataError, UsageError
+from genkit.nn import abstract, functional, parameter_count
+from genkit_crystals import baselines, evaluation
+from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes, decorations, originals
+from genkit_crystals.diffusion import (
+    CrystalDenoiser,
+    Frequencies,
+    Objective,
+    ancestral,
+    marginal_loss,
+    process,
+    restricted,
+)
+from genkit_crystals.layout import decode, encode, layout
+from genkit_crystals.networks.wrenformer import Wrenformer, feature_tables, features, tokens
+from genkit_crystals.networks.wyckoff_gnn import Layer, WyckoffGNN, with_frequencies
+from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.wyckoff import numbers, tables
+
+T, GROUPS = 6, (1, 62, 225, 221)
+LABELS = ["AB_cF8_225_a_b:Cl-Na", "A3BC_cP5_221_c_a_b:O-Sr-Ti", "AB3C_oP20_62_c_cd_a:Ca-O-Ti", "A2B_aP6_1_4a_2a:O-Si"]
+
+
+def crystals():
+    return [Protostructure.from_label(label) for label in LABELS]
+
+
+@cache
+def model():
+    """(slots, arrays, frequencies, processes, denoiser), the network untrained but for its last biases."""
+    slots = layout(GROUPS)
+    data = encode(crystals(), slots, 5)
+    frequencies = Frequencies.of(data, slots, 5)
+    apply, params = functional(WyckoffGNN.preset("tiny").build(nnx.Rngs(0), T, 5))
+    denoiser = CrystalDenoiser(apply, with_frequencies(params, data, slots, 5), slots)
+    return slots, data, frequencies, process("marginal", T, frequencies), denoiser
+
+
+def random_crystals(rng, groups):
+    for group in groups:
+        orbits = {}
+        for row in rng.integers(tables().rows[group], size=4):
+            fixed = tables().dof[group, row] == 0
+            orbits[int(row)] = (int(row), int(rng.integers(1, 101)), 1 if fixed else int(rng.integers(1, 4)))
+        yield Protostructure.of(group, orbits.values())
+
+
+def test_arrays_hold_crystals_of_all_groups():
+    rng = np.random.default_rng(0)
+    some, slots = list(random_crystals(rng, range(1, 231))), layout()
+    data = encode(some, slots, 4)
+    assert decode(data.group, (data.x0, data.x1), slots) == some
+    t = tables()
+    n0, n1 = slots.sites(data.group)
+    assert (n0 == t.fixed.sum(1)[1:]).all() and (n1 == 100 * (t.rows[1:] - n0)).all()
+    at = np.arange(1, 231)
+    assert (np.asarray(slots.every.real)[at] == t.exists[at]).all()
+    both = np.concatenate([np.where(p.real, p.row, -1)[at] for p in (slots.fixed, slots.free)], 1)
+    gathered = np.take_along_axis(both, np.asarray(slots.slot)[at], 1)
+    assert (gathered == np.where(t.exists[at], np.arange(27), gathered)).all()
+    # relabelled arrays are those of images, and of all images
+    moved = slots.relabelled(jax.random.key(0), data.group, (jnp.asarray(data.x0), jnp.asarray(data.x1)))
+    assert all(a in b.images() for a, b in zip(decode(data.group, moved, slots), some, strict=True))
+    many = np.full(400, 225)
+    one = encode([crystals()[0]] * 400, slots)
+    found = slots.relabelled(jax.random.key(0), many, (jnp.asarray(one.x0), jnp.asarray(one.x1)))
+    share = np.mean([c == crystals()[0].images()[0] for c in decode(many, found, slots)])
+    assert abs(share - 0.5) < 4 * 0.5 / 400**0.5
+
+
+def test_what_does_not_fit_the_arrays_is_refused():
+    with pytest.raises(DataError, match="space group 225 is not among"):
+        encode(crystals()[:1], layout([1]))
+    with pytest.raises(DataError, match="at most 3"):
+        encode(crystals(), layout(GROUPS), 4)
+
+
+def test_published_sizes():
+    _, params = abstract(lambda: WyckoffGNN.preset("paper").build(nnx.Rngs(0), 1000, 55))
+    assert parameter_count(params) == 9_575_083
+    assert parameter_count(params["layers"]) == 5_312_931
+    assert (parameter_count(params["elements_out"]), parameter_count(params["counts_out"])) == (708_709, 3_478_396)
+    _, params = abstract(lambda: Wrenformer.preset("paper").build(nnx.Rngs(0), 645, 1))
+    assert parameter_count(params) == 5_166_658
+
+
+def test_attention_is_that_of_the_complete_graph_and_commutes_with_permutations():
+    rng = np.random.default_rng(0)
+    layer = Layer(6, 3, nnx.Rngs(0))
+    h, c = (jnp.asarray(rng.normal(size=(2, 5, k)), jnp.float32) for k in (6, 3))
+    real = jnp.array([[True] * 5, [True] * 3 + [False] * 2])
+    out = layer(h, c, real)
+    z = jnp.concatenate([h, c], -1)
+    pairs = jnp.concatenate([jnp.repeat(z[:, :, None], 5, 2), jnp.repeat(z[:, None], 5, 1)], -1)
+    scores = jnp.where(real[:, None], layer.scores(pairs)[..., 0], -jnp.inf)
+    plain = jax.nn.silu(h + jax.nn.softmax(scores, -1) @ layer.values(z))
+    np.testing.assert_allclose(out, plain, atol=1e-6)
+    p = rng.permutation(5)
+    np.testing.assert_allclose(layer(h[:, p], c[:, p], real[:, p]), out[:, p], atol=1e-6)
+    hidden = h.at[1, 3:].add(100.0)
+    np.testing.assert_allclose(layer(hidden, c, real)[1, :3], out[1, :3], atol=1e-5)
+
+
+def test_loss_of_equal_logits():
+    values = {225: 4.010357, 47: 4.009882, 1: 4.007333, 227: 4.012157, 62: 4.013351}
+    groups, slots = np.array(list(values)), layout(values)
+    frequencies = Frequencies(np.ones(101) / 101, np.ones(55) / 55)
+
+    def equal(params, x, slots, group, step):
+        return jnp.zeros((*x[0].shape, 101)), jnp.zeros((*x[1].shape, 55))
+
+    batch = {"group": groups, "x": tuple(jnp.zeros(s, int) for s in slots.shape(5))}
+    processes = process("uniform", 4, frequencies, likelihood=False)
+    loss = jax.jit(lambda key: Objective()(key, CrystalDenoiser(equal, None, slots), batch, processes)[0])
+    assert float(loss(jax.random.key(0))) == pytest.approx(np.mean(list(values.values())), abs=5e-6)
+    for group, value in values.items():
+        assert marginal_loss(frequencies, slots.sites(np.array([group]))) == pytest.approx(value, abs=1e-6)
+
+
+def test_losses_agree():
+    slots, data, frequencies, processes, denoiser = model()
+    batch, kinds = data[np.arange(len(data))], ("ce", "kl", "hybrid")
+    every = jax.jit(lambda key: [Objective(k, weight=0.5)(key, denoiser, batch, processes)[0] for k in kinds])
+    ce, kl, hybrid = every(jax.random.key(1))
+    assert hybrid == pytest.approx(float(kl + 0.5 * ce), rel=1e-5)
+    # the network knows the frequencies, and its likelihood the rest: better than the frequencies alone
+    assert 0 < ce < 1.5 * marginal_loss(frequencies, slots.sites(data.group))
+
+
+def test_samples_keep_given_sites_and_have_the_elements_asked_for():
+    slots, data, _, processes, denoiser = model()
+    group = np.full(20, 221)
+    known = tuple(jnp.asarray(a[1]) for a in (data.x0, data.x1))  # SrTiO3, of which strontium is given
+    held = Inpaint(ancestral(restricted(processes, [8, 22, 38])), known, (known[0] == 38, known[1] < 0))
+    x = sample(jax.random.key(0), held, callable_tree(denoiser), slots.shape(20), group, mask=slots.mask(group))
+    found = decode(group, x, slots)
+    assert all((0, 38, 1) in one.orbits and set(one.composition) <= {8, 22, 38} for one in found)
+    assert len({one.label for one in found}) > 1
+    with pytest.raises(UsageError, match="at least one"):
+        restricted(processes, [])
+
+
+def test_baselines():
+    rng, real = np.random.default_rng(0), crystals()
+    slots, _, frequencies, *_ = model()
+    groups = np.repeat([c.group for c in real], 50)
+    drawn = baselines.tables(rng, groups, slots, real).full
+    # one crystal a group without relabelling of a free row: every draw is an image's values
+    assert {c.label for c in drawn if c.group == 1} == {LABELS[3]}
+    some = baselines.templates(rng, groups, real).full
+    assert {c.prototype for c in some} == {c.prototype for c in real} and len({c.label for c in some}) > 50
+    marginal = baselines.marginals(rng, groups, slots, frequencies)
+    x0 = encode(marginal.full, slots).x0[np.array([c.group for c in marginal.full]) == 225][:, :4]
+    assert abs((x0 == 0).mean() - frequencies.x0[0]) < 0.25
+
+
+def test_decorated_prototypes():
+    found = originals()
+    assert len(found) == 287 and len({c.prototype for c in found}) == 269
+    salt = next(c for c in found if c.label == "AB_cF8_225_a_b:Cl-Na")
+    # 7 alkali metals and hydrogen's column by 5 halogens
+    assert {c.prototype for c in decorations(salt)} == {"AB_cF8_225_a_b"}
+    data = AflowPrototypes(orbits=99).load()
+    assert len(data) == 8655 and len(AflowPrototypes().load()) == 8604
+    train, held = data.split(100)
+    assert len(held) == 100 and not {c.label for c in train.crystals} & {c.label for c in held.crystals}
+
+
+def test_scores():
+    real = crystals()
+    found = [real[0], real[0], real[1].with_elements({8: 16, 38: 20, 22: 40}), Protostructure.of(1, [(0, 29, 1)])]
+    scores = evaluation.scores(found, 5, real, real)
+    assert scores["validity"] == 0.8 and scores["uniqueness"] == 0.75
+    assert scores["novelty/label"] == 0.5 and scores["novelty/prototype"] == 0.25
+    assert scores["novel_prototypes"] == 200 and scores["few_species"] == 0.75
+    # atoms 8, 8, 5, 1 and 8, 5, 20, 6, sorted: |1 - 5| + |5 - 6| + 0 + |8 - 20| over 4
+    assert scores["atoms_w1"] == pytest.approx(17 / 4)
+    assert scores["group_tv"] == pytest.approx(0.25) and scores["neutral"] == 1.0
+    assert evaluation.scores([], 5, real, real) == {"validity": 0.0}
+    assert not evaluation.neutral(Protostructure.from_label("AB_cF8_225_a_b:F-O"))
+    x = evaluation.descriptors(real)
+    assert np.isfinite(x).all() and evaluation.frechet(x, x)[0] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_encoder_knows_no_order_and_no_choice_of_origin():
+    network = Wrenformer(8, 1, 2, 8).build(nnx.Rngs(0), 1 + sum(t.shape[-1] for t in feature_tables()), 1)
+    salt = Protostructure.from_label("AB_cF8_216_a_c:S-Zn")
+    assert len(salt.images()) == 8
+    embed = jax.jit(lambda b: network.embedding(*features(b, feature_tables())))
+    every = [embed(tokens([one], 5, images=8).take(slice(None))) for one in (salt, salt.images()[3])]
+    np.testing.assert_allclose(*every, atol=1e-5)
+    one = tokens([salt], 5).take(slice(None))
+    turned = {k: v[..., ::-1] if v.ndim == 3 else v for k, v in one.items()}
+    np.testing.assert_allclose(embed(one), embed(turned), atol=1e-5)
+    assert numbers()["Zn"] in one["element"]
