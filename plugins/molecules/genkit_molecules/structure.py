@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from genkit_molecules.graphs import VALENCE
 
@@ -49,7 +48,7 @@ def cycles(a: Array) -> tuple[Array, Array]:
     a5 = a4 @ a
     t = _diagonal(a3)
     square = _diagonal(a4) - d * (d - 1) - (a * d[:, None]).sum(-1)
-    five = _diagonal(a5) - 2 * t * d - (a * t[:, None]).sum(-1) + t
+    five = _diagonal(a5) - 2 * t * d - (a * t[:, None]).sum(-1) + 5 * t - 2 * (a * a2 * d[:, None]).sum(-1)
     c4 = _diagonal(a4)
     # closed walks of six steps, less those that meet a vertex twice (Harary and Manvel 1971)
     six = (
@@ -64,8 +63,8 @@ def cycles(a: Array) -> tuple[Array, Array]:
 def spectrum(a: Array, mask: Array, values: int = 5) -> tuple[Array, Array]:
     """Of the Laplacian, features (B, n, 3) and (B, 1 + values).
 
-    By vertex whether it is in the largest component, and the diagonal of the heat kernel exp(-s L) at s = 1 and 4 (in
-    place of the paper's eigenvectors: these have no sign, and no meaning where eigenvalues coincide); by graph the
+    By vertex whether it is in the largest component, and the diagonal of the heat kernel exp(-s L) at s = 1 and 4, in
+    place of the paper's eigenvectors, whose sign is arbitrary, and all of them where eigenvalues coincide; by graph the
     number of components and the first values above zero.
     """
     n = a.shape[1]
@@ -86,15 +85,3 @@ def spectrum(a: Array, mask: Array, values: int = 5) -> tuple[Array, Array]:
 
 def _diagonal(a: Array) -> Array:
     return jnp.diagonal(a, axis1=1, axis2=2)
-
-
-def count_cycles(a: np.ndarray, length: int) -> int:
-    """Cycles of a length in one graph, by enumeration: to test against."""
-    n = len(a)
-
-    def walk(path: list[int]) -> int:
-        if len(path) == length:
-            return int(a[path[-1], path[0]])
-        return sum(walk([*path, v]) for v in range(path[0] + 1, n) if v not in path and a[path[-1], v])
-
-    return sum(walk([v]) for v in range(n)) // 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -41,11 +41,6 @@ class PropertyGuidance(DiscriminatorGuidance):
     dropout: float = 0.1
     """How often the generator is trained without being told the property."""
 
-    @classmethod
-    def preset(cls, name: str) -> Self:
-        """Those of `molecules.discriminator_guidance`."""
-        return super().preset(name)
-
     def __post_init__(self) -> None:
         """Check the fields."""
         super().__post_init__()
@@ -66,9 +61,9 @@ class PropertyGuidance(DiscriminatorGuidance):
 
     def above(self, run: Run) -> float:
         """The threshold."""
-        return (
-            float(np.quantile(self.values(run, "train"), self.quantile)) if self.threshold is None else self.threshold
-        )
+        if self.threshold is not None:
+            return self.threshold
+        return float(np.quantile(self.values(run, "train"), self.quantile))
 
     def prepare(self, run: Run) -> None:
         """Read the data; tell how many molecules have the property."""
@@ -104,11 +99,8 @@ class PropertyGuidance(DiscriminatorGuidance):
         return run.once("classifier", lambda: self._classifier(run))
 
     def _classifier(self, run: Run) -> GraphLogOdds:
-        rows, rng = (
-            super().rows(run, "train") | {"yes": self.values(run, "train") > self.above(run)},
-            np.random.default_rng(0),
-        )
-        order = rng.permutation(len(rows["x"]))
+        rows = self.rows(run, "train")
+        order = np.random.default_rng(0).permutation(len(rows["x"]))
         count = max(1, len(order) // 10)
         train, val = ({k: v[part] for k, v in rows.items()} for part in (order[count:], order[:count]))
         orders = self.discrete().orders
