@@ -90,8 +90,10 @@ def _dispatch(words: list[str]) -> int:
 
 def _help() -> None:
     print("usage: genkit COMMAND [options]\n\nGenerative modelling research on JAX.\n\ncommands:")
-    for item in registry().items("commands"):
-        print(f"  {item.name.partition('.')[2]:<12} {item.summary}")
+    offered = [(item.name.partition(".")[2], item.summary) for item in registry().items("commands")]
+    width = max(12, *(len(name) for name, _ in offered))
+    for name, summary in offered:
+        print(f"  {name:<{width}} {summary}")
     print("\n`genkit COMMAND --help` shows its options; `--debug` shows tracebacks; `genkit list` shows experiments.")
 
 

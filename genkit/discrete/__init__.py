@@ -22,7 +22,7 @@ step, as a float).
 | `Ancestral` | posterior of the process: D3PM, MDLM, UDLM, the analytic sampler of jump processes |
 | `Euler`, `TauLeaping` | jump rates held constant |
 | `FlowMatching` | masks, with sites hidden again at a rate eta |
-| `OrderAgnostic` | sites in random order, one or a few a step |
+| `OrderAgnostic` | sites in random order (uniform, or another law of `Orders`), one or a few a step |
 
 Each is a chain of `genkit.chain.Kernel`s with `log_prob`; its particles carry the state and log p(x_0 | x_t), those of
 `OrderAgnostic` their order too. `Inpaint` holds given sites of an `Ancestral` chain.
@@ -31,7 +31,7 @@ multiplied by what a site's own noisy value says of it (`Process.likelihood`).
 """
 
 from genkit.discrete.ancestral import Ancestral
-from genkit.discrete.autoregressive import OrderAgnostic, OrderedParticle, order_agnostic_loss, parallel_budget
+from genkit.discrete.autoregressive import OrderAgnostic, OrderedParticle, order_agnostic_loss, parallel_budget, ranks
 from genkit.discrete.ctmc import Euler, TauLeaping
 from genkit.discrete.d3pm import d3pm_loss, d3pm_terms, prior_kl
 from genkit.discrete.factorised import Denoiser, Particle
@@ -39,6 +39,7 @@ from genkit.discrete.flow_matching import FlowMatching
 from genkit.discrete.guidance import ClassifierFree, Predictor
 from genkit.discrete.inpainting import Inpaint
 from genkit.discrete.masked import hidden_nll, masked_loss
+from genkit.discrete.orders import AnyOrder, Orders
 from genkit.discrete.process import Process
 from genkit.discrete.product import Product
 from genkit.discrete.random import categorical
@@ -57,6 +58,7 @@ from genkit.discrete.transitions import (
 
 __all__ = [
     "Ancestral",
+    "AnyOrder",
     "ClassifierFree",
     "Cosine",
     "Denoiser",
@@ -68,6 +70,7 @@ __all__ = [
     "Mixing",
     "OrderAgnostic",
     "OrderedParticle",
+    "Orders",
     "Particle",
     "Predictor",
     "Process",
@@ -88,6 +91,7 @@ __all__ = [
     "order_agnostic_loss",
     "parallel_budget",
     "prior_kl",
+    "ranks",
     "sample",
     "steps",
     "uniform",

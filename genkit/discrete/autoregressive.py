@@ -15,6 +15,7 @@ import numpy as np
 from genkit.chain import Kernel, Model
 from genkit.discrete.factorised import Denoiser
 from genkit.discrete.masked import hidden_nll
+from genkit.discrete.orders import ANY_ORDER, Orders
 from genkit.discrete.process import checked, only
 from genkit.discrete.random import categorical, stratified
 from genkit.errors import UsageError
@@ -56,11 +57,15 @@ class OrderedSetting:
 
     def arrive(self, x: Array, order: Array, revealed: Array) -> OrderedParticle:
         """Call the denoiser after so many sites were revealed."""
-        real = self.count(x)
-        t = jnp.maximum(real - revealed, 0) / jnp.maximum(real, 1)
-        logits = only(checked(self.denoiser(x, t, self.cond), x, self.classes), self.allowed)
+        raw = self.denoiser(x, self.time(x, revealed), self.cond)
+        logits = only(checked(raw, x, self.classes), self.allowed)
         log_p = jax.nn.log_softmax(jnp.where(self.mask[..., None], logits, 0.0))
         return OrderedParticle(x, log_p, order)
+
+    def time(self, x: Array, revealed: Array) -> Array:
+        """The fraction that is hidden after so many sites were revealed, (n,)."""
+        real = self.count(x)
+        return jnp.maximum(real - revealed, 0) / jnp.maximum(real, 1)
 
     def count(self, x: Array) -> Array:
         """Real sites of each item, (n,)."""
@@ -75,6 +80,7 @@ class BeginHidden:
     setting: OrderedSetting
     order: Array | None
     """(D,) or (n, D), the order if it is given."""
+    orders: Orders = field(metadata={"static": True})
     shape: tuple[int, ...] = field(metadata={"static": True})
 
     def __call__(self, keys: Array) -> tuple[OrderedParticle, None]:
@@ -82,11 +88,11 @@ class BeginHidden:
         n, *sites = self.shape
         real = jnp.broadcast_to(self.setting.mask, self.shape)
         if self.order is None:
-            order = jax.vmap(lambda key: jax.random.permutation(key, prod(sites)))(keys)
+            order = jax.vmap(self.orders.draw)(keys, real.reshape(n, -1))
         else:
             order = jnp.broadcast_to(self.order, (n, prod(sites)))
-        last = jnp.argsort(~jnp.take_along_axis(real.reshape(n, -1), order, 1), axis=1, stable=True)
-        order = jnp.take_along_axis(order, last, 1).astype(jnp.int32)
+            last = jnp.argsort(~jnp.take_along_axis(real.reshape(n, -1), order, 1), axis=1, stable=True)
+            order = jnp.take_along_axis(order, last, 1).astype(jnp.int32)
         x = jnp.where(real, self.setting.classes, 0).astype(jnp.int32)
         return self.setting.arrive(x, order, jnp.zeros((), jnp.int32)), None
 
@@ -157,11 +163,13 @@ class OrderAgnostic:
         budget: 0 = b_0 < b_1 < ... < b_T = D, step j reveals places b_{j-1}..b_j - 1 of the order in parallel (see
             `parallel_budget`); None is one site a step, which alone is exact.
         allowed: (..., K) bool, the classes of each site, where they differ.
+        orders: law of the order, that of the training.
     """
 
     classes: int
     budget: tuple[int, ...] | None = None
     allowed: Any = None
+    orders: Orders = ANY_ORDER
 
     def model(
         self,
@@ -178,7 +186,8 @@ class OrderAgnostic:
             shape: (n, *sites).
             cond: leaves (n, ...), or None.
             mask: bool, broadcasts with x: the sites that are real; the others stay 0.
-            order: (D,) or (n, D) int, permutations of the flattened sites; drawn by each particle if None.
+            order: (D,) or (n, D) int, permutations of the flattened sites; drawn by each particle from `orders` if
+                None.
         """
         sites = prod(shape[1:])
         bounds = np.arange(sites + 1) if self.budget is None else np.asarray(self.budget)
@@ -191,7 +200,7 @@ class OrderAgnostic:
         width, inputs = int(np.diff(bounds).max()), (bounds[:-1], bounds[1:])
         last = (RevealLast(setting, width), jax.tree.map(lambda a: a[-1:], inputs))
         moves = () if len(bounds) == 2 else ((Reveal(setting, width), jax.tree.map(lambda a: a[:-1], inputs)),)
-        return Model(BeginHidden(setting, order, tuple(shape)), (*moves, last))
+        return Model(BeginHidden(setting, order, self.orders, tuple(shape)), (*moves, last))
 
 
 def order_agnostic_loss(
@@ -202,11 +211,13 @@ def order_agnostic_loss(
     classes: int,
     mask: Array | None = None,
     allowed: Any = None,
+    orders: Orders = ANY_ORDER,
 ) -> Array:
     """Bound on -log p(x_0) in nats an item, a mean over the batch: ARDM (arXiv 2110.02037), eq. 3.
 
-    E [D / m sum over hidden sites of -log p(x_i | x_S)] with the number m of hidden sites uniform on 1..D, stratified
-    over the batch, and the m sites uniform; D counts the real sites of the item.
+    D E [mean over the sites that may come next of -log p(x_i | x_S)], after a number of revealed sites that is uniform
+    on 0..D-1 and stratified over the batch; D counts the real sites of the item. With uniform orders all m hidden sites
+    may come next, and it is E [D / m sum of -log p(x_i | x_S)].
 
     Args:
         key: for numbers and places of hidden sites.
@@ -216,17 +227,29 @@ def order_agnostic_loss(
         classes: K.
         mask: bool, broadcasts with x0: the sites that are real.
         allowed: (..., K) bool, the classes of each site, where they differ.
+        orders: law of the order.
     """
     n = len(x0)
-    real = jnp.broadcast_to(True if mask is None else mask, x0.shape).reshape(n, -1)
     k_number, k_place = jax.random.split(key)
+    real = jnp.broadcast_to(True if mask is None else mask, x0.shape).reshape(n, -1)
     d = real.sum(1)
     m = jnp.minimum(jnp.floor(stratified(k_number, n) * d) + 1, d)
-    u = jnp.where(real, jax.random.uniform(k_place, real.shape), 2.0)
-    rank = jnp.argsort(jnp.argsort(u, axis=1), axis=1)
-    hidden = (rank < m[:, None]).reshape(x0.shape)
-    nll = hidden_nll(denoiser, x0, hidden, m / jnp.maximum(d, 1), cond, classes, allowed)
-    return (d / jnp.maximum(m, 1) * nll).mean()
+    rank = ranks(k_place, x0, mask, orders)
+    hidden = (rank >= (d - m)[:, None]) & real
+    first = jnp.minimum(d - m, rank.shape[1] - 1).astype(int)
+    labels = jax.vmap(orders.labels)(real)
+    now = jnp.take_along_axis(labels, first[:, None], 1)
+    target = hidden & (jnp.take_along_axis(labels, rank, 1) == now)
+    hidden, target = hidden.reshape(x0.shape), target.reshape(x0.shape)
+    nll = hidden_nll(denoiser, x0, hidden, m / jnp.maximum(d, 1), cond, classes, allowed, target)
+    return (d / jnp.maximum(target.reshape(n, -1).sum(1), 1) * nll).mean()
+
+
+def ranks(key: Array, x: Array, mask: Array | None, orders: Orders) -> Array:
+    """Place (n, D) of every flattened site of x (n, ...) in an order drawn for each item."""
+    real = jnp.broadcast_to(True if mask is None else mask, x.shape).reshape(len(x), -1)
+    order = jax.vmap(orders.draw)(jax.random.split(key, len(x)), real)
+    return jnp.argsort(order, axis=1)
 
 
 def parallel_budget(cost: Any, steps: int) -> tuple[int, ...]:

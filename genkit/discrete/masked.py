@@ -21,6 +21,7 @@ def hidden_nll(
     cond: Any,
     classes: int,
     allowed: Array | None = None,
+    target: Array | None = None,
 ) -> Array:
     """sum over hidden sites of -log p(x_0 | visible sites), (n,) nats; one network call.
 
@@ -32,12 +33,14 @@ def hidden_nll(
         cond: what the denoiser is conditioned on.
         classes: K.
         allowed: (..., K) bool, the classes of each site, where they differ.
+        target: bool, shape of x0: the hidden sites that count; all if None.
     """
     logits = denoiser(jnp.where(hidden, classes, x0), t, cond)
     logits = only(checked(logits, x0, classes), allowed)
-    logits = jnp.where(hidden[..., None], logits, 0.0)  # what is said of other sites is not used, be it NaN
-    log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.where(hidden, x0, 0)[..., None], -1)[..., 0]
-    return -jnp.where(hidden, log_p, 0.0).reshape(len(x0), -1).sum(1)
+    counts = hidden if target is None else hidden & target
+    logits = jnp.where(counts[..., None], logits, 0.0)  # what is said of other sites is not used, be it NaN
+    log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.where(counts, x0, 0)[..., None], -1)[..., 0]
+    return -jnp.where(counts, log_p, 0.0).reshape(len(x0), -1).sum(1)
 
 
 def masked_loss(

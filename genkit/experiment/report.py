@@ -78,7 +78,7 @@ def add_training(folder: Path) -> None:
 
 
 def build(folder: Path, name: str, doc: str) -> Path:
-    """Write report.html from what the run folder holds, and return its path."""
+    """Write report.html from what the folder holds, of a run or of a part of one, and return its path."""
     items = read_json(folder / "figures" / "index.json", [])
     status = read_json(folder / "status.json", {"seconds": {}})
     scale = _shrink(
@@ -88,14 +88,14 @@ def build(folder: Path, name: str, doc: str) -> Path:
     tables = [_table(i) for i in items if i["kind"] == "table"]
     figures = [_figure(folder, i, scale) for i in items if i["kind"] == "figure"]
     results = [[k, cell(v)] for k, v in read_json(folder / "results.json", {}).items()]
-    options = yaml.safe_load((folder / "config.yaml").read_text())
-    settings = {k: v for k, v in options.items() if k != "options"} | options["options"]
+    file = folder / "config.yaml"
+    options = yaml.safe_load(file.read_text()) if file.exists() else {}
+    settings = {k: v for k, v in options.items() if k != "options"} | options.get("options", {})
     seconds = [[stage, cell(value)] for stage, value in status["seconds"].items()]
     machine = read_json(folder / "environment.json", {})
     parts = [
         f"<h1>{html.escape(name)}</h1><p class=soft>{html.escape(' '.join(about.split()))}</p>",
-        f"<p class=soft>seed {options.get('seed')} · {html.escape(str(status.get('time', '')))} · "
-        f"{html.escape(str(machine.get('devices', '')))} · peak memory {machine.get('peak_memory_gb', '?')} GB</p>",
+        *([_made(options, status, machine)] if options else []),
         *tables,
         *(["<h2>Figures</h2>", *figures] if figures else []),
         "<h2>Details</h2>",
@@ -110,6 +110,14 @@ def build(folder: Path, name: str, doc: str) -> Path:
     )
     write(folder / "report.html", page)
     return folder / "report.html"
+
+
+def _made(options: dict[str, Any], status: dict[str, Any], machine: dict[str, Any]) -> str:
+    """How a run was made, in one line."""
+    return (
+        f"<p class=soft>seed {options.get('seed')} · {html.escape(str(status.get('time', '')))} · "
+        f"{html.escape(str(machine.get('devices', '')))} · peak memory {machine.get('peak_memory_gb', '?')} GB</p>"
+    )
 
 
 def clear(folder: Path) -> None:

@@ -19,6 +19,7 @@ from genkit.metrics.ensemble import (
     variance,
     variogram_score,
 )
+from genkit.metrics.events import Contingency, contingency
 from genkit.metrics.frechet import frechet_distance, frechet_of_samples
 from genkit.metrics.gaussian import crps_gaussian, nll_gaussian
 from genkit.metrics.mean import weighted_mean
@@ -28,6 +29,7 @@ from genkit.metrics.sliced import sliced_wasserstein
 from genkit.metrics.spectrum import Spectrum, dct_spectrum, fft_spectrum, log_ratio
 
 __all__ = [
+    "Contingency",
     "Difference",
     "Flatness",
     "Reliability",
@@ -35,6 +37,7 @@ __all__ = [
     "acc",
     "bias",
     "brier",
+    "contingency",
     "crps",
     "crps_gaussian",
     "dct_spectrum",

@@ -13,6 +13,15 @@ from genkit.nn.conv import (
 )
 from genkit.nn.embedding import ScalarEmbedding, fourier_frequencies, positional_frequencies, sinusoids
 from genkit.nn.functional import Apply, abstract, dropout, functional, parameter_count, remat
+from genkit.nn.graph import (
+    Edges,
+    InteractionNet,
+    ParallelInteractionNet,
+    Perceptron,
+    aggregate,
+    at_receivers,
+    at_senders,
+)
 from genkit.nn.mlp import MLP, ConditionalNorm, layer_norm, linear, xavier_uniform
 from genkit.nn.noisy_mlp import NoisyMLP
 from genkit.nn.noisy_unet import NoisyUNet
@@ -22,11 +31,15 @@ __all__ = [
     "Apply",
     "ConditionalNorm",
     "Conv",
+    "Edges",
     "GroupNorm",
+    "InteractionNet",
     "MLP",
     "NoisyMLP",
     "NoisyUNet",
     "Padding",
+    "ParallelInteractionNet",
+    "Perceptron",
     "ResidualBlock",
     "ScalarEmbedding",
     "SelfAttention",
@@ -34,6 +47,9 @@ __all__ = [
     "UNetModule",
     "abstract",
     "activation_bytes",
+    "aggregate",
+    "at_receivers",
+    "at_senders",
     "depth_to_space",
     "downsample",
     "dropout",

@@ -1,6 +1,6 @@
-"""Chains of diffusion under potentials: posterior samples of inverse problems.
+"""Chains under potentials.
 
-Linear measurements y = A x_0 + std N(0, I), any Gaussian path:
+Chains of diffusion: posterior samples for linear measurements y = A x_0 + std N(0, I), any Gaussian path.
 
     from genkit.steer import DDSMC, dense, observe, posterior
 
@@ -24,6 +24,19 @@ that of a whole sequence). Each is a `genkit.chain.Model`, by `method.model(deno
 
 Discrete data measured site by site, any process of `genkit.discrete`: `D3SMC`, with `channel(y, table, seen)` as the
 observation.
+
+Chains of categories under a discriminator or a classifier that looks at partial states:
+
+    from genkit.discrete import OrderAgnostic
+    from genkit.steer import FADG, guide
+
+    draws = guide(key, FADG(particles=10), OrderAgnostic(classes), denoiser, log_potential, shape=(1000, 28))
+
+| method | calls of the potential a step | weights |
+|---|---|---|
+| `ARDG` | one for each class | no |
+| `BSDG` | 1, the chain of any sampler of `genkit.discrete` | yes |
+| `FADG` | one for each class | yes |
 """
 
 from genkit.kinds import Method
@@ -32,7 +45,9 @@ from genkit.steer.daps import DAPS
 from genkit.steer.dcps import DCPS
 from genkit.steer.ddrm import DDRM
 from genkit.steer.ddsmc import DDSMC
+from genkit.steer.discriminator import ARDG, BSDG, FADG
 from genkit.steer.fps import FPS
+from genkit.steer.guide import Guided, guide
 from genkit.steer.guided import DPS, PiGDM
 from genkit.steer.mcgdiff import MCGDiff
 from genkit.steer.operators import (
@@ -48,17 +63,21 @@ from genkit.steer.operators import (
     observe,
 )
 from genkit.steer.posterior import Draws, posterior, weighs
+from genkit.steer.potentials import LogPotential, Potential, classifier_loss, discriminator_loss
 from genkit.steer.reddiff import REDDiff
 from genkit.steer.schedule import Schedule
 from genkit.steer.tds import TDS
 
 __all__ = [
+    "ARDG",
+    "BSDG",
     "D3SMC",
     "DAPS",
     "DCPS",
     "DDRM",
     "DDSMC",
     "DPS",
+    "FADG",
     "FPS",
     "PiGDM",
     "MCGDiff",
@@ -68,14 +87,20 @@ __all__ = [
     "Dense",
     "Denoising",
     "Draws",
+    "Guided",
     "LinearOperator",
+    "LogPotential",
     "Mask",
     "Method",
     "Observation",
+    "Potential",
     "RandomMatrix",
     "Schedule",
     "channel",
+    "classifier_loss",
     "dense",
+    "discriminator_loss",
+    "guide",
     "identity",
     "mask",
     "observe",

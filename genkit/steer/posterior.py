@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from genkit.chain import Model, State, callable_tree, run, start
+from genkit.chain import Model, callable_tree
 from genkit.diffusion import Denoiser, process_of
 from genkit.errors import GenkitError, UsageError
 from genkit.kinds import Method
-from genkit.smc import Resample, ess, evidence_variance
+from genkit.smc import Resample
+from genkit.steer.groups import run_group
 from genkit.steer.operators import Observation
 from genkit.tree import register_dataclass
 
@@ -116,21 +117,11 @@ def _groups(
     model = table.model(denoiser, observation, cond)
 
     def group(key: Array) -> Draws:
-        key, own = jax.random.split(key)
-        first = start(key, model, particles)
-        last, kept = run(key, first, model.stages, resampler, keep=_trace)
-        which = jax.random.categorical(own, last.log_w, shape=(draws,))
-        sizes, resampled = jax.tree.map(lambda a, *b: jnp.concatenate([a[None], *b]), _trace(first), *(kept or ()))
-        eves = jnp.zeros(particles, bool).at[last.eve].set(True).sum()
-        variance = evidence_variance(last.log_w, last.eve, resampled.sum()) if particles > 1 else jnp.nan
-        return Draws(last.p[which], last.log_z, jnp.asarray(variance), sizes, eves, last.collapsed)
+        done = run_group(key, model, particles, resampler, draws)
+        last = done.last
+        return Draws(last.p[done.which], last.log_z, done.log_z_var, done.ess, done.eves, last.collapsed)
 
     return jax.lax.map(group, keys, batch_size=chunk or keys.shape[0])
-
-
-def _trace(state: State) -> tuple[Array, Array]:
-    """What is kept of every step: the effective sample size, and whether it resampled."""
-    return ess(state.log_w), state.resampled
 
 
 def weighs(method: Method, denoiser: Denoiser, observation: Observation) -> bool:

@@ -25,7 +25,7 @@ def test_tiny(tmp_path):
     assert results["log_z/masked_d3smc"] < 0
     # the chain has five steps: the law it has differs from the prior by more than the samples do
     assert results["oracle_tv/masked_d3smc"] < 0.15 and results["oracle_log_z_error/masked_d3smc"] < 0.05
-    assert set(run.figures) == {"images", "ess"}
+    assert set(run.figures) == {"training", "images", "ess"}
 
 
 @pytest.mark.parametrize(

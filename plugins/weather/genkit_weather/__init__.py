@@ -10,19 +10,52 @@ plugin = Plugin(
             "genkit_weather.experiments.diffusion_lam:DiffusionLAM",
             "ensemble forecasts of a limited area by conditional diffusion",
         ),
+        "graph_lam": (
+            "genkit_weather.experiments.graph_lam:GraphLAMForecast",
+            "deterministic forecasts by messages on a mesh",
+        ),
+        "hi_lam": (
+            "genkit_weather.experiments.graph_lam:HiLAMForecast",
+            "deterministic forecasts by messages on a hierarchy of meshes",
+        ),
+        "km_lam": (
+            "genkit_weather.experiments.km_lam:KmLAM",
+            "forecasts of an area with a second data set around it as its boundary",
+        ),
+        "graph_efm": (
+            "genkit_weather.experiments.graph_efm:GraphEFMForecast",
+            "ensemble forecasts by a latent variable on a mesh",
+        ),
     },
     datasets={
         "qg_nature": (
             "genkit_weather.datasets.qg_nature:QGNature",
             "two-layer quasi-geostrophic nature run, generated",
         ),
+        "qg_host": (
+            "genkit_weather.datasets.qg_host:QGHost",
+            "the coarse host model around weather.qg_nature, as boundary data",
+        ),
         "l96": ("genkit_weather.datasets.l96:L96", "Lorenz-96 with a frame, generated"),
         "era5_uk": ("genkit_weather.datasets.era5_uk:ERA5UK", "ERA5 2 m temperature, United Kingdom, March 2019"),
+        "synthetic_advection": (
+            "genkit_weather.datasets.synthetic_advection:SyntheticAdvection",
+            "a tracer in constant wind, solved exactly",
+        ),
         "meps_npy": ("genkit_weather.datasets.meps_npy:MEPS", "MEPS forecasts in the numpy layout"),
         "mdp_zarr": ("genkit_weather.datasets.mdp_zarr:MDP", "a zarr store of mllam-data-prep"),
+        "weatherbench2": ("genkit_weather.datasets.weatherbench2:WeatherBench2", "a zarr store of WeatherBench2"),
     },
     networks={
         "unet": ("genkit_weather.networks.unet:LamUNet", "U-Net with separate embedders of interior and frame"),
+        "graph_lam": ("genkit_weather.networks.graph_lam:GraphLAM", "messages on a flat or multi-scale mesh"),
+        "hi_lam": ("genkit_weather.networks.hi_lam:HiLAM", "messages on a hierarchy of meshes"),
+        "graph_denoiser": ("genkit_weather.networks.graph_denoiser:GraphDenoiser", "a graph network for diffusion_lam"),
+        "graph_efm": ("genkit_weather.networks.graph_efm:GraphEFM", "a latent variable on a mesh"),
+    },
+    commands={
+        "weather-graph": ("genkit_weather.graphs.command:WeatherGraph", "build, validate and describe weather graphs"),
+        "weather-stations": ("genkit_weather.stations.command:WeatherStations", "verify a forecast run at stations"),
     },
     benchmarks={
         "diffusion_lam": ("genkit_weather.benchmarks:Speed", "training and sampling with the default network"),

@@ -7,11 +7,14 @@ states i-1 and i of its series; *lead* k is the state i+k.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genkit.errors import DataError
+
+if TYPE_CHECKING:
+    from genkit_weather.host import Host
 
 BLOCK = 256  # times read at once where a whole series is scanned
 
@@ -23,7 +26,8 @@ class Series:
     `frame` is the boundary data where it is not the truth (read it through `boundary`); where those come from a
     forecast of a larger domain, `host(starts, leads)` gives the ones that a forecast from each start has (read it
     through `frames`), and `frame` strings such forecasts together for training. `analysis` is what a forecaster
-    knows of the state where it is not the truth (read it through `known`).
+    knows of the state where it is not the truth (read it through `known`). `issued` is the analysis time where the
+    series is itself a forecast.
     """
 
     state: np.ndarray  # (T, H, W, V), physical units
@@ -32,6 +36,7 @@ class Series:
     frame: np.ndarray | None = None  # (T, H, W, V); only its frame cells count
     analysis: np.ndarray | None = None  # (T, H, W, V)
     host: Callable[..., np.ndarray] | None = None  # (starts, leads) -> (start, lead, H, W, V)
+    issued: np.datetime64 | None = None
 
     def __len__(self) -> int:
         """Number of times T."""
@@ -90,6 +95,7 @@ class WeatherData:
     diurnal: bool = False  # the state has a daily cycle worth a climatology by the hour
     source: str = "data"  # how errors name the data set
     stored: "Statistics | None" = None  # where the files hold them
+    around: "Host | None" = None  # a second data set as the boundary, see `genkit_weather.host.surrounded`
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from genkit import metrics
-from genkit.errors import DataError
-from genkit_weather.data import Statistics
+from genkit.errors import DataError, UsageError
+from genkit_weather.data import Statistics, WeatherData
 
 METRICS = ("rmse", "mae", "bias", "crps", "spread", "ssr")
 CHUNK_BYTES = 64 * 2**20  # of one variable, read and scored at once
@@ -202,3 +202,20 @@ def _summary(table: xr.Dataset, name: str) -> Mapping[str, np.ndarray]:
         with np.errstate(divide="ignore", invalid="ignore"):
             return {v: np.sqrt(ratio * score(v, "variance") / score(v, "mse")) for v in variables}
     return {v: score(v, name) for v in variables}
+
+
+def latitude_weights(data: WeatherData) -> np.ndarray:
+    """(H, W) area of the cells of a grid of latitudes and longitudes, of mean 1.
+
+    cos(lat); where rows lie on the poles, cos(lat) sin(dlat / 2) and sin^2(dlat / 4) at the poles, the exact shares of
+    rows that are bounded half-way between latitudes (WeatherBench 2).
+    """
+    if data.lat is None:
+        raise UsageError(f"{data.source} has no latitudes; leave the weights of latitude out")
+    lat = np.deg2rad(np.asarray(data.lat, np.float64))
+    pole = np.abs(lat) > np.pi / 2 - 1e-6
+    weights = np.cos(lat)
+    if pole.any():
+        step = float(np.abs(np.diff(lat[:, 0])).max())
+        weights = np.where(pole, np.sin(step / 4) ** 2, weights * np.sin(step / 2))
+    return weights / weights.mean()

@@ -70,7 +70,7 @@ def test_replayed_configuration_gives_the_same_configuration_and_results(run, tm
 
 
 def test_interrupted_training_ends_like_an_uninterrupted_one(run, tmp_path, monkeypatch):
-    import genkit_weather.experiments.diffusion_lam as module
+    import genkit_weather.experiments.learned as module
 
     batches = module.batches
 

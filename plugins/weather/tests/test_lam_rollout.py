@@ -53,8 +53,9 @@ def domain():
     return lam.Domain.build(DATA, lam.Formulation())
 
 
-def collect(*args, **options):
-    return np.concatenate([states for _, states in lam.rollout(*args, **options)], 1)
+def collect(key, model, sampler, *args, **options):
+    pieces = lam.rollout(key, lam.Sampled.by(sampler, model), *args, **options)
+    return np.concatenate([states for _, states in pieces], 1)
 
 
 def test_a_certain_forecast_follows_the_recursion(domain):
@@ -148,7 +149,7 @@ def test_two_stages_refine_the_mean(domain):
     np.testing.assert_allclose(cond.interior[..., -V:], 0.4)
     assert cond.interior.shape[-1] == plain.interior.shape[-1] + V
     model = lam.Forecaster(Gaussian(0.2, 0.0), domain, mean)
-    out = lam.forecast_step(jax.random.key(0), model, Heun(4), batch.inputs, jnp.arange(4))
+    out = lam.Sampled.by(Heun(4), model).step(jax.random.key(0), batch.inputs, jnp.arange(4))
     expected = lam.advance(domain, batch.inputs, 0.4 + 0.2 * jnp.array([0.5, 0.25]) + jnp.zeros_like(batch.truth))
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
 

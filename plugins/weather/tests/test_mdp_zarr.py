@@ -107,6 +107,7 @@ def test_forecasts_are_series_of_their_own(tmp_path):
     data = load(tmp_path, store(forecasts=True))
     assert [len(s) for s in (data.train, data.val, data.test)] == [3, 1, 1]
     assert np.allclose(np.asarray(data.train[2].state), STATE[12:18], atol=1e-4)
+    assert data.train[2].issued == data.train[2].time[0]
     assert data.train[2].time[1] == np.datetime64("2020-01-03T03")
 
 
@@ -127,3 +128,21 @@ def test_faults_of_the_store_are_named(tmp_path):
     series = load(tmp_path, holed).test[0]
     with pytest.raises(DataError, match="split test: state u10 is not finite at 2020-01-04T03:00:00, y 0, x 0"):
         series.state[1]
+
+
+def test_boundary_data_may_be_scattered_points_without_state(tmp_path):
+    whole = store()
+    band = whole.drop_vars(["state", "state_feature", "state_feature_units"]).isel(grid_index=[0, 3, 7, 11, 40])
+    with pytest.raises(DataError, match=r"coordinate lat\(grid_index\) is missing"):
+        load_points(tmp_path, band)
+    band = band.assign_coords(lat=("grid_index", np.arange(5.0)), lon=("grid_index", np.arange(5.0) + 10))
+    data = check(load_points(tmp_path, band))
+    assert data.grid == (1, 5) and data.frame == (0, 0) and data.names == () and data.lon[0, 4] == 14
+    order = FORCING.swapaxes(1, 2).reshape(T, H * W, 1)[:, [0, 3, 7, 11, 40]]
+    np.testing.assert_allclose(data.train[0].forcing[:, 0], order[:18], rtol=1e-5)
+    assert statistics(data).forcing_std[0] == pytest.approx(FORCING[:18].std(), rel=1e-5)
+
+
+def load_points(tmp_path, dataset):
+    dataset.to_zarr(tmp_path / "era.zarr", mode="w", zarr_format=2)
+    return MDP(tmp_path / "era.zarr", points=True).load()

@@ -25,7 +25,7 @@ class LogitUNet(UNet):
     def preset(cls, name: str) -> LogitUNet:
         """`tiny`, `default`, `paper` (wider and deeper)."""
         if name == "tiny":
-            return cls(base=8, multipliers=(1, 1), blocks=1, bottleneck_attention=False, embedding=32)
+            return cls(base=8, multipliers=(1,), blocks=1, bottleneck_attention=False, dropout=0.0, embedding=32)
         return cls(base=128, blocks=3) if name == "paper" else cls()
 
     def build(self, rngs: nnx.Rngs, size: tuple[int, int], states: int, classes: int) -> LogitUNetModule:  # type: ignore[override]

@@ -1,6 +1,6 @@
 """Zarr stores written by mllam-data-prep: state, forcing and static fields of one grid, with splits and statistics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ class MDP:
     """the zarr store"""
     frame: int = 30
     """cells of the frame on each side"""
+    points: bool = False
+    """take the points as they come, on no grid and without a frame, also without state: boundary data"""
 
     @classmethod
     def preset(cls, name: str) -> "MDP":
@@ -43,13 +45,13 @@ class MDP:
             file = xr.open_zarr(path, consolidated=None)
         except Exception as error:  # zarr, xarray and codecs raise what they like
             raise DataError(f"{path}: not a readable zarr store ({str(error).splitlines()[0]})") from error
-        for name in ("state", "splits"):
+        for name in ("forcing" if self.points and "state" not in file else "state", "splits"):
             if name not in file:
                 raise DataError(f"{path}: variable {name} is missing; it holds {sorted(map(str, file.data_vars))}")
-        layout = _Layout.of(file, path)
-        h, w = layout.shape
-        if self.frame < 0 or 2 * self.frame >= min(h, w):
-            raise DataError(f"{path}: a frame of {self.frame} leaves no interior of {h} x {w} cells; set data.frame")
+        layout = _Layout.scattered(file, path) if self.points else _Layout.of(file, path)
+        (h, w), frame = layout.shape, 0 if self.points else self.frame
+        if frame < 0 or 2 * frame >= min(h, w):
+            raise DataError(f"{path}: a frame of {frame} leaves no interior of {h} x {w} cells; set data.frame")
         splits = {name: _series(file, layout, name) for name in ("train", "val", "test")}
         lat, lon = (layout.coordinate(file, names) for names in (("lat", "latitude"), ("lon", "longitude")))
         if "static" in file:
@@ -63,7 +65,7 @@ class MDP:
             val=splits["val"],
             test=splits["test"],
             static=static,
-            frame=(self.frame, self.frame),
+            frame=(frame, frame),
             names=names,
             units=_described(file, "state_feature_units", names),
             long_names=_described(file, "state_feature_long_name", names),
@@ -72,8 +74,8 @@ class MDP:
             step_hours=float((time[1] - time[0]) / np.timedelta64(3600, "s")),
             lat=lat,
             lon=lon,
-            x=layout.x / 1000,
-            y=layout.y / 1000,
+            x=None if self.points else layout.x / 1000,
+            y=None if self.points else layout.y / 1000,
             diurnal=True,
             source=path.name,
             stored=_statistics(file),
@@ -102,6 +104,15 @@ class _Layout:
             raise DataError(f"{path}: {len(place)} points do not fill a grid of {len(y)} x {len(x)} cells")
         return cls(path, x, y, order)
 
+    @classmethod
+    def scattered(cls, file: "xr.Dataset", path: Path) -> "_Layout":
+        """All points in one row, each with a column of its own."""
+        for names in (("lat", "latitude"), ("lon", "longitude")):
+            if not any(n in file.coords and file[n].dims == ("grid_index",) for n in names):
+                raise DataError(f"{path}: coordinate {names[0]}(grid_index) is missing; points on no grid need it")
+        count = np.arange(file.sizes["grid_index"])
+        return cls(path, count, np.zeros(1), count)
+
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.y), len(self.x)
@@ -118,7 +129,7 @@ class _Layout:
 
 def _series(file: "xr.Dataset", layout: _Layout, split: str) -> tuple[Series, ...]:
     """The series of a split."""
-    along = "analysis_time" if "analysis_time" in file["state"].dims else "time"
+    along = "analysis_time" if "analysis_time" in file.dims else "time"
     if split not in file["splits"]["split_name"].values:
         raise DataError(f"{layout.path}: no split {split}; train, val and test are needed")
     bounds = file["splits"].sel(split_name=split)
@@ -127,23 +138,29 @@ def _series(file: "xr.Dataset", layout: _Layout, split: str) -> tuple[Series, ..
     if part.sizes[along] == 0:
         raise DataError(f"{layout.path}: split {split} ({begin} to {end}) holds no {along}")
     if along == "time":
-        pieces: list[Any] = [(part, part["time"].values)]
+        pieces: list[Any] = [(part, part["time"].values, None)]
     else:
         lead = part["elapsed_forecast_duration"].values
-        pieces = [(part.isel(analysis_time=i), t + lead) for i, t in enumerate(part["analysis_time"].values)]
-        pieces = [(one.rename(elapsed_forecast_duration="time"), when) for one, when in pieces]
+        pieces = [(part.isel(analysis_time=i), t + lead, t) for i, t in enumerate(part["analysis_time"].values)]
+        pieces = [(one.rename(elapsed_forecast_duration="time"), *when) for one, *when in pieces]
     if "ensemble_member" in file.dims:
         members = range(file.sizes["ensemble_member"])
-        pieces = [(one.isel(ensemble_member=m), when) for one, when in pieces for m in members]
+        pieces = [(one.isel(ensemble_member=m), *when) for one, *when in pieces for m in members]
     where = f"{layout.path}, split {split}"
-    return tuple(_one(piece, when.astype("datetime64[s]"), layout, where) for piece, when in pieces)
+    return tuple(
+        replace(
+            _one(piece, when.astype("datetime64[s]"), layout, where),
+            issued=None if issued is None else issued.astype("datetime64[s]"),
+        )
+        for piece, when, issued in pieces
+    )
 
 
 def _one(file: "xr.Dataset", time: np.ndarray, layout: _Layout, where: str) -> Series:
     def lazy(name: str) -> Any:
         names = _features(file, name)
         if not names:
-            return np.zeros((len(time), 1, 1, 0), np.float32)
+            return np.zeros((len(time), *(layout.shape if name == "state" else (1, 1)), 0), np.float32)
         array = file[name].transpose("time", "grid_index", f"{name}_feature")
 
         def read(rows: np.ndarray) -> np.ndarray:

@@ -144,6 +144,7 @@ class _Sample:
             Lazy((count, *self.grid, v), state),  # pyright: ignore[reportArgumentType]
             Lazy((count, *self.grid, f), forcing),  # pyright: ignore[reportArgumentType]
             time,
+            issued=self.begin,
         )
 
 

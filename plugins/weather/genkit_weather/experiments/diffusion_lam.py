@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from genkit.data import batches
 from genkit.diffusion import EDMDenoiser, Heun, Rho
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.kinds import Network, Optimizer, Sampler
+from genkit.kinds import Network, Sampler
 from genkit.nn import UNet, abstract, activation_bytes, functional, parameter_count
-from genkit.train import AdamW, Phase, TrainState, load, make_step
-from genkit_weather.data import Layout, Series
-from genkit_weather.experiments.forecast import ForecastExperiment
-from genkit_weather.frame import join
+from genkit.train import AdamW
+from genkit_weather.data import Layout
+from genkit_weather.experiments.learned import MEPS_WEIGHTS, LearnedForecast
 from genkit_weather.lam import (
     Augmentation,
     Batch,
-    Domain,
     Examples,
     Forecaster,
     Formulation,
     MeanModel,
-    Outlook,
+    Sampled,
     diffusion_loss,
     mean_error,
     mean_loss,
-    rollout,
 )
 from genkit_weather.networks.unet import Conditioning, LamUNet
 
-VALIDATION = 64  # examples of the validation split that are looked at, spread evenly over it
-
 
 @dataclass(frozen=True)
-class DiffusionLAM(ForecastExperiment):
+class DiffusionLAM(LearnedForecast):
     """Ensemble forecasts of a limited area by conditional diffusion.
 
     One step is drawn at a time, from noise, given the last two states of the interior, the forcing, and the
@@ -50,8 +41,6 @@ class DiffusionLAM(ForecastExperiment):
     (Diffusion-LAM, Larsson et al. 2025, arXiv 2502.07532).
     """
 
-    formulation: Formulation = field(default_factory=Formulation)
-    """What is predicted and what the network is told."""
     network: Network = field(default_factory=LamUNet)
     """The denoising network."""
     two_stage: bool = False
@@ -59,28 +48,10 @@ class DiffusionLAM(ForecastExperiment):
     sigma_data: tuple[float, ...] = (0.3,)
     """Conditional standard deviation of the target, in units of the first guess' error: one number or one per
     variable. 1 belongs to the published recipe; with a small budget its samples spread too widely."""
-    weights: dict[str, float] = field(default_factory=dict)
-    """Loss weights of variables; 1 where a variable is not named."""
     noise: Rho = field(default_factory=Rho)
     """Noise levels in training."""
-    augmentation: Augmentation = field(default_factory=lambda: Augmentation(0.5, 0.03, 0.5, 4))
-    """Noise on the past states in training."""
-    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3, weight_decay=0.01))
-    """The optimiser."""
     steps: int = 1200
     """Training steps of each stage."""
-    batch: int = 8
-    """Examples in a step."""
-    accumulate: int = 1
-    """Parts into which a batch is cut to save memory."""
-    clip: float | None = 1.0
-    """Largest norm of the gradient."""
-    ema: float | None = 138.0
-    """Half-life of the averaged parameters in steps."""
-    validate: int = 250
-    """Steps between validations."""
-    keep: Literal["last", "best"] = "last"
-    """Which parameters forecast: those of the last step, or of the lowest validation loss."""
     sampler: Sampler = field(default_factory=Heun)
     """The sampler of each step."""
 
@@ -105,13 +76,10 @@ class DiffusionLAM(ForecastExperiment):
                 baselines=("climatology", "persistence", "harmonic", "ar2"),
             )
         if name == "paper":
-            weights = {"t_2": 1.0, "t_65": 0.065, "r_65": 0.065, "u_65": 0.065, "v_65": 0.065, "t_850": 0.05,
-                       "u_850": 0.05, "v_850": 0.05, "t_500": 0.03, "z_500": 0.03, "z_1000": 0.1, "r_2": 1.0,
-                       "pres_0g": 0.1, "pres_0s": 0.1, "nlwrs_0": 0.1, "nswrs_0": 0.1, "wvint_0": 0.1}  # fmt: skip
             return cls(
                 data=MEPS.preset("paper"), network=LamUNet.preset("paper"), formulation=Formulation.preset("paper"),
                 sigma_data=(1.0,),
-                augmentation=Augmentation(), weights=weights, leads=19, long_leads=0, members=25, chunk=25,
+                augmentation=Augmentation(), weights=MEPS_WEIGHTS, leads=19, long_leads=0, members=25, chunk=25,
                 batch=96, accumulate=8,
                 optimizer=AdamW(lr=1e-3, weight_decay=0.01, b1=0.9, b2=0.95, schedule="constant"), ema=None, clip=None,
                 steps=100_000, validate=1000, baselines=("climatology", "persistence", "harmonic", "ar2"),
@@ -122,19 +90,12 @@ class DiffusionLAM(ForecastExperiment):
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        for name in ("steps", "batch", "accumulate", "validate"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
-        if self.batch % self.accumulate:
-            raise UsageError(f"batch={self.batch} cannot be cut into accumulate={self.accumulate} equal parts")
+        if self.steps < 1:
+            raise UsageError(f"steps={self.steps} is too few; expected at least 1")
         if not self.sigma_data or min(self.sigma_data) <= 0:
             raise UsageError(f"sigma_data={self.sigma_data} must be positive: one number, or one per variable")
 
     # stages
-
-    def train(self, run: Run) -> None:
-        """Train the denoiser, after the mean network where there are two stages."""
-        run.once("forecaster", lambda: self._trained(run))
 
     def denoiser(self, run: Run) -> Any:
         """The trained denoiser of the residual target; its `cond` is `genkit_weather.lam.condition(...)`."""
@@ -144,37 +105,9 @@ class DiffusionLAM(ForecastExperiment):
         """The trained model with the statistics of its domain."""
         return run.once("forecaster", lambda: self._trained(run))
 
-    def draw(self, run: Run, key: Any, n: int) -> np.ndarray:
-        """n members of one forecast, from the middle of the test split: (n, lead, H, W, V), physical units."""
-        data = self.weather(run)
-        chosen = self.chosen(data)
-        series, start = chosen[len(chosen) // 2]
-        states = self.ensemble(run, key, data.test[series], [start], n, self.leads)
-        return np.concatenate([s for _, s in states], 1)[0].swapaxes(0, 1)
-
-    def advance(
-        self, run: Run, series: Series, starts: Sequence[int], members: int, leads: int
-    ) -> Iterator[tuple[range, np.ndarray]]:
-        """Ensembles from several starts, some leads at a time."""
-        return self.ensemble(run, run.key("forecast"), series, starts, members, leads)
-
-    def ensemble(
-        self, run: Run, key: Any, series: Series, starts: Sequence[int], members: int, leads: int
-    ) -> Iterator[tuple[range, np.ndarray]]:
-        """Yield (leads, states (start, lead, member, H, W, V)), frame included, in physical units."""
-        from genkit.parallel import make_mesh
-
-        data = self.weather(run)
-        model = self.forecaster(run)
-        outlook = Outlook.build(model.domain, series, starts, leads)
-        mesh = make_mesh() if jax.device_count() > 1 else None
-        frames = np.asarray(outlook.frame) * np.asarray(model.domain.std) + np.asarray(model.domain.mean)
-        block = max(1, leads // 8)
-        pieces = rollout(key, model, self.sampler, outlook, members, chunk=self.chunk, block=block, mesh=mesh)
-        for some, states in pieces:
-            cells = frames[:, some.start + 1 : some.stop + 1, None]
-            cells = np.broadcast_to(cells, (*cells.shape[:2], members, *cells.shape[3:]))
-            yield some, np.asarray(join(cells, states, data.frame))
+    def stepper(self, run: Run) -> Sampled:
+        """The trained model with its sampler."""
+        return Sampled.by(self.sampler, self.forecaster(run))
 
     # training
 
@@ -182,10 +115,7 @@ class DiffusionLAM(ForecastExperiment):
         data, domain = self.weather(run), self.domain(run)
         if len(self.sigma_data) not in (1, len(data.names)):
             raise UsageError(f"sigma_data has {len(self.sigma_data)} values for {len(data.names)} variables")
-        unknown = set(self.weights) - set(data.names)
-        if unknown:
-            raise UsageError(f"weights name {sorted(unknown)}, but {data.source} has {', '.join(data.names)}")
-        weight = jnp.array([self.weights.get(name, 1.0) for name in data.names])
+        weight = self.loss_weights(run)
         mean = self._trained_mean(run, weight) if self.two_stage else None
         network, params = self._network(run, "denoiser", extra=len(data.names) if mean else 0)
         # what the mean leaves is scaled to unit variance already
@@ -236,36 +166,11 @@ class DiffusionLAM(ForecastExperiment):
         return functional(self.network.build(rngs, self.formulation.sizes(self.weather(run).layout, extra)))
 
     def _known(self, run: Run) -> list[Batch]:
-        """Batches of the validation split, the same at all times."""
-        examples = Examples(self.weather(run).val, self.domain(run))
-        rows = (
-            np.linspace(0, len(examples) - 1, VALIDATION // self.batch * self.batch or self.batch).round().astype(int)
-        )
-        return run.once("known", lambda: [examples.take(part) for part in rows.reshape(-1, self.batch)])
+        return self.known(run, Examples(self.weather(run).val, self.domain(run)))
 
     def _fit(self, run: Run, name: str, loss: Any, params: Any, aux: Any = None) -> Any:
-        """Train parameters with validation, beside fixed ones in `aux`; returns the averaged ones."""
-        optimizer = self.optimizer.build(self.steps)
-        step = make_step(loss, optimizer, ema_half_life=self.ema, accumulate=self.accumulate, clip=self.clip)
-        test = jax.jit(partial(loss, training=False))
-        known, key = self._known(run), run.key(f"{name} validation")
-
-        def validate(state: TrainState, step: int) -> dict[str, float]:
-            keys = jax.random.split(key, len(known))
-            values = [test(state.averaged, state.aux, b, k)[0] for b, k in zip(known, keys, strict=True)]
-            return {"val/loss": float(np.mean(jax.device_get(values)))}
-
-        def init(key: Any) -> TrainState:
-            return TrainState.create(params, optimizer, aux, ema=self.ema is not None)
-
-        source = batches(Examples(self.weather(run).train, self.domain(run)), self.batch, seed=run.seed)
-        phase = Phase(name, init, step, source, self.steps, every=((self.validate, validate),))
-        state = run.fit(phase)
-        return (load(phase, run.folder) if self.keep == "best" else state).averaged
-
-    def domain(self, run: Run) -> Domain:
-        """Statistics and fixed fields of the limited area."""
-        return run.once("domain", lambda: Domain.build(self.weather(run), self.formulation))
+        examples, optimizer = Examples(self.weather(run).train, self.domain(run)), self.optimizer.build(self.steps)
+        return self.fit(run, name, loss, params, aux, examples, self._known(run), self.steps, optimizer)
 
     # shapes without data
 

@@ -16,6 +16,7 @@ from genkit.kinds import Dataset
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets.qg_nature import QGNature
 from genkit_weather.forecasts import ForecastFile, dataset, read
+from genkit_weather.stations.compare import InSitu, at_stations, observed
 
 Start = tuple[int, int]  # series of the test split, index of the last known state
 
@@ -48,8 +49,8 @@ class ForecastExperiment(Experiment):
     members: int = 8
     """Ensemble members."""
     long_leads: int = 40
-    """Steps of a longer forecast, 4 members from 3 starts, that shows whether the model keeps to its climate; 0 leaves
-    it out."""
+    """Steps of a longer forecast, up to 4 members from 3 starts, that shows whether the model keeps to its climate; 0
+    leaves it out."""
     chunk: int = 48
     """Member-states advanced at once: more is faster, less needs less memory. Results do not depend on it."""
     format: Literal["nc", "zarr"] = "nc"
@@ -58,6 +59,8 @@ class ForecastExperiment(Experiment):
     """Baselines to compare with; those that the data do not allow are left out."""
     baseline_members: int = 50
     """Members of the climatological ensemble."""
+    stations: InSitu = field(default_factory=InSitu)
+    """Observations of stations to verify against as well."""
 
     def __post_init__(self) -> None:
         """Check the sizes."""
@@ -80,6 +83,10 @@ class ForecastExperiment(Experiment):
         """Yield (leads, states (start, lead, member, H, W, V)) in physical units, some leads at a time, in order."""
         raise NotImplementedError(f"{type(self).__name__} needs a method advance(...)")
 
+    def cell_weights(self, data: WeatherData) -> np.ndarray | None:
+        """(H, W) weights of the cells in the scores; None: all alike."""
+        return None
+
     # stages
 
     def weather(self, run: Run) -> WeatherData:
@@ -95,6 +102,9 @@ class ForecastExperiment(Experiment):
             f"{data.source}: {len(data.names)} variables on {h} x {w} cells, frame {fy} x {fx}, every "
             f"{data.step_hours:g} h; {steps['train']} train, {steps['val']} validation, {steps['test']} test states"
         )
+        if self.stations.file is not None:  # what is wrong with the file should not wait for the training to end
+            found = observed(self.stations, self.truth(data), data.frame)
+            run.say(f"{found.attrs['source']}: {found.sizes['station']} stations, {found.attrs['count']} observations")
 
     def sample(self, run: Run) -> None:
         """Forecast from all starts, chunk by chunk, into the forecast files; an interrupted one goes on."""
@@ -129,9 +139,11 @@ class ForecastExperiment(Experiment):
                 results |= growth(forecasts, statistics(data), frame=data.frame)
         true = self.truth(data)
         with self.forecasts(run) as forecasts:
-            results |= verify(forecasts, true, frame=data.frame)
+            results |= verify(forecasts, true, frame=data.frame, weights=self.cell_weights(data))
+            results |= self.in_situ(forecasts, data)
         for name, forecast in self.baseline_forecasts(run, data):
-            results |= verify(forecast, true, frame=data.frame, baseline=name)
+            results |= verify(forecast, true, frame=data.frame, weights=self.cell_weights(data), baseline=name)
+            results |= self.in_situ(forecast, data, name)
         return results
 
     def report(self, run: Run) -> None:
@@ -140,15 +152,50 @@ class ForecastExperiment(Experiment):
 
         with self.forecasts(run) as forecasts:
             report(run, self.weather(run), forecasts.load(), self.truth(self.weather(run)), self.baselines)
+            if self.stations.file is not None:
+                from genkit_weather.stations.report import report as add_stations
+
+                add_stations(run, self.stations, forecasts, self.weather(run).frame, run.results)
 
     # pieces
+
+    def in_situ(self, forecast: xr.Dataset, data: WeatherData, baseline: str | None = None) -> dict[str, float | None]:
+        """Scores at the stations of `stations.file`; none where there is no file."""
+        if self.stations.file is None:
+            return {}
+        from genkit_weather.stations.scores import station_scores, thresholds
+
+        found = observed(self.stations, forecast, data.frame)
+        events = thresholds(self.stations.thresholds, found)
+        return station_scores(at_stations(forecast, found, self.stations.method), found, events, baseline)
+
+    def case(self, run: Run, when: np.datetime64) -> tuple[xr.Dataset, xr.Dataset]:
+        """Forecast (1, lead, member, y, x) and truth of one start: from the file where it is there, else made now."""
+        data = self.weather(run)
+        plan = self.plans(data)[0]
+        found = [(s, i) for s, i in self._possible(data, plan) if data.test[s].time[i] == when]
+        if not found:
+            times = np.concatenate([one.time[1 : len(one) - plan.leads] for one in data.test])
+            raise UsageError(
+                f"no forecast from {when}: the test data have starts from {times.min()} to {times.max()}, every "
+                f"{data.step_hours:g} h"
+            )
+        series, start = found[0]
+        true = dataset(truth(data.test[series], [start], plan.steps), data, np.array([when]), plan.steps)
+        chosen = self.chosen(data, plan)
+        if found[0] in chosen:
+            with self.forecasts(run) as file:
+                return file.isel(start=[chosen.index(found[0])]).load(), true
+        pieces = self.advance(run, data.test[series], [start], plan.members, plan.leads)
+        states = np.concatenate([states for _, states in pieces], 1)
+        return dataset(states, data, np.array([when]), plan.steps), true
 
     def plans(self, data: WeatherData) -> list[Plan]:
         """The forecasts that are verified and, where the test split is long enough, the long ones."""
         verified = Plan("forecasts", self.starts, self.leads, self.members)
-        long = Plan("long_forecasts", 3, self.long_leads, 4)
-        room = len(self._possible(data, long)) >= long.starts
-        return [verified, long] if self.long_leads and room else [verified]
+        long = Plan("long_forecasts", 3, self.long_leads, min(4, self.members))
+        room = self.long_leads > 0 and len(self._possible(data, long)) >= long.starts
+        return [verified, long] if room else [verified]
 
     def chosen(self, data: WeatherData, plan: Plan | None = None) -> list[Start]:
         """The starts of a plan (by default the verified one), evenly spread over the times that have all leads."""
@@ -162,7 +209,12 @@ class ForecastExperiment(Experiment):
         return [every[i] for i in np.linspace(0, len(every) - 1, plan.starts).round().astype(int)]
 
     def _possible(self, data: WeatherData, plan: Plan) -> list[Start]:
-        return [(s, i) for s, one in enumerate(data.test) for i in range(1, len(one) - plan.leads)]
+        around, leads = data.around, plan.leads
+        return [
+            (s, int(i))
+            for s, one in enumerate(data.test)
+            for i in (range(1, len(one) - leads) if around is None else around.starts("test", s, leads))
+        ]
 
     def _path(self, run: Run, plan: Plan) -> Path:
         return run.folder / f"{plan.file}.{self.format}"

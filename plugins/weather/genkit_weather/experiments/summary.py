@@ -31,7 +31,7 @@ def report(run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset
         caption = "Long forecasts: largest departure from the climate, in its standard deviations (1 is the climate)"
         run.table("growth", ["up to", *data.names], rows, caption)
     name = run.name.partition(".")[2]
-    figure = figures.scores_by_lead(results, data=forecasts, name=name)
+    figure = figures.scores_by_lead(results, data=forecasts, name=name, variables=data.names)
     run.figure("scores", figure, "Error of the ensemble mean, CRPS and spread/skill by lead time, with the baselines.")
     middle = forecasts.sizes["start"] // 2
     for variable in data.names[:3]:

@@ -1,10 +1,22 @@
 """Figures of forecasts and their verification; each function returns a matplotlib Figure."""
 
-from genkit_weather.figures.distance import spread_by_distance
+from genkit_weather.figures.distance import ablation, spread_by_distance
 from genkit_weather.figures.leads import scores_by_lead
 from genkit_weather.figures.maps import forecast_maps
 from genkit_weather.figures.plume import plume
 from genkit_weather.figures.ranks import rank_histogram
 from genkit_weather.figures.spectra import spectra
+from genkit_weather.figures.stations import station_map, station_scores, station_series
 
-__all__ = ["forecast_maps", "plume", "rank_histogram", "scores_by_lead", "spectra", "spread_by_distance"]
+__all__ = [
+    "ablation",
+    "forecast_maps",
+    "plume",
+    "rank_histogram",
+    "scores_by_lead",
+    "spectra",
+    "spread_by_distance",
+    "station_map",
+    "station_scores",
+    "station_series",
+]

@@ -52,3 +52,31 @@ def spread_by_distance(
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     style.heading(figure, "Spread and error by distance to the frame")
     return figure
+
+
+@style.styled
+def ablation(rings: dict[str, xr.DataArray], leads: Sequence[float]) -> Figure:
+    """Error by distance to the border, a panel for each lead time, a line for each variant; the first is the reference.
+
+    Args:
+        rings: RMSE (lead, distance) by title.
+        leads: hours of the panels.
+    """
+    figure = style.new_figure(3.6)
+    axes = figure.subplots(1, len(leads), squeeze=False, sharex=True)[0]
+    looks = [(style.FORECAST, "-"), *((colour, dashes) for colour, dashes in style.BASELINES.values())]
+    looks += [(colour, "-") for colour in style.OTHERS]
+    for axis, lead in zip(axes, leads, strict=True):
+        for i, (colour, dashes), values in zip(range(len(rings)), looks, rings.values(), strict=False):
+            axis.plot(
+                values["distance"], values.sel(lead=lead), color=colour, linestyle=dashes, linewidth=1.2 if i else 2.2
+            )
+        axis.set_title(style.hours(lead))
+        axis.set_xlabel("Distance to the border [cells]")
+    axes[0].set_ylabel("RMSE [standard deviations]")
+    handles = [
+        Line2D([], [], color=colour, linestyle=dashes) for (colour, dashes), _ in zip(looks, rings, strict=False)
+    ]
+    figure.legend(handles, list(rings), loc="outside lower center", ncols=min(4, len(rings)))
+    style.heading(figure, "Error by distance to the border")
+    return figure

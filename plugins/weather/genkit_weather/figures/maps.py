@@ -47,7 +47,7 @@ def forecast_maps(
     """
     ens = forecast.assign_coords(lead=lead_hours(forecast)).isel(start=start)[variable]
     obs = aligned(truth, forecast).isel(start=start)[variable]
-    if _north_first(forecast):
+    if north_first(forecast):
         ens, obs = ens.isel(y=slice(None, None, -1)), obs.isel(y=slice(None, None, -1))
     chosen = style.chosen(leads, ens["lead"].values, 4)
     ens = ens.sel(lead=chosen).transpose("lead", "member", "y", "x")
@@ -67,24 +67,24 @@ def forecast_maps(
     width = min(style.WIDTH, 1.6 + max(2, len(chosen)) * panel)
     figure = style.new_figure(max(3.0, count * panel * aspect * 1.02 + 0.95), width)
     axes = figure.subplots(count, len(chosen), squeeze=False, sharex=True, sharey=True)
-    extent, step = _extent(obs)
+    extent, step = extent_of(obs)
     for row, (title, field) in zip(axes, rows, strict=False):
         for axis, values in zip(row, field, strict=True):
-            _field(axis, values, colours, norm, extent)
+            draw_field(axis, values, colours, norm, extent)
         row[0].set_ylabel(title)
     units = style.unit(forecast[variable])
     name = style.label(forecast[variable], variable)
-    _colourbar(figure, colours, norm, axes[: len(rows)], style.with_unit(name, units))
+    colourbar(figure, colours, norm, axes[: len(rows)], style.with_unit(name, units))
     if has_spread:
         deviation = ens.std("member", ddof=1).values
         inner = deviation[:, frame[0] : deviation.shape[1] - frame[0], frame[1] : deviation.shape[2] - frame[1]]
-        colours, norm = _scale("YlOrBr", 0.0, float(np.nanmax(inner)), "max")
+        colours, norm = colour_scale("YlOrBr", 0.0, float(np.nanmax(inner)), "max")
         for axis, values in zip(axes[-1], deviation, strict=True):
-            _field(axis, values, colours, norm, extent, isolines=False)
+            draw_field(axis, values, colours, norm, extent, isolines=False)
         axes[-1][0].set_ylabel("Spread")
-        _colourbar(figure, colours, norm, axes[-1:], style.with_unit("Spread", units))
+        colourbar(figure, colours, norm, axes[-1:], style.with_unit("Spread", units))
     for axis in axes.flat:
-        _undress(axis, extent, frame, step)
+        undress(axis, extent, frame, step)
     time = np.datetime64(forecast["start"].values[start], "s")
     for axis, lead in zip(axes[0], chosen, strict=True):
         valid = time + np.timedelta64(round(lead * 3600), "s")
@@ -99,17 +99,18 @@ def field_colours(values: np.ndarray) -> tuple[Colormap, BoundaryNorm]:
     low, high = np.nanquantile(values[np.isfinite(values)], [0.002, 0.998])
     if low < 0 < high and min(-low, high) > 0.2 * max(-low, high):
         bound = max(-low, high)
-        return _scale("RdBu_r", -bound, bound)
-    return _scale("viridis", float(low), float(high))
+        return colour_scale("RdBu_r", -bound, bound)
+    return colour_scale("viridis", float(low), float(high))
 
 
-def _scale(name: str, low: float, high: float, extend: Extend = "both") -> tuple[Colormap, BoundaryNorm]:
+def colour_scale(name: str, low: float, high: float, extend: Extend = "both") -> tuple[Colormap, BoundaryNorm]:
+    """Colours with round levels between two values."""
     levels = MaxNLocator(nbins=20, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high if high > low else low + 1)
     colours = matplotlib.colormaps[name]
     return colours, BoundaryNorm(levels, colours.N, extend=extend)
 
 
-def _field(
+def draw_field(
     axis: Axes,
     values: np.ndarray,
     colours: Colormap,
@@ -131,7 +132,8 @@ def _marks(norm: BoundaryNorm, most: int) -> np.ndarray:
     return next(levels[count % k == 0] for k in (1, 2, 4, 5, 10, 20) if (count % k == 0).sum() <= most)
 
 
-def _colourbar(figure: Figure, colours: Colormap, norm: BoundaryNorm, axes: np.ndarray, text: str) -> None:
+def colourbar(figure: Figure, colours: Colormap, norm: BoundaryNorm, axes: np.ndarray, text: str) -> None:
+    """A colour bar for some rows of panels."""
     bar = figure.colorbar(
         ScalarMappable(norm, colours),
         ax=list(axes.flat),
@@ -147,7 +149,7 @@ def _colourbar(figure: Figure, colours: Colormap, norm: BoundaryNorm, axes: np.n
     bar.ax.minorticks_off()
 
 
-def _north_first(data: xr.Dataset) -> bool:
+def north_first(data: xr.Dataset) -> bool:
     """Whether the first row is the northernmost one."""
     for name in ("latitude", "y"):
         if name in data.coords and data.sizes["y"] > 1:
@@ -156,7 +158,7 @@ def _north_first(data: xr.Dataset) -> bool:
     return False
 
 
-def _extent(field: xr.DataArray) -> tuple[Extent, tuple[float, float]]:
+def extent_of(field: xr.DataArray) -> tuple[Extent, tuple[float, float]]:
     """Edges of the area and size (dx, dy) of a cell, in km where the coordinates say so, else in cells."""
     sizes = []
     for dim in ("x", "y"):
@@ -167,7 +169,8 @@ def _extent(field: xr.DataArray) -> tuple[Extent, tuple[float, float]]:
     return (0.0, dx * field.sizes["x"], 0.0, dy * field.sizes["y"]), (dx, dy)
 
 
-def _undress(axis: Axes, extent: Extent, frame: tuple[int, int], step: tuple[float, float]) -> None:
+def undress(axis: Axes, extent: Extent, frame: tuple[int, int], step: tuple[float, float]) -> None:
+    """A map without ticks, with the rectangle that parts frame and interior."""
     axis.grid(False)
     axis.set_xticks([])
     axis.set_yticks([])

@@ -1,7 +1,13 @@
-"""Diffusion-LAM (Larsson et al. 2025, arXiv 2502.07532) as pure functions: conditioning, target, loss, rollout."""
+"""Forecasts of a limited area as pure functions: conditioning, target, losses, rollout.
+
+What is told and predicted is that of Diffusion-LAM (Larsson et al. 2025, arXiv 2502.07532); Graph-LAM shares it.
+"""
 
 from genkit_weather.lam.domain import Domain, Formulation, Inputs, advance, condition, first_guess, target
 from genkit_weather.lam.examples import Batch, Examples
+from genkit_weather.lam.graph import GraphForecaster, graph_loss
+from genkit_weather.lam.latent import LatentForecaster, LatentWeights, latent_loss
+from genkit_weather.lam.limits import Limits
 from genkit_weather.lam.loss import (
     Augmentation,
     augment,
@@ -11,8 +17,9 @@ from genkit_weather.lam.loss import (
     mean_loss,
     smooth_noise,
 )
-from genkit_weather.lam.model import Forecaster, MeanModel, denoising_problem, forecast_step
-from genkit_weather.lam.rollout import Outlook, forecast, rollout
+from genkit_weather.lam.model import Forecaster, MeanModel, Sampled, denoising_problem
+from genkit_weather.lam.rollout import Outlook, Stepper, forecast, rollout
+from genkit_weather.lam.windows import Window, Windows
 
 __all__ = [
     "Augmentation",
@@ -21,9 +28,17 @@ __all__ = [
     "Examples",
     "Forecaster",
     "Formulation",
+    "GraphForecaster",
     "Inputs",
+    "LatentForecaster",
+    "LatentWeights",
+    "Limits",
     "MeanModel",
     "Outlook",
+    "Sampled",
+    "Stepper",
+    "Window",
+    "Windows",
     "advance",
     "augment",
     "condition",
@@ -31,8 +46,9 @@ __all__ = [
     "diffusion_loss",
     "first_guess",
     "forecast",
-    "forecast_step",
+    "graph_loss",
     "guess_error",
+    "latent_loss",
     "mean_error",
     "mean_loss",
     "rollout",

@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_weather.boundary import harmonic
 from genkit_weather.data import Layout, Series, Statistics, WeatherData, statistics
 from genkit_weather.frame import frame_of, interior_of
+from genkit_weather.host import HostFields
 from genkit_weather.networks.unet import Conditioning, Sizes
 
 Guess = Literal["persistence", "harmonic", "diurnal"]
@@ -27,6 +29,16 @@ class Formulation:
     """tell the interior the harmonic extension of the frame tendency"""
     tendencies: bool = True
     """tell differences of states, in units of their std, in place of the past and the future frame states"""
+    future: bool = True
+    """tell the frame its next state; without, as in Graph-LAM, a step knows nothing of the time that it predicts"""
+
+    def __post_init__(self) -> None:
+        """A first guess or a filling from the future frame needs it."""
+        if not self.future and (self.fill or self.guess != "persistence"):
+            raise UsageError(
+                f"guess={self.guess} with fill={self.fill} knows the next state of the frame; without future, choose "
+                "guess=persistence and fill=False"
+            )
 
     @classmethod
     def preset(cls, name: str) -> "Formulation":
@@ -38,7 +50,8 @@ class Formulation:
         v, forcing = layout.variables, 3 * layout.forcings
         fields = layout.statics + (0 if layout.uniform else forcing)
         interior = (3 if self.fill else 2) * v + fields + extra
-        return Sizes(layout.grid, layout.frame, interior, 3 * v + fields, forcing if layout.uniform else 0, v)
+        outside = (3 if self.future else 2) * v + fields
+        return Sizes(layout.grid, layout.frame, interior, outside, forcing if layout.uniform else 0, v)
 
 
 @register_dataclass
@@ -56,6 +69,8 @@ class Inputs:
     """(n, H, W, 3F), or (n, 1, 1, 3F) where it is the same everywhere, at t-1, t, t+1"""
     drift: Any = None
     """(n, H, W, V) climatological change from t to t+1, with the guess `diurnal`"""
+    outside: Any = None
+    """(values (n, nodes, .), times (n, .)) of a second data set around the area, in place of a frame"""
 
 
 @register_dataclass
@@ -85,12 +100,19 @@ class Domain:
     """(V,) d of it"""
     frame_width: tuple[int, int] = field(metadata={"static": True})
     formulation: Formulation = field(metadata={"static": True})
+    host: HostFields | None = None
+    """of a second data set around the area"""
 
     @classmethod
     def build(cls, data: WeatherData, formulation: Formulation, stats: Statistics | None = None) -> "Domain":
         """Gather the statistics, those of the residual included, from the training split."""
         stats = statistics(data) if stats is None else stats
         needs = formulation.fill or formulation.guess != "persistence"
+        if needs and not any(data.frame):
+            raise UsageError(
+                f"{data.source} has no frame from which guess={formulation.guess} or fill could be made; "
+                "choose formulation.guess=persistence and formulation.fill=False"
+            )
         domain = cls(
             mean=stats.mean,
             std=stats.std,
@@ -104,6 +126,7 @@ class Domain:
             residual_std=np.ones(len(data.names), np.float32),
             frame_width=data.frame,
             formulation=formulation,
+            host=None if data.around is None else data.around.fields,
         )
         mean, std = residual_moments(domain, data)
         return jax.tree.map(jnp.asarray, replace(domain, residual_mean=mean, residual_std=std))
@@ -116,9 +139,11 @@ def condition(domain: Domain, inputs: Inputs) -> Conditioning:
     before, prev, future = (inputs.frame[:, i] for i in range(3))
     if how.tendencies:
         interior = [inputs.prev, (inputs.prev - inputs.before) / scale]
-        outside = [(future - prev) / scale, prev, (prev - before) / scale]
+        news, outside = (future - prev) / scale, [prev, (prev - before) / scale]
     else:
-        interior, outside = [inputs.prev, inputs.before], [future, prev, before]
+        interior, news, outside = [inputs.prev, inputs.before], future, [prev, before]
+    if how.future:
+        outside.insert(0, news)
     if how.fill:
         interior.append((harmonic_guess(domain, inputs) - inputs.prev) / scale)
     everywhere = [jnp.broadcast_to(domain.static, (n, *domain.static.shape))]
@@ -128,11 +153,10 @@ def condition(domain: Domain, inputs: Inputs) -> Conditioning:
     else:
         everywhere.insert(0, inputs.forcing)
     image = jnp.concatenate(everywhere, -1)
-    return Conditioning(
-        jnp.concatenate([*interior, interior_of(image, frame)], -1),
-        jnp.concatenate([*outside, frame_of(image, frame)], -1),
-        scalars,
-    )
+    inside = jnp.concatenate([*interior, interior_of(image, frame)], -1)
+    if domain.host is not None:
+        return Conditioning(inside, domain.host(*inputs.outside), scalars)
+    return Conditioning(inside, jnp.concatenate([*outside, frame_of(image, frame)], -1), scalars)
 
 
 def harmonic_guess(domain: Domain, inputs: Inputs) -> jax.Array:

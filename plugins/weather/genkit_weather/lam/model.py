@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genkit.diffusion import Denoiser, sample
+from genkit.diffusion import Denoiser, process_of, sample
+from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_weather.lam.domain import Domain, Inputs, advance, condition, target
 from genkit_weather.networks.unet import Conditioning
@@ -53,12 +54,36 @@ def denoising_problem(domain: Domain, mean: MeanModel | None, inputs: Inputs, tr
     return cond, (y - predicted) / mean.scale
 
 
-def forecast_step(key: jax.Array, model: Forecaster, sampler, inputs: Inputs, slots: jax.Array) -> jax.Array:
-    """Draw the next interior states (n, h, w, V), standardised; `slots` as in `genkit.diffusion.sample`."""
-    cond = condition(model.domain, inputs)
-    if model.mean is None:
-        y = sample(key, sampler, model.denoiser, inputs.prev.shape, cond, slots)
-    else:
-        cond, predicted = model.mean.refine(cond)
-        y = predicted + model.mean.scale * sample(key, sampler, model.denoiser, inputs.prev.shape, cond, slots)
-    return advance(model.domain, inputs, y)
+@register_dataclass
+@dataclass(frozen=True)
+class Sampled:
+    """A forecaster with the numbers of its sampler: what `rollout` takes."""
+
+    model: Forecaster
+    table: Any
+    """`sampler.table(process)`, a pytree"""
+
+    @classmethod
+    def by(cls, sampler: Any, model: Forecaster) -> "Sampled":
+        """With `genkit.diffusion.Heun(...)` or the like."""
+        if not hasattr(sampler, "table"):
+            raise UsageError(
+                f"{type(sampler).__name__} has no table(process), its numbers as a pytree for compiled code"
+            )
+        return cls(model, sampler.table(process_of(model.denoiser)))
+
+    @property
+    def domain(self) -> Domain:
+        """Statistics and fixed fields."""
+        return self.model.domain
+
+    def step(self, key: jax.Array, inputs: Inputs, slots: jax.Array) -> jax.Array:
+        """Draw the next interior states (n, h, w, V), standardised; `slots` as in `genkit.diffusion.sample`."""
+        model, shape = self.model, inputs.prev.shape
+        cond = condition(model.domain, inputs)
+        if model.mean is None:
+            y = sample(key, self.table, model.denoiser, shape, cond, slots)
+        else:
+            cond, predicted = model.mean.refine(cond)
+            y = predicted + model.mean.scale * sample(key, self.table, model.denoiser, shape, cond, slots)
+        return advance(model.domain, inputs, y)

@@ -3,21 +3,38 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.diffusion import process_of
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_weather.data import Series, frames, take
 from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.lam.domain import Domain, Inputs, known
-from genkit_weather.lam.model import Forecaster, forecast_step
 
 MEMBERS = 4096  # slots of one start: a member's numbers do not depend on how many members or starts there are
+
+
+class Stepper(Protocol):
+    """A model that makes one step; a pytree.
+
+    One that computes something once for all steps has a method `prepared()`, which gives the stepper that holds it.
+    """
+
+    @property
+    def domain(self) -> Domain:
+        """Statistics and fixed fields."""
+        ...
+
+    def step(self, key: jax.Array, inputs: Inputs, slots: jax.Array) -> jax.Array:
+        """The next interior states (n, h, w, V), standardised.
+
+        The key is that of the lead; `slots` (n,) number the particles, for what is drawn for each.
+        """
+        ...
 
 
 @register_dataclass
@@ -37,10 +54,12 @@ class Outlook:
     """(S, L, ., ., 3F) windows around leads 0..L-1"""
     drift: Any
     """(S, L, H, W, V) or None"""
+    outside: Any = None
+    """values (S, L, nodes, .) and times (S, L, .) of a second data set around the area, or None"""
 
     @classmethod
-    def build(cls, domain: Domain, series: Series, starts: Sequence[int], leads: int) -> "Outlook":
-        """Gather it from a series; a start i knows the states i-1 and i."""
+    def build(cls, domain: Domain, series: Series, starts: Sequence[int], leads: int, outside: Any = None) -> "Outlook":
+        """Gather it from a series; a start i knows the states i-1 and i. `outside` is of `Host.windows`."""
         first, width = np.asarray(starts), domain.frame_width
 
         def standard(array):
@@ -57,31 +76,32 @@ class Outlook:
             frame=frame_of(standard(frames(series, starts, range(-1, leads + 1))), width),
             forcing=np.stack([s["forcing"] for s in steps], 1),
             drift=None if steps[0]["drift"] is None else np.stack([s["drift"] for s in steps], 1),
+            outside=None if outside is None else (outside.values, outside.deltas),
         )
 
 
 @partial(jax.jit, donate_argnames="states")
-def forecast(key, model: Forecaster, table, states, frame, forcing, drift, slots, leads):
-    """Scan of `forecast_step` over the given leads; returns the last two states and (L, n, h, w, V) physical states.
+def forecast(key, model: Stepper, states, frame, forcing, drift, outside, slots, leads):
+    """Scan of `model.step` over the given leads; returns the last two states and (L, n, h, w, V) physical states.
 
-    `states` = (before, prev); `frame` (L + 2, n, cells, V), `forcing` and `drift` (L, n, ...), `leads` (L,) int,
-    by which the keys are folded.
+    `states` = (before, prev); `frame` (L + 2, n, cells, V), `forcing`, `drift` and `outside` (L, n, ...), `leads`
+    (L,) int, by which the keys are folded.
     """
     windows = jnp.stack([frame[:-2], frame[1:-1], frame[2:]], 2)
+    model = model.prepared() if hasattr(model, "prepared") else model  # type: ignore[attr-defined]
 
     def body(states, u):
-        lead, window, forcing, drift = u
-        inputs = Inputs(states[1], states[0], window, forcing, drift)
-        x = forecast_step(jax.random.fold_in(key, lead), model, table, inputs, slots)
+        lead, *given = u
+        inputs = Inputs(states[1], states[0], *given)
+        x = model.step(jax.random.fold_in(key, lead), inputs, slots)
         return (states[1], x), x * model.domain.std + model.domain.mean
 
-    return jax.lax.scan(body, states, (leads, windows, forcing, drift))
+    return jax.lax.scan(body, states, (leads, windows, forcing, drift, outside))
 
 
 def rollout(
     key: jax.Array,
-    model: Forecaster,
-    sampler,
+    model: Stepper,
     outlook: Outlook,
     members: int,
     *,
@@ -95,8 +115,7 @@ def rollout(
 
     Args:
         key: of the whole forecast.
-        model: the trained model.
-        sampler: `genkit.diffusion.Heun(...)` or the like.
+        model: the trained model, such as `Sampled.by(sampler, forecaster)`.
         outlook: starts, boundary and forcing.
         members: ensemble size.
         chunk: particles (starts times members) run at once; all by default. It bounds the memory.
@@ -112,9 +131,6 @@ def rollout(
         size = -(-size // mesh.shape["data"]) * mesh.shape["data"]
     step = min(block or leads, leads)
     put, put_leads = _placing(mesh)
-    if not hasattr(sampler, "table"):
-        raise UsageError(f"{type(sampler).__name__} has no table(process), its numbers as a pytree for compiled code")
-    table = sampler.table(process_of(model.denoiser))
     model = jax.device_put(model) if mesh is None else _replicate(model, mesh)
     # the last chunk is filled up with copies, so that every chunk is the same program
     rows = np.resize(np.arange(particles), -(-particles // size) * size).reshape(-1, size)
@@ -123,17 +139,14 @@ def rollout(
         here, parts = range(first, min(first + step, leads)), []
         for i, r in enumerate(rows):
             start = r // members
-            given = [
-                None if a is None else np.moveaxis(a[start, here.start : here.stop + 2 * wide], 0, 1)
-                for a, wide in ((outlook.frame, 1), (outlook.forcing, 0), (outlook.drift, 0))
-            ]
-            given = [None if a is None else put_leads(a) for a in given]
+            cut = partial(_cut, put_leads, start, here)
+            given = jax.tree.map(cut, (outlook.forcing, outlook.drift, outlook.outside))
             slots = put((outlook.slots[start] + r % members).astype(np.int32))
             states[i], out = forecast(
                 key,
                 model,
-                table,
                 tuple(put(np.asarray(s)) for s in states[i]),
+                cut(outlook.frame, more=2),
                 *given,
                 slots,
                 np.arange(here.start, here.stop, dtype=np.int32),
@@ -143,6 +156,11 @@ def rollout(
         whole = np.concatenate(parts, 1)[:, :particles]
         whole = whole.reshape(len(here), count, members, *whole.shape[2:])
         yield range(here.start + 1, here.stop + 1), np.moveaxis(whole, 0, 1)
+
+
+def _cut(put, starts: np.ndarray, leads: range, array: Any, more: int = 0) -> jax.Array:
+    """(L + more, n, ...) of an array (S, leads, ...)."""
+    return put(np.moveaxis(array[starts, leads.start : leads.stop + more], 0, 1))
 
 
 def _placing(mesh):

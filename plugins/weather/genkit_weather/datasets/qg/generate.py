@@ -140,8 +140,8 @@ def host_flow(flow: Flow) -> Flow:
     return replace(flow, n=HOST_POINTS, noise=0.0, offset=(block - 1) / 2 / block)  # its points are block centres
 
 
-def host(flow: Flow, blocks: np.ndarray, spinup: int, starts: Times, leads: Times) -> np.ndarray:
-    """Boundary data (start, lead, 32, 32, 5) of a host forecast from each start; before it, the host's analysis."""
+def host_runs(flow: Flow, blocks: np.ndarray, spinup: int, starts: Times, leads: Times) -> np.ndarray:
+    """Fields (start, lead, 32, 32, 5) of the full domain on the host's grid; a lead below 0 is the host's analysis."""
     coarse = host_flow(flow)
     first, ahead = np.asarray(starts), np.asarray(leads)
     keys = jax.random.split(jax.random.key(0), len(first))  # unused without noise
@@ -149,7 +149,12 @@ def host(flow: Flow, blocks: np.ndarray, spinup: int, starts: Times, leads: Time
     out = runs[:, np.maximum(ahead, 0)]
     for j in np.flatnonzero(ahead < 0):
         out[:, j] = ensemble(coarse, blocks[first + ahead[j]], keys, first, 0, area=False)[:, 0]
-    return refine(out, flow.n)
+    return out
+
+
+def host(flow: Flow, blocks: np.ndarray, spinup: int, starts: Times, leads: Times) -> np.ndarray:
+    """Boundary data (start, lead, 32, 32, 5) of a host forecast from each start; before it, the host's analysis."""
+    return refine(host_runs(flow, blocks, spinup, starts, leads), flow.n)
 
 
 def host_archive(flow: Flow, blocks: np.ndarray, spinup: int) -> np.ndarray:

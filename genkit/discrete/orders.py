@@ -1,0 +1,42 @@
+"""Laws of the order in which sites are revealed."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+class Orders(Protocol):
+    """A law of permutations of D sites, in a form that a loss can use; a frozen dataclass.
+
+    Places with one label are exchangeable: given what was revealed before place k, the site that comes there is uniform
+    on the hidden sites whose place has the label of k. The loss then counts all of these and not one of them.
+    """
+
+    def draw(self, key: Array, real: Array) -> Array:
+        """A permutation (D,) of the flattened sites; those that are not `real` (D,) come last."""
+        ...
+
+    def labels(self, real: Array) -> Array:
+        """(D,) int, of the places, for an item with these real sites (D,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class AnyOrder:
+    """All permutations alike: Hoogeboom et al. 2022, ARDM (arXiv 2110.02037)."""
+
+    def draw(self, key: Array, real: Array) -> Array:
+        """A uniform permutation."""
+        order = jax.random.permutation(key, real.shape[0])
+        return order[jnp.argsort(~real[order], stable=True)].astype(jnp.int32)
+
+    def labels(self, real: Array) -> Array:
+        """One label."""
+        return jnp.zeros(real.shape, jnp.int32)
+
+
+ANY_ORDER = AnyOrder()

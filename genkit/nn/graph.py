@@ -1,0 +1,247 @@
+"""Message passing on static graphs. Node arrays are (nodes, n, c), edge arrays (edges, n or 1, c): nodes first.
+
+With the nodes first a gather copies, and a segment sum adds, contiguous rows that hold the whole batch. Edges are
+sorted by receiver, so that sums over the edges of a node are sorted segment sums; the gradient of the gather at the
+senders is one too, by a permutation that is computed once.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from genkit.errors import UsageError
+from genkit.tree import register_dataclass
+
+Aggregation = Literal["sum", "mean"]
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Edges:
+    """Directed edges between two sets of nodes, which may be the same; make them by `Edges.build`."""
+
+    senders: Any
+    """(E,) int32"""
+    receivers: Any
+    """(E,) int32, ascending"""
+    features: Any
+    """(E, F) float32"""
+    by_sender: Any
+    """(E,) int32, the order of the edges by sender"""
+    degree: Any
+    """(receivers,) float32, edges that a node receives, at least 1"""
+    sizes: tuple[int, int] = field(metadata={"static": True})
+    """nodes of the sending and of the receiving set, those without edges included"""
+
+    @classmethod
+    def build(cls, senders, receivers, features, sizes: tuple[int, int]) -> "Edges":
+        """Sort edges, given in any order, by receiver and then by sender; numpy in and out.
+
+        Raises `UsageError` for a node that does not exist.
+        """
+        ends = [np.asarray(a).reshape(-1) for a in (senders, receivers)]
+        for name, nodes, size in zip(("sender", "receiver"), ends, sizes, strict=True):
+            if nodes.size and not 0 <= nodes.min() <= nodes.max() < size:
+                raise UsageError(f"an edge has {name} {nodes.min()} or {nodes.max()}; expected nodes 0..{size - 1}")
+        order = np.lexsort(ends)
+        sender, receiver = (a[order].astype(np.int32) for a in ends)
+        sizes = (int(sizes[0]), int(sizes[1]))
+        degree = np.maximum(np.bincount(receiver, minlength=sizes[1]), 1).astype(np.float32)
+        features = np.asarray(features, np.float32)[order]
+        return cls(sender, receiver, features, np.argsort(sender, kind="stable").astype(np.int32), degree, sizes)
+
+    def __len__(self) -> int:
+        """Number of edges."""
+        return len(self.senders)
+
+
+@jax.custom_vjp
+def at_senders(h, edges: Edges):
+    """Rows of `h` (senders, ...) at the sender of each edge: (E, ...)."""
+    return h.at[edges.senders].get(mode="promise_in_bounds")
+
+
+def _at_senders(h, edges):
+    return at_senders(h, edges), edges
+
+
+def _to_senders(edges, gradient):
+    order = edges.by_sender
+    ordered = gradient.at[order].get(mode="promise_in_bounds", unique_indices=True)
+    return _segment_sum(ordered, edges.senders[order], edges.sizes[0]), None
+
+
+at_senders.defvjp(_at_senders, _to_senders)
+
+
+def at_receivers(h, edges: Edges):
+    """Rows of `h` (receivers, ...) at the receiver of each edge: (E, ...); its gradient is a sorted segment sum."""
+    return h.at[edges.receivers].get(mode="promise_in_bounds", indices_are_sorted=True)
+
+
+def aggregate(messages, edges: Edges, how: Aggregation = "sum"):
+    """Sum or mean over the edges of each receiver, (E, ...) -> (receivers, ...), in float32; 0 without edges."""
+    total = _segment_sum(messages, edges.receivers, edges.sizes[1])
+    if how == "mean":
+        total = total / edges.degree.reshape(-1, *(1,) * (total.ndim - 1)).astype(total.dtype)
+    return total
+
+
+def _segment_sum(x, segments, count: int):
+    total = jax.ops.segment_sum(
+        x.astype(jnp.float32), segments, count, indices_are_sorted=True, mode="promise_in_bounds"
+    )
+    return total.astype(x.dtype)
+
+
+def _uniform(key, shape, dtype, fan_in: int):
+    bound = 1 / fan_in**0.5
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+class Perceptron(nnx.Module):
+    """Linear, then `hidden_layers` times SiLU and Linear, then a layer norm with scale and shift unless `norm=False`.
+
+    Weights and biases start uniform within 1/sqrt(fan-in), as in most graph networks. Parameters and the norm are
+    float32, the arithmetic is in `dtype`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        outputs: int | None = None,
+        *,
+        hidden_layers: int = 1,
+        norm: bool = True,
+        dtype=jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        widths = [inputs, *[width] * hidden_layers, width if outputs is None else outputs]
+
+        def linear(a: int, b: int) -> nnx.Linear:
+            def draw(key, shape, dtype=jnp.float32, out_sharding=None):
+                return _uniform(key, shape, dtype, a)
+
+            return nnx.Linear(a, b, kernel_init=draw, bias_init=draw, dtype=dtype, rngs=rngs)
+
+        self.layers = nnx.List([linear(a, b) for a, b in zip(widths, widths[1:], strict=False)])
+        self.norm = nnx.LayerNorm(widths[-1], epsilon=1e-5, dtype=jnp.float32, rngs=rngs) if norm else None
+        self.dtype = dtype
+
+    def __call__(self, x):
+        """(..., inputs) -> (..., outputs)."""
+        return self.after_first(self.layers[0](x))
+
+    def bias(self, dtype):
+        """The bias of the first layer."""
+        return self.layers[0].bias[...].astype(dtype)  # type: ignore[index]
+
+    def part(self, x, first: int):
+        """What the inputs `first`, `first` + 1, ... alone give to the first layer, without its bias.
+
+        A first layer of concatenated inputs is the sum of its parts, and the part of a node is computed once for
+        the node and not for each of its edges.
+        """
+        kernel = self.layers[0].kernel[first : first + x.shape[-1]].astype(self.dtype)
+        return x.astype(self.dtype) @ kernel
+
+    def after_first(self, h):
+        """The rest, given the output of the first layer, bias included."""
+        for layer in self.layers[1:]:
+            h = layer(jax.nn.silu(h))
+        return h if self.norm is None else self.norm(h).astype(self.dtype)
+
+
+class InteractionNet(nnx.Module):
+    """One round of messages: m = MLP_e[e, h_j, h_i], h_i' = h_i + MLP_a[h_i, sum of m], e' = e + m.
+
+    Battaglia et al. 2016 (arXiv 1612.00222). With `propagate` it is a propagation network (Oskarsson et al. 2024, arXiv
+    2406.04759): m = h_j + MLP_e[...], h_i' = a_i + MLP_a[h_i, a_i] with the *mean* a_i of the messages, so that
+    information passes by default and a receiver's own state only steers it.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        hidden_layers: int = 1,
+        propagate: bool = False,
+        aggregation: Aggregation = "sum",
+        dtype=jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        options: dict[str, Any] = {"hidden_layers": hidden_layers, "dtype": dtype, "rngs": rngs}
+        self.edge_mlp = Perceptron(3 * width, width, **options)
+        self.aggr_mlp = Perceptron(2 * width, width, **options)
+        self.width, self.propagate = width, propagate
+        self.aggregation: Aggregation = "mean" if propagate else aggregation
+
+    def project(self, e):
+        """The part of edge states in the first layer of MLP_e, bias included: what is worth keeping of static ones."""
+        return self.edge_mlp.part(e, 0) + self.edge_mlp.bias(e.dtype)
+
+    def __call__(self, edges: Edges, e, senders, receivers):
+        """Edge states (E, n or 1, H) and node states -> (receivers' new states, new edge states)."""
+        messages = self._messages(edges, self.project(e), senders, receivers)
+        return self._update(edges, messages, receivers), e + messages
+
+    def receive(self, edges: Edges, projected, senders, receivers):
+        """The receivers' new states alone, given `project(e)`."""
+        return self._update(edges, self._messages(edges, projected, senders, receivers), receivers)
+
+    def _messages(self, edges, projected, senders, receivers):
+        first = projected + at_senders(self.edge_mlp.part(senders, self.width), edges)
+        first = first + at_receivers(self.edge_mlp.part(receivers, 2 * self.width), edges)
+        messages = self.edge_mlp.after_first(first)
+        return at_senders(senders, edges) + messages if self.propagate else messages
+
+    def _update(self, edges, messages, receivers):
+        a = aggregate(messages, edges, self.aggregation)
+        return (a if self.propagate else receivers) + _node_mlp(self.aggr_mlp, receivers, a)
+
+
+class ParallelInteractionNet(nnx.Module):
+    """One round of messages over several sets of edges between several sets of nodes at once.
+
+    Every set of edges has its own MLP_e and every set of nodes its own MLP_a; a node adds up the messages of all
+    edges that it receives, whatever their set.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        links: tuple[tuple[int, int], ...],
+        sets: int,
+        *,
+        hidden_layers: int = 1,
+        dtype=jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        options: dict[str, Any] = {"hidden_layers": hidden_layers, "dtype": dtype, "rngs": rngs}
+        self.edge_mlp = nnx.List([Perceptron(3 * width, width, **options) for _ in links])
+        self.aggr_mlp = nnx.List([Perceptron(2 * width, width, **options) for _ in range(sets)])
+        self.width, self.links = width, links
+
+    def __call__(self, edges: tuple[Edges, ...], e: list, nodes: list):
+        """Edge states of each set and node states of each set -> the new (node states, edge states)."""
+        totals: list[Any] = [jnp.zeros_like(h) for h in nodes]
+        updated = []
+        for (sender, receiver), mlp, these, state in zip(self.links, self.edge_mlp, edges, e, strict=True):
+            first = mlp.part(state, 0) + mlp.bias(state.dtype)
+            first = first + at_senders(mlp.part(nodes[sender], self.width), these)
+            first = first + at_receivers(mlp.part(nodes[receiver], 2 * self.width), these)
+            messages = mlp.after_first(first)
+            totals[receiver] = totals[receiver] + aggregate(messages, these)
+            updated.append(state + messages)
+        nodes = [h + _node_mlp(mlp, h, a) for mlp, h, a in zip(self.aggr_mlp, nodes, totals, strict=True)]
+        return nodes, updated
+
+
+def _node_mlp(mlp: Perceptron, h, a):
+    first = mlp.part(h, 0) + mlp.part(a, h.shape[-1]) + mlp.bias(a.dtype)
+    return mlp.after_first(first)

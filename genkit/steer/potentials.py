@@ -1,0 +1,123 @@
+"""Weights of partly revealed states: sums of log-potentials, and how a discriminator is trained to be one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from genkit.chain import callable_tree
+from genkit.discrete import Orders, ranks
+from genkit.discrete.orders import ANY_ORDER
+from genkit.discrete.product import times
+from genkit.discrete.random import stratified
+from genkit.tree import register_dataclass
+
+Array = jax.Array
+
+
+class LogPotential(Protocol):
+    """log of a weight at a partly revealed state: x (n, *sites) int, K where hidden; t (n,) the hidden fraction.
+
+    Parameters are leaves of a pytree, as in a `Denoiser`. -inf says that nothing possible can come of x.
+    """
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """Return (n,) float."""
+        ...
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Potential:
+    """A weighted sum of log-potentials: of a discriminator and of classifiers, say.
+
+    Args:
+        terms: the log-potentials.
+        weights: one number each; log W(x) + strength log p(c | x) has the weights (1, strength).
+        ramp: multiply by 1 - t, which leaves the last potential as it is.
+        hidden: no guidance while a larger fraction than this is hidden.
+    """
+
+    terms: tuple[Any, ...]
+    weights: Any
+    ramp: bool = field(default=False, metadata={"static": True})
+    hidden: Any = 1.0
+
+    def __post_init__(self):
+        """Terms may be plain functions."""
+        object.__setattr__(self, "terms", tuple(callable_tree(f) for f in self.terms))
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """(n,)."""
+        t = jnp.broadcast_to(t, len(x))
+        total = jnp.zeros(len(x))
+        for f, w in zip(self.terms, self.weights, strict=True):
+            total = total + times(f(x, t, cond), w)
+        total = times(total, 1 - t) if self.ramp else total
+        return jnp.where(t <= self.hidden, total, 0.0)
+
+
+def discriminator_loss(
+    key: Array,
+    log_odds: LogPotential,
+    real: Array,
+    generated: Array,
+    classes: int,
+    cond: Any = None,
+    mask: Array | None = None,
+    orders: Orders = ANY_ORDER,
+) -> Array:
+    """Mean cross-entropy of telling data from samples of the model at partial states of the same law; a scalar.
+
+    The number of revealed sites is uniform on 1..D, stratified over the batch. At its least, log_odds is
+    log q(x_S) - log p(x_S) and the loss at most log 2.
+
+    Args:
+        key: for what is hidden.
+        log_odds: the discriminator.
+        real: data (n, ...), int.
+        generated: samples (n, ...) of the model with the same orders.
+        classes: K, the mask symbol.
+        cond: leaves (n, ...), the same for both, or None.
+        mask: bool, broadcasts with real: the sites that are real.
+        orders: law of the order.
+    """
+    one, other = jax.random.split(key)
+    data = classifier_loss(one, log_odds, real, jnp.ones(len(real)), classes, cond, mask, orders)
+    model = classifier_loss(other, log_odds, generated, jnp.zeros(len(real)), classes, cond, mask, orders)
+    return (data + model) / 2
+
+
+def classifier_loss(
+    key: Array,
+    log_odds: LogPotential,
+    x: Array,
+    label: Array,
+    classes: int,
+    cond: Any = None,
+    mask: Array | None = None,
+    orders: Orders = ANY_ORDER,
+) -> Array:
+    """Mean cross-entropy of a yes-no property at partial states, whose least is at log-odds of p(yes | x_S); a scalar.
+
+    Args:
+        key: for what is hidden, as in `discriminator_loss`.
+        log_odds: the classifier.
+        x: data (n, ...), int.
+        label: (n,) 1 for yes, 0 for no.
+        classes: K, the mask symbol.
+        cond: leaves (n, ...), or None.
+        mask: bool, broadcasts with x: the sites that are real.
+        orders: law of the order.
+    """
+    k_number, k_place = jax.random.split(key)
+    real = jnp.broadcast_to(True if mask is None else mask, x.shape).reshape(len(x), -1)
+    d = real.sum(1)
+    shown = jnp.minimum(jnp.floor(stratified(k_number, len(x)) * d) + 1, d)
+    rank = ranks(k_place, x, mask, orders)
+    hidden = ((rank >= shown[:, None]) & real).reshape(x.shape)
+    logit = log_odds(jnp.where(hidden, classes, x), (d - shown) / jnp.maximum(d, 1), cond)
+    return jax.nn.softplus(jnp.where(label > 0.5, -logit, logit)).mean()

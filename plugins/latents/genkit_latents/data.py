@@ -1,0 +1,75 @@
+"""What the data sets of this plugin give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from genkit.errors import DataError
+
+
+@dataclass(frozen=True)
+class Points:
+    """Vectors with labels, split into train and test, and distances that a latent space should show."""
+
+    train: np.ndarray
+    """(n, D) float32"""
+    test: np.ndarray
+    """(m, D) float32"""
+    train_labels: np.ndarray
+    """(n,) int"""
+    test_labels: np.ndarray
+    """(m,) int"""
+    likelihood: str
+    """The family that suits the data, as in `genkit_latents.geometry.likelihoods`."""
+    source: str
+    image: tuple[int, int] | None = None
+    """Height and width where a row is an image."""
+    distances: np.ndarray | None = None
+    """(m, m) true distances between test rows; None where none are known."""
+
+
+def check(data: Points) -> Points:
+    """The data, or `DataError` that names what is wrong."""
+    for name in ("train", "test"):
+        x, labels = getattr(data, name), getattr(data, f"{name}_labels")
+        if x.ndim != 2 or len(x) == 0 or x.shape[1] != data.train.shape[1]:
+            raise DataError(f"{data.source}: {name} has shape {x.shape}; expected (n, {data.train.shape[1]}), n > 0")
+        if not np.isfinite(x).all():
+            raise DataError(f"{data.source}: {name} has a NaN in row {int(np.argwhere(~np.isfinite(x))[0][0])}")
+        if labels.shape != x.shape[:1]:
+            raise DataError(f"{data.source}: {len(labels)} labels for {len(x)} rows of {name}")
+    if data.distances is not None and data.distances.shape != (len(data.test),) * 2:
+        raise DataError(f"{data.source}: distances have shape {data.distances.shape} for {len(data.test)} rows")
+    return data
+
+
+def split(n: int, test: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the rows of train and test."""
+    order = np.random.default_rng(seed).permutation(n)
+    size = round(n * test)
+    return np.sort(order[size:]), np.sort(order[:size])
+
+
+def graph_distances(x: np.ndarray, neighbours: int = 8) -> np.ndarray:
+    """Shortest paths (n, n) in the graph of nearest neighbours, as in Isomap (Tenenbaum et al. 2000).
+
+    What is in parts is joined by the shortest of all edges between them.
+    """
+    from scipy.sparse.csgraph import connected_components, shortest_path
+    from scipy.spatial.distance import cdist
+
+    full = cdist(x, x)
+    near = np.argsort(full, 1)[:, 1 : neighbours + 1]
+    edges = np.zeros_like(full)
+    rows = np.arange(len(x))[:, None]
+    edges[rows, near] = full[rows, near]
+    edges = np.maximum(edges, edges.T)
+    while (parts := connected_components(edges, directed=False))[0] > 1:
+        inside = parts[1] == parts[1][0]
+        gaps = full[np.ix_(inside, ~inside)]
+        i, j = np.unravel_index(gaps.argmin(), gaps.shape)
+        a, b = np.flatnonzero(inside)[i], np.flatnonzero(~inside)[j]
+        edges[a, b] = edges[b, a] = gaps[i, j]
+    return shortest_path(edges, directed=False)

@@ -1,0 +1,20 @@
+"""Distributions on manifolds; densities are with respect to the Riemannian volume."""
+
+from genkit_latents.distributions.brownian import BrownianMotion, walk
+from genkit_latents.distributions.heat import HyperbolicHeatKernel, SphericalHeatKernel, sphere_heat_kernel
+from genkit_latents.distributions.radial import PowerSpherical, Radial, RiemannianNormal, Uniform, VonMisesFisher
+from genkit_latents.distributions.wrapped import WrappedNormal
+
+__all__ = [
+    "BrownianMotion",
+    "HyperbolicHeatKernel",
+    "PowerSpherical",
+    "Radial",
+    "RiemannianNormal",
+    "SphericalHeatKernel",
+    "Uniform",
+    "VonMisesFisher",
+    "WrappedNormal",
+    "sphere_heat_kernel",
+    "walk",
+]

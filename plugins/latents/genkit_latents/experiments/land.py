@@ -1,0 +1,160 @@
+"""LAND: locally adaptive normal distributions on a curve in the plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.errors import UsageError
+from genkit.experiment import Experiment, Run
+from genkit.experiment.folder import write_arrays
+from genkit.kinds import Dataset
+from genkit_latents.data import Points
+from genkit_latents.datasets.shapes import Shape
+from genkit_latents.geometry.ambient import LocalDiagonalPCA
+from genkit_latents.geometry.geodesics import Energy
+from genkit_latents.geometry.metric import log_volume
+from genkit_latents.geometry.numeric import Numeric
+from genkit_latents.stats import LandFit, fit_land
+
+GRID = 48
+
+
+@dataclass(frozen=True)
+class LandDensity(Experiment):
+    """Normal distributions along geodesics of a metric from the data (Arvanitidis et al. 2016, arXiv 1606.02518).
+
+    The metric is short where there are data, so one locally adaptive normal follows a half circle where a Gaussian
+    covers its middle. Densities are compared with respect to the same measure, that of the plane.
+    """
+
+    data: Dataset = field(default_factory=lambda: Shape("half_circle", points=250))
+    """Points of the plane."""
+    components: tuple[int, ...] = (1, 2)
+    """Sizes of the mixtures."""
+    scale: float = 0.15
+    """Width of the kernel of the metric."""
+    rho: float = 1e-2
+    """Its floor: far from the data G = I / rho."""
+    iterations: int = 30
+    """Of expectation maximisation."""
+    samples: int = 64
+    """Normals (and their opposites) for each normaliser."""
+    segments: int = 12
+    """Pieces of a geodesic."""
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Presets tiny (CI), default (minutes), and paper (more of all)."""
+        small = {"data": Shape("half_circle", points=40), "components": (1,), "iterations": 2, "samples": 8}
+        presets: dict[str, dict[str, Any]] = {
+            "tiny": small | {"segments": 6},
+            "default": {},
+            "paper": {"iterations": 100, "samples": 500, "segments": 24},
+        }
+        if name not in presets:
+            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+        return cls(**presets[name])
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        if not self.components or min(self.components) < 1:
+            raise UsageError(f"components={self.components}; expected numbers from 1")
+        if self.iterations < 1 or self.samples < 1 or min(self.scale, self.rho) <= 0:
+            raise UsageError("expected iterations and samples of at least 1, scale and rho above 0")
+
+    def prepare(self, run: Run) -> None:
+        """Make the data."""
+        if (found := self._data(run)).train.shape[1] != 2:
+            raise UsageError(f"{found.source} has rows of {found.train.shape[1]}; expected points of the plane")
+
+    def _data(self, run: Run) -> Points:
+        return run.once("data", self.data.load)
+
+    def _manifold(self, run: Run) -> Numeric:
+        metric = LocalDiagonalPCA(jnp.asarray(self._data(run).train), self.scale, self.rho)
+        return Numeric(metric, 2, Energy(self.segments, even=1.0, tolerance=1e-3))
+
+    def _fit(self, run: Run, k: int) -> LandFit:
+        x = self._data(run).train
+        fit = lambda: fit_land(  # noqa: E731
+            self._manifold(run), x, k, key=run.key("noise"), iterations=self.iterations, samples=self.samples
+        )
+        return run.once(f"land {k}", fit)
+
+    def sample(self, run: Run) -> None:
+        """Log densities of the mixtures, at test points and on a grid, with respect to the plane."""
+        data, found = self._data(run), {}
+        grid = plane(data.train)
+        for k in self.components:
+            fit, gauss = self._fit(run, k), _gaussian(data.train, k)
+            for name, x in (("test", data.test), ("grid", grid)):
+                found[f"{name}/land_{k}"] = np.asarray(_log_density(fit, jnp.asarray(x)))
+                found[f"{name}/gauss_{k}"] = gauss.score_samples(x).astype(np.float32)
+            found[f"fit/land_{k}"] = np.asarray(fit.log_likelihood)
+            found[f"means/land_{k}"] = np.asarray(fit.components.mean)
+            found[f"means/gauss_{k}"] = gauss.means_
+        write_arrays(run.folder / "densities.npz", found)
+
+    def evaluate(self, run: Run) -> dict[str, float | None]:
+        """nll/<mixture>: -log p of test points, nats, with respect to the plane; mass/<mixture>: its integral over the
+        grid, about 1 where the normaliser is right; off/<mixture>: distance of the means to the nearest data.
+        """
+        data, arrays, results = self._data(run), _load(run), {}
+        grid = plane(data.train).reshape(GRID, GRID, 2)
+        cell = np.prod(grid[1, 1] - grid[0, 0])
+        for name in self._names():
+            results[f"nll/{name}"] = -float(arrays[f"test/{name}"].mean())
+            results[f"mass/{name}"] = float(np.exp(arrays[f"grid/{name}"]).sum() * cell)
+            gaps = np.linalg.norm(arrays[f"means/{name}"][:, None] - data.train, axis=-1).min(1)
+            results[f"off/{name}"] = float(gaps.mean())
+        return results
+
+    def _names(self) -> list[str]:
+        return [f"{kind}_{k}" for k in self.components for kind in ("gauss", "land")]
+
+    def report(self, run: Run) -> None:
+        """A table, and the densities."""
+        from genkit_latents.figures import density_panels
+
+        arrays, data = _load(run), self._data(run)
+        rows = [[n, *(run.results[f"{key}/{n}"] for key in ("nll", "mass", "off"))] for n in self._names()]
+        caption = "Densities with respect to the plane; gauss_k and land_k have k components"
+        run.table("densities", ["model", "test NLL", "mass on the grid", "means to data"], rows, caption)
+        shown = {name: (arrays[f"grid/{name}"], arrays[f"means/{name}"]) for name in self._names()}
+        run.figure(
+            "densities",
+            density_panels(shown, plane(data.train), data.train),
+            "Density of each model (levels at equal shares of its greatest value), data, and means of the components.",
+        )
+
+
+def plane(x: np.ndarray) -> np.ndarray:
+    """A grid (GRID^2, 2) with a margin about points (n, 2)."""
+    low, high = x.min(0) - 0.35, x.max(0) + 0.35
+    side = [np.linspace(a, b, GRID) for a, b in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*side), -1).reshape(-1, 2).astype(np.float32)
+
+
+@jax.jit
+def _log_density(fit: LandFit, x: Any) -> Any:
+    """log p + log sqrt det G: from the volume of the metric to that of the plane; -inf where no geodesic was found."""
+    manifold = fit.components.manifold
+    volume = jax.vmap(lambda z: log_volume(manifold.metric, z))(x)
+    value = fit.log_prob(x) + volume
+    return jnp.where(jnp.isnan(value), -jnp.inf, value)
+
+
+def _gaussian(x: np.ndarray, k: int) -> Any:
+    from sklearn.mixture import GaussianMixture
+
+    return GaussianMixture(k, n_init=4, random_state=0).fit(x)
+
+
+def _load(run: Run) -> dict[str, np.ndarray]:
+    with np.load(run.folder / "densities.npz") as file:
+        return dict(file)

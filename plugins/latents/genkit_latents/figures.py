@@ -1,0 +1,245 @@
+"""Pictures of latent spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from genkit_latents.charts import Chart
+from genkit_latents.geometry.geodesics import Energy
+from genkit_latents.geometry.manifolds import Sphere
+from genkit_latents.geometry.metric import log_volume
+from genkit_latents.geometry.numeric import Numeric
+from genkit_latents.models import VAE, agreement
+
+GRID = 60  # cells of the background
+RINGS = 16  # balls that are shown
+TURN = np.linspace(0, 2 * np.pi, 49)
+DIRECTIONS = np.stack([np.cos(TURN), np.sin(TURN)], 1).astype(np.float32)
+
+
+def latent_panels(models: Mapping[str, VAE], codes: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
+    """One panel a model: codes (n, *shape) by label, geodesics, balls of both metrics, magnification."""
+    columns = min(3, len(models))
+    rows = -(-len(models) // columns)
+    figure = Figure(figsize=(4.3 * columns, 4.3 * rows), layout="constrained")
+    panels = np.ravel(figure.subplots(rows, columns, squeeze=False))
+    for axes, (name, model) in zip(panels, models.items(), strict=False):
+        _latent(axes, model, codes[name], labels)
+        axes.set_title(name)
+    for axes in panels[len(models) :]:
+        axes.remove()
+    return figure
+
+
+def _latent(axes: Any, model: VAE, codes: np.ndarray, labels: np.ndarray) -> None:
+    manifold = model.latent
+    mean = manifold.project(jnp.asarray(codes).mean(0)) if isinstance(manifold, Sphere) else manifold.origin
+    chart = Chart(manifold, mean)
+    flat = np.asarray(jax.jit(jax.vmap(chart.to_plane))(codes))
+    low, high = _window(chart, flat)
+
+    side = [np.linspace(a, b, GRID) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*side), -1).reshape(-1, 2).astype(np.float32)
+    border = chart.radius()
+    on_map = np.ones(len(grid), bool) if border is None else np.linalg.norm(grid, axis=1) < 0.98 * border
+    level = np.full(len(grid), np.nan)
+    level[on_map] = np.asarray(_magnification(model, chart, grid[on_map]))
+    shown = level[np.isfinite(level)]
+    axes.pcolormesh(
+        *side, level.reshape(GRID, GRID), cmap="Greys", shading="nearest", alpha=0.55, rasterized=True,
+        vmin=np.quantile(shown, 0.02), vmax=np.quantile(shown, 0.98),
+    )  # fmt: skip
+    axes.scatter(*flat.T, c=labels % 10, cmap="tab10", s=5, lw=0, alpha=0.8)
+
+    for curve in _geodesics(model, chart, codes, labels):
+        axes.plot(*np.asarray(curve).T, color="#0b6e99", lw=1.1)
+    chosen, own = _rings(model, chart, _spread(flat, codes))
+    for ring, other in zip(chosen, own, strict=True):
+        axes.plot(*ring.T, color="black", lw=1.0)
+        axes.plot(*other.T, color="#c0392b", lw=1.2)
+    if border is not None:
+        axes.plot(*(border * DIRECTIONS.T), color="#5d6b7a", lw=0.8)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
+
+
+def _window(chart: Chart, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A square that holds nearly all codes, and no more than the map."""
+    low, high = np.quantile(flat, 0.005, 0), np.quantile(flat, 0.995, 0)
+    middle, half = (low + high) / 2, 0.58 * (high - low).max()
+    low, high = middle - half, middle + half
+    if (border := chart.radius()) is not None:
+        low, high = np.maximum(low, -1.02 * border), np.minimum(high, 1.02 * border)
+    return low, high
+
+
+@jax.jit
+def _magnification(model: VAE, chart: Chart, w: Any) -> Any:
+    """log of the area in data space over the area on paper."""
+
+    def one(w: Any) -> Any:
+        j = jax.jacfwd(lambda w: model.eta(chart.from_plane(w)))(w)
+        information = model.family.information(model.eta(chart.from_plane(w)))
+        return 0.5 * jnp.linalg.slogdet(j.T @ (information[:, None] * j))[1]
+
+    return jax.vmap(one)(w)
+
+
+def _spread(flat: np.ndarray, codes: np.ndarray) -> Any:
+    """Codes that are far from one another on paper."""
+    chosen = [int(np.linalg.norm(flat - np.median(flat, 0), axis=1).argmin())]
+    inner = np.linalg.norm(flat - np.median(flat, 0), axis=1)
+    allowed = np.flatnonzero(inner <= np.quantile(inner, 0.97))
+    for _ in range(min(RINGS, len(allowed)) - 1):
+        gap = np.linalg.norm(flat[allowed, None] - flat[chosen][None], axis=-1).min(1)
+        chosen.append(int(allowed[gap.argmax()]))
+    return jnp.asarray(codes[chosen])
+
+
+def _rings(model: VAE, chart: Chart, centres: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Small balls of the chosen metric and of the decoder's, (n, 49, 2) each, with the decoder's scale taken out."""
+
+    @jax.jit
+    def rings(model: VAE, chart: Chart, centres: Any) -> Any:
+        chosen, a = model.chosen, model.relative_metrics(centres)
+        scale, radius = agreement(a).scale, _radius(model, centres)
+
+        def around(z: Any, directions: Any) -> Any:
+            return jax.vmap(lambda u: chart.to_plane(chosen.exp(z, chosen.vector(z, radius * u))))(directions)
+
+        def one(z: Any, a: Any) -> Any:
+            values, vectors = jnp.linalg.eigh(a / scale)
+            inverse_root = (vectors / jnp.sqrt(jnp.maximum(values, 1e-2))) @ vectors.T
+            return around(z, jnp.asarray(DIRECTIONS)), around(z, jnp.asarray(DIRECTIONS) @ inverse_root)
+
+        return jax.vmap(one)(centres, a)
+
+    return tuple(np.asarray(ring) for ring in rings(model, chart, centres))  # type: ignore[return-value]
+
+
+def _radius(model: VAE, centres: Any) -> Any:
+    """A third of the least distance between centres, by the median."""
+    latent = model.latent
+    gaps = jax.vmap(lambda z: jax.vmap(lambda y: latent.dist(z, y))(centres))(centres)
+    nearest = jnp.where(gaps > 1e-6, gaps, jnp.inf).min(1)
+    return 0.33 * jnp.median(nearest)
+
+
+def _geodesics(model: VAE, chart: Chart, codes: np.ndarray, labels: np.ndarray) -> list[Any]:
+    """Curves (33, 2) on paper from the code nearest to each class's middle to that of the next class."""
+    flat = np.asarray(jax.vmap(chart.to_plane)(jnp.asarray(codes)))
+    ends = []
+    for c in np.unique(labels)[:10]:
+        own = np.flatnonzero(labels == c)
+        ends.append(own[np.linalg.norm(flat[own] - np.median(flat[own], 0), axis=1).argmin()])
+    p, q = jnp.asarray(codes[ends]), jnp.asarray(codes[np.roll(ends, -1)])
+    chosen = model.chosen
+
+    def one(p: Any, q: Any) -> Any:
+        if isinstance(chosen, Numeric):
+            curve = Energy(32)(chosen.metric, p, q).curve
+        else:
+            curve = jax.vmap(lambda t: chosen.geodesic(p, q, t))(jnp.linspace(0, 1, 33))
+        return jax.vmap(chart.to_plane)(curve)
+
+    return list(jax.jit(jax.vmap(one))(p, q))
+
+
+def distance_panels(latent: Mapping[str, np.ndarray], true: np.ndarray) -> Figure:
+    """Latent against true distances, one panel a model."""
+    figure = Figure(figsize=(2.9 * len(latent), 3.1), layout="constrained")
+    upper = np.triu_indices(len(true), 1)
+    x = true[upper] / true[upper].mean()
+    jitter = 0.02 * np.random.default_rng(0).standard_normal(len(x)) if len(np.unique(x)) < 100 else 0
+    for axes, (name, d) in zip(np.ravel(figure.subplots(1, len(latent), squeeze=False)), latent.items(), strict=True):
+        y = d[upper] / d[upper].mean()
+        axes.scatter(x + jitter, y, s=2, lw=0, alpha=0.15, color="#0b6e99", rasterized=True)
+        end = max(x.max(), np.quantile(y, 0.999))
+        axes.plot([0, end], [0, end], color="black", lw=0.8)
+        axes.set(xlim=(0, end), ylim=(0, end), aspect="equal", title=name, xlabel="true distance")
+    figure.axes[0].set_ylabel("latent distance")
+    return figure
+
+
+def images(draws: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Figure:
+    """Up to 36 rows as images, one block a model."""
+    figure = Figure(figsize=(2.6 * len(draws), 2.9), layout="constrained")
+    for axes, (name, x) in zip(np.ravel(figure.subplots(1, len(draws), squeeze=False)), draws.items(), strict=True):
+        side = min(6, int(len(x) ** 0.5))
+        block = x[: side * side].reshape(side, side, *shape).transpose(0, 2, 1, 3).reshape(side * shape[0], -1)
+        axes.imshow(block, cmap="Greys", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[], title=name)
+    return figure
+
+
+def globes(log_density: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray], events: np.ndarray) -> Figure:
+    """Maps of the globe, two a model: log density (2 r^2,) on the grid of `globe` with events, and draws (n, 3)."""
+
+    def angles(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # longitude and latitude as the data had them
+        return np.arctan2(-x[:, 1], -x[:, 0]), np.arccos(np.clip(x[:, 2], -1, 1)) - np.pi / 2
+
+    figure = Figure(figsize=(5.2 * len(drawn), 5.4), layout="constrained")
+    panels = figure.subplots(2, len(drawn), squeeze=False, subplot_kw={"projection": "mollweide"})
+    for (above, below), name in zip(panels.T, drawn, strict=True):
+        r = int((len(log_density[name]) / 2) ** 0.5)
+        level = log_density[name].reshape(r, 2 * r)
+        edges = np.linspace(-np.pi, np.pi, 2 * r + 1), np.linspace(-np.pi / 2, np.pi / 2, r + 1)
+        shown = above.pcolormesh(*edges, level, cmap="Blues", vmin=-6, vmax=np.quantile(level, 0.995), rasterized=True)
+        above.scatter(*angles(events), s=2, lw=0, color="#c0392b")
+        above.set_title(name)
+        below.scatter(*angles(drawn[name]), s=2, lw=0, color="#0b6e99")
+        figure.colorbar(shown, ax=above, shrink=0.6, label="log density")
+    for axes in panels.ravel():
+        axes.set(xticks=[], yticks=[])
+        axes.grid(False)
+    return figure
+
+
+def curve_panels(metrics: Mapping[str, Any], model: VAE, arrays: Mapping[str, np.ndarray], data: np.ndarray) -> Figure:
+    """Magnification of each metric with curves of `arrays`; the last metric's curves decoded among the data (n, 3)."""
+    codes, line = arrays["codes"], arrays["curves/straight"]
+    figure = Figure(figsize=(4.6 * (len(metrics) + 1), 4.3), layout="constrained")
+    panels = np.ravel(figure.subplots(1, len(metrics) + 1))
+    low, high = codes.min(0) - 0.15 * np.ptp(codes, 0), codes.max(0) + 0.15 * np.ptp(codes, 0)
+    side = [np.linspace(a, b, GRID) for a, b in zip(low, high, strict=True)]
+    grid = jnp.asarray(np.stack(np.meshgrid(*side), -1).reshape(-1, 2), jnp.float32)
+    for axes, (name, metric) in zip(panels, metrics.items(), strict=False):
+        level = np.asarray(jax.jit(jax.vmap(lambda z, m=metric: log_volume(m, z)))(grid)) / np.log(10)
+        shown = axes.pcolormesh(*side, level.reshape(GRID, GRID), cmap="Greys", shading="nearest", rasterized=True)
+        axes.scatter(*codes.T, s=2, lw=0, color="#0b6e99", alpha=0.5)
+        for one, other in zip(line[::4], arrays[f"curves/{name}"][::4], strict=True):
+            axes.plot(*one.T, color="black", lw=0.8, ls="--")
+            axes.plot(*other.T, color="#c0392b", lw=1.3)
+        figure.colorbar(shown, ax=axes, shrink=0.7, label="log10 magnification")
+        axes.set(title=f"metric {name}", xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
+    axes = panels[-1]
+    axes.scatter(*data[:, :2].T, s=2, lw=0, color="#5d6b7a", alpha=0.4)
+    for curves, style in (
+        (line, {"color": "black", "lw": 0.8, "ls": "--"}),
+        (arrays[f"curves/{name}"], {"color": "#c0392b"}),
+    ):
+        for curve in curves[::4]:
+            axes.plot(*np.asarray(model.decode(jnp.asarray(curve)))[:, :2].T, **style)
+    axes.set(title="decoded", aspect="equal", xticks=[], yticks=[])
+    return figure
+
+
+def density_panels(models: Mapping[str, tuple[np.ndarray, np.ndarray]], grid: np.ndarray, data: np.ndarray) -> Figure:
+    """Contours of densities of the plane, one panel a model: (log density (r^2,), means (k, 2)) on a grid (r^2, 2)."""
+    figure = Figure(figsize=(3.6 * len(models), 2.9), layout="constrained")
+    r = round(len(grid) ** 0.5)
+    x, y = grid[:, 0].reshape(r, r), grid[:, 1].reshape(r, r)
+    for axes, (name, (level, means)) in zip(
+        np.ravel(figure.subplots(1, len(models), squeeze=False)), models.items(), strict=True
+    ):
+        p = np.exp(level).reshape(r, r)
+        axes.contourf(x, y, p / np.nanmax(p), levels=np.linspace(0.03, 1, 9), cmap="Blues", extend="max")
+        axes.scatter(*data.T, s=3, lw=0, color="#5d6b7a")
+        axes.scatter(*means.T, s=40, marker="x", color="#c0392b")
+        axes.set(title=name, aspect="equal", xticks=[], yticks=[])
+    return figure

@@ -1,0 +1,1 @@
+"""Metrics, manifolds and geodesics."""

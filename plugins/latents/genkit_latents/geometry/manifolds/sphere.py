@@ -1,0 +1,136 @@
+"""The sphere, embedded in R^(dim + 1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+
+from genkit.tree import register_dataclass
+from genkit_latents.geometry import safe
+from genkit_latents.geometry.manifolds.base import Manifold, check_dim, check_positive
+
+Array = jax.Array
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Sphere(Manifold):
+    """Points |x| = radius in R^(n + 1); curvature 1 / radius^2.
+
+    No direction from x to its antipode is shortest: `log` then takes the first vector of the frame at x, of the right
+    length, and `unique` is False.
+    """
+
+    n: int = field(default=2, metadata={"static": True})
+    radius: Array | float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        check_dim(self.n)
+        check_positive("radius", self.radius)
+
+    @property
+    def dim(self) -> int:
+        """Dimension n."""
+        return self.n
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n + 1,)."""
+        return (self.n + 1,)
+
+    @property
+    def kappa(self) -> Array | float:
+        """Curvature."""
+        return 1 / self.radius**2
+
+    @property
+    def origin(self) -> Array:
+        """radius e_0."""
+        return jnp.zeros(self.n + 1).at[0].set(self.radius)
+
+    @property
+    def log_area(self) -> Array:
+        """log of the volume 2 pi^((n+1)/2) radius^n / Gamma((n+1)/2)."""
+        half = (self.n + 1) / 2
+        return math.log(2) + half * math.log(math.pi) - math.lgamma(half) + self.n * jnp.log(self.radius)
+
+    def inner(self, x: Array, u: Array, v: Array) -> Array:
+        """u . v."""
+        return safe.dot(u, v)
+
+    def exp(self, x: Array, v: Array) -> Array:
+        """cos(|v| / R) x + sin(|v| / R) R v / |v|, put back on the sphere."""
+        u = (jnp.square(v).sum(-1, keepdims=True)) / self.radius**2
+        return self.project(safe.cosc(u) * x + safe.sinc(u) * v)
+
+    def log(self, x: Array, y: Array) -> Array:
+        """See the class for antipodal points."""
+        cos = safe.dot(x, y, True) / self.radius**2
+        w = y - cos * x
+        w = w - safe.dot(x, w, True) * x / self.radius**2  # once more: what is left of x would count near the antipode
+        s = safe.norm(w, True) / self.radius
+        none = s <= 4 * jnp.finfo(x.dtype).eps
+        near = safe.arsinc(jnp.square(jnp.minimum(s, 1)))
+        far = (jnp.pi - s * near) / jnp.where(none, 1, s)
+        regular = jnp.where(cos > 0, near, far) * w
+        return jnp.where((cos < 0) & none, jnp.pi * self.radius * self._first(x), regular)
+
+    def dist(self, x: Array, y: Array) -> Array:
+        """2 R atan(|x - y| / |x + y|), exact at both ends."""
+        return 2 * self.radius * jnp.arctan2(safe.norm(x - y), safe.norm(x + y))
+
+    def transport(self, x: Array, y: Array, v: Array) -> Array:
+        """v - <y, v> (x + y) / (R^2 + <x, y>); between antipodes along the first vector of the frame at x."""
+        below = self.radius**2 + safe.dot(x, y, True)
+        meet = below <= 4 * jnp.finfo(x.dtype).eps * self.radius**2
+        moved = v - safe.dot(y, v, True) * (x + y) / jnp.where(meet, 1, below)
+        e = self._first(x)
+        return jnp.where(meet, v - 2 * safe.dot(e, v, True) * e, moved)
+
+    def frame(self, x: Array) -> Array:
+        """The unit vectors e_1..e_n, reflected so that e_0 goes to x or -x."""
+        return self._reflection(x / self.radius)[..., 1:, :]
+
+    def _first(self, x: Array) -> Array:
+        return self._reflection(x / self.radius)[..., 1, :]
+
+    @staticmethod
+    def _reflection(x: Array) -> Array:
+        sign = jnp.where(x[..., :1] >= 0, 1, -1)
+        w = x.at[..., 0].add(sign[..., 0])
+        outer = w[..., :, None] * w[..., None, :]
+        return jnp.eye(x.shape[-1], dtype=x.dtype) - outer / (1 + jnp.abs(x[..., :1, None]))
+
+    def gradient(self, x: Array, g: Array) -> Array:
+        """The tangent part."""
+        return self.tangent(x, g)
+
+    def tangent(self, x: Array, v: Array) -> Array:
+        """v without its part along x."""
+        return v - safe.dot(x, v, True) * x / self.radius**2
+
+    def project(self, x: Array) -> Array:
+        """The nearest point; the origin for the centre."""
+        length = safe.norm(x, True)
+        zero = length == 0
+        return jnp.where(zero, self.origin.astype(x.dtype), self.radius * x / jnp.where(zero, 1, length))
+
+    def inside(self, x: Array) -> Array:
+        """At distance `radius` from the centre, to rounding."""
+        return jnp.abs(safe.norm(x) / self.radius - 1) < 100 * jnp.finfo(x.dtype).eps
+
+    def unique(self, x: Array, y: Array) -> Array:
+        """False at antipodal points."""
+        return safe.norm(x + y) > 8 * jnp.finfo(x.dtype).eps * self.radius
+
+    def log_jacobian(self, x: Array, v: Array) -> Array:
+        """(n - 1) log(sin(r) / r), r = |v| / R."""
+        return (self.n - 1) * safe.log_sinc(jnp.square(v).sum(-1) / self.radius**2)
+
+    def random_uniform(self, key: Array, n: int) -> Array:
+        """n uniform points (n, n + 1)."""
+        return self.project(jax.random.normal(key, (n, *self.shape)))

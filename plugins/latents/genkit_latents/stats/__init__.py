@@ -1,0 +1,23 @@
+"""Statistics under a geodesic distance."""
+
+from genkit_latents.stats.cluster import Clusters, geodesic_kmeans, kmedoids, knn_accuracy
+from genkit_latents.stats.frechet import Mean, distances, frechet_mean, tangent_pca
+from genkit_latents.stats.land import Land, LandFit, fit_land
+from genkit_latents.stats.scores import Distortion, distortion, gromov_delta
+
+__all__ = [
+    "Clusters",
+    "Distortion",
+    "Land",
+    "LandFit",
+    "Mean",
+    "distances",
+    "distortion",
+    "fit_land",
+    "frechet_mean",
+    "geodesic_kmeans",
+    "gromov_delta",
+    "kmedoids",
+    "knn_accuracy",
+    "tangent_pca",
+]

@@ -1,0 +1,100 @@
+"""Data sets: sizes, splits, distances that are known."""
+
+import os
+
+import numpy as np
+import pytest
+from scipy.sparse.csgraph import shortest_path
+
+from genkit.errors import DataError, UsageError
+from genkit_latents.data import Points, check, graph_distances
+from genkit_latents.datasets.digits import MNIST, Digits
+from genkit_latents.datasets.events import Events
+from genkit_latents.datasets.karate import Karate
+from genkit_latents.datasets.shapes import Shape
+from genkit_latents.datasets.tree import Tree, distances
+
+real = pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA is not set")
+
+
+def test_digits():
+    data = Digits().load()
+    assert data.train.shape == (1438, 64) and data.test.shape == (359, 64)
+    assert data.train.min() == 0 and data.train.max() == 1 and set(data.test_labels) == set(range(10))
+    np.testing.assert_array_equal(Digits().load().test, data.test)
+    assert (Digits(seed=1).load().test[:5] != data.test[:5]).any()
+    straight = np.linalg.norm(data.test[:9, None] - data.test[None, :9], axis=-1)
+    assert (data.distances[:9, :9] >= straight - 1e-5).all()
+
+
+def test_tree_distances():
+    """Against shortest paths in the graph of edges."""
+    parent = np.array([-1, 0, 0, 1, 1, 2])
+    edges = np.zeros((6, 6))
+    edges[np.arange(1, 6), parent[1:]] = 1
+    np.testing.assert_array_equal(distances(parent), shortest_path(edges, directed=False))
+    data = Tree().load()
+    assert len(data.train) + len(data.test) == 635 and data.train.shape[1] == 50  # 127 nodes, 5 rows each
+    both = np.concatenate([data.train, data.test])
+    np.testing.assert_allclose(both.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(both.std(0), 1, rtol=1e-5)
+    assert data.distances.max() == 12 and len(set(data.train_labels)) == 7
+
+
+@pytest.mark.parametrize("kind", ["half_circle", "moons", "hole", "swiss_roll"])
+def test_shapes(kind):
+    data = Shape(kind, points=300).load()
+    assert len(data.train) == 240 and data.distances.shape == (60, 60) and np.isfinite(data.distances).all()
+    if kind == "hole":
+        assert np.linalg.norm(data.train[:, :2], axis=1).min() > 0.199
+    if kind == "swiss_roll":  # the plane is rolled without stretching: near points keep their distance
+        chord = np.linalg.norm(data.test[:, None] - data.test[None], axis=-1)
+        assert (data.distances >= chord - 1e-4).all()
+        near = (chord < 0.1) & (chord > 0) & (data.distances < 0.2)
+        np.testing.assert_allclose(data.distances[near], chord[near], rtol=0.05)
+
+
+def test_graph_distances_join_parts():
+    x = np.array([[0.0, 0], [1, 0], [2, 0], [10, 0], [11, 0], [12, 0]])
+    np.testing.assert_allclose(graph_distances(x, 2), np.abs(x[:, :1] - x[:, 0]))
+
+
+@real
+def test_mnist():
+    data = MNIST().load()
+    assert data.train.shape == (8000, 784) and np.bincount(np.r_[data.train_labels, data.test_labels])[1] == 1135
+
+
+@real
+@pytest.mark.parametrize(("kind", "rows", "distinct"), [("volcano", 827, 267), ("flood", 4875, 4861)])
+def test_events(kind, rows, distinct):
+    parts = Events(kind).load()
+    x = np.concatenate(list(parts.values()))
+    assert len(x) == rows and len(np.unique(x, axis=0)) == distinct
+    np.testing.assert_allclose(np.linalg.norm(x, axis=1), 1, rtol=1e-5)
+    assert 0.42 < np.linalg.norm(x.mean(0)) < 0.48
+    assert abs(len(parts["train"]) - 0.8 * rows) < 1 and abs(len(parts["val"]) - len(parts["test"])) <= 1
+
+
+@real
+def test_karate():
+    data = Karate().load()
+    assert data.train.shape == (34, 34) and data.distances.max() == 5 and (data.distances == 1).sum() == 156
+
+
+def test_wrong_data():
+    with pytest.raises(UsageError, match="at least 10"):
+        Shape(points=3).load()
+    with pytest.raises(UsageError, match="test=1.5"):
+        Digits(test=1.5).load()
+    x, labels = np.zeros((4, 2), np.float32), np.zeros(4, int)
+    broken = x.copy()
+    broken[2, 1] = np.nan
+    for points, says in [
+        (Points(x, broken, labels, labels, "normal", "toy"), "toy: test has a NaN in row 2"),
+        (Points(x, x, labels, labels[1:], "normal", "toy"), "3 labels for 4 rows of test"),
+        (Points(x, x, labels, labels, "normal", "toy", distances=np.zeros((3, 3))), "distances have shape"),
+        (Points(x, x[:, :1], labels, labels, "normal", "toy"), r"test has shape \(4, 1\)"),
+    ]:
+        with pytest.raises(DataError, match=says):
+            check(points)

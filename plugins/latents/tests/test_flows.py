@@ -1,0 +1,122 @@
+"""Flow matching and scores on manifolds, against heat kernels and known fields."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from genkit.diffusion import VP
+from genkit.errors import UsageError
+from genkit.nn import NoisyMLP, functional
+from genkit_latents.distributions import RiemannianNormal, SphericalHeatKernel, Uniform
+from genkit_latents.flows import Field, FlowMatching, ManifoldModel, ScoreMatching, divergence
+from genkit_latents.flows.matching import kernel_score
+from genkit_latents.geometry import metric as m
+from genkit_latents.geometry.manifolds import FlatTorus, Lorentz, PoincareBall, Sphere
+
+KEY = jax.random.key(0)
+POLE = jnp.array([0.0, 0.0, 1.0])
+SCORES = ScoreMatching(VP(b0=1e-3, b1=12.0))  # after which the first mode is down to exp(-6)
+
+
+class Oracle:
+    """A known field."""
+
+    def __init__(self, f, manifold=Sphere()):  # noqa: B008
+        self.f, self.manifold = f, manifold
+
+    def __call__(self, x, c):
+        return self.f(x, c)
+
+
+def oracle(x, c):
+    """The field of data from the heat kernel at time 0.3 around the pole: its score at 0.3 + B, times std."""
+    b = jnp.exp(4 * c)
+    return kernel_score(Sphere(), POLE.astype(x.dtype), x, 0.3 + b) * jnp.sqrt(-jnp.expm1(-b))
+
+
+def test_divergence():
+    """In coordinates that of the Laplacian, the same in two models; of the gradient of z on the sphere -2 z."""
+    ball, sheet, z = PoincareBall(2, 0.7), Lorentz(2, 0.7), np.array([0.3, -0.4])
+    x = np.array([0.6, 0.0, 0.8])
+    f = lambda z: jnp.sin(z[0]) * z[1]  # noqa: E731
+
+    @jax.jit
+    def numbers(z, x):
+        up = lambda z: ball.gradient(z, jax.grad(f)(z))  # noqa: E731
+        lifted = lambda y: jax.jvp(sheet.from_ball, (sheet.to_ball(y),), (up(sheet.to_ball(y)),))[1]  # noqa: E731
+        v, div = divergence(ball, up, z)
+        others = [divergence(sheet, lifted, sheet.from_ball(z))[1], m.laplace_beltrami(ball, f, z)]
+        pole = divergence(Sphere(), lambda y: Sphere().tangent(y, jnp.array([0.0, 0.0, 1.0])), x)[1]
+        return v - up(z), div, jnp.stack(others), pole
+
+    with jax.enable_x64(True):
+        gap, div, others, pole = numbers(z, x)
+        np.testing.assert_allclose(gap, 0, atol=1e-14)
+        np.testing.assert_allclose(others, div, rtol=1e-10)
+        assert pole == pytest.approx(-1.6)
+
+
+def test_flow_matching_follows_geodesics():
+    """With the true velocity the loss is 0; |u| is the distance; equal ends stand still."""
+    ball = PoincareBall()
+    x0, x1 = RiemannianNormal(ball, jnp.zeros(2), 0.7).sample(KEY, 2)
+
+    class Fixed:
+        def sample(self, key, n):
+            return jnp.broadcast_to(x1, (n, 2))
+
+    @jax.jit
+    def losses(start):
+        known = Oracle(lambda x, t: -ball.log(x, x0) / t, ball), Oracle(lambda x, t: 0 * x, ball)
+        return [FlowMatching().loss(f, Fixed(), KEY, jnp.broadcast_to(start, (16, 2))) for f in known]
+
+    followed, stood = losses(x0)
+    np.testing.assert_allclose(followed, 0, atol=1e-5)
+    np.testing.assert_allclose(stood, ball.dist(x0, x1) ** 2, rtol=1e-3)
+    np.testing.assert_allclose(losses(x1)[1], 0, atol=1e-9)
+
+
+def test_the_score_of_a_heat_kernel_gives_its_density_and_samples():
+    """Data spread as a heat kernel have a known score at all times: log p and E cos = exp(-t) are exact."""
+    sphere = Sphere()
+    law = SphericalHeatKernel(sphere, POLE, 0.3 + float(SCORES.process.integral(SCORES.begins)))
+    model = ManifoldModel(jax.tree_util.Partial(oracle), Uniform(sphere), SCORES)
+    x = jnp.array([[0.0, 0.6, 0.8], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
+    np.testing.assert_allclose(model.log_prob(x, 40), law.log_prob(x), atol=0.02)
+    for noisy in (False, True):
+        drawn = model.sample(KEY, 2000, 40, noisy=noisy)
+        assert drawn[:, 2].mean() == pytest.approx(np.exp(-0.3), abs=0.03)
+        assert sphere.inside(drawn).all()
+
+
+def test_both_score_losses_are_least_at_the_truth():
+    """The loss of a times the true field is a^2 A - 2 a B + C, least at B / A = 1."""
+    data = SphericalHeatKernel(Sphere(), POLE, 0.3).sample(KEY, 4000)
+
+    @jax.jit
+    def losses(share):
+        scaled = Oracle(lambda x, c: share * oracle(x, c))
+        return jnp.stack([ScoreMatching(kind=k, walk=20).loss(scaled, None, KEY, data).mean() for k in ("dsm", "ism")])
+
+    zero, one, two = (np.asarray(losses(share)) for share in (0.0, 1.0, 2.0))
+    a, b = (two - 2 * one + zero) / 2, (two - 4 * one + 3 * zero) / 4
+    np.testing.assert_allclose(b / a, 1, atol=0.1)
+
+
+def test_fields_are_tangent_and_a_still_one_keeps_the_base():
+    module = NoisyMLP(16, 1).build(nnx.Rngs(KEY), 3)
+    apply, params = functional(module)
+    params = jax.tree.map(lambda p: p + 0.1, params)
+    x = jnp.array([0.6, 0.0, 0.8])
+    v = Field(Sphere(), params, apply)(x, jnp.float32(0.3))
+    assert v @ x == pytest.approx(0, abs=1e-6) and jnp.linalg.norm(v) > 0
+    still = ManifoldModel(jax.tree_util.Partial(lambda x, t: 0 * x), Uniform(Sphere()), FlowMatching())
+    assert still.log_prob(x[None], 5) == pytest.approx(-np.log(4 * np.pi), rel=1e-6)
+    assert still.sample(KEY, 4, 5).shape == (4, 3)
+    with pytest.raises(UsageError, match="reverse random walk"):
+        still.sample(KEY, 4, noisy=True)
+    with pytest.raises(UsageError, match="loss ism"):
+        torus = Field(FlatTorus(), params, apply)
+        SCORES.loss(torus, None, KEY, jnp.zeros((4, 2)))

@@ -1,0 +1,290 @@
+"""Closed-form manifolds: published values in both precisions, and what every manifold obeys."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genkit.errors import GenkitError, UsageError
+from genkit_latents.geometry import metric as m
+from genkit_latents.geometry.manifolds import (
+    SPD,
+    Euclidean,
+    FlatTorus,
+    GaussianFisherRao,
+    HalfPlane,
+    Lorentz,
+    PoincareBall,
+    PoincareEllipsis,
+    Product,
+    Sphere,
+    Stereographic,
+)
+from genkit_latents.geometry.paths import exp
+
+E = np.e
+X, Y = (0.3, 0.4), (-0.5, 0.1)
+DISTANCES = [
+    (HalfPlane(), (0, 1), (1, 1), 0.9624236501192069),
+    (HalfPlane(), (0, 1), (0, E), 1.0),
+    (HalfPlane(), (0, 1), (3, 2), 1.9248473002384139),
+    (HalfPlane(), (-1, 0.5), (2, 0.25), 4.310618904608728),
+    (PoincareBall(c=1.0), X, Y, 1.9630240329056317),
+    (PoincareBall(c=0.7), X, Y, 1.8801747658241208),
+    (PoincareBall(c=1.2), X, Y, 2.0225318221330437),
+    (PoincareBall(c=0.1), X, Y, 1.7317933653681679),
+    (PoincareBall(), (0, 0), (0.1, 0), 0.20067069546215116),
+    (PoincareBall(), (0, 0), (0.5, 0), 1.0986122886681098),
+    (PoincareBall(), (0, 0), (0.9, 0), 2.9444389791664407),
+    (PoincareBall(), (0, 0), (0.99, 0), 5.293304824724491),
+    (Stereographic(kappa=-1.0), X, Y, 1.9630240329056317),
+    (Stereographic(kappa=0.0), X, Y, 1.7088007490635064),
+    (Stereographic(kappa=1.0), X, Y, 1.4977154191642914),
+    (GaussianFisherRao(), (0, 1), (1, 1), 0.9802581434685472),
+    (GaussianFisherRao(), (0, 1), (0, 2), 2**0.5 * np.log(2)),
+    (GaussianFisherRao(), (0, 1), (2, 1), 1.8624597189054246),
+    (GaussianFisherRao(), (0, 1), (1, 2), 1.1893809314064119),
+    (GaussianFisherRao(), (-1, 0.5), (1, 2), 2.5539826359589775),
+    (GaussianFisherRao(2), (0, -1, 1, 0.5), (1, 1, 1, 2), np.hypot(0.9802581434685472, 2.5539826359589775)),
+    (Euclidean(), (0, 0), (3, 4), 5.0),
+    (FlatTorus((1.0, 2.0)), (0.1, 0.1), (0.9, 1.9), np.hypot(0.2, 0.2)),
+]
+
+
+@pytest.mark.parametrize(("manifold", "x", "y", "expected"), DISTANCES)
+def test_distances(manifold, x, y, expected):
+    with jax.enable_x64(True):
+        x64, y64 = jnp.array(x, float), jnp.array(y, float)
+        assert manifold.dist(x64, y64) == pytest.approx(expected, rel=2e-15, abs=0)
+        assert manifold.norm(x64, manifold.log(x64, y64)) == pytest.approx(expected, rel=1e-13)
+    low = manifold.dist(jnp.array(x, jnp.float32), jnp.array(y, jnp.float32))
+    assert low == pytest.approx(expected, rel=2e-6)  # of which the rounding of the inputs at |x| = 0.99 is 1e-6
+
+
+def test_points_and_vectors_of_the_half_plane_and_the_ball():
+    with jax.enable_x64(True):
+        a = jnp.array
+        plane = HalfPlane()
+        np.testing.assert_allclose(plane.exp(a([0.0, 1]), a([1.0, 0])), (np.tanh(1), 1 / np.cosh(1)), rtol=1e-15)
+        np.testing.assert_allclose(plane.exp(a([0.0, 1]), a([0.0, 1])), (0, E), atol=1e-15)
+        middle = plane.geodesic(a([0.0, 1]), a([3.0, 2]), 0.37)
+        assert np.hypot(middle[0] - 2, middle[1]) == pytest.approx(5**0.5, rel=1e-14)
+        x, v = a(X), a([0.2, -0.1])
+        np.testing.assert_allclose(PoincareBall().exp(x, v), (0.4986894836, 0.3329065551), atol=1e-10)
+        np.testing.assert_allclose(PoincareBall(c=0.7).exp(x, v), (0.5005090407, 0.3213909967), atol=1e-10)
+        np.testing.assert_allclose(PoincareBall().log(x, a(Y)), (-0.6224834255, -0.3929474127), atol=1e-10)
+        assert m.log_volume(PoincareBall(), a([0.0, 0])) == pytest.approx(np.log(4))
+        assert m.log_volume(PoincareBall(), a([0.3, 0.4])) == pytest.approx(np.log(64 / 9))
+
+
+def test_the_models_of_constant_curvature_are_isometric():
+    with jax.enable_x64(True):
+        x, y = jnp.array(X), jnp.array(Y)
+        sheet, ball = Lorentz(c=0.7), PoincareBall(c=0.7)
+        assert sheet.dist(sheet.from_ball(x), sheet.from_ball(y)) == pytest.approx(1.8801747658241208, rel=1e-14)
+        np.testing.assert_allclose(sheet.to_ball(sheet.from_ball(x)), x, rtol=1e-14)
+
+        def lift(z):  # inverse stereographic projection
+            zz = z @ z
+            return jnp.array([2 * z[0], 2 * z[1], 1 - zz]) / (1 + zz)
+
+        assert Sphere().dist(lift(x), lift(y)) == pytest.approx(1.4977154191642914, rel=1e-14)
+        v = jnp.array([0.2, -0.1])
+        moved = jax.jvp(sheet.from_ball, (y,), (ball.transport(x, y, v),))[1]
+        pushed = jax.jvp(sheet.from_ball, (x,), (v,))[1]
+        np.testing.assert_allclose(sheet.transport(sheet.from_ball(x), sheet.from_ball(y), pushed), moved, atol=1e-14)
+
+
+def test_curvature_may_pass_through_zero():
+    """Distance, exp and log are smooth in kappa: slopes from both sides agree with differences across."""
+    with jax.enable_x64(True):
+        x, y = jnp.array(X), jnp.array(Y)
+
+        def numbers(k):
+            space = Stereographic(kappa=k)
+            return jnp.concatenate([space.dist(x, y)[None], space.exp(x, y), space.log(x, y)])
+
+        slope = jax.jit(jax.jacfwd(numbers))
+        for k in (0.0, 1e-12, -1e-12):
+            assert np.isfinite(slope(k)).all()
+            np.testing.assert_allclose(slope(k), (numbers(k + 1e-5) - numbers(k - 1e-5)) / 2e-5, rtol=1e-8)
+        np.testing.assert_allclose(slope(0.02500001), slope(0.0249999), rtol=1e-5)  # where the series ends
+
+
+def test_a_product_adds_squares():
+    with jax.enable_x64(True):
+        angle = lambda t, p: jnp.array([jnp.sin(t) * jnp.cos(p), jnp.sin(t) * jnp.sin(p), jnp.cos(t)])  # noqa: E731
+        space = Product((PoincareBall(), Sphere(), Euclidean()))
+        a = space.join([jnp.array(X), angle(np.pi / 4, 0), jnp.zeros(2)])
+        b = space.join([jnp.array(Y), angle(np.pi / 3, np.pi / 2), jnp.array([3.0, 4.0])])
+        assert Sphere().dist(space.split(a)[1], space.split(b)[1]) == pytest.approx(1.2094292028881886, rel=1e-14)
+        assert space.dist(a, b) == pytest.approx(5.506013290082385, rel=1e-14)
+
+
+MANIFOLDS = {
+    "euclidean": Euclidean(3),
+    "torus": FlatTorus((2.0, 3.0)),
+    "sphere": Sphere(4, 1.5),
+    "ball": PoincareBall(3, 0.7),
+    "lorentz": Lorentz(3, 0.7),
+    "half_space": HalfPlane(3),
+    "positive": Stereographic(2, 0.6),
+    "fisher_rao": GaussianFisherRao(2),
+    "spd": SPD(3),
+    "product": Product((PoincareBall(), Sphere(), SPD(2))),
+    "ellipsis": PoincareEllipsis(np.array([[1.0, 0.3], [0.0, 2.0]])),
+}
+
+
+def draw(manifold, seed, scale=0.7):
+    """Three points around the origin, and two tangent vectors at the first; numpy's numbers compile nothing."""
+    rng, origin = np.random.default_rng(seed), manifold.origin
+    a = jnp.asarray(rng.standard_normal((5, manifold.dim)), origin.dtype)
+    x, y, z = manifold.exp(origin, jnp.tensordot(scale * a[:3], manifold.frame(origin), 1))
+    u, v = jnp.tensordot(0.5 * a[3:], manifold.frame(x), 1)
+    return x, y, z, u, v
+
+
+@pytest.mark.parametrize("name", MANIFOLDS)
+def test_every_manifold(name):
+    """exp and log are inverse, transport is an isometry, frames are orthonormal, the Jacobian is that of exp."""
+
+    manifold = MANIFOLDS[name]
+
+    @jax.jit
+    def checks(x, y, z, u, v):
+        log, moved_u, moved_v = manifold.log(x, y), manifold.transport(x, y, u), manifold.transport(x, y, v)
+        frame = manifold.frame(x)
+        gram = jax.vmap(lambda a: jax.vmap(lambda b: manifold.inner(x, a, b))(frame))(frame)
+        coordinates = lambda a: manifold.components(  # noqa: E731
+            manifold.exp(x, v), jax.jvp(lambda w: manifold.exp(x, w), (v,), (manifold.vector(x, a),))[1]
+        )
+        jacobian = jnp.linalg.slogdet(jax.vmap(coordinates)(jnp.eye(manifold.dim)))[1]
+        slope = jax.grad(lambda y: 0.5 * manifold.dist(x, y) ** 2)(y)
+        down = manifold.gradient(y, slope)
+        return {
+            "exp of log": manifold.exp(x, log) - y,
+            "log of exp": manifold.log(x, manifold.exp(x, v)) - v,
+            "length of log": manifold.norm(x, log) - manifold.dist(x, y),
+            "time scales length": manifold.dist(x, manifold.exp(x, 0.3 * v)) - 0.3 * manifold.norm(x, v),
+            "symmetry": manifold.dist(x, y) - manifold.dist(y, x),
+            "triangle": jnp.minimum(manifold.dist(x, z) + manifold.dist(z, y) - manifold.dist(x, y), 0),
+            "transport keeps products": manifold.inner(y, moved_u, moved_v) - manifold.inner(x, u, v),
+            "transport of log": manifold.transport(x, y, log) + manifold.log(y, x),
+            "there and back": manifold.transport(y, x, moved_u) - u,
+            "frame": gram - jnp.eye(manifold.dim),
+            "jacobian": jacobian - manifold.log_jacobian(x, v),
+            "gradient of distance": down + manifold.log(y, x),
+            "inside": ~(manifold.inside(x) & manifold.inside(y) & manifold.unique(x, y)),
+            "nothing moves at zero": manifold.exp(x, 0 * v) - x,
+            "no distance to itself": manifold.dist(x, x),
+        }
+
+    with jax.enable_x64(True):
+        for seed in range(3):
+            for what, value in checks(*draw(manifold, seed)).items():
+                np.testing.assert_allclose(np.asarray(value, float), 0, atol=2e-11, err_msg=what)
+    if name in ("sphere", "ball", "spd"):
+        low = jax.tree.map(lambda a: np.abs(np.asarray(a, float)).max(), checks(*draw(manifold, 0)))
+        assert max(low.values()) < 1e-4, low  # float32
+
+
+@pytest.mark.parametrize(
+    ("manifold", "curvature"),
+    [(PoincareBall(2, 0.7), -0.7), (Stereographic(2, 0.6), 0.6), (HalfPlane(), -1.0), (GaussianFisherRao(), -0.5),
+     (PoincareEllipsis(np.array([[1.0, 0.3], [0.0, 2.0]])), -1.0)],
+)  # fmt: skip
+def test_closed_forms_agree_with_their_metric(manifold, curvature):
+    """Curvature from Christoffel symbols, and exp from the geodesic equation."""
+    with jax.enable_x64(True):
+        x, y, _, u, v = draw(manifold, 1)
+        full = m.Full(manifold.G)
+        sectional = jax.jit(lambda: m.sectional_curvature(full, x, u, v))()
+        assert sectional == pytest.approx(curvature, rel=1e-9)
+        assert jax.jit(lambda: m.gaussian_curvature(manifold, x))() == pytest.approx(curvature, rel=1e-10)
+        np.testing.assert_allclose(jax.jit(exp)(manifold, x, v), manifold.exp(x, v), atol=1e-8)
+        np.testing.assert_allclose(jax.jit(exp)(full, x, v), manifold.exp(x, v), atol=1e-8)
+        assert m.log_volume(full, x) == pytest.approx(m.log_volume(manifold, x))
+        np.testing.assert_allclose(manifold.gradient(x, u), jnp.linalg.solve(manifold.G(x), u), rtol=1e-12)
+
+
+@jax.jit
+def turned_distance(shift, angle):
+    turn = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
+    ball = PoincareBall()
+    return ball.dist(turn @ ball.add(shift, jnp.array(X)), turn @ ball.add(shift, jnp.array(Y)))
+
+
+fisher_rao = jax.jit(GaussianFisherRao(2).dist)
+
+
+@given(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6), st.floats(0, 6.3))
+def test_isometries_of_the_ball(a, b, angle):
+    """Mobius translation and rotation."""
+    moved = turned_distance(np.array([a, b], np.float32), np.float32(angle))
+    assert moved == pytest.approx(1.9630240329056317, rel=2e-5)
+
+
+@given(st.integers(0, 1000))
+def test_the_triangle_inequality_of_gaussians(seed):
+    rng = np.random.default_rng(seed)
+    mean, std = rng.standard_normal((3, 2)), np.exp(rng.standard_normal((3, 2)))
+    x = np.concatenate([mean, std], -1).astype(np.float32)
+    across, one, two = fisher_rao(x, x[[1, 2, 0]])
+    assert across <= one + two + 1e-5
+
+
+def test_nothing_breaks_near_the_border_in_float32():
+    ball, x = PoincareBall(), jnp.array([0.3, 0.4], jnp.float32)
+    far = ball.exp(x, jnp.array([50.0, 0.0]))
+    assert bool(ball.inside(far)) and jnp.linalg.norm(far) <= 1 - 3.9e-3
+    for f in (ball.dist, lambda x, y: ball.log(x, y).sum(), lambda x, y: ball.exp(y, ball.log(y, x)).sum()):
+        slope = jax.jit(jax.value_and_grad(f, (0, 1)))
+        for pair in ((far, -far), (x, x), (x, far), (jnp.zeros(2), jnp.zeros(2))):
+            value, slopes = slope(*pair)
+            assert np.isfinite([value, *jnp.ravel(jnp.array(slopes))]).all()
+    plane = HalfPlane()
+    up = plane.exp(jnp.array([0.0, 1.0]), jnp.array([1e-3, 20.0]))
+    assert plane.dist(jnp.array([0.0, 1.0]), up) == pytest.approx(20, rel=1e-5)
+    slopes = jax.jacrev(lambda x: SPD(3).log(jnp.eye(3), x))(2 * jnp.eye(3))  # equal eigenvalues
+    assert np.isfinite(slopes).all() and slopes[0, 0, 0, 0] == pytest.approx(0.5)
+
+
+def test_antipodal_points_are_told():
+    sphere, x = Sphere(), jnp.array([0.6, 0.0, 0.8])
+    assert not sphere.unique(x, -x) and bool(sphere.unique(x, jnp.array([0.0, 1.0, 0.0])))
+    assert sphere.norm(x, sphere.log(x, -x)) == pytest.approx(np.pi) and sphere.dist(x, -x) == pytest.approx(np.pi)
+    np.testing.assert_allclose(sphere.exp(x, sphere.log(x, -x)), -x, atol=1e-6)
+    assert sphere.norm(-x, sphere.transport(x, -x, jnp.array([0.8, 0.0, -0.6]))) == pytest.approx(1)
+    assert not FlatTorus((1.0, 1.0)).unique(jnp.array([0.1, 0.1]), jnp.array([0.6, 0.2]))
+    plane = Stereographic(2, 1.0)
+    assert not plane.unique(jnp.array([0.5, 0.0]), jnp.array([-2.0, 0.0]))
+
+
+@pytest.mark.parametrize(
+    ("manifold", "point", "says"),
+    [
+        (PoincareBall(), [[0.1, 0.2], [0.9, 0.9]], r"points\[1\] = .* is not on the manifold"),
+        (Sphere(), [1.0, 1.0, 0.0], "not on the manifold"),
+        (HalfPlane(), [0.0, -1.0], "not on the manifold"),
+        (Lorentz(), [1.0, 1.0, 1.0], "not on the manifold"),
+        (SPD(2), [[1.0, 2.0], [2.0, 1.0]], "not on the manifold"),
+        (Euclidean(), [np.nan, 0.0], "not finite"),
+        (Euclidean(), [1.0, 2.0, 3.0], "have shape"),
+        (GaussianFisherRao(), [0.0, 0.0], "not on the manifold"),
+    ],
+)
+def test_points_outside(manifold, point, says):
+    with pytest.raises(GenkitError, match=says):
+        manifold.check(point)
+
+
+def test_wrong_manifolds():
+    for make, says in [
+        (lambda: PoincareBall(c=-1.0), "c=-1.0"), (lambda: Sphere(0), "dim=0"), (lambda: Product(()), "factor"),
+        (lambda: FlatTorus((0.0,)), "periods"), (lambda: Product((Sphere(),)).G(jnp.zeros(3)), "Sphere is embedded"),
+    ]:  # fmt: skip
+        with pytest.raises(UsageError, match=says):
+            make()

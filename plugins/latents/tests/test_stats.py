@@ -1,0 +1,129 @@
+"""Means, clusters, neighbours and LAND."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genkit.errors import GenkitError, UsageError
+from genkit_latents.distributions import RiemannianNormal
+from genkit_latents.geometry import metric as m
+from genkit_latents.geometry.geodesics import Energy
+from genkit_latents.geometry.manifolds import SPD, Euclidean, PoincareBall, Sphere
+from genkit_latents.geometry.numeric import Numeric
+from genkit_latents.stats import (
+    Land,
+    distances,
+    distortion,
+    fit_land,
+    frechet_mean,
+    geodesic_kmeans,
+    gromov_delta,
+    kmedoids,
+    knn_accuracy,
+    tangent_pca,
+)
+
+KEY = jax.random.key(0)
+
+
+def test_frechet_means():
+    with jax.enable_x64(True):
+        found = jax.jit(frechet_mean)(Sphere(), jnp.eye(3))
+        np.testing.assert_allclose(found.point, np.full(3, 3**-0.5), atol=1e-10)
+        assert found.converged and found.variance == pytest.approx(0.9553166181245092**2, rel=1e-10)
+        a, b = jnp.diag(jnp.array([1.0, 4.0])), jnp.diag(jnp.array([9.0, 1.0]))
+        middle = jax.jit(frechet_mean)(SPD(2), jnp.stack([a, b])).point
+        np.testing.assert_allclose(middle, jnp.diag(jnp.array([3.0, 2.0])), atol=1e-9)  # geometric mean
+        weighed = frechet_mean(Euclidean(2), jnp.array([[0.0, 0], [1, 0]]), jnp.array([1.0, 3.0]))
+        np.testing.assert_allclose(weighed.point, (0.75, 0))
+
+
+def test_tangent_pca_of_a_great_circle():
+    t = jnp.linspace(-0.5, 0.5, 11)
+    x = jnp.stack([jnp.cos(t), jnp.sin(t), 0 * t], 1)
+    values, directions = tangent_pca(Sphere(), x, jnp.array([1.0, 0.0, 0.0]))
+    assert values[0] == pytest.approx(float((t**2).mean()), rel=1e-4) and abs(values[1]) < 1e-8
+    assert abs(directions[0, 1]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_metric_as_a_manifold():
+    """The toy metric: log has the geodesic's length and the known direction; exp returns; transport keeps lengths."""
+    with jax.enable_x64(True):
+        toy = Numeric(m.Conformal(lambda z: 1 + z @ z), 2, Energy(64))
+        x, y = jnp.array([-1.0, 0.5]), jnp.array([1.0, 0.5])
+
+        @jax.jit
+        def numbers():
+            u = jnp.array([0.3, 0.4])
+            moved = toy.transport(x, y, u)
+            return toy.log(x, y), toy.exp(x, toy.log(x, y)), toy.norm(x, u), toy.norm(y, moved), toy.frame(x)
+
+        v, back, before, after, frame = numbers()
+        np.testing.assert_allclose(v, (1.6029258791, -0.3757828308), atol=2e-3)
+        np.testing.assert_allclose(back, y, atol=3e-3)
+        assert after == pytest.approx(float(before), rel=1e-3)
+        np.testing.assert_allclose(frame @ toy.G(x) @ frame.T, np.eye(2), atol=1e-12)
+
+
+def test_distances_that_are_not_found_are_an_error():
+    broken = Numeric(m.Conformal(lambda z: jnp.log(z[0])), 2, Energy(4, iterations=3))
+    x = jnp.array([[-1.0, 0.0], [-2.0, 0.0]])
+    with pytest.raises(GenkitError, match="distances were not found"):
+        distances(broken, x, x)
+
+
+def test_clusters():
+    """Two groups at the ends of a ball, where Euclidean distances are small."""
+    ball = PoincareBall()
+    ends = jnp.array([[0.9, 0.0], [0.0, 0.9]])
+    groups = [RiemannianNormal(ball, e, 0.4).sample(jax.random.fold_in(KEY, i), 20) for i, e in enumerate(ends)]
+    x = jnp.concatenate(groups)
+    labels = np.repeat([0, 1], 20)
+    d = distances(ball, x, x)
+    for found in (geodesic_kmeans(ball, x, 2), kmedoids(d, 2)):
+        agree = (found.labels == labels).mean()
+        assert found.converged and max(agree, 1 - agree) == 1
+    assert knn_accuracy(d + 10 * np.eye(40), labels, labels, 3) == 1
+    with pytest.raises(UsageError, match="41 clusters"):
+        kmedoids(d, 41)
+
+
+def test_scores_of_distances():
+    tree = np.abs(np.arange(6)[:, None] - np.arange(6)[None]).astype(float)
+    same = distortion(3 * tree, tree)
+    assert same.mean == pytest.approx(0, abs=1e-12) and same.worst == 1 and same.spearman == pytest.approx(1)
+    assert gromov_delta(tree) == 0
+    angle = 2 * np.pi * np.arange(8) / 8
+    circle = np.minimum(np.abs(angle[:, None] - angle), 2 * np.pi - np.abs(angle[:, None] - angle))
+    assert gromov_delta(circle) == pytest.approx(1)  # delta of a circle is a quarter of its length
+
+
+def test_the_normaliser_of_land_is_that_of_the_riemannian_normal():
+    """Isotropic Sigma: with the full Jacobian the closed forms of S^2 and H^2."""
+    noise = jax.random.normal(KEY, (20_000, 2))
+    for manifold, s, expected in ((Sphere(), 0.5, 1.4462142164981342), (PoincareBall(), 0.5, 1.7084813983381828)):
+        land = Land(manifold, manifold.origin, s * jnp.eye(2))
+        assert jnp.exp(land.log_normaliser(noise)) == pytest.approx(expected, rel=3e-3)
+    near = land.sample(KEY, 4000)
+    r = manifold.dist(manifold.origin, near)
+    exact = RiemannianNormal(manifold, manifold.origin, 0.5).expectation(jnp.square)
+    assert jnp.square(r).mean() == pytest.approx(float(exact), rel=0.06)
+
+
+def test_land_finds_what_made_the_data():
+    """Two isotropic components in the ball: their means, spreads and weights; the likelihood rises."""
+    ball = PoincareBall()
+    ends = jnp.array([[0.6, 0.0], [-0.3, 0.5]])
+    parts = [RiemannianNormal(ball, e, s).sample(jax.random.fold_in(KEY, i), n)
+             for i, (e, s, n) in enumerate(zip(ends, (0.3, 0.5), (150, 300), strict=True))]  # fmt: skip
+    fit = fit_land(ball, jnp.concatenate(parts), 2, key=KEY, iterations=40)
+    order = np.argsort(np.asarray(fit.weights))
+    for k, end, s in zip(order, ends, (0.3, 0.5), strict=True):
+        assert ball.dist(fit.components.mean[k], end) < 0.12
+        assert np.linalg.det(fit.components.root[k]) ** 0.5 == pytest.approx(s, rel=0.15)
+    assert fit.weights[order[0]] == pytest.approx(1 / 3, abs=0.05)
+    assert fit.log_likelihood[-1] > fit.log_likelihood[0]
+    assert fit.log_prob(parts[0]).mean() > fit.log_prob(ball.add(parts[0], jnp.array([0.5, 0.5]))).mean()
+    with pytest.raises(UsageError, match="step=2"):
+        fit_land(ball, parts[0], key=KEY, step=2.0)

@@ -1,0 +1,103 @@
+"""RDKit at the border: graphs to molecules and back. On the host only, never inside a compiled program."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from rdkit import Chem, RDLogger
+
+from genkit_molecules.graphs import atoms, pairs
+
+T = TypeVar("T")
+ORDERS = (Chem.BondType.ZERO, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
+ORDER_OF = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3}
+SERIAL = 2000  # fewer molecules than this are not worth other processes
+
+
+def quiet() -> None:
+    """Keep RDKit from printing what it thinks of every wrong molecule."""
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
+
+
+def to_mol(x: Sequence[int] | np.ndarray, elements: Sequence[str]) -> Chem.RWMol:
+    """The molecule of a graph (D,), not sanitised."""
+    n = atoms(len(x))
+    mol = Chem.RWMol()
+    for a in x[:n]:
+        mol.AddAtom(Chem.Atom(elements[int(a)]))
+    for (i, j), b in zip(pairs(n), x[n:], strict=True):
+        if b:
+            mol.AddBond(int(i), int(j), ORDERS[int(b)])
+    return mol
+
+
+def to_smiles(x: Sequence[int] | np.ndarray, elements: Sequence[str]) -> str | None:
+    """Canonical SMILES of a graph (D,), with dots between its fragments; None where RDKit cannot sanitise it."""
+    mol = to_mol(x, elements)
+    if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+        return None
+    return Chem.MolToSmiles(mol)
+
+
+def to_graph(mol: Chem.Mol, elements: Sequence[str]) -> np.ndarray | None:
+    """The graph (D,) uint8 of a molecule, bonds in one Kekule form; None if an element is not among these."""
+    mol = Chem.Mol(mol)
+    Chem.Kekulize(mol, clearAromaticFlags=True)
+    number = {e: k for k, e in enumerate(elements)}
+    kinds = [number.get(a.GetSymbol()) for a in mol.GetAtoms()]
+    n = len(kinds)
+    if None in kinds:
+        return None
+    bonds = np.zeros((n, n), np.uint8)
+    for b in mol.GetBonds():
+        bonds[b.GetBeginAtomIdx(), b.GetEndAtomIdx()] = bonds[b.GetEndAtomIdx(), b.GetBeginAtomIdx()] = ORDER_OF[
+            b.GetBondType()
+        ]
+    return np.concatenate([np.array(kinds, np.uint8), bonds[tuple(pairs(n).T)]])
+
+
+def smiles_of(x: np.ndarray, elements: Sequence[str], say: Callable[[str], None] | None = None) -> list[str | None]:
+    """`to_smiles` of graphs (M, D)."""
+    return parallel(partial(to_smiles, elements=tuple(elements)), list(x), say)
+
+
+def write_sdf(path: Path, smiles: Sequence[str]) -> None:
+    """Molecules with coordinates in the plane, as an SDF file."""
+    from rdkit.Chem import rdDepictor
+
+    from genkit.experiment.folder import write
+
+    text = io.StringIO()
+    writer = Chem.SDWriter(text)
+    for s in smiles:
+        mol = Chem.MolFromSmiles(s)
+        rdDepictor.Compute2DCoords(mol)
+        mol.SetProp("_Name", s)
+        writer.write(mol)
+    writer.close()
+    write(path, text.getvalue())
+
+
+def parallel(f: Callable[[Any], T], items: Sequence[Any], say: Callable[[str], None] | None = None) -> list[T]:
+    """[f(item)], by several processes where there are many items; f must be picklable. `say` hears of the progress."""
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if len(items) < SERIAL or workers == 1:
+        quiet()
+        return [f(item) for item in items]
+    found: list[T] = []
+    # a forked copy of a process with jax's threads may hang
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=quiet) as pool:
+        results: Iterable[T] = pool.map(f, items, chunksize=max(1, len(items) // (8 * workers)))
+        for k, one in enumerate(results, start=1):
+            found.append(one)
+            if say and k % max(1, len(items) // 10) == 0:
+                say(f"{k} of {len(items)} molecules")
+    return found

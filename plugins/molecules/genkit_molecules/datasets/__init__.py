@@ -1,0 +1,1 @@
+"""Data sets of molecules and sequences."""

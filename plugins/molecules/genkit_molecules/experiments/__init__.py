@@ -1,0 +1,1 @@
+"""Experiments on molecules and sequences."""

@@ -1,0 +1,159 @@
+"""Which discrete model: how it is trained and sampled. Each is a configuration of parts of `genkit.discrete`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.discrete import (
+    Ancestral,
+    Euler,
+    FlowMatching,
+    Linear,
+    Mixing,
+    OrderAgnostic,
+    Orders,
+    absorbing,
+    cosine_steps,
+    d3pm_loss,
+    marginal,
+    masked,
+    masked_loss,
+    order_agnostic_loss,
+    parallel_budget,
+    steps,
+    uniform,
+)
+from genkit.discrete.orders import ANY_ORDER
+from genkit.discrete.random import stratified
+
+Array = jax.Array
+Name = Literal["ardm", "masked", "euler", "flow", "uniform", "marginal", "absorbing"]
+DISCRETE = ("uniform", "marginal", "absorbing")
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """The sites of an item."""
+
+    classes: int
+    """K"""
+    weights: np.ndarray
+    """(D, K) or (K,), frequencies of the classes in the data"""
+    allowed: np.ndarray | None = None
+    """(D, K) bool, the classes of each site, where they differ"""
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """A model of items with discrete sites.
+
+    ardm: order-agnostic autoregression. masked, euler, flow: masked diffusion in continuous time, sampled by its
+    posterior, by its rates, or by rates that hide sites again. uniform, marginal, absorbing: D3PM with this noise (the
+    absorbing class is the first: no bond, or the first letter).
+    """
+
+    name: Name = "ardm"
+    orders: Orders = ANY_ORDER
+    steps: int = 100
+    """steps of diffusion; ardm takes one for each site"""
+    eta: float = 0.0
+    """rate at which flow hides sites again"""
+    likelihood: bool = True
+    """of D3PM: see `genkit.discrete.Process.likelihood`; networks of DiGress tell p(x_0 | x_t) without its help"""
+
+    @property
+    def unit(self) -> float:
+        """What is one for the network's time."""
+        return 1 / self.steps if self.name in DISCRETE else 1.0
+
+    def process(self, space: Space) -> Mixing:
+        """How data are noised."""
+        if self.name not in DISCRETE:
+            return masked(space.classes, Linear(), space.allowed)
+        schedule = steps(cosine_steps(self.steps, 2.0, 0.9999))
+        if self.name == "absorbing":
+            return absorbing(space.classes, 0, schedule, space.allowed, self.likelihood)
+        if self.name == "uniform":
+            return uniform(space.classes, schedule, space.allowed, self.likelihood)
+        return marginal(space.weights, schedule, space.allowed, self.likelihood)
+
+    def loss(self, key: Array, denoiser: Any, x: Array, cond: Any, mask: Array | None, space: Space) -> Array:
+        """A bound on -log p(x) in nats an item, a mean over the batch; of D3PM see `genkit.discrete.d3pm_loss`."""
+        if self.name == "ardm":
+            return order_agnostic_loss(key, denoiser, x, cond, space.classes, mask, space.allowed, self.orders)
+        if self.name in DISCRETE:
+            return d3pm_loss(key, denoiser, x, cond, self.process(space), mask)
+        return masked_loss(key, denoiser, x, cond, self.process(space), mask)
+
+    def sampler(self, space: Space, budget: tuple[int, ...] | None = None) -> Any:
+        """Its sampler."""
+        if self.name == "ardm":
+            return OrderAgnostic(space.classes, budget, space.allowed, self.orders)
+        process = self.process(space)
+        if self.name == "flow":
+            return FlowMatching(process, steps=self.steps, eta=self.eta)
+        return (Euler if self.name == "euler" else Ancestral)(process, steps=self.steps)
+
+
+def site_costs(key: Array, denoiser: Any, x: Array, cond: Any, space: Space, orders: Orders = ANY_ORDER) -> np.ndarray:
+    """L_s (D,), mean -log p of a site given s visible ones, for items with all sites real: for `parallel_budget`."""
+
+    @jax.jit
+    def at(key: Array, shown: Array) -> Array:
+        order = jax.vmap(orders.draw)(jax.random.split(key, len(x)), jnp.ones(x.shape, bool))
+        hidden = jnp.argsort(order, axis=1) >= shown
+        t = jnp.full(len(x), (x.shape[1] - shown) / x.shape[1])
+        logits = denoiser(jnp.where(hidden, space.classes, x), t, cond)
+        if space.allowed is not None:
+            logits = jnp.where(jnp.asarray(space.allowed), logits, -jnp.inf)
+        nll = -jnp.take_along_axis(jax.nn.log_softmax(logits), x[..., None], -1)[..., 0]
+        return jnp.where(hidden, nll, 0).sum() / hidden.sum()
+
+    keys = jax.random.split(key, x.shape[1])
+    return np.array([at(k, jnp.float32(s)) for s, k in enumerate(keys)])
+
+
+def in_parallel(cost: np.ndarray, calls: int) -> tuple[int, ...]:
+    """The best budget of so many network calls, for costs that are noisy: made to decrease first."""
+    return parallel_budget(np.minimum.accumulate(cost), calls)
+
+
+def cross_entropy(
+    key: Array,
+    denoiser: Callable[..., Array],
+    x: Array,
+    cond: Any,
+    process: Mixing,
+    length: int,
+    parts: tuple[tuple[Array, float], ...],
+) -> Array:
+    """sum of weight times mean -log p(x_0 | x_t) over the sites of each part: the loss of DiGress (arXiv 2209.14734).
+
+    Args:
+        key: for times and noise.
+        denoiser: logits (n, D, K).
+        x: data (n, D).
+        cond: what the denoiser is conditioned on.
+        process: a process of `length` steps, made with likelihood=False.
+        length: T; t is uniform on 1..T and stratified over the batch.
+        parts: (sites (n, D) bool, weight): atoms with 1 and bonds with 5.
+    """
+    k_time, k_noise = jax.random.split(key)
+    t = jnp.floor(stratified(k_time, len(x)) * length) + 1
+    noisy = process.perturb(k_noise, x, t)
+    logits = denoiser(noisy, t, cond)
+    if process.classes is not None:
+        logits = jnp.where(jnp.asarray(process.classes), logits, -jnp.inf)
+    some = parts[0][0]
+    for sites, _ in parts[1:]:
+        some = some | sites
+    logits = jnp.where(some[..., None], logits, 0.0)
+    nll = -jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.where(some, x, 0)[..., None], -1)[..., 0]
+    means = [w * jnp.where(s, nll, 0).sum() / jnp.maximum(s.sum(), 1) for s, w in parts]
+    return jnp.stack(means).sum()

@@ -1,0 +1,1 @@
+"""Networks on graphs and sequences."""

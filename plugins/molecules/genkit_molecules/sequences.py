@@ -1,0 +1,81 @@
+"""Protein sequences: rows of amino acids, and what the data sets of them hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+AMINO = "ACDEFGHIKLMNPQRSTVWY"
+GAP = "-"
+ODD = "BZXJUO*"  # what files may also hold: ambiguous, unknown and rare amino acids, stops
+
+# Amino acids of the test set of UniRef50, in the order of AMINO (counts published with EvoDiff, arXiv 2309.04175).
+UNIREF50 = np.array([
+    1618915, 260650, 1029002, 1153341, 740211, 1298777, 415510, 1043277, 959135, 1812595,
+    410047, 778128, 944355, 723490, 1118546, 1397024, 1075117, 1225428, 248100, 558281,
+])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Rows of classes (M, L) uint8, the places in an alphabet; sites past the length of a sequence are 0."""
+
+    alphabet: str
+    train: np.ndarray
+    train_lengths: np.ndarray
+    """(M,) int"""
+    test: np.ndarray
+    test_lengths: np.ndarray
+    source: str = ""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """why sequences of the source are not here, and how many"""
+    oracle: Any = None
+    """of a law that is known: the exact denoiser, with log_prob(x)"""
+
+    @property
+    def classes(self) -> int:
+        """K, the mask symbol."""
+        return len(self.alphabet)
+
+    @property
+    def length(self) -> int:
+        """L, sites of a row."""
+        return self.train.shape[1]
+
+    def rows(self, split: str) -> dict[str, np.ndarray]:
+        """x (M, L) and mask (M, L) bool, the sites that are real, of "train" or "test"."""
+        x, lengths = getattr(self, split), getattr(self, f"{split}_lengths")
+        return {"x": x, "mask": real(lengths, self.length)}
+
+    def text(self, x: np.ndarray, lengths: np.ndarray | None = None) -> list[str]:
+        """Letters of rows (M, L)."""
+        letters = np.array(list(self.alphabet))[np.asarray(x, int)]
+        lengths = np.full(len(x), x.shape[1]) if lengths is None else lengths
+        return ["".join(row[:n]) for row, n in zip(letters, lengths, strict=True)]
+
+
+def real(lengths: np.ndarray, width: int) -> np.ndarray:
+    """(M, L) bool, the sites of sequences of these lengths."""
+    return np.arange(width) < np.asarray(lengths)[:, None]
+
+
+def encode(letters: Sequence[str], alphabet: str, width: int) -> np.ndarray:
+    """Rows (M, L) uint8 of texts."""
+    place = {letter: k for k, letter in enumerate(alphabet)}
+    x = np.zeros((len(letters), width), np.uint8)
+    for row, text in zip(x, letters, strict=True):
+        row[: len(text)] = [place[letter] for letter in text]
+    return x
+
+
+def write_fasta(path: Any, letters: Sequence[str], name: str = "sample") -> None:
+    """A FASTA file, 80 letters a line."""
+    from genkit.experiment.folder import write
+
+    lines = []
+    for k, text in enumerate(letters):
+        lines += [f">{name}_{k}", *(text[i : i + 80] for i in range(0, len(text), 80))]
+    write(path, "".join(f"{line}\n" for line in lines))

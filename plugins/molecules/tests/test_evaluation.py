@@ -1,0 +1,120 @@
+"""Scores of samples: the published golden case of MOSES, and closed forms."""
+
+import sys
+from collections import Counter
+from types import ModuleType
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from genkit.errors import UsageError
+from genkit_molecules.evaluation import (
+    basic,
+    cosine,
+    fcd,
+    frechet,
+    frechet_descriptors,
+    guacamol_kl,
+    moses,
+    property_of,
+)
+from genkit_molecules.nspdk import nspdk_like, pair_features
+from genkit_molecules.sequence_scores import jensen_shannon, scores
+
+TEST = ["Oc1ccccc1-c1cccc2cnccc12", "COc1cccc(NC(=O)Cc2coc3ccc(OC)cc23)c1"]
+GEN = ["CNC", "Oc1ccccc1-c1cccc2cnccc12", "INVALID", "CCCP",
+       "Cc1noc(C)c1CN(C)C(=O)Nc1cc(F)cc(F)c1", "Cc1nc(NCc2ccccc2)no1-c1ccccc1"]  # fmt: skip
+
+
+def test_golden_case_of_moses():
+    found = moses(GEN, TEST)
+    expected = {"SNN": 0.31525856, "IntDiv": 0.71891873, "Frag": 0.3, "Scaf": 0.5, "Filters": 0.75, "logP": 1.63229,
+                "QED": 0.20370892, "weight": 106.87}  # fmt: skip
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-5), name
+    assert basic(GEN, TEST)["validity"] == pytest.approx(2 / 3)
+
+
+def test_shares():
+    found = basic(["CO", "OC", "C.C", None, "CC", "C1"], train=["CC"])
+    expected = {
+        "validity": 4 / 6,
+        "connected": 3 / 6,
+        "uniqueness": 3 / 4,
+        "novelty": 2 / 3,
+        "valid_unique_novel": 1 / 6,
+    }
+    assert found == pytest.approx(expected)
+    nothing = basic([None, None])
+    assert nothing["validity"] == 0 and np.isnan(nothing["uniqueness"])
+    with pytest.raises(UsageError, match="no molecules"):
+        basic([])
+    with pytest.raises(UsageError, match="no valid molecules"):
+        moses([None], TEST)
+
+
+def test_divergences_of_descriptors():
+    """Zero, and a score of one, for the set itself."""
+    same = guacamol_kl(GEN, GEN)
+    assert same["score"] == pytest.approx(1) and len(same) == 11
+    other = guacamol_kl(["CCO", "CCCO", "CCCCN", "c1ccccc1"], GEN)
+    assert 0 < other["score"] < 0.9
+    with pytest.raises(UsageError, match="at least 3"):
+        guacamol_kl(["C"], GEN)
+
+
+def test_cosine_and_frechet():
+    assert cosine({"a": 3, "b": 4}, {"b": 2}) == pytest.approx(0.8) and cosine({}, {"b": 2}) == 0
+    rng = np.random.default_rng(0)
+    d, a, s = 3, np.array([1.0, 0, 2]), 1.5
+    x = rng.normal(size=(4000, d))
+    x = (x - x.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(x, rowvar=False))).T  # N(0, I) to the digit
+    assert frechet(x, a + s * x) == pytest.approx(a @ a + d * (1 - s) ** 2)
+
+
+def test_frechet_distances_of_molecules(monkeypatch):
+    assert frechet_descriptors(GEN, [s for s in GEN if s != "INVALID"]) == pytest.approx(0, abs=1e-6)
+    assert frechet_descriptors(["CCO", "CCCO", "CCCCN", "c1ccccc1"], TEST * 2) > 1
+    monkeypatch.setitem(sys.modules, "fcd", None)
+    with pytest.raises(UsageError, match="needs the package fcd"):
+        fcd(GEN, TEST)
+    fake = ModuleType("fcd")
+    fake.load_ref_model = lambda: None  # type: ignore[attr-defined]
+    features = {"CC": [0.0, 1.0], "CCC": [2.0, 1.0]}
+    fake.get_predictions = lambda model, smiles: [features[s] for s in smiles]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fcd", fake)
+    assert fcd(["CC", "CCC", "X"], ["CCC", "CC"]) == pytest.approx(0, abs=1e-9)
+
+
+def test_pairs_of_neighbourhoods():
+    """One atom has one feature in each of five blocks; sets that share nothing are at distance 2."""
+    assert nspdk_like(["C"], ["N"]) == pytest.approx(2) and nspdk_like(GEN[3:4], GEN[3:4]) == pytest.approx(0)
+    found = pair_features(Chem.MolFromSmiles("CCO"))
+    assert sum(v * v for v in found.values()) == pytest.approx(1)
+    blocks = Counter(key[:2] for key in found)
+    # radius 0: atoms C twice and O; pairs C-C and C-O; the ends. With a wider view all three atoms differ.
+    assert (blocks[0, 0], blocks[0, 1], blocks[0, 2], blocks[1, 0]) == (2, 2, 1, 3)
+    np.testing.assert_allclose(sorted(v for k, v in found.items() if k[:2] == (0, 0)), np.array([1, 2]) / 75**0.5)
+
+
+def test_properties():
+    np.testing.assert_allclose(property_of(["C", "c1ccccc1", "OCO"], "rings"), [0, 1, 0])
+    np.testing.assert_allclose(property_of(["C", "O"], "weight"), [16.043, 18.015], atol=1e-3)
+
+
+def test_scores_of_sequences():
+    same = scores(["ACD", "ACE"], ["ACD", "ACE"])
+    assert same["aa_KL"] == same["pair_TV"] == same["3mer_JS"] == 0 and same["nearest_identity"] == 1
+    assert same["novel"] == 0 and same["diversity"] == pytest.approx(1 / 3)
+    other = scores(["WWW", "WWW"], ["ACD", "A-D"], ["ACD"])
+    assert other["3mer_JS"] == pytest.approx(np.log(2)) and other["pair_TV"] == 1
+    assert other["nearest_identity"] == 0 and other["unique"] == 0.5 and other["novel"] == 1
+    # gaps: one of the three columns has none in common
+    assert scores(["A-D"], ["ACD"])["nearest_identity"] == pytest.approx(2 / 3)
+    p, q = Counter({"a": 1, "b": 3}), Counter({"a": 1})
+    m = np.array([0.625, 0.375])
+    expected = (0.25 * np.log(0.25 / m[0]) + 0.75 * np.log(0.75 / m[1]) + np.log(1 / m[0])) / 2
+    assert jensen_shannon(p, q) == pytest.approx(expected)
+    with pytest.raises(UsageError, match="0 and 1 sequences"):
+        scores([], ["A"])

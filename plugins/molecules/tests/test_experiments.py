@@ -1,0 +1,95 @@
+"""Models as configurations of parts of the core, and the experiments end to end."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import genkit
+from genkit.discrete import sample
+from genkit.errors import UsageError
+from genkit_molecules.data import Graphs, Molecules
+from genkit_molecules.models import Discrete, Name, cross_entropy, in_parallel, site_costs
+
+KEY = jax.random.key(0)
+X = np.array([[0, 1, 5, 1, 0, 2]] * 3 + [[0, 0, 0, 1, 1, 0]], np.uint8)  # three atoms of six elements
+DATA = Molecules(("C", "N", "O", "F", "S", "Cl"), (Graphs(3, X),), (), (), ())
+SPACE = DATA.space(3)
+
+
+def flat(x, t, cond=None):
+    return jnp.zeros((*x.shape, 6))
+
+
+def test_sites_of_graphs():
+    """Frequencies of the data, by atoms and by bonds, of which there are four classes."""
+    atoms = np.bincount(X[:, :3].ravel(), minlength=6) / 12
+    bonds = np.bincount(X[:, 3:].ravel(), minlength=6) / 12
+    np.testing.assert_allclose(SPACE.weights[[0, 4]], [atoms, bonds], atol=1e-5)
+    assert SPACE.allowed is not None and SPACE.allowed.sum(1).tolist() == [6] * 3 + [4] * 3
+    assert (SPACE.weights[3:, 4:] == 0).all() and (SPACE.weights > 0).sum() == 30
+
+
+@pytest.mark.parametrize("name", ["flow", "euler", "marginal"])
+def test_every_model_draws_legal_classes(name: Name):
+    """With equal logits all classes that a site has are alike."""
+    model = Discrete(name, steps=20, eta=0.5)
+    x = np.asarray(sample(KEY, model.sampler(SPACE), flat, (3000, 6)))
+    assert x[:, 3:].max() == 3 and x[:, :3].max() == 5
+    np.testing.assert_allclose(np.bincount(x[:, 3:].ravel(), minlength=4) / 9000, 0.25, atol=0.03)
+
+
+def test_losses():
+    """Of equal logits, atoms have log 6 and bonds log 4 nats a site."""
+    x = jnp.asarray(np.tile(X, (32, 1)), jnp.int32)
+    nats = 3 * np.log(6) + 3 * np.log(4)
+    assert float(Discrete("ardm").loss(KEY, flat, x, None, None, SPACE)) == pytest.approx(nats, rel=0.03)
+    assert float(Discrete("masked").loss(KEY, flat, x, None, None, SPACE)) == pytest.approx(nats, rel=0.15)
+    atoms = jnp.zeros(x.shape, bool).at[:, :3].set(True)
+    digress = Discrete("marginal", steps=20, likelihood=False)
+    found = cross_entropy(KEY, flat, x, None, digress.process(SPACE), 20, ((atoms, 1.0), (~atoms, 5.0)))
+    assert float(found) == pytest.approx(np.log(6) + 5 * np.log(4), rel=1e-5)
+    cost = site_costs(KEY, flat, x, None, SPACE)
+    np.testing.assert_allclose(cost.sum(), 6 * nats / 6, rtol=0.05)
+    assert in_parallel(np.array([3.0, 2.0, 2.5, 1.0]), 2)[-1] == 4
+
+
+def experiment(tmp_path, name, **options) -> Any:
+    run = genkit.run(genkit.config(f"molecules.{name}", "tiny", options), out=tmp_path / "run")
+    for method in {key.partition("/")[2] for key in run.results if key.startswith("validity/")}:
+        lines = (run.folder / f"samples_{method.replace('/', '_')}.smi").read_text().split("\n")[:-1]
+        assert len(lines) == 40
+        results: Any = run.results
+        assert results[f"validity/{method}"] == sum(line != "" for line in lines) / 40
+        assert results[f"connected/{method}"] <= results[f"validity/{method}"]
+    return run
+
+
+def test_ardm(tmp_path):
+    run = experiment(tmp_path, "ardm", calls=3)
+    assert {"molecules_ardm", "molecules_data"} <= set(run.figures)
+
+
+def test_digress(tmp_path):
+    run = experiment(tmp_path, "digress", diffusion_steps=5)
+    assert "validity/marginal" in run.results
+    with pytest.raises(UsageError, match="diffusion_steps=0"):
+        genkit.config("molecules.digress", "tiny", {"diffusion_steps": 0})
+
+
+@pytest.mark.slow
+def test_discriminator_guidance(tmp_path):
+    run = experiment(tmp_path, "discriminator_guidance")
+    assert {f"validity/{name}" for name in ("ardm/1", "ardg/1", "bsdg/2", "fadg/2")} <= set(run.results)
+
+
+@pytest.mark.slow
+def test_property_guidance(tmp_path):
+    run = experiment(tmp_path, "property_guidance", wanted="rings", threshold=0.5)
+    assert run.results["yes/data"] == pytest.approx(26 / 94)
+    assert {f"yes/{name}" for name in ("ardm/1", "cfg/1", "classifier/1", "classifier/2", "both/2")} <= set(run.results)
+    assert "property" in run.figures
+    with pytest.raises(UsageError, match="100% of the training set"):
+        experiment(tmp_path / "other", "property_guidance", wanted="rings", threshold=-1.0)

@@ -1,0 +1,131 @@
+"""Protein sequences: files, the hidden Markov law, networks, the experiment."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import genkit
+from genkit.errors import DataError, UsageError
+from genkit.nn import abstract, functional, parameter_count
+from genkit.testing import hmm_denoiser
+from genkit_molecules.datasets.proteins import Fasta, HiddenMarkov, SteroidIsomerase
+from genkit_molecules.networks.bytenet import ByteNet
+from genkit_molecules.networks.sequence_transformer import SequenceTransformer
+from genkit_molecules.sequences import write_fasta
+
+DATA = pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA names no folder of data sets")
+
+
+def load(folder, text, name="x.fasta", **options):
+    path = Path(folder) / name
+    path.write_text(text)
+    return Fasta(file=str(path), **{"test": 0.0, **options}).load()
+
+
+def texts(data):
+    return set(data.text(data.train, data.train_lengths))
+
+
+def test_files(tmp_path):
+    plain = load(tmp_path, ">a one\nACD\nEF\n\n>b\nacdw\n>c\nACX\n>d\nACDW\n>e\n>f\nACDEFGHIK\n", max_length=6)
+    assert texts(plain) == {"ACDEF", "ACDW"} and plain.alphabet == "ACDEFGHIKLMNPQRSTVWY" and plain.length == 5
+    assert plain.dropped == {"repeated": 1, "empty": 1, "longer than 6": 1, "letters beside the 20 amino acids": 1}
+    a3m = ">q\nACD-F\n>h1\nA-DghF.\n>h2\nA---F\n"
+    assert texts(load(tmp_path, ">q\nACDEF\n>h\nACgDE-\n", "x.a3m")) == {"ACDEF", "ACDE-"}
+    assert texts(load(tmp_path, a3m, "x.a3m", gaps="remove")) == {"ACDF", "ADGHF", "AF"}
+    assert load(tmp_path, ">a\nAC-E\n>b\nACDE\n>c\nA---\n").dropped == {"more than 0.5 gaps": 1}
+    write_fasta(tmp_path / "back.fasta", ["ACD", "W" * 90])
+    assert texts(Fasta(file=str(tmp_path / "back.fasta"), test=0.0).load()) == {"ACD", "W" * 90}
+
+
+def test_wrong_files(tmp_path):
+    with pytest.raises(DataError, match=r"line 3: sequence 'h' has 3 columns and the first one 4"):
+        load(tmp_path, ">q\nACDE\n>h\nACD\n", "x.a3m")
+    with pytest.raises(DataError, match="line 1: sequence 'a' has the letter '1'"):
+        load(tmp_path, ">a\nAC1\n")
+    with pytest.raises(DataError, match="line 3: sequence 'b' has X; mend"):
+        load(tmp_path, ">a\nAC\n>b\nAX\n", odd="error")
+    with pytest.raises(DataError, match="line 1: 'ACD' stands before"):
+        load(tmp_path, "ACD\n")
+    with pytest.raises(DataError, match="is empty"):
+        load(tmp_path, "\n")
+    with pytest.raises(DataError, match="holds no sequence"):
+        load(tmp_path, ">a\nXX\n")
+    with pytest.raises(DataError, match="does not exist"):
+        Fasta(file=str(tmp_path / "nothing")).load()
+    with pytest.raises(UsageError, match="no file is named"):
+        Fasta().load()
+
+
+@DATA
+def test_a_real_alignment():
+    data = SteroidIsomerase().load()
+    assert data.length == 125 and data.alphabet[-1] == "-"
+    assert len(data.train) + len(data.test) + sum(data.dropped.values()) == 1073
+    whole = SteroidIsomerase(gaps="remove").load()
+    assert "-" not in whole.alphabet and whole.length > 125
+
+
+def test_hidden_markov_law():
+    """The published case, and sequences that have the law they are said to have."""
+    table = hmm_denoiser([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    found = [float(jnp.exp(table.log_prob(jnp.array([x]))[0])) for x in ([0, 1, 2, 2], [0, 1, 2, 2, 0])]
+    np.testing.assert_allclose(found, [0.008295, 0.00218652], rtol=1e-5)
+    every = jnp.array(np.indices((3,) * 4).reshape(4, -1).T)
+    log_p = table.log_prob(every)
+    assert float(-(jnp.exp(log_p) * log_p).sum()) == pytest.approx(4.12944169, abs=1e-5)
+    of = HiddenMarkov(length=3, train=20_000, test=1)
+    data = of.load()
+    first, move, emit = of.law()
+    pair = np.einsum("h,ha,hk,kb->ab", first, emit, move, emit)
+    drawn = np.zeros((20, 20))
+    np.add.at(drawn, (data.train[:, 0], data.train[:, 1]), 1 / len(data.train))
+    assert np.abs(drawn - pair).sum() / 2 < 0.5 * (2 / np.pi * 400 / 20_000) ** 0.5 * 1.3
+
+
+SMALL = {"transformer": SequenceTransformer.preset("tiny"), "bytenet": ByteNet.preset("tiny")}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_networks(name):
+    """Sites that are not real change nothing, and all others reach each other."""
+    x = jnp.array([[0, 3, 2, 20, 1, 7], [5, 20, 4, 1, 1, 1]])
+    mask = jnp.array([[True] * 6, [True] * 4 + [False] * 2])
+    t = jnp.array([0.2, 0.5])
+    heads: Any = ("generator", "discriminator")
+    for head in heads:
+        apply, params = functional(SMALL[name].build(nnx.Rngs(0), 20, head, 1, 3))
+        f = jax.jit(apply)
+        given = jnp.eye(3)[:2]
+        out = f(params, x, t, mask, given)
+        assert out.shape == ((2, 6, 20) if head == "generator" else (2, 1))
+        other = f(params, x.at[1, 4:].set(9), t, mask, given)
+        np.testing.assert_allclose(out[0], other[0], atol=1e-5)
+        np.testing.assert_allclose(out[1, :4] if head == "generator" else out[1], other[1, :4] if head == "generator"
+                                   else other[1], atol=1e-5)  # fmt: skip
+        assert np.abs(f(params, x.at[0, 2].set(6), t, mask, given) - out)[0].max() > 1e-4
+
+
+def test_published_size():
+    """EvoDiff-Seq has 38 M parameters."""
+    _, params = abstract(lambda: ByteNet().build(nnx.Rngs(0), 20))
+    assert 35e6 < parameter_count(params) < 41e6
+    with pytest.raises(UsageError, match="kernel=4"):
+        ByteNet(kernel=4)
+    with pytest.raises(UsageError, match="largest=12"):
+        ByteNet(largest=12)
+
+
+def test_the_experiment(tmp_path):
+    run = genkit.run(genkit.config("molecules.protein_ardm", "tiny", {"calls": 4}), out=tmp_path / "run")
+    results: Any = run.results
+    assert results["entropy_gap/test"] > 0 and results["nll/samples"] > results["nll/test"]
+    assert (run.folder / "samples.fasta").read_text().count(">") == 40
+    with pytest.raises(UsageError, match="calls=4 with model=masked"):
+        genkit.config("molecules.protein_ardm", "tiny", {"calls": 4, "model": "masked"})

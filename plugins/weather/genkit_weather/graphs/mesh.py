@@ -1,0 +1,164 @@
+"""The choice of a mesh: the configuration from which a graph is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from genkit.errors import UsageError
+from genkit_weather.data import WeatherData
+from genkit_weather.frame import frame_of, interior_of
+from genkit_weather.graphs import rectangular, spherical
+from genkit_weather.graphs.check import checked
+from genkit_weather.graphs.connect import Connection
+from genkit_weather.graphs.graph import Graph
+from genkit_weather.places import EARTH, unit_vectors
+
+Kind = Literal["rect_flat", "rect_multiscale", "rect_hierarchical", "tri_flat", "tri_multiscale", "tri_hierarchical"]
+DEGREE = 111.195  # km of a degree of latitude
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A mesh and its connection to the grid.
+
+    The defaults of `g2m` and `m2g` are those of the rule: classic, all grid nodes within 0.67 of the mesh spacing and
+    the 4 nearest mesh nodes; with a `distance`, within 0.51 of the diagonal of a mesh cell and 4; on the sphere,
+    within 0.6 of the longest edge and the corners of the triangle.
+    """
+
+    kind: Kind = "rect_multiscale"
+    """rect: lattices in the plane; tri: triangles on the sphere, from latitude and longitude. flat: one length of
+    edges; multiscale: longer edges too, between the same nodes; hierarchical: levels"""
+    distance: float | None = None
+    """rect: spacing of the finest mesh nodes in km, or in cells where the data have no coordinates; none: 3^k nodes a
+    side, the classic rule"""
+    refinement: int = 3
+    """rect with a distance: nodes a side of a level over those of the next"""
+    splits: int = 4
+    """tri: times the icosahedron is refined"""
+    levels: int | None = None
+    """use so many levels at most, finest first"""
+    g2m: Connection = Connection()
+    """from the grid to the mesh"""
+    m2g: Connection = Connection()
+    """from the mesh to the grid; a node is joined to what it receives from"""
+    boundary_radius: float = 1.8
+    """tri: reach of boundary nodes over the longest edge of the finest level"""
+    strict: bool = True
+    """refuse a graph with isolated nodes"""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.refinement < 2 or self.splits < 0 or (self.distance is not None and self.distance <= 0):
+            raise UsageError(
+                f"a mesh needs refinement >= 2, splits >= 0, distance > 0; got {self.refinement}, {self.splits}, "
+                f"{self.distance}"
+            )
+        if self.levels is not None and self.levels < 1:
+            raise UsageError(f"levels={self.levels} is too few; expected at least 1, or none for all")
+
+    def build(
+        self, places: np.ndarray, shape: tuple[int, int] | None = None, boundary: np.ndarray | None = None
+    ) -> Graph:
+        """The graph over grid nodes at `places` (n, 2): x and y for rect, latitude and longitude in degrees for tri.
+
+        Args:
+            places: of the nodes that are forecast.
+            shape: cells of the whole grid along its sides, which the classic rule needs.
+            boundary: (b, 2) places of nodes that only send.
+
+        Raises:
+            UsageError: no such mesh over this area.
+            DataError: isolated nodes, in a strict mesh.
+        """
+        places = np.asarray(places, np.float64)
+        boundary = None if boundary is None or not len(boundary) else np.asarray(boundary, np.float64)
+        graph = (
+            self._triangular(places, boundary) if self.kind.startswith("tri") else self._flat(places, shape, boundary)
+        )
+        return checked(graph) if self.strict else graph
+
+    def _triangular(self, places: np.ndarray, boundary: np.ndarray | None) -> Graph:
+        g2m = self.g2m.or_rule(Connection("relative_radius", 0.6))
+        m2g = self.m2g.or_rule(Connection("containing_triangle"))
+        points, outside = (None if p is None else spherical.to_sphere(*p.T) for p in (places, boundary))
+        return spherical.assemble(
+            self.splits,
+            self.levels,
+            self.kind,
+            points,
+            outside,
+            g2m,
+            m2g,
+            self.boundary_radius,  # type: ignore[arg-type]
+        )
+
+    def _flat(self, places: np.ndarray, shape: tuple[int, int] | None, boundary: np.ndarray | None) -> Graph:
+        everywhere = places if boundary is None else np.concatenate([places, boundary])
+        one = self.kind == "rect_flat"
+        if self.distance is None:
+            if shape is None:
+                raise UsageError("the classic mesh needs a grid of rows and columns; give the mesh a distance")
+            lattices = rectangular.classic(everywhere, shape, 1 if one else self.levels)
+            unit, reach = float(lattices[0].spacing.max()), 0.67
+        else:
+            lattices = rectangular.archetype(everywhere, self.distance, self.refinement, self.levels, one)
+            unit, reach = float(np.hypot(*lattices[0].spacing)), 0.51
+        g2m = self.g2m.or_rule(Connection("relative_radius", reach))
+        m2g = self.m2g.or_rule(Connection("nearest", k=4))
+        hierarchical = self.kind == "rect_hierarchical"
+        return rectangular.assemble(lattices, hierarchical, places, boundary, g2m, m2g, unit, self.kind)
+
+    def over(self, data: WeatherData) -> Graph:
+        """The graph of a data set: its interior cells row by row; the boundary is its frame, or points of a host."""
+        inside, outside = grid_nodes(data, sphere=self.kind.startswith("tri"))
+        return self.build(inside, data.grid, outside)
+
+
+def grid_nodes(data: WeatherData, sphere: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Places (n, 2) of the cells that are forecast and (b, 2) of the boundary, in common coordinates.
+
+    Two data sets in the plane share x and y; where one has none, both are projected about the middle of the area.
+    """
+    if data.around is None:
+        places = coordinates(data, sphere)
+        return interior_of(places, data.frame).reshape(-1, 2), frame_of(places, data.frame)
+    other = data.around.data
+    if sphere or all(one.x is not None and one.y is not None for one in (data, other)):
+        inside, outside = coordinates(data, sphere), coordinates(other, sphere)
+    else:
+        inside, outside = projected(data, other)
+    return inside.reshape(-1, 2), outside.reshape(-1, 2)[data.around.points]
+
+
+def projected(area: WeatherData, other: WeatherData) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, 2) km of both, in the azimuthal equidistant projection about the mean place of the area."""
+    both = [unit_vectors(*np.moveaxis(coordinates(one, sphere=True), -1, 0)) for one in (area, other)]
+    centre = both[0].mean((0, 1))
+    centre /= np.linalg.norm(centre)
+    east = np.cross([0.0, 0.0, 1.0], centre)
+    east = np.array([0.0, 1.0, 0.0]) if np.linalg.norm(east) < 1e-9 else east / np.linalg.norm(east)
+    plane = np.stack([east, np.cross(centre, east)], -1)
+
+    def project(points: np.ndarray) -> np.ndarray:
+        flat, angle = points @ plane, np.arccos(np.clip(points @ centre, -1, 1))
+        return EARTH * flat / np.maximum(np.sinc(angle / np.pi), 1e-12)[..., None]
+
+    return project(both[0]), project(both[1])
+
+
+def coordinates(data: WeatherData, sphere: bool = False) -> np.ndarray:
+    """(H, W, 2) x and y in km, in cells where the data have no coordinates; or latitude and longitude in degrees."""
+    if sphere:
+        if data.lat is None or data.lon is None:
+            raise UsageError(f"{data.source} has no latitudes and longitudes; choose a rect mesh")
+        return np.stack([data.lat, data.lon], -1).astype(np.float64)
+    if data.x is not None and data.y is not None:
+        return np.stack(np.meshgrid(data.x, data.y), -1).astype(np.float64)
+    if data.lat is not None and data.lon is not None:
+        lat, lon = np.asarray(data.lat, np.float64), np.asarray(data.lon, np.float64)
+        return DEGREE * np.stack([lon * np.cos(np.deg2rad(lat.mean())), lat], -1)
+    return np.stack(np.meshgrid(*(np.arange(size, dtype=np.float64) for size in data.grid[::-1])), -1)

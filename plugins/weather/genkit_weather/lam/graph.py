@@ -1,0 +1,117 @@
+"""A forecaster on a graph: one network pass a step, deterministic, with or without a predicted standard deviation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from genkit.metrics import nll_gaussian
+from genkit.tree import register_dataclass
+from genkit_weather.graphs import Graph
+from genkit_weather.lam.domain import Domain, Inputs, condition, first_guess
+from genkit_weather.lam.limits import Limits
+from genkit_weather.lam.rollout import Outlook
+from genkit_weather.lam.windows import Window
+
+Error = Literal["mse", "mae", "nll"]
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class GraphForecaster:
+    """X_{t+1} = guess + m + d * network (Oskarsson et al. 2023, arXiv 2309.17370), kept within bounds if there are any.
+
+    With the guess persistence m and d are the moments of one-step differences, as published.
+    """
+
+    network: Any = field(metadata={"static": True})
+    params: Any
+    graph: Graph
+    domain: Domain
+    limits: Limits | None = None
+    deviation: bool = field(default=False, metadata={"static": True})
+    """the network also predicts a standard deviation: softplus, in standardised units, not scaled further"""
+    embedded: Any = None
+    """what depends on the graph and the parameters alone"""
+
+    def prepared(self) -> "GraphForecaster":
+        """The same with the graph embedded."""
+        module = nnx.merge(self.network.graph, self.params)
+        return replace(self, embedded=module.static(self.graph))
+
+    def predict(self, inputs: Inputs) -> tuple[jax.Array, jax.Array | None]:
+        """Mean and standard deviation (None without) of the next interior states, (n, h, w, V), standardised."""
+        out = self.network(self.params, self.graph, condition(self.domain, inputs), self.embedded)
+        return apply_output(self.domain, self.limits, inputs, out, self.deviation)
+
+    def step(self, key: jax.Array, inputs: Inputs, slots: jax.Array) -> jax.Array:
+        """The mean; nothing is drawn."""
+        return self.predict(inputs)[0]
+
+
+def apply_output(domain: Domain, limits: Limits | None, inputs: Inputs, out: jax.Array, deviation: bool) -> Any:
+    """(mean, std or None) of the next state from a network's output (n, h, w, V or 2 V)."""
+    std = None
+    if deviation:
+        out, raw = jnp.split(out, 2, -1)
+        std = jax.nn.softplus(raw)
+    delta = domain.residual_mean + domain.residual_std * out
+    guess = first_guess(domain, inputs)
+    return (guess + delta if limits is None else limits.advance(guess, delta)), std
+
+
+def unroll(step: Callable[..., tuple[jax.Array, Any]], given: Outlook, *per_step: Any) -> Any:
+    """Scan `step(inputs, *u) -> (next states, output)` over the steps of n windows; outputs are stacked (T, ...).
+
+    `per_step` are arrays (T, ...) of which each step gets its own rows u. Only the states between the steps are
+    kept for the gradient, everything within a step is computed again.
+    """
+    frame, forcing = jnp.moveaxis(given.frame, 1, 0), jnp.moveaxis(given.forcing, 1, 0)
+    windows = jnp.stack([frame[:-2], frame[1:-1], frame[2:]], 2)
+    drift, outside = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), (given.drift, given.outside))
+
+    @partial(jax.checkpoint, prevent_cse=False)  # type: ignore[arg-type]
+    def body(states: Any, u: Any) -> Any:
+        told, rest = u
+        x, out = step(Inputs(states[1], states[0], *told), *rest)
+        return (states[1], x), out
+
+    return jax.lax.scan(body, (given.before, given.prev), ((windows, forcing, drift, outside), per_step))[1]
+
+
+def entries(error: Error, mean: Any, std: Any, truth: Any, scale: Any, weight: Any) -> jax.Array:
+    """Loss of each entry (..., V): squared or absolute error over s, or the negative log density.
+
+    s = scale / sqrt(weight), the std of one-step changes over the root of a variable's weight; with a predicted `std`
+    that one is used for the density.
+    """
+    s = scale / jnp.sqrt(weight)
+    if error == "mse":
+        return jnp.square((mean - truth) / s)
+    if error == "mae":
+        return jnp.abs((mean - truth) / s)
+    return nll_gaussian(mean, s if std is None else std, truth, reduce=())
+
+
+def graph_loss(model: GraphForecaster, window: Window, error: Error, weight: Any, cells: Any = None) -> jax.Array:
+    """Mean over windows, steps, interior cells and variables of `entries` along the model's own rollout.
+
+    Args:
+        model: with any parameters.
+        window: starts and outcome.
+        error: mse, mae or nll.
+        weight: (V,) of the variables.
+        cells: (h, w, 1) weights of mean 1, None for equal ones.
+    """
+    model = model.prepared()
+
+    def step(inputs: Inputs, truth: jax.Array) -> Any:
+        mean, std = model.predict(inputs)
+        loss = entries(error, mean, std, truth, model.domain.residual_std, weight)
+        return mean, (loss if cells is None else loss * cells).mean()
+
+    return unroll(step, window.given, jnp.moveaxis(window.truth, 1, 0)).mean()

@@ -1,0 +1,114 @@
+"""A forecaster with a latent variable (Graph-EFM, Oskarsson et al. 2024, arXiv 2406.04759) and its training loss."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from genkit.tree import register_dataclass
+from genkit_weather.graphs import Graph
+from genkit_weather.lam.domain import Domain, Inputs, condition, target
+from genkit_weather.lam.graph import apply_output, entries, unroll
+from genkit_weather.lam.limits import Limits
+from genkit_weather.lam.windows import Window
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class LatentForecaster:
+    """One network pass a step and member: z of the prior, then the mean of the decoder."""
+
+    network: Any = field(metadata={"static": True})
+    params: Any
+    graph: Graph
+    domain: Domain
+    latent: int = field(metadata={"static": True})
+    limits: Limits | None = None
+    deviation: bool = field(default=True, metadata={"static": True})
+    embedded: Any = None
+    """what depends on the graph and the parameters alone"""
+
+    def prepared(self) -> "LatentForecaster":
+        """The same with the graph embedded."""
+        return replace(self, embedded=nnx.merge(self.network.graph, self.params).static(self.graph))
+
+    def predict(self, inputs: Inputs, noise: Any, truth: Any = None) -> tuple[jax.Array, Any, Any]:
+        """(mean, std, KL (n,)) of the next states given the noise (M_top, n, d_z) of the latent variable.
+
+        With the true next states (n, h, w, V) it is that of the posterior, which sees them as residual targets.
+        """
+        cond = condition(self.domain, inputs)
+        n, h, w, _ = cond.interior.shape
+        y = None if truth is None else _nodes_first(target(self.domain, inputs, truth))
+        fields = _nodes_first(cond.interior), jnp.moveaxis(cond.frame, 0, 1), cond.scalars
+        out, divergence = self.network(self.params, self.graph, self.embedded, fields, noise, y)
+        out = jnp.moveaxis(out, 0, 1).reshape(n, h, w, -1)
+        return (*apply_output(self.domain, self.limits, inputs, out, self.deviation), divergence)
+
+    def step(self, key: jax.Array, inputs: Inputs, slots: jax.Array) -> jax.Array:
+        """Draw z of each particle from its own key."""
+        shape = (len(self.graph.mesh[-1]), self.latent)
+        noise = jax.vmap(lambda slot: jax.random.normal(jax.random.fold_in(key, slot), shape), out_axes=1)(slots)
+        return self.predict(inputs, noise)[0]
+
+
+@dataclass(frozen=True)
+class LatentWeights:
+    """Weights of the terms of the loss."""
+
+    beta: float = 1.0
+    """of the divergence of posterior and prior; 0 trains an auto-encoder and leaves the prior alone"""
+    crps: float = 0.0
+    """of the CRPS of two rollouts of the prior"""
+
+
+def latent_loss(
+    key: jax.Array, model: LatentForecaster, window: Window, how: LatentWeights, weight: Any, cells: Any = None
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Negative evidence bound along a rollout of posterior means, plus the CRPS of the prior; (loss, its terms).
+
+    Log density and divergence are divided by the number of entries of a state, which moves no minimum and makes rates
+    and gradient norms comparable with those of the deterministic models.
+
+    Args:
+        key: of the latent noise.
+        model: with any parameters.
+        window: starts and outcome.
+        how: weights of the terms.
+        weight: (V,) of the variables.
+        cells: (h, w, 1) weights of mean 1, None for equal ones.
+    """
+    model, scale = model.prepared(), model.domain.residual_std
+    truth = jnp.moveaxis(window.truth, 1, 0)
+    steps, n, h, w, v = truth.shape
+    shape = (len(model.graph.mesh[-1]), n, model.latent)
+
+    def mean(loss: jax.Array) -> jax.Array:
+        return (loss if cells is None else loss * cells).mean()
+
+    def posterior(inputs: Inputs, truth: jax.Array, key: jax.Array) -> Any:
+        x, std, divergence = model.predict(inputs, jax.random.normal(key, shape), truth)
+        return x, (mean(entries("nll", x, std, truth, scale, weight)), divergence.mean() / (h * w * v))
+
+    def prior(inputs: Inputs, key: jax.Array) -> Any:
+        x = model.predict(inputs, jax.random.normal(key, (shape[0], 2 * n, shape[2])))[0]
+        return x, x
+
+    k_posterior, k_prior = (jax.random.split(k, steps) for k in jax.random.split(key))
+    nll, divergence = (term.mean() for term in unroll(posterior, window.given, truth, k_posterior))
+    loss = nll + how.beta * divergence if how.beta else nll
+    terms = {"nll": nll, "kl": divergence}
+    if how.crps:
+        twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), window.given)  # both members at once
+        one, two = jnp.split(unroll(prior, twice, k_prior), 2, axis=1)
+        score = (jnp.abs(one - truth) + jnp.abs(two - truth) - jnp.abs(one - two)) / 2
+        terms["crps"] = mean(score / (scale / jnp.sqrt(weight)))
+        loss = loss + how.crps * terms["crps"]
+    return loss, terms
+
+
+def _nodes_first(image: jax.Array) -> jax.Array:
+    """(n, h, w, c) -> (h w, n, c)."""
+    return jnp.moveaxis(image.reshape(image.shape[0], -1, image.shape[-1]), 0, 1)

@@ -1,0 +1,82 @@
+"""A graph network as the denoiser of Diffusion-LAM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+import genkit.nn as gnn
+from genkit.errors import UsageError
+from genkit_weather.frame import frame_of, interior_of
+from genkit_weather.graphs import Mesh, normalised
+from genkit_weather.networks.encode_decode import GraphOptions, over_image
+from genkit_weather.networks.graph_lam import GraphLAM
+from genkit_weather.networks.hi_lam import HiLAM
+from genkit_weather.networks.unet import Conditioning, Sizes
+
+
+@dataclass(frozen=True)
+class GraphDenoiser(GraphOptions):
+    """Graph-LAM, or Hi-LAM on a hierarchical mesh, that also sees a noisy target and its noise level.
+
+    The noise level is embedded and given to every grid node, as forcing that is the same everywhere is.
+    """
+
+    mesh: Mesh = field(default_factory=lambda: Mesh(distance=3.0))
+    """The mesh, in units of grid cells."""
+    embedding: int = 64
+    """width of the noise embedding"""
+
+    def __post_init__(self) -> None:
+        """A denoiser has one output and a mesh in the plane."""
+        if self.output_std or self.graph is not None or self.mesh.kind.startswith("tri"):
+            raise UsageError("a graph denoiser has a rect mesh over cells, no graph file, and predicts no std")
+
+    def build(self, rngs: nnx.Rngs, sizes: Sizes) -> GraphDenoiserModule:
+        """Module F(x (n, h, w, V), c_noise (n,), Conditioning) -> (n, h, w, V)."""
+        return GraphDenoiserModule(self, sizes, rngs)
+
+
+class Fixed:
+    """A graph that belongs to a network and is none of its parameters; equal graphs count as one."""
+
+    def __init__(self, config: GraphDenoiser, sizes: Sizes):
+        self.key = (config.mesh, sizes.grid, sizes.frame)
+        rows, columns = (np.arange(size, dtype=float) for size in sizes.grid)
+        places = np.stack(np.meshgrid(columns, rows), -1)
+        inside = interior_of(places, sizes.frame).reshape(-1, 2)
+        self.graph = normalised(config.mesh.build(inside, sizes.grid, frame_of(places, sizes.frame)))
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fixed) and self.key == other.key
+
+
+class GraphDenoiserModule(nnx.Module):
+    """See `GraphDenoiser`."""
+
+    def __init__(self, config: GraphDenoiser, sizes: Sizes, rngs: nnx.Rngs):
+        self.fixed = Fixed(config, sizes)
+        width = config.embedding
+        inputs = {"interior": sizes.interior + sizes.outputs, "scalars": sizes.scalars + width}
+        network = HiLAM if self.fixed.graph.levels > 1 else GraphLAM
+        options = {name: getattr(config, name) for name in GraphOptions.__dataclass_fields__}
+        self.noise = gnn.ScalarEmbedding(width, kind="positional", dtype=jnp.dtype(config.dtype), rngs=rngs)
+        self.network = network(**options).build(rngs, replace(sizes, **inputs), self.fixed.graph)
+
+    def __call__(self, x: jax.Array, c_noise: jax.Array, cond: Conditioning) -> jax.Array:
+        """`x` (n, h, w, V) noisy target times c_in, `c_noise` () or (n,) -> (n, h, w, V)."""
+        n = x.shape[0]
+        emb = jnp.broadcast_to(self.noise(c_noise), (n, self.noise.second.out_features))
+        seen = replace(
+            cond,
+            interior=jnp.concatenate([x, cond.interior], -1),
+            scalars=jnp.concatenate([cond.scalars, emb.astype(cond.scalars.dtype)], -1),
+        )
+        return over_image(self.network.on_nodes, self.fixed.graph, seen)

@@ -1,0 +1,21 @@
+"""In-situ verification: observations of stations, forecasts at their places, scores, reports of single cases."""
+
+from genkit_weather.stations.compare import InSitu, at_stations, observed, wind_pairs
+from genkit_weather.stations.observations import read_stations
+from genkit_weather.stations.scores import station_scores, thresholds
+from genkit_weather.stations.synthetic import synthetic_stations, write_stations
+from genkit_weather.stations.units import convert, wind_components
+
+__all__ = [
+    "InSitu",
+    "at_stations",
+    "convert",
+    "observed",
+    "read_stations",
+    "station_scores",
+    "synthetic_stations",
+    "thresholds",
+    "wind_components",
+    "wind_pairs",
+    "write_stations",
+]

@@ -1,0 +1,114 @@
+"""Files of station observations, CSV or NetCDF, as one Dataset (time, station)."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from genkit.errors import DataError
+from genkit_weather.from_xarray import LAT, LON
+
+COLUMN = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>.*)\]$")
+
+
+def read_stations(path: Path) -> xr.Dataset:
+    """Observations (time, station) with attribute `units`, NaN where there is none.
+
+    Coordinates are `station`, `time` (UTC), and `latitude` and `longitude` in degrees or `y` and `x` in km.
+
+    A CSV file has a line for each station and time: columns station, time, lat and lon (or x and y in km), and one
+    for each variable with its unit in brackets, as `t2m [degC]`; an empty cell is a missing value. A NetCDF
+    file has variables (station, time) with `units` and the places as coordinates of its stations.
+
+    Raises:
+        DataError: what is wrong, in one line.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise DataError(f"{path}: no such file of stations")
+    found = _read_csv(path) if path.suffix == ".csv" else _read_netcdf(path)
+    for name in ("latitude", "longitude") if "latitude" in found.coords else ("x", "y"):
+        bad = ~np.isfinite(found[name].values.astype(float))
+        if bad.any():
+            raise DataError(f"{path}: station {found['station'].values[bad][0]} has no {name}")
+    if "latitude" in found.coords and (np.abs(found["latitude"]) > 90).any():
+        raise DataError(f"{path}: a latitude is beyond 90 degrees; are lat and lon exchanged?")
+    return found.sortby("time").assign_attrs(source=path.name)
+
+
+def _read_csv(path: Path) -> xr.Dataset:
+    try:
+        table: Any = pd.read_csv(path, skipinitialspace=True, dtype={"station": str})
+    except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
+        raise DataError(f"{path}: not a readable CSV file ({str(error).splitlines()[0]})") from None
+    table = table.rename(columns=lambda c: c.strip()).rename(columns={LAT[1]: LAT[0], LON[1]: LON[0]})
+    place = ["lat", "lon"] if "lat" in table else ["y", "x"]
+    for column in ("station", "time", *place):
+        if column not in table:
+            raise DataError(f"{path}: column {column} is missing; needed are station, time, and lat, lon or x, y (km)")
+    time: Any = pd.to_datetime(table["time"], utc=True, errors="coerce", format="ISO8601")
+    if time.isna().any():
+        row = int(np.argmax(time.isna()))
+        raise DataError(f"{path}: line {row + 2}: {table['time'][row]!r} is no time; write 2020-02-09T12:00")
+    table["time"] = time.dt.tz_localize(None).astype("datetime64[s]")
+    twice = table.duplicated(["station", "time"])
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise DataError(
+            f"{path}: line {row + 2}: station {table['station'][row]} has {table['time'][row]} a second time"
+        )
+    moved = table.groupby("station")[place].nunique().max(axis=1) > 1
+    if moved.any():
+        raise DataError(f"{path}: station {moved.idxmax()} has two places; give each place a name of its own")
+    fields = {}
+    for column in table.columns.difference(["station", "time", *place], sort=False):
+        named = COLUMN.match(column)
+        if not named:
+            raise DataError(f"{path}: column {column!r} has no unit; write it in brackets, as {column} [degC]")
+        values: Any = pd.to_numeric(table[column], errors="coerce")
+        bad = values.isna() & table[column].notna()
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise DataError(f"{path}: line {row + 2}: {column} is {table[column][row]!r}; expected a number or nothing")
+        grid = table.assign(value=values).pivot(index="time", columns="station", values="value")
+        fields[named["name"]] = (("time", "station"), grid.to_numpy(float), {"units": named["unit"].strip()})
+    spots = table.groupby("station")[place].first()
+    coords = {"time": np.sort(table["time"].unique()), "station": spots.index.to_numpy(str)}
+    names = ("latitude", "longitude") if place[0] == "lat" else ("y", "x")
+    places = {name: ("station", spots[column].to_numpy(float)) for name, column in zip(names, place, strict=True)}
+    return xr.Dataset(fields, {**coords, **places})
+
+
+def _read_netcdf(path: Path) -> xr.Dataset:
+    try:
+        with xr.open_dataset(path) as file:
+            file = file.load()
+    except Exception as error:  # engines raise what they like
+        raise DataError(f"{path}: not a readable NetCDF file ({(str(error).splitlines() or [''])[0]})") from None
+    for name in ("station", "time"):
+        if name not in file.dims:
+            raise DataError(f"{path}: dimension {name} is missing; it has {', '.join(map(str, file.sizes))}")
+    if "time" not in file.coords or file["time"].dtype.kind != "M":
+        raise DataError(f"{path}: time must be a coordinate of dates")
+    file = file.set_coords([n for n in (*LAT, *LON, "x", "y") if n in file])
+    file = file.rename({a: b for a, b in ((LAT[0], LAT[1]), (LON[0], LON[1])) if a in file.coords})
+    pairs = [pair for pair in (("latitude", "longitude"), ("y", "x")) if all(n in file.coords for n in pair)]
+    if not pairs or any(file[n].dims != ("station",) for n in pairs[0]):
+        raise DataError(f"{path}: the stations have no latitude and longitude, nor x and y (km)")
+    names = [n for n, a in file.data_vars.items() if set(a.dims) == {"station", "time"}]
+    for name in names:
+        if "units" not in file[name].attrs:
+            raise DataError(f"{path}: variable {name} has no attribute units")
+    time = file["time"].values.astype("datetime64[s]")
+    if len(np.unique(time)) < len(time):
+        raise DataError(f"{path}: a time stands twice")
+    labels = file["station"].values if "station" in file.coords else np.arange(file.sizes["station"])
+    fields = {
+        str(n): (("time", "station"), file[n].transpose("time", "station").values.astype(float), file[n].attrs)
+        for n in names
+    }
+    places = {n: ("station", file[n].values.astype(float)) for n in pairs[0]}
+    return xr.Dataset(fields, {"time": time, "station": labels.astype(str), **places})
