@@ -10,6 +10,10 @@ plugin = Plugin(
             "genkit_crystals.experiments.wyckoffdiff:WyckoffDiff",
             "generation of crystals by discrete diffusion over Wyckoff positions",
         ),
+        "space_group_conditional": (
+            "genkit_crystals.experiments.space_group_conditional:SpaceGroupConditional",
+            "crystals of chosen space groups, scored group by group",
+        ),
     },
     datasets={
         "aflow_prototypes": (
@@ -27,5 +31,8 @@ plugin = Plugin(
     networks={
         "wyckoff_gnn": ("genkit_crystals.networks.wyckoff_gnn:WyckoffGNN", "attention over Wyckoff positions"),
         "wrenformer": ("genkit_crystals.networks.wrenformer:Wrenformer", "transformer over orbits, for distances"),
+    },
+    benchmarks={
+        "speed": ("genkit_crystals.benchmarks:Speed", "sampling, training and encoding with the default network"),
     },
 )

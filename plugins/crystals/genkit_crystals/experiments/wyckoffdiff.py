@@ -45,6 +45,7 @@ from genkit_crystals.networks.wrenformer import Wrenformer
 from genkit_crystals.networks.wyckoff_gnn import WyckoffGNN, with_frequencies
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.realise import Realiser, realise, write_cif
+from genkit_crystals.steering import goal, steered
 from genkit_crystals.wyckoff import numbers
 
 SETS = ("model", "table", "templates", "marginal", "floor")
@@ -85,11 +86,11 @@ class WyckoffDiff(Experiment):
     """The optimiser."""
     steps: int = 1500
     """Training steps."""
-    batch: int = 128
+    batch: int = 64
     """Crystals in a step."""
     ema: float | None = 50.0
     """Half-life of the averaged parameters in steps; none to use the last ones."""
-    widths: tuple[int, ...] = (12,)
+    widths: tuple[int, ...] = (6, 12)
     """Numbers of rows at which crystals are divided, so that small ones cost little."""
     samples: int = 1000
     """Crystals to draw; as many real ones are held out."""
@@ -103,6 +104,12 @@ class WyckoffDiff(Experiment):
     """Space group of all samples; that of a random training crystal each if not given."""
     elements: tuple[str, ...] = ()
     """Chemical symbols that samples may have; all if empty."""
+    formula: str | None = None
+    """Chemical formula that all samples shall have, such as SrTiO3: particles compete for it."""
+    atoms: int | None = None
+    """Largest number of atoms in the conventional cell, likewise."""
+    particles: int = 16
+    """Particles for each sample, if a formula or a number of atoms is given."""
     encoder: Network = field(default_factory=Wrenformer)
     """The network whose embedding measures fwd."""
     encoder_steps: int = 600
@@ -135,13 +142,21 @@ class WyckoffDiff(Experiment):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        for name in ("length", "steps", "batch", "samples", "chunk", "encoder_steps"):
+        for name in ("length", "steps", "batch", "samples", "chunk", "encoder_steps", "particles"):
             if getattr(self, name) < (2 if name == "samples" else 1):
                 raise UsageError(f"{name}={getattr(self, name)} is too few")
         if self.group is not None and not 1 <= self.group <= 230:
             raise UsageError(f"group={self.group}; space groups are 1 to 230")
         if list(self.widths) != sorted(set(self.widths)) or any(not 1 <= w <= 27 for w in self.widths):
             raise UsageError(f"widths={self.widths} must rise, from 1 to 27")
+        if self.elements:
+            unknown = [e for e in self.elements if e not in numbers()]
+            if unknown:
+                raise UsageError(f"elements: no element is called {', '.join(unknown)}")
+            if self.formula is not None:
+                raise UsageError("elements and formula exclude one another; a formula has its elements")
+        if self.formula is not None or self.atoms is not None:
+            goal(self.formula, self.atoms)
 
     # data
 
@@ -246,13 +261,15 @@ class WyckoffDiff(Experiment):
 
     def _draw(self, run: Run, key: Any, groups: np.ndarray) -> Drawn:
         processes = self.processes(run, self.final)
-        if self.elements:
-            unknown = [e for e in self.elements if e not in numbers()]
-            if unknown:
-                raise UsageError(f"elements: no element is called {', '.join(unknown)}")
-            processes = restricted(processes, [numbers()[e] for e in self.elements])
+        wanted = goal(self.formula, self.atoms)
+        elements = wanted.elements or [numbers()[e] for e in self.elements]
+        if elements:
+            processes = restricted(processes, elements)
         sampler = ancestral(processes, self.strides, self.final)
-        return generate(key, run.denoiser, sampler, groups, self.chunk, self.widths)
+        if self.formula is None and self.atoms is None:
+            return generate(key, run.denoiser, sampler, groups, self.chunk, self.widths)
+        batch = max(1, self.chunk // self.particles)
+        return steered(key, run.denoiser, sampler, groups, wanted, self.particles, batch, self.widths)
 
     def sample(self, run: Run) -> None:
         """Draw the crystals and the yardsticks, and make structures of some."""
@@ -329,10 +346,12 @@ class WyckoffDiff(Experiment):
                 results |= scores
         results |= self._distances(run, {k: [c for c in v if c is not None] for k, v in drawn.items()})
         results |= self._realised(run)
-        seconds = json.loads((run.folder / "samples.json").read_text())["seconds"]
-        results["crystals_per_second"] = self.samples / seconds
+        results["crystals_per_second"] = self._rate(run)
         results["ce/relative"] = self._relative(run)
         return results
+
+    def _rate(self, run: Run) -> float:
+        return self.samples / json.loads((run.folder / "samples.json").read_text())["seconds"]
 
     def drawn(self, run: Run) -> dict[str, list[Protostructure | None]]:
         """The crystals of each set, None for an empty one."""
@@ -409,11 +428,13 @@ class WyckoffDiff(Experiment):
             figures.distributions(full, train, MEANING),
             "Atoms and orbits in the conventional cell, number of elements, and space groups by crystal system.",
         )
-        run.figure(
-            "elements",
-            figures.elements(full["model"], train),
-            "Share of crystals that have the element: of the model, and its ratio to that of the training crystals.",
-        )
+        self._pictures(run, full["model"])
+
+    def _pictures(self, run: Run, found: list[Protostructure]) -> None:
+        from genkit_crystals import figures
+
+        caption = "Share of crystals that have the element: of the model, and over that of the training crystals."
+        run.figure("elements", figures.elements(found, self.crystals(run)[0].crystals), caption)
         cifs = sorted((run.folder / "cif").glob("*.cif"))[:8]
         if cifs:
             caption = "Unit cells of generated crystals with random free parameters, before any relaxation."
