@@ -231,7 +231,7 @@ def test_advection_is_learned_and_enters_through_the_frame():
     windows = lam.Windows(data.train, domain, 1)
     rows = np.random.default_rng(0).integers(0, len(windows), (steps, batch))
     optimizer = optax.adam(optax.cosine_decay_schedule(4e-3, steps))
-    every = windows.take(np.arange(len(windows)))
+    every = jax.tree.map(jnp.asarray, windows.take(np.arange(len(windows))))
 
     @jax.jit
     def train(params):
