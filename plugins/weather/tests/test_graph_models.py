@@ -13,8 +13,7 @@ from genkit import metrics
 from genkit.errors import DataError, UsageError
 from genkit.nn import abstract, functional, parameter_count
 from genkit_weather import lam
-from genkit_weather.data import Series, WeatherData, statistics, truth
-from genkit_weather.datasets.synthetic_advection import SyntheticAdvection
+from genkit_weather.data import Series, WeatherData, statistics
 from genkit_weather.experiments.graph_lam import PUBLISHED
 from genkit_weather.graphs import Mesh, normalised
 from genkit_weather.lam.graph import entries
@@ -218,50 +217,6 @@ def test_a_latent_variable_learns_two_futures():
     assert np.corrcoef(flat.T).min() > 0.9
     truth = state[6:66:3, 0, 0, 0] - state[5:65:3, 0, 0, 0]
     assert float(metrics.crps(change[:, :, 2, 2].T, truth)) < 0.85 * a
-
-
-def test_advection_is_learned_and_enters_through_the_frame():
-    data = SyntheticAdvection(train=12, val=1, test=2).load()
-    domain = lam.Domain.build(data, PUBLISHED)
-    network = GraphLAM(mesh=Mesh("rect_flat", distance=30.0), width=32, layers=2, shared_embedder=True)
-    graph = network.over(data)
-    f, params = functional(network.build(nnx.Rngs(0), PUBLISHED.sizes(data.layout), graph))
-    model = lam.GraphForecaster(f, params, graph, domain)
-    steps, batch = 300, 4
-    windows = lam.Windows(data.train, domain, 1)
-    rows = np.random.default_rng(0).integers(0, len(windows), (steps, batch))
-    optimizer = optax.adam(optax.cosine_decay_schedule(4e-3, steps))
-    every = windows.take(np.arange(len(windows)))
-
-    @jax.jit
-    def train(params):
-        def step(carry, rows):
-            params, opt = carry
-            window = jax.tree.map(lambda a: a[rows], every)
-            gradient = jax.grad(lambda p: lam.graph_loss(replace(model, params=p), window, "mse", jnp.ones(1)))(params)
-            updates, opt = optimizer.update(gradient, opt)
-            return (optax.apply_updates(params, updates), opt), None
-
-        return jax.lax.scan(step, (params, optimizer.init(params)), rows)[0][0]
-
-    model = replace(model, params=train(jax.tree.map(jnp.asarray, params)))
-    starts, leads = [2, 6, 10], 8
-    outlook = lam.Outlook.build(domain, data.test[0], starts, leads)
-    true = truth(data.test[0], starts, range(leads + 1))[:, :, 4:-4, 4:-4]
-
-    def errors(given):
-        (_, states), *_ = lam.rollout(jax.random.key(0), model, given, 1)
-        return states[:, :, 0] - true[:, 1:]
-
-    def rmse(error):
-        return np.sqrt((error**2).mean((0, 2, 3, 4)))
-
-    error, persistence = errors(outlook), rmse(true[:, 1:] - true[:, :1])
-    assert rmse(error)[0] <= 0.5 * persistence[0]
-    assert (rmse(error) < persistence).all()
-    blind = errors(replace(outlook, frame=np.zeros_like(outlook.frame)))
-    inflow = (slice(None), slice(None), slice(0, 8), slice(0, 8))  # the wind is from the first rows and columns
-    assert rmse(blind[inflow])[3] > 1.5 * rmse(error[inflow])[3]
 
 
 def test_a_graph_network_denoises():
