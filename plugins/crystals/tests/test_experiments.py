@@ -44,12 +44,14 @@ def test_wyckoffdiff(tmp_path):
 
 
 def test_space_groups_and_a_formula(tmp_path):
-    options = {"formula": "PbO", "samples": 8, "chunk": 16, "particles": 4, "realise": 0}
+    options = {"formula": "PbO", "samples": 24, "chunk": 768, "particles": 64, "realise": 0}
     run = genkit.run(genkit.config("crystals.space_group_conditional", "tiny", options), out=tmp_path / "run")
-    assert 0 < run.results["validity/model/62"] <= 1 and run.results["train/62"] > 2
+    assert run.results["train/62"] > 2 and run.results["validity/table/62"] > 0.9
     with (tmp_path / "run" / "labels.csv").open(newline="") as file:
         found = [Protostructure.from_label(r["protostructure"]) for r in csv.DictReader(file)]
+    # a network of twenty steps of training finds few
     assert found and {c.group for c in found} <= {62, 198} and {c.chemical_formula for c in found} == {"OPb"}
+    assert len(found) == 12 * (run.results["validity/model/62"] + run.results["validity/model/198"])
 
 
 def test_the_potential_knows_the_atoms_to_come():
