@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +19,7 @@ from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status, claim, read_json, write, write_json
 from genkit.plugin import registry
 
+T = TypeVar("T")
 STAGES = ("prepare", "train", "sample", "evaluate", "report")
 
 
@@ -65,6 +66,17 @@ class Run:
             save_every=self.save_every,
             progress=self.progress,
         )
+
+    def each(self, name: str, items: Sequence[T]) -> Iterator[T]:
+        """Items one after the other, with a display of how many are done and of the time left, as in training."""
+        from genkit.train.progress import Show
+
+        with Show(name, len(items), on=self.progress) as show:
+            for done, item in enumerate(items, 1):
+                yield item
+                show.update(done, None)
+                if done == 1:
+                    show.restart(1)  # it compiled
 
     def say(self, text: str) -> None:
         """Tell the user, and log.txt."""

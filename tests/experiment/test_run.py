@@ -1,9 +1,12 @@
 """Runs: stages, resuming, what a folder holds, what is refused."""
 
 import errno
+import itertools
 import json
 import os
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +60,17 @@ def test_a_finished_run_is_left_alone(study):
     before = Path("a/status.json").stat().st_mtime_ns
     assert study(resume=True).results["double/x"] == 2.0
     assert Path("a/status.json").stat().st_mtime_ns == before
+
+
+def test_items_show_how_many_are_left(study, monkeypatch, capsys):
+    run = study()
+    clock = SimpleNamespace(perf_counter=partial(next, itertools.count(0.0, 10.0)))
+    monkeypatch.setattr("genkit.train.progress.time", clock)
+    assert list(run.each("images", "abcd")) == list("abcd")
+    assert capsys.readouterr().err == ""  # a run from Python is silent
+    run.progress = True
+    assert list(run.each("images", "abcd")) == list("abcd")
+    assert "images: step 3/4" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_goes_on_after_its_finished_stages(study):

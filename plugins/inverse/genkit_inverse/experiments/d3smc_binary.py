@@ -197,7 +197,7 @@ class D3SMCBinary(Experiment):
                 key = run.key(f"{kernel} {method}")
                 parts = [
                     self._draws(jax.random.fold_in(key, i), method, kernel, denoiser, one, self.samples)
-                    for i, one in enumerate(given)
+                    for i, one in enumerate(run.each(f"{kernel} {method}", given))
                 ]
                 name = f"{kernel}_{method}"
                 found[f"x/{name}"] = np.stack([d.x[:, 0] for d in parts]).astype(np.int8)

@@ -145,7 +145,7 @@ class DDSMCGMM(Experiment):
         scores: dict[str, list[dict[str, float]]] = {name: [] for name in ("floor", *self.compared())}
         shown = {}
         known, distant = jax.jit(Prior.posterior), jax.jit(partial(sliced_wasserstein, directions=DIRECTIONS))
-        for number in range(self.instances):
+        for number in run.each("instances", range(self.instances)):
             prior, observation = problems.instance(run.seed, number, self.dx, self.dy)
             exact, log_z = known(prior, observation)
             own = jax.random.fold_in(key, number)

@@ -151,7 +151,6 @@ class DDSMCImages(DigitsPrior):
             shown[f"{operator}/measurement"] = scores.seen(observed[:PICTURED])
             tables[f"{operator}/pinv"] = scores.restored(scores.pseudo_inverse(observed), truth, self.loaded(run).peak)
             for name, method in self.named()[1].items():
-                run.say(f"{operator}: {name}")
                 rows, x = self._restore(run, method, observed, f"{operator}: {name}")
                 tables[f"{operator}/{name}"] = rows | self._scores(run, x, truth, observed)
                 shown[f"{operator}/{name}"] = x[:PICTURED]
@@ -175,7 +174,7 @@ class DDSMCImages(DigitsPrior):
         table = method.table(process_of(denoiser))
         particles = self.particles if weighs(method, denoiser, observed[0]) else 1
         rows: list[dict[str, Any]] = []
-        for i, observation in enumerate(observed):
+        for i, observation in enumerate(run.each(what, observed)):
             begun = time.perf_counter()
             key = jax.random.fold_in(run.key("posterior"), i)
             chunk = min(self.draws, max(1, AT_ONCE // particles))
