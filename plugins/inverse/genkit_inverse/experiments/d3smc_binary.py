@@ -46,13 +46,13 @@ class D3SMCBinary(Experiment):
     """What is compared: of d3smc, ancestral (the same with the reverse chain of D3PM), single (one particle)."""
     chain: int = 100
     """Steps of the diffusion, on D3PM's cosine schedule."""
-    network: Network = field(default_factory=lambda: LogitUNet(base=24, blocks=1, dropout=0.05))
+    network: Network = field(default_factory=lambda: LogitUNet(base=16, blocks=1, dropout=0.05))
     """The denoising network."""
     optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3))
     """The optimiser."""
     train_steps: int = 1500
     """Training steps, for each kernel."""
-    batch: int = 128
+    batch: int = 64
     """Images in a training step."""
     hide: Literal["half", "random"] = "half"
     """What is not measured: the lower half, or random cells."""
