@@ -25,6 +25,12 @@ class Row:
     note: str = ""
     """Where `expected` comes from, or how the value was measured."""
 
+    def __post_init__(self) -> None:
+        """Numbers of numpy and jax become Python's, which JSON can hold."""
+        for name in ("value", "expected", "tolerance"):
+            if (number := getattr(self, name)) is not None:
+                object.__setattr__(self, name, float(number))
+
     @property
     def error(self) -> float | None:
         """Difference from `expected` on the scale of `tolerance`; None where nothing is expected."""

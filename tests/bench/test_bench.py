@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from genkit.bench import Row, Timed, baseline, compiled, measure, record, table
@@ -106,7 +107,7 @@ def test_tables_leave_out_what_is_empty():
 def test_records_are_kept_by_machine_and_suite(tmp_path, monkeypatch):
     rows = [Row("a", 2.0, "s"), Row("b", math.pi, expected=math.pi, tolerance=1e-9)]
     assert baseline(tmp_path) == {}
-    page = record({"own.speed": [Row("a", math.nan, expected=1.0)], "own.other": rows}, tmp_path)
+    page = record({"own.speed": [Row("a", math.nan, expected=np.float32(1))], "own.other": rows}, tmp_path)
     assert "| a | nan | 1 | nan | 0e+00 | MISSED |" in page.read_text()
     page = record({"own.speed": [replace(rows[0], value=4.0)]}, tmp_path)
     assert baseline(tmp_path) == {
