@@ -208,10 +208,10 @@ class SMCPeers:
         del genkit_inverse, particles
         few = profile == "smoke"
         exact = LinearGaussian().kalman_loglik(SERIES)
-        n, m, groups = (100, 100, 2) if few else (10_000, 4000, 80)
+        sizes, m, groups = ((100,), 100, 2) if few else ((1000, 10_000), 4000, 80)
         wide = 100.0 if few else 1.0
         cases = (
-            (f"bootstrap filter, {n} particles", "particles", filters(n), exact, 0.6),
+            *((f"bootstrap filter, {n} particles", "particles", filters(n), exact, 0.6) for n in sizes),
             (f"waste-free tempering, {m} states", "particles", tempering_particles(m), log_evidence(), 0.6),
             (f"tempering by HMC, {m} particles", "blackjax", tempering_blackjax(m), log_evidence(), 0.6),
         )
