@@ -102,7 +102,8 @@ class LandDensity(Experiment):
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """nll/<mixture>: -log p of test points, nats, with respect to the plane; mass/<mixture>: its integral over the
-        grid, at most 1 where the normaliser is right, since the grid ends within the tails; off/<mixture>: distance of the means to the nearest data.
+        grid, at most 1 where the normaliser is right, since the grid ends within the tails; off/<mixture>: distance of
+        the means to the nearest data.
         """
         data, arrays, results = self._data(run), _load(run), {}
         grid = plane(data.train).reshape(GRID, GRID, 2)
