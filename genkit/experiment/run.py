@@ -74,9 +74,10 @@ class Run:
         with Show(name, len(items), on=self.progress) as show:
             for done, item in enumerate(items, 1):
                 yield item
-                show.update(done, None)
                 if done == 1:
                     show.restart(1)  # it compiled
+                else:
+                    show.update(done, None)
 
     def say(self, text: str) -> None:
         """Tell the user, and log.txt."""
