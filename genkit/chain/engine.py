@@ -10,6 +10,7 @@ import numpy as np
 
 from genkit.chain.types import Array, Kernel, Model, PyTree, Resampler, State, callable_tree
 from genkit.errors import UsageError
+from genkit.threefry import written_out
 
 # Folded into the key of a step beside the slots, which are below 2^31.
 ANCESTOR, PLAN, LOOK, RESAMPLE = np.arange(2**32 - 4, 2**32).astype(np.uint32)
@@ -17,7 +18,8 @@ ANCESTOR, PLAN, LOOK, RESAMPLE = np.arange(2**32 - 4, 2**32).astype(np.uint32)
 
 def particle_keys(key: Array, slots: Array) -> Array:
     """Keys (n,), one per slot (n,) int, so that a particle's numbers depend on its slot alone."""
-    return jax.vmap(partial(jax.random.fold_in, key))(slots)
+    keys = jax.vmap(partial(jax.random.fold_in, written_out(key)))(slots)
+    return jax.random.wrap_key_data(jax.random.key_data(keys), impl=jax.random.key_impl(key))
 
 
 def reweigh(log_w: Array, log_g: Array) -> tuple[Array, Array]:

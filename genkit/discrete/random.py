@@ -6,6 +6,8 @@ from math import prod
 import jax
 import jax.numpy as jnp
 
+from genkit.threefry import written_out
+
 Array = jax.Array
 
 
@@ -17,7 +19,7 @@ def categorical(keys: Array, log_p: Array) -> Array:
     """
     log_p = log_p.astype(jnp.promote_types(log_p.dtype, jnp.float32))
     draw = partial(jax.random.gumbel, shape=(prod(log_p.shape[1:]),), dtype=log_p.dtype, mode="high")
-    noise = jax.vmap(draw)(keys).reshape(log_p.shape)
+    noise = jax.vmap(draw)(written_out(keys)).reshape(log_p.shape)
     return jnp.argmax(log_p + noise, -1).astype(jnp.int32)
 
 

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from genkit.threefry import written_out
+
 
 @dataclass(frozen=True)
 class Apply:
@@ -45,7 +47,7 @@ def dropout(x, rate: float, key):
     if key is None or rate == 0.0:
         return x
     cut = round(rate * 65536)
-    keep = jax.random.bits(key, x.shape, jnp.uint16) >= cut
+    keep = jax.random.bits(written_out(key), x.shape, jnp.uint16) >= cut
     return jnp.where(keep, x / (1.0 - cut / 65536), 0).astype(x.dtype)
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from genkit.chain import reweigh
 from genkit.errors import UsageError
+from genkit.threefry import written_out
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -148,5 +149,5 @@ def mutate(
             return jnp.concatenate([x[None], states]), jnp.full(steps, accept.mean())
         return states[-1], accept.mean()
 
-    x, accept = jax.vmap(chain)(keys, x)
+    x, accept = jax.vmap(chain)(written_out(keys), x)
     return (x.reshape(-1, x.shape[-1]), accept.reshape(-1)) if waste_free else (x, accept)

@@ -33,10 +33,8 @@ SCHEMES: dict[str, Scheme] = {
 
 def ess(log_w: Array) -> Array:
     """Effective sample size (sum w)^2 / sum w^2 of log-weights (n,), of any scale; 0 if all weights are zero."""
-    top = log_w.max()
-    log_w = log_w - jnp.where(top == -jnp.inf, 0.0, top)
-    total = jax.nn.logsumexp(log_w)
-    return jnp.where(top == -jnp.inf, 0.0, jnp.exp(2 * total - jax.nn.logsumexp(2 * log_w)))
+    w = schemes.weights(log_w)
+    return jnp.where(log_w.max() == -jnp.inf, 0.0, w.sum() ** 2 / (w**2).sum())
 
 
 @register_dataclass
@@ -68,14 +66,17 @@ class Resample:
         n = after.shape[0]
         scheme = self.scheme if callable(self.scheme) else SCHEMES[self.scheme]
         m = n if self.m is None else self.m
-        idx = scheme(key, after, m)
-        log_w = jnp.full(m, -jnp.log(m), after.dtype)
-        if self.differentiable:
-            log_w = log_w + after[idx] - jax.lax.stop_gradient(after[idx])
+
+        def resample() -> tuple[Array, Array]:
+            idx, log_w = jnp.asarray(scheme(key, after, m), jnp.int32), jnp.full(m, -jnp.log(m), after.dtype)
+            if self.differentiable:
+                log_w = log_w + after[idx] - jax.lax.stop_gradient(after[idx])
+            return idx, log_w
+
         if self.m is not None:
-            return idx, log_w, jnp.ones((), bool)
+            return *resample(), jnp.ones((), bool)
         did = self.due(after if self.decide_by == "after" else before)
-        return jnp.where(did, idx, jnp.arange(n, dtype=idx.dtype)), jnp.where(did, log_w, after), did
+        return *jax.lax.cond(did, resample, lambda: (jnp.arange(n, dtype=jnp.int32), after)), did
 
     def due(self, log_w: Array) -> Array:
         """Whether weights (n,) call for resampling, () bool."""

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit.errors import UsageError
+from genkit.threefry import written_out
 
 Array = jax.Array
 Scheme = Callable[[Array, Array, int], Array]
@@ -23,25 +24,25 @@ UNROLL = 8  # steps of a loop over particles that are compiled as one: twice as 
 
 def multinomial(key: Array, log_w: Array, m: int) -> Array:
     """Independent children: O_i binomial with variance m W_i (1 - W_i); sorted, by exponential spacings."""
-    w = _weights(log_w)
+    w = weights(log_w)
     return _find(_cumulative(w, m), _sorted_uniforms(key, m, m, w.dtype))
 
 
 def stratified(key: Array, log_w: Array, m: int) -> Array:
     """One uniform in each of m strata, positions (k + U_k) / m: |O_i - m W_i| < 2."""
-    w = _weights(log_w)
+    w = weights(log_w)
     return _expand(_below(_cumulative(w, m), m, _uniforms(key, m, w.dtype)), m)
 
 
 def systematic(key: Array, log_w: Array, m: int) -> Array:
     """One uniform U and the positions (k + U) / m: floor or ceil of m W_i children. Equal weights give 0..n-1."""
-    w = _weights(log_w)
+    w = weights(log_w)
     return _expand(_below(_cumulative(w, m), m, jax.random.uniform(key, (1,), w.dtype)), m)
 
 
 def residual(key: Array, log_w: Array, m: int) -> Array:
     """floor(m W_i) children each, the other ones multinomial by what is left: Liu and Chen 1998."""
-    whole, rest = _split(_weights(log_w), m)
+    whole, rest = _split(weights(log_w), m)
     ends = _cumsum(whole)
     left = m - ends[-1]
     drawn = _find(_cumulative(rest, m), _sorted_uniforms(key, m, left, rest.dtype))
@@ -54,7 +55,7 @@ def ssp(key: Array, log_w: Array, m: int) -> Array:
 
     Gerber, Chopin, Whiteley 2019. Two fractions at a time share their sum until one is 0 or 1.
     """
-    whole, rest = _split(_weights(log_w), m)
+    whole, rest = _split(weights(log_w), m)
     n = rest.shape[0]
 
     def pair(carry: tuple[Array, Array], other: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], Array]:
@@ -79,7 +80,7 @@ def branching(key: Array, log_w: Array, m: int) -> Array:
     Crisan and Lyons 2002; Bain and Crisan, Fundamentals of Stochastic Filtering (2009).
     `g` is the fraction of what the particles from here on should have, `extra` whether they have one more.
     """
-    whole, rest = _split(_weights(log_w), m)
+    whole, rest = _split(weights(log_w), m)
 
     def one(carry: tuple[Array, Array], x: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
         (g, extra), (f, u) = carry, x
@@ -101,7 +102,7 @@ def killing(key: Array, log_w: Array, m: int) -> Array:
     Del Moral, Feynman-Kac Formulae (2004). Equal weights change nothing.
     """
     w = _square(log_w, m, "killing")
-    live, drawn = jax.random.uniform(key, (2, m), w.dtype)
+    live, drawn = jax.random.uniform(written_out(key), (2, m), w.dtype)
     return jnp.where(live < w, jnp.arange(m, dtype=jnp.int32), _find(_cumulative(w, m), drawn))
 
 
@@ -117,7 +118,7 @@ def conditional_multinomial(key: Array, log_w: Array, m: int) -> Array:
 
 def conditional_systematic(key: Array, log_w: Array, m: int) -> Array:
     """U by the number of children that it gives to parent 0, one of which becomes child 0."""
-    w = _weights(log_w)
+    w = weights(log_w)
     c = _cumulative(w, m)
     u, side, pick = jax.random.uniform(key, (3,), w.dtype)
     own = c[0] * (m / c[-1].astype(w.dtype))
@@ -142,7 +143,7 @@ def _square(log_w: Array, m: int, name: str) -> Array:
     """Weights, for schemes with as many children as parents."""
     if log_w.shape[0] != m:
         raise UsageError(f"{name} has as many children as parents; got {log_w.shape[0]} parents for {m} children")
-    return _weights(log_w)
+    return weights(log_w)
 
 
 def _split(w: Array, m: int) -> tuple[Array, Array]:
@@ -154,7 +155,7 @@ def _split(w: Array, m: int) -> tuple[Array, Array]:
 
 def _uniforms(key: Array, n: int, dtype: Any) -> Array:
     """(n,) uniforms, made as an even number of them: XLA takes several times as long for an odd one on the CPU."""
-    return jax.random.uniform(key, (n + n % 2,), dtype)[:n]
+    return jax.random.uniform(written_out(key), (n + n % 2,), dtype)[:n]
 
 
 def _sorted_uniforms(key: Array, m: int, count: Array | int, dtype: Any) -> Array:
@@ -185,7 +186,7 @@ def _find(c: Array, u: Array) -> Array:
     return jnp.minimum(low, jnp.argmax(c).astype(jnp.int32))
 
 
-def _weights(log_w: Array) -> Array:
+def weights(log_w: Array) -> Array:
     """Weights (n,) with maximum 1; all 1 if all are zero."""
     top = log_w.max()
     return jnp.where(top == -jnp.inf, 1.0, jnp.exp(log_w - jnp.where(top == -jnp.inf, 0.0, top)))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit.chain import Kernel
+from genkit.threefry import written_out
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -58,7 +59,7 @@ class Twisted(Kernel):
         """Draw from M^psi."""
         mean, std = self.kernel.normal(p, u[0])
         mean, std, _ = twist_normal(mean, std, u[1])
-        return mean + std * jax.vmap(lambda k: jax.random.normal(k, p.shape[1:], p.dtype))(keys)
+        return mean + std * jax.vmap(lambda k: jax.random.normal(k, p.shape[1:], p.dtype))(written_out(keys))
 
     def log_g(self, p: Array, p1: Array, u: Any) -> Array:
         """log G - log psi."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from genkit.chain import Kernel, Model
 from genkit.smc import Quadratic, Twisted, twist_normal
+from genkit.threefry import written_out
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -101,7 +102,7 @@ class Bootstrap(Kernel):
 
     def move(self, keys: Array, p: Array, u: Array) -> Array:
         """x_t."""
-        return self.rho * p + self.sx * jax.vmap(jax.random.normal)(keys)
+        return self.rho * p + self.sx * jax.vmap(jax.random.normal)(written_out(keys))
 
     def log_prob(self, p: Array, p1: Array, u: Array) -> Array:
         """log N(x_t; rho x_{t-1}, sx^2)."""
@@ -124,7 +125,7 @@ class Begin:
 
     def __call__(self, keys: Array) -> tuple[Array, Array]:
         """Particles (n,) and their weights."""
-        z = jax.vmap(jax.random.normal)(keys)
+        z = jax.vmap(jax.random.normal)(written_out(keys))
         if self.psi is None:
             x = self.std * z
             return x, self.kernel.log_g(None, x, self.y)
