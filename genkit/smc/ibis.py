@@ -53,7 +53,7 @@ class Datum(Kernel):
         log_e = jax.vmap(lambda x: self.log_lik(x, jax.tree.map(lambda a: a[u], self.data)))(state.p.x)
         log_w = state.log_w + log_e
         step = jnp.where(state.resampled, adapt(self.move_by, state.shared, state.p.accept.mean()), state.shared)
-        return (u, log_e, self.resample.due(log_w), frame(state.p.x, log_w, step)), step
+        return (u, log_e, self.resample.due(log_w), frame(state.p.x, log_w, step, self.move_by)), step
 
     def look(self, keys: Array, p: Particle, u: Any) -> tuple[Particle, Array]:
         """Likelihood of the datum."""

@@ -1,12 +1,12 @@
 """MCMC moves of tempered and sequential targets, with kernels from blackjax.
 
-They run in coordinates in which the population has mean zero and unit covariance, so that their step size is that for
-a standard normal target; the samplers adapt it to the acceptance rate.
+They run in coordinates in which the population has mean zero and unit covariance (or unit variances), so that their
+step size is that for a standard normal target; the samplers adapt it to the acceptance rate.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,26 @@ from genkit.tree import register_dataclass
 Array = jax.Array
 
 
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """What all have: `step`, `accept`, `algorithm`, and how coordinates are scaled."""
+
+    diagonal: bool = field(default=False, metadata={"static": True})
+    """Scale by the standard deviation of each coordinate, not by the whole covariance: sooner, and safer where there
+    are more dimensions than some tenth of the particles."""
+
+    if TYPE_CHECKING:
+        step: Any
+        accept: Any
+
+    def algorithm(self, log_prob: Callable, step: Array, d: int) -> Any:
+        """blackjax's algorithm for log_prob (d,) -> ()."""
+        raise NotImplementedError(f"{type(self).__name__} has no algorithm")
+
+
 @register_dataclass
 @dataclass(frozen=True)
-class RandomWalk:
+class RandomWalk(Move):
     """Random-walk Metropolis; the step is in units of 2.38 / sqrt(d) (Gelman, Roberts, Gilks 1996)."""
 
     step: Any = 1.0
@@ -38,7 +55,7 @@ class RandomWalk:
 
 @register_dataclass
 @dataclass(frozen=True)
-class MALA:
+class MALA(Move):
     """Metropolis-adjusted Langevin: x + step grad log p + sqrt(2 step) noise."""
 
     step: Any = 0.5
@@ -55,7 +72,7 @@ class MALA:
 
 @register_dataclass
 @dataclass(frozen=True)
-class HMC:
+class HMC(Move):
     """Hamiltonian Monte Carlo."""
 
     step: Any = 0.3
@@ -74,7 +91,7 @@ class HMC:
 
 @register_dataclass
 @dataclass(frozen=True)
-class Independent:
+class Independent(Move):
     """Metropolis-Hastings with proposals from the normal of the population, `step` times as wide."""
 
     step: Any = 1.2
@@ -94,9 +111,6 @@ class Independent:
         return blackjax.irmh(log_prob, draw, log_q)  # type: ignore[operator]
 
 
-Move = RandomWalk | MALA | HMC | Independent
-
-
 @register_dataclass
 @dataclass(frozen=True)
 class Frame:
@@ -104,18 +118,31 @@ class Frame:
 
     mean: Array
     """(d,)"""
-    chol: Array
-    """(d, d), lower Cholesky factor of the covariance"""
+    root: Array
+    """(d, d), lower Cholesky factor of the covariance, or (d,), standard deviations"""
     step: Array
     """()"""
 
+    def white(self, x: Array) -> Array:
+        """(d,) in coordinates of mean zero and unit covariance."""
+        if self.root.ndim == 1:
+            return (x - self.mean) / self.root
+        return jax.scipy.linalg.solve_triangular(self.root, x - self.mean, lower=True)
 
-def frame(x: Array, log_w: Array, step: Array) -> Frame:
-    """Mean and covariance of x (n, d) with log-weights (n,) of any scale; equal weights where all are zero."""
+    def back(self, z: Array) -> Array:
+        """(..., d) from these coordinates."""
+        return self.mean + (z * self.root if self.root.ndim == 1 else z @ self.root.T)
+
+
+def frame(x: Array, log_w: Array, step: Array, move: Move) -> Frame:
+    """That of x (n, d) with log-weights (n,) of any scale; of equal weights where all are zero."""
     if x.ndim != 2:
         raise UsageError(f"MCMC moves need particles of shape (n, d), got {x.shape}; ravel them")
     w = jnp.exp(reweigh(jnp.zeros_like(log_w), log_w)[0])
     mean = w @ x
+    if move.diagonal:
+        var = w @ (x - mean) ** 2
+        return Frame(mean, jnp.sqrt(var + 1e-6 * var.mean() + 1e-12), step)
     cov = jnp.einsum("i,ij,ik->jk", w, x - mean, x - mean)
     ridge = 1e-6 * jnp.trace(cov) / x.shape[1] + 1e-12
     return Frame(mean, jnp.linalg.cholesky(cov + ridge * jnp.eye(x.shape[1], dtype=x.dtype)), step)
@@ -135,16 +162,15 @@ def mutate(
         x (m, d), or (m steps, d) with x itself as the first of each m (waste-free: steps - 1 moves), and the mean
         acceptance rate of each state's chain.
     """
-    algorithm = move.algorithm(lambda z: log_prob(at.mean + at.chol @ z), at.step, x.shape[1])
+    algorithm = move.algorithm(lambda z: log_prob(at.back(z)), at.step, x.shape[1])
 
     def chain(key: Array, x: Array) -> tuple[Array, Array]:
         def one(state: Any, k: Array) -> tuple[Any, tuple[Array, Array]]:
             state, info = algorithm.step(k, state)
             return state, (state.position, info.acceptance_rate)
 
-        z = jax.scipy.linalg.solve_triangular(at.chol, x - at.mean, lower=True)
-        _, (z, accept) = jax.lax.scan(one, algorithm.init(z), jax.random.split(key, steps - waste_free))
-        states = at.mean + z @ at.chol.T
+        _, (z, accept) = jax.lax.scan(one, algorithm.init(at.white(x)), jax.random.split(key, steps - waste_free))
+        states = at.back(z)
         if waste_free:
             return jnp.concatenate([x[None], states]), jnp.full(steps, accept.mean())
         return states[-1], accept.mean()

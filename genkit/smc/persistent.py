@@ -77,7 +77,7 @@ class Persist(Kernel):
         x, log_ratio, eve = (a.reshape(-1, *a.shape[2:])[parents] for a in (pool.x, pool.log_ratio, pool.eve))
         pick = Member(x, log_ratio, jnp.zeros(n), eve)
         step = jnp.where(t > 0, adapt(self.move_by, at.step, at.accept[t - 1]), at.step)
-        around = frame(pool.x.reshape(-1, pool.x.shape[-1]), log_w.ravel(), step)
+        around = frame(pool.x.reshape(-1, pool.x.shape[-1]), log_w.ravel(), step, self.move_by)
         progress = replace(
             at, exponent=b, step=step, exponents=at.exponents.at[t].set(b), ess=at.ess.at[t].set(ess(log_w.ravel()))
         )

@@ -122,7 +122,7 @@ class Temper(Kernel):
         step = jnp.where(t > 0, adapt(self.move_by, at.step, at.accept[t - 1]), at.step)
         log_w = state.log_w + times(b - at.exponent, p.log_ratio)
         new = replace(at, exponent=b, step=step, exponents=at.exponents.at[t].set(b), ess=at.ess.at[t].set(ess(log_w)))
-        return (at.exponent, b, frame(p.x, log_w, step)), new
+        return (at.exponent, b, frame(p.x, log_w, step, self.move_by)), new
 
     def look(self, keys: Array, p: Particle, u: tuple[Array, Array, Frame]) -> tuple[Particle, Array]:
         """(p / p0)^(b1 - b0)."""

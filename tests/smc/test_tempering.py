@@ -36,7 +36,10 @@ def many(sampler, n, runs, exponents=None):
     return [np.asarray(a, np.float64) for a in jax.jit(jax.vmap(one))(jax.random.split(KEY, runs))]
 
 
-@pytest.mark.parametrize("move", [RandomWalk(), MALA(), HMC(leapfrog=4), Independent()], ids=lambda m: type(m).__name__)
+MOVES = RandomWalk(), MALA(), HMC(leapfrog=4), Independent(), RandomWalk(diagonal=True)
+
+
+@pytest.mark.parametrize("move", MOVES, ids=lambda m: type(m).__name__)
 def test_moves_leave_their_target(move):
     """Exact draws of a skewed density (log-gamma) stay so, and a chain forgets where it began."""
 
@@ -44,7 +47,7 @@ def test_moves_leave_their_target(move):
         return jnp.sum(2 * x - jnp.exp(x))
 
     x = jnp.log(jax.random.gamma(KEY, 2.0, (20_000, 2)))
-    at = frame(x, jnp.zeros(20_000), jnp.float32(move.step))
+    at = frame(x, jnp.zeros(20_000), jnp.float32(move.step), move)
     keys = jax.random.split(KEY, 20_000)
     after, accept = jax.jit(partial(mutate, log_prob=log_prob, move=move, at=at, steps=3, waste_free=False))(keys, x)
     assert 0.2 < accept.mean() < 0.995
