@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from genkit_crystals.diffusion import Drawn, Frequencies
-from genkit_crystals.layout import Layout, Matrices, decode, encode
+from genkit_crystals.diffusion import Drawn
+from genkit_crystals.frequencies import Frequencies, RowFrequencies
+from genkit_crystals.layout import Layout, Matrices, decode
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.wyckoff import ELEMENTS
 
@@ -18,27 +19,21 @@ def marginals(rng: np.random.Generator, groups: np.ndarray, slots: Layout, frequ
     return Drawn(decode(groups, (x0, x1), slots))
 
 
-def tables(rng: np.random.Generator, groups: np.ndarray, slots: Layout, crystals: Sequence[Protostructure]) -> Drawn:
+def tables(rng: np.random.Generator, groups: np.ndarray, slots: Layout, rows: RowFrequencies) -> Drawn:
     """Every variable from the frequency of its values in that group and row, and of that element.
 
-    What a network knows that sees no correlation. All equivalent assignments of a crystal count, with weights that
-    sum to 1; draws copy the value of a crystal of that group, anew for every variable.
+    What a network knows that sees no correlation.
     """
-    images = [one.images() for one in crystals]
-    data = encode([image for some in images for image in some], slots)
-    weight = np.array([1 / len(some) for some in images for _ in some])
-    x0, x1 = np.zeros((len(groups), *data.x0.shape[1:]), int), np.zeros((len(groups), *data.x1.shape[1:]), int)
-    for group in np.unique(groups):
-        rows, own = np.flatnonzero(data.group == group), np.flatnonzero(groups == group)
-        p = weight[rows] / weight[rows].sum()
-        for x, source in ((x0, data.x0), (x1, data.x1)):
-            some = source[rows].reshape(len(rows), -1)
-            used = np.flatnonzero(some.any(0))
-            chosen = rng.choice(len(rows), (len(own), len(used)), p=p)
-            flat = np.zeros((len(own), some.shape[1]), int)
-            flat[:, used] = some[chosen, used]
-            x[own] = flat.reshape(len(own), *x.shape[1:])
-    return Drawn(decode(groups, (x0, x1), slots))
+    x = []
+    for part, count in ((slots.fixed, rows.x0), (slots.free, rows.x1)):
+        one = np.zeros((len(groups), *part.row.shape[1:], *count.shape[2:-1]), int)
+        for group in np.unique(groups):
+            own = np.flatnonzero(groups == group)
+            law = np.cumsum(count[group, np.asarray(part.row)[group]], -1) / rows.crystals[group]
+            u = rng.random((len(own), *law.shape[:-1], 1))
+            one[own] = (u > law).sum(-1).clip(max=law.shape[-1] - 1)
+        x.append(one)
+    return Drawn(decode(groups, (x[0], x[1]), slots))
 
 
 def templates(rng: np.random.Generator, groups: np.ndarray, crystals: Sequence[Protostructure]) -> Drawn:

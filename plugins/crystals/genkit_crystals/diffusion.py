@@ -15,29 +15,14 @@ from genkit.chain import callable_tree
 from genkit.discrete import Ancestral, Mixing, absorbing, cosine_steps, d3pm_terms, marginal, sample, steps, uniform
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
-from genkit_crystals.layout import Layout, Matrices, decode, layout
+from genkit_crystals.frequencies import Frequencies
+from genkit_crystals.layout import Layout, decode, layout
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.wyckoff import ELEMENTS, tables
 
 Array = Any
 Noise = Literal["uniform", "marginal", "zeros"]
 Final = Literal["sample", "argmax", "reference"]
-
-
-@dataclass(frozen=True)
-class Frequencies:
-    """How often each value occurs in the rows of some crystals: x0 (E + 1,), x1 (classes,)."""
-
-    x0: np.ndarray
-    x1: np.ndarray
-
-    @classmethod
-    def of(cls, data: Matrices, slots: Layout, classes: int) -> "Frequencies":
-        """Count the real sites."""
-        real0, real1 = (np.asarray(m) for m in slots.mask(data.group))
-        x0 = np.bincount(data.x0[real0], minlength=ELEMENTS + 1)
-        x1 = np.bincount(data.x1[real1[..., 0]].ravel(), minlength=classes)
-        return cls(x0 / max(x0.sum(), 1), x1 / x1.sum())
 
 
 def process(
@@ -87,25 +72,36 @@ class CrystalDenoiser:
     """apply(params, x, slots, group, step), where step 0 is the least noisy of 0..T-1."""
     params: Any
     slots: Layout
+    prior: tuple[Array, Array] | None = None
+    """Log-probabilities by group and row of `RowFrequencies.log`, which the network's answer is added to."""
     early: bool = field(default=False, metadata={"static": True})
     """Whether the chain's times are those of `final="reference"`."""
 
     def __call__(self, x: tuple[Array, Array], t: Array, cond: Any = None) -> tuple[Array, Array]:
         """Logits (n, R0, E + 1) and (n, R1, E, classes)."""
         step = jnp.broadcast_to(jnp.rint(t).astype(int) - (not self.early), cond.shape)
-        return self.network(self.params, x, self.slots, cond, step)
+        logits = self.network(self.params, x, self.slots, cond, step)
+        if self.prior is None:
+            return logits
+        rows = (part.at(cond).row for part in (self.slots.fixed, self.slots.free))
+        first, second = (
+            a + jnp.asarray(p)[cond[:, None], row] for a, p, row in zip(logits, self.prior, rows, strict=True)
+        )
+        return first, second
 
 
 @dataclass(frozen=True)
 class Objective:
     """The training loss, in nats.
 
-    ce: cross-entropy of x_0, a mean over all variables of a crystal. kl: KL of the reverse step, averaged over rows
-    without freedom and over counts separately, then added, so that an element weighs far more than a count; one step
-    from the data it is the cross-entropy. hybrid: kl + weight * ce.
+    sum: cross-entropy of x_0, summed over the variables of a crystal: every crystal counts, whatever its group. ce, as
+    published: its mean over them, by which a crystal without free coordinates weighs a hundred times as much as
+    another. kl: KL of the reverse step, averaged over rows without freedom and over counts separately, then added, so
+    that an element weighs far more than a count; one step from the data it is the cross-entropy. hybrid: kl + weight *
+    ce.
     """
 
-    kind: Literal["ce", "kl", "hybrid"] = "ce"
+    kind: Literal["sum", "ce", "kl", "hybrid"] = "sum"
     """Which loss."""
     weight: float = 0.01
     """Weight of ce in hybrid."""
@@ -122,6 +118,8 @@ class Objective:
         parts = {name: (a / (n0 + n1)).mean() for name, a in zip(("elements", "counts"), per_crystal, strict=True)}
         ce = parts["elements"] + parts["counts"]
         metrics = {f"ce/{name}": a for name, a in parts.items()}
+        if self.kind == "sum":
+            return sum(per_crystal).mean(), metrics
         if self.kind == "ce":
             return ce, metrics
         bound = sum(

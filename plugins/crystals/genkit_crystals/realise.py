@@ -4,10 +4,7 @@ pyxtal draws the numbers. What stays is a starting point for a relaxation, not a
 energies unless an ASE calculator is given.
 """
 
-import concurrent.futures
 import importlib
-import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -23,6 +20,7 @@ import numpy as np
 from genkit.errors import DataError, GenkitError, UsageError
 from genkit.experiment.folder import write
 from genkit_crystals.files import to_pyxtal
+from genkit_crystals.pool import each
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.structures import protostructure
 
@@ -126,19 +124,8 @@ def realise(
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Realised]:
     """Realise many protostructures, each from a seed of its own, on all cores."""
-    workers = min(workers or os.cpu_count() or 1, len(crystals) // 20 + 1)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(len(crystals))]
-    done = []
-    if workers == 1:
-        for crystal, own in zip(crystals, seeds, strict=True):
-            done.append(realiser.realise(crystal, own))
-            progress(len(done))
-        return done
-    with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for one in pool.map(realiser.realise, crystals, seeds, chunksize=4):
-            done.append(one)
-            progress(len(done))
-    return done
+    return each(realiser.realise, crystals, seeds, share=20, workers=workers, progress=progress)
 
 
 def nearest_pair(structure: Any) -> float:

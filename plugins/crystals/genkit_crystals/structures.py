@@ -4,12 +4,9 @@ The symmetry is found by spglib within 0.1 A and 5 degrees (as in the label of p
 refined structure where that fails.
 """
 
-import concurrent.futures
 import csv
 import gzip
 import json
-import multiprocessing
-import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from genkit.errors import DataError
+from genkit_crystals.pool import each
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.wyckoff import ELEMENTS
 
@@ -115,15 +113,7 @@ def encode(
         progress: called with the number of entries done.
     """
     entries = list(entries)
-    workers = min(workers or os.cpu_count() or 1, len(entries) // 50 + 1)
-    work = partial(_label, symprec=symprec)
-    if workers == 1:
-        found = _counted(map(work, entries), progress)
-    else:
-        # Not forked: a fork of a process in which jax has threads can hang.
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
-            found = _counted(pool.map(work, entries, chunksize=16), progress)
+    found = each(partial(_label, symprec=symprec), entries, share=50, workers=workers, progress=progress)
     good = [(label, e.place) for e, (label, _) in zip(entries, found, strict=True) if label]
     bad = [Reject(e.place, reason) for e, (label, reason) in zip(entries, found, strict=True) if not label]
     return Encoded(tuple(label for label, _ in good), tuple(place for _, place in good), tuple(bad))
@@ -206,14 +196,6 @@ def _label(entry: Entry, symprec: float) -> tuple[str, str]:
         return protostructure(parse(entry), symprec).label, ""
     except DataError as error:
         return "", str(error)
-
-
-def _counted(found: Iterable[Any], progress: Callable[[int], None]) -> list[Any]:
-    done = []
-    for one in found:
-        done.append(one)
-        progress(len(done))
-    return done
 
 
 def _line(error: Exception) -> str:

@@ -62,10 +62,10 @@ class SpaceGroupConditional(WyckoffDiff):
         """Scores by group: <score>/<set>/<group>, where sets and scores are those of crystals.wyckoffdiff.
 
         fd: Frechet distance of descriptors to the training crystals of the group; train/<group>: how many those are.
-        Also realised/label_match, realised/seconds, crystals_per_second.
+        Also realised/label_match, realised/seconds, crystals_per_second, symmetry/<set>.
         """
         train, _ = self.crystals(run)
-        results = self._realised(run) | {"crystals_per_second": self._rate(run)}
+        results = self._realised(run) | self._drawing(run)
         groups, drawn = self.groups(run, self.samples, run.seed), self.drawn(run)
         every = evaluation.descriptors(train.crystals)
         members = np.array([c.group for c in train.crystals])

@@ -28,7 +28,6 @@ from genkit_crystals.diffusion import (
     CrystalDenoiser,
     Drawn,
     Final,
-    Frequencies,
     Noise,
     Objective,
     ancestral,
@@ -40,12 +39,15 @@ from genkit_crystals.diffusion import (
 )
 from genkit_crystals.encoder import Encoder, targets
 from genkit_crystals.files import write_pyxtal, write_table
+from genkit_crystals.frequencies import Frequencies, RowFrequencies
 from genkit_crystals.layout import Layout, Matrices, encode, layout
 from genkit_crystals.networks.wrenformer import Wrenformer
-from genkit_crystals.networks.wyckoff_gnn import WyckoffGNN, with_frequencies
+from genkit_crystals.networks.wyckoff_gnn import WyckoffGNN, silent
+from genkit_crystals.pool import each
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.realise import Realiser, realise, write_cif
 from genkit_crystals.steering import goal, steered
+from genkit_crystals.symmetry import settled
 from genkit_crystals.wyckoff import numbers
 
 SETS = ("model", "table", "templates", "marginal", "floor")
@@ -78,6 +80,9 @@ class WyckoffDiff(Experiment):
     """T, steps of the noise."""
     likelihood: bool = True
     """Multiply the network's answer by the likelihood of each value; the published model does not."""
+    correlations: bool = True
+    """Let the network answer only what it adds to the frequencies of values by space group, row and element; the
+    published one answers all."""
     counts: int | None = None
     """Largest number of orbits of one element on one letter; that of the data if not given."""
     objective: Objective = field(default_factory=Objective)
@@ -135,7 +140,8 @@ class WyckoffDiff(Experiment):
 
             return cls(
                 data=WBM(), network=WyckoffGNN.preset("paper"), noise="uniform", length=1000, likelihood=False,
-                counts=54, optimizer=AdamW(lr=2e-4, warmup=0, schedule="constant"), steps=925_000, batch=256, ema=None,
+                correlations=False, counts=54, objective=Objective("ce"),
+                optimizer=AdamW(lr=2e-4, warmup=0, schedule="constant"), steps=925_000, batch=256, ema=None,
                 samples=10_000, chunk=750, encoder=Wrenformer.preset("paper"), encoder_steps=20_000,
             )  # fmt: skip
         raise UsageError(f"crystals.wyckoffdiff has no preset {name!r}; it has tiny, default and paper")
@@ -193,6 +199,15 @@ class WyckoffDiff(Experiment):
 
         return run.once("frequencies", count)
 
+    def rows(self, run: Run) -> RowFrequencies:
+        """Those of every variable of the training crystals by itself."""
+        classes = len(self.frequencies(run).x1)
+        return run.once("rows", lambda: RowFrequencies.of(self.crystals(run)[0].crystals, self.slots(run), classes))
+
+    def prior(self, run: Run) -> tuple[Any, Any] | None:
+        """What the network's answer is added to."""
+        return self.rows(run).log() if self.correlations else None
+
     def processes(self, run: Run, final: Final = "sample") -> Any:
         """The processes of x0 and x1."""
         return process(self.noise, self.length, self.frequencies(run), self.likelihood, final)
@@ -207,11 +222,12 @@ class WyckoffDiff(Experiment):
     def _network(self, run: Run) -> tuple[Any, Any]:
         classes = len(self.frequencies(run).x1)
         apply, params = functional(self.network.build(nnx.Rngs(run.key("parameters")), self.length, classes))
-        return apply, with_frequencies(params, self.matrices(run), self.slots(run), classes)
+        return apply, silent(params) if self.correlations else params
 
     def _trained(self, run: Run) -> Any:
         network, params = self._network(run)
         processes, optimizer = self.processes(run), self.optimizer.build(self.steps)
+        prior = jax.tree.map(jnp.asarray, self.prior(run))
         source = _Mixed.of(self.crystals(run)[0], self.widths, self.batch, self._given())
 
         def loss(params: Any, aux: Any, batch: tuple[Any, ...], key: jax.Array) -> Any:
@@ -219,7 +235,7 @@ class WyckoffDiff(Experiment):
             for i, (part, slots) in enumerate(zip(batch, source.slots, strict=True)):
                 k_move, k_loss = jax.random.split(jax.random.fold_in(key, i))
                 x = slots.relabelled(k_move, part["group"], part["x"])
-                denoiser = CrystalDenoiser(network, params, slots)
+                denoiser = CrystalDenoiser(network, params, slots, prior)
                 value, some = self.objective(k_loss, denoiser, {"group": part["group"], "x": x}, processes)
                 share = len(part["group"]) / self.batch
                 total = total + share * value
@@ -240,7 +256,7 @@ class WyckoffDiff(Experiment):
         """The trained denoiser; x = (x0, x1), `cond` is the space group."""
         network, _ = self._network(run)
         params = run.once("trained", lambda: self._trained(run))
-        return CrystalDenoiser(network, params, self.slots(run), early=self.final == "reference")
+        return CrystalDenoiser(network, params, self.slots(run), self.prior(run), early=self.final == "reference")
 
     # sampling
 
@@ -257,7 +273,7 @@ class WyckoffDiff(Experiment):
         """Labels of n crystals, (n,) text; empty for one without atoms."""
         seed = int(jax.random.randint(jax.random.fold_in(key, 0), (), 0, 2**31 - 1))
         drawn = self._draw(run, jax.random.fold_in(key, 1), self.groups(run, n, seed))
-        return np.array(["" if c is None else c.label for c in drawn.crystals])
+        return np.array(["" if c is None else settled(c).label for c in drawn.crystals])
 
     def _draw(self, run: Run, key: Any, groups: np.ndarray) -> Drawn:
         processes = self.processes(run, self.final)
@@ -282,15 +298,25 @@ class WyckoffDiff(Experiment):
         slots = self.slots(run)
         drawn = {
             "model": model,
-            "table": baselines.tables(rng, groups, slots, train.crystals),
+            "table": baselines.tables(rng, groups, slots, self.rows(run)),
             "templates": baselines.templates(rng, groups, train.crystals),
             "marginal": baselines.marginals(rng, groups, slots, self.frequencies(run)),
             "floor": Drawn(list(held.crystals)),
         }
+        held_by = {name: self._settle(run, drawn, name) for name in ("model", "table", "marginal")}
         labels = {name: ["" if c is None else c.label for c in one.crystals] for name, one in drawn.items()}
-        write_json(run.folder / "samples.json", {"labels": labels, "seconds": seconds})
-        self._write(run, model.full, train)
-        self._realise(run, model.full)
+        write_json(run.folder / "samples.json", {"labels": labels, "seconds": seconds, "symmetry": held_by})
+        self._write(run, drawn["model"].full, train)
+        self._realise(run, drawn["model"].full)
+
+    def _settle(self, run: Run, drawn: dict[str, Drawn], name: str) -> float:
+        """Call what was drawn by its true space group; the share whose sites hold the group for which it was drawn."""
+        full = drawn[name].full
+        with Show(f"symmetry of {MEANING[name]}", len(full), on=run.progress) as show:
+            true = each(settled, full, share=100, progress=lambda done: show.update(done, None))
+        follow = iter(true)
+        drawn[name] = Drawn([None if c is None else next(follow) for c in drawn[name].crystals])
+        return sum(a.group == b.group for a, b in zip(full, true, strict=True)) / max(len(full), 1)
 
     def _write(self, run: Run, found: list[Protostructure], train: Crystals) -> None:
         known, seen = {c.label for c in train.crystals}, set()
@@ -332,8 +358,9 @@ class WyckoffDiff(Experiment):
         standardised descriptors, with bootstrap standard error; sets are model, table, templates, marginal, floor.
         validity, uniqueness, novelty/label, novelty/prototype and the rest of `evaluation.scores` are those of the
         model, <score>/<set> those of all. realised/label_match: share of protostructures that became structures with
-        their own label; realised/seconds of one. crystals_per_second with compilation. ce/relative: validation
-        cross-entropy over that of a predictor that knows the frequencies only.
+        their own label; realised/seconds of one. symmetry/<set>: share of drawn crystals whose sites hold the space
+        group for which they were drawn; all other scores go by the true group. crystals_per_second with compilation.
+        ce/relative: cross-entropy of held-out crystals over that of a predictor that knows the frequencies only.
         """
         train, _ = self.crystals(run)
         drawn = self.drawn(run)
@@ -345,13 +372,14 @@ class WyckoffDiff(Experiment):
             if name == "model":
                 results |= scores
         results |= self._distances(run, {k: [c for c in v if c is not None] for k, v in drawn.items()})
-        results |= self._realised(run)
-        results["crystals_per_second"] = self._rate(run)
+        results |= self._realised(run) | self._drawing(run)
         results["ce/relative"] = self._relative(run)
         return results
 
-    def _rate(self, run: Run) -> float:
-        return self.samples / json.loads((run.folder / "samples.json").read_text())["seconds"]
+    def _drawing(self, run: Run) -> dict[str, float | None]:
+        found = json.loads((run.folder / "samples.json").read_text())
+        shares = {f"symmetry/{name}": share for name, share in found["symmetry"].items()}
+        return {"crystals_per_second": self.samples / found["seconds"], **shares}
 
     def drawn(self, run: Run) -> dict[str, list[Protostructure | None]]:
         """The crystals of each set, None for an empty one."""
@@ -401,7 +429,7 @@ class WyckoffDiff(Experiment):
         data = encode(fits, slots, classes)
         batch = data[np.arange(len(data))]
         denoiser = replace(run.denoiser, early=False)
-        loss = jax.jit(lambda key: Objective()(key, denoiser, batch, self.processes(run))[0])
+        loss = jax.jit(lambda key: Objective("ce")(key, denoiser, batch, self.processes(run))[0])
         value = float(np.mean([loss(key) for key in jax.random.split(run.key("evaluate"), 4)]))
         return value / marginal_loss(self.frequencies(run), slots.sites(data.group))
 
@@ -417,7 +445,8 @@ class WyckoffDiff(Experiment):
         })  # fmt: skip
         self._table(run, "shares", "Shares of the crystals", {
             "not empty": "validity", "unique": "uniqueness", "new label": "novelty/label",
-            "new prototype": "novelty/prototype", "2-3 species": "few_species", "neutral": "neutral",
+            "own group": "symmetry", "new prototype": "novelty/prototype", "2-3 species": "few_species",
+            "neutral": "neutral",
         })  # fmt: skip
         full = {name: [c for c in found if c is not None] for name, found in drawn.items()}
         train = self.crystals(run)[0].crystals

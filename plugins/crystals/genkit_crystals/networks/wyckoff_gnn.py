@@ -5,21 +5,25 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.nn import MLP
-from genkit_crystals.layout import Layout, Matrices
+from genkit_crystals.layout import Layout
 from genkit_crystals.wyckoff import ELEMENTS, GROUPS, LETTERS
 
 Array = Any
 MULTIPLICITIES = 193  # 0..192
+GAIN = 1.68  # E[SiLU(x)^2] ** -0.5 for x ~ N(0, 1)
+unit = nnx.initializers.normal(1.0)
 
 
 def mlp(inputs: int, outputs: int, hidden: int, rngs: nnx.Rngs) -> MLP:
-    """Three hidden layers with SiLU."""
-    return MLP((inputs, hidden, hidden, hidden, outputs), rngs=rngs)
+    """Three hidden layers with SiLU; they begin so that features keep their size from layer to layer."""
+    made = MLP((inputs, hidden, hidden, hidden, outputs), rngs=rngs)
+    for layer in made.layers:
+        layer.kernel[...] *= GAIN
+    return made
 
 
 class Layer(nnx.Module):
@@ -53,11 +57,13 @@ class Module(nnx.Module):
 
     def __init__(self, width: int, context: int, layers: int, length: int, classes: int, rngs: nnx.Rngs):
         self.classes = classes
-        self.element = nnx.Embed(ELEMENTS + 1, width, rngs=rngs)
-        self.count = nnx.Embed(classes, 1, rngs=rngs)
-        self.counts = nnx.Linear(ELEMENTS, width, rngs=rngs)
+        self.element = nnx.Embed(ELEMENTS + 1, width, embedding_init=unit, rngs=rngs)
+        self.count = nnx.Embed(classes, 1, embedding_init=_rising, rngs=rngs)
+        self.counts = nnx.Linear(ELEMENTS, width, kernel_init=unit, rngs=rngs)
         sizes = {"dof": 4, "letter": len(LETTERS), "group": GROUPS + 1, "step": length, "multiplicity": MULTIPLICITIES}
-        self.context = nnx.Dict({name: nnx.Embed(size, context, rngs=rngs) for name, size in sizes.items()})
+        self.context = nnx.Dict(
+            {name: nnx.Embed(size, context, embedding_init=unit, rngs=rngs) for name, size in sizes.items()}
+        )
         self.layers = nnx.List([Layer(width, context, rngs) for _ in range(layers)])
         self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs)
         self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs)
@@ -81,6 +87,11 @@ class Module(nnx.Module):
     def _context(self, part: Any) -> Array:
         named = {"dof": part.dof, "letter": part.row, "multiplicity": part.multiplicity}
         return jnp.stack([self.context[name](value) for name, value in named.items()]).sum(0)
+
+
+def _rising(key: Array, shape: tuple[int, ...], *_: Any) -> Array:
+    """0, 1, 2, ...: an element that is not there begins without a voice."""
+    return jnp.arange(shape[0], dtype=jnp.float32)[:, None]
 
 
 def _rows(h: Array, places: Array, group: Array) -> Array:
@@ -117,21 +128,10 @@ class WyckoffGNN:
         return Module(self.width, self.context, self.layers, length, classes, rngs)
 
 
-def with_frequencies(params: Any, data: Matrices, slots: Layout, classes: int) -> Any:
-    """Parameters whose last biases are log-frequencies of elements and, by element, of counts in the training data.
-
-    Where the process supplies the likelihood, the network then starts as the exact denoiser of independent values, and
-    learns what depends on what.
-    """
-    real0, real1 = (np.asarray(m) for m in slots.mask(data.group))
-    x0 = np.bincount(data.x0[real0], minlength=ELEMENTS + 1)
-    x1 = data.x1[real1[..., 0]]
-    by_element = np.stack([(x1 == k).sum(0) for k in range(classes)], 1)
+def silent(params: Any) -> Any:
+    """Parameters of a network that answers zero: it begins as the prior that its answer is added to."""
     new = jax.tree.map(lambda a: a, params)  # a copy of the dicts
-    for head, count in (("elements_out", x0), ("counts_out", by_element)):
-        smoothed = count + 0.5 / count.shape[-1]
-        log_p = np.log(smoothed / smoothed.sum(-1, keepdims=True))
-        last = max(new[head]["layers"])
-        bias = new[head]["layers"][last]["bias"]
-        new[head]["layers"][last]["bias"] = jnp.asarray(log_p.ravel(), bias.dtype)
+    for head in ("elements_out", "counts_out"):
+        layers = new[head]["layers"]
+        layers[max(layers)] = jax.tree.map(jnp.zeros_like, layers[max(layers)])
     return new
