@@ -12,7 +12,7 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import write_arrays
+from genkit.experiment.folder import read_arrays, write_arrays
 from genkit.kinds import Dataset, Network, Optimizer
 from genkit.nn import NoisyMLP, functional
 from genkit.train import AdamW, Phase, TrainState, make_step
@@ -168,8 +168,7 @@ class ManifoldDiffusion(Experiment):
         rows += [[f"{name}, published", value, None] for name, value in PUBLISHED.get(kind or "", {}).items()]
         caption = "Mean -log p of test events, nats; the last column without those that are in the training set too"
         run.table("likelihood", ["model", "test NLL", "new events"], rows, caption)
-        with np.load(run.folder / "events.npz") as file:
-            arrays = dict(file)
+        arrays = read_arrays(run.folder / "events.npz")
         run.figure(
             "globes",
             globes(
