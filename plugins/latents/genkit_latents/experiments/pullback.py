@@ -82,11 +82,11 @@ class PullbackGeodesics(DecoderGeodesics):
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """Curves across the hole, for the straight line and the metrics `mean` and `rbf`.
 
-        in_hole/<curve>: share of its points that decode to less than 0.15 from the middle of the hole, whose radius is 0.2;
-        gap/<curve>: mean over curves of the largest
-        distance to the nearest code, over that of the straight lines; shortening/<metric>: length of geodesics over
-        that of straight lines; longest/<metric>: the same at its largest; converged/<metric>: share;
-        magnification/<metric>: sqrt det G where the hole's middle is encoded, over the median at codes.
+        in_hole/<curve>: share of its points that decode to less than 0.15 from the middle of the hole, of radius 0.2;
+        gap/<curve>: mean over curves of the largest distance to the nearest code, over that of the straight lines;
+        shortening/<metric>: length of geodesics over that of straight lines; longest/<metric>: the same at its
+        largest; converged/<metric>: share; magnification/<metric>: sqrt det G where the hole's middle is encoded, over
+        the median at codes.
         """
         model, arrays = self.model(run), read_arrays(run.folder / "curves.npz")
         codes = arrays["codes"]
