@@ -95,7 +95,7 @@ class DecoderGeodesics(Experiment):
         found: dict[str, np.ndarray] = {"codes": codes, "curves/straight": np.asarray(line)}
         for name, metric in self.metrics(run).items():
             graph = Graph.build(metric, codes[:: max(1, len(codes) // corners)], 8)
-            best = solve(Hybrid(graph, Energy(self.segments, even=self.even)), metric, p, q, chunk=128)
+            best = solve(Hybrid(graph, Energy(self.segments, iterations=50, even=self.even)), metric, p, q, chunk=128)
             found |= {
                 f"curves/{name}": np.asarray(best.curve),
                 f"length/{name}": np.asarray(best.length),

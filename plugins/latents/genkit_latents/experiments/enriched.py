@@ -48,7 +48,7 @@ class Enriched(DecoderGeodesics):
     """Its floor."""
     anchors: int = 300
     """Training rows that carry the ambient metric."""
-    points: int = 60
+    points: int = 40
     """Test rows between which all distances are taken."""
 
     @classmethod
