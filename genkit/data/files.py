@@ -8,15 +8,17 @@ from genkit.data.cache import cache_dir
 from genkit.errors import DataError
 
 
-def local(name: str, digest: str) -> Path | None:
+def local(name: str, digest: str | None) -> Path | None:
     """The file `name` ("weather/x.npz") in the folder of `GENKIT_DATA`, else in the cache; None where absent.
 
     A file of that name with other content is refused. `digest` is its SHA-256, or the MD5 (32 digits) of a publisher
-    who gives no other.
+    who gives no other; None takes any content.
     """
-    kind = _kind(digest)
     for folder in (os.environ.get("GENKIT_DATA"), cache_dir()):
         if folder and (path := Path(folder).expanduser() / name).is_file():
+            if digest is None:
+                return path
+            kind = _kind(digest)
             found = hashlib.new(kind, path.read_bytes()).hexdigest()
             if found != digest:
                 name = {"sha256": "SHA-256", "md5": "MD5"}[kind]

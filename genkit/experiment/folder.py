@@ -60,6 +60,12 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     write(path, content.getvalue())
 
 
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of such a file."""
+    with np.load(path) as file:
+        return dict(file)
+
+
 def read_json(path: Path, missing: Any) -> Any:
     """Read JSON, or return `missing` where there is no file."""
     try:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from genkit.diffusion import EDM, EDMDenoiser, Heun, LogNormal, denoising_loss, sample
 from genkit.errors import UsageError
 from genkit.experiment.experiment import Experiment
-from genkit.experiment.folder import write_arrays
+from genkit.experiment.folder import read_arrays, write_arrays
 from genkit.experiment.run import Run
 from genkit.kinds import Network, Optimizer, Process, Sampler
 from genkit.nn.noisy_mlp import NoisyMLP
@@ -158,9 +158,9 @@ class Mixture(Experiment):
 
         fresh = self.truth(run.key("evaluate"), self.samples)
         results = {}
-        for name, x in self._samples(run).items():
+        for name, x in read_arrays(run.folder / "samples.npz").items():
             nearest = jnp.linalg.norm(x[:, None] - self.centres()[None], axis=-1).min(1)
-            results[f"energy_distance/{name}"] = float(energy_distance(x, fresh))
+            results[f"energy_distance/{name}"] = float(energy_distance(jnp.asarray(x), fresh))
             results[f"outliers/{name}"] = float((nearest > 4 * self.spread).mean())
         for name, denoiser in (("model", run.denoiser), ("oracle", self.exact())):
             results[f"loss/{name}"] = float(self._loss(denoiser, run.key("loss"), LOSS_SAMPLES))
@@ -175,13 +175,7 @@ class Mixture(Experiment):
         rows = [[name, *(results.get(f"{kind}/{name}") for kind in kinds)] for name in ("model", "oracle", "truth")]
         run.table("results", ["samples of", "energy distance", "outliers", "loss"], rows, "Distance to the mixture")
         figure = Figure(figsize=(9.6, 3.4), layout="constrained")
-        for axes, (name, x) in zip(figure.subplots(1, 3), self._samples(run).items(), strict=True):
+        for axes, (name, x) in zip(figure.subplots(1, 3), read_arrays(run.folder / "samples.npz").items(), strict=True):
             axes.scatter(*x.T, s=3, alpha=0.5, lw=0, color="#0b6e99")
             axes.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", title=name)
         run.figure("samples", figure, "Samples with the trained denoiser, with the exact one, and the truth.")
-
-    def _samples(self, run: Run) -> dict[str, Any]:
-        import numpy as np
-
-        with np.load(run.folder / "samples.npz") as file:
-            return dict(file)

@@ -25,7 +25,7 @@ DIRECTIONS = np.stack([np.cos(TURN), np.sin(TURN)], 1).astype(np.float32)
 
 def latent_panels(models: Mapping[str, VAE], codes: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
     """One panel a model: codes (n, *shape) by label, geodesics, balls of both metrics, magnification."""
-    columns = min(3, len(models))
+    columns = 2 if len(models) == 4 else min(3, len(models))
     rows = -(-len(models) // columns)
     figure = Figure(figsize=(4.3 * columns, 4.3 * rows), layout="constrained")
     panels = np.ravel(figure.subplots(rows, columns, squeeze=False))
@@ -209,16 +209,21 @@ def curve_panels(metrics: Mapping[str, Any], model: VAE, arrays: Mapping[str, np
     side = [np.linspace(a, b, GRID) for a, b in zip(low, high, strict=True)]
     grid = jnp.asarray(np.stack(np.meshgrid(*side), -1).reshape(-1, 2), jnp.float32)
     for axes, (name, metric) in zip(panels, metrics.items(), strict=False):
-        level = np.asarray(jax.jit(jax.vmap(lambda z, m=metric: log_volume(m, z)))(grid)) / np.log(10)
-        shown = axes.pcolormesh(*side, level.reshape(GRID, GRID), cmap="Greys", shading="nearest", rasterized=True)
-        axes.scatter(*codes.T, s=2, lw=0, color="#0b6e99", alpha=0.5)
+        both = jnp.concatenate([grid, jnp.asarray(codes[:500], jnp.float32)])
+        level = np.asarray(jax.jit(jax.vmap(lambda z, m=metric: log_volume(m, z)))(both)) / np.log(10)
+        level, own = level[: GRID**2], np.median(level[GRID**2 :])
+        shown = axes.pcolormesh(
+            *side, level.reshape(GRID, GRID), cmap="Greys", shading="nearest", rasterized=True,
+            vmin=max(level.min(), own - 1), vmax=min(level.max(), own + 2),  # far from codes it may grow without limit
+        )  # fmt: skip
+        axes.scatter(*codes.T, s=3, lw=0, color="#0b6e99", alpha=0.6)
         for one, other in zip(line[::4], arrays[f"curves/{name}"][::4], strict=True):
             axes.plot(*one.T, color="black", lw=0.8, ls="--")
             axes.plot(*other.T, color="#c0392b", lw=1.3)
         figure.colorbar(shown, ax=axes, shrink=0.7, label="log10 magnification")
         axes.set(title=f"metric {name}", xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
     axes = panels[-1]
-    axes.scatter(*data[:, :2].T, s=2, lw=0, color="#5d6b7a", alpha=0.4)
+    axes.scatter(*data[:, :2].T, s=5, lw=0, color="#0b6e99", alpha=0.5)
     for curves, style in (
         (line, {"color": "black", "lw": 0.8, "ls": "--"}),
         (arrays[f"curves/{name}"], {"color": "#c0392b"}),

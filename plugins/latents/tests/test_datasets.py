@@ -76,6 +76,26 @@ def test_events(kind, rows, distinct):
     assert abs(len(parts["train"]) - 0.8 * rows) < 1 and abs(len(parts["val"]) - len(parts["test"])) <= 1
 
 
+def test_events_that_a_user_brings(monkeypatch, tmp_path):
+    """Earthquakes are read from the user's folder and counted; the angles are those of the table."""
+    monkeypatch.setenv("GENKIT_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(DataError, match=r"manifolds/earthquake.csv is not in GENKIT_DATA; put .*quakes_all.csv"):
+        Events("earthquake").load()
+    file = tmp_path / "manifolds" / "earthquake.csv"
+    file.parent.mkdir()
+    lines = ["# header"] * 4 + ["-30.0,60.0"] * 6120
+    file.write_text("\n".join(lines))
+    parts = Events("earthquake").load()
+    assert [len(parts[k]) for k in ("train", "val", "test")] == [4896, 612, 612]
+    theta, phi = np.radians(60), np.radians(240)
+    known = np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)
+    np.testing.assert_allclose(parts["test"][0], known, atol=1e-7)
+    file.write_text("\n".join(lines[:-1]))
+    with pytest.raises(DataError, match=r"\(6119, 2\) numbers after 4 lines; expected \(6120, 2\)"):
+        Events("earthquake").load()
+
+
 @real
 def test_karate():
     data = Karate().load()

@@ -164,6 +164,26 @@ def test_heat_kernel_of_hyperbolic_space(d):
         HyperbolicHeatKernel(PoincareBall(4), jnp.zeros(4))
 
 
+def test_radii_and_curvatures_scale():
+    """A space twice as large is the same in units twice as long: densities fall by 2^d, times are of length squared."""
+    with jax.enable_x64(True):
+        x = jnp.array([0.6, 0.0, 0.8])
+        for make in (VonMisesFisher, PowerSpherical):
+            small, large = make(Sphere(), Sphere().origin, 3.0), make(Sphere(2, 2.0), Sphere(2, 2.0).origin, 3.0)
+            assert large.log_prob(2 * x) == pytest.approx(float(small.log_prob(x)) - 2 * np.log(2), rel=1e-10)
+        law = VonMisesFisher(Sphere(2, 2.0), Sphere(2, 2.0).origin, 10.0)
+        assert law.mean_cosine() == pytest.approx(0.9000000041223) and law.kl_uniform() == pytest.approx(1.99573231684)
+        for t in (0.1, 2.0):
+            small = SphericalHeatKernel(Sphere(), Sphere().origin, t).log_kernel(jnp.array(0.7))
+            large = SphericalHeatKernel(Sphere(2, 2.0), Sphere(2, 2.0).origin, 4 * t)
+            assert large.log_kernel(jnp.array(1.4)) == pytest.approx(float(small) - 2 * np.log(2), rel=1e-10)
+        for d in (2, 3):
+            known = HyperbolicHeatKernel(PoincareBall(d), jnp.zeros(d), 0.7).log_kernel(jnp.array(1.3))
+            curved = HyperbolicHeatKernel(PoincareBall(d, 0.25), jnp.zeros(d), 2.8)
+            assert curved.log_kernel(jnp.array(2.6)) == pytest.approx(float(known) - d * np.log(2), rel=1e-10)
+            assert curved.log_normaliser() == pytest.approx(0, abs=1e-12)
+
+
 def test_brownian_motion():
     """E cos = exp(-t) on the sphere for the walk; the density is exact in flat space, near the kernel in a ball."""
     x = jax.jit(jax.vmap(lambda k: walk(Sphere(), k, Sphere().origin, 0.5, 40)))(jax.random.split(KEY, 8000))

@@ -59,7 +59,8 @@ def test_pullback(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA is not set")
 def test_manifold_diffusion(tmp_path):
-    run = genkit.run(genkit.config("latents.manifold_diffusion", "tiny"), out=tmp_path / "run")
+    options = {"data.kind": "volcano"}
+    run = genkit.run(genkit.config("latents.manifold_diffusion", "tiny", options), out=tmp_path / "run")
     assert run.results["nll/uniform"] == pytest.approx(np.log(4 * np.pi))
     assert run.results["nll/flow"] < 2.531 and run.results["nll/score"] < 2.531
     assert run.results["repeated"] > 0.8  # of the volcanic eruptions

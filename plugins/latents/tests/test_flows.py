@@ -9,11 +9,11 @@ from flax import nnx
 from genkit.diffusion import VP
 from genkit.errors import UsageError
 from genkit.nn import NoisyMLP, functional
-from genkit_latents.distributions import RiemannianNormal, SphericalHeatKernel, Uniform
+from genkit_latents.distributions import RiemannianNormal, SphericalHeatKernel, Uniform, WrappedNormal, walk
 from genkit_latents.flows import Field, FlowMatching, ManifoldModel, ScoreMatching, divergence
-from genkit_latents.flows.matching import kernel_score
+from genkit_latents.flows.matching import kernel_score, pull
 from genkit_latents.geometry import metric as m
-from genkit_latents.geometry.manifolds import FlatTorus, Lorentz, PoincareBall, Sphere
+from genkit_latents.geometry.manifolds import Euclidean, FlatTorus, Lorentz, PoincareBall, Sphere
 
 KEY = jax.random.key(0)
 POLE = jnp.array([0.0, 0.0, 1.0])
@@ -93,16 +93,50 @@ def test_the_score_of_a_heat_kernel_gives_its_density_and_samples():
 
 def test_both_score_losses_are_least_at_the_truth():
     """The loss of a times the true field is a^2 A - 2 a B + C, least at B / A = 1."""
-    data = SphericalHeatKernel(Sphere(), POLE, 0.3).sample(KEY, 4000)
+    data, base = SphericalHeatKernel(Sphere(), POLE, 0.3).sample(KEY, 4000), Uniform(Sphere())
 
     @jax.jit
     def losses(share):
         scaled = Oracle(lambda x, c: share * oracle(x, c))
-        return jnp.stack([ScoreMatching(kind=k, walk=20).loss(scaled, None, KEY, data).mean() for k in ("dsm", "ism")])
+        return jnp.stack([ScoreMatching(kind=k, walk=20).loss(scaled, base, KEY, data).mean() for k in ("dsm", "ism")])
 
     zero, one, two = (np.asarray(losses(share)) for share in (0.0, 1.0, 2.0))
     a, b = (two - 2 * one + zero) / 2, (two - 4 * one + 3 * zero) / 4
     np.testing.assert_allclose(b / a, 1, atol=0.1)
+
+
+def test_langevin_noise_has_its_base_as_limit():
+    """Flat: the Ornstein-Uhlenbeck process, with exact densities and the least loss at the truth; in the ball what is
+    drawn from the base stays so."""
+    flat, mean, std = Euclidean(), jnp.array([0.8, -0.5]), 0.4
+    base, data = WrappedNormal(flat, jnp.zeros(2), jnp.ones(2)), WrappedNormal(flat, mean, jnp.full(2, std))
+    method = ScoreMatching(VP(b0=1e-3, b1=24.0), kind="ism", walk=60)
+
+    def known(x, c):
+        b = jnp.exp(4 * c)
+        keep = jnp.exp(-b)
+        return (jnp.sqrt(keep) * mean - x) / (keep * std**2 + 1 - keep) * jnp.sqrt(-jnp.expm1(-b))
+
+    model = ManifoldModel(jax.tree_util.Partial(known), base, method)
+    x = data.sample(KEY, 4000)
+    np.testing.assert_allclose(model.log_prob(x[:3], 40), jax.vmap(data.log_prob)(x[:3]), atol=0.02)
+    drawn = model.sample(KEY, 4000, 60, noisy=True)
+    np.testing.assert_allclose(drawn.mean(0), mean, atol=0.04)
+    np.testing.assert_allclose(drawn.std(0), std, rtol=0.06)
+
+    @jax.jit
+    def loss(share):
+        return method.loss(Oracle(lambda x, c: share * known(x, c), flat), base, KEY, x).mean()
+
+    zero, one, two = (float(loss(share)) for share in (0.0, 1.0, 2.0))
+    assert (two - 4 * one + 3 * zero) / (4 * (two / 2 - one + zero / 2)) == pytest.approx(1, abs=0.1)
+    law = RiemannianNormal(PoincareBall(), jnp.zeros(2), 0.7)
+    keys = jax.random.split(KEY, 4000)
+    moved = jax.jit(jax.vmap(lambda k, x: walk(law.manifold, k, x, 2.0, 40, lambda x: pull(law, x))))(
+        keys, law.sample(KEY, 4000)
+    )
+    spread = jnp.square(law.manifold.dist(law.mean, moved)).mean()
+    assert spread == pytest.approx(float(law.expectation(jnp.square)), rel=0.08)
 
 
 def test_fields_are_tangent_and_a_still_one_keeps_the_base():
@@ -119,4 +153,4 @@ def test_fields_are_tangent_and_a_still_one_keeps_the_base():
         still.sample(KEY, 4, noisy=True)
     with pytest.raises(UsageError, match="loss ism"):
         torus = Field(FlatTorus(), params, apply)
-        SCORES.loss(torus, None, KEY, jnp.zeros((4, 2)))
+        SCORES.loss(torus, Uniform(FlatTorus()), KEY, jnp.zeros((4, 2)))

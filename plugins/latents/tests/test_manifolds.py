@@ -86,6 +86,24 @@ def test_points_and_vectors_of_the_half_plane_and_the_ball():
         assert m.log_volume(PoincareBall(), a([0.3, 0.4])) == pytest.approx(np.log(64 / 9))
 
 
+def test_volumes_of_known_surfaces():
+    """The disc of radius 1 of the hyperbolic plane, its border, and a torus."""
+    with jax.enable_x64(True):
+        nodes, weights = np.polynomial.legendre.leggauss(20)
+        r, w = (nodes + 1) / 2, weights / 2
+        v = jnp.asarray(np.stack([np.append(r, 1.0), np.zeros(21)], 1))
+        for manifold in (PoincareBall(), Lorentz()):  # tangent vectors at the origin, by their frame
+            stretch = np.exp(
+                manifold.log_jacobian(manifold.origin, jnp.tensordot(v, manifold.frame(manifold.origin), 1))
+            )
+            assert 2 * np.pi * (w * r * stretch[:-1]).sum() == pytest.approx(3.412276265284902, rel=1e-13)
+            assert 2 * np.pi * stretch[-1] == pytest.approx(7.384006872882645, rel=1e-13)
+        torus = m.Diagonal(lambda u: jnp.array([1.0, (2 + jnp.cos(u[0])) ** 2]))
+        theta = jnp.asarray(np.stack([2 * np.pi * np.arange(8) / 8, np.zeros(8)], 1))
+        area = (2 * np.pi) ** 2 * jnp.exp(jax.vmap(lambda u: m.log_volume(torus, u))(theta)).mean()
+        assert area == pytest.approx(78.95683520871486, rel=1e-14)
+
+
 def test_the_models_of_constant_curvature_are_isometric():
     with jax.enable_x64(True):
         x, y = jnp.array(X), jnp.array(Y)

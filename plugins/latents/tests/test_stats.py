@@ -66,6 +66,19 @@ def test_a_metric_as_a_manifold():
         np.testing.assert_allclose(frame @ toy.G(x) @ frame.T, np.eye(2), atol=1e-12)
 
 
+def test_normal_coordinates():
+    """Components of a logarithm have its length; where the metric is conformal they are also its direction, as in the
+    reference code of LAND, which rescales the logarithm to that Euclidean length, and elsewhere they are not."""
+    with jax.enable_x64(True):
+        x, v = jnp.array([0.3, -0.2]), jnp.array([0.5, 0.4])
+        for metric, same in ((m.Conformal(lambda z: 1 + z @ z), True), (m.Diagonal(lambda z: 1 + z**2 * 9), False)):
+            space = Numeric(metric, 2)
+            a = space.components(x, v)
+            assert jnp.linalg.norm(a) == pytest.approx(float(space.norm(x, v)), rel=1e-12)
+            rescaled = v * space.norm(x, v) / jnp.linalg.norm(v)
+            assert bool(jnp.allclose(a, rescaled, atol=1e-10)) is same
+
+
 def test_distances_that_are_not_found_are_an_error():
     broken = Numeric(m.Conformal(lambda z: jnp.log(z[0])), 2, Energy(4, iterations=3))
     x = jnp.array([[-1.0, 0.0], [-2.0, 0.0]])

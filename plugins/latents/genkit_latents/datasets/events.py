@@ -13,41 +13,51 @@ from genkit.errors import DataError
 from genkit_latents.data import split
 
 SOURCE = "https://raw.githubusercontent.com/oxcsml/riemannian-score-sde/main/data/"
-FILES = {  # SHA-256, lines before the rows, rows
-    "volcano": ("f7bbaf32a412f5fe82350f48e0c55100be260803969c16557343f687fd0593fc", 2, 827),
-    "flood": ("ffb1e3182c3053afcdeceec4727c262a29da10255d20747c08144da5b0963486", 2, 4875),
+FILES = {  # name at the source, SHA-256, lines before the rows, rows
+    "volcano": ("volerup.csv", "f7bbaf32a412f5fe82350f48e0c55100be260803969c16557343f687fd0593fc", 2, 827),
+    "earthquake": ("quakes_all.csv", None, 4, 6120),
+    "flood": ("flood.csv", "ffb1e3182c3053afcdeceec4727c262a29da10255d20747c08144da5b0963486", 2, 4875),
+    "fire": ("fire.csv", None, 1, 12809),
 }
 
 
 @dataclass(frozen=True)
 class Events:
-    """Volcanic eruptions (827) or floods (4875) as points of the unit sphere, split 80 / 10 / 10 by the seed.
+    """Volcanic eruptions (827), earthquakes (6120), floods (4875) or fires (12809) as points of the unit sphere, split
+    80 / 10 / 10 by the seed.
 
-    Data of NOAA and of the Dartmouth Flood Observatory, as in Mathieu and Nickel 2020 (arXiv 2006.10605).
+    Data of NOAA, the Dartmouth Flood Observatory and EOSDIS, as in Mathieu and Nickel 2020 (arXiv 2006.10605). No
+    checksum of earthquakes and fires is known here, so they are not downloaded: put them into GENKIT_DATA.
     """
 
-    kind: Literal["flood", "volcano"] = "volcano"
+    kind: Literal["volcano", "earthquake", "flood", "fire"] = "flood"
     """which"""
     seed: int = 0
     """of the split"""
 
     def path(self) -> Path | None:
         """The file, where it is here already."""
-        return local(f"manifolds/{self.kind}.csv", FILES[self.kind][0])
+        return local(f"manifolds/{self.kind}.csv", FILES[self.kind][1])
 
     def load(self) -> dict[str, np.ndarray]:
         """train, val and test, each (n, 3)."""
-        x = sphere(
-            read(fetch(f"manifolds/{self.kind}.csv", FILES[self.kind][0], f"{SOURCE}{self.kind}.csv"), self.kind)
-        )
+        x = sphere(read(self._file(), self.kind))
         train, rest = split(len(x), 0.2, self.seed)
         half = np.random.default_rng(self.seed).permutation(rest)
         return {"train": x[train], "val": x[np.sort(half[::2])], "test": x[np.sort(half[1::2])]}
 
+    def _file(self) -> Path:
+        name, digest, *_ = FILES[self.kind]
+        if digest is not None:
+            return fetch(f"manifolds/{self.kind}.csv", digest, SOURCE + name)
+        if (found := self.path()) is None:
+            raise DataError(f"manifolds/{self.kind}.csv is not in GENKIT_DATA; put {SOURCE}{name} there")
+        return found
+
 
 def read(path: Path, kind: str) -> np.ndarray:
     """Latitudes and longitudes in degrees, (n, 2)."""
-    _, skip, rows = FILES[kind]
+    _, _, skip, rows = FILES[kind]
     table = np.genfromtxt(path, delimiter=",", skip_header=skip)
     if table.shape != (rows, 2) or not np.isfinite(table).all():
         raise DataError(f"{path}: {table.shape} numbers after {skip} lines; expected ({rows}, 2) without gaps")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,14 +15,24 @@ Array = jax.Array
 LOG_2PI = 1.8378770664093453
 
 
-def walk(manifold: Any, key: Array, x: Array, t: Array | float, steps: int = 20) -> Array:
-    """Where Brownian motion from x (*shape) is after time t: steps x <- exp_x(sqrt(t / steps) noise).
+def walk(
+    manifold: Any,
+    key: Array,
+    x: Array,
+    t: Array | float,
+    steps: int = 20,
+    drift: Callable[[Array], Array] | None = None,
+) -> Array:
+    """Where Brownian motion with a drift is after time t from x (*shape).
 
-    Exact in distribution as the steps grow (Jorgensen 1975); the error of a mean is of order 1 / steps.
+    Steps x <- exp_x(h drift(x) + sqrt(h) noise), h = t / steps: exact in distribution as the steps grow (Jorgensen
+    1975); the error of a mean is of order 1 / steps.
     """
+    h = t / steps
 
     def move(x: Array, key: Array) -> tuple[Array, None]:
-        return manifold.exp(x, jnp.sqrt(t / steps) * manifold.normal(key, x)), None
+        v = jnp.sqrt(h) * manifold.normal(key, x)
+        return manifold.exp(x, v if drift is None else v + h * drift(x)), None
 
     return jax.lax.scan(move, x, jax.random.split(key, steps))[0]
 

@@ -42,7 +42,7 @@ def sphere_heat_kernel(cos: Array, t: Array, d: int = 2, terms: int = 40) -> Arr
 @register_dataclass
 @dataclass(frozen=True)
 class SphericalHeatKernel(Radial):
-    """Brownian motion on the unit sphere after time t; below t = 0.05 its short-time form is used.
+    """Brownian motion on a sphere after time t; below t = 0.05 radius^2 its short-time form is used.
 
     The short-time form (2 pi t)^(-d/2) (r / sin r)^((d-1)/2) exp(-r^2 / 2t) is normalised by quadrature, so it stays a
     density.
@@ -54,10 +54,12 @@ class SphericalHeatKernel(Radial):
 
     def log_kernel(self, r: Array) -> Array:
         """log p_t, up to a constant for short times."""
-        d, t = self.manifold.dim, jnp.asarray(self.t, self.mean.dtype)
+        d, bend = self.manifold.dim, self._bend()
+        r, t = r * bend, jnp.asarray(self.t, self.mean.dtype) * bend**2  # those of the unit sphere
         short = -0.5 * jnp.square(r) / t - (d - 1) / 2 * safe.log_sinc(jnp.minimum(jnp.square(r), 9.8))
         series = sphere_heat_kernel(jnp.cos(r), jnp.maximum(t, 0.05), d)
-        return jnp.where(t < 0.05, short, jnp.log(jnp.maximum(series, jnp.finfo(r.dtype).tiny)))
+        log_p = jnp.where(t < 0.05, short, jnp.log(jnp.maximum(series, jnp.finfo(r.dtype).tiny)))
+        return log_p + d * jnp.log(bend)
 
     def reach(self) -> Array:
         """Ten deviations."""
@@ -67,7 +69,7 @@ class SphericalHeatKernel(Radial):
 @register_dataclass
 @dataclass(frozen=True)
 class HyperbolicHeatKernel(Radial):
-    """Brownian motion in hyperbolic space of curvature -1 and dimension 2 (McKean's integral) or 3 (closed form)."""
+    """Brownian motion in hyperbolic space of dimension 2 (McKean's integral) or 3 (closed form)."""
 
     manifold: Any
     mean: Array
@@ -80,7 +82,11 @@ class HyperbolicHeatKernel(Radial):
 
     def log_kernel(self, r: Array) -> Array:
         """log p_t."""
-        t = self.t
+        bend = self._bend()
+        return self._log_unit(r * bend, self.t * bend**2) + self.manifold.dim * jnp.log(bend)
+
+    def _log_unit(self, r: Array, t: Array) -> Array:
+        """That of curvature -1."""
         if self.manifold.dim == 3:
             return -1.5 * jnp.log(2 * jnp.pi * t) - safe.log_sinhc(r) - t / 2 - jnp.square(r) / (2 * t)
         # int_r^oo s exp(-s^2 / 2t) / sqrt(cosh s - cosh r) ds with s = r + u^2, which has no singularity
@@ -96,6 +102,6 @@ class HyperbolicHeatKernel(Radial):
         return 0.5 * math.log(2) - 1.5 * jnp.log(2 * jnp.pi * t) - t / 8 + inside
 
     def reach(self) -> Array:
-        """The drift (d - 1) t / 2 and ten deviations."""
+        """The drift (d - 1) sqrt(-k) t / 2, twice, and ten deviations."""
         t = jnp.asarray(self.t, self.mean.dtype)
-        return (self.manifold.dim - 1) * t + (10 + (self.manifold.dim - 1) ** 0.5) * safe.root(t)
+        return (self.manifold.dim - 1) * self._bend() * t + (10 + (self.manifold.dim - 1) ** 0.5) * safe.root(t)

@@ -48,6 +48,10 @@ class Radial:
         """A radius beyond which there is no mass that counts, ()."""
         raise NotImplementedError
 
+    def _bend(self) -> Array:
+        """Root of |curvature|: radii times it are those of the unit sphere, or of curvature -1."""
+        return jnp.sqrt(jnp.abs(jnp.asarray(self.manifold.kappa, self.mean.dtype)))
+
     def _limit(self) -> Array:
         """The reach, or the radius of the whole sphere."""
         k = jnp.asarray(self.manifold.kappa, self.mean.dtype)
@@ -124,50 +128,51 @@ class RiemannianNormal(Radial):
 @register_dataclass
 @dataclass(frozen=True)
 class VonMisesFisher(Radial):
-    """exp(concentration cos r) on the unit sphere of dimension m - 1 in R^m."""
+    """exp(concentration cos a) on the sphere of dimension m - 1 in R^m, a = r / radius the angle."""
 
     manifold: Any
     mean: Array
     concentration: Array | float = 1.0
 
     def log_kernel(self, r: Array) -> Array:
-        """concentration (cos r - 1); the constant keeps it below the largest float."""
-        return -2 * self.concentration * jnp.square(jnp.sin(r / 2))
+        """concentration (cos a - 1); the constant keeps it below the largest float."""
+        return -2 * self.concentration * jnp.square(jnp.sin(r * self._bend() / 2))
 
     def reach(self) -> Array:
-        """From 1 - cos r >= 2 r^2 / pi^2."""
-        spread = (10 + (self.manifold.dim - 1) ** 0.5) * math.pi / 2
+        """From 1 - cos a >= 2 a^2 / pi^2."""
+        spread = (10 + (self.manifold.dim - 1) ** 0.5) * math.pi / 2 / self._bend()
         return spread / safe.root(jnp.asarray(self.concentration, self.mean.dtype) + 1e-6)
 
     def log_constant(self) -> Array:
-        """log C_m in p = C_m exp(concentration <mean, x>)."""
+        """log C_m in p = C_m exp(concentration cos a)."""
         return -self.log_normaliser() - self.concentration
 
     def mean_cosine(self) -> Array:
-        """A_m = E <mean, x> = I_(m/2) / I_(m/2-1)."""
-        return self.expectation(jnp.cos)
+        """A_m = E cos a = I_(m/2) / I_(m/2-1)."""
+        return self.expectation(lambda r: jnp.cos(r * self._bend()))
 
     def kl_uniform(self) -> Array:
         """Divergence from the uniform distribution to this one, nats."""
-        return log_sphere(self.manifold.dim + 1) - self.entropy()
+        return self.manifold.log_area - self.entropy()
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class PowerSpherical(Radial):
-    """(1 + cos r)^concentration on the unit sphere (De Cao and Aziz 2020, arXiv 2006.04437)."""
+    """(1 + cos a)^concentration on a sphere, a the angle (De Cao and Aziz 2020, arXiv 2006.04437)."""
 
     manifold: Any
     mean: Array
     concentration: Array | float = 1.0
 
     def log_kernel(self, r: Array) -> Array:
-        """concentration log((1 + cos r) / 2) = 2 concentration log cos(r / 2)."""
-        return 2 * self.concentration * jnp.log(jnp.maximum(jnp.cos(r / 2), jnp.finfo(self.mean.dtype).tiny))
+        """concentration log((1 + cos a) / 2) = 2 concentration log cos(a / 2)."""
+        cos = jnp.cos(r * self._bend() / 2)
+        return 2 * self.concentration * jnp.log(jnp.maximum(cos, jnp.finfo(self.mean.dtype).tiny))
 
     def reach(self) -> Array:
-        """From log cos(r / 2) <= -r^2 / 8."""
-        spread = (10 + (self.manifold.dim - 1) ** 0.5) * 2
+        """From log cos(a / 2) <= -a^2 / 8."""
+        spread = (10 + (self.manifold.dim - 1) ** 0.5) * 2 / self._bend()
         return spread / safe.root(jnp.asarray(self.concentration, self.mean.dtype) + 1e-6)
 
 

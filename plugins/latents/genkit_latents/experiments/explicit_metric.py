@@ -11,7 +11,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import write_arrays
+from genkit.experiment.folder import read_arrays, write_arrays
 from genkit.kinds import Dataset, Network, Optimizer
 from genkit.train import AdamW
 from genkit_latents.data import Points
@@ -186,7 +186,7 @@ class ExplicitMetric(Experiment):
         mean relative error of latent against true distances, up to one factor; worst, pearson, spearman: of the same
         pairs; knn: share of right votes of neighbours in latent distance.
         """
-        data, arrays, results = self._data(run), _load(run), {}
+        data, arrays, results = self._data(run), read_arrays(run.folder / "codes.npz"), {}
         for name in self.models:
             model = self._model(run, name)
             bound, fit, tight = self._bounds(run, model, data.test)
@@ -228,7 +228,7 @@ class ExplicitMetric(Experiment):
         """A table of the scores; pictures of the latent spaces, of distances, and of draws."""
         from genkit_latents.figures import distance_panels, images, latent_panels
 
-        data, arrays = self._data(run), _load(run)
+        data, arrays = self._data(run), read_arrays(run.folder / "codes.npz")
         columns = {
             "ELBO": "elbo", "IWAE": "iwae", "agreement": "agreement", "condition": "condition",
             "var log volume": "volume", "distortion": "distortion", "Spearman": "spearman", "kNN": "knn",
@@ -261,8 +261,3 @@ class ExplicitMetric(Experiment):
 @jax.jit
 def _agreement(model: VAE, codes: Any) -> Any:
     return agreement(model.relative_metrics(codes))
-
-
-def _load(run: Run) -> dict[str, np.ndarray]:
-    with np.load(run.folder / "codes.npz") as file:
-        return dict(file)

@@ -11,7 +11,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import write_arrays
+from genkit.experiment.folder import read_arrays, write_arrays
 from genkit.kinds import Dataset
 from genkit_latents.data import Points
 from genkit_latents.datasets.shapes import Shape
@@ -105,7 +105,7 @@ class LandDensity(Experiment):
         grid, at most 1 where the normaliser is right, since the grid ends within the tails; off/<mixture>: distance of
         the means to the nearest data.
         """
-        data, arrays, results = self._data(run), _load(run), {}
+        data, arrays, results = self._data(run), read_arrays(run.folder / "densities.npz"), {}
         grid = plane(data.train).reshape(GRID, GRID, 2)
         cell = np.prod(grid[1, 1] - grid[0, 0])
         for name in self._names():
@@ -122,7 +122,7 @@ class LandDensity(Experiment):
         """A table, and the densities."""
         from genkit_latents.figures import density_panels
 
-        arrays, data = _load(run), self._data(run)
+        arrays, data = read_arrays(run.folder / "densities.npz"), self._data(run)
         rows = [[n, *(run.results[f"{key}/{n}"] for key in ("nll", "mass", "off"))] for n in self._names()]
         caption = "Densities with respect to the plane; gauss_k and land_k have k components"
         run.table("densities", ["model", "test NLL", "mass on the grid", "means to data"], rows, caption)
@@ -154,8 +154,3 @@ def _gaussian(x: np.ndarray, k: int) -> Any:
     from sklearn.mixture import GaussianMixture
 
     return GaussianMixture(k, n_init=4, random_state=0).fit(x)
-
-
-def _load(run: Run) -> dict[str, np.ndarray]:
-    with np.load(run.folder / "densities.npz") as file:
-        return dict(file)

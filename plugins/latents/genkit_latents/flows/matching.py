@@ -3,7 +3,7 @@
 A method has
 
     loss(field, base, key, x0 (n, *shape)) -> (n,)   losses of data
-    velocity(field, x, t) -> (*shape)            of the ODE that leads from data at t = 0 to noise at t = 1
+    velocity(field, base, x, t) -> (*shape)      of the ODE that leads from data at t = 0 to noise at t = 1
     begins                                       the first time, where the data are
 """
 
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from genkit.diffusion import VP
 from genkit.errors import UsageError
-from genkit_latents.distributions import sphere_heat_kernel, walk
+from genkit_latents.distributions import Uniform, sphere_heat_kernel, walk
 from genkit_latents.flows.field import divergence
 from genkit_latents.geometry import safe
 from genkit_latents.geometry.manifolds import Sphere
@@ -55,18 +55,19 @@ class FlowMatching:
 
         return jax.vmap(each)(x0, x1, t)
 
-    def velocity(self, field: Tangent, x: Array, t: Array) -> Array:
+    def velocity(self, field: Tangent, base: Any, x: Array, t: Array) -> Array:
         """The field."""
         return field(x, t)
 
 
 @dataclass(frozen=True)
 class ScoreMatching:
-    """Riemannian score-based model of a compact manifold (De Bortoli et al. 2022, arXiv 2202.02763).
+    """Riemannian score-based model (De Bortoli et al. 2022, arXiv 2202.02763).
 
-    Noise is Brownian motion for the time B(t) of a linear schedule, drawn as a geodesic random walk; the limit is
-    uniform. The score is field / std with std^2 = 1 - exp(-B). Losses, weighed by std^2: `dsm`, |s - grad log p_t|0|^2
-    with the heat kernel of the unit sphere; `ism`, |s|^2 + 2 div s, for any compact manifold.
+    Noise is a diffusion for the time B(t) of a linear schedule, drawn as a geodesic random walk, whose limit is the
+    base: Brownian motion where that is uniform, else Langevin's with the drift `pull`, for manifolds that are not
+    compact. The score is field / std with std^2 = 1 - exp(-B). Losses, weighed by std^2: `dsm`, |s - grad log p_t|0|^2
+    with the heat kernel of the unit sphere; `ism`, |s|^2 + 2 div s, for any manifold and base.
     """
 
     process: VP = field(default=VP(b0=1e-3, b1=5.0))
@@ -89,15 +90,20 @@ class ScoreMatching:
     def loss(self, field: Any, base: Any, key: Array, x0: Array) -> Array:
         """See the class; t uniform from `begins` to 1."""
         manifold = field.manifold
-        if self.kind == "dsm" and not (isinstance(manifold, Sphere) and manifold.radius == 1):
-            raise UsageError(f"denoising needs the heat kernel of the unit sphere; with {manifold} use the loss ism")
+        if self.kind == "dsm":
+            if not (isinstance(manifold, Sphere) and manifold.radius == 1 and isinstance(base, Uniform)):
+                raise UsageError(
+                    f"denoising needs the heat kernel of the unit sphere; with {manifold} use the loss ism"
+                )
         one, two = jax.random.split(key)
         n, first = x0.shape[0], self.process.t_min
         t = first + (1 - first) * ((jax.random.uniform(one) + jnp.arange(n) / n) % 1.0)
 
+        drift = None if isinstance(base, Uniform) else lambda x: pull(base, x)
+
         def each(key: Array, x0: Array, t: Array) -> Array:
             b = self.process.integral(t)
-            x = walk(manifold, key, x0, b, self.walk)
+            x = walk(manifold, key, x0, b, self.walk, drift)
             variance = -jnp.expm1(-b)
             if self.kind == "dsm":
                 gap = self.score(field, x, t) - kernel_score(manifold, x0, x, b)
@@ -107,10 +113,17 @@ class ScoreMatching:
 
         return jax.vmap(each)(jax.random.split(two, n), x0, t)
 
-    def velocity(self, field: Tangent, x: Array, t: Array) -> Array:
-        """-B'(t) score / 2, the probability flow."""
+    def velocity(self, field: Tangent, base: Any, x: Array, t: Array) -> Array:
+        """B'(t) (pull - score / 2), the probability flow."""
         _, rate = jax.jvp(self.process.integral, (t,), (jnp.ones_like(t),))
-        return -0.5 * rate * self.score(field, x, t)
+        return rate * (pull(base, x) - 0.5 * self.score(field, x, t))
+
+
+def pull(base: Any, x: Array) -> Array:
+    """grad log p / 2 at x (*shape): the drift with which Brownian motion has the base as its limit."""
+    if isinstance(base, Uniform):
+        return jnp.zeros_like(x)
+    return 0.5 * base.manifold.gradient(x, jax.grad(base.log_prob)(x))
 
 
 def kernel_score(sphere: Sphere, x0: Array, x: Array, t: Array) -> Array:

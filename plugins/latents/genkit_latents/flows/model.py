@@ -14,7 +14,7 @@ from genkit.chain import Kernel, Model, draw
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_latents.flows.field import divergence
-from genkit_latents.flows.matching import FlowMatching, ScoreMatching
+from genkit_latents.flows.matching import FlowMatching, ScoreMatching, pull
 
 Array = jax.Array
 
@@ -67,7 +67,7 @@ def runge_kutta(model: ManifoldModel, x: Array, t0: Array, t1: Array, track: boo
 
     def slope(x: Array, t: Array) -> tuple[Array, Array]:
         on = manifold.project(x)
-        v = lambda y: model.method.velocity(model.field, y, t)  # noqa: E731
+        v = lambda y: model.method.velocity(model.field, model.base, y, t)  # noqa: E731
         return divergence(manifold, v, on) if track else (v(on), jnp.zeros((), x.dtype))
 
     def stage(carry: Any, c: Array) -> Any:  # the four calls as one loop, so that the network is compiled once
@@ -109,7 +109,7 @@ class Ride(Kernel):
 @register_dataclass
 @dataclass(frozen=True)
 class ReverseWalk(Kernel):
-    """One step of the reverse diffusion, x <- exp_x(b score + sqrt(b) noise), b the Brownian time from u[1] to u[0]."""
+    """One step of the reverse diffusion, x <- exp_x(b (score - pull) + sqrt(b) noise), b the time from u[1] to u[0]."""
 
     model: ManifoldModel
 
@@ -120,7 +120,7 @@ class ReverseWalk(Kernel):
         b = method.process.integral(u[0]) - method.process.integral(u[1])
 
         def one(key: Array, x: Array) -> Array:
-            drift = method.score(model.field, x, u[0])
+            drift = method.score(model.field, x, u[0]) - pull(model.base, x)
             return model.manifold.exp(x, b * drift + jnp.sqrt(b) * model.manifold.normal(key, x))
 
         return jax.vmap(one)(keys, p)

@@ -141,7 +141,7 @@ def posterior_of(manifold: Any, kind: str, mean: Array, std: Array) -> Any:
     if isinstance(manifold, Product):
         raise UsageError("a radial posterior is for one space, not for a product; use posterior wrapped")
     if isinstance(manifold, Sphere):
-        return VonMisesFisher(manifold, mean, 1 / jnp.square(std.mean()))
+        return VonMisesFisher(manifold, mean, jnp.square(manifold.radius / std.mean()))
     if isinstance(manifold, Euclidean):
         return WrappedNormal(manifold, mean, jnp.broadcast_to(std.mean(), std.shape))
     bend = jnp.maximum(-jnp.asarray(manifold.kappa, std.dtype), 1e-6)

@@ -24,9 +24,9 @@ class Waves:
     """Hidden features."""
     depth: int = 3
     """Residual blocks."""
-    waves: int = 128
+    waves: int = 256
     """Random frequencies."""
-    scale: float = 10.0
+    scale: float = 30.0
     """Largest standard deviation of the frequencies, radians a unit length; they are spread below it."""
 
     def build(self, rngs: nnx.Rngs, size: int) -> WavesModule:

@@ -73,10 +73,19 @@ def limit(tolerance: float | None, dtype: Any, low: float, high: float) -> float
     return tolerance if tolerance is not None else low if jnp.finfo(dtype).eps < 1e-12 else high
 
 
-@jax.jit(static_argnames="solver")
-def solve(solver: Solver, metric: Any, p: Array, q: Array) -> Geodesic:
-    """Geodesics between the rows of p and q (n, d), as one program; leaves of the result are (n, ...)."""
-    return jax.vmap(lambda p, q: solver(metric, p, q))(p, q)
+@jax.jit(static_argnames=("solver", "chunk"))
+def solve(solver: Solver, metric: Any, p: Array, q: Array, chunk: int | None = None) -> Geodesic:
+    """Geodesics between the rows of p and q (n, d), as one program; leaves of the result are (n, ...).
+
+    All at once, or `chunk` at a time: less memory, and a slow pair keeps only those of its chunk waiting.
+    """
+    each = jax.vmap(lambda p, q: solver(metric, p, q))
+    n = len(p)
+    if chunk is None or n <= chunk:
+        return each(p, q)
+    rows = (jnp.arange(-(-n // chunk) * chunk) % n).reshape(-1, chunk)
+    found = jax.lax.map(lambda i: each(p[i], q[i]), rows)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:n], found)
 
 
 def require(found: Geodesic) -> Geodesic:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -129,6 +130,27 @@ class Manifold:
     def size(self) -> int:
         """Numbers of a point."""
         return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Hypersurface(Manifold):
+    """A manifold of dimension n whose points are in R^(n + 1)."""
+
+    n: int = field(default=2, metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        """Check the dimension."""
+        check_dim(self.n)
+
+    @property
+    def dim(self) -> int:
+        """Dimension n."""
+        return self.n
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n + 1,)."""
+        return (self.n + 1,)
 
 
 def check_dim(dim: int, least: int = 1) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
 from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
-from genkit_latents.geometry.manifolds.base import Manifold, check_dim, check_positive
+from genkit_latents.geometry.manifolds.base import Hypersurface, check_positive
 
 Array = jax.Array
 
@@ -21,29 +21,18 @@ def minkowski(u: Array, v: Array, keepdims: bool = False) -> Array:
 
 @register_dataclass
 @dataclass(frozen=True)
-class Lorentz(Manifold):
+class Lorentz(Hypersurface):
     """Points <x, x> = -1 / c, x_0 > 0, in R^(n + 1) with Minkowski's product; curvature -c.
 
     In float32 a distance of r from the origin costs a factor e^r in relative precision; far points belong in the ball.
     """
 
-    n: int = field(default=2, metadata={"static": True})
     c: Array | float = 1.0
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        check_dim(self.n)
+        super().__post_init__()
         check_positive("c", self.c)
-
-    @property
-    def dim(self) -> int:
-        """Dimension n."""
-        return self.n
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n + 1,)."""
-        return (self.n + 1,)
 
     @property
     def kappa(self) -> Array | float:

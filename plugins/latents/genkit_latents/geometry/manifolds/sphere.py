@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
 from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
-from genkit_latents.geometry.manifolds.base import Manifold, check_dim, check_positive
+from genkit_latents.geometry.manifolds.base import Hypersurface, check_positive
 
 Array = jax.Array
 
 
 @register_dataclass
 @dataclass(frozen=True)
-class Sphere(Manifold):
+class Sphere(Hypersurface):
     """Points |x| = radius in R^(n + 1); curvature 1 / radius^2.
 
     No direction from x to its antipode is shortest: `log` then takes the first vector of the frame at x, of the right
     length, and `unique` is False.
     """
 
-    n: int = field(default=2, metadata={"static": True})
     radius: Array | float = 1.0
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        check_dim(self.n)
+        super().__post_init__()
         check_positive("radius", self.radius)
-
-    @property
-    def dim(self) -> int:
-        """Dimension n."""
-        return self.n
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n + 1,)."""
-        return (self.n + 1,)
 
     @property
     def kappa(self) -> Array | float:
