@@ -229,7 +229,7 @@ def test_advection_is_learned_and_enters_through_the_frame():
     graph = network.over(data)
     f, params = functional(network.build(nnx.Rngs(0), formulation.sizes(data.layout), graph))
     model = lam.GraphForecaster(f, params, graph, domain)
-    windows, steps = lam.Windows(data.train, domain, 1), 250
+    windows, steps = lam.Windows(data.train, domain, 1), 400
     rows = np.random.default_rng(0).integers(0, len(windows), (steps, 4))
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, steps))
 
