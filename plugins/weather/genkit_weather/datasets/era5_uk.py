@@ -58,7 +58,7 @@ class ERA5UK:
         "validate": 50,
         "keep": "best",
         "starts": 18,
-        "baselines": ("climatology", "persistence", "harmonic", "diurnal", "ridge", "ar2"),
+        "baselines": ("climatology", "persistence", "harmonic", "diurnal", "relaxed", "ridge", "ar2"),
     }
 
     @classmethod
