@@ -8,7 +8,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit_weather.boundary import harmonic
-from genkit_weather.data import Series, WeatherData, blocks, frames, take
+from genkit_weather.data import BLOCK, Series, WeatherData, blocks, frames, take
 
 DAY = np.timedelta64(1, "D")
 
@@ -117,9 +117,10 @@ class Relaxed:
         """Take the mean map of each time of day and fit the share."""
         climatology, fill = daily_climatology(data), harmonic(data.grid, data.frame).fill
         product, square = (np.zeros(len(data.names)) for _ in range(2))
-        for series in data.train:
-            around = np.asarray(fill(series.boundary - climatology(series, np.arange(len(series)))))
-            rest = series.known - climatology(series, np.arange(len(series))) - around
+        pieces = ((s, np.arange(i, min(i + BLOCK + 1, len(s)))) for s in data.train for i in range(0, len(s), BLOCK))
+        for series, rows in pieces:  # each begins with the last row of the one before
+            expected = climatology(series, rows)
+            rest = take(series.known, rows) - expected - np.asarray(fill(take(series.boundary, rows) - expected))
             product += (rest[1:] * rest[:-1]).sum((0, 1, 2), dtype=np.float64)
             square += np.square(rest[:-1]).sum((0, 1, 2), dtype=np.float64)
         memory = np.clip(product / np.where(square > 0, square, 1), 0, 1)
