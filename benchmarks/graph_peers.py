@@ -176,7 +176,7 @@ class GraphPeers:
         yield Timed(f"{name}, {MEMBERS} members", lambda: batch(model, many), {}, ("torch", one_by_one))
 
         optimizer = optax.adamw(1e-3, **ADAMW)
-        start = peer.state_dict()
+        start = {name: value.clone() for name, value in peer.state_dict().items()}
         for t in (1, 4):
             window = windows[t]
 
@@ -201,7 +201,7 @@ class GraphPeers:
                 loss = error[:, torch.as_tensor(inside)].square().mean()
                 loss.backward()
                 optimizer.step()
-                return float(loss)
+                return loss.item()
 
             value, reference = float(train(*args)[0]), torch_step()
             yield Row(f"{name}: loss of {t} steps", value, "", reference, 1e-3, "torch, same weights")

@@ -51,29 +51,45 @@ def add_table(folder: Path, name: str, header: list[str], rows: list[list[str]],
 
 
 def add_training(folder: Path) -> None:
-    """A figure of the loss over the steps of each training, from metrics.jsonl."""
+    """A figure of the losses over the steps, a panel for each training, from metrics.jsonl."""
     file = folder / "metrics.jsonl"
-    curves: dict[str, list[tuple[int, float]]] = {}
+    phases: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for line in file.read_text().splitlines() if file.exists() else []:
         row = json.loads(line)
         for name, value in row.items():
             if "loss" in name and isinstance(value, float):
-                curves.setdefault(f"{row.get('phase', '')} {name}".strip(), []).append((row["step"], value))
-    if not curves:
+                phases.setdefault(row.get("phase", ""), {}).setdefault(name, []).append((row["step"], value))
+    if not phases:
         return
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    axes = figure.subplots()
-    for name, points in curves.items():
-        steps, values = zip(*points, strict=True)
-        smooth = _smooth(values) if len(values) > 40 else values
-        axes.plot(steps, smooth, label=name, marker="o" if len(values) < 20 else None, ms=3, lw=1.4)
-    axes.set(
-        xlabel="step", ylabel="loss", yscale="log" if min(v for c in curves.values() for _, v in c) > 0 else "linear"
-    )
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=9)
+    class Plain(LogFormatter):
+        """0.9 and not 9e-01; the labels that are left out are those of its base."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    columns = min(3, len(phases))
+    rows = -(-len(phases) // columns)
+    figure = Figure(figsize=(9, 0.4 + 2.8 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, (phase, curves) in zip(panels, phases.items(), strict=False):
+        for name, points in curves.items():
+            steps, values = zip(*points, strict=True)
+            smooth = _smooth(values) if len(values) > 40 else values
+            axes.plot(steps, smooth, label=name, marker="o" if len(values) < 20 else None, ms=3, lw=1.4)
+        axes.set(xlabel="step", title=phase if len(phases) > 1 else "")
+        if min(v for points in curves.values() for _, v in points) > 0:
+            axes.set_yscale("log")
+            for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                formatter(Plain(minor_thresholds=(2, 0.5)))
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False, fontsize=9)
+    for axes in panels[::columns]:
+        axes.set_ylabel("loss")
+    for axes in panels[len(phases) :]:
+        axes.remove()
     add_figure(folder, "training", figure, "Training loss (running mean) and validation loss by step.")
 
 

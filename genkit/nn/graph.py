@@ -98,6 +98,36 @@ def _segment_sum(x, segments, count: int):
     return total.astype(x.dtype)
 
 
+def _row_mean(x):
+    """Mean over the last axis, kept. Next to other work a processor takes it faster as a product with a vector."""
+
+    def product(x):
+        return jnp.matmul(x, jnp.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype), precision="highest")
+
+    return jax.lax.platform_dependent(x, cpu=product, default=lambda x: x.mean(-1, keepdims=True))
+
+
+@jax.custom_vjp
+def normalise(x, epsilon: float):
+    """Rows (..., c) with mean 0 and variance 1; the gradient in closed form, which XLA does not find on its own."""
+    return _normalise(x, epsilon)[0]
+
+
+def _normalise(x, epsilon):
+    centred = x - _row_mean(x)
+    scale = jax.lax.rsqrt(_row_mean(jnp.square(centred)) + epsilon)
+    y = centred * scale
+    return y, (y, scale)
+
+
+def _normalise_gradient(kept, g):
+    y, scale = kept
+    return scale * (g - _row_mean(g) - y * _row_mean(g * y)), None
+
+
+normalise.defvjp(_normalise, _normalise_gradient)
+
+
 def _uniform(key, shape, dtype, fan_in: int):
     bound = 1 / fan_in**0.5
     return jax.random.uniform(key, shape, dtype, -bound, bound)
@@ -154,7 +184,10 @@ class Perceptron(nnx.Module):
         """The rest, given the output of the first layer, bias included."""
         for layer in self.layers[1:]:
             h = layer(jax.nn.silu(h))
-        return h if self.norm is None else self.norm(h).astype(self.dtype)
+        if self.norm is None:
+            return h
+        scale, shift = self.norm.scale[...], self.norm.bias[...]  # type: ignore[index]
+        return (normalise(h.astype(jnp.float32), 1e-5) * scale + shift).astype(self.dtype)
 
 
 class InteractionNet(nnx.Module):

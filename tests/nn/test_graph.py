@@ -8,6 +8,7 @@ from flax import nnx
 
 import genkit.nn as gnn
 from genkit.errors import UsageError
+from genkit.nn.graph import normalise
 
 SENDERS, RECEIVERS, E, H = 7, 5, 20, 4
 
@@ -68,6 +69,19 @@ def silence(module):
         for parameter in (mlp.layers[-1].kernel, mlp.layers[-1].bias, mlp.norm.scale, mlp.norm.bias):
             parameter[...] = 0 * parameter[...]
     return module
+
+
+def test_normalised_rows_and_their_gradient():
+    x, weight = 3 + 2 * normal(6, 2, H), normal(6, 2, H, seed=2)
+
+    def plain(x):
+        return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+    def both(f):
+        return jax.value_and_grad(lambda x: (f(x) * weight).sum())(x)
+
+    for a, b in zip(both(lambda x: normalise(x, 1e-5)), both(plain), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_layers_that_say_nothing():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from genkit.errors import UsageError
+from genkit_weather import lam
 from genkit_weather.baselines import AR2, BASELINES, Climatology, ClimatologyMean, Oracle, Ridge
 from genkit_weather.baselines.linear import Components
 from genkit_weather.data import Series, WeatherData
@@ -90,6 +91,20 @@ def test_diurnal_is_exact_for_a_daily_cycle_of_any_shape():
     off = replace(data.test[0], time=data.test[0].time + np.timedelta64(1, "h"))
     with pytest.raises(UsageError, match="time of day does not occur"):
         forecast(off, [3], [1])
+
+
+def test_relaxed_is_the_rollout_of_its_first_guess(data):
+    domain = lam.Domain.build(data, lam.Formulation("relaxed"))
+    assert 0 < domain.memory.max() < 0.3  # noise has no memory
+    now, before, made = *(data.test[0].state[[5 - i]][:, 1:-1, 1:-1] for i in (0, 1)), []
+    outlook = lam.Outlook.build(domain, data.test[0], [5], 3)
+    states = [(x - domain.mean) / domain.std for x in (before, now)]
+    for lead in range(3):
+        given = outlook.frame[:, lead : lead + 3], outlook.forcing[:, lead], outlook.climate[:, lead]
+        states.append(lam.first_guess(domain, lam.Inputs(states[-1], states[-2], *given)))
+        made.append(states[-1] * domain.std + domain.mean)
+    out = BASELINES["relaxed"]().fit(data)(data.test[0], [5], [1, 2, 3])[0, :, 0, 1:-1, 1:-1]
+    np.testing.assert_allclose(out, np.concatenate(made), atol=2e-2)  # the fit of the guess starts a step later
 
 
 def test_climatology_draws_training_states(data):

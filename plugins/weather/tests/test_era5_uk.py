@@ -44,7 +44,8 @@ def test_three_hourly_series_are_the_phases():
     assert [len(s) for s in data.train] == [144] * 3 and [len(s) for s in data.test] == [48] * 3
     assert (data.train[1].time - data.train[0].time == np.timedelta64(1, "h")).all()
     assert data.names == ("t2m",) and data.units == ("K",) and data.frame == (5, 5)
-    assert data.lat[0, 0] == 58 and data.lon[0, -1] == 2 and data.train[0].forcing.shape == (144, 33, 49, 5)
+    assert data.lat[0, 0] == 58 and data.lon[0, -1] == 2 and data.train[0].forcing.shape == (144, 33, 49, 3)
+    assert ERA5UK(year=True).load().train[0].forcing.shape == (144, 33, 49, 5)
 
 
 @needs_data

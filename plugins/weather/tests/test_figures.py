@@ -116,7 +116,12 @@ def test_plume(case):
 def test_single_forecast_without_spread(case):
     one = case[0].isel(member=[0])
     assert "Forecast" in drawn(figures.forecast_maps(one, case[1], "t"))
-    drawn(figures.plume(one, case[1]))
+    assert [t.get_text() for t in figures.plume(one, case[1]).legends[0].get_texts()] == ["truth", "forecast"]
+    power = figures.spectra(diagnostics.spectra(one, case[1]))
+    assert {"truth", "forecast"} < {t.get_text() for t in power.legends[0].get_texts()}
+    assert "Forecast\n/ truth" in drawn(power)
+    scores = figures.scores_by_lead(verification.verify(one, case[1]))
+    assert len(scores.axes) == 2 * 2 and "RMSE" in drawn(scores)
 
 
 def test_style_stays_inside(case):

@@ -1,5 +1,9 @@
 """The experiments on graphs, end to end with small networks, and a boundary from a second data set."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import jax
@@ -48,13 +52,22 @@ def test_configurations_are_read_back(experiment, preset, tmp_path):
     assert read_yaml(path) == (config, preset, 1)
 
 
-def test_graph_lam_trains_in_stages_and_resumes(tmp_path):
+def test_graph_lam_trains_in_stages_and_two_devices_give_the_results_of_one(tmp_path):
     config = genkit.config("weather.graph_lam", "tiny", {**SHORT, "stages": ((1, 4), (2, 2)), "lower": {"z_up": -99.0}})
     run = genkit.run(config, out=tmp_path / "a", preset="tiny")
     assert np.isfinite([run.results["rmse/z_up/6h"], run.results["rmse/v_sfc/12h"]]).all()
     assert run.results["persistence.rmse/z_up/6h"] > 0 and {"scores", "maps_z_up"} <= set(run.figures)
     again = genkit.load(tmp_path / "a")
     np.testing.assert_array_equal(again.sample(jax.random.key(0), 1), run.sample(jax.random.key(0), 1))
+    code = (
+        "import genkit, pathlib, jax; from genkit.experiment import read_yaml; assert jax.device_count() == 2;"
+        f"c, p, s = read_yaml(pathlib.Path({str(run.folder / 'config.yaml')!r}));"
+        f"genkit.run(c, seed=s, out={str(tmp_path / 'b')!r}, preset=p)"
+    )
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    for name, value in json.loads((tmp_path / "b" / "results.json").read_text()).items():
+        assert value == pytest.approx(run.results[name], rel=1e-3, abs=1e-3), name
 
 
 def test_graph_efm_draws_members(tmp_path):

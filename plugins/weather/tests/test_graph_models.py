@@ -13,8 +13,10 @@ from genkit import metrics
 from genkit.errors import DataError, UsageError
 from genkit.nn import abstract, functional, parameter_count
 from genkit_weather import lam
-from genkit_weather.data import Series, WeatherData, statistics
+from genkit_weather.data import Series, WeatherData, statistics, truth
+from genkit_weather.datasets.synthetic_advection import SyntheticAdvection
 from genkit_weather.experiments.graph_lam import PUBLISHED
+from genkit_weather.frame import interior_of
 from genkit_weather.graphs import Mesh, normalised
 from genkit_weather.lam.graph import entries
 from genkit_weather.networks.graph_denoiser import GraphDenoiser
@@ -215,8 +217,51 @@ def test_a_latent_variable_learns_two_futures():
     assert 0.6 * a < spread < 1.4 * a
     flat = change.reshape(-1, n * n)
     assert np.corrcoef(flat.T).min() > 0.9
-    truth = state[6:66:3, 0, 0, 0] - state[5:65:3, 0, 0, 0]
-    assert float(metrics.crps(change[:, :, 2, 2].T, truth)) < 0.85 * a
+    came = state[6:66:3, 0, 0, 0] - state[5:65:3, 0, 0, 0]
+    assert float(metrics.crps(change[:, :, 2, 2].T, came)) < 0.85 * a
+
+
+def test_advection_is_learned_and_enters_through_the_frame():
+    data = SyntheticAdvection(train=8, val=1, test=2).load()
+    formulation = lam.Formulation("persistence", fill=False)
+    domain = lam.Domain.build(data, formulation)
+    network = GraphLAM(mesh=Mesh("rect_flat", distance=30.0), width=32, layers=2)
+    graph = network.over(data)
+    f, params = functional(network.build(nnx.Rngs(0), formulation.sizes(data.layout), graph))
+    model = lam.GraphForecaster(f, params, graph, domain)
+    windows, steps = lam.Windows(data.train, domain, 1), 400
+    rows = np.random.default_rng(0).integers(0, len(windows), (steps, 4))
+    optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, steps))
+
+    @jax.jit
+    def train(params, every):
+        def step(carry, rows):
+            params, opt = carry
+            window = jax.tree.map(lambda a: a[rows], every)
+            gradient = jax.grad(lambda p: lam.graph_loss(replace(model, params=p), window, "mse", jnp.ones(1)))(params)
+            updates, opt = optimizer.update(gradient, opt)
+            return (optax.apply_updates(params, updates), opt), None
+
+        return jax.lax.scan(step, (params, optimizer.init(params)), rows)[0][0]
+
+    model = replace(model, params=train(params, windows.take(np.arange(len(windows)))))
+    starts, leads = [2, 6, 10], 8
+    outlook = lam.Outlook.build(domain, data.test[0], starts, leads)
+    true = interior_of(truth(data.test[0], starts, range(leads + 1)), data.frame)
+
+    def errors(given):
+        (_, states), *_ = lam.rollout(jax.random.key(0), model, given, 1)
+        return states[:, :, 0] - true[:, 1:]
+
+    def rmse(error):
+        return np.sqrt((error**2).mean((0, 2, 3, 4)))
+
+    error, persistence = errors(outlook), rmse(true[:, 1:] - true[:, :1])
+    assert rmse(error)[0] <= 0.5 * persistence[0]
+    assert (rmse(error) < persistence).all()
+    blind = errors(replace(outlook, frame=np.zeros_like(outlook.frame)))
+    inflow = (slice(None), slice(None), slice(0, 8), slice(0, 8))  # the wind is from the first rows and columns
+    assert rmse(blind[inflow])[3] > 1.5 * rmse(error[inflow])[3]
 
 
 def test_a_graph_network_denoises():

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from genkit.errors import UsageError
 from genkit_weather.data import Series, WeatherData, statistics
 from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.lam import Domain, Examples, Formulation, Inputs, advance, condition, first_guess, target
@@ -46,7 +47,7 @@ def one(domain, data, rows=(0, 3)):
     return Examples(data.train, domain).take(np.array(rows))
 
 
-@pytest.mark.parametrize("guess", ["persistence", "harmonic", "diurnal"])
+@pytest.mark.parametrize("guess", ["persistence", "harmonic", "diurnal", "relaxed"])
 def test_target_and_advance_are_inverse_and_standardised(guess):
     data = dataset(noise(30))
     domain = Domain.build(data, Formulation(guess=guess))
@@ -90,9 +91,41 @@ def test_diurnal_guess_is_exact_for_a_daily_cycle_plus_a_linear_tendency():
     assert float(plain.residual_std.min()) > 0.1
 
 
-def test_the_guess_takes_the_future_from_the_frame_alone():
+def test_relaxed_guess_is_exact_where_the_departure_from_the_frame_decays():
+    cycle = np.random.default_rng(0).standard_normal((4, H, W, V))
+    bump = np.zeros((H, W, 1))
+    bump[FRAME[0] : -FRAME[0], FRAME[1] : -FRAME[1]] = 1
+    # over two days the departure is of mean 0, so that the climatology is the cycle
+    days = [cycle + sign * bump * 0.3 ** np.arange(4)[:, None, None, None] for sign in (1, -1)]
+    data = dataset(*days)
+    domain = Domain.build(data, Formulation(guess="relaxed", anomalies=True))
+    batch = one(domain, data, range(4))
+    np.testing.assert_allclose(domain.memory, 0.3, atol=1e-4)
+    np.testing.assert_allclose(first_guess(domain, batch.inputs), batch.truth, atol=1e-4)
+
+
+def test_anomalies_hide_the_daily_cycle():
+    data = dataset(noise(24))
+    cycle = np.tile(noise(4, seed=1), (6, 1, 1, 1))
+    same = replace(data, train=tuple(replace(s, state=s.state + cycle.astype(np.float32)) for s in data.train))
+    told = []
+    for d in (data, same):
+        # both have their own statistics: compare in physical units
+        domain = Domain.build(d, Formulation(guess="diurnal", anomalies=True, fill=False, tendencies=False))
+        cond = condition(domain, one(domain, d).inputs)
+        told += [(cond.interior[..., :2] * domain.std, cond.frame[..., :6] * np.tile(domain.std, 3))]
+        departure = cond.interior[..., 4:6] * domain.diff_std  # after prev and before
+        assert float(np.abs(departure).max()) > 0.1
+    for a, b in zip(*told, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
+    with pytest.raises(UsageError, match="anomalies need the guess diurnal or relaxed"):
+        Formulation(anomalies=True)
+
+
+@pytest.mark.parametrize("formulation", [Formulation(), Formulation("relaxed", anomalies=True)])
+def test_the_guess_takes_the_future_from_the_frame_alone(formulation):
     data = dataset(noise(30))
-    domain = Domain.build(data, Formulation())
+    domain = Domain.build(data, formulation)
     batch = one(domain, data)
     other = data.train[0].state.copy()
     interior_of(other, FRAME)[[2, 5]] = np.nan
@@ -137,7 +170,9 @@ def test_forcing_that_varies_in_space_joins_the_fields():
 
 
 @pytest.mark.parametrize("uniform", [True, False])
-@pytest.mark.parametrize("formulation", [Formulation(), Formulation.preset("paper")])
+@pytest.mark.parametrize(
+    "formulation", [Formulation(), Formulation("diurnal", anomalies=True), Formulation.preset("paper")]
+)
 def test_sizes_are_those_of_the_conditioning(formulation, uniform):
     forcing = None if uniform else np.ones((12, H, W, 3), np.float32)
     data = dataset(noise(12), forcing=forcing)

@@ -15,6 +15,7 @@ from genkit_weather.baselines.simple import (
     Harmonic,
     Oracle,
     Persistence,
+    Relaxed,
 )
 
 BASELINES: dict[str, type[Baseline]] = {
@@ -23,6 +24,7 @@ BASELINES: dict[str, type[Baseline]] = {
     "persistence": Persistence,
     "harmonic": Harmonic,
     "diurnal": Diurnal,
+    "relaxed": Relaxed,
     "ridge": Ridge,
     "ar2": AR2,
     "oracle": Oracle,
@@ -39,5 +41,6 @@ __all__ = [
     "Harmonic",
     "Oracle",
     "Persistence",
+    "Relaxed",
     "Ridge",
 ]

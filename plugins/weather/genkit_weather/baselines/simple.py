@@ -1,6 +1,6 @@
 """Climatology, persistence with and without the frame's news, and exact ensembles."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit_weather.boundary import harmonic
-from genkit_weather.data import Series, WeatherData, blocks, frames, take
+from genkit_weather.data import BLOCK, Series, WeatherData, blocks, frames, take
 
 DAY = np.timedelta64(1, "D")
 
@@ -102,27 +102,40 @@ class Diurnal:
 
     def fit(self, data: WeatherData) -> Forecast:
         """Take the mean map of each time of day."""
-        hours = sorted({h for s in data.train for h in _time_of_day(s.time)})
-        total = np.zeros((len(hours), *data.grid, len(data.names)))
-        count = np.zeros(len(hours))
-        for s in data.train:
-            slot = np.searchsorted(hours, _time_of_day(s.time))
-            done = 0
-            for piece in blocks(s.state):
-                np.add.at(total, slot[done : done + len(piece)], piece)
-                done += len(piece)
-            count += np.bincount(slot, minlength=len(hours))
-        mean = (total / count[:, None, None, None]).astype(np.float32)
+        return _with_extension(data, daily_climatology(data))
 
-        def climatology(series: Series, when: np.ndarray) -> np.ndarray:
-            of_day = _time_of_day(series.time)[when]
-            slot = np.searchsorted(hours, of_day)
-            known = np.asarray(hours)[np.minimum(slot, len(hours) - 1)] == of_day
-            if not known.all():
-                raise UsageError("diurnal baseline: a forecast time of day does not occur in the training split")
-            return mean[slot]
 
-        return _with_extension(data, climatology)
+@dataclass(frozen=True)
+class Relaxed:
+    """The climatology by the time of day plus the extended departure of the frame from it, plus what the interior
+    departs from that at the start, which decays.
+
+    A step leaves a share of the interior's departure that least squares on the training split find, one a variable.
+    """
+
+    def fit(self, data: WeatherData) -> Forecast:
+        """Take the mean map of each time of day and fit the share."""
+        climatology, fill = daily_climatology(data), harmonic(data.grid, data.frame).fill
+        product, square = (np.zeros(len(data.names)) for _ in range(2))
+        pieces = ((s, np.arange(i, min(i + BLOCK + 1, len(s)))) for s in data.train for i in range(0, len(s), BLOCK))
+        for series, rows in pieces:  # each begins with the last row of the one before
+            expected = climatology(series, rows)
+            rest = take(series.known, rows) - expected - np.asarray(fill(take(series.boundary, rows) - expected))
+            product += (rest[1:] * rest[:-1]).sum((0, 1, 2), dtype=np.float64)
+            square += np.square(rest[:-1]).sum((0, 1, 2), dtype=np.float64)
+        memory = np.clip(product / np.where(square > 0, square, 1), 0, 1)
+
+        def forecast(series: Series, starts: Sequence[int], leads: Sequence[int]) -> np.ndarray:
+            first, ahead = np.asarray(starts)[:, None], np.asarray(leads)
+            when = first + ahead
+            expected = climatology(series, when)
+            before = climatology(series, first)
+            rest = take(series.known, first) - before - np.asarray(fill(frames(series, starts, [0]) - before))
+            states = expected + np.asarray(fill(frames(series, starts, leads) - expected))
+            states = states + memory ** ahead[:, None, None, None] * rest
+            return with_frame(data, series, starts, leads, states.astype(np.float32))
+
+        return forecast
 
 
 @dataclass(frozen=True)
@@ -154,6 +167,31 @@ def with_frame(
     out = frames(series, starts, leads) if max(data.frame) else np.empty(states.shape, np.float32)
     out[:, :, rows, columns] = states[:, :, rows, columns]
     return out[:, :, None]
+
+
+def daily_climatology(data: WeatherData) -> Callable[[Series, np.ndarray], np.ndarray]:
+    """Mean training state by the time of day, as a function (series, index (...)) -> states (..., H, W, V)."""
+    hours = sorted({h for s in data.train for h in _time_of_day(s.time)})
+    total = np.zeros((len(hours), *data.grid, len(data.names)))
+    count = np.zeros(len(hours))
+    for s in data.train:
+        slot = np.searchsorted(hours, _time_of_day(s.time))
+        done = 0
+        for piece in blocks(s.state):
+            np.add.at(total, slot[done : done + len(piece)], piece)
+            done += len(piece)
+        count += np.bincount(slot, minlength=len(hours))
+    mean = (total / count[:, None, None, None]).astype(np.float32)
+
+    def climatology(series: Series, when: np.ndarray) -> np.ndarray:
+        of_day = _time_of_day(series.time)[when]
+        slot = np.searchsorted(hours, of_day)
+        known = np.asarray(hours)[np.minimum(slot, len(hours) - 1)] == of_day
+        if not known.all():
+            raise UsageError("daily climatology: a forecast time of day does not occur in the training split")
+        return mean[slot]
+
+    return climatology
 
 
 def _with_extension(data: WeatherData, climatology) -> Forecast:  # noqa: ANN001 - (series, index) -> states

@@ -33,9 +33,12 @@ class ERA5UK:
     """hours between states; divides 24"""
     frame: int = 5
     """cells of the frame on each side"""
+    year: bool = False
+    """tell the angle of the year too, which a network takes for the number of the day: 18 days do not teach it"""
 
     suggests: ClassVar[dict[str, Any]] = {  # 426 examples: a small network that is stopped early
-        "formulation.guess": "diurnal",
+        "formulation.guess": "relaxed",
+        "formulation.anomalies": True,
         "network.base": 16,
         "network.blocks": 1,
         "network.dropout": 0.3,
@@ -44,7 +47,7 @@ class ERA5UK:
         "network.bottleneck_attention": False,
         "network.mesh.distance": 75.0,
         "network.width": 32,
-        "stages": ((1, 150), (1, 50), (4, 80)),
+        "stages": ((1, 200), (1, 100), (4, 80)),
         "optimizer.lr": 1e-3,
         "optimizer.weight_decay": 0.1,
         "augmentation.probability": 0.7,
@@ -55,7 +58,7 @@ class ERA5UK:
         "validate": 50,
         "keep": "best",
         "starts": 18,
-        "baselines": ("climatology", "persistence", "harmonic", "diurnal", "ridge", "ar2"),
+        "baselines": ("climatology", "persistence", "harmonic", "diurnal", "relaxed", "ridge", "ar2"),
     }
 
     @classmethod
@@ -65,14 +68,19 @@ class ERA5UK:
 
     def layout(self) -> Layout:
         """Sizes, without the data."""
-        return Layout(GRID, (self.frame, self.frame), 1, len(NAMES), 2, uniform=False)
+        return Layout(GRID, (self.frame, self.frame), 1, len(self.forcings), 2, uniform=False)
+
+    @property
+    def forcings(self) -> tuple[str, ...]:
+        """Names of the forcing."""
+        return NAMES if self.year else NAMES[:3]
 
     def path(self) -> Path | None:
         """The file, where it is here already."""
         return local(ARRAYS, ARRAYS_SHA256) or local(GRIB, GRIB_SHA256)
 
     def load(self) -> WeatherData:
-        """Splits with forcing (radiation, hour, year) and static latitude and longitude."""
+        """Splits with forcing (radiation, hour, with `year` its angle) and static latitude and longitude."""
         if self.step < 1 or 24 % self.step or not 0 <= self.frame <= 15:
             raise UsageError(
                 f"era5_uk: step {self.step} must divide 24 and frame {self.frame} be 0..15 (the grid has 33 rows)"
@@ -82,7 +90,7 @@ class ERA5UK:
         splits = {}
         for split, (begin, end) in HOURS.items():
             phases = [np.arange(begin + phase, end, self.step) for phase in range(self.step)]
-            splits[split] = tuple(_series(values, when, lat, lon) for when in phases)
+            splits[split] = tuple(_series(values, when, lat, lon, len(self.forcings)) for when in phases)
         return check(
             WeatherData(
                 train=splits["train"],
@@ -93,7 +101,7 @@ class ERA5UK:
                 names=("t2m",),
                 units=("K",),
                 long_names=("temperature at 2 m",),
-                forcing_names=NAMES,
+                forcing_names=self.forcings,
                 static_names=("lat", "lon"),
                 step_hours=float(self.step),
                 lat=lat,
@@ -104,9 +112,9 @@ class ERA5UK:
         )
 
 
-def _series(values: np.ndarray, when: np.ndarray, lat: np.ndarray, lon: np.ndarray) -> Series:
+def _series(values: np.ndarray, when: np.ndarray, lat: np.ndarray, lon: np.ndarray, forcings: int) -> Series:
     time = BEGIN + when * np.timedelta64(3600, "s")
-    return Series(values[when][..., None], standard_forcing(time, lat, lon), time)
+    return Series(values[when][..., None], standard_forcing(time, lat, lon)[..., :forcings], time)
 
 
 def _read() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.kinds import Dataset, Network
+from genkit.kinds import Dataset, Network, Optimizer
 from genkit.nn import abstract, functional, parameter_count
 from genkit.train import AdamW
 from genkit_weather.data import Series, WeatherData, statistics
@@ -43,6 +43,9 @@ ADAMW = AdamW(lr=1e-3, weight_decay=0.01, b1=0.9, b2=0.95, schedule="constant", 
 class GraphForecast(LearnedForecast):
     """What the experiments on graphs share: the graph, stages of growing rollouts, bounds, weights of latitude."""
 
+    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=1e-3, weight_decay=0.01))
+    """The optimiser. A much higher rate teaches a network to do without its mesh: the grid's own path learns first, and
+    the layer norms of the mesh, full of constants, pass on no gradient."""
     finetune: float = 0.3
     """Learning rate of the later stages over that of the first."""
     lower: dict[str, float] = field(default_factory=dict)

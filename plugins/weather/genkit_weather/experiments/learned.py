@@ -143,21 +143,29 @@ class LearnedForecast(ForecastExperiment):
     ) -> Any:
         """Train parameters with validation, beside fixed ones in `aux`; returns the averaged ones.
 
-        `loss(params, aux, batch, key, training=True) -> (loss, (aux, metrics))`.
+        With `keep` best, those of the least validation loss, the first ones included: a later stage on few data can do
+        harm. `loss(params, aux, batch, key, training=True) -> (loss, (aux, metrics))`.
         """
         step = make_step(loss, optimizer, ema_half_life=self.ema, accumulate=self.accumulate, clip=self.clip)
         test = jax.jit(partial(loss, training=False))
         key = run.key(f"{name} validation")
 
-        def validate(state: TrainState, step: int) -> dict[str, float]:
+        def validation(params: Any) -> float:
             keys = jax.random.split(key, len(known))
-            values = [test(state.averaged, state.aux, b, k)[0] for b, k in zip(known, keys, strict=True)]
-            return {"val/loss": float(np.mean(jax.device_get(values)))}
+            values = [test(params, aux, b, k)[0] for b, k in zip(known, keys, strict=True)]
+            return float(np.mean(jax.device_get(values)))
+
+        def validate(state: TrainState, step: int) -> dict[str, float]:
+            return {"val/loss": validation(state.averaged)}
 
         def init(key: Any) -> TrainState:
             return TrainState.create(params, optimizer, aux, ema=self.ema is not None)
 
         source = batches(examples, self.batch, seed=run.seed)
         phase = Phase(name, init, step, source, steps, every=((self.validate, validate),))
-        state = run.fit(phase)
-        return (load(phase, run.folder) if self.keep == "best" else state).averaged
+        if self.keep == "last":
+            return run.fit(phase).averaged
+        first = validation(params), jax.device_get(params)  # the training may give their memory away
+        run.fit(phase)
+        best = load(phase, run.folder).averaged
+        return first[1] if first[0] < validation(best) else best

@@ -13,7 +13,8 @@ from genkit_weather.figures import style
 
 KEY = re.compile(r"^(?:(?P<system>[\w-]+)\.)?(?P<metric>\w+)/(?P<variable>.+)/(?P<lead>[\d.]+)h$")
 Curves = dict[str, dict[str, dict[str, dict[float, float]]]]  # variable, metric, system, lead
-TITLES = {"rmse": "RMSE of the ensemble mean", "crps": "CRPS (fair)", "ssr": "Spread / skill"}
+ENSEMBLE = {"rmse": "RMSE of the ensemble mean", "crps": "CRPS (fair)", "ssr": "Spread / skill"}
+SINGLE = {"rmse": "RMSE", "crps": "Mean absolute error; CRPS of climatology"}  # the CRPS of one member is its error
 
 
 @style.styled
@@ -26,7 +27,7 @@ def scores_by_lead(
 ) -> Figure:
     """RMSE, CRPS and spread/skill (columns) by lead time, a row for each variable.
 
-    Lower is better in the first two, 1 is right in the third.
+    Lower is better in the first two, 1 is right in the third, which a forecast without members does not have.
 
     Args:
         results: flat results, `rmse/z_up/6h` of the forecast and `persistence.rmse/z_up/6h` of the baselines.
@@ -37,16 +38,17 @@ def scores_by_lead(
     curves = parse(results)
     variables = list(curves) if variables is None else list(variables)
     figure = style.new_figure(1.15 + 1.62 * len(variables))
-    axes = figure.subplots(len(variables), 3, squeeze=False, sharex=True)
+    titles = ENSEMBLE if any("" in curves[v].get("ssr", {}) for v in variables) else SINGLE
+    axes = figure.subplots(len(variables), len(titles), squeeze=False, sharex=True)
     handles: dict[str, Line2D] = {}
     for row, variable in zip(axes, variables, strict=True):
         field = None if data is None else data[variable]
-        for axis, metric in zip(row, TITLES, strict=True):
+        for axis, metric in zip(row, titles, strict=True):
             _panel(axis, curves[variable].get(metric, {}), metric, name)
             for line in axis.get_lines():
                 handles.setdefault(str(line.get_label()), line)
         row[0].set_ylabel(style.wrapped(style.with_unit(style.label(field, variable), style.unit(field))))
-    for axis, title in zip(axes[0], TITLES.values(), strict=True):
+    for axis, title in zip(axes[0], titles.values(), strict=True):
         axis.set_title(title)
     for axis in axes[-1]:
         axis.set_xlabel("Lead time [h]")

@@ -23,7 +23,7 @@ def plume(
     cell: tuple[int, int] | None = None,
     variables: Sequence[str] | None = None,
 ) -> Figure:
-    """What the ensemble said about one cell: members, their mean and central 80 %, and what came true.
+    """What the forecast said about one cell, members, their mean and central 80 %, and what came true.
 
     Args:
         forecast: (start, lead, member, y, x).
@@ -45,7 +45,8 @@ def plume(
         if count >= 5:
             low, high = np.quantile(values, [0.1, 0.9], axis=1)
             axis.fill_between(leads, low, high, color=style.FORECAST, alpha=0.18, linewidth=0)
-        axis.plot(leads, values[:, :MOST], color=style.FORECAST, linewidth=0.7, alpha=0.45)
+        if count > 1:
+            axis.plot(leads, values[:, :MOST], color=style.FORECAST, linewidth=0.7, alpha=0.45)
         axis.plot(leads, values.mean(axis=1), color=style.FORECAST, linewidth=2)
         axis.plot(leads, obs[variable].values, color=style.TRUTH, linewidth=1.8)
         units = style.unit(forecast[variable])
@@ -59,7 +60,9 @@ def plume(
         Patch(color=style.FORECAST, alpha=0.18, linewidth=0),
     ]
     labels = ["truth", "ensemble mean", "members", "central 80 %"][: 4 if count >= 5 else 3]
+    labels = labels if count > 1 else ["truth", "forecast"]
     figure.legend(handles[: len(labels)], labels, loc="outside lower center", ncols=4)
     time = style.when(forecast["start"].values[start])
-    style.heading(figure, "Plume of one cell", f"Forecast from {time}, row {row}, column {column}")
+    title = "Plume of one cell" if count > 1 else "One cell"
+    style.heading(figure, title, f"Forecast from {time}, row {row}, column {column}")
     return figure

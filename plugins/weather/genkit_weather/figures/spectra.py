@@ -21,7 +21,7 @@ def spectra(
     leads: Sequence[float] | None = None,
     data: xr.Dataset | None = None,
 ) -> Figure:
-    """Variance by wavelength at one lead time, and below it members relative to truth at several.
+    """Variance by wavelength at one lead time, and below it members (or the one forecast) relative to truth at several.
 
     Members below the truth at short wavelengths are too smooth; above it, too noisy. The ensemble mean loses
     detail that cannot be predicted.
@@ -46,13 +46,16 @@ def spectra(
         grid[2 * (spare // columns), spare % columns].remove()
         grid[2 * (spare // columns) + 1, spare % columns].remove()
     colours = style.lead_colours(len(chosen))
+    several = power.attrs.get("members", 2) > 1
+    members = "Members" if several else "Forecast"
     for place, variable in enumerate(variables):
         top, bottom = grid[2 * (place // columns) : 2 * (place // columns) + 2, place % columns]
         values = power[variable].transpose("kind", "lead", "frequency")
         at = values.sel(lead=lead)
         top.loglog(wavelength, at.sel(kind="truth"), color=style.TRUTH, linewidth=2.4, label="truth")
-        top.loglog(wavelength, at.sel(kind="members"), color=style.FORECAST, label="members")
-        top.loglog(wavelength, at.sel(kind="mean"), color="#56b4e9", linestyle=(0, (4, 1.5)), label="ensemble mean")
+        top.loglog(wavelength, at.sel(kind="members"), color=style.FORECAST, label=members.lower())
+        if several:
+            top.loglog(wavelength, at.sel(kind="mean"), color="#56b4e9", linestyle=(0, (4, 1.5)), label="ensemble mean")
         field = None if data is None else data[variable]
         top.set_title(style.label(field, variable))
         low, high = top.get_ylim()
@@ -60,7 +63,7 @@ def spectra(
         squared = style.unit(field)
         if place % columns == 0:
             top.set_ylabel("Variance" if not squared else f"Variance [({squared})²]")
-            bottom.set_ylabel("Members\n/ truth")
+            bottom.set_ylabel(f"{members}\n/ truth")
         for colour, one in zip(colours, chosen, strict=True):
             ratio = values.sel(lead=one, kind="members") / values.sel(lead=one, kind="truth")
             bottom.semilogx(wavelength, ratio, color=colour, linewidth=1.4, label=style.hours(one))

@@ -1,5 +1,6 @@
 """From weather to the numbers of Diffusion-LAM and back: conditioning, first guess, residual target."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.host import HostFields
 from genkit_weather.networks.unet import Conditioning, Sizes
 
-Guess = Literal["persistence", "harmonic", "diurnal"]
+Guess = Literal["persistence", "harmonic", "diurnal", "relaxed"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,16 @@ class Formulation:
 
     guess: Guess = "harmonic"
     """first guess of the next state: persistence (published); plus the harmonic extension of the frame tendency;
-    plus the hour-of-day climatological change, then only the frame residual is extended"""
+    plus the hour-of-day climatological change, then only the frame residual is extended; relaxed: the climatology of
+    the hour plus the extension of the frame's departure from it, plus a share, fitted to the training split, of what
+    the interior departs from that now"""
     fill: bool = True
     """tell the interior the harmonic extension of the frame tendency"""
     tendencies: bool = True
     """tell differences of states, in units of their std, in place of the past and the future frame states"""
+    anomalies: bool = False
+    """tell states as departures from the climatology of their hour, and how the interior departs from the harmonic
+    extension of the frame's; with guess diurnal or relaxed"""
     future: bool = True
     """tell the frame its next state; without, as in Graph-LAM, a step knows nothing of the time that it predicts"""
 
@@ -39,6 +45,13 @@ class Formulation:
                 f"guess={self.guess} with fill={self.fill} knows the next state of the frame; without future, choose "
                 "guess=persistence and fill=False"
             )
+        if self.anomalies and not self.daily:
+            raise UsageError(f"anomalies need the guess diurnal or relaxed, not {self.guess}")
+
+    @property
+    def daily(self) -> bool:
+        """Whether a climatology by the hour of the day is used."""
+        return self.guess in ("diurnal", "relaxed")
 
     @classmethod
     def preset(cls, name: str) -> "Formulation":
@@ -49,7 +62,7 @@ class Formulation:
         """Sizes of the network for data of this layout; `extra` further interior channels."""
         v, forcing = layout.variables, 3 * layout.forcings
         fields = layout.statics + (0 if layout.uniform else forcing)
-        interior = (3 if self.fill else 2) * v + fields + extra
+        interior = (2 + self.fill + self.anomalies) * v + fields + extra
         outside = (3 if self.future else 2) * v + fields
         return Sizes(layout.grid, layout.frame, interior, outside, forcing if layout.uniform else 0, v)
 
@@ -67,8 +80,8 @@ class Inputs:
     """(n, 3, cells, V) frame at t-1, t, t+1"""
     forcing: Any
     """(n, H, W, 3F), or (n, 1, 1, 3F) where it is the same everywhere, at t-1, t, t+1"""
-    drift: Any = None
-    """(n, H, W, V) climatological change from t to t+1, with the guess `diurnal`"""
+    climate: Any = None
+    """(n, 3, H, W, V) climatology of the hours at t-1, t, t+1, with the guesses `diurnal` and `relaxed`"""
     outside: Any = None
     """(values (n, nodes, .), times (n, .)) of a second data set around the area, in place of a frame"""
 
@@ -98,6 +111,8 @@ class Domain:
     """(V,) m of the residual of the guess, standardised units"""
     residual_std: Any
     """(V,) d of it"""
+    memory: Any
+    """(V,) share of a departure from the frame's extension that is left after a step, with the guess `relaxed`"""
     frame_width: tuple[int, int] = field(metadata={"static": True})
     formulation: Formulation = field(metadata={"static": True})
     host: HostFields | None = None
@@ -121,13 +136,16 @@ class Domain:
             forcing_std=stats.forcing_std,
             static=(data.static - stats.static_mean) / stats.static_std,
             extension=extension(data) if needs else None,
-            climatology=daily_climatology(data, stats) if formulation.guess == "diurnal" else None,
+            climatology=daily_climatology(data, stats) if formulation.daily else None,
             residual_mean=np.zeros(len(data.names), np.float32),
             residual_std=np.ones(len(data.names), np.float32),
+            memory=np.ones(len(data.names), np.float32) if formulation.guess == "relaxed" else None,
             frame_width=data.frame,
             formulation=formulation,
             host=None if data.around is None else data.around.fields,
         )
+        if domain.memory is not None:
+            domain = replace(domain, memory=fitted_memory(domain, data))
         mean, std = residual_moments(domain, data)
         return jax.tree.map(jnp.asarray, replace(domain, residual_mean=mean, residual_std=std))
 
@@ -136,6 +154,9 @@ def condition(domain: Domain, inputs: Inputs) -> Conditioning:
     """Assemble what the network sees: prev first, then before, forcing, static fields; the future in the frame only."""
     how, frame = domain.formulation, domain.frame_width
     n, scale = inputs.prev.shape[0], domain.diff_std
+    guess = harmonic_guess(domain, inputs) - inputs.prev if how.fill else None
+    if how.anomalies:
+        inputs = anomalies(domain, inputs)
     before, prev, future = (inputs.frame[:, i] for i in range(3))
     if how.tendencies:
         interior = [inputs.prev, (inputs.prev - inputs.before) / scale]
@@ -144,8 +165,10 @@ def condition(domain: Domain, inputs: Inputs) -> Conditioning:
         interior, news, outside = [inputs.prev, inputs.before], future, [prev, before]
     if how.future:
         outside.insert(0, news)
-    if how.fill:
-        interior.append((harmonic_guess(domain, inputs) - inputs.prev) / scale)
+    if guess is not None:
+        interior.append(guess / scale)
+    if how.anomalies:
+        interior.append(departure(domain, inputs) / scale)
     everywhere = [jnp.broadcast_to(domain.static, (n, *domain.static.shape))]
     scalars = jnp.zeros((n, 0), inputs.prev.dtype)
     if inputs.forcing.shape[1:3] == (1, 1):
@@ -159,15 +182,38 @@ def condition(domain: Domain, inputs: Inputs) -> Conditioning:
     return Conditioning(inside, jnp.concatenate([*outside, frame_of(image, frame)], -1), scalars)
 
 
-def harmonic_guess(domain: Domain, inputs: Inputs) -> jax.Array:
-    """(n, h, w, V): persistence, climatological change if known, and the harmonic extension of the frame's rest."""
-    change, guess = inputs.frame[:, 2] - inputs.frame[:, 1], inputs.prev
-    if inputs.drift is not None:
-        change = change - frame_of(inputs.drift, domain.frame_width)
-        guess = guess + interior_of(inputs.drift, domain.frame_width)
+def anomalies(domain: Domain, inputs: Inputs) -> Inputs:
+    """The inputs as departures from the climatology of their hour, where there is one."""
+    if inputs.climate is None:
+        return inputs
+    inside, width = [interior_of(inputs.climate[:, i], domain.frame_width) for i in (0, 1)], domain.frame_width
+    around = jnp.stack([frame_of(inputs.climate[:, i], width) for i in range(3)], 1)
+    return replace(inputs, prev=inputs.prev - inside[1], before=inputs.before - inside[0], frame=inputs.frame - around)
+
+
+def extended(domain: Domain, frame: jax.Array) -> jax.Array:
+    """(n, h, w, V) harmonic extension of values (n, cells, V) of the frame."""
     weights, places = domain.extension
-    inner = jnp.einsum("ir,nrv->niv", weights, change[:, places], precision="highest")
-    return guess + inner.reshape(guess.shape)
+    inner = jnp.einsum("ir,nrv->niv", weights, frame[:, places], precision="highest")
+    (h, w), (fy, fx) = domain.static.shape[:2], domain.frame_width
+    return inner.reshape(len(frame), h - 2 * fy, w - 2 * fx, -1)
+
+
+def harmonic_guess(domain: Domain, inputs: Inputs) -> jax.Array:
+    """(n, h, w, V): persistence, climatological change if known, and the harmonic extension of the frame's rest.
+
+    With the guess `relaxed`, less the share of the interior's departure from the extension that is lost in a step.
+    """
+    rest = anomalies(domain, inputs)
+    guess = inputs.prev + extended(domain, rest.frame[:, 2] - rest.frame[:, 1])
+    if inputs.climate is not None:
+        guess = guess + interior_of(inputs.climate[:, 2] - inputs.climate[:, 1], domain.frame_width)
+    return guess if domain.memory is None else guess - (1 - domain.memory) * departure(domain, rest)
+
+
+def departure(domain: Domain, rest: Inputs) -> jax.Array:
+    """(n, h, w, V) of the interior's anomalies from the harmonic extension of the frame's."""
+    return rest.prev - extended(domain, rest.frame[:, 1])
 
 
 def extension(data: WeatherData) -> tuple[np.ndarray, np.ndarray]:
@@ -192,24 +238,41 @@ def advance(domain: Domain, inputs: Inputs, y: jax.Array) -> jax.Array:
     return first_guess(domain, inputs) + domain.residual_mean + domain.residual_std * y
 
 
-def residual_moments(domain: Domain, data: WeatherData, block: int = 256) -> tuple[np.ndarray, np.ndarray]:
+def residual_moments(domain: Domain, data: WeatherData) -> tuple[np.ndarray, np.ndarray]:
     """(V,) mean and std of truth - guess over the interior and the training split, standardised units."""
-    from genkit_weather.lam.examples import Examples
 
-    examples = Examples(data.train, domain)
-    moments = jax.jit(lambda domain, batch: _sums(batch.truth - first_guess(domain, batch.inputs)))
-    total, square, count = np.zeros(len(data.names)), np.zeros(len(data.names)), 0
-    for lo in range(0, len(examples), block):
-        batch = examples.take(np.arange(lo, min(lo + block, len(examples))))
-        one, two = moments(domain, batch)
-        total, square = total + np.asarray(one, np.float64), square + np.asarray(two, np.float64)
-        count += batch.truth[..., 0].size
+    def residual(domain: Domain, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+        r = batch.truth - first_guess(domain, batch.inputs)
+        return r, jnp.square(r), jnp.ones_like(r)
+
+    total, square, count = _sums(residual, domain, data)
     mean = total / count
     return mean.astype(np.float32), np.sqrt(square / count - mean**2).astype(np.float32)
 
 
-def _sums(x):
-    return x.sum((0, 1, 2)), (x**2).sum((0, 1, 2))
+def fitted_memory(domain: Domain, data: WeatherData) -> np.ndarray:
+    """(V,) share of the departure from the frame's extension left after a step, by least squares; in 0..1."""
+
+    def products(domain: Domain, batch: Any) -> tuple[jax.Array, jax.Array]:
+        now = departure(domain, anomalies(domain, batch.inputs))
+        kept = batch.truth - harmonic_guess(domain, batch.inputs) + now  # the guess with a memory of 1
+        return kept * now, jnp.square(now)
+
+    product, square = _sums(products, domain, data)
+    return np.clip(product / np.where(square > 0, square, 1.0), 0, 1).astype(np.float32)
+
+
+def _sums(entries: Callable[..., Any], domain: Domain, data: WeatherData, block: int = 256) -> list[np.ndarray]:
+    """(V,) sums of `entries(domain, batch)`, arrays (n, h, w, V), over the training split in float64."""
+    from genkit_weather.lam.examples import Examples
+
+    examples = Examples(data.train, domain)
+    summed = jax.jit(lambda domain, batch: [e.sum((0, 1, 2)) for e in entries(domain, batch)])
+    parts = [
+        summed(domain, examples.take(np.arange(lo, min(lo + block, len(examples)))))
+        for lo in range(0, len(examples), block)
+    ]
+    return [np.sum([np.asarray(p, np.float64) for p in one], 0) for one in zip(*parts, strict=True)]
 
 
 def hours(time: np.ndarray) -> np.ndarray:
@@ -230,11 +293,10 @@ def daily_climatology(data: WeatherData, stats: Statistics) -> np.ndarray:
 
 
 def known(domain: Domain, series: Series, now: np.ndarray) -> dict[str, Any]:
-    """Standardised forcing (n, ., ., 3F) and drift (n, H, W, V) or None for steps from the times `now` (n,)."""
+    """Standardised forcing (n, ., ., 3F) and climate (n, 3, H, W, V) or None for steps from the times `now` (n,)."""
     forcing = np.stack([np.asarray(series.forcing[now + i], np.float32) for i in (-1, 0, 1)], -2)
     forcing = (forcing - np.asarray(domain.forcing_mean)) / np.asarray(domain.forcing_std)
-    drift = None
+    climate = None
     if domain.climatology is not None:
-        climatology = np.asarray(domain.climatology)
-        drift = climatology[hours(series.time[now + 1])] - climatology[hours(series.time[now])]
-    return {"forcing": forcing.reshape(*forcing.shape[:3], -1), "drift": drift}
+        climate = np.asarray(domain.climatology)[np.stack([hours(series.time[now + i]) for i in (-1, 0, 1)], 1)]
+    return {"forcing": forcing.reshape(*forcing.shape[:3], -1), "climate": climate}

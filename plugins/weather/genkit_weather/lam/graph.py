@@ -72,7 +72,7 @@ def unroll(step: Callable[..., tuple[jax.Array, Any]], given: Outlook, *per_step
     """
     frame, forcing = jnp.moveaxis(given.frame, 1, 0), jnp.moveaxis(given.forcing, 1, 0)
     windows = jnp.stack([frame[:-2], frame[1:-1], frame[2:]], 2)
-    drift, outside = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), (given.drift, given.outside))
+    climate, outside = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), (given.climate, given.outside))
 
     @partial(jax.checkpoint, prevent_cse=False)  # type: ignore[arg-type]
     def body(states: Any, u: Any) -> Any:
@@ -80,7 +80,7 @@ def unroll(step: Callable[..., tuple[jax.Array, Any]], given: Outlook, *per_step
         x, out = step(Inputs(states[1], states[0], *told), *rest)
         return (states[1], x), out
 
-    return jax.lax.scan(body, (given.before, given.prev), ((windows, forcing, drift, outside), per_step))[1]
+    return jax.lax.scan(body, (given.before, given.prev), ((windows, forcing, climate, outside), per_step))[1]
 
 
 def entries(error: Error, mean: Any, std: Any, truth: Any, scale: Any, weight: Any) -> jax.Array:

@@ -52,8 +52,8 @@ class Outlook:
     """(S, L + 2, cells, V) frame at leads -1..L"""
     forcing: Any
     """(S, L, ., ., 3F) windows around leads 0..L-1"""
-    drift: Any
-    """(S, L, H, W, V) or None"""
+    climate: Any
+    """(S, L, 3, H, W, V) climatology of the hours around leads 0..L-1, or None"""
     outside: Any = None
     """values (S, L, nodes, .) and times (S, L, .) of a second data set around the area, or None"""
 
@@ -75,16 +75,16 @@ class Outlook:
             prev=states[1],
             frame=frame_of(standard(frames(series, starts, range(-1, leads + 1))), width),
             forcing=np.stack([s["forcing"] for s in steps], 1),
-            drift=None if steps[0]["drift"] is None else np.stack([s["drift"] for s in steps], 1),
+            climate=None if steps[0]["climate"] is None else np.stack([s["climate"] for s in steps], 1),
             outside=None if outside is None else (outside.values, outside.deltas),
         )
 
 
 @partial(jax.jit, donate_argnames="states")
-def forecast(key, model: Stepper, states, frame, forcing, drift, outside, slots, leads):
+def forecast(key, model: Stepper, states, frame, forcing, climate, outside, slots, leads):
     """Scan of `model.step` over the given leads; returns the last two states and (L, n, h, w, V) physical states.
 
-    `states` = (before, prev); `frame` (L + 2, n, cells, V), `forcing`, `drift` and `outside` (L, n, ...), `leads`
+    `states` = (before, prev); `frame` (L + 2, n, cells, V), `forcing`, `climate` and `outside` (L, n, ...), `leads`
     (L,) int, by which the keys are folded.
     """
     windows = jnp.stack([frame[:-2], frame[1:-1], frame[2:]], 2)
@@ -96,7 +96,7 @@ def forecast(key, model: Stepper, states, frame, forcing, drift, outside, slots,
         x = model.step(jax.random.fold_in(key, lead), inputs, slots)
         return (states[1], x), x * model.domain.std + model.domain.mean
 
-    return jax.lax.scan(body, states, (leads, windows, forcing, drift, outside))
+    return jax.lax.scan(body, states, (leads, windows, forcing, climate, outside))
 
 
 def rollout(
@@ -140,7 +140,7 @@ def rollout(
         for i, r in enumerate(rows):
             start = r // members
             cut = partial(_cut, put_leads, start, here)
-            given = jax.tree.map(cut, (outlook.forcing, outlook.drift, outlook.outside))
+            given = jax.tree.map(cut, (outlook.forcing, outlook.climate, outlook.outside))
             slots = put((outlook.slots[start] + r % members).astype(np.int32))
             states[i], out = forecast(
                 key,
