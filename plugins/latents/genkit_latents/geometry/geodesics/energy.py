@@ -46,8 +46,8 @@ class Energy:
     iterations: int = 100
     """At most (L-BFGS: ten times as many)."""
     tolerance: float | None = None
-    """Of the residual; if not given 1e-8 in float64 and 1e-4 in float32, or what rounding leaves for ends so close that
-    their coordinates share most digits."""
+    """Of the residual; if not given 1e-8 in float64 and 1e-4 in float32. For ends so close that their coordinates share
+    most digits it is what rounding leaves."""
     even: float = 0.2
     """Largest allowed excess of the longest over the shortest piece; more says that there are too few segments."""
 
@@ -59,10 +59,9 @@ class Energy:
     def __call__(self, metric: Any, p: Array, q: Array, init: Array | None = None) -> Geodesic:
         """The geodesic from p (d,) to q (d,)."""
         first, extent = begin(p, q, self.segments, init), jnp.abs(q - p).max()
-        tolerance = limit(self.tolerance, p.dtype, 1e-8, 1e-4)
-        if self.tolerance is None:
-            size = jnp.maximum(jnp.abs(p).max(), jnp.abs(q).max()) / jnp.where(extent > 0, extent, 1)
-            tolerance = jnp.maximum(tolerance, 4 * self.segments * jnp.finfo(p.dtype).eps * size)
+        size = jnp.maximum(jnp.abs(p).max(), jnp.abs(q).max()) / jnp.where(extent > 0, extent, 1)
+        rounding = 4 * self.segments * jnp.finfo(p.dtype).eps * size
+        tolerance = jnp.maximum(limit(self.tolerance, p.dtype, 1e-8, 1e-4), rounding)
 
         def whole(inner: Array) -> Array:
             return jnp.concatenate([p[None], inner, q[None]])
