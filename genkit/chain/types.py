@@ -31,6 +31,7 @@ class Kernel:
     per particle. Only `move` is required; a method that is None is left out of the compiled program.
     A kernel that needs a network calls it in `move`, at the state in which it arrives, and lets the particle
     carry the answer: potentials and resampling then cost no further call.
+    Draws from `genkit.threefry.written_out(keys)` are the same numbers as those from `keys`, sooner on the CPU.
     """
 
     # log G_t(p, p1, u) -> (n,), from what the particles carry

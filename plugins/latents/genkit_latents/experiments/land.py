@@ -32,7 +32,7 @@ class LandDensity(Experiment):
     covers its middle. Densities are compared with respect to the same measure, that of the plane.
     """
 
-    data: Dataset = field(default_factory=lambda: Shape("half_circle", points=250))
+    data: Dataset = field(default_factory=lambda: Shape("half_circle", points=150))
     """Points of the plane."""
     components: tuple[int, ...] = (1, 2)
     """Sizes of the mixtures."""
@@ -40,7 +40,7 @@ class LandDensity(Experiment):
     """Width of the kernel of the metric."""
     rho: float = 1e-2
     """Its floor: far from the data G = I / rho."""
-    iterations: int = 30
+    iterations: int = 20
     """Of expectation maximisation."""
     samples: int = 64
     """Normals (and their opposites) for each normaliser."""
