@@ -187,7 +187,8 @@ def _find(c: Array, u: Array) -> Array:
 
 
 def weights(log_w: Array) -> Array:
-    """Weights (n,) with maximum 1; all 1 if all are zero."""
+    """Weights (n,) of at least float32 with maximum 1; all 1 if all are zero."""
+    log_w = log_w.astype(jnp.promote_types(log_w.dtype, jnp.float32))
     top = log_w.max()
     return jnp.where(top == -jnp.inf, 1.0, jnp.exp(log_w - jnp.where(top == -jnp.inf, 0.0, top)))
 
@@ -195,7 +196,7 @@ def weights(log_w: Array) -> Array:
 def _cumulative(w: Array, m: int) -> Array:
     """Cumulative sums (n,) of w >= 0 in whole numbers: rounded to 2^-30 of the total (float64: 2^-62), or a little
     more beyond 2^22 children, so that the estimate in `_below` stays near enough."""
-    bits, kind = (30, jnp.uint32) if w.dtype == jnp.float32 else (62, jnp.uint64)
+    bits, kind = (62, jnp.uint64) if w.dtype == jnp.float64 else (30, jnp.uint32)
     scale = 2.0 ** (bits - (m >> 22).bit_length()) / jnp.maximum(w.sum(), jnp.finfo(w.dtype).tiny)
     return _cumsum(jnp.round(w * scale).astype(kind))
 

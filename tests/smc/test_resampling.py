@@ -113,10 +113,14 @@ def test_large_populations(name):
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_double_precision(name):
+def test_other_precisions(name):
+    log_w = np.log([0.5, 0.25, 0.25])
     with jax.enable_x64(True):
-        idx = SCHEMES[name](KEY, jnp.log(jnp.array([0.5, 0.25, 0.25])), 3)
-        assert idx.dtype == jnp.int32 and (idx < 3).all()
+        for dtype in (jnp.float64, jnp.bfloat16):
+            idx = SCHEMES[name](KEY, jnp.asarray(log_w, dtype), 3)
+            assert idx.dtype == jnp.int32 and (idx < 3).all()
+    idx = jax.vmap(lambda key: SCHEMES[name](key, jnp.asarray(log_w, jnp.bfloat16), 3))(jax.random.split(KEY, 200))
+    assert 0.4 < (idx == 0).mean() < (0.75 if name.startswith("conditional") else 0.6)
 
 
 def test_effective_sample_size():
