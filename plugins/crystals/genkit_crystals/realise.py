@@ -23,8 +23,8 @@ from genkit_crystals.files import to_pyxtal
 from genkit_crystals.pool import each
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.structures import protostructure
+from genkit_crystals.symmetry import SYMPREC
 
-SYMPREC = 0.01  # A: coordinates are exact, a wider tolerance only finds symmetries that are not there
 NEAR = 0.6  # least distance in units of the sum of covalent radii
 CALCULATORS = {"chgnet": "chgnet.model.dynamics:CHGNetCalculator", "mace": "mace.calculators:mace_mp"}
 
