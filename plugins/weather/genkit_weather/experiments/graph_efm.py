@@ -8,10 +8,9 @@ from typing import Any, Self
 from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.kinds import Network
-from genkit_weather.experiments.graph_lam import ADAMW, PUBLISHED, GraphForecast
-from genkit_weather.experiments.learned import MEPS_WEIGHTS
+from genkit_weather.experiments.graph_lam import GraphForecast, published
 from genkit_weather.graphs import Mesh
-from genkit_weather.lam import Augmentation, LatentForecaster, LatentWeights, augment, latent_loss
+from genkit_weather.lam import LatentForecaster, LatentWeights, augment, latent_loss
 from genkit_weather.networks.graph_efm import GraphEFM
 
 
@@ -34,8 +33,7 @@ class GraphEFMForecast(GraphForecast):
 
     @classmethod
     def preset(cls, name: str) -> Self:
-        """Presets tiny (CI), default (minutes on two cores), paper (the published sizes for MEPS)."""
-        from genkit_weather.datasets.meps_npy import MEPS
+        """Presets tiny (CI), default (minutes), paper (MEPS) and global (1.5 degrees), both of the published sizes."""
         from genkit_weather.datasets.qg_nature import QGNature
 
         if name == "default":
@@ -53,27 +51,17 @@ class GraphEFMForecast(GraphForecast):
                 crps=(0.0, 10.0),
                 baselines=("climatology", "persistence", "harmonic", "ar2"),
             )
-        if name == "paper":  # sizes as published; the lengths and weights of the stages are not known
-            return cls(
-                data=MEPS.preset("paper"),
-                network=GraphEFM(mesh=Mesh("rect_hierarchical", levels=3), width=128, shared_embedder=True),
-                formulation=PUBLISHED,
-                augmentation=Augmentation(),
-                weights=MEPS_WEIGHTS,
-                optimizer=ADAMW,
-                leads=19,
-                long_leads=0,
-                members=100,
-                chunk=4,
-                batch=4,
-                clip=None,
-                ema=None,
-                stages=((1, 50_000), (1, 50_000), (4, 20_000)),
-                validate=1000,
-                baselines=("climatology", "persistence", "harmonic", "ar2"),
-                baseline_members=10,
-            )
-        raise UsageError(f"weather.graph_efm has no preset {name!r}; it has tiny, default and paper")
+        meshes = {"paper": Mesh("rect_hierarchical", levels=3), "global": Mesh("tri_hierarchical", levels=4)}
+        if name not in meshes:
+            raise UsageError(f"weather.graph_efm has no preset {name!r}; it has tiny, default, paper and global")
+        globe = name == "global"
+        return cls(
+            **published(name),
+            network=GraphEFM(mesh=meshes[name], width=256 if globe else 128, shared_embedder=not globe),
+            members=80 if globe else 100,
+            # the lengths and weights of the published stages are not known
+            stages=((1, 50_000), (1, 50_000), (4, 20_000)),
+        )
 
     def __post_init__(self) -> None:
         """Check the stages."""

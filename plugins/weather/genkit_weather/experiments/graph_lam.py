@@ -156,8 +156,10 @@ class GraphLAMForecast(GraphForecast):
 
     @classmethod
     def preset(cls, name: str) -> Self:
-        """Presets tiny (CI), default (minutes on two cores), paper (the published MEPS configuration)."""
-        return cls(**_preset(cls, name, GraphLAM, "rect_multiscale"))
+        """Presets tiny (CI), default (minutes on two cores), paper (MEPS, as published), global (GraphCast* of the
+        Graph-EFM paper: 1.5 degrees, 8 rounds, width 256)."""
+        globe = GraphLAM(mesh=Mesh("tri_multiscale"), width=256, layers=8)
+        return cls(**_preset("graph_lam", name, "rect_multiscale", globe))
 
     def __post_init__(self) -> None:
         """Check the stages."""
@@ -200,15 +202,41 @@ class HiLAMForecast(GraphLAMForecast):
 
     @classmethod
     def preset(cls, name: str) -> Self:
-        """Presets tiny (CI), default (minutes on two cores), paper (the published MEPS configuration)."""
-        return cls(**_preset(cls, name, HiLAM, "rect_hierarchical"))
+        """Presets tiny (CI), default (minutes on two cores), paper (MEPS, as published), global (Graph-FM: 1.5 degrees,
+        4 rounds, width 256)."""
+        globe = HiLAM(mesh=Mesh("tri_hierarchical", levels=4), width=256, propagate=True)
+        return cls(**_preset("hi_lam", name, "rect_hierarchical", globe))
 
 
-def _preset(cls: type, name: str, network: type, kind: Any) -> dict[str, Any]:
-    """Options of a preset."""
+def published(name: str) -> dict[str, Any]:
+    """What the published models of MEPS (paper) and of the globe at 1.5 degrees (global) have in common."""
     from genkit_weather.datasets.meps_npy import MEPS
+    from genkit_weather.datasets.weatherbench2 import WeatherBench2
+
+    options: dict[str, Any] = {
+        "formulation": PUBLISHED,
+        "augmentation": Augmentation(),
+        "optimizer": ADAMW,
+        "long_leads": 0,
+        "chunk": 4,
+        "batch": 4,
+        "clip": None,
+        "ema": None,
+        "validate": 1000,
+        "baseline_members": 10,
+    }
+    if name == "global":
+        baselines = ("climatology", "persistence")
+        return {**options, "data": WeatherBench2(), "latitude": True, "leads": 40, "baselines": baselines}
+    baselines = ("climatology", "persistence", "harmonic", "ar2")
+    return {**options, "data": MEPS.preset("paper"), "weights": MEPS_WEIGHTS, "leads": 19, "baselines": baselines}
+
+
+def _preset(experiment: str, name: str, kind: Any, globe: Any) -> dict[str, Any]:
+    """Options of a preset; `globe` is the network of the global one."""
     from genkit_weather.datasets.qg_nature import QGNature
 
+    network = type(globe)
     if name == "default":
         return {}
     if name == "tiny":
@@ -222,23 +250,7 @@ def _preset(cls: type, name: str, network: type, kind: Any) -> dict[str, Any]:
             "baselines": ("climatology", "persistence", "harmonic", "ar2"),
         }
     if name == "paper":
-        return {
-            "data": MEPS.preset("paper"),
-            "network": network(mesh=Mesh(kind), shared_embedder=True),
-            "formulation": PUBLISHED,
-            "augmentation": Augmentation(),
-            "weights": MEPS_WEIGHTS,
-            "optimizer": ADAMW,
-            "leads": 19,
-            "long_leads": 0,
-            "chunk": 4,
-            "batch": 4,
-            "clip": None,
-            "ema": None,
-            "keep": "best",
-            "stages": ((1, 100_000),),
-            "validate": 1000,
-            "baselines": ("climatology", "persistence", "harmonic", "ar2"),
-            "baseline_members": 10,
-        }
-    raise UsageError(f"weather.{kind} has no preset {name!r}; it has tiny, default and paper")
+        globe = network(mesh=Mesh(kind), shared_embedder=True)
+    elif name != "global":
+        raise UsageError(f"weather.{experiment} has no preset {name!r}; it has tiny, default, paper and global")
+    return {**published(name), "network": globe, "keep": "best", "stages": ((1, 100_000),)}
