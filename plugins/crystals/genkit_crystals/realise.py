@@ -19,8 +19,8 @@ import numpy as np
 
 from genkit.errors import DataError, GenkitError, UsageError
 from genkit.experiment.folder import write
+from genkit.workers import each
 from genkit_crystals.files import to_pyxtal
-from genkit_crystals.pool import each
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.structures import protostructure
 from genkit_crystals.symmetry import SYMPREC

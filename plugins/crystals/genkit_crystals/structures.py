@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from genkit.errors import DataError
-from genkit_crystals.pool import each
+from genkit.workers import each
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.wyckoff import ELEMENTS
 

@@ -21,6 +21,7 @@ from genkit.kinds import Dataset, Network, Optimizer
 from genkit.nn import abstract, functional, parameter_count
 from genkit.train import AdamW, Phase, TrainState, make_step
 from genkit.train.progress import Show
+from genkit.workers import each
 from genkit_crystals import baselines, evaluation
 from genkit_crystals.data import Crystals
 from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes
@@ -43,7 +44,6 @@ from genkit_crystals.frequencies import Frequencies, RowFrequencies
 from genkit_crystals.layout import Layout, Matrices, encode, layout
 from genkit_crystals.networks.wrenformer import Wrenformer
 from genkit_crystals.networks.wyckoff_gnn import WyckoffGNN, silent
-from genkit_crystals.pool import each
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.realise import Realiser, realise, write_cif
 from genkit_crystals.steering import goal, steered

@@ -1,10 +1,10 @@
-"""Work on many crystals on all cores."""
+"""Work on many items on all cores."""
 
-import concurrent.futures
-import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import joblib
 
 
 def each(
@@ -16,6 +16,8 @@ def each(
 ) -> list[Any]:
     """[work(*one) for one in zip(*items)], in processes that each have `share` items at least.
 
+    The processes start empty: they are no forks, which hang where jax has threads, and scripts need no guard.
+
     Args:
         work: what pickle can carry.
         items: sequences of one length.
@@ -24,16 +26,9 @@ def each(
         progress: called with the number of items done.
     """
     count = min(workers or os.cpu_count() or 1, len(items[0]) // share + 1)
-    if count == 1:
-        return _counted(map(work, *items), progress)
-    # Not forked: a fork of a process in which jax has threads can hang.
-    with concurrent.futures.ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
-        return _counted(pool.map(work, *items, chunksize=max(1, share // 4)), progress)
-
-
-def _counted(found: Any, progress: Callable[[int], None]) -> list[Any]:
+    parallel = joblib.Parallel(count, batch_size=max(1, share // 4), return_as="generator")
     done = []
-    for one in found:
+    for one in parallel(joblib.delayed(work)(*args) for args in zip(*items, strict=True)):
         done.append(one)
         progress(len(done))
     return done
