@@ -268,13 +268,13 @@ def surrounding(
         first, second = np.ravel(outer.lat), np.ravel(outer.lon)  # type: ignore[arg-type]
     else:
         second, first = outer.kilometres(False)[:, :2].T
-    keep = np.ones(len(near), bool) if width is None else near <= width
-    if not overlap:
-        keep &= np.isnan(inner.locate(first, second, globe)).any(-1)
+    allowed = np.ones(len(near), bool) if overlap else np.isnan(inner.locate(first, second, globe)).any(-1)
+    keep = allowed if width is None else allowed & (near <= width)
     if not keep.any():
+        nearest = f"the nearest outside is {near[allowed].min():.0f} km away" if allowed.any() else "all are inside"
         raise DataError(
-            f"{data.source} has no point within {width} km around {area.source} (the nearest is {near.min():.0f} km "
-            "away or inside); give a greater width, or overlap"
+            f"{data.source} has no point within {width} km around {area.source} ({nearest}); give a greater width, or "
+            "overlap"
         )
     points = np.flatnonzero(keep)
     return points, near[points]

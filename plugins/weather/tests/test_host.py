@@ -50,7 +50,7 @@ def test_points_around_an_area():
     rows, columns = np.divmod(points, 11)
     assert len(points) == 2 * 4 + 2 * 3  # the sides, corners are sqrt(2) away
     assert (distance == 1).all() and {(1, 3), (5, 6), (3, 2), (2, 7)} <= set(zip(rows, columns, strict=True))
-    with pytest.raises(DataError, match="host has no point within 0.5 km around area"):
+    with pytest.raises(DataError, match="within 0.5 km around area .the nearest outside is 1 km away"):
         surrounding(AREA, data, 0.5)
     lat, lon = np.meshgrid([59.0, 60, 61], [9.0, 10, 11], indexing="ij")
     globe = replace(data, static=np.ones((3, 3, 1), np.float32), lat=lat, lon=lon, source="globe")

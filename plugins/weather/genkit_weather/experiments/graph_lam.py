@@ -47,7 +47,7 @@ class GraphForecast(LearnedForecast):
     """The optimiser. A much higher rate teaches a network to do without its mesh: the grid's own path learns first, and
     the layer norms of the mesh, full of constants, pass on no gradient."""
     finetune: float = 0.3
-    """Learning rate of the later stages over that of the first."""
+    """Learning rate of stages with longer rollouts over that of the first."""
     lower: dict[str, float] = field(default_factory=dict)
     """Lower bounds of variables, in their units, that a forecast keeps."""
     upper: dict[str, float] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class GraphForecast(LearnedForecast):
         data, domain = self.weather(run), self.domain(run)
         for number, (leads, steps) in enumerate(stages):
             optimizer: Any = self.optimizer.build(steps)
-            if number:
+            if leads > stages[0][0]:
                 optimizer = optax.chain(optimizer, optax.scale(self.finetune))
             known = self.known(run, Windows(data.val, domain, leads, data.around, "val"), f"known {leads}")
             windows = Windows(data.train, domain, leads, data.around)

@@ -50,7 +50,7 @@ class KmLAM(HiLAMForecast):
     """What is predicted and what the network is told; there is no frame from which a guess could be made."""
     ablate: bool = False
     """Also train with one choice changed at a time: the width of the boundary, its window in time, overlap, mesh."""
-    widths: tuple[float, ...] = (400.0, 2400.0)
+    widths: tuple[float, ...] = (600.0, 2400.0)
     """Other widths in km for `ablate`."""
 
     @classmethod
@@ -94,6 +94,8 @@ class KmLAM(HiLAMForecast):
 
     def train(self, run: Run) -> None:
         """Train, with `ablate` the variants too."""
+        for _, variant, part in self.variants(run):
+            variant.weather(part)  # a width without points is refused before anything is trained
         super().train(run)
         for _, variant, part in self.variants(run):
             variant.train(part)
