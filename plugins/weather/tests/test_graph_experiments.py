@@ -86,6 +86,9 @@ def test_choices_of_a_boundary_are_compared(tmp_path):
         assert np.isfinite(run.results[f"{key}/t_sfc/12h"]), key
     assert run.results["rmse/t_sfc/12h"] != run.results["overlap.rmse/t_sfc/12h"]
     assert "ablation" in run.figures
+    with pytest.raises(DataError, match="no point within 1.0 km"):
+        genkit.run(genkit.config("weather.km_lam", "tiny", {**options, "widths": (1.0,)}), out=tmp_path / "b")
+    assert not (tmp_path / "b" / "checkpoints").exists()  # refused before anything was trained
     with pytest.raises(UsageError, match="needs a data set around"):
         genkit.config("weather.km_lam", "tiny", {"host": "none"})
     with pytest.raises(UsageError, match="without a frame there is no guess"):

@@ -77,13 +77,17 @@ class GraphForecast(LearnedForecast):
             outside = data.around.windows("test", number, np.asarray(starts), leads)
         return Outlook.build(self.domain(run), series, starts, leads, outside)
 
-    def pieces(self, run: Run) -> tuple[Any, Graph, Any, Any]:
-        """The network as a function, its graph, its first parameters, the bounds."""
-        data = self.weather(run)
+    def graph(self, run: Run) -> Graph:
+        """The graph of the network on the data."""
         options: Any = self.network  # type: ignore[attr-defined]
         if not hasattr(options, "over"):
             raise UsageError(f"{type(options).__name__} is no network on a graph, as graph_lam and hi_lam are")
-        graph = run.once("graph", lambda: options.over(data))
+        return run.once("graph", lambda: options.over(self.weather(run)))
+
+    def pieces(self, run: Run) -> tuple[Any, Graph, Any, Any]:
+        """The network as a function, its graph, its first parameters, the bounds."""
+        data, graph = self.weather(run), self.graph(run)
+        options: Any = self.network  # type: ignore[attr-defined]
         sizes = self.formulation.sizes(data.layout)
         if data.around is not None:
             sizes = replace(sizes, boundary=data.around.channels)

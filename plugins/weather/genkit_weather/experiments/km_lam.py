@@ -39,7 +39,7 @@ class KmLAM(HiLAMForecast):
     """
 
     network: Network = field(
-        default_factory=lambda: HiLAM(mesh=Mesh("rect_hierarchical", distance=900.0), width=48, layers=1)
+        default_factory=lambda: HiLAM(mesh=Mesh("rect_hierarchical", distance=800.0), width=48, layers=1)
     )
     """The network."""
     host: Dataset | None = field(default_factory=QGHost)
@@ -95,7 +95,7 @@ class KmLAM(HiLAMForecast):
     def train(self, run: Run) -> None:
         """Train, with `ablate` the variants too."""
         for _, variant, part in self.variants(run):
-            variant.weather(part)  # a width without points is refused before anything is trained
+            variant.graph(part)  # what has no points or no mesh is refused before anything is trained
         super().train(run)
         for _, variant, part in self.variants(run):
             variant.train(part)
