@@ -26,7 +26,8 @@ def each(
         progress: called with the number of items done.
     """
     count = min(workers or os.cpu_count() or 1, len(items[0]) // share + 1)
-    parallel = joblib.Parallel(count, batch_size=max(1, share // 4), return_as="generator")
+    batch: Any = max(1, share // 4)  # joblib's annotation knows only "auto"
+    parallel = joblib.Parallel(count, batch_size=batch, return_as="generator")
     done = []
     for one in parallel(joblib.delayed(work)(*args) for args in zip(*items, strict=True)):
         done.append(one)
