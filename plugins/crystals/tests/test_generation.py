@@ -25,7 +25,7 @@ from genkit_crystals.diffusion import (
 from genkit_crystals.frequencies import Frequencies, RowFrequencies
 from genkit_crystals.layout import decode, encode, layout
 from genkit_crystals.networks.wrenformer import Wrenformer, feature_tables, features, tokens
-from genkit_crystals.networks.wyckoff_gnn import Layer, WyckoffGNN, silent
+from genkit_crystals.networks.wyckoff_gnn import Layer, Pointer, WyckoffGNN, silent
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.symmetry import settled
 from genkit_crystals.wyckoff import numbers, tables
@@ -112,6 +112,21 @@ def test_attention_is_that_of_the_complete_graph_and_commutes_with_permutations(
     np.testing.assert_allclose(layer(h[:, p], c[:, p], real[:, p]), out[:, p], rtol=1e-5, atol=1e-5)
     hidden = h.at[1, 3:].add(100.0)
     np.testing.assert_allclose(layer(hidden, c, real)[1, :3], out[1, :3], atol=1e-5)
+
+
+def test_pointer_treats_all_elements_alike():
+    """Gates of one half count rows by half; elements may be renamed; rows that are not there say nothing."""
+    rng = np.random.default_rng(0)
+    net = Pointer(5, 2, (1, 4), nnx.Rngs(0))
+    z = jnp.asarray(rng.normal(size=(3, 6, 5)), jnp.float32)
+    present = jnp.asarray(rng.random((3, 6, 7)) < 0.3, jnp.float32)
+    order = rng.permutation(7)
+    out = net(z, present)
+    np.testing.assert_allclose(net(z, present[..., order]), out[:, :, order], rtol=1e-5, atol=1e-6)
+    net.query.kernel[...] *= 0  # and its bias is 0
+    half = 0.5 * present.sum(1)[:, None, :, None] * jnp.ones((1, 6, 1, 2))
+    plain = jax.nn.silu(net.elsewhere(half) + net.row(z)[:, :, None])
+    np.testing.assert_allclose(net(z, present), plain, rtol=1e-5, atol=1e-6)
 
 
 def test_loss_of_equal_logits():

@@ -89,7 +89,7 @@ class WyckoffDiff(Experiment):
     """The training loss."""
     optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3))
     """The optimiser."""
-    steps: int = 1500
+    steps: int = 1200
     """Training steps."""
     batch: int = 64
     """Crystals in a step."""

@@ -52,10 +52,33 @@ class Layer(nnx.Module):
         return jax.nn.silu(h + jnp.einsum("nij,njh->nih", attention, self.values(z)))
 
 
+class Pointer(nnx.Module):
+    """Logits of an element on a row, by where else in the crystal it is: one map for all elements.
+
+    s_iem = sum_j sigmoid(q_im . k_jm) [e is on j] over the real rows j and heads m, then a perceptron of s_ie and z_i.
+    """
+
+    def __init__(self, inputs: int, heads: int, outputs: tuple[int, int], rngs: nnx.Rngs):
+        self.heads, hidden = heads, 8
+        self.query = nnx.Linear(inputs, 8 * heads, rngs=rngs)
+        self.key = nnx.Linear(inputs, 8 * heads, rngs=rngs)
+        self.row = nnx.Linear(inputs, hidden, rngs=rngs)
+        self.elsewhere = nnx.Linear(heads, hidden, use_bias=False, rngs=rngs)
+        self.out = nnx.List([nnx.Linear(hidden, size, rngs=rngs) for size in outputs])
+
+    def __call__(self, z: Array, present: Array) -> Array:
+        """Features (n, R, E, hidden) of `z` (n, R, D) and `present` (n, R, E), 0 on rows that are not real."""
+        q, k = (a(z).reshape(*z.shape[:2], self.heads, -1) for a in (self.query, self.key))
+        gates = jax.nn.sigmoid(jnp.einsum("nimd,njmd->nmij", q, k))
+        s = jnp.einsum("nmij,nje->niem", gates, present)
+        return jax.nn.silu(self.elsewhere(s) + self.row(z)[:, :, None])
+
+
 class Module(nnx.Module):
     """The network of section 4 of the paper; see `WyckoffGNN`."""
 
-    def __init__(self, width: int, context: int, layers: int, length: int, classes: int, rngs: nnx.Rngs):
+    def __init__(self, size: "WyckoffGNN", length: int, classes: int, rngs: nnx.Rngs):
+        width, context = size.width, size.context
         self.classes = classes
         self.element = nnx.Embed(ELEMENTS + 1, width, embedding_init=unit, rngs=rngs)
         self.count = nnx.Embed(classes, 1, embedding_init=_rising, rngs=rngs)
@@ -64,9 +87,10 @@ class Module(nnx.Module):
         self.context = nnx.Dict(
             {name: nnx.Embed(size, context, embedding_init=unit, rngs=rngs) for name, size in sizes.items()}
         )
-        self.layers = nnx.List([Layer(width, context, rngs) for _ in range(layers)])
+        self.layers = nnx.List([Layer(width, context, rngs) for _ in range(size.layers)])
         self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs)
         self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs)
+        self.pointer = Pointer(width + context, size.pointer, (1, classes), rngs) if size.pointer else None
 
     def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array]:
         """Logits of x_0: (n, R0, E + 1) and (n, R1, E, classes)."""
@@ -81,8 +105,18 @@ class Module(nnx.Module):
         for layer in self.layers:
             h = layer(h, c, every.real)
         h0, h1 = (_rows(h, part.row, group) for part in (slots.fixed, slots.free))
-        counts = self.counts_out(h1)
-        return self.elements_out(h0), counts.reshape(*counts.shape[:2], ELEMENTS, self.classes)
+        elements, counts = self.elements_out(h0), self.counts_out(h1)
+        counts = counts.reshape(*counts.shape[:2], ELEMENTS, self.classes)
+        if self.pointer is None:
+            return elements, counts
+        present = jnp.concatenate([x[0][..., None] == jnp.arange(1, ELEMENTS + 1), x[1] > 0], 1)
+        present = _rows(present, slots.slot, group) & every.real[..., None]
+        found = self.pointer(jnp.concatenate([h, c], -1), present.astype(h.dtype))
+        on0, on1 = (
+            out(_rows(found, part.row, group))
+            for out, part in zip(self.pointer.out, (slots.fixed, slots.free), strict=True)
+        )
+        return elements + jnp.pad(on0[..., 0], ((0, 0), (0, 0), (1, 0))), counts + on1
 
     def _context(self, part: Any) -> Array:
         named = {"dof": part.dof, "letter": part.row, "multiplicity": part.multiplicity}
@@ -95,8 +129,9 @@ def _rising(key: Array, shape: tuple[int, ...], *_: Any) -> Array:
 
 
 def _rows(h: Array, places: Array, group: Array) -> Array:
-    """(n, R, H) of (n, R', H): the rows at places (231, R)."""
-    return jnp.take_along_axis(h, jnp.asarray(places)[group][..., None], 1)
+    """(n, R, ...) of (n, R', ...): the rows at places (231, R)."""
+    places = jnp.asarray(places)[group]
+    return jnp.take_along_axis(h, places.reshape(*places.shape, *[1] * (h.ndim - 2)), 1)
 
 
 @dataclass(frozen=True)
@@ -112,26 +147,30 @@ class WyckoffGNN:
     """D, features of letter, freedom, multiplicity, group and time."""
     layers: int = 2
     """Rounds of attention."""
+    pointer: int = 4
+    """Heads of what tells of every element where else in the crystal it is; the published network has none."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """tiny, default and paper."""
-        return {"tiny": cls(16, 8, 1), "default": cls(), "paper": cls(256, 16, 3)}[name]
+        return {"tiny": cls(16, 8, 1, 2), "default": cls(), "paper": cls(256, 16, 3, 0)}[name]
 
     def __post_init__(self) -> None:
         """Check the sizes."""
-        if min(self.width, self.context, self.layers) < 1:
-            raise UsageError(f"wyckoff_gnn: width, context and layers must be at least 1, got {self}")
+        if min(self.width, self.context, self.layers) < 1 or self.pointer < 0:
+            raise UsageError(f"wyckoff_gnn: width, context, layers must be positive, pointer not negative, got {self}")
 
     def build(self, rngs: nnx.Rngs, length: int, classes: int) -> Module:
         """The module for T steps and counts below `classes`."""
-        return Module(self.width, self.context, self.layers, length, classes, rngs)
+        return Module(self, length, classes, rngs)
 
 
 def silent(params: Any) -> Any:
     """Parameters of a network that answers zero: it begins as the prior that its answer is added to."""
     new = jax.tree.map(lambda a: a, params)  # a copy of the dicts
-    for head in ("elements_out", "counts_out"):
-        layers = new[head]["layers"]
-        layers[max(layers)] = jax.tree.map(jnp.zeros_like, layers[max(layers)])
+    heads = [(new[name]["layers"], max(new[name]["layers"])) for name in ("elements_out", "counts_out")]
+    if "pointer" in new:
+        heads += [(new["pointer"]["out"], i) for i in new["pointer"]["out"]]
+    for layers, last in heads:
+        layers[last] = jax.tree.map(jnp.zeros_like, layers[last])
     return new
