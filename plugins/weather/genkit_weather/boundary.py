@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from genkit.errors import DataError
+from genkit.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def harmonic(grid: tuple[int, int], frame: tuple[int, int]) -> Harmonic:
     """
     (h, w), (fy, fx) = grid, frame
     if max(frame) == 0 or 2 * fy >= h or 2 * fx >= w:
-        raise DataError(f"harmonic extension on {h} x {w} cells needs a frame and an interior, got frame {frame}")
+        raise UsageError(f"harmonic extension on {h} x {w} cells needs a frame and an interior, got frame {frame}")
     number = np.arange(h * w).reshape(h, w)
     inside = np.zeros((h, w), bool)
     inside[fy : h - fy, fx : w - fx] = True

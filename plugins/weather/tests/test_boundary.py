@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genkit.errors import DataError
+from genkit.errors import UsageError
 from genkit_weather.boundary import harmonic
 
 
@@ -34,5 +34,5 @@ def test_a_row_of_cells_gets_a_straight_line():
 
 
 def test_no_frame_is_an_error():
-    with pytest.raises(DataError, match="needs a frame"):
+    with pytest.raises(UsageError, match="needs a frame"):
         harmonic((8, 8), (0, 0))
