@@ -150,7 +150,7 @@ def cell(value: Any) -> str:
 
 def _add(folder: Path, item: dict[str, Any]) -> None:
     file = folder / "figures" / "index.json"
-    items = [i for i in read_json(file, []) if i["name"] != item["name"]]
+    items = [i for i in read_json(file, []) if (i["name"], i["kind"]) != (item["name"], item["kind"])]
     write_json(file, [*items, item])
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from matplotlib.figure import Figure
 
 import genkit
 from genkit.errors import DataError, GenkitError, UsageError
-from genkit.experiment import STAGES, Status
+from genkit.experiment import STAGES, Status, report
 
 
 @pytest.fixture
@@ -38,6 +39,16 @@ def test_a_run_and_its_folder(study):
     assert machine["versions"]["jax"] and machine["argv"] and machine["peak_memory_gb"] > 0
     page = Path("a/report.html").read_text()
     assert "toy.study" in page and "Double a number." in page and "<td>42</td>" in page.replace(" ", "")
+
+
+def test_a_table_and_a_figure_of_one_name_are_both_in_the_report(study):
+    run = study(number=1)
+    report.clear(run.folder)
+    run.table("double", ["x", "2 x"], [["a", 7.0]], "How it doubles")
+    run.table("double", ["x", "2 x"], [["a", 8.0]], "How it doubles")
+    run.figure("double", Figure(), "A line.")
+    page = report.build(run.folder, "toy.study", "").read_text()
+    assert "How it doubles" in page and ">8<" in page and ">7<" not in page and "A line." in page
 
 
 def test_a_loaded_run_is_the_run(toy, study):
