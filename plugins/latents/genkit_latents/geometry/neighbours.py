@@ -27,6 +27,6 @@ def neighbour_pairs(points: np.ndarray, neighbours: int) -> np.ndarray:
         if parts == 1:
             return np.unique(np.sort(pairs, 1), axis=0)
         inside, outside = np.flatnonzero(part == part[0]), np.flatnonzero(part != part[0])
-        gap, at = KDTree(points[outside]).query(points[inside])
-        best = int(np.argmin(gap))
+        gap, at = map(np.asarray, KDTree(points[outside]).query(points[inside]))
+        best = int(gap.argmin())
         pairs = np.concatenate([pairs, [[inside[best], outside[at[best]]]]])

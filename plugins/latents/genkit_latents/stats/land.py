@@ -70,7 +70,7 @@ class LandFit(NamedTuple):
     weights: Array
     """(k,)"""
     log_likelihood: Array
-    """(iterations + 1,) mean over the data; it never falls"""
+    """(iterations + 1,) mean over the data, the best so far"""
     noise: Array
     """(s, dim) of the normalisers"""
 
@@ -109,8 +109,9 @@ def fit_land(
 
     In the M step mean and root of each component take one natural-gradient step on the expected log-likelihood, whose
     normaliser is that of fixed noise: mean <- exp(step (E_r log - E_J v)), and A by the difference of the same second
-    moments. What makes the likelihood fall, or leads to where logarithms are not found, is taken back and tried at half
-    the step. Raises `GenkitError` where a logarithm is not found at the start.
+    moments. Both are estimates, and for a Sigma that is not round the first is not quite a gradient (as in the paper),
+    so the likelihood may fall: then the step is halved, and what is returned is the best that was met. A step to where
+    a logarithm is not found is taken back. Raises `GenkitError` where one is not found at the start.
 
     Args:
         manifold: a closed form, or `Numeric` for any metric.
@@ -197,20 +198,22 @@ def _em(state: tuple[Land, Array], x: Array, noise: Array, iterations: int, step
         return mean, turn @ root
 
     def once(carry: Any, moves: Array) -> Any:  # moves is 0 to measure the start, else 1
-        kept, best, size = carry
-        (means, roots, _), (r, a) = kept
+        now, last, best, size = carry
+        (means, roots, _), (r, a) = now
         means, roots = jax.vmap(move, (axes, 0, 0, None))(parts_of(means, roots), r, a, moves * size)
         numbers = (means, roots, r.mean(1))
         value, *rest = measure(*numbers)
-        better = value > best  # not where it is NaN
-        kept = jax.tree.map(partial(jnp.where, better), (numbers, tuple(rest)), kept)
-        size = jnp.where(better, jnp.minimum((1 + 0.5 * moves) * size, 1), 0.5 * size)
-        best = jnp.where(better, value, best)
-        return (kept, best, size), best
+        found = jnp.isfinite(value)
+        now = jax.tree.map(partial(jnp.where, found), (numbers, tuple(rest)), now)
+        best = jax.tree.map(partial(jnp.where, value > best[0]), (value, numbers), best)
+        size = jnp.where(value >= last, jnp.minimum((1 + 0.2 * moves) * size, 1), 0.5 * size)
+        return (now, jnp.where(found, value, last), best, size), best[0]
 
     k, n = len(weights), len(x)
+    numbers = first.mean, first.root, weights
     unknown = jnp.broadcast_to(weights[:, None], (k, n)), jnp.zeros((k, n, first.manifold.dim), x.dtype)
-    start = ((first.mean, first.root, weights), unknown), -jnp.inf, jnp.asarray(step, x.dtype)
+    least = jnp.asarray(-jnp.inf, x.dtype)
+    start = (numbers, unknown), least, (least, numbers), jnp.asarray(step, x.dtype)
     tries = jnp.minimum(jnp.arange(iterations + 1, dtype=x.dtype), 1)
-    (((means, roots, weights), _), *_), history = jax.lax.scan(once, start, tries)
+    (_, _, (_, (means, roots, weights)), _), history = jax.lax.scan(once, start, tries)
     return (parts_of(means, roots), weights), history
