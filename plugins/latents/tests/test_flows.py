@@ -114,8 +114,9 @@ def test_spectral_premetrics():
         assert low == pytest.approx(float(diffusion.half_square(Sphere(), x, near)), rel=1e-3)
     with pytest.raises(UsageError, match="eigenfunctions are known"):
         Spectral().half_square(PoincareBall(), jnp.zeros(2), jnp.zeros(2))
-    with pytest.raises(UsageError, match="degree=0"):
-        Spectral(degree=0)
+    for make in (lambda: Spectral(degree=0), lambda: FlowMatching(Spectral(), steps=0), lambda: Spectral(time=-1.0)):
+        with pytest.raises(UsageError, match="degree=0|steps=0|time=-1.0"):
+            make()
 
 
 def test_paths_of_premetrics():

@@ -41,6 +41,11 @@ class FlowMatching:
     steps: int = 200
     """Of the simulation of a path of a premetric."""
 
+    def __post_init__(self) -> None:
+        """Check the steps."""
+        if self.steps < 1:
+            raise UsageError(f"steps={self.steps}; expected at least 1")
+
     @property
     def begins(self) -> float:
         """The data themselves."""
