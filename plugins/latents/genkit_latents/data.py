@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genkit.errors import DataError
+from genkit_latents.geometry.neighbours import neighbour_pairs
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,11 @@ def split(n: int, test: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def graph_distances(x: np.ndarray, neighbours: int = 8) -> np.ndarray:
     """Shortest paths (n, n) in the graph of nearest neighbours, as in Isomap (Tenenbaum et al. 2000).
 
-    What is in parts is joined by the shortest of all edges between them.
+    What is in parts is joined, see `neighbour_pairs`.
     """
-    from scipy.sparse.csgraph import connected_components, shortest_path
-    from scipy.spatial.distance import cdist
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import shortest_path
 
-    full = cdist(x, x)
-    near = np.argsort(full, 1)[:, 1 : neighbours + 1]
-    edges = np.zeros_like(full)
-    rows = np.arange(len(x))[:, None]
-    edges[rows, near] = full[rows, near]
-    edges = np.maximum(edges, edges.T)
-    while (parts := connected_components(edges, directed=False))[0] > 1:
-        inside = parts[1] == parts[1][0]
-        gaps = full[np.ix_(inside, ~inside)]
-        i, j = np.unravel_index(gaps.argmin(), gaps.shape)
-        a, b = np.flatnonzero(inside)[i], np.flatnonzero(~inside)[j]
-        edges[a, b] = edges[b, a] = gaps[i, j]
-    return shortest_path(edges, directed=False)
+    pairs = neighbour_pairs(x, min(neighbours, len(x) - 1))
+    lengths = np.linalg.norm(x[pairs[:, 0]] - x[pairs[:, 1]], axis=1)
+    return shortest_path(csr_matrix((lengths, pairs.T), shape=(len(x), len(x))), directed=False)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from scipy.stats import multivariate_normal
 
 import genkit
@@ -26,7 +27,7 @@ from genkit_latents.models import (
 )
 from genkit_latents.models.agreement import relative_metric
 from genkit_latents.models.vae import posterior_of, principal_line
-from genkit_latents.networks.coder import Coder
+from genkit_latents.networks.coder import Coder, Mobius, features, place
 
 
 def test_explicit_metric(tmp_path):
@@ -148,6 +149,31 @@ def test_the_metric_of_the_ball_agrees_with_its_isometric_embedding():
     decoder = lambda w: ball._scale(z) * 3 * w  # noqa: E731
     a = relative_metric(Normal(), decoder, ball.frame(z), z)
     np.testing.assert_allclose(a, 9 * np.eye(2), rtol=1e-5)
+
+
+def test_mobius_layers():
+    """Without the point b linear in the logarithm; adding b is to walk along its logarithm, carried there."""
+    ball, layer = PoincareBall(2, 0.7), Mobius(2, 2, nnx.Rngs(0))
+    x, y = jnp.array([[0.3, 0.4], [-0.5, 0.1]])
+    np.testing.assert_allclose(layer(ball, x), layer.weight[...] @ features(ball, x), rtol=1e-5)
+    layer.weight[...] = 0.5 * jnp.eye(2)
+    assert jnp.linalg.norm(layer(ball, x)) == pytest.approx(float(ball.dist(x, 0 * x)) / 2, rel=1e-5)
+    layer.weight[...], layer.bias[...] = jnp.array([[0.6, -0.8], [0.8, 0.6]]), jnp.array([0.2, 0.3])
+    turned = place(ball, layer.weight[...] @ features(ball, x))
+    assert ball.dist(0 * x, turned) == pytest.approx(float(ball.dist(0 * x, x)), rel=1e-5)
+    moved = ball.exp(turned, ball.transport(0 * x, turned, layer.bias[...]))
+    np.testing.assert_allclose(place(ball, layer(ball, x)), moved, rtol=1e-5)
+
+
+def test_decoders_of_the_ball():
+    """Of the right sizes; networks that are apart are two, of means and of deviations."""
+    for decoder, apart in (("mobius", False), ("gyroplane", True)):
+        model = make_vae(Setting("p2"), Coder((4, 8), "tanh", decoder, apart), 3, "gaussian", jax.random.key(0))
+        mean, std = jax.eval_shape(model.encode, jnp.ones((5, 3)))
+        assert mean.shape == std.shape == (5, 2) and jax.eval_shape(model.eta, jnp.zeros(2)).shape == (6,)
+        for part, sizes in (("encoder", (2, 2)), ("decoder", (3, 3))):
+            last = [layers[max(layers)]["bias"][...].shape[0] for layers in model.params["net"][part].values()]
+            assert last == (list(sizes) if apart else [sum(sizes)])
 
 
 def test_spaces():

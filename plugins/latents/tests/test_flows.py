@@ -1,17 +1,28 @@
 """Flow matching and scores on manifolds, against heat kernels and known fields."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from scipy.special import spence
 
 from genkit.diffusion import VP
 from genkit.errors import UsageError
 from genkit.nn import NoisyMLP, functional
-from genkit_latents.distributions import RiemannianNormal, SphericalHeatKernel, Uniform, WrappedNormal, walk
-from genkit_latents.flows import Field, FlowMatching, ManifoldModel, ScoreMatching, divergence
+from genkit_latents.distributions import (
+    RiemannianNormal,
+    SphericalHeatKernel,
+    Uniform,
+    WrappedNormal,
+    sphere_heat_kernel,
+    walk,
+)
+from genkit_latents.flows import Field, FlowMatching, ManifoldModel, ScoreMatching, Spectral, divergence
 from genkit_latents.flows.matching import kernel_score, pull
+from genkit_latents.flows.spectral import path
 from genkit_latents.geometry import metric as m
 from genkit_latents.geometry.manifolds import Euclidean, FlatTorus, Lorentz, PoincareBall, Sphere
 
@@ -76,6 +87,67 @@ def test_flow_matching_follows_geodesics():
     np.testing.assert_allclose(followed, 0, atol=1e-5)
     np.testing.assert_allclose(stood, ball.dist(x0, x1) ** 2, rtol=1e-3)
     np.testing.assert_allclose(losses(x1)[1], 0, atol=1e-9)
+
+
+def test_spectral_premetrics():
+    """Diffusion: the heat kernel at four times the time; biharmonic: a dilogarithm on S^2, Bernoulli's polynomial on
+    the circle; near points keep their digits; other spheres by their scale."""
+    with jax.enable_x64(True):
+        x, y = jnp.array([0.6, 0.0, 0.8]), jnp.array([0.0, 0.6, -0.8])
+        heat = sphere_heat_kernel(jnp.array([1.0, -0.64]), 0.4)
+        diffusion = Spectral("diffusion", 0.1, 40)
+        assert diffusion.half_square(Sphere(), x, y) == pytest.approx(float(heat[0] - heat[1]), rel=1e-12)
+        three = sphere_heat_kernel(jnp.array([1.0, 0.0]), 0.4, 3)
+        ends = jnp.eye(4)[:2]
+        assert diffusion.half_square(Sphere(3), *ends) == pytest.approx(float(three[0] - three[1]), rel=1e-12)
+        biharmonic = Spectral(degree=200)
+        exact = (np.pi**2 / 6 - spence((1 + 0.64) / 2)) / (4 * np.pi)
+        assert biharmonic.half_square(Sphere(), x, y) == pytest.approx(exact, rel=1e-4)
+        assert biharmonic.half_square(Sphere(2, 2.0), 2 * x, 2 * y) == pytest.approx(4 * exact, rel=1e-4)
+        circle, gap = FlatTorus((2 * np.pi,)), 1.3
+        exact = (np.pi**2 * gap**2 / 12 - np.pi * gap**3 / 12 + gap**4 / 48) / np.pi
+        assert biharmonic.half_square(circle, jnp.array([5.9]), jnp.array([5.9 + gap - 2 * np.pi])) == pytest.approx(
+            exact, rel=1e-6
+        )
+        near = Sphere().exp(x, jnp.array([8e-4, 0.0, -6e-4]))
+        low = diffusion.half_square(Sphere(), x.astype(jnp.float32), near.astype(jnp.float32))
+        assert low == pytest.approx(float(diffusion.half_square(Sphere(), x, near)), rel=1e-3)
+    with pytest.raises(UsageError, match="eigenfunctions are known"):
+        Spectral().half_square(PoincareBall(), jnp.zeros(2), jnp.zeros(2))
+    for make in (lambda: Spectral(degree=0), lambda: FlowMatching(Spectral(), steps=0), lambda: Spectral(time=-1.0)):
+        with pytest.raises(UsageError, match="degree=0|steps=0|time=-1.0"):
+            make()
+
+
+def test_paths_of_premetrics():
+    """Distances fall in proportion to t, velocities with them; the geodesic distance gives geodesics."""
+
+    class Geodesic:
+        def half_square(self, manifold, x, y):
+            return 0.5 * manifold.dist(x, y) ** 2
+
+    @partial(jax.jit, static_argnums=0)
+    def numbers(premetric, manifold, x0, x1, t):
+        x, u = path(premetric, manifold, x0, x1, t, 300)
+        s, slope = jax.value_and_grad(lambda x: premetric.half_square(manifold, x, x0))(x)
+        return s / premetric.half_square(manifold, x1, x0), slope @ u / s, x - manifold.geodesic(x0, x1, t), u
+
+    sphere, torus = Sphere(), FlatTorus()
+    x0, x1 = jnp.array([0.6, 0.0, 0.8]), jnp.array([0.0, 0.8, -0.6])
+    a, b = jnp.array([0.5, 6.0]), jnp.array([2.5, 1.0])
+    for premetric, manifold, ends in (
+        (Spectral(), sphere, (x0, x1)), (Spectral("diffusion", 0.5), torus, (a, b)), (Geodesic(), sphere, (x0, x1)),
+    ):  # fmt: skip
+        share, rate, gap, u = numbers(premetric, manifold, *ends, 0.3)
+        assert share == pytest.approx(0.09, rel=0.02) and rate == pytest.approx(2 / 0.3, rel=1e-4)
+        if isinstance(premetric, Geodesic):
+            np.testing.assert_allclose(gap, 0, atol=1e-5)
+            assert jnp.linalg.norm(u) == pytest.approx(float(sphere.dist(x0, x1)), rel=1e-4)
+    at, u = path(Spectral(), sphere, x0, x0, 0.3, 5)
+    np.testing.assert_allclose(jnp.stack([at, u]), jnp.stack([x0, 0 * x0]), atol=1e-6)
+    method = FlowMatching(Spectral(), steps=20)
+    field = Oracle(lambda x, t: 0 * x)
+    assert np.isfinite(method.loss(field, Uniform(sphere), KEY, sphere.random_uniform(KEY, 64))).all()
 
 
 def test_the_score_of_a_heat_kernel_gives_its_density_and_samples():

@@ -52,18 +52,19 @@ def test_solvers_on_the_toy_metric(solver, accuracy):
 
 
 def test_the_midpoint_rule_is_of_second_order():
-    """The errors themselves, for N = 8, 16, 32, not only their ratio."""
+    """The errors themselves, for several N, not only their ratio."""
     cases = [
-        (HalfPlane(), point(0, 1), point(3, 2), 1.9248473002384139, (4.02e-4, 1.04e-4, 2.63e-5)),
-        (SPHERE, point(np.pi / 4, 0), point(np.pi / 3, np.pi / 2), 1.2094292028881886, (1.317e-3, 3.307e-4, 8.277e-5)),
-        (TORUS, point(0.5, 0), point(-0.5, 1.5), 4.540646957952686, (None, 4.5410762 - 4.540646957952686, 1.0755e-4)),
-    ]
+        (HalfPlane(), point(0, 1), point(3, 2), 1.9248473002384139, {8: 4.02e-4, 16: 1.04e-4, 32: 2.63e-5}),
+        (SPHERE, point(np.pi / 4, 0), point(np.pi / 3, np.pi / 2), 1.2094292028881886,
+         {8: 1.317e-3, 16: 3.307e-4, 32: 8.277e-5}),
+        (TORUS, point(0.5, 0), point(-0.5, 1.5), 4.540646957952686, {16: 4.2924e-4, 32: 1.0755e-4, 64: 2.694e-5}),
+    ]  # fmt: skip
     with jax.enable_x64(True):
         for metric, p, q, exact, errors in cases:
-            for n, error in zip((8, 16, 32), errors, strict=True):
+            for n, error in errors.items():
                 found = jax.jit(Energy(n))(metric, jnp.asarray(p, float), jnp.asarray(q, float))
                 assert found.converged
-                assert error is None or float(found.length) - exact == pytest.approx(error, rel=6e-3)
+                assert float(found.length) - exact == pytest.approx(error, rel=6e-3)
 
 
 def test_known_geodesics():
@@ -76,6 +77,8 @@ def test_known_geodesics():
         assert torus.length == pytest.approx(4.540646957952686, rel=1e-8)
         start = jax.jit(shoot)(TORUS, point(0.5, 0), point(-0.3730286752, 1.5726041459))
         np.testing.assert_allclose(start.curve[-1], (-0.5, 1.5), atol=1e-8)
+        toy = jax.jit(shoot)(TOY, point(-1, 0.5), point(1.6029258791, -0.3757828308))
+        np.testing.assert_allclose(toy.curve[-1], (1, 0.5), atol=1e-7)
         around = jax.jit(Refined(Energy(32)))(PARABOLOID, point(1, 0), point(0, 1))
         assert around.length == pytest.approx(1.53733041847, abs=1e-7)
         np.testing.assert_allclose(around.curve[32], (0.6607680462, 0.6607680462), atol=1e-5)
@@ -100,6 +103,13 @@ def test_clairaut_on_the_torus(degrees, constant, turning, end):
         np.testing.assert_allclose(momentum, constant, rtol=1e-8)
         assert jnp.abs(path.curve[:, 0]).max() == pytest.approx(turning, abs=1e-3)
         assert path.drift < 1e-8
+
+
+def test_where_a_geodesic_of_the_torus_turns():
+    """At 45 degrees: the arc from the equator and the angle around the axis."""
+    with jax.enable_x64(True):
+        end = torus_path(2.9878077153214804 * 0.5**0.5 * point(1, 1 / 3)).curve[-1]
+        np.testing.assert_allclose(end, (1.4491763831406435, 1.0141169772588683), atol=1e-9)
 
 
 torus_path = jax.jit(lambda v: shoot(TORUS, jnp.zeros(2), v, 1000))
@@ -184,8 +194,9 @@ def test_a_graph_finds_the_way_around_a_hole():
     assert not rough.converged and rough.length < length(metric, straight(p, q, 64))
     assert best.converged and best.length < rough.length
     assert jnp.linalg.norm(best.curve, axis=1).min() > 0.4
-    with pytest.raises(GenkitError, match="in parts"):
-        Graph.build(metric, np.concatenate([points, points + 50]), 3)
+    parts = np.concatenate([points, points + 50]).astype(np.float32)
+    apart = Graph.build(metric, parts, 3)  # which are joined
+    assert np.isfinite(apart.distances).all() and apart.distances[0, len(points)] > 60
     with pytest.raises(UsageError, match="neighbours=300"):
         Graph.build(metric, points, 300)
 

@@ -321,7 +321,7 @@ def test_points_outside(manifold, point, says):
 
 def test_wrong_manifolds():
     for make, says in [
-        (lambda: PoincareBall(c=-1.0), "c=-1.0"), (lambda: Sphere(0), "dim=0"), (lambda: Product(()), "factor"),
+        (lambda: PoincareBall(c=-1.0), "c=-1.0"), (lambda: Sphere(0), "n=0"), (lambda: Product(()), "factor"),
         (lambda: FlatTorus((0.0,)), "periods"), (lambda: Product((Sphere(),)).G(jnp.zeros(3)), "Sphere is embedded"),
     ]:  # fmt: skip
         with pytest.raises(UsageError, match=says):

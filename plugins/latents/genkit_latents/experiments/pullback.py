@@ -17,7 +17,6 @@ from genkit_latents.datasets.shapes import Shape
 from genkit_latents.experiments.decoder import DecoderGeodesics, mean_of, shares
 from genkit_latents.geometry.metric import log_volume
 from genkit_latents.geometry.pullback import Pullback, stochastic
-from genkit_latents.models import fit_rbf
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,6 @@ class PullbackGeodesics(DecoderGeodesics):
     (`rbf`): geodesics then go around it.
     """
 
-    centres: int = 100
-    """Radial basis functions of the deviation."""
-    width: float = 0.95
-    """Their width over the mean distance to the centre; for round clusters 1.25 of the authors' code, which measures
-    clusters by their deviation along an axis."""
     pairs: int = 32
     """Pairs of points on opposite sides of the hole."""
 
@@ -52,25 +46,15 @@ class PullbackGeodesics(DecoderGeodesics):
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        if min(self.centres, self.pairs) < 1:
-            raise UsageError(f"centres={self.centres}, pairs={self.pairs}; expected at least 1")
+        if self.pairs < 1:
+            raise UsageError(f"pairs={self.pairs}; expected at least 1")
         if isinstance(self.data, Shape) and self.data.kind != "hole":
             raise UsageError(f"data.kind={self.data.kind} has no hole to go around; use hole")
 
-    def train(self, run: Run) -> None:
-        """Train the autoencoder, then fit the deviation."""
-        self.metrics(run)
-
     def metrics(self, run: Run) -> dict[str, Pullback]:
         """The metric of the mean, and that of mean and deviation."""
-
-        def make() -> dict[str, Pullback]:
-            model, data = self.model(run), self.points_of(run)
-            codes = model.encode(jnp.asarray(data.train))[0]
-            deviation = fit_rbf(codes, data.train - model.decode(codes), centres=self.centres, width=self.width)
-            return {"mean": Pullback(mean_of(model)), "rbf": stochastic(mean_of(model), deviation)}
-
-        return run.once("metrics", make)
+        mean = mean_of(self.model(run))
+        return {"mean": Pullback(mean), "rbf": stochastic(mean, self.deviation(run))}
 
     def sample(self, run: Run) -> None:
         """Curves between points on opposite sides of the hole."""

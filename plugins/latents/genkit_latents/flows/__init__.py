@@ -3,5 +3,6 @@
 from genkit_latents.flows.field import Field, divergence
 from genkit_latents.flows.matching import FlowMatching, ScoreMatching
 from genkit_latents.flows.model import ManifoldModel
+from genkit_latents.flows.spectral import Spectral
 
-__all__ = ["Field", "FlowMatching", "ManifoldModel", "ScoreMatching", "divergence"]
+__all__ = ["Field", "FlowMatching", "ManifoldModel", "ScoreMatching", "Spectral", "divergence"]

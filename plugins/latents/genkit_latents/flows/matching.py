@@ -20,6 +20,7 @@ from genkit.diffusion import VP
 from genkit.errors import UsageError
 from genkit_latents.distributions import Uniform, sphere_heat_kernel, walk
 from genkit_latents.flows.field import divergence
+from genkit_latents.flows.spectral import path
 from genkit_latents.geometry import safe
 from genkit_latents.geometry.manifolds import Sphere
 
@@ -29,11 +30,21 @@ Tangent = Callable[[Array, Array], Array]
 
 @dataclass(frozen=True)
 class FlowMatching:
-    """Riemannian flow matching along geodesics (Chen and Lipman 2024, arXiv 2302.03660).
+    """Riemannian flow matching (Chen and Lipman 2024, arXiv 2302.03660).
 
-    x_t = exp_x0(t log_x0(x1)) from data x0 to noise x1; the field is the mean of dx_t / dt. For manifolds whose exp
-    and log have closed forms, compact or not.
+    Along geodesics x_t = exp_x0(t log_x0(x1)) from data x0 to noise x1, on manifolds whose exp and log have closed
+    forms, compact or not; or along the paths of a premetric, which are simulated. The field is the mean of dx_t / dt.
     """
+
+    premetric: Any = None
+    """`Spectral`, or another with `half_square(manifold, x, y)`; None for geodesics."""
+    steps: int = 200
+    """Of the simulation of a path of a premetric."""
+
+    def __post_init__(self) -> None:
+        """Check the steps."""
+        if self.steps < 1:
+            raise UsageError(f"steps={self.steps}; expected at least 1")
 
     @property
     def begins(self) -> float:
@@ -48,8 +59,11 @@ class FlowMatching:
         x1 = base.sample(two, n)
 
         def each(x0: Array, x1: Array, t: Array) -> Array:
-            v = manifold.log(x0, x1)
-            x, u = jax.jvp(lambda t: manifold.exp(x0, t * v), (t,), (jnp.ones_like(t),))
+            if self.premetric is None:
+                v = manifold.log(x0, x1)
+                x, u = jax.jvp(lambda t: manifold.exp(x0, t * v), (t,), (jnp.ones_like(t),))
+            else:
+                x, u = path(self.premetric, manifold, x0, x1, t, self.steps)
             gap = field(x, t) - u
             return manifold.inner(x, gap, gap)
 

@@ -34,16 +34,18 @@ class Coder:
     """Widths of the hidden layers of the encoder; the decoder has them in reverse order."""
     activation: Literal["tanh", "silu", "softplus", "relu"] = "silu"
     """Smooth ones have a pull-back metric with curvature; relu has none."""
-    decoder: Literal["mlp", "gyroplane"] = "mlp"
-    """First layer of the decoder: dense on the coordinates at the origin; or distances to hyperplanes of the Poincare
-    ball (Ganea et al. 2018)."""
+    decoder: Literal["mlp", "gyroplane", "mobius"] = "mlp"
+    """First layer of the decoder: dense on the coordinates at the origin; or on the Poincare ball distances to
+    hyperplanes, or a Mobius layer (both Ganea et al. 2018)."""
+    apart: bool = False
+    """Means and deviations, of codes and of data, each from a network of their own."""
 
     def build(self, rngs: nnx.Rngs, manifold: Manifold, inputs: int, outputs: int) -> CoderModule:
         """A module for rows of `inputs` numbers whose decoder gives `outputs`."""
         if not self.hidden or min(self.hidden) < 1:
             raise UsageError(f"hidden={self.hidden}; expected at least one width")
-        if self.decoder == "gyroplane" and not isinstance(manifold, PoincareBall):
-            raise UsageError(f"a gyroplane layer needs the Poincare ball, not {type(manifold).__name__}")
+        if self.decoder != "mlp" and not isinstance(manifold, PoincareBall):
+            raise UsageError(f"a {self.decoder} layer needs the Poincare ball, not {type(manifold).__name__}")
         return CoderModule(self, manifold, inputs, outputs, rngs)
 
 
@@ -51,15 +53,17 @@ class CoderModule(nnx.Module):
     """See `Coder`; called with the manifold, whose curvature may be learned."""
 
     def __init__(self, config: Coder, manifold: Manifold, inputs: int, outputs: int, rngs: nnx.Rngs):
-        widths = config.hidden
+        widths, apart = config.hidden, config.apart
         self.activation = config.activation
-        self.encoder = _layers((inputs, *widths, raw_size(manifold) + manifold.dim), rngs)
-        if config.decoder == "gyroplane":
-            self.first = Gyroplanes(manifold.dim, widths[-1], rngs)
-            self.decoder = _layers((*widths[::-1], outputs), rngs)
-        else:
+        self.encoder = _networks((inputs, *widths), (raw_size(manifold), manifold.dim), apart, rngs)
+        means_and_rest = (inputs, outputs - inputs) if outputs > inputs else (outputs,)
+        if config.decoder == "mlp":
             self.first = None
-            self.decoder = _layers((raw_size(manifold), *widths[::-1], outputs), rngs)
+            self.decoder = _networks((raw_size(manifold), *widths[::-1]), means_and_rest, apart, rngs)
+        else:
+            kind = Gyroplanes if config.decoder == "gyroplane" else Mobius
+            self.first = kind(manifold.dim, widths[-1], rngs)
+            self.decoder = _networks(widths[::-1], means_and_rest, apart, rngs)
 
     def __call__(self, part: Literal["encode", "decode"], manifold: Any, x: Array) -> Any:
         """encode: rows (n, inputs) -> points (n, *shape), deviations (n, dim); decode: a point -> (outputs,)."""
@@ -73,14 +77,23 @@ class CoderModule(nnx.Module):
         return _apply(self.decoder, features(manifold, x), act)
 
 
+def _networks(widths: tuple[int, ...], outputs: tuple[int, ...], apart: bool, rngs: nnx.Rngs) -> nnx.List:
+    """A perceptron for all outputs, or one for each group of them."""
+    return nnx.List([_layers((*widths, n), rngs) for n in (outputs if apart else (sum(outputs),))])
+
+
 def _layers(widths: tuple[int, ...], rngs: nnx.Rngs) -> nnx.List:
     return nnx.List([linear(a, b, rngs=rngs) for a, b in zip(widths, widths[1:], strict=False)])
 
 
-def _apply(layers: Any, x: Array, act: Callable) -> Array:
-    for layer in list(layers)[:-1]:
+def _apply(networks: Any, x: Array, act: Callable) -> Array:
+    return jnp.concatenate([_perceptron(list(layers), x, act) for layers in networks], -1)
+
+
+def _perceptron(layers: list[Any], x: Array, act: Callable) -> Array:
+    for layer in layers[:-1]:
         x = act(layer(x))
-    return list(layers)[-1](x)
+    return layers[-1](x)
 
 
 class Gyroplanes(nnx.Module):
@@ -104,6 +117,26 @@ class Gyroplanes(nnx.Module):
         u = 2 * jnp.sqrt(c) * (m * a).sum(-1) / (height * jnp.maximum(size, 1e-12))
         lengths = manifold.norm(p, a)
         return lengths * jnp.arcsinh(u) / jnp.sqrt(c)
+
+
+class Mobius(nnx.Module):
+    """log_0(M z + b) with M z = exp_0(M log_0 z) and the Mobius sum with the point b (Ganea et al. 2018, section 3.2).
+
+    Without b it is linear in log_0 z. Points and sums are of the ball of as many dimensions as there are outputs.
+    """
+
+    def __init__(self, dim: int, outputs: int, rngs: nnx.Rngs):
+        # |M v| is about |v|: the ball's border is as far away in every dimension
+        self.weight = nnx.Param(jax.random.normal(rngs.params(), (outputs, dim)) / outputs**0.5)
+        self.bias = nnx.Param(jnp.zeros(outputs))
+
+    def __call__(self, manifold: Any, z: Array) -> Array:
+        """(dim,) -> (outputs,), the components at the origin."""
+        wide = PoincareBall(len(self.bias), -manifold.kappa)
+        zero = jnp.zeros(len(self.bias), z.dtype)
+        turned = wide.exp(zero, self.weight[...] @ manifold.log(jnp.zeros_like(z), z))
+        moved = wide.project(wide.add(turned, wide.exp(zero, self.bias[...])))
+        return features(wide, moved)
 
 
 def place(manifold: Any, raw: Array) -> Array:

@@ -70,7 +70,7 @@ class LandFit(NamedTuple):
     weights: Array
     """(k,)"""
     log_likelihood: Array
-    """(iterations,) mean over the data"""
+    """(iterations + 1,) mean over the data, the best so far"""
     noise: Array
     """(s, dim) of the normalisers"""
 
@@ -107,30 +107,31 @@ def fit_land(
 ) -> LandFit:
     """Fit a mixture of k LANDs to x (n, *shape) by expectation maximisation; the log-likelihood is reported.
 
-    In the M step mean and root of each component take one natural-gradient step of size `step` on the expected
-    log-likelihood, whose normaliser is that of fixed noise: mean <- exp(step (E_r log - E_J v)), and A by the
-    difference of the same second moments. Raises `GenkitError` where a logarithm was not found.
+    In the M step mean and root of each component take one natural-gradient step on the expected log-likelihood, whose
+    normaliser is that of fixed noise: mean <- exp(step (E_r log - E_J v)), and A by the difference of the same second
+    moments. Both are estimates, and for a Sigma that is not round the first is not quite a gradient (as in the paper),
+    so the likelihood may fall: then the step is halved, and what is returned is the best that was met. A step to where
+    a logarithm is not found is taken back. Raises `GenkitError` where one is not found at the start.
 
     Args:
         manifold: a closed form, or `Numeric` for any metric.
         x: data.
         k: components.
         key: of the noise.
-        means: where to begin (k, *shape); else k points that are far from one another.
+        means: where to begin (k, *shape); else medoids.
         iterations: of EM.
         samples: normals for each normaliser.
-        step: in (0, 1].
+        step: the first one, in (0, 1].
         exact: see `Land`.
     """
-    from genkit_latents.stats.cluster import spread_out
+    from genkit_latents.stats.cluster import kmedoids
 
     x = jnp.asarray(x)
     if not 0 < step <= 1:
         raise UsageError(f"step={step}; expected 0 < step <= 1")
     flat = np.asarray(x).reshape(len(x), -1)
     if means is None:
-        rows = spread_out(np.linalg.norm(flat[:, None] - flat[None], axis=-1), k)
-        means = x[rows]
+        means = x[kmedoids(np.linalg.norm(flat[:, None] - flat[None], axis=-1), k).centres]
     noise = jax.random.normal(key, (samples, manifold.dim), x.dtype)
     noise = jnp.concatenate([noise, -noise])
     state = _start(manifold, x, jnp.asarray(means, x.dtype), exact)
@@ -162,12 +163,26 @@ def _start(manifold: Any, x: Array, means: Array, exact: bool) -> tuple[Land, Ar
 
 @partial(jax.jit, static_argnums=3)
 def _em(state: tuple[Land, Array], x: Array, noise: Array, iterations: int, step: float) -> Any:
-    axes = _axes(state[0])
+    first, weights = state
+    axes = _axes(first)
+
+    def parts_of(means: Array, roots: Array) -> Land:
+        return Land(first.manifold, means, roots, first.exact)
 
     def tangents(part: Land) -> Array:
         return jax.vmap(lambda y: part.manifold.components(part.mean, part.manifold.log(part.mean, y)))(x)
 
-    def move(part: Land, r: Array, a: Array) -> tuple[Array, Array]:
+    def measure(means: Array, roots: Array, weights: Array) -> tuple[Array, Array, Array]:
+        """Log-likelihood (), responsibilities (k, n) and logarithms (k, n, dim)."""
+        parts = parts_of(means, roots)
+        a = jax.vmap(tangents, (axes,))(parts)
+        kernel = -0.5 * jnp.square(jax.vmap(jnp.linalg.solve)(roots, jnp.swapaxes(a, 1, 2))).sum(1)
+        normal = jax.vmap(lambda part: part.log_normaliser(noise), (axes,))(parts)
+        joint = jnp.log(weights)[:, None] - normal[:, None] + kernel
+        likelihood = jax.nn.logsumexp(joint, 0)
+        return likelihood.mean(), jnp.exp(joint - likelihood), a
+
+    def move(part: Land, r: Array, a: Array, size: Array) -> tuple[Array, Array]:
         manifold = part.manifold
         u = noise @ part.root.T
         share = jax.nn.softmax(jax.vmap(part.widening)(u))
@@ -175,22 +190,30 @@ def _em(state: tuple[Land, Array], x: Array, noise: Array, iterations: int, step
         gain = r @ a - share @ u
         white = jnp.linalg.solve(part.root, a.T).T
         second = jnp.einsum("n,ni,nj->ij", r, white, white) - jnp.einsum("s,si,sj->ij", share, noise, noise)
-        root = part.root @ jax.scipy.linalg.expm(0.5 * step * second)
-        mean = manifold.exp(part.mean, manifold.vector(part.mean, step * gain))
+        root = part.root @ jax.scipy.linalg.expm(0.5 * size * second)
+        mean = manifold.exp(part.mean, manifold.vector(part.mean, size * gain))
         # the frame at the new mean differs from the transported one by a rotation
         carried = jax.vmap(lambda e: manifold.transport(part.mean, mean, e))(manifold.frame(part.mean))
         turn = jax.vmap(lambda e: manifold.components(mean, e))(carried).T
         return mean, turn @ root
 
-    def once(state: tuple[Land, Array], _: None) -> Any:
-        parts, weights = state
-        a = jax.vmap(tangents, (axes,))(parts)
-        kernel = -0.5 * jnp.square(jax.vmap(jnp.linalg.solve)(parts.root, jnp.swapaxes(a, 1, 2))).sum(1)
-        normal = jax.vmap(lambda part: part.log_normaliser(noise), (axes,))(parts)
-        joint = jnp.log(weights)[:, None] - normal[:, None] + kernel
-        likelihood = jax.nn.logsumexp(joint, 0)
-        r = jnp.exp(joint - likelihood)
-        means, roots = jax.vmap(move, (axes, 0, 0))(parts, r, a)
-        return (Land(parts.manifold, means, roots, parts.exact), r.mean(1)), likelihood.mean()
+    def once(carry: Any, moves: Array) -> Any:  # moves is 0 to measure the start, else 1
+        now, last, best, size = carry
+        (means, roots, _), (r, a) = now
+        means, roots = jax.vmap(move, (axes, 0, 0, None))(parts_of(means, roots), r, a, moves * size)
+        numbers = (means, roots, r.mean(1))
+        value, *rest = measure(*numbers)
+        found = jnp.isfinite(value)
+        now = jax.tree.map(partial(jnp.where, found), (numbers, tuple(rest)), now)
+        best = jax.tree.map(partial(jnp.where, value > best[0]), (value, numbers), best)
+        size = jnp.where(value >= last, jnp.minimum((1 + 0.2 * moves) * size, 1), 0.5 * size)
+        return (now, jnp.where(found, value, last), best, size), best[0]
 
-    return jax.lax.scan(once, state, None, length=iterations)
+    k, n = len(weights), len(x)
+    numbers = first.mean, first.root, weights
+    unknown = jnp.broadcast_to(weights[:, None], (k, n)), jnp.zeros((k, n, first.manifold.dim), x.dtype)
+    least = jnp.asarray(-jnp.inf, x.dtype)
+    start = (numbers, unknown), least, (least, numbers), jnp.asarray(step, x.dtype)
+    tries = jnp.minimum(jnp.arange(iterations + 1, dtype=x.dtype), 1)
+    (_, _, (_, (means, roots, weights)), _), history = jax.lax.scan(once, start, tries)
+    return (parts_of(means, roots), weights), history

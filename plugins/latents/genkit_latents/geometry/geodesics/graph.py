@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.errors import GenkitError, UsageError
+from genkit.errors import GenkitError
 from genkit.tree import register_dataclass
 from genkit_latents.geometry.geodesics.energy import Energy
 from genkit_latents.geometry.geodesics.result import Geodesic, begin, finish
+from genkit_latents.geometry.neighbours import neighbour_pairs
 from genkit_latents.geometry.paths import length, straight
 
 Array = jax.Array
@@ -36,19 +37,14 @@ class Graph:
         """Join every point to its nearest ones by Euclidean distance.
 
         An edge is kept if either of its ends has the other among its nearest (a mean of both directions would halve the
-        edges that only one has). `pieces` is for the length of an edge. Raises `GenkitError` for a graph in parts.
+        edges that only one has), and parts are joined by the shortest edges between them. `pieces` is for the length
+        of an edge.
         """
         from scipy.sparse import csr_matrix
         from scipy.sparse.csgraph import shortest_path
-        from scipy.spatial import KDTree
 
         points = np.asarray(points)
-        n = len(points)
-        if not 1 <= neighbours < n:
-            raise UsageError(f"neighbours={neighbours} of {n} points; expected 1 to {n - 1}")
-        near = np.asarray(KDTree(points).query(points, neighbours + 1)[1])[:, 1:]
-        a, b = np.repeat(np.arange(n), neighbours), near.ravel()
-        a, b = np.unique(np.sort(np.stack([a, b]), 0), axis=1)
+        a, b = neighbour_pairs(points, neighbours).T
 
         @jax.jit
         def lengths(metric: Any, p: Array, q: Array) -> Array:
@@ -57,10 +53,8 @@ class Graph:
         weight = np.asarray(lengths(metric, jnp.asarray(points[a]), jnp.asarray(points[b])), np.float64)
         if not np.isfinite(weight).all():
             raise GenkitError("an edge of the graph has no finite length; is the metric finite between the points?")
-        sparse = csr_matrix((weight, (a, b)), shape=(n, n))
+        sparse = csr_matrix((weight, (a, b)), shape=(len(points), len(points)))
         distances, before = shortest_path(sparse, directed=False, return_predecessors=True)
-        if not np.isfinite(distances).all():
-            raise GenkitError(f"the graph of {neighbours} neighbours is in parts; use more neighbours")
         return cls(jnp.asarray(points), jnp.asarray(distances, points.dtype), jnp.asarray(before), neighbours)
 
     def path(self, metric: Any, p: Array, q: Array, segments: int) -> Array:

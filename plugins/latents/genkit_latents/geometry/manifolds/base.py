@@ -133,30 +133,30 @@ class Manifold:
 
 
 @dataclass(frozen=True)
-class Hypersurface(Manifold):
-    """A manifold of dimension n whose points are in R^(n + 1)."""
+class Sized(Manifold):
+    """A manifold that comes in sizes; `dim` is n where a subclass does not say otherwise."""
 
     n: int = field(default=2, metadata={"static": True})
 
     def __post_init__(self) -> None:
-        """Check the dimension."""
-        check_dim(self.n)
+        """Check the size."""
+        if self.n < 1:
+            raise UsageError(f"n={self.n} is too few; expected at least 1")
 
     @property
     def dim(self) -> int:
         """Dimension n."""
         return self.n
 
+
+@dataclass(frozen=True)
+class Hypersurface(Sized):
+    """A manifold of dimension n whose points are in R^(n + 1)."""
+
     @property
     def shape(self) -> tuple[int, ...]:
         """(n + 1,)."""
         return (self.n + 1,)
-
-
-def check_dim(dim: int, least: int = 1) -> None:
-    """Refuse a dimension that no manifold has."""
-    if dim < least:
-        raise UsageError(f"dim={dim} is too few; expected at least {least}")
 
 
 def check_positive(name: str, value: Any) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
-from genkit_latents.geometry.manifolds.base import Manifold, check_dim
+from genkit_latents.geometry.manifolds.base import Manifold, Sized
 
 Array = jax.Array
 
@@ -60,19 +60,8 @@ class Flat(Manifold):
 
 @register_dataclass
 @dataclass(frozen=True)
-class Euclidean(Flat):
-    """R^dim."""
-
-    n: int = field(default=2, metadata={"static": True})
-
-    def __post_init__(self) -> None:
-        """Check the dimension."""
-        check_dim(self.n)
-
-    @property
-    def dim(self) -> int:
-        """Dimension."""
-        return self.n
+class Euclidean(Sized, Flat):
+    """R^n."""
 
     def exp(self, x: Array, v: Array) -> Array:
         """x + v."""

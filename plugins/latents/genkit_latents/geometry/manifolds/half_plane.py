@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
-from genkit_latents.geometry.manifolds.base import Manifold, check_dim
+from genkit_latents.geometry.manifolds.base import Sized
 from genkit_latents.geometry.manifolds.lorentz import Lorentz
 
 Array = jax.Array
@@ -18,21 +18,10 @@ SQRT2 = 2**0.5
 
 @register_dataclass
 @dataclass(frozen=True)
-class HalfPlane(Manifold):
+class HalfPlane(Sized):
     """Points (x_1..x_(n-1), y), y > 0, with G = I / y^2: curvature -1."""
 
-    n: int = field(default=2, metadata={"static": True})
-
     kappa = -1.0
-
-    def __post_init__(self) -> None:
-        """Check the dimension."""
-        check_dim(self.n)
-
-    @property
-    def dim(self) -> int:
-        """Dimension n."""
-        return self.n
 
     @property
     def origin(self) -> Array:
@@ -113,7 +102,7 @@ class HalfPlane(Manifold):
 
 @register_dataclass
 @dataclass(frozen=True)
-class GaussianFisherRao(Manifold):
+class GaussianFisherRao(Sized):
     """Gaussians of n independent coordinates as points (means (n,), standard deviations (n,)) of the Fisher metric.
 
     ds^2 = sum (dm^2 + 2 ds^2) / s^2: with m / sqrt 2 in place of m each coordinate is sqrt 2 times a half-plane, of
@@ -121,10 +110,6 @@ class GaussianFisherRao(Manifold):
     """
 
     n: int = field(default=1, metadata={"static": True})
-
-    def __post_init__(self) -> None:
-        """Check the dimension."""
-        check_dim(self.n)
 
     @property
     def dim(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 
 from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
-from genkit_latents.geometry.manifolds.base import Manifold, check_dim
+from genkit_latents.geometry.manifolds.base import Sized
 
 Array = jax.Array
 
@@ -26,14 +26,8 @@ def _t(a: Array) -> Array:
 
 @register_dataclass
 @dataclass(frozen=True)
-class SPD(Manifold):
+class SPD(Sized):
     """n x n matrices with <U, V>_X = tr(X^-1 U X^-1 V): no border at finite distance, invariant under X -> A X A'."""
-
-    n: int = field(default=2, metadata={"static": True})
-
-    def __post_init__(self) -> None:
-        """Check the size."""
-        check_dim(self.n)
 
     @property
     def dim(self) -> int:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
 from genkit.tree import register_dataclass
 from genkit_latents.geometry import safe
-from genkit_latents.geometry.manifolds.base import Manifold, check_dim, check_positive
+from genkit_latents.geometry.manifolds.base import Sized, check_positive
 
 Array = jax.Array
 BORDER = {jnp.dtype("float32"): 4e-3, jnp.dtype("float64"): 1e-5}  # relative distance kept from the border of a ball
 
 
-class ConstantCurvature(Manifold):
+class ConstantCurvature(Sized):
     """G = lambda(z)^2 I with lambda = 2 / (1 + kappa |z|^2): a ball (kappa < 0), the plane at scale 2, or a sphere.
 
     Everything is analytic in kappa (Skopek et al. 2020, arXiv 1911.08411; Bachmann et al. 2020, arXiv 1911.05076).
@@ -23,13 +23,7 @@ class ConstantCurvature(Manifold):
     in float64, that is at a distance of at most 6.2 or 12.2 / sqrt(-kappa) from the origin.
     """
 
-    n: int
     kappa: Array | float
-
-    @property
-    def dim(self) -> int:
-        """Dimension n."""
-        return self.n
 
     @property
     def origin(self) -> Array:
@@ -128,12 +122,7 @@ class ConstantCurvature(Manifold):
 class Stereographic(ConstantCurvature):
     """Constant curvature kappa of either sign, which may be learned through zero; at 0 distances are 2 |x - y|."""
 
-    n: int = field(default=2, metadata={"static": True})
     kappa: Array | float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the dimension."""
-        check_dim(self.n)
 
 
 @register_dataclass
@@ -141,12 +130,11 @@ class Stereographic(ConstantCurvature):
 class PoincareBall(ConstantCurvature):
     """The ball |z| < 1 / sqrt(c) of curvature -c (Ganea et al. 2018, arXiv 1805.09112)."""
 
-    n: int = field(default=2, metadata={"static": True})
     c: Array | float = 1.0
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        check_dim(self.n)
+        super().__post_init__()
         check_positive("c", self.c)
 
     @property
