@@ -14,8 +14,10 @@ import genkit
 from genkit.errors import DataError, UsageError
 from genkit.nn import abstract, functional, parameter_count
 from genkit.testing import hmm_denoiser
-from genkit_molecules.datasets.proteins import Fasta, HiddenMarkov, SteroidIsomerase
+from genkit_molecules.datasets.proteins import Fasta, SteroidIsomerase
+from genkit_molecules.datasets.solvable import HiddenMarkov, Potts, Table
 from genkit_molecules.networks.bytenet import ByteNet
+from genkit_molecules.networks.mlp import SequenceMLP
 from genkit_molecules.networks.sequence_transformer import SequenceTransformer
 from genkit_molecules.sequences import write_fasta
 
@@ -89,7 +91,39 @@ def test_hidden_markov_law():
     assert np.abs(drawn - pair).sum() / 2 < 0.5 * (2 / np.pi * 400 / 20_000) ** 0.5 * 1.3
 
 
-SMALL = {"transformer": SequenceTransformer.preset("tiny"), "bytenet": ByteNet.preset("tiny")}
+@pytest.mark.parametrize(
+    "data",
+    [
+        Potts(length=3, letters=4, coupling=0.5, train=40_000, test=1),
+        Potts(length=3, letters=4, ring=True, train=40_000, test=1),
+        Table((0.1, 0.2, 0.05, 0.15, 0, 0.1, 0.2, 0.2), length=3, train=40_000, test=1),
+    ],
+    ids=["chain", "ring", "table"],
+)
+def test_laws_that_are_known(data):
+    """The likelihood is normalised, and the sequences have this law."""
+    found = data.load()
+    k = found.classes
+    p = np.exp(np.asarray(found.oracle.log_prob(jnp.array(np.indices((k,) * 3).reshape(3, -1).T))))
+    np.testing.assert_allclose(p.sum(), 1, rtol=1e-5)
+    drawn = np.bincount(found.train.astype(int) @ k ** np.arange(3)[::-1], minlength=k**3) / 40_000
+    assert np.abs(drawn - p).sum() / 2 < 0.5 * (2 / np.pi * k**3 / 40_000) ** 0.5 * 1.3
+
+
+def test_wrong_laws():
+    with pytest.raises(UsageError, match="letters=21"):
+        Potts(letters=21)
+    with pytest.raises(UsageError, match="3 probabilities of 2 tokens"):
+        Table((0.5, 0.2, 0.3))
+    with pytest.raises(UsageError, match="sum to 1"):
+        Table((0.5, 0.2, 0.3, 0.3))
+
+
+SMALL = {
+    "transformer": SequenceTransformer.preset("tiny"),
+    "bytenet": ByteNet.preset("tiny"),
+    "mlp": SequenceMLP.preset("tiny"),
+}
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -120,6 +154,8 @@ def test_published_size():
         ByteNet(kernel=4)
     with pytest.raises(UsageError, match="largest=12"):
         ByteNet(largest=12)
+    with pytest.raises(UsageError, match=r"rows of 9 sites for a perceptron of 8; give network.sites=9"):
+        SMALL["mlp"].build(nnx.Rngs(0), 20)(jnp.zeros((1, 9), int), 0.0)
 
 
 def test_the_experiment(tmp_path):

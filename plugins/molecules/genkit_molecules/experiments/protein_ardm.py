@@ -19,7 +19,7 @@ from genkit.experiment.folder import write_arrays
 from genkit.kinds import Dataset, Network, Optimizer
 from genkit.nn import functional
 from genkit.train import AdamW, Phase, TrainState, make_step
-from genkit_molecules.datasets.proteins import HiddenMarkov
+from genkit_molecules.datasets.solvable import HiddenMarkov
 from genkit_molecules.denoisers import SequenceNet
 from genkit_molecules.models import Discrete, Name, Space, in_parallel, site_costs
 from genkit_molecules.networks.bytenet import ByteNet
