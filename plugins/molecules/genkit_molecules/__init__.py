@@ -24,6 +24,10 @@ plugin = Plugin(
             "genkit_molecules.experiments.protein_ardm:ProteinARDM",
             "discrete models of protein sequences",
         ),
+        "protein_guidance": (
+            "genkit_molecules.experiments.protein_guidance:ProteinGuidance",
+            "protein sequences steered to a property: classifier-free, by a classifier, with a discriminator",
+        ),
     },
     datasets={
         "lattice": ("genkit_molecules.datasets.lattice:Lattice", "all molecules of up to 6 heavy atoms, enumerated"),

@@ -11,7 +11,8 @@ from flax import nnx
 from genkit.nn import abstract, functional, parameter_count
 from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, real_sites
 from genkit_molecules.graphs import relabel, sites
-from genkit_molecules.networks.graph_transformer import GraphTransformer, transfer
+from genkit_molecules.guidance import transfer
+from genkit_molecules.networks.graph_transformer import GraphTransformer
 from genkit_molecules.orders import NodeEdgesNode, NodesEdges
 from genkit_molecules.structure import ATOM, GRAPH, cycles, features
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from genkit.data.cache import cached
 from genkit.data.files import fetch
 from genkit.errors import DataError, UsageError
-from genkit_molecules.data import Graphs, Molecules
+from genkit_molecules.data import Molecules
 from genkit_molecules.graphs import VALENCE
+from genkit_molecules.rows import Rows
 
 ORGANIC = ("C", "N", "O", "F", "S", "Cl", "Br", "I", "P")
 
@@ -88,7 +89,7 @@ def molecules(path: Path, of: Smiles) -> Molecules:
     for part in parts:
         graphs = [found.graphs[k] for k in part]
         sizes = by_size(graphs)
-        splits.append(tuple(Graphs(n, np.stack([graphs[k] for k in rows])) for n, rows in sizes.items()))
+        splits.append(tuple(Rows(n, np.stack([graphs[k] for k in rows])) for n, rows in sizes.items()))
         names.append(tuple(found.smiles[part[k]] for rows in sizes.values() for k in rows))
     if not splits[0]:
         raise DataError(f"{path} leaves no molecule to train on; lower test={of.test}")
@@ -166,6 +167,8 @@ class QM9(Smiles):
 @dataclass(frozen=True)
 class QM9Small(QM9):
     """499 molecules of QM9, see there."""
+
+    suggests: ClassVar[dict[str, Any]] = {"sizes": 1, "batch": 64, "generated": 4000, "discriminator_steps": 600}
 
     def path(self) -> Path:
         """Found in GENKIT_DATA or the cache, else downloaded."""
