@@ -168,7 +168,14 @@ class QM9(Smiles):
 class QM9Small(QM9):
     """499 molecules of QM9, see there."""
 
-    suggests: ClassVar[dict[str, Any]] = {"sizes": 1, "batch": 64, "generated": 4000, "discriminator_steps": 600}
+    suggests: ClassVar[dict[str, Any]] = {
+        "sizes": 1,
+        "steps": 800,
+        "batch": 64,
+        "samples": 300,
+        "generated": 2000,
+        "discriminator_steps": 400,
+    }
 
     def path(self) -> Path:
         """Found in GENKIT_DATA or the cache, else downloaded."""
