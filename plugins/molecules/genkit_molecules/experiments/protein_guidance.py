@@ -24,6 +24,16 @@ class ProteinGuidance(Steered, ProteinARDM):
 
     wanted: Literal["hydropathy", "charge", "weight", "aromatic"] = "hydropathy"
     """The property: mean hydropathy (GRAVY), net charge, weight in g/mol, share of aromatic residues."""
+    steps: int = 1000
+    """Training steps of the model."""
+    samples: int = 300
+    """Sequences to draw by each method."""
+    particles: tuple[int, ...] = (10,)
+    """Particles a sample."""
+    generated: int = 2000
+    """Samples of the model from which the discriminator learns."""
+    discriminator_steps: int = 500
+    """Training steps of discriminator and classifier."""
     sizes: int = 1
     """Lengths that are sampled: the most frequent ones, each a program of its own."""
     look_ahead: bool = False
