@@ -21,6 +21,7 @@ from genkit.testing.discrete import (
     exact_law,
     hmm_denoiser,
     ising_denoiser,
+    potts_denoiser,
 )
 from genkit.testing.ising import ising_log_z, ising_torus
 from genkit.testing.kalman import LinearGaussian
@@ -60,4 +61,5 @@ __all__ = [
     "ising_log_z",
     "ising_torus",
     "linear_gaussian_denoiser",
+    "potts_denoiser",
 ]

@@ -34,12 +34,12 @@ class TableDenoiser:
         logits = jnp.stack(logits, 1)
         return logits if self.process is None or self.process.likelihood else logits + seen
 
-    def log_prob(self, x: Array, t: Array) -> Array:
-        """log p(x_t), (n,); up to the constant of the table. For masks, of the visible sites."""
+    def log_prob(self, x: Array, t: Any = None) -> Array:
+        """log p(x_t), (n,); up to the constant of the table. For masks, of the visible sites; these need no time."""
         total = self._sum(self._seen(x, t), without=None)
         return jax.nn.logsumexp(total, -1)
 
-    def _seen(self, x: Array, t: Array) -> Array:
+    def _seen(self, x: Array, t: Any) -> Array:
         """log q(x_t | x_0) of each site for each of its classes, (n, D, K)."""
         log_table = jnp.asarray(self.log_table)
         if x.shape[1:] != (log_table.ndim,):
@@ -68,7 +68,7 @@ class TableDenoiser:
 class ChainDenoiser:
     """p(x_i | x_S) of masked sites of a hidden Markov chain of any length, by the forward-backward recursion.
 
-    Potentials need not be normalised, so that chains of spins are covered too. A masked site is state K.
+    Potentials need not be normalised, so that chains and rings of spins are covered too. A masked site is state K.
     """
 
     log_initial: Any
@@ -77,6 +77,8 @@ class ChainDenoiser:
     """(H, H), from row to column."""
     log_emission: Any
     """(H, K)."""
+    log_final: Any = 0.0
+    """(H,), of the last hidden state."""
 
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
         """Logits (n, D, K) of x (n, D): of each site given the other visible ones."""
@@ -104,7 +106,8 @@ class ChainDenoiser:
         first = jnp.broadcast_to(initial, seen[:, 0].shape)
         by_site = jnp.moveaxis(seen, 1, 0)
         _, forward = jax.lax.scan(pass_on(transition), first, by_site)
-        _, backward = jax.lax.scan(pass_on(transition.T), jnp.zeros_like(first), by_site, reverse=True)
+        last = jnp.broadcast_to(jnp.asarray(self.log_final), first.shape)
+        _, backward = jax.lax.scan(pass_on(transition.T), last, by_site, reverse=True)
         return jnp.moveaxis(forward, 0, 1), jnp.moveaxis(backward, 0, 1), seen
 
 
@@ -138,14 +141,32 @@ def hmm_denoiser(initial: Any, transition: Any, emission: Any) -> ChainDenoiser:
         return ChainDenoiser(np.log(initial), np.log(transition), np.log(emission))
 
 
-def ising_denoiser(coupling: float, field: float = 0.0) -> ChainDenoiser:
-    """Exact denoiser, under masks, of an open Ising chain: p ~ exp(coupling sum s_i s_{i+1} + field sum s_i).
+def ising_denoiser(coupling: float, field: float = 0.0, ring: bool = False) -> ChainDenoiser:
+    """Exact denoiser, under masks, of an Ising chain: p ~ exp(coupling sum s_i s_{i+1} + field sum s_i).
 
     Class 0 is spin -1, class 1 spin +1. `log_prob` of a chain of masks is log Z.
     """
     spin = np.array([-1.0, 1.0])
-    emission = np.where(np.eye(2) > 0, field * spin[:, None], -np.inf)
-    return ChainDenoiser(np.zeros(2), coupling * np.multiply.outer(spin, spin), emission)
+    return potts_denoiser(coupling * np.multiply.outer(spin, spin), field * spin, ring)
+
+
+def potts_denoiser(pair: Any, field: Any, ring: bool = False) -> ChainDenoiser:
+    """Exact denoiser, under masks, of a chain of classes: p ~ exp(sum pair[x_i, x_{i+1}] + sum field[x_i]).
+
+    Args:
+        pair: (K, K), of neighbours; the Potts model has coupling times the identity.
+        field: (K,).
+        ring: whether the first site follows the last one; the hidden state is then both the first site and this one.
+    """
+    pair, field = np.asarray(pair, np.float64), np.asarray(field, np.float64)
+    k = len(field)
+    if pair.shape != (k, k):
+        raise UsageError(f"pair {pair.shape} and field {field.shape}; expected (K, K) and (K,)")
+    same = np.where(np.eye(k) > 0, 0.0, -np.inf)
+    if not ring:
+        return ChainDenoiser(np.zeros(k), pair, same + field)
+    transition = (same[:, None, :, None] + pair[:, None]).reshape(k * k, k * k)
+    return ChainDenoiser(same.ravel(), transition, np.tile(same + field, (k, 1)), pair.T.ravel())
 
 
 def all_states(sites: int, states: int) -> np.ndarray:

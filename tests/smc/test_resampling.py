@@ -65,6 +65,12 @@ def test_bounds_and_variance():
         assert near((o - m * W) ** 2, m * W * (1 - W))
 
 
+def test_systematic_of_whole_numbers():
+    """Where N w are whole numbers there is no choice, whatever the offset."""
+    o = counts("systematic", np.array([0.5, 0.25, 0.125, 0.125]), 8, 2000)
+    np.testing.assert_array_equal(o, np.tile([4, 2, 1, 1], (2000, 1)))
+
+
 def test_equal_weights_keep_every_particle():
     for name in ("stratified", "systematic", "residual", "ssp", "branching", "killing", "conditional_killing"):
         for n in (7, 1000):

@@ -13,7 +13,7 @@ from genkit.discrete import Ancestral, Linear, OrderAgnostic, masked, sample
 from genkit.errors import UsageError
 from genkit.smc import Resample
 from genkit.steer import ARDG, BSDG, FADG, Potential, discriminator_loss, guide
-from genkit.testing import all_states, discrete_denoiser, ising_denoiser
+from genkit.testing import all_states, discrete_denoiser, ising_denoiser, potts_denoiser
 
 KEY = jax.random.key(0)
 Q = np.array([[0.5, 0.1], [0.15, 0.25]])
@@ -155,6 +155,10 @@ def test_exact_law_of_few_particles(n, tv):
     mass = multinomial.pmf(counts, n, p)
     law = (mass[:, None] * counts * (q / p) / (counts @ (q / p))[:, None]).sum(0)
     np.testing.assert_allclose(np.abs(law - q).sum() / 2, tv, atol=6e-7)
+    w = q / p
+    limit = (q * np.abs(w - q @ w)).sum() / 2
+    np.testing.assert_allclose(limit, 0.435, atol=1e-12)
+    assert abs(n * tv - limit) < 0.3 / n**0.5 and (n < 32 or abs(n * tv / limit - 1) < 0.03)
 
 
 @pytest.mark.parametrize("n, tv", [FINITE[0], FINITE[1], FINITE[3]])
@@ -206,16 +210,21 @@ def test_spins_by_their_energy_alone(ring):
 
 
 def test_spins_with_exact_messages():
-    """With W of every partial state the weights are constant: one particle finds Z."""
-    for n, coupling, h, exact in ((10, 0.5, 0.0, 8.01250237), (16, 0.8, 0.1, 15.77534962)):
-        spins = ising_denoiser(coupling, h)
+    """With W of every partial state the weights are constant: one particle finds Z, of chains, rings, and Potts."""
+    potts = potts_denoiser(0.8 * np.eye(3), np.zeros(3), ring=True)
+    for n, spins, exact in (
+        (10, ising_denoiser(0.5), 8.01250237),
+        (16, ising_denoiser(0.8, 0.1, ring=True), 16.11788213),
+        (7, potts, np.log((np.exp(0.8) + 2) ** 7 + 2 * (np.exp(0.8) - 1) ** 7)),
+    ):
+        k = spins.log_emission.shape[1]
 
-        def log_w(x, t, cond, spins=spins):
-            return spins.log_prob(x) + (x < 2).sum(1) * jnp.log(2.0)
+        def log_w(x, t, cond, spins=spins, k=k):
+            return spins.log_prob(x) + (x < k).sum(1) * jnp.log(float(k))
 
-        uniform = jax.tree_util.Partial(lambda x, t, cond: jnp.zeros((*x.shape, 2)))
+        uniform = jax.tree_util.Partial(lambda x, t, cond, k=k: jnp.zeros((*x.shape, k)))
         with jax.enable_x64(True):
-            log_z = guide(KEY, ARDG(), OrderAgnostic(2), uniform, jax.tree_util.Partial(log_w), (2, n)).log_z
+            log_z = guide(KEY, ARDG(), OrderAgnostic(k), uniform, jax.tree_util.Partial(log_w), (2, n)).log_z
         np.testing.assert_allclose(log_z, exact, atol=1e-8)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from genkit.discrete import Cosine, discretised_gaussian, marginal, masked, uniform
 from genkit.errors import UsageError
-from genkit.testing import all_states, discrete_denoiser, hmm_denoiser, ising_denoiser
+from genkit.testing import all_states, discrete_denoiser, hmm_denoiser, ising_denoiser, potts_denoiser
 
 TABLE = np.random.default_rng(0).dirichlet(np.ones(27)).reshape(3, 3, 3)
 HMM = hmm_denoiser([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
@@ -64,13 +64,38 @@ def test_hidden_markov_chain():
 
 
 @pytest.mark.parametrize(
-    "n, coupling, field, log_z",
-    [(10, 0.5, 0.0, 8.01250237), (10, 0.5, 0.2, 8.46839306), (16, 0.8, 0.1, 15.77534962)],
+    "n, coupling, field, chain, ring",
+    [
+        (10, 0.5, 0.0, 8.01250237, 8.13306092),
+        (10, 0.5, 0.2, 8.46839306, 8.64268138),
+        (16, 0.8, 0.1, 15.77534962, 16.11788213),
+    ],
 )
-def test_chain_of_spins(n, coupling, field, log_z):
+def test_chain_and_ring_of_spins(n, coupling, field, chain, ring):
     with jax.enable_x64(True):
-        log_p = log_prob(ising_denoiser(coupling, field), jnp.full((1, n), 2))
-        np.testing.assert_allclose(log_p, log_z, atol=5e-9)
+        found = [log_prob(ising_denoiser(coupling, field, closed), jnp.full((1, n), 2))[0] for closed in (False, True)]
+    np.testing.assert_allclose(found, [chain, ring], atol=5e-9)
+
+
+def test_chain_and_ring_of_potts():
+    """log Z in closed form, and conditionals against the table of all states."""
+    with jax.enable_x64(True):
+        k, n, coupling = 3, 7, 0.8
+        e = np.exp(coupling) - 1
+        pair = coupling * np.eye(k)
+        found = [log_prob(potts_denoiser(pair, np.zeros(k), r), jnp.full((1, n), k))[0] for r in (False, True)]
+        exact = [np.log(k) + (n - 1) * np.log(e + k), np.log((e + k) ** n + (k - 1) * e**n)]
+        np.testing.assert_allclose(found, exact, rtol=1e-12)
+
+        rng = np.random.default_rng(0)
+        pair, field, x = rng.normal(size=(k, k)), rng.normal(size=k), jnp.asarray(all_states(4, 4))
+        every = all_states(4, k)
+        energy = field[every].sum(1) + pair[every[:, :-1], every[:, 1:]].sum(1)
+        for ring, total in ((False, energy), (True, energy + pair[every[:, -1], every[:, 0]])):
+            both = potts_denoiser(pair, field, ring), discrete_denoiser(np.exp(total).reshape((k,) * 4))
+            conditionals = (jax.nn.log_softmax(call(d, x)) for d in both)
+            np.testing.assert_allclose(*conditionals, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(log_prob(both[0], x), jax.jit(lambda d: d.log_prob(x, 0.5))(both[1]), rtol=1e-9)
 
 
 def test_correlation_of_spins():
@@ -91,6 +116,7 @@ def test_correlation_of_spins():
         (lambda: discrete_denoiser(TABLE)(jnp.zeros((4, 2), int), 0.5), "3 sites"),
         (lambda: discrete_denoiser(TABLE, uniform(3, Cosine()))(jnp.zeros((4, 3), int), 1), "int32"),
         (lambda: hmm_denoiser([1.0], np.eye(2), np.eye(2)), "transition"),
+        (lambda: potts_denoiser(np.eye(2), np.zeros(3)), "pair"),
     ],
 )
 def test_wrong_input(make, words):

@@ -24,16 +24,29 @@ plugin = Plugin(
             "genkit_molecules.experiments.protein_ardm:ProteinARDM",
             "discrete models of protein sequences",
         ),
+        "protein_guidance": (
+            "genkit_molecules.experiments.protein_guidance:ProteinGuidance",
+            "protein sequences steered to a property: classifier-free, by a classifier, with a discriminator",
+        ),
     },
     datasets={
         "lattice": ("genkit_molecules.datasets.lattice:Lattice", "all molecules of up to 6 heavy atoms, enumerated"),
         "smiles": ("genkit_molecules.datasets.smiles:Smiles", "a file of SMILES (.smi, .csv) or structures (.sdf)"),
-        "zinc250k": ("genkit_molecules.datasets.smiles:ZINC250k", "ZINC250k, its public validation split"),
+        "zinc250k": ("genkit_molecules.datasets.smiles:ZINC250k", "ZINC250k, a tenth or all of it"),
         "moses": ("genkit_molecules.datasets.smiles:MOSES", "MOSES, 1.9 M molecules"),
+        "qm9": ("genkit_molecules.datasets.smiles:QM9", "QM9, 131 k molecules"),
         "qm9_small": ("genkit_molecules.datasets.smiles:QM9Small", "499 molecules of QM9"),
         "fasta": ("genkit_molecules.datasets.proteins:Fasta", "a file of protein sequences (FASTA, A3M)"),
         "steroid_isomerase": ("genkit_molecules.datasets.proteins:SteroidIsomerase", "alignment of the family of 1qjg"),
-        "hidden_markov": ("genkit_molecules.datasets.proteins:HiddenMarkov", "sequences with a known likelihood"),
+        "hidden_markov": (
+            "genkit_molecules.datasets.solvable:HiddenMarkov",
+            "sequences of a hidden Markov model, with their likelihood",
+        ),
+        "potts": (
+            "genkit_molecules.datasets.solvable:Potts",
+            "sequences of a Potts or Ising chain or ring, with their likelihood",
+        ),
+        "table": ("genkit_molecules.datasets.solvable:Table", "a few tokens of any joint law, with their likelihood"),
     },
     networks={
         "graph_transformer": (
@@ -44,6 +57,7 @@ plugin = Plugin(
             "genkit_molecules.networks.sequence_transformer:SequenceTransformer",
             "transformer on sequences",
         ),
+        "mlp": ("genkit_molecules.networks.mlp:SequenceMLP", "a perceptron on a few tokens"),
         "bytenet": ("genkit_molecules.networks.bytenet:ByteNet", "dilated convolutions on sequences"),
     },
     benchmarks={"speed": ("genkit_molecules.benchmarks:Speed", "enumeration, training, sampling of molecules")},

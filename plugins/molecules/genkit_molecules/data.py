@@ -9,14 +9,7 @@ import numpy as np
 
 from genkit_molecules.graphs import allowed, classes, pairs, sites
 from genkit_molecules.models import Space
-
-
-@dataclass(frozen=True)
-class Graphs:
-    """Molecular graphs of one size: rows x (M, D) uint8, see `genkit_molecules.graphs`."""
-
-    n: int
-    x: np.ndarray
+from genkit_molecules.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -24,8 +17,8 @@ class Molecules:
     """Molecules, by split and by number of atoms."""
 
     elements: tuple[str, ...]
-    train: tuple[Graphs, ...]
-    test: tuple[Graphs, ...]
+    train: tuple[Rows, ...]
+    test: tuple[Rows, ...]
     train_smiles: tuple[str, ...]
     """canonical, of the molecules in `train`, in their order"""
     test_smiles: tuple[str, ...]
@@ -43,7 +36,7 @@ class Molecules:
         """Training molecules of each number of atoms."""
         return {g.n: len(g.x) for g in self.train}
 
-    def padded(self, split: Sequence[Graphs]) -> dict[str, np.ndarray]:
+    def padded(self, split: Sequence[Rows]) -> dict[str, np.ndarray]:
         """Rows of one width, in the order of the split: x (M, D), and which atoms are real, mask (M, n) bool."""
         n = max(g.n for g in (*self.train, *self.test))
         place = {tuple(pair): n + k for k, pair in enumerate(pairs(n).tolist())}

@@ -34,15 +34,13 @@ class GraphNet:
 
     def raw(self, x: Array, t: Array, cond: Any) -> Any:
         """What the network says of rows x (B, D)."""
-        n, cond = atoms(x.shape[1]), cond or {}
-        given = cond.get("given")
-        if given is None and self.given is not None:
-            given = jnp.broadcast_to(self.given, (len(x), len(self.given)))
+        n = atoms(x.shape[1])
+        mask, given = told(cond, self.given, len(x))
         kinds, bonds = x[:, :n], x[:, n:]
         mask_symbol = classes(self.elements)
         kinds = jnp.where(kinds == mask_symbol, self.elements, kinds)
         bonds = jnp.where(bonds == mask_symbol, BONDS, bonds)
-        return self.apply(self.params, kinds, bonds, jnp.asarray(t) * self.unit, cond.get("mask"), given, self.key)
+        return self.apply(self.params, kinds, bonds, jnp.asarray(t) * self.unit, mask, given, self.key)
 
 
 @register_dataclass
@@ -81,11 +79,31 @@ class SequenceNet:
     """for dropout; None switches it off"""
     unit: Any = 1.0
     """what the network takes for one is t = 1 / unit"""
+    given: Any = None
+    """(c,) what is wanted of all items, where the condition does not say"""
 
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
         """What the network says of rows x (B, L), K where hidden."""
-        cond = cond or {}
-        return self.apply(self.params, x, jnp.asarray(t) * self.unit, cond.get("mask"), cond.get("given"), self.key)
+        mask, given = told(cond, self.given, len(x))
+        return self.apply(self.params, x, jnp.asarray(t) * self.unit, mask, given, self.key)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class SequenceLogOdds(SequenceNet):
+    """One number a sequence: the log-odds of a discriminator."""
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """(B,)."""
+        return super().__call__(x, t, cond)[:, 0]
+
+
+def told(cond: Any, given: Any, count: int) -> tuple[Array | None, Array | None]:
+    """Mask and what is wanted, of a condition; the default of the latter for so many items."""
+    cond = cond or {}
+    if "given" in cond or given is None:
+        return cond.get("mask"), cond.get("given")
+    return cond.get("mask"), jnp.broadcast_to(given, (count, len(given)))
 
 
 def real_sites(mask: Array) -> Array:

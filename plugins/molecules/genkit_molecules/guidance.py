@@ -1,10 +1,11 @@
-"""Training of a model of graphs, of its discriminator, and of classifiers of partly hidden graphs."""
+"""Networks with their heads, and their training: models, and what discriminators and classifiers say of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from typing import Any
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,63 +14,91 @@ from flax import nnx
 from genkit.discrete import Orders, order_agnostic_loss
 from genkit.kinds import Network, Optimizer
 from genkit.nn import functional
-from genkit.steer import discriminator_loss
 from genkit.train import Phase, TrainState, make_step
-from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, real_sites
+from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, SequenceLogOdds, SequenceNet, real_sites
 from genkit_molecules.graphs import allowed, atoms, classes
-from genkit_molecules.networks.graph_transformer import transfer
 
 Array = jax.Array
-Batch = tuple[Array, Any]
-"""x (B, D) int, and conditions as in `GraphDenoiser`"""
+Kind = Literal["generator", "discriminator"]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A network with its head: how its parameters are made, and the function of states that they give."""
+
+    build: Callable[[nnx.Rngs], nnx.Module]
+    wrap: Callable[[Any, Any, Any], Any]
+    """(parameters, the network as a function of them, key for dropout or None) -> denoiser or log-odds"""
+
+    @cached_property
+    def apply(self) -> Any:
+        """The network as a function of its parameters, always the same one."""
+        return functional(self.build(nnx.Rngs(0)))[0]
+
+    def init(self, key: Array) -> Any:
+        """Fresh parameters."""
+        return functional(self.build(nnx.Rngs(key)))[1]
+
+    def net(self, params: Any, key: Any = None) -> Any:
+        """The denoiser or the log-odds of these parameters."""
+        return self.wrap(params, self.apply, key)
 
 
 @cache
-def generator(network: Network, elements: tuple[str, ...], conditions: int = 0) -> Any:
-    """The function of parameters that the network is."""
-    return functional(network.build(nnx.Rngs(0), elements, conditions=conditions))[0]
+def graph_head(network: Network, elements: tuple[str, ...], kind: Kind = "generator", conditions: int = 0) -> Head:
+    """A network on graphs as a denoiser, or as log-odds of a discriminator or classifier."""
+    make = GraphDenoiser if kind == "generator" else GraphLogOdds
+    return Head(
+        lambda rngs: network.build(rngs, elements, kind, conditions=conditions),
+        lambda params, apply, key: make(params, apply, len(elements), key),
+    )
 
 
 @cache
-def discriminator(network: Network, elements: tuple[str, ...]) -> Any:
-    """The same of the network with the head of a discriminator."""
-    return functional(network.build(nnx.Rngs(0), elements, "discriminator"))[0]
+def sequence_head(network: Network, letters: int, kind: Kind = "generator", conditions: int = 0) -> Head:
+    """The same of a network on sequences of so many letters."""
+    make = SequenceNet if kind == "generator" else SequenceLogOdds
+    return Head(
+        lambda rngs: network.build(rngs, letters, kind, conditions=conditions),
+        lambda params, apply, key: make(params, apply, key),
+    )
 
 
-def denoiser_of(network: Network, elements: tuple[str, ...], params: Any, conditions: int = 0) -> GraphDenoiser:
-    """A trained model."""
-    return GraphDenoiser(params, generator(network, elements, conditions), len(elements))
-
-
-def log_odds_of(network: Network, elements: tuple[str, ...], params: Any) -> GraphLogOdds:
-    """A trained discriminator or classifier."""
-    return GraphLogOdds(params, discriminator(network, elements), len(elements))
-
-
-def generator_phase(
-    network: Network,
-    elements: tuple[str, ...],
-    loss: Callable[[Array, GraphDenoiser, Array, Any], Array],
+def phase(
+    name: str,
+    head: Head,
+    loss: Callable[[Array, Any, Any], Array],
     optimizer: Optimizer,
     steps: int,
-    draw: Callable[[Any, Array], Batch],
+    draw: Callable[[Any, Array], Any],
     data: Any = None,
     every: tuple = (),
-    conditions: int = 0,
+    start: Any = None,
+    clip: float | None = None,
 ) -> Phase:
-    """Train the model by loss(key, model, x, cond); `draw(batch, key)` gives the graphs of a step."""
-    apply, rule = generator(network, elements, conditions), optimizer.build(steps)
+    """Train by loss(key, denoiser or log-odds, draw(batch, key)), from the parameters `start` wherever they fit."""
+    rule = optimizer.build(steps)
 
     def objective(params: Any, aux: None, batch: Any, key: Array) -> Any:
         k_draw, k_loss, k_drop = jax.random.split(key, 3)
-        x, cond = draw(batch, k_draw)
-        return loss(k_loss, GraphDenoiser(params, apply, len(elements), k_drop), x, cond), (aux, {})
+        return loss(k_loss, head.net(params, k_drop), draw(batch, k_draw)), (aux, {})
 
     def init(key: Array) -> TrainState:
-        module = network.build(nnx.Rngs(key), elements, conditions=conditions)
-        return TrainState.create(functional(module)[1], rule, ema=False)
+        fresh = head.init(key)
+        return TrainState.create(fresh if start is None else transfer(start, fresh), rule, ema=False)
 
-    return Phase("generator", init, make_step(objective, rule), data, steps, every=every)
+    return Phase(name, init, make_step(objective, rule, clip=clip), data, steps, every=every)
+
+
+def transfer(source: Any, to: Any) -> Any:
+    """Parameters `to` with those of `source` wherever name and shape agree: a discriminator starts as the generator."""
+    known = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(source)}
+
+    def take(path: Any, leaf: Array) -> Array:
+        found = known.get(jax.tree_util.keystr(path))
+        return leaf if found is None or found.shape != leaf.shape else found
+
+    return jax.tree_util.tree_map_with_path(take, to)
 
 
 def bound(key: Array, model: GraphDenoiser, x: Array, cond: Any, orders: Orders) -> Array:
@@ -78,40 +107,8 @@ def bound(key: Array, model: GraphDenoiser, x: Array, cond: Any, orders: Orders)
     return order_agnostic_loss(key, model, x, cond, classes(model.elements), shown(cond), legal, orders)
 
 
-def discriminator_phase(
-    network: Network,
-    elements: tuple[str, ...],
-    loss: Callable[[Array, GraphLogOdds, Any], Array],
-    optimizer: Optimizer,
-    steps: int,
-    draw: Callable[[Any, Array], Any],
-    start: Any,
-    data: Any = None,
-    every: tuple = (),
-    name: str = "discriminator",
-) -> Phase:
-    """Train a discriminator or classifier by loss(key, log_odds, draw(batch, key)), from the generator's parameters."""
-    apply, rule = discriminator(network, elements), optimizer.build(steps)
-
-    def objective(params: Any, aux: None, batch: Any, key: Array) -> Any:
-        k_draw, k_loss, k_drop = jax.random.split(key, 3)
-        return loss(k_loss, GraphLogOdds(params, apply, len(elements), k_drop), draw(batch, k_draw)), (aux, {})
-
-    def init(key: Array) -> TrainState:
-        fresh = functional(network.build(nnx.Rngs(key), elements, "discriminator"))[1]
-        return TrainState.create(transfer(start, fresh), rule, ema=False)
-
-    return Phase(name, init, make_step(objective, rule), data, steps, every=every)
-
-
-def discriminate(key: Array, log_odds: Any, batch: tuple[Array, Array, Any], orders: Orders) -> Array:
-    """Mean cross-entropy of real and generated graphs (B, D) at partial states."""
-    real, fake, cond = batch
-    return discriminator_loss(key, log_odds, real, fake, classes(log_odds.elements), cond, shown(cond), orders)
-
-
 def shown(cond: Any) -> Array | None:
-    """Which sites are real, of a condition."""
+    """Which sites of graphs are real, of a condition."""
     return None if cond is None else real_sites(cond["mask"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,23 +44,22 @@ class Read:
     dropped: dict[str, int]
 
 
-def entries(path: Path, column: str) -> Iterator[tuple[int, str | Chem.Mol | None]]:
-    """(line or number, SMILES or molecule) of a .smi, .csv or .sdf file, which may be packed with gzip."""
+def entries(path: Path, named: str) -> Iterator[tuple[int, str | Chem.Mol | None]]:
+    """(line or number, SMILES or molecule) of a .smi, .csv or .sdf file, which may be packed with gzip.
+
+    `named` is the column of a .csv file.
+    """
     kind = "".join(path.suffixes[-2:]).removesuffix(".gz").rpartition(".")[2].lower()
     opened = gzip.open if path.suffix == ".gz" else open
     if kind == "sdf":
         with opened(path, "rb") as file:
             yield from enumerate(Chem.ForwardSDMolSupplier(file), start=1)
         return
+    if kind == "csv":
+        yield from column(path, named)
+        return
     with opened(path, "rt", encoding="utf-8", newline="") as file:
-        if kind == "csv":
-            reader = csv.DictReader(file)
-            if column not in (reader.fieldnames or ()):
-                found = ", ".join(reader.fieldnames or ()) or "nothing"
-                raise DataError(f"{path} has no column {column!r}, but {found}; name the column of the SMILES")
-            for row in reader:
-                yield reader.line_num, (row[column] or "").strip()
-        elif kind in ("smi", "smiles", "txt"):
+        if kind in ("smi", "smiles", "txt"):
             for number, line in enumerate(file, start=1):
                 if words := line.split():
                     yield number, words[0]
@@ -67,11 +67,43 @@ def entries(path: Path, column: str) -> Iterator[tuple[int, str | Chem.Mol | Non
             raise DataError(f"{path} is a file of kind {kind!r}; expected .smi, .csv or .sdf, packed or not")
 
 
-def read(path: Path, column: str, rules: Rules, invalid: Literal["error", "drop"], limit: int | None = None) -> Read:
+def column(path: Path, name: str) -> Iterator[tuple[int, str]]:
+    """(line, word) of a column of a .csv file, which may be packed with gzip."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if name not in (reader.fieldnames or ()):
+            found = ", ".join(reader.fieldnames or ()) or "nothing"
+            raise DataError(f"{path} has no column {name!r}, but {found}; name one of these")
+        for row in reader:
+            yield reader.line_num, (row[name] or "").strip()
+
+
+def table_of_qm9(archive: Path, wrong: Path, to: Path) -> None:
+    """The column smiles of QM9's archive of .xyz files, without those of the authors' list.
+
+    A file has the number of atoms, a line of properties, a line for each atom, one of frequencies, and one of two
+    SMILES: of the molecule as it was made, and as it was found to be.
+    """
+    words = [line.split() for line in wrong.read_text().splitlines()]
+    left_out = {int(line[0]) for line in words if len(line) > 2 and line[0].isdigit()}
+    if not left_out:
+        raise DataError(f"{wrong} lists no molecules; expected lines that start with a number")
+    with tarfile.open(archive, "r|bz2") as files, open(to, "w", encoding="utf-8") as out:
+        out.write("number,smiles\n")
+        for member in files:
+            file = files.extractfile(member)
+            number = member.name.removesuffix(".xyz").rpartition("_")[2]
+            if file is None or not number.isdigit() or int(number) in left_out:
+                continue
+            lines = file.read().decode().splitlines()
+            out.write(f"{int(number)},{lines[int(lines[0]) + 3].split()[1]}\n")
+
+
+def read(path: Path, named: str, rules: Rules, invalid: Literal["error", "drop"], limit: int | None = None) -> Read:
     """Read a file of molecules. Raises DataError for lines that are no molecule (unless dropped) and for none left."""
     if not path.is_file():
         raise DataError(f"{path} does not exist; expected a file of SMILES (.smi, .csv) or molecules (.sdf)")
-    found = [one for _, one in zip(range(limit or 2**62), entries(path, column), strict=False)]
+    found = [one for _, one in zip(range(limit or 2**62), entries(path, named), strict=False)]
     answers = parallel(partial(_use, rules), [one for _, one in found])
     wrong = [(number, one) for (number, one), (why, *_) in zip(found, answers, strict=True) if why == "unreadable"]
     if wrong and invalid == "error":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_molecules.sequences import GAP
+from genkit_molecules.sequences import AMINO, GAP
 
 
 def scores(sample: Sequence[str], reference: Sequence[str], train: Sequence[str] = (), k: int = 3) -> dict[str, float]:
@@ -36,6 +36,39 @@ def scores(sample: Sequence[str], reference: Sequence[str], train: Sequence[str]
         "unique": len(distinct) / len(sample),
         "novel": len(distinct - known) / len(distinct),
     }
+
+
+# Hydropathy of Kyte and Doolittle 1982 (J. Mol. Biol. 157, 105), in the order of AMINO.
+HYDROPATHY = (1.8, 2.5, -3.5, -3.5, 2.8, -0.4, -3.2, 4.5, -3.9, 3.8, 1.9, -3.5, -1.6, -3.5, -4.5, -0.8, -0.7, 4.2, -0.9,
+              -1.3)  # fmt: skip
+# Average masses of the residues, g/mol.
+MASS = (71.0788, 103.1388, 115.0886, 129.1155, 147.1766, 57.0519, 137.1411, 113.1594, 128.1741, 113.1594, 131.1926,
+        114.1038, 97.1167, 128.1307, 156.1875, 87.0782, 101.1051, 99.1326, 186.2132, 163.1760)  # fmt: skip
+WATER = 18.0153
+
+
+def property_of(texts: Sequence[str], name: str) -> np.ndarray:
+    """A property (M,) of sequences, whose gaps count as nothing.
+
+    hydropathy: GRAVY, the mean hydropathy of the residues. charge: K and R less D and E. weight: of the peptide, g/mol.
+    aromatic: share of F, W and Y. length: residues.
+    """
+    counts = np.array([[text.count(letter) for letter in AMINO] for text in texts], float).reshape(-1, len(AMINO))
+    size = counts.sum(1)
+
+    def of(letters: str) -> np.ndarray:
+        return counts[:, [AMINO.index(letter) for letter in letters]].sum(1)
+
+    known = {
+        "hydropathy": counts @ HYDROPATHY / np.maximum(size, 1),
+        "charge": of("KR") - of("DE"),
+        "weight": np.where(size > 0, counts @ MASS + WATER, 0.0),
+        "aromatic": of("FWY") / np.maximum(size, 1),
+        "length": size,
+    }
+    if name not in known:
+        raise UsageError(f"property {name!r}; expected {', '.join(known)}")
+    return known[name]
 
 
 def aligned(texts: Sequence[str]) -> np.ndarray:

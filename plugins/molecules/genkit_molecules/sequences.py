@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from genkit_molecules.rows import Rows
+
 AMINO = "ACDEFGHIKLMNPQRSTVWY"
 GAP = "-"
 ODD = "BZXJUO*"  # what files may also hold: ambiguous, unknown and rare amino acids, stops
@@ -44,6 +46,17 @@ class Sequences:
     def length(self) -> int:
         """L, sites of a row."""
         return self.train.shape[1]
+
+    @property
+    def groups(self) -> list[Rows]:
+        """The training sequences by length."""
+        lengths = self.train_lengths
+        return [Rows(int(n), self.train[lengths == n, :n]) for n in np.unique(lengths)]
+
+    def padded(self, groups: Sequence[Rows]) -> dict[str, np.ndarray]:
+        """x (M, L) and mask (M, L) bool of sequences by length, in this order."""
+        x = np.concatenate([np.pad(g.x, ((0, 0), (0, self.length - g.n))) for g in groups])
+        return {"x": x, "mask": real(np.repeat([g.n for g in groups], [len(g.x) for g in groups]), self.length)}
 
     def rows(self, split: str) -> dict[str, np.ndarray]:
         """x (M, L) and mask (M, L) bool, the sites that are real, of "train" or "test"."""

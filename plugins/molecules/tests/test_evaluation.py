@@ -9,6 +9,7 @@ import pytest
 from rdkit import Chem
 
 from genkit.errors import UsageError
+from genkit_molecules import sequence_scores
 from genkit_molecules.evaluation import (
     basic,
     cosine,
@@ -21,6 +22,7 @@ from genkit_molecules.evaluation import (
 )
 from genkit_molecules.nspdk import nspdk_like, pair_features
 from genkit_molecules.sequence_scores import jensen_shannon, scores
+from genkit_molecules.sequences import AMINO
 
 TEST = ["Oc1ccccc1-c1cccc2cnccc12", "COc1cccc(NC(=O)Cc2coc3ccc(OC)cc23)c1"]
 GEN = ["CNC", "Oc1ccccc1-c1cccc2cnccc12", "INVALID", "CCCP",
@@ -118,3 +120,18 @@ def test_scores_of_sequences():
     assert jensen_shannon(p, q) == pytest.approx(expected)
     with pytest.raises(UsageError, match="0 and 1 sequences"):
         scores([], ["A"])
+
+
+def test_properties_of_proteins():
+    """Weights by RDKit; hydropathy, charge and aromatic residues by hand."""
+    peptides = [AMINO, "GG", "WKRD"]
+    found = sequence_scores.property_of([*peptides, "W-K-RD"], "weight")
+    np.testing.assert_allclose(found[:3], [property_of([Chem.MolToSmiles(Chem.MolFromSequence(p))], "weight")[0]
+                                           for p in peptides], rtol=1e-4)  # fmt: skip
+    assert found[3] == found[2]
+    np.testing.assert_allclose(sequence_scores.property_of(["KRD", "DE--", "H"], "charge"), [1, -2, 0])
+    np.testing.assert_allclose(sequence_scores.property_of(["IR", "AVG-"], "hydropathy"), [0, (1.8 + 4.2 - 0.4) / 3])
+    np.testing.assert_allclose(sequence_scores.property_of([AMINO], "hydropathy"), -0.49)
+    np.testing.assert_allclose(sequence_scores.property_of(["FWYA", ""], "aromatic"), [0.75, 0])
+    with pytest.raises(UsageError, match="property 'mass'"):
+        sequence_scores.property_of([], "mass")

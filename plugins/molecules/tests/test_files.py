@@ -1,6 +1,8 @@
 """Files of molecules: what is used, what is dropped, what is refused."""
 
+import io
 import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from rdkit import Chem
 from genkit.errors import DataError, UsageError
 from genkit_molecules.chem import smiles_of, to_graph, write_sdf
 from genkit_molecules.datasets.smiles import QM9Small, Smiles, ZINC250k
+from genkit_molecules.reading import table_of_qm9
 
 DATA = pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA names no folder of data sets")
 
@@ -58,9 +61,27 @@ def test_wrong_files(tmp_path):
 def test_tables_and_structures(tmp_path):
     table = load(tmp_path, 'name,mol\na,"CCO"\nb,CC\n', "m.csv", column="mol")
     assert sorted(table.train_smiles) == ["CC", "CCO"] and table.sizes == {2: 1, 3: 1}
+    lines = "SMILES,SPLIT\nCCO,train\nOCC,test\nCC,test\nCN,test_scaffolds\n"
+    table = load(tmp_path, lines, "s.csv", column="SMILES", split="SPLIT")
+    assert (table.train_smiles, table.test_smiles) == (("CCO",), ("CC",))
+    assert table.dropped == {"repeated": 1, "SPLIT is neither train nor test": 1}
     write_sdf(tmp_path / "m.sdf", ["c1ccccc1", "CC#N"])
     found = Smiles(file=str(tmp_path / "m.sdf"), test=0.0).load()
     assert sorted(found.train_smiles) == ["CC#N", "c1ccccc1"]
+
+
+def test_the_archive_of_qm9(tmp_path):
+    """Of three files the second one is on the list; the second SMILES counts."""
+    with tarfile.open(tmp_path / "all.tar.bz2", "w:bz2") as archive:
+        for number, (made, found) in enumerate((("C", "C"), ("N", "O"), ("CC", "CO")), start=1):
+            atoms = "X 0 0 0 0\n" * number
+            data = f"{number}\ngdb {number} 1.0\n{atoms}1 2 3\n{made}\t{found}\t\nInChI=1S/a\tInChI=1S/b\n".encode()
+            member = tarfile.TarInfo(f"dsgdb9nsd_{number:06}.xyz")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    (tmp_path / "list.txt").write_text("3054 compounds\n\n 2  InChI=1S/a  InChI=1S/b  N\n")
+    table_of_qm9(tmp_path / "all.tar.bz2", tmp_path / "list.txt", tmp_path / "qm9.csv")
+    assert (tmp_path / "qm9.csv").read_text() == "number,smiles\n1,C\n3,CO\n"
 
 
 def test_graphs_in_rows_of_one_width(tmp_path):

@@ -14,6 +14,7 @@ from genkit_molecules import exact
 from genkit_molecules.chem import smiles_of
 from genkit_molecules.datasets.lattice import Lattice
 from genkit_molecules.enumerate import copies, enumerate_graphs
+from genkit_molecules.evaluation import property_of
 from genkit_molecules.graphs import atoms, pairs, relabel, sites
 from genkit_molecules.orders import order_named
 from genkit_molecules.target import target
@@ -28,9 +29,21 @@ def test_number_of_molecules():
         assert x.shape == (graphs, sites(n))
         if tensors:
             assert sum(map(len, copies(x, n))) == tensors
-    assert len(enumerate_graphs(4, ("C", "N", "O"))) == 479
-    trees = (enumerate_graphs(4)[:, 4:] > 0).sum(1) == 3
-    assert trees.sum() == 356
+        # those without a ring, and their labelled copies
+        tree = (x[:, n:] > 0).sum(1) == n - 1
+        assert tree.sum() == {1: 4, 2: 19, 3: 68, 4: 356, 5: 2001}[n]
+        if n in (3, 4):
+            assert sum(map(len, copies(x[tree], n))) == {3: 363, 4: 7532}[n]
+    assert [len(enumerate_graphs(n, ("C", "N", "O"))) for n in (1, 2, 3, 4, 5)] == [3, 15, 74, 479, 3570]
+
+
+def test_properties_of_all_molecules():
+    """Means over all molecules of three and four atoms, and how many RDKit calls aromatic."""
+    for n, log_p, qed, aromatic in ((3, 0.0459, 0.3499, 4), (4, -0.0276, 0.3530, 48)):
+        smiles = [s for s in smiles_of(enumerate_graphs(n), "CNOF") if s]
+        assert property_of(smiles, "logP").mean() == pytest.approx(log_p, abs=6e-5)
+        assert property_of(smiles, "QED").mean() == pytest.approx(qed, abs=6e-5)
+        assert sum(any(c.islower() for c in s) for s in smiles) == aromatic
 
 
 @pytest.mark.slow

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from genkit.discrete import AnyOrder
 from genkit.nn import abstract, functional, parameter_count
 from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, real_sites
 from genkit_molecules.graphs import relabel, sites
-from genkit_molecules.networks.graph_transformer import GraphTransformer, transfer
+from genkit_molecules.guidance import bound, transfer
+from genkit_molecules.networks.graph_transformer import GraphTransformer
 from genkit_molecules.orders import NodeEdgesNode, NodesEdges
 from genkit_molecules.structure import ATOM, GRAPH, cycles, features
 
@@ -66,6 +68,20 @@ def test_atoms_that_are_not_real():
         f = net(kind, head)
         out = f(wide, t, cond)
         np.testing.assert_allclose(out[:, real] if out.ndim > 1 else out, f(x, t), atol=1e-5)
+
+
+def test_gradient_of_the_bound():
+    """Of as many graphs as sites every number of hidden sites is drawn once, 1 to D."""
+    apply, params = functional(SMALL.build(nnx.Rngs(0), ELEMENTS))
+    x = jnp.asarray(np.random.default_rng(0).integers(0, 4, (6, 6)))
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss(params):
+        return bound(KEY, GraphDenoiser(params, apply, len(ELEMENTS)), x, None, AnyOrder())
+
+    value, gradient = loss(params)
+    assert np.isfinite(value) and all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
 
 
 def test_a_discriminator_starts_as_the_generator():

@@ -14,8 +14,10 @@ import genkit
 from genkit.errors import DataError, UsageError
 from genkit.nn import abstract, functional, parameter_count
 from genkit.testing import hmm_denoiser
-from genkit_molecules.datasets.proteins import Fasta, HiddenMarkov, SteroidIsomerase
+from genkit_molecules.datasets.proteins import Fasta, SteroidIsomerase
+from genkit_molecules.datasets.solvable import HiddenMarkov, Potts, Table
 from genkit_molecules.networks.bytenet import ByteNet
+from genkit_molecules.networks.mlp import SequenceMLP
 from genkit_molecules.networks.sequence_transformer import SequenceTransformer
 from genkit_molecules.sequences import write_fasta
 
@@ -89,7 +91,40 @@ def test_hidden_markov_law():
     assert np.abs(drawn - pair).sum() / 2 < 0.5 * (2 / np.pi * 400 / 20_000) ** 0.5 * 1.3
 
 
-SMALL = {"transformer": SequenceTransformer.preset("tiny"), "bytenet": ByteNet.preset("tiny")}
+@pytest.mark.parametrize(
+    "data",
+    [
+        Potts(length=3, letters=4, coupling=0.5, train=40_000, test=1),
+        Potts(length=3, letters=4, ring=True, train=40_000, test=1),
+        Table((0.1, 0.2, 0.05, 0.15, 0, 0.1, 0.2, 0.2), length=3, train=40_000, test=1),
+    ],
+    ids=["chain", "ring", "table"],
+)
+def test_laws_that_are_known(data):
+    """The likelihood is normalised, and the sequences have this law."""
+    found = data.load()
+    k = found.classes
+    p = np.exp(np.asarray(found.oracle.log_prob(jnp.array(np.indices((k,) * 3).reshape(3, -1).T))))
+    np.testing.assert_allclose(p.sum(), 1, rtol=1e-5)
+    drawn = np.bincount(found.train.astype(int) @ k ** np.arange(3)[::-1], minlength=k**3) / 40_000
+    far = 40_000 * ((drawn - p) ** 2 / np.where(p > 0, p, 1)).sum()
+    assert far < k**3 + 5 * (2 * k**3) ** 0.5 and (drawn[p == 0] == 0).all()
+
+
+def test_wrong_laws():
+    with pytest.raises(UsageError, match="letters=21"):
+        Potts(letters=21)
+    with pytest.raises(UsageError, match="3 probabilities of 2 tokens"):
+        Table((0.5, 0.2, 0.3))
+    with pytest.raises(UsageError, match="sum to 1"):
+        Table((0.5, 0.2, 0.3, 0.3))
+
+
+SMALL = {
+    "transformer": SequenceTransformer.preset("tiny"),
+    "bytenet": ByteNet.preset("tiny"),
+    "mlp": SequenceMLP.preset("tiny"),
+}
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -120,12 +155,36 @@ def test_published_size():
         ByteNet(kernel=4)
     with pytest.raises(UsageError, match="largest=12"):
         ByteNet(largest=12)
+    with pytest.raises(UsageError, match=r"rows of 9 sites for a perceptron of 8; give network.sites=9"):
+        SMALL["mlp"].build(nnx.Rngs(0), 20)(jnp.zeros((1, 9), int), 0.0)
 
 
 def test_the_experiment(tmp_path):
     run = genkit.run(genkit.config("molecules.protein_ardm", "tiny", {"calls": 4}), out=tmp_path / "run")
     results: Any = run.results
-    assert results["entropy_gap/test"] > 0 and results["nll/samples"] > results["nll/test"]
-    assert (run.folder / "samples.fasta").read_text().count(">") == 40
+    assert results["entropy_gap/test"] > 0 and results["nll/ardm"] > results["nll/test"]
+    assert (run.folder / "samples_ardm.fasta").read_text().count(">") == 40
     with pytest.raises(UsageError, match="calls=4 with model=masked"):
         genkit.config("molecules.protein_ardm", "tiny", {"calls": 4, "model": "masked"})
+
+
+def test_a_table_is_learned(tmp_path):
+    """The perceptron reaches the entropy of two tokens, 1.208 nats."""
+    options = {"data": "table", "network": "mlp", "steps": 600, "batch": 128, "samples": 2000}
+    run = genkit.run(genkit.config("molecules.protein_ardm", "tiny", options), out=tmp_path / "run")
+    texts = [line for line in (run.folder / "samples_ardm.fasta").read_text().split("\n") if line and line[0] != ">"]
+    law = np.array([texts.count(pair) for pair in ("AA", "AC", "CA", "CC")]) / 2000
+    assert np.abs(law - [0.5, 0.1, 0.15, 0.25]).sum() / 2 < 0.05
+    results: Any = run.results
+    assert results["nll/test"] == pytest.approx(1.20797369, abs=0.06) and abs(results["entropy_gap/test"]) < 0.06
+
+
+@pytest.mark.slow
+def test_protein_guidance(tmp_path):
+    config = genkit.config("molecules.protein_guidance", "tiny", {"wanted": "charge"})
+    run = genkit.run(config, out=tmp_path / "run")
+    methods = ["ardm/1", "cfg/1", "classifier/2", "discriminator/2", "both/2"]
+    assert {f"{score}/{m}" for m in methods for score in ("yes", "mean", "nll", "aa_KL")} <= set(run.results)
+    assert "property" in run.figures
+    with pytest.raises(UsageError, match="model=masked"):
+        genkit.config("molecules.protein_guidance", "tiny", {"model": "masked"})

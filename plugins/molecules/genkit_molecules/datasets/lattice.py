@@ -10,8 +10,9 @@ import numpy as np
 
 from genkit.data.cache import cached, location
 from genkit.errors import UsageError
-from genkit_molecules.data import Graphs, Molecules
+from genkit_molecules.data import Molecules
 from genkit_molecules.enumerate import enumerate_graphs
+from genkit_molecules.rows import Rows
 
 VERSION = 1  # raise it when the same parameters give other molecules
 
@@ -58,4 +59,4 @@ class Lattice:
 
         x = self.graphs()
         smiles = tuple(s for s in smiles_of(x, self.elements) if s is not None)
-        return Molecules(self.elements, (Graphs(self.n, x),), (), smiles, (), f"lattice of {self.n} atoms")
+        return Molecules(self.elements, (Rows(self.n, x),), (), smiles, (), f"lattice of {self.n} atoms")

@@ -1,4 +1,4 @@
-"""Protein sequences of files (FASTA, A3M), and of a law that is known."""
+"""Protein sequences of files (FASTA, A3M)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from genkit.data.files import fetch
 from genkit.errors import DataError, UsageError
-from genkit_molecules.sequences import AMINO, GAP, ODD, UNIREF50, Sequences, encode
+from genkit_molecules.sequences import AMINO, GAP, ODD, Sequences, encode
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,8 @@ def records(path: Path) -> Iterator[tuple[int, str, str]]:
 class SteroidIsomerase(Fasta):
     """The alignment of 1qjg, ketosteroid isomerase (published with EvoDiff, arXiv 2309.04175); see `Fasta`."""
 
+    suggests: ClassVar[dict[str, Any]] = {"batch": 16, "steps": 1000, "samples": 300}
+
     def path(self) -> Path:
         """Found in GENKIT_DATA or the cache, else downloaded."""
         return fetch(
@@ -143,59 +145,3 @@ class SteroidIsomerase(Fasta):
             "6452339f748a351a256b3a214e60133d4957920636c5884121e646f181dc3235",
             "https://raw.githubusercontent.com/microsoft/evodiff/main/examples/scaffolding-msas/1qjg.a3m",
         )
-
-
-@dataclass(frozen=True)
-class HiddenMarkov:
-    """Sequences of a hidden Markov model, whose likelihood is known: states favour some amino acids of a background.
-
-    The background is the amino acids of UniRef50. With `sharpness` 0 all sites are independent.
-    """
-
-    length: int = 32
-    """sites"""
-    states: int = 4
-    """hidden states"""
-    stay: float = 0.85
-    """probability to stay in a hidden state"""
-    sharpness: float = 2.0
-    """standard deviation of the log-preference of a state for an amino acid"""
-    train: int = 20_000
-    """sequences to train on"""
-    test: int = 2000
-    """sequences for tests"""
-    seed: int = 0
-    """of the law and of the sequences"""
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        for name in ("length", "states", "train", "test"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"hidden_markov: {name}={getattr(self, name)}; expected at least 1")
-        if not 0 <= self.stay <= 1:
-            raise UsageError(f"hidden_markov: stay={self.stay}; expected a probability")
-
-    def law(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Laws of the first state (H,), of the next one (H, H), of the amino acid (H, 20)."""
-        h = self.states
-        rng = np.random.default_rng(self.seed)
-        move = np.full((h, h), (1 - self.stay) / max(h - 1, 1))
-        np.fill_diagonal(move, self.stay if h > 1 else 1.0)
-        emit = UNIREF50 * np.exp(self.sharpness * rng.standard_normal((h, len(UNIREF50))))
-        return np.full(h, 1 / h), move, emit / emit.sum(1, keepdims=True)
-
-    def load(self) -> Sequences:
-        """Draw the sequences."""
-        from genkit.testing import hmm_denoiser
-
-        first, move, emit = self.law()
-        rng, count = np.random.default_rng([self.seed, 1]), self.train + self.test
-        x = np.zeros((count, self.length), np.uint8)
-        state = rng.choice(self.states, count, p=first)
-        for site in range(self.length):
-            x[:, site] = (rng.random((count, 1)) > emit[state].cumsum(1)[:, :-1]).sum(1)
-            state = (rng.random((count, 1)) > move[state].cumsum(1)[:, :-1]).sum(1)
-        lengths = np.full(count, self.length)
-        k = self.train
-        return Sequences(AMINO, x[:k], lengths[:k], x[k:], lengths[k:], "hidden Markov model", {},
-                         hmm_denoiser(first, move, emit))  # fmt: skip

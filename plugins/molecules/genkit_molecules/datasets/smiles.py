@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from genkit.data.cache import cached
 from genkit.data.files import fetch
 from genkit.errors import DataError, UsageError
-from genkit_molecules.data import Graphs, Molecules
+from genkit_molecules.data import Molecules
 from genkit_molecules.graphs import VALENCE
+from genkit_molecules.rows import Rows
 
 ORGANIC = ("C", "N", "O", "F", "S", "Cl", "Br", "I", "P")
 
@@ -28,6 +30,8 @@ class Smiles:
     """path of the file"""
     column: str = "smiles"
     """column of the SMILES in a .csv file"""
+    split: str = ""
+    """column that says train or test in a .csv file; other words are left out. If none, a random part is for tests"""
     elements: tuple[str, ...] = ORGANIC
     """elements of the atoms"""
     charges: Literal["neutralise", "drop"] = "neutralise"
@@ -58,13 +62,13 @@ class Smiles:
         return Path(self.file).expanduser()
 
     def load(self) -> Molecules:
-        """Read the file; a tenth of the distinct molecules, by their order in it, is for tests."""
+        """Read the file; what is for tests depends on the file alone."""
         return molecules(self.path(), self)
 
 
 def molecules(path: Path, of: Smiles) -> Molecules:
     """The molecules of a file under the rules of a data set."""
-    from genkit_molecules.reading import Rules, by_size, read
+    from genkit_molecules.reading import Rules, by_size, column, read
 
     rules = Rules(of.elements, of.charges, of.fragments, of.max_atoms)
     found = read(path, of.column, rules, of.invalid, of.limit)
@@ -72,13 +76,20 @@ def molecules(path: Path, of: Smiles) -> Molecules:
     distinct = sorted(first.values())
     repeated = len(found.smiles) - len(distinct)
     dropped = found.dropped | ({"repeated": repeated} if repeated else {})
-    order = np.random.default_rng(0).permutation(distinct)
-    count = round(of.test * len(order))
+    if of.split:
+        said = [word for _, word in column(path, of.split)]
+        parts = tuple([k for k in distinct if said[found.rows[k]] == part] for part in ("train", "test"))
+        others = len(distinct) - sum(map(len, parts))
+        dropped |= {f"{of.split} is neither train nor test": others} if others else {}
+    else:
+        order = np.random.default_rng(0).permutation(distinct)
+        count = round(of.test * len(order))
+        parts = order[count:], order[:count]
     splits, names = [], []
-    for part in (order[count:], order[:count]):
+    for part in parts:
         graphs = [found.graphs[k] for k in part]
         sizes = by_size(graphs)
-        splits.append(tuple(Graphs(n, np.stack([graphs[k] for k in rows])) for n, rows in sizes.items()))
+        splits.append(tuple(Rows(n, np.stack([graphs[k] for k in rows])) for n, rows in sizes.items()))
         names.append(tuple(found.smiles[part[k]] for rows in sizes.values() for k in rows))
     if not splits[0]:
         raise DataError(f"{path} leaves no molecule to train on; lower test={of.test}")
@@ -87,23 +98,35 @@ def molecules(path: Path, of: Smiles) -> Molecules:
 
 @dataclass(frozen=True)
 class ZINC250k(Smiles):
-    """ZINC250k (Gomez-Bombarelli et al. 2018): the 24 445 molecules of its public validation split; see `Smiles`."""
+    """ZINC250k (Gomez-Bombarelli et al. 2018): 24 445 of its molecules or all 249 455; see `Smiles`."""
+
+    part: Literal["valid", "all"] = "valid"
+    """the validation split of Jin et al. 2018, or all, 23 MB"""
 
     def path(self) -> Path:
         """Found in GENKIT_DATA or the cache, else downloaded."""
+        if self.part == "valid":
+            return fetch(
+                "molecules/zinc250k_valid.smi",
+                "ad7d9c2bfebd93ffda6c32ed0e89d1714ae1f592f6340c0e6ae057521bbae30d",
+                "https://raw.githubusercontent.com/wengong-jin/icml18-jtnn/master/data/zinc/valid.txt",
+            )
         return fetch(
-            "molecules/zinc250k_valid.smi",
-            "ad7d9c2bfebd93ffda6c32ed0e89d1714ae1f592f6340c0e6ae057521bbae30d",
-            "https://raw.githubusercontent.com/wengong-jin/icml18-jtnn/master/data/zinc/valid.txt",
+            "molecules/250k_rndm_zinc_drugs_clean_3.csv",
+            "35e3f1a52b1badc0697e373d73a18ad773f415936ff992f4c6baa2e067b3e6ae",
+            "https://raw.githubusercontent.com/aspuru-guzik-group/chemical_vae/master/models/zinc_properties/"
+            "250k_rndm_zinc_drugs_clean_3.csv",
         )
 
 
 @dataclass(frozen=True)
 class MOSES(Smiles):
-    """MOSES (Polykovskiy et al. 2020): 1.9 M molecules of 8 to 27 heavy atoms, split anew; see `Smiles`."""
+    """MOSES (Polykovskiy et al. 2020): 1.9 M molecules of 8 to 27 heavy atoms in its own split; see `Smiles`."""
 
     column: str = "SMILES"
     """column of the SMILES"""
+    split: str = "SPLIT"
+    """column that says train or test; test_scaffolds is left out"""
     elements: tuple[str, ...] = ("C", "N", "S", "O", "F", "Cl", "Br")
     """elements of the atoms"""
 
@@ -117,11 +140,42 @@ class MOSES(Smiles):
 
 
 @dataclass(frozen=True)
-class QM9Small(Smiles):
-    """499 molecules of QM9 (Ramakrishnan et al. 2014), up to 9 heavy atoms of C, N, O, F; see `Smiles`."""
+class QM9(Smiles):
+    """QM9 (Ramakrishnan et al. 2014): 130 831 molecules of up to 9 heavy atoms of C, N, O, F; see `Smiles`.
+
+    As is usual without the 3054 of the authors' list, which are not what they were made from.
+    """
 
     elements: tuple[str, ...] = ("C", "N", "O", "F")
     """elements of the atoms"""
+    invalid: Literal["error", "drop"] = "drop"
+    """what to do about SMILES that RDKit does not read"""
+
+    def path(self) -> Path:
+        """A table of the SMILES in the cache, made from the archive (86 MB), which is looked for or downloaded."""
+        from genkit_molecules.reading import table_of_qm9
+
+        def make(path: Path) -> None:
+            url = "https://ndownloader.figshare.com/files/"
+            archive = fetch("molecules/dsgdb9nsd.xyz.tar.bz2", "ad1ebd51ee7f5b3a6e32e974e5d54012", url + "3195389")
+            wrong = fetch("molecules/uncharacterized.txt", "a361887bacb427b8a0ce7903d92a53b4", url + "3195404")
+            table_of_qm9(archive, wrong, path)
+
+        return cached("qm9.csv", {"version": 1}, make)
+
+
+@dataclass(frozen=True)
+class QM9Small(QM9):
+    """499 molecules of QM9, see there."""
+
+    suggests: ClassVar[dict[str, Any]] = {
+        "sizes": 1,
+        "steps": 800,
+        "batch": 64,
+        "samples": 300,
+        "generated": 2000,
+        "discriminator_steps": 400,
+    }
 
     def path(self) -> Path:
         """Found in GENKIT_DATA or the cache, else downloaded."""

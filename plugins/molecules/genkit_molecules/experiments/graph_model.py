@@ -1,39 +1,35 @@
-"""What experiments that train a discrete model of molecules share: data, training, samples, scores, report."""
+"""What experiments that train a discrete model of molecules share: data, samples, scores, report."""
 
 from __future__ import annotations
 
-import json
-import time
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from genkit.data import batches
-from genkit.discrete import sample
 from genkit.errors import GenkitError, UsageError
-from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import write, write_json
+from genkit.experiment import Run
+from genkit.experiment.folder import write
 from genkit.kinds import Dataset, Network, Optimizer
 from genkit.train import AdamW
 from genkit_molecules import guidance
-from genkit_molecules.data import Graphs, Molecules
+from genkit_molecules.data import Molecules
 from genkit_molecules.datasets.lattice import Lattice
-from genkit_molecules.denoisers import GraphDenoiser
+from genkit_molecules.denoisers import real_sites
+from genkit_molecules.experiments.discrete_model import DiscreteModel
 from genkit_molecules.graphs import sites
-from genkit_molecules.models import Discrete, Space
+from genkit_molecules.models import Space
 from genkit_molecules.networks.graph_transformer import GraphTransformer
+from genkit_molecules.rows import Rows
 
-AT_ONCE = 1024  # molecules that are sampled at a time
 PAIRED = 500  # molecules whose pairs of neighbourhoods are counted
 SCORED = 2000  # molecules whose similarities are computed: a matrix of all pairs
 
 
 @dataclass(frozen=True)
-class GraphModel(Experiment):
+class GraphModel(DiscreteModel):
     """Learn molecules, sample them, and score the samples.
 
     The samples are written as samples_<method>.smi, with an empty line for an invalid one, and .sdf.
@@ -54,12 +50,6 @@ class GraphModel(Experiment):
     optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=1e-3))
     """The optimiser."""
 
-    def __post_init__(self) -> None:
-        """Check the sizes."""
-        for name in ("steps", "batch", "samples", "sizes"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
-
     def molecules(self, run: Run) -> Molecules:
         """The data, loaded once."""
         return run.once("data", self.data.load)
@@ -73,130 +63,49 @@ class GraphModel(Experiment):
         for why, count in data.dropped.items():
             run.say(f"  dropped: {count} ({why})")
 
-    def train(self, run: Run) -> None:
-        """Train the generator."""
-        self.generator(run)
+    def head(self, run: Run, kind: guidance.Kind = "generator") -> guidance.Head:
+        """The network with a head."""
+        conditions = self.conditions if kind == "generator" else 0
+        return guidance.graph_head(self.network, self.molecules(run).elements, kind, conditions)
 
-    def generator(self, run: Run) -> Any:
-        """Its parameters."""
-        return run.once("generator", lambda: run.fit(self._phase(run)).params)
+    def groups(self, run: Run) -> Sequence[Rows]:
+        """The training molecules by number of atoms."""
+        return self.molecules(run).train
 
-    def discrete(self) -> Discrete:
-        """Which model it is."""
-        raise NotImplementedError
-
-    def space(self, run: Run, n: int) -> Space:
-        """The sites of graphs of n atoms."""
-        return self.molecules(run).space(n)
-
-    def loss(self, key: Any, model: GraphDenoiser, x: Any, cond: Any, space: Space) -> Any:
-        """What training minimises, of rows x (B, D) and conditions."""
-        return self.bound(key, model, x, cond, space)
-
-    def bound(self, key: Any, model: GraphDenoiser, x: Any, cond: Any, space: Space) -> Any:
-        """The bound on -log p(x), nats a molecule."""
-        return self.discrete().loss(key, model, x, cond, guidance.shown(cond), space)
-
-    def _phase(self, run: Run) -> Any:
-        data, space = self.molecules(run), self._widest(run)
-        every = ()
-        if data.test:
-            bound = self._bound(run)
-            every = ((max(1, self.steps // 10), lambda state, step: {"val/loss": float(bound(state.params))}),)
-        return guidance.generator_phase(
-            self.network, data.elements, partial(self._objective, space), self.optimizer, self.steps,
-            self.inputs, batches(self.rows(run, "train"), self.batch, seed=run.seed), every, self.conditions,
-        )  # fmt: skip
-
-    def _objective(self, space: Space, key: Any, model: GraphDenoiser, x: Any, cond: Any) -> Any:
-        return self.loss(key, replace(model, unit=self.discrete().unit), x, cond, space)
+    def padded(self, run: Run, groups: Sequence[Rows]) -> dict[str, np.ndarray]:
+        """Molecules as rows of one width, and which atoms are real."""
+        return self.molecules(run).padded(groups)
 
     def rows(self, run: Run, split: str) -> dict[str, np.ndarray]:
-        """Rows of the "train" or "test" molecules, as `inputs` takes them."""
+        """All "train" or "test" molecules."""
+        return self.padded(run, getattr(self.molecules(run), split))
+
+    def texts(self, run: Run, split: str) -> Sequence[str]:
+        """Their SMILES."""
+        return getattr(self.molecules(run), f"{split}_smiles")
+
+    def space(self, run: Run, size: int | None = None) -> Space:
+        """The sites of graphs of so many atoms, or of the largest ones."""
         data = self.molecules(run)
-        return data.padded(getattr(data, split))
+        return data.space(size or max(g.n for g in (*data.train, *data.test)))
 
-    def inputs(self, batch: Any, key: Any) -> guidance.Batch:
-        """Rows, and which atoms are real."""
-        return jnp.asarray(batch["x"], jnp.int32), {"mask": jnp.asarray(batch["mask"])}
+    def width(self, size: int) -> int:
+        """D."""
+        return sites(size)
 
-    def sampler(self, run: Run, n: int) -> Any:
-        """The sampler of graphs of n atoms."""
-        return self.discrete().sampler(self.space(run, n))
+    def real(self, cond: Any) -> jax.Array:
+        """Sites of real atoms and of pairs of these."""
+        return real_sites(cond["mask"])
 
-    @property
-    def conditions(self) -> int:
-        """Width of what the network is conditioned on."""
-        return 0
-
-    def _widest(self, run: Run) -> Space:
-        data = self.molecules(run)
-        return self.space(run, max(g.n for g in (*data.train, *data.test)))
-
-    def _bound(self, run: Run) -> Any:
-        """The bound on some test molecules as a function of parameters."""
-        data, space, unit = self.molecules(run), self._widest(run), self.discrete().unit
-        apply = guidance.generator(self.network, data.elements, self.conditions)
-        some = {k: v[: 4 * self.batch] for k, v in self.rows(run, "test").items()}
-
-        @jax.jit
-        def bound(params: Any) -> Any:
-            model = GraphDenoiser(params, apply, len(data.elements), None, unit)
-            return self.bound(jax.random.key(0), model, *self.inputs(some, jax.random.key(1)), space)
-
-        return bound
-
-    def denoiser(self, run: Run) -> Any:
-        """The trained model."""
-        net = guidance.denoiser_of(self.network, self.molecules(run).elements, self.generator(run), self.conditions)
-        return replace(net, unit=self.discrete().unit)
-
-    def draw(self, run: Run, key: Any, n: int) -> list[Graphs]:
-        """n molecules as graphs, by their number of atoms."""
-        return self.graphs(run, key, n, lambda key, sampler, shape: sample(key, sampler, run.denoiser, shape))
-
-    def graphs(self, run: Run, key: Any, n: int, method: Any) -> list[Graphs]:
-        """n molecules by method(key, sampler, (count, D)), of sizes as frequent as in the data."""
-        data = self.molecules(run)
-        common = sorted(data.sizes, key=lambda size: -data.sizes[size])[: self.sizes]
-        share = np.array([data.sizes[size] for size in common], float)
-        counts = np.random.default_rng(run.seed).multinomial(n, share / share.sum())
-        found = []
-        for size, count in zip(common, counts, strict=True):
-            sampler = self.sampler(run, size)
-            at_once = min(count, AT_ONCE)
-            own = jax.random.fold_in(key, size)
-            parts = [method(jax.random.fold_in(own, k), sampler, (int(at_once), sites(size)))
-                     for k in range(-(-count // at_once) if count else 0)]  # fmt: skip
-            if parts:
-                found.append(Graphs(size, np.concatenate([np.asarray(p, np.uint8) for p in parts])[:count]))
-        return found
-
-    def name(self) -> str:
-        """What its samples are called."""
-        return self.discrete().name
-
-    def sample(self, run: Run) -> None:
-        """Draw, turn into SMILES, write."""
-        begun = time.perf_counter()
-        graphs = self.draw(run, run.key("sample"), self.samples)
-        self.write(run, self.name(), graphs, time.perf_counter() - begun)
-
-    def write(self, run: Run, name: str, graphs: list[Graphs], seconds: float) -> None:
-        """samples_<name>.smi, .sdf and the seconds that sampling took, compilation included."""
+    def write(self, run: Run, name: str, groups: Sequence[Rows], seconds: float) -> None:
+        """samples_<name>.smi and .sdf."""
         from genkit_molecules.chem import smiles_of, write_sdf
 
-        found = [s for g in graphs for s in smiles_of(g.x, self.molecules(run).elements, run.say)]
+        found = [s for g in groups for s in smiles_of(g.x, self.molecules(run).elements, run.say)]
         file = name.replace("/", "_")
         write(run.folder / f"samples_{file}.smi", "".join(f"{s or ''}\n" for s in found))
         write_sdf(run.folder / f"samples_{file}.sdf", [s for s in found if s])
-        times = run.folder / "seconds.json"
-        known = json.loads(times.read_text()) if times.exists() else {}
-        write_json(times, {**known, name: seconds})
-
-    def methods(self) -> list[str]:
-        """Names of what was sampled."""
-        return [self.name()]
+        self.took(run, name, seconds)
 
     def read(self, run: Run, name: str) -> list[str | None]:
         """The SMILES of a method; None where invalid."""
@@ -217,7 +126,6 @@ class GraphModel(Experiment):
         from genkit_molecules.nspdk import nspdk_like
 
         data = self.molecules(run)
-        seconds = json.loads((run.folder / "seconds.json").read_text())
         results: dict[str, float | None] = {}
         for name in self.methods():
             smiles = self.read(run, name)
@@ -229,10 +137,9 @@ class GraphModel(Experiment):
                 valid = [s for s in smiles[:PAIRED] if s]
                 scores["NSPDK_like"] = nspdk_like(valid, data.test_smiles[:PAIRED]) if valid else float("nan")
             results |= {f"{kind}/{name}": value for kind, value in scores.items()}
-            results[f"rate/{name}"] = len(smiles) / seconds[name]
         if data.test:
-            results["bound/test"] = float(self._bound(run)(self.generator(run)))
-        return results
+            results["bound/test"] = float(self.test_bound(run)(self.generator(run)))
+        return results | self.rates(run)
 
     def report(self, run: Run) -> None:
         """A table of the scores, pictures of samples and of data."""

@@ -14,7 +14,7 @@ from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
 from genkit.experiment.folder import write_arrays
 from genkit.kinds import Network, Optimizer
-from genkit.steer import BSDG, FADG, guide
+from genkit.steer import BSDG, FADG, discriminator_loss, guide
 from genkit.train import AdamW
 from genkit_molecules import exact, guidance
 from genkit_molecules.graphs import BONDS, sites
@@ -108,13 +108,21 @@ class LatticeGuidance(Experiment):
 
     def _tables(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
         data, of = self.target(), self.target().orbits
+        orders = order_named(self.order)
+
+        def generate(key: Any, model: Any, drawn: Any) -> Any:
+            x, cond = drawn
+            return guidance.bound(key, model, x, cond, orders)
+
+        def discriminate(key: Any, log_odds: Any, drawn: Any) -> Any:
+            real, generated, cond = drawn
+            return discriminator_loss(key, log_odds, real, generated, BONDS, cond, orders=orders)
+
         if self.model == "learned":
-            phase = guidance.generator_phase(
-                self.network, ELEMENTS, partial(guidance.bound, orders=order_named(self.order)), self.optimizer,
-                self.steps, self._real,
-            )  # fmt: skip
+            head = guidance.graph_head(self.network, ELEMENTS)
+            phase = guidance.phase("generator", head, generate, self.optimizer, self.steps, self._real)
             params = run.fit(phase).params
-            net = guidance.denoiser_of(self.network, ELEMENTS, params)
+            net = head.net(params)
             log_p = _normalised(_tabulate(net, of.states))
         else:
             params, log_p = None, exact.conditionals(of, data.model(self.model))
@@ -127,11 +135,10 @@ class LatticeGuidance(Experiment):
             which = jax.random.randint(k_fake, (self.batch,), 0, self.generated)
             return data.draw(k_real, self.batch), fake[which], None
 
-        phase = guidance.discriminator_phase(
-            self.network, ELEMENTS, partial(guidance.discriminate, orders=order_named(self.order)),
-            self.discriminator_optimizer, self.discriminator_steps, draw, start=params or {},
-        )  # fmt: skip
-        net = guidance.log_odds_of(self.network, ELEMENTS, run.fit(phase).params)
+        head, rule = guidance.graph_head(self.network, ELEMENTS, "discriminator"), self.discriminator_optimizer
+        steps = self.discriminator_steps
+        phase = guidance.phase("discriminator", head, discriminate, rule, steps, draw, start=params)
+        net = head.net(run.fit(phase).params)
         return log_p, _tabulate(net, of.states)
 
     def exact_ratio(self, log_p: np.ndarray) -> np.ndarray:

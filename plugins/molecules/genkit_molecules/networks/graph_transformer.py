@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -199,14 +199,3 @@ def _statistics(a: Array, real: Array, axes: tuple[int, ...]) -> Array:
     low = jnp.where(some, jnp.where(real, a, jnp.inf).min(axes), 0)
     high = jnp.where(some, jnp.where(real, a, -jnp.inf).max(axes), 0)
     return jnp.concatenate([mean, low, high, jnp.sqrt(variance + 1e-12)], -1)
-
-
-def transfer(source: Any, to: Any) -> Any:
-    """Parameters `to` with those of `source` wherever name and shape agree: a discriminator starts as the generator."""
-    known = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(source)}
-
-    def take(path: Any, leaf: Array) -> Array:
-        found = known.get(jax.tree_util.keystr(path))
-        return leaf if found is None or found.shape != leaf.shape else found
-
-    return jax.tree_util.tree_map_with_path(take, to)
