@@ -24,7 +24,7 @@ class GraphEFMForecast(GraphForecast):
 
     network: Network = field(default_factory=lambda: GraphEFM(mesh=Mesh("rect_hierarchical", distance=900.0)))
     """The network; with a flat or multi-scale mesh it is Graph-EFM (ms)."""
-    stages: tuple[tuple[int, int], ...] = ((1, 400), (1, 500), (3, 250))
+    stages: tuple[tuple[int, int], ...] = ((1, 200), (1, 1000), (3, 150))
     """Stages of training: (steps of the rollout, training steps)."""
     beta: tuple[float, ...] = (0.0, 1.0, 1.0)
     """Weight of the divergence between posterior and prior in each stage; 0 trains an auto-encoder."""
