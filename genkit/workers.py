@@ -1,6 +1,5 @@
 """Work on many items on all cores."""
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +24,7 @@ def each(
         workers: processes; None for one a core.
         progress: called with the number of items done.
     """
-    count = min(workers or os.cpu_count() or 1, len(items[0]) // share + 1)
+    count = min(workers or joblib.cpu_count(), len(items[0]) // share + 1)
     batch: Any = max(1, share // 4)  # joblib's annotation knows only "auto"
     parallel = joblib.Parallel(count, batch_size=batch, return_as="generator")
     done = []

@@ -31,7 +31,7 @@ class Speed:
         from genkit_crystals.wyckoff import tables
 
         full = profile == "full"
-        length, n, widths = (100, 512, (6, 12)) if full else (4, 8, ())
+        length, n, widths = (100, 256, (6, 12)) if full else (4, 8, ())
         data = AflowPrototypes().load() if full else AflowPrototypes.preset("tiny").load()
         data = data[np.random.default_rng(0).permutation(len(data))[:n]]
         groups = np.array([c.group for c in data.crystals])

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,12 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 from rdkit import Chem, RDLogger
 
+from genkit.workers import each
 from genkit_molecules.graphs import atoms, pairs
 
 T = TypeVar("T")
 ORDERS = (Chem.BondType.ZERO, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 ORDER_OF = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3}
-SERIAL = 2000  # fewer molecules than this are not worth other processes
+SHARE = 1000  # fewer molecules than this are not worth a process of their own
 
 
 def quiet() -> None:
@@ -87,17 +85,18 @@ def write_sdf(path: Path, smiles: Sequence[str]) -> None:
 
 
 def parallel(f: Callable[[Any], T], items: Sequence[Any], say: Callable[[str], None] | None = None) -> list[T]:
-    """[f(item)], by several processes where there are many items; f must be picklable. `say` hears of the progress."""
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(items) < SERIAL or workers == 1:
-        quiet()
-        return [f(item) for item in items]
-    found: list[T] = []
-    # a forked copy of a process with jax's threads may hang
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=quiet) as pool:
-        results: Iterable[T] = pool.map(f, items, chunksize=max(1, len(items) // (8 * workers)))
-        for k, one in enumerate(results, start=1):
-            found.append(one)
-            if say and k % max(1, len(items) // 10) == 0:
-                say(f"{k} of {len(items)} molecules")
-    return found
+    """[f(item)] with RDKit silent, by several processes where there are many items; f must be picklable.
+
+    `say` hears of the progress.
+    """
+
+    def progress(done: int) -> None:
+        if say and done % max(1, len(items) // 10) == 0:
+            say(f"{done} of {len(items)} molecules")
+
+    return each(partial(_quietly, f), items, share=SHARE, progress=progress)
+
+
+def _quietly(f: Callable[[Any], T], item: Any) -> T:
+    quiet()  # in the process that does the work
+    return f(item)
