@@ -323,6 +323,7 @@ def test_wrong_manifolds():
     for make, says in [
         (lambda: PoincareBall(c=-1.0), "c=-1.0"), (lambda: Sphere(0), "n=0"), (lambda: Product(()), "factor"),
         (lambda: FlatTorus((0.0,)), "periods"), (lambda: Product((Sphere(),)).G(jnp.zeros(3)), "Sphere is embedded"),
+        (lambda: PoincareEllipsis(np.ones((2, 2))), "full rank"), (lambda: PoincareEllipsis(np.ones((2, 3))), "square"),
     ]:  # fmt: skip
         with pytest.raises(UsageError, match=says):
             make()

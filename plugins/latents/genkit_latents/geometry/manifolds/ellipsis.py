@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_latents.geometry.manifolds.base import Manifold
 from genkit_latents.geometry.manifolds.stereographic import PoincareBall
@@ -25,6 +27,13 @@ class PoincareEllipsis(Manifold):
 
     a: Array
     """(n, n), of full rank; Q = A' A"""
+
+    def __post_init__(self) -> None:
+        """Refuse a matrix of lower rank; what is traced, trained or a placeholder of a pytree passes."""
+        if not isinstance(self.a, np.ndarray):
+            return
+        if self.a.ndim != 2 or self.a.shape[0] != self.a.shape[1] or np.linalg.matrix_rank(self.a) < len(self.a):
+            raise UsageError(f"a of shape {self.a.shape} must be square and of full rank, so that Q = A' A is definite")
 
     @property
     def dim(self) -> int:
