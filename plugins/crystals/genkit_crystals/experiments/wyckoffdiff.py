@@ -23,6 +23,7 @@ from genkit.train import AdamW, Phase, TrainState, make_step
 from genkit.train.progress import Show
 from genkit.workers import each
 from genkit_crystals import baselines, evaluation
+from genkit_crystals.bucketed import Bucketed
 from genkit_crystals.data import Crystals
 from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes
 from genkit_crystals.diffusion import (
@@ -32,7 +33,6 @@ from genkit_crystals.diffusion import (
     Noise,
     Objective,
     ancestral,
-    buckets,
     generate,
     marginal_loss,
     process,
@@ -228,7 +228,7 @@ class WyckoffDiff(Experiment):
         network, params = self._network(run)
         processes, optimizer = self.processes(run), self.optimizer.build(self.steps)
         prior = jax.tree.map(jnp.asarray, self.prior(run))
-        source = _Mixed.of(self.crystals(run)[0], self.widths, self.batch, self._given())
+        source = Bucketed.of(self.crystals(run)[0], self.widths, self.batch, self._given())
 
         def loss(params: Any, aux: Any, batch: tuple[Any, ...], key: jax.Array) -> Any:
             total, metrics = jnp.zeros(()), {}
@@ -478,32 +478,3 @@ class WyckoffDiff(Experiment):
         classes = 55 if self.counts is None else self.counts + 1
         _, params = abstract(lambda: self.network.build(nnx.Rngs(0), self.length, classes))
         return {"parameters": f"{parameter_count(params):,} with counts up to {classes - 1}"}
-
-
-@dataclass(frozen=True)
-class _Mixed:
-    """Crystals by bucket of rows; a batch has of each bucket its share, each in the bucket's layout."""
-
-    parts: tuple[Matrices, ...]
-    slots: tuple[Layout, ...]
-    sizes: tuple[int, ...]
-
-    @classmethod
-    def of(cls, data: Crystals, widths: tuple[int, ...], batch: int, classes: int | None) -> _Mixed:
-        """Divide the crystals."""
-        some = buckets(np.array([c.group for c in data.crystals]), widths)
-        parts = [encode([data.crystals[i] for i in places], slots, classes) for slots, places in some]
-        ends = np.round(np.cumsum([len(p) for p in parts]) / len(data) * batch).astype(int)
-        sizes = np.diff(ends, prepend=0)
-        kept = [i for i, size in enumerate(sizes) if size]  # a bucket with too small a share is left out
-        return cls(tuple(parts[i] for i in kept), tuple(some[i][0] for i in kept), tuple(int(sizes[i]) for i in kept))
-
-    def __len__(self) -> int:
-        return sum(len(p) for p in self.parts)
-
-    def take(self, rows: np.ndarray) -> tuple[dict[str, Any], ...]:
-        """One batch a bucket: numbers uniform on all crystals become numbers uniform on those of the bucket."""
-        cuts = np.split(rows, np.cumsum(self.sizes)[:-1])
-        return tuple(p[own * len(p) // len(self)] for p, own in zip(self.parts, cuts, strict=True))
-
-    __getitem__ = take

@@ -53,7 +53,9 @@ class Layer(nnx.Module):
 
 
 class Pointer(nnx.Module):
-    """Logits of an element on a row, by where else in the crystal it is: one map for all elements.
+    """Features of an element on a row, by where else in the crystal it is.
+
+    `out` maps them to logits of x0 and of x1. All elements share one map.
 
     s_iem = sum_j sigmoid(q_im . k_jm) [e is on j] over the real rows j and heads m, then a perceptron of s_ie and z_i.
     """

@@ -35,9 +35,7 @@ class HiddenMarkov:
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        for name in ("length", "states", "train", "test"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"hidden_markov: {name}={getattr(self, name)}; expected at least 1")
+        _at_least_one(self, "length", "states", "train", "test")
         if not 0 <= self.stay <= 1:
             raise UsageError(f"hidden_markov: stay={self.stay}; expected a probability")
 
@@ -91,9 +89,7 @@ class Potts:
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        for name in ("length", "train", "test"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"potts: {name}={getattr(self, name)}; expected at least 1")
+        _at_least_one(self, "length", "train", "test")
         if not 2 <= self.letters <= len(AMINO):
             raise UsageError(f"potts: letters={self.letters}; expected 2 to {len(AMINO)}")
 
@@ -147,9 +143,7 @@ class Table:
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        for name in ("length", "train", "test"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"table: {name}={getattr(self, name)}; expected at least 1")
+        _at_least_one(self, "length", "train", "test")
         k = self.classes
         if not 2 <= k <= len(AMINO) or k**self.length != len(self.table):
             raise UsageError(
@@ -171,6 +165,12 @@ class Table:
         which = np.random.default_rng(self.seed).choice(law.size, self.train + self.test, p=law.ravel() / law.sum())
         x = np.stack(np.unravel_index(which, law.shape), 1).astype(np.uint8)
         return _known(x, self.train, "table of tokens", discrete_denoiser(law), AMINO[: self.classes])
+
+
+def _at_least_one(data: Any, *names: str) -> None:
+    for name in names:
+        if getattr(data, name) < 1:
+            raise UsageError(f"{type(data).__name__}: {name}={getattr(data, name)}; expected at least 1")
 
 
 def _draw(rng: np.random.Generator, p: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +10,11 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.nn import dropout, linear
-from genkit_molecules.networks.heads import Inputs, Outputs
+from genkit_molecules.networks.heads import Inputs, Outputs, SequenceNetwork
 
 
 @dataclass(frozen=True)
-class ByteNet:
+class ByteNet(SequenceNetwork):
     """Residual blocks of dilated convolutions; the dilation doubles from block to block and starts again.
 
     The paper preset is EvoDiff-Seq of 38 M parameters: width 1024, 16 blocks, kernel 5, dilations to 128. Networks of
@@ -51,19 +50,10 @@ class ByteNet:
         if self.largest < 1 or self.largest & (self.largest - 1):
             raise UsageError(f"largest={self.largest}; expected a power of 2")
 
-    def build(
-        self,
-        rngs: nnx.Rngs,
-        classes: int,
-        head: Literal["generator", "discriminator"] = "generator",
-        outputs: int = 1,
-        conditions: int = 0,
-    ) -> ByteNetModule:
-        """A module of (x (B, L), t (B,), mask (B, L) bool or None, cond (B, c) or None, key or None).
-
-        The generator answers with logits (B, L, classes), the discriminator with (B, outputs).
-        """
-        return ByteNetModule(self, rngs, classes, head, outputs, conditions)
+    @property
+    def module(self) -> type[ByteNetModule]:
+        """See the base."""
+        return ByteNetModule
 
 
 class ByteNetModule(nnx.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -10,6 +12,29 @@ from genkit.nn import linear, positional_frequencies, sinusoids
 
 Array = jax.Array
 TIME = 64  # features of the time
+
+
+class SequenceNetwork:
+    """Base of the configurations of networks on sequences; a subclass names its module."""
+
+    @property
+    def module(self) -> Any:
+        """The class of the module, made of (self, rngs, classes, head, outputs, conditions)."""
+        raise NotImplementedError(f"{type(self).__name__} names no module")
+
+    def build(
+        self,
+        rngs: nnx.Rngs,
+        classes: int,
+        head: Literal["generator", "discriminator"] = "generator",
+        outputs: int = 1,
+        conditions: int = 0,
+    ) -> Any:
+        """A module of (x (B, L), t (B,), mask (B, L) bool or None, cond (B, c) or None, key or None).
+
+        The generator answers with logits (B, L, classes), the discriminator with (B, outputs).
+        """
+        return self.module(self, rngs, classes, head, outputs, conditions)
 
 
 class Inputs(nnx.Module):

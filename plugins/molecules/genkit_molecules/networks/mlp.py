@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +10,11 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.nn import MLP, positional_frequencies, sinusoids
-from genkit_molecules.networks.heads import TIME
+from genkit_molecules.networks.heads import TIME, SequenceNetwork
 
 
 @dataclass(frozen=True)
-class SequenceMLP:
+class SequenceMLP(SequenceNetwork):
     """A perceptron that sees all sites at once, for laws of a few tokens whose exact figures are known."""
 
     layers: int = 2
@@ -38,19 +37,10 @@ class SequenceMLP:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
 
-    def build(
-        self,
-        rngs: nnx.Rngs,
-        classes: int,
-        head: Literal["generator", "discriminator"] = "generator",
-        outputs: int = 1,
-        conditions: int = 0,
-    ) -> SequenceMLPModule:
-        """A module of (x (B, L), t (B,), mask (B, L) bool or None, cond (B, c) or None, key or None).
-
-        The generator answers with logits (B, L, classes), the discriminator with (B, outputs).
-        """
-        return SequenceMLPModule(self, rngs, classes, head, outputs, conditions)
+    @property
+    def module(self) -> type[SequenceMLPModule]:
+        """See the base."""
+        return SequenceMLPModule
 
 
 class SequenceMLPModule(nnx.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +10,11 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.nn import dropout, linear
-from genkit_molecules.networks.heads import Inputs, Outputs
+from genkit_molecules.networks.heads import Inputs, Outputs, SequenceNetwork
 
 
 @dataclass(frozen=True)
-class SequenceTransformer:
+class SequenceTransformer(SequenceNetwork):
     """Pre-norm transformer without causal mask (Vaswani et al. 2017), with sinusoidal places.
 
     The paper preset is the network of ARDM on text (arXiv 2110.02037): 12 layers of width 768.
@@ -46,19 +45,10 @@ class SequenceTransformer:
         if self.width % self.heads:
             raise UsageError(f"width={self.width} is no multiple of heads={self.heads}")
 
-    def build(
-        self,
-        rngs: nnx.Rngs,
-        classes: int,
-        head: Literal["generator", "discriminator"] = "generator",
-        outputs: int = 1,
-        conditions: int = 0,
-    ) -> SequenceTransformerModule:
-        """A module of (x (B, L), t (B,), mask (B, L) bool or None, cond (B, c) or None, key or None).
-
-        The generator answers with logits (B, L, classes), the discriminator with (B, outputs).
-        """
-        return SequenceTransformerModule(self, rngs, classes, head, outputs, conditions)
+    @property
+    def module(self) -> type[SequenceTransformerModule]:
+        """See the base."""
+        return SequenceTransformerModule
 
 
 class SequenceTransformerModule(nnx.Module):
