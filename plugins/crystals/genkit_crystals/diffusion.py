@@ -119,7 +119,7 @@ class Objective:
         ce = parts["elements"] + parts["counts"]
         metrics = {f"ce/{name}": a for name, a in parts.items()}
         if self.kind == "sum":
-            return sum(per_crystal).mean(), metrics
+            return (per_crystal[0] + per_crystal[1]).mean(), metrics
         if self.kind == "ce":
             return ce, metrics
         bound = sum(

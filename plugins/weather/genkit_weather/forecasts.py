@@ -13,6 +13,7 @@ import xarray as xr
 from genkit.errors import GenkitError
 from genkit_weather.data import WeatherData
 
+Field = tuple[str, tuple[str, ...], Any, dict[str, Any]]  # name, dimensions, values or None, attributes
 DIMS = ("start", "lead", "member", "y", "x")
 
 
@@ -90,7 +91,7 @@ class ForecastFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.is_dir():
             shutil.rmtree(self.path)
-        fields = [(n, DIMS, None, self.attrs[n]) for n in self.names] + [
+        fields: list[Field] = [(n, DIMS, None, self.attrs[n]) for n in self.names] + [
             (n, dims, values, attrs) for n, (dims, values, attrs) in self.coords.items()
         ]
         if self.path.suffix == ".zarr":
@@ -109,7 +110,7 @@ class ForecastFile:
             array.attrs.update(attrs)
         return store
 
-    def _create_zarr(self, fields: list[tuple[str, tuple[str, ...], np.ndarray | None, dict[str, str]]]) -> Any:
+    def _create_zarr(self, fields: list[Field]) -> Any:
         import zarr
 
         store = zarr.open_group(self.path, mode="w", attributes={"Conventions": "CF-1.11"})

@@ -4,17 +4,19 @@ A frame of (fy, fx) cells is a row of cells in the order: rows above, rows below
 functions work on numpy and jax arrays with any leading axes; images are (..., H, W, C), frames (..., cells, C).
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
 
-def interior_of(image, frame: tuple[int, int]):
+def interior_of(image: Any, frame: tuple[int, int]) -> Any:
     """The cells inside the frame: (..., H, W, C) -> (..., H - 2 fy, W - 2 fx, C)."""
     (fy, fx), (h, w) = frame, image.shape[-3:-1]
     return image[..., fy : h - fy, fx : w - fx, :]
 
 
-def frame_of(image, frame: tuple[int, int]):
+def frame_of(image: Any, frame: tuple[int, int]) -> Any:
     """The cells of the frame: (..., H, W, C) -> (..., cells, C)."""
     (fy, fx), (h, w) = frame, image.shape[-3:-1]
     parts = [image[..., :fy, :, :], image[..., h - fy :, :, :]]

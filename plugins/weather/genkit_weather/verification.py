@@ -68,7 +68,8 @@ def growth(forecast: xr.Dataset, climate: Statistics, *, frame: tuple[int, int] 
     for v, name in enumerate(map(str, forecast.data_vars)):
         cells = forecast[name].isel(y=slice(fy, forecast.sizes["y"] - fy), x=slice(fx, forecast.sizes["x"] - fx))
         away = (cells.astype(np.float64) - float(climate.mean[v])) / float(climate.std[v])
-        worst = float(np.sqrt((away**2).mean([d for d in away.dims if d != "lead"], skipna=False)).max(skipna=False))
+        squares = (away**2).mean([d for d in away.dims if d != "lead"], skipna=False)
+        worst = float(squares.max(skipna=False)) ** 0.5
         results[f"growth/{name}/{last}"] = worst if np.isfinite(worst) else None
     return results
 

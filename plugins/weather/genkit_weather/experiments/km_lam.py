@@ -190,7 +190,7 @@ class KmLAM(HiLAMForecast):
             weights = (ring < BORDER).astype(float)
             return verify(forecasts, self.truth(data), weights=weights, baseline="border", names=("rmse",))
 
-    def _rings(self, variant: KmLAM, part: Run, scale: dict[str, Any]) -> xr.DataArray:
+    def _rings(self, variant: KmLAM, part: Run, scale: dict[Any, Any]) -> xr.DataArray:
         """RMSE (lead, distance) over all variables, in their standard deviations."""
         with variant.forecasts(part) as forecasts:
             rings = diagnostics.by_distance(forecasts, variant.truth(variant.weather(part)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from genkit.errors import UsageError
 
@@ -40,7 +40,7 @@ class Connection:
 def within(senders: np.ndarray, receivers: np.ndarray, radius: float) -> Pairs:
     """All pairs at a distance of at most `radius`."""
     reach = radius * (1 + 1e-9)  # points that lie exactly on the circle are in, whatever the rounding
-    found = cKDTree(receivers).sparse_distance_matrix(cKDTree(senders), reach, output_type="ndarray")
+    found = KDTree(receivers).sparse_distance_matrix(KDTree(senders), reach, output_type="ndarray")
     return found["j"], found["i"]
 
 
@@ -50,14 +50,14 @@ def nearest(senders: np.ndarray, receivers: np.ndarray, k: int) -> Pairs:
         raise UsageError(
             f"{k} nearest nodes of a set of {len(senders)} were asked for; ask for fewer or refine the mesh"
         )
-    _, index = cKDTree(senders).query(receivers, k=k)
+    _, index = KDTree(senders).query(receivers, k=k)
     index = index.reshape(len(receivers), k)
     return index.ravel(), np.repeat(np.arange(len(receivers)), k)
 
 
 def containing_rectangle(senders: np.ndarray, receivers: np.ndarray, spacing: np.ndarray) -> Pairs:
     """For each receiver the senders, nodes of a lattice of this spacing, with |dx| < Dx and |dy| < Dy: up to 4."""
-    found = cKDTree(receivers / spacing).query_ball_tree(cKDTree(senders / spacing), 1 - 1e-9, p=np.inf)
+    found = KDTree(receivers / spacing).query_ball_tree(KDTree(senders / spacing), 1 - 1e-9, p=np.inf)
     counts = np.fromiter(map(len, found), int, len(found))
     return np.concatenate([np.asarray(f, int) for f in found]), np.repeat(np.arange(len(receivers)), counts)
 

@@ -121,7 +121,7 @@ def to_jraph(graph: Graph) -> Any:
     order of `Graph.sets`), "features" padded with zeros to a common width.
     """
     try:
-        import jraph
+        import jraph  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise DataError("a jraph.GraphsTuple needs the package jraph; pip install jraph") from error
     offsets = np.cumsum([0, graph.nodes + graph.boundary, *map(len, graph.mesh)])

@@ -84,7 +84,8 @@ class Mesh:
     def _triangular(self, places: np.ndarray, boundary: np.ndarray | None) -> Graph:
         g2m = self.g2m.or_rule(Connection("relative_radius", 0.6))
         m2g = self.m2g.or_rule(Connection("containing_triangle"))
-        points, outside = (None if p is None else spherical.to_sphere(*p.T) for p in (places, boundary))
+        points = spherical.to_sphere(*places.T)
+        outside = None if boundary is None else spherical.to_sphere(*boundary.T)
         return spherical.assemble(
             self.splits,
             self.levels,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import ConvexHull, cKDTree
+from scipy.spatial import ConvexHull, KDTree
 
 from genkit.errors import DataError, UsageError
 from genkit.nn import Edges
@@ -105,7 +105,7 @@ def containing_triangle(mesh: Triangulation, points: np.ndarray, candidates: int
     """
     corners = mesh.vertices[mesh.faces]
     inverse = np.linalg.inv(corners)
-    tree = cKDTree(corners.mean(1))
+    tree = KDTree(corners.mean(1))
     near = tree.query(points, k=min(candidates, len(corners)))[1].reshape(len(points), -1)
     # coordinates of the point along the corners: none is negative in the triangle that contains it
     least = np.einsum("pi,pkij->pkj", points, inverse[near]).min(-1)

@@ -159,7 +159,7 @@ def _read_folder(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _torch(path: Path) -> Any:
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise DataError(f"{path}: graphs in torch files need torch; pip install torch, or use a .npz") from error
     return torch

@@ -65,6 +65,7 @@ class Windows:
     def _cut(self, number: int, now: np.ndarray) -> Window:
         d, series = self.domain, self.series[number]
         outside = None if self.host is None else self.host.windows(self.split, number, now, self.steps)
-        given = Outlook.build(d, series, now, self.steps, outside)
-        states = interior_of(truth(series, now, range(1, self.steps + 1)), d.frame_width)
+        starts = now.tolist()
+        given = Outlook.build(d, series, starts, self.steps, outside)
+        states = interior_of(truth(series, starts, range(1, self.steps + 1)), d.frame_width)
         return Window(replace(given, slots=given.slots.astype(np.int32)), (states - d.mean) / d.std)

@@ -165,7 +165,7 @@ class GraphEFMModule(nnx.Module):
         mean = jnp.zeros(noise.shape) if self.prior_model is None else self.prior_model(graph, static, grid)
         std, divergence = jnp.ones(noise.shape), None
         if truth is not None:
-            at, raw = jnp.split(self.posterior_model(graph, static, self.embed(*fields, truth)[1]), 2, -1)
+            at, raw = jnp.split(self.posterior_model(graph, static, self.embed(*fields, truth=truth)[1]), 2, -1)
             std = MIN_STD + jax.nn.softplus(raw)
             divergence = kl(at, std, mean).sum((0, 2))
             mean = at

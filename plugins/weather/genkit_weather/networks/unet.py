@@ -1,6 +1,8 @@
 """The U-Net of Diffusion-LAM: two embedders, for the interior and for the frame, in front of a DDPM++ U-Net."""
 
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 import jax
@@ -164,9 +166,7 @@ def smoothed(x, scales: int):
             size = x.shape[axis]
             if size > 1:
                 wide = jnp.pad(x, [(2 * reach, 2 * reach) if a == axis else (0, 0) for a in range(x.ndim)], mode="edge")
-                x = sum(
-                    weight / 16 * jax.lax.slice_in_dim(wide, i * reach, i * reach + size, axis=axis)
-                    for i, weight in enumerate((1, 4, 6, 4, 1))
-                )
+                shifted = [jax.lax.slice_in_dim(wide, i * reach, i * reach + size, axis=axis) for i in range(5)]
+                x = reduce(add, (weight / 16 * a for weight, a in zip((1, 4, 6, 4, 1), shifted, strict=True)))
         levels.append(x)
     return jnp.stack(levels, -2)
