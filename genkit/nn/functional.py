@@ -38,6 +38,17 @@ def parameter_count(params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
+def transfer(source, to):
+    """Parameters `to` with those of `source` wherever name and shape agree: a discriminator starts as the generator."""
+    known = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(source)}
+
+    def take(path, leaf):
+        found = known.get(jax.tree_util.keystr(path))
+        return leaf if found is None or found.shape != leaf.shape else found
+
+    return jax.tree_util.tree_map_with_path(take, to)
+
+
 def dropout(x, rate: float, key):
     """Inverted dropout (Srivastava et al. 2014): zero with probability `rate`, else divided by the rest.
 

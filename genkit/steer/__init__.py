@@ -63,7 +63,7 @@ from genkit.steer.operators import (
     observe,
 )
 from genkit.steer.posterior import Draws, posterior, weighs
-from genkit.steer.potentials import LogPotential, Potential, classifier_loss, discriminator_loss
+from genkit.steer.potentials import LogPotential, Potential, classifier_loss, discriminator_loss, noisy_classifier_loss
 from genkit.steer.reddiff import REDDiff
 from genkit.steer.schedule import Schedule
 from genkit.steer.tds import TDS
@@ -103,6 +103,7 @@ __all__ = [
     "guide",
     "identity",
     "mask",
+    "noisy_classifier_loss",
     "observe",
     "posterior",
     "weighs",

@@ -1,4 +1,4 @@
-"""Weights of partly revealed states: sums of log-potentials, and how a discriminator is trained to be one."""
+"""Weights of states on the way to data: sums of log-potentials, and how a discriminator is trained to be one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from genkit.chain import callable_tree
 from genkit.discrete import Orders, ranks
+from genkit.discrete.factorised import PyTree
 from genkit.discrete.orders import ANY_ORDER
 from genkit.discrete.product import times
 from genkit.discrete.random import stratified
@@ -19,12 +20,14 @@ Array = jax.Array
 
 
 class LogPotential(Protocol):
-    """log of a weight at a partly revealed state: x (n, *sites) int, K where hidden; t (n,) the hidden fraction.
+    """log of a weight at a state on the way to data.
 
-    Parameters are leaves of a pytree, as in a `Denoiser`. -inf says that nothing possible can come of x.
+    Partly revealed: x (n, *sites) int, K where hidden; t (n,) the hidden fraction. Noisy: x_t of a discrete diffusion,
+    or its parts, and t its time; 0 is data. Parameters are leaves of a pytree, as in a `Denoiser`. -inf says that
+    nothing possible can come of x.
     """
 
-    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+    def __call__(self, x: PyTree, t: Array, cond: Any = None) -> Array:
         """Return (n,) float."""
         ...
 
@@ -37,23 +40,23 @@ class Potential:
     Args:
         terms: the log-potentials.
         weights: one number each; log W(x) + strength log p(c | x) has the weights (1, strength).
-        ramp: multiply by 1 - t, which leaves the last potential as it is.
-        hidden: no guidance while a larger fraction than this is hidden.
+        ramp: multiply by 1 - t, t the hidden fraction, which leaves the last potential as it is.
+        hidden: no guidance while t, the hidden fraction or the time of the noise, is larger.
     """
 
     terms: tuple[Any, ...]
     weights: Any
     ramp: bool = field(default=False, metadata={"static": True})
-    hidden: Any = 1.0
+    hidden: Any = float("inf")
 
     def __post_init__(self):
         """Terms may be plain functions."""
         object.__setattr__(self, "terms", tuple(callable_tree(f) for f in self.terms))
 
-    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+    def __call__(self, x: PyTree, t: Array, cond: Any = None) -> Array:
         """(n,)."""
-        t = jnp.broadcast_to(t, len(x))
-        total = jnp.zeros(len(x))
+        n = len(jax.tree.leaves(x)[0])
+        t, total = jnp.broadcast_to(t, n), jnp.zeros(n)
         for f, w in zip(self.terms, self.weights, strict=True):
             total = total + times(f(x, t, cond), w)
         total = times(total, 1 - t) if self.ramp else total
@@ -120,4 +123,42 @@ def classifier_loss(
     rank = ranks(k_place, x, mask, orders)
     hidden = ((rank >= shown[:, None]) & real).reshape(x.shape)
     logit = log_odds(jnp.where(hidden, classes, x), (d - shown) / jnp.maximum(d, 1), cond)
+    return _cross_entropy(logit, label)
+
+
+def noisy_classifier_loss(
+    key: Array,
+    log_odds: LogPotential,
+    x: PyTree,
+    label: Array,
+    process: PyTree,
+    cond: Any = None,
+    mask: PyTree = None,
+) -> Array:
+    """Mean cross-entropy of a yes-no property at states of a discrete diffusion on its way to data; a scalar.
+
+    Times are uniform on all of the chain, data included, and stratified over the batch. At its least, log_odds is that
+    of p(yes | x_t); with data as yes and as many samples of a model as no, log q_t(x_t) - log p_t(x_t) of their laws
+    after noise: the discriminator of Kim et al. 2023 (arXiv 2211.17091) for categories.
+
+    Args:
+        key: for times and noise.
+        log_odds: the classifier; gets t as a float, (n,).
+        x: data (n, ...), int; or parts.
+        label: (n,) 1 for yes, 0 for no.
+        process: a `genkit.discrete.Process` in discrete time, or one a part.
+        cond: leaves (n, ...), or None.
+        mask: bool, broadcasts with x (by part): the sites that are real; others come as 0.
+    """
+    leaves, tree = jax.tree.flatten(x)
+    parts = tree.flatten_up_to(process)
+    shown = [jnp.array(True)] * len(leaves) if mask is None else tree.flatten_up_to(mask)
+    k_time, *keys = jax.random.split(key, 1 + len(leaves))
+    times = jnp.asarray(parts[0].grid(None), float)
+    t = times[jnp.floor(stratified(k_time, len(label)) * len(times)).astype(int)]
+    noisy = [jnp.where(real, p.perturb(k, a, t), 0) for p, k, a, real in zip(parts, keys, leaves, shown, strict=True)]
+    return _cross_entropy(log_odds(tree.unflatten(noisy), t, cond), label)
+
+
+def _cross_entropy(logit: Array, label: Array) -> Array:
     return jax.nn.softplus(jnp.where(label > 0.5, -logit, logit)).mean()

@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import multinomial
 
 from genkit.chain import run, start
-from genkit.discrete import Ancestral, Linear, OrderAgnostic, masked, sample
+from genkit.discrete import Ancestral, Linear, OrderAgnostic, masked, sample, steps, uniform
 from genkit.errors import UsageError
 from genkit.smc import Resample
-from genkit.steer import ARDG, BSDG, FADG, Potential, discriminator_loss, guide
+from genkit.steer import ARDG, BSDG, FADG, Potential, discriminator_loss, guide, noisy_classifier_loss
 from genkit.testing import all_states, discrete_denoiser, ising_denoiser, potts_denoiser
 
 KEY = jax.random.key(0)
@@ -305,6 +305,30 @@ def test_loss_of_the_best_discriminator():
     assert abs(best - expected) < 0.006 and best < np.log(2)
     for alpha in (0.5, 1.5):
         assert float(loss(keys[2], Potential((w,), (alpha,)))) > best + 0.001
+
+
+def test_a_discriminator_of_noisy_states():
+    """Its loss by enumeration at every time of a chain; with it, samples of P become those of Q."""
+    process = uniform(2, steps([1.0, 0.7, 0.3, 0.1]))
+    q, p = (discrete_denoiser(a, process) for a in (Q, P))
+    best = jax.tree_util.Partial(ratio, (q, p))
+    n, rng = 60_000, np.random.default_rng(0)
+    x = jnp.asarray(np.concatenate([np.asarray(X)[rng.choice(4, n, p=a.ravel())] for a in (Q, P)]))
+    label = jnp.arange(2 * n) < n
+    loss = jax.jit(lambda key, w: noisy_classifier_loss(key, w, x, label, process))
+    exact = []
+    for t in range(4):
+        one, other = (np.exp(np.asarray(a.log_prob(X, jnp.float32(t)))) for a in (q, p))
+        exact.append(-(one * np.log(one / (one + other)) + other * np.log(other / (one + other))).sum() / 2)
+    assert abs(float(loss(KEY, best)) - np.mean(exact)) < 0.003 and np.mean(exact) < np.log(2) - 0.02
+    for alpha in (0.5, 1.5):
+        assert float(loss(KEY, Potential((best,), (alpha,)))) > float(loss(KEY, best)) + 0.001
+    draws = guide(KEY, BSDG(16), Ancestral(process), p, best, (6000, 2))
+    found = np.bincount(np.asarray(draws.x[:, 0]) @ [2, 1], minlength=4) / 6000
+    # the chain draws sites one by one given x_t, and its own law, not P, is weighed by Q / P
+    alone = np.bincount(np.asarray(sample(KEY, Ancestral(process), p, (60_000, 2))) @ [2, 1], minlength=4) / 60_000
+    expected = alone * (Q / P).ravel()
+    np.testing.assert_allclose(found, expected / expected.sum(), atol=0.025)
 
 
 @pytest.mark.parametrize(

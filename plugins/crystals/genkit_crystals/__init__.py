@@ -10,6 +10,14 @@ plugin = Plugin(
             "genkit_crystals.experiments.wyckoffdiff:WyckoffDiff",
             "generation of crystals by discrete diffusion over Wyckoff positions",
         ),
+        "discriminator_guidance": (
+            "genkit_crystals.experiments.discriminator_guidance:DiscriminatorGuidance",
+            "wyckoffdiff, corrected by a discriminator of its samples",
+        ),
+        "property_guidance": (
+            "genkit_crystals.experiments.property_guidance:PropertyGuidance",
+            "wyckoffdiff, steered to a property by a classifier and a discriminator",
+        ),
         "space_group_conditional": (
             "genkit_crystals.experiments.space_group_conditional:SpaceGroupConditional",
             "crystals of chosen space groups, scored group by group",

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
 from math import prod
@@ -117,6 +117,20 @@ def periodic_table() -> np.ndarray:
         e = Element.from_Z(z)
         table[z] = [_electronegativity(e), z, e.row, e.group]
     return table
+
+
+def electronegativity_spread(crystal: Protostructure) -> float:
+    """Standard deviation of Pauling's electronegativity over the atoms: how ionic a crystal is."""
+    share = np.array(list(crystal.composition.values())) / crystal.atoms
+    x = periodic_table()[list(crystal.composition), 0]
+    return float(np.sqrt(share @ np.square(x - share @ x)))
+
+
+PROPERTIES: dict[str, Callable[[Protostructure], float]] = {
+    "electronegativity": electronegativity_spread,
+    "atoms": lambda c: c.atoms,
+    "species": lambda c: len(c.composition),
+}
 
 
 def _electronegativity(element: Any) -> float:

@@ -1,11 +1,12 @@
-"""Crystals of a given composition or size: chains under a potential that looks ahead.
+"""Crystals as wanted, by particles that compete: of a composition or size, under a classifier, with given sites.
 
-The network's p(x_0 | x_t) gives the mean and variance of how many atoms of each element a crystal will have, were its
-rows independent. The potential is the density of what is wanted under a normal law with these, and the exact condition
-at the end; particles of one crystal compete (`genkit.chain.tilt`, twisted SMC of Wu et al. 2023, arXiv 2306.17775).
+The potential of a composition looks ahead. The network's p(x_0 | x_t) gives the mean and variance of how many atoms of
+each element a crystal will have, were its rows independent. The potential is the density of what is wanted under a
+normal law with these, and the exact condition at the end (`genkit.chain.tilt`, twisted SMC of Wu et al. 2023, arXiv
+2306.17775).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.chain import callable_tree, run, start, tilt
-from genkit.discrete import Ancestral
+from genkit.chain import Model, run, start
 from genkit.errors import UsageError
 from genkit.smc import Resample
 from genkit.tree import register_dataclass
@@ -71,8 +71,8 @@ def goal(formula: str | None = None, atoms: int | None = None) -> Goal:
 
 @register_dataclass
 @dataclass(frozen=True)
-class Potential:
-    """log h of particles whose crystals have the space groups `group` (n,)."""
+class LookAhead:
+    """log h of a goal, for particles whose crystals have the space groups `group` (n,)."""
 
     goal: Goal
     slots: Layout
@@ -119,35 +119,31 @@ def _exactly(x: Array, classes: int) -> Array:
 def steered(
     key: Array,
     denoiser: CrystalDenoiser,
-    sampler: Ancestral,
     groups: np.ndarray,
-    wanted: Goal,
+    chain: Callable[[CrystalDenoiser, Array], Model],
     particles: int = 16,
     batch: int = 16,
     widths: Sequence[int] = (12,),
 ) -> Drawn:
-    """Crystals of given space groups that are as wanted; None where no particle arrived there.
+    """One crystal of each group of particles, by their weights; None where all weights vanished.
 
     Args:
         key: of the run.
         denoiser: with any layout; each bucket of rows has its own.
-        sampler: for a formula, of processes `restricted` to its elements.
-        groups: (n,) int.
-        wanted: the goal.
-        particles: for each crystal, one of which is drawn by its weight in the end.
+        groups: (n,) int, space group of each crystal.
+        chain: (denoiser with the bucket's layout, group (particles,)) -> chain under a potential (`tilt`).
+        particles: for each crystal.
         batch: crystals at a time.
         widths: largest numbers of rows of the buckets.
     """
     groups = np.asarray(groups, np.int32)
     out: list[Protostructure | None] = [None] * len(groups)
     for slots, places in buckets(groups, widths):
-        one = callable_tree(replace(denoiser, slots=slots))
+        own = replace(denoiser, slots=slots)
         size = min(batch, len(places))
 
-        def crystal(key: Array, group: Array, one: Any = one, slots: Layout = slots) -> tuple[Any, Array]:
-            cond = jnp.full(particles, group)
-            chain = sampler.model(one, slots.shape(particles), cond, slots.mask(cond))
-            model = tilt(chain, Potential(wanted, slots, cond))
+        def crystal(key: Array, group: Array, own: Any = own) -> tuple[Any, Array]:
+            model = chain(own, jnp.full(particles, group))
             state, _ = run(key, start(key, model, particles), model.stages, Resample())
             which = jax.random.categorical(jax.random.fold_in(key, particles), state.log_w)
             return jax.tree.map(lambda a: a[which], state.p.p.x), state.collapsed
@@ -158,5 +154,5 @@ def steered(
             keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(rows))
             x, lost = many(keys, jnp.asarray(groups[rows]))
             for place, found, dead in zip(rows, decode(groups[rows], x, slots), np.asarray(lost), strict=True):
-                out[place] = None if dead or not wanted.reached(found) else found
+                out[place] = None if dead else found
     return Drawn(out)

@@ -13,7 +13,7 @@ from genkit.errors import UsageError
 from genkit.testing import check_plugin
 from genkit_crystals.layout import encode, layout
 from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.steering import Potential, goal
+from genkit_crystals.steering import LookAhead, goal
 
 SALT, STRONTIUM_TITANATE = "AB_cF8_225_a_b:Cl-Na", "A3BC_cP5_221_c_a_b:O-Sr-Ti"
 
@@ -54,6 +54,29 @@ def test_space_groups_and_a_formula(tmp_path):
     assert len(found) == 12 * (run.results["validity/model/62"] + run.results["validity/model/198"])
 
 
+def test_guidance(tmp_path):
+    options = {"realise": 0, "wanted": "atoms", "below": True, "quantile": 0.3}
+    run = genkit.run(genkit.config("crystals.property_guidance", "tiny", options), out=tmp_path / "run")
+    for name in ("model", "discriminator", "classifier", "both"):
+        assert 0 <= run.results[f"yes/{name}"] <= 1 and run.results[f"crystals_per_second/{name}"] > 0
+    assert run.results["yes/floor"] < 0.5 and set(run.figures) >= {"wanted", "distances"}
+    labels = json.loads((tmp_path / "run" / "samples.json").read_text())["labels"]
+    with (tmp_path / "run" / "labels.csv").open(newline="") as file:
+        assert [r["protostructure"] for r in csv.DictReader(file)] == [one for one in labels["both"] if one]
+    assert (tmp_path / "run" / "checkpoints" / "classifier" / "best").exists()
+
+
+def test_given_sites(tmp_path):
+    options = {"group": 62, "sites": ("c=2O", "b=0", "d=Ti"), "realise": 0, "samples": 20}
+    run = genkit.run(genkit.config("crystals.wyckoffdiff", "tiny", options), out=tmp_path / "run")
+    labels = json.loads((tmp_path / "run" / "samples.json").read_text())["labels"]["model"]
+    found = [Protostructure.from_label(one) for one in labels if one]
+    # 2 orbits of 4 atoms of oxygen on c and one of 8 of titanium on d, at the least; higher symmetry halves a cell
+    assert run.results["validity"] == 1 and all(c.composition[8] >= 4 <= c.composition[22] for c in found)
+    same = [{(row, z): n for row, z, n in c.orbits} for c in found if c.group == 62]
+    assert same and all(o[2, 8] == 2 and o[3, 22] == 1 and not any(row == 1 for row, _ in o) for o in same)
+
+
 def test_the_potential_knows_the_atoms_to_come():
     crystals = [Protostructure.from_label(label) for label in (SALT, STRONTIUM_TITANATE)]
     group = np.array([c.group for c in crystals])
@@ -64,7 +87,7 @@ def test_the_potential_knows_the_atoms_to_come():
     exactly = tuple(
         jnp.where(a[..., None] == jnp.arange(k), 0.0, -jnp.inf) for a, k in zip(x, (101, classes), strict=True)
     )
-    potential = Potential(goal("SrTiO3", 20), slots, group)
+    potential = LookAhead(goal("SrTiO3", 20), slots, group)
     mean, variance = potential.amounts(exactly)
     assert (variance == 0).all()
     assert [{int(z) + 1: int(n) for z, n in enumerate(m) if n} for m in mean] == [c.composition for c in crystals]
@@ -90,8 +113,28 @@ def test_the_potential_knows_the_atoms_to_come():
     ("options", "says"),
     [({"group": 231}, "group=231"), ({"widths": (12, 6)}, "must rise"), ({"elements": ("Xx",)}, "called Xx"),
      ({"samples": 1}, "samples=1"), ({"formula": "SrTiOx"}, "no chemical formula"), ({"atoms": 0}, "atoms=0"),
-     ({"formula": "NaCl", "elements": ("Na",)}, "exclude")],
+     ({"formula": "NaCl", "elements": ("Na",)}, "exclude"), ({"sites": ("a=Na",)}, "say which by group"),
+     ({"group": 221, "sites": ("z=Na",)}, "positions a to n"), ({"group": 221, "sites": ("a=2Na",)}, "one orbit"),
+     ({"group": 221, "sites": ("a=Na", "a=0")}, "given twice"), ({"group": 221, "sites": ("a",)}, "letter=element"),
+     ({"group": 221, "sites": ("a=Xx",)}, "called Xx"),
+     ({"group": 221, "sites": ("a=Ti",), "elements": ("Na",)}, "Ti is not among")],
 )  # fmt: skip
 def test_wrong_options(options, says):
     with pytest.raises(UsageError, match=says):
         genkit.config("crystals.wyckoffdiff", "tiny", options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"wanted": "colour"}, "energy"), ({"quantile": 1.0}, "quantile=1"), ({"generated": 3}, "generated=3"),
+     ({"wanted": "energy"}, "--data mp20"), ({"threshold": 1e9}, "0.0% of the training crystals")],
+)  # fmt: skip
+def test_wrong_guidance(options, says, tmp_path):
+    with pytest.raises(UsageError, match=says):
+        genkit.run(genkit.config("crystals.property_guidance", "tiny", options), out=tmp_path / "run")
+
+
+def test_too_many_orbits_are_refused_before_training(tmp_path):
+    with pytest.raises(UsageError, match="knows at most"):
+        options = {"group": 62, "sites": ("d=9Ti",)}
+        genkit.run(genkit.config("crystals.wyckoffdiff", "tiny", options), out=tmp_path / "run")

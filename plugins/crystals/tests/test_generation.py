@@ -11,7 +11,7 @@ from flax import nnx
 from genkit.chain import callable_tree
 from genkit.discrete import Inpaint, sample
 from genkit.errors import DataError, UsageError
-from genkit.nn import abstract, functional, parameter_count
+from genkit.nn import abstract, functional, parameter_count, transfer
 from genkit_crystals import baselines, evaluation
 from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes, decorations, originals
 from genkit_crystals.diffusion import (
@@ -23,6 +23,7 @@ from genkit_crystals.diffusion import (
     restricted,
 )
 from genkit_crystals.frequencies import Frequencies, RowFrequencies
+from genkit_crystals.guidance import LogOdds, divided
 from genkit_crystals.layout import decode, encode, layout
 from genkit_crystals.networks.wrenformer import Wrenformer, feature_tables, features, tokens
 from genkit_crystals.networks.wyckoff_gnn import Layer, Pointer, WyckoffGNN, silent
@@ -127,6 +128,33 @@ def test_pointer_treats_all_elements_alike():
     half = 0.5 * present.sum(1)[:, None, :, None] * jnp.ones((1, 6, 1, 2))
     plain = jax.nn.silu(net.elsewhere(half) + net.row(z)[:, :, None])
     np.testing.assert_allclose(net(z, present), plain, rtol=1e-5, atol=1e-6)
+
+
+def test_a_critic_sees_all_rows_of_a_crystal_and_no_others():
+    """Its answer does not depend on the layout; it begins as the generator; two sites changed change it."""
+    size, some = WyckoffGNN.preset("tiny"), crystals()
+    generator = functional(size.build(nnx.Rngs(0), T + 1, 5))[1]
+    apply, fresh = functional(size.build(nnx.Rngs(1), T + 1, 5, "discriminator"))
+    params = transfer(generator, fresh)
+    np.testing.assert_array_equal(params["element"]["embedding"], generator["element"]["embedding"])
+    answers = []
+    for slots in (layout(GROUPS), layout()):
+        data = encode(some, slots, 5)[:]
+        critic = LogOdds(apply, params, slots)
+        answers.append(critic(data["x"], jnp.float32(2), data["group"]))
+    np.testing.assert_allclose(*answers, rtol=2e-4, atol=1e-5)
+    other = [Protostructure.from_label(label.replace("O-", "S-")) for label in LABELS[1:2]]
+    changed = critic(encode(other, slots, 5)[:]["x"], jnp.float32(2), np.array([221]))
+    assert abs(changed[0] - answers[1][1]) > 1e-3
+
+
+def test_labels_are_balanced_and_validation_is_kept_apart():
+    yes, no = crystals()[:3], list(random_crystals(np.random.default_rng(0), [62] * 40))
+    train, held = divided(yes, no, 0)
+    for part in (train, held):
+        assert part.yes.sum() * 2 == len(part.yes) == len(part.crystals)
+    seen = [{c.label for c in part.crystals} for part in (train, held)]
+    assert len(train.yes) == 72 and len(held.yes) == 8 and not seen[0] & seen[1]
 
 
 def test_loss_of_equal_logits():

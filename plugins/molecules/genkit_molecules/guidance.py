@@ -13,7 +13,7 @@ from flax import nnx
 
 from genkit.discrete import Orders, order_agnostic_loss
 from genkit.kinds import Network, Optimizer
-from genkit.nn import functional
+from genkit.nn import functional, transfer
 from genkit.train import Phase, TrainState, make_step
 from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, SequenceLogOdds, SequenceNet, real_sites
 from genkit_molecules.graphs import allowed, atoms, classes
@@ -88,17 +88,6 @@ def phase(
         return TrainState.create(fresh if start is None else transfer(start, fresh), rule, ema=False)
 
     return Phase(name, init, make_step(objective, rule, clip=clip), data, steps, every=every)
-
-
-def transfer(source: Any, to: Any) -> Any:
-    """Parameters `to` with those of `source` wherever name and shape agree: a discriminator starts as the generator."""
-    known = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(source)}
-
-    def take(path: Any, leaf: Array) -> Array:
-        found = known.get(jax.tree_util.keystr(path))
-        return leaf if found is None or found.shape != leaf.shape else found
-
-    return jax.tree_util.tree_map_with_path(take, to)
 
 
 def bound(key: Array, model: GraphDenoiser, x: Array, cond: Any, orders: Orders) -> Array:

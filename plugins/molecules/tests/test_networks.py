@@ -9,10 +9,10 @@ import pytest
 from flax import nnx
 
 from genkit.discrete import AnyOrder
-from genkit.nn import abstract, functional, parameter_count
+from genkit.nn import abstract, functional, parameter_count, transfer
 from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, real_sites
 from genkit_molecules.graphs import relabel, sites
-from genkit_molecules.guidance import bound, transfer
+from genkit_molecules.guidance import bound
 from genkit_molecules.networks.graph_transformer import GraphTransformer
 from genkit_molecules.orders import NodeEdgesNode, NodesEdges
 from genkit_molecules.structure import ATOM, GRAPH, cycles, features

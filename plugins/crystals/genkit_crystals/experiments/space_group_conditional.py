@@ -11,7 +11,7 @@ from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.metrics import frechet_of_samples
 from genkit_crystals import evaluation
-from genkit_crystals.experiments.wyckoffdiff import MEANING, SETS, WyckoffDiff
+from genkit_crystals.experiments.wyckoffdiff import WyckoffDiff
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.wyckoff import symbol
 
@@ -62,7 +62,7 @@ class SpaceGroupConditional(WyckoffDiff):
         """Scores by group: <score>/<set>/<group>, where sets and scores are those of crystals.wyckoffdiff.
 
         fd: Frechet distance of descriptors to the training crystals of the group; train/<group>: how many those are.
-        Also realised/label_match, realised/seconds, crystals_per_second, symmetry/<set>.
+        Also realised/label_match, realised/seconds, crystals_per_second/<set>, symmetry/<set>.
         """
         train, _ = self.crystals(run)
         results = self._realised(run) | self._drawing(run)
@@ -87,10 +87,11 @@ class SpaceGroupConditional(WyckoffDiff):
         results, drawn = run.results, self.drawn(run)
         names = {g: f"{g} {symbol(g)}" for g in self.space_groups}
         rows = [
-            [names[g], results[f"train/{g}"], *(results[f"fd/{one}/{g}"] for one in SETS)] for g in self.space_groups
+            [names[g], results[f"train/{g}"], *(results[f"fd/{one}/{g}"] for one in self.sets)]
+            for g in self.space_groups
         ]
         caption = "Frechet distance of descriptors to the training crystals of the group"
-        run.table("distances", ["group", "training", *(MEANING[one] for one in SETS)], rows, caption)
+        run.table("distances", ["group", "training", *self.sets.values()], rows, caption)
         shown = {"not empty": "validity", "new prototype": "novelty/prototype", "atoms W1": "atoms_w1"}
         shown |= {"element TV": "element_tv", "neutral": "neutral"}
         rows = [[names[g], *(results[f"{key}/model/{g}"] for key in shown.values())] for g in self.space_groups]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from genkit.chain import Model, tilt
 from genkit.data import batches
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
@@ -46,13 +48,12 @@ from genkit_crystals.networks.wrenformer import Wrenformer
 from genkit_crystals.networks.wyckoff_gnn import WyckoffGNN, silent
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.realise import Realiser, realise, write_cif
-from genkit_crystals.steering import goal, steered
+from genkit_crystals.sites import Sites, sites
+from genkit_crystals.steering import LookAhead, goal, steered
 from genkit_crystals.symmetry import settled
-from genkit_crystals.wyckoff import numbers
+from genkit_crystals.wyckoff import numbers, symbols
 
-SETS = ("model", "table", "templates", "marginal", "floor")
-MEANING = {
-    "model": "diffusion model",
+YARDSTICKS = {
     "table": "table by group, row, element",
     "templates": "real, random elements",
     "marginal": "independent marginals",
@@ -113,8 +114,10 @@ class WyckoffDiff(Experiment):
     """Chemical formula that all samples shall have, such as SrTiO3: particles compete for it."""
     atoms: int | None = None
     """Largest number of atoms in the conventional cell, likewise."""
+    sites: tuple[str, ...] = ()
+    """Given sites of the group, likewise: letter=element, as a=Na; i=2O for two orbits, b=0 for an empty one."""
     particles: int = 16
-    """Particles for each sample, if a formula or a number of atoms is given."""
+    """Particles for each sample, where they compete."""
     encoder: Network = field(default_factory=Wrenformer)
     """The network whose embedding measures fwd."""
     encoder_steps: int = 600
@@ -155,14 +158,36 @@ class WyckoffDiff(Experiment):
             raise UsageError(f"group={self.group}; space groups are 1 to 230")
         if list(self.widths) != sorted(set(self.widths)) or any(not 1 <= w <= 27 for w in self.widths):
             raise UsageError(f"widths={self.widths} must rise, from 1 to 27")
-        if self.elements:
-            unknown = [e for e in self.elements if e not in numbers()]
-            if unknown:
-                raise UsageError(f"elements: no element is called {', '.join(unknown)}")
-            if self.formula is not None:
-                raise UsageError("elements and formula exclude one another; a formula has its elements")
-        if self.formula is not None or self.atoms is not None:
-            goal(self.formula, self.atoms)
+        unknown = [e for e in self.elements if e not in numbers()]
+        if unknown:
+            raise UsageError(f"elements: no element is called {', '.join(unknown)}")
+        if self.elements and self.formula is not None:
+            raise UsageError("elements and formula exclude one another; a formula has its elements")
+        allowed, given = self._allowed(), self._sites()
+        excluded = sorted(given.elements - set(allowed)) if given and allowed else []
+        if excluded:
+            raise UsageError(f"sites: {', '.join(symbols()[z] for z in excluded)} is not among the elements asked for")
+
+    def _sites(self) -> Sites | None:
+        if not self.sites:
+            return None
+        if self.group is None:
+            raise UsageError("sites are those of one space group; say which by group")
+        return sites(self.group, self.sites)
+
+    def _allowed(self) -> list[int]:
+        """Atomic numbers that samples may have; all if empty."""
+        return goal(self.formula, self.atoms).elements or [numbers()[e] for e in self.elements]
+
+    @property
+    def models(self) -> dict[str, str]:
+        """What is drawn by the model, by the names of results; label files and structures are of the last one."""
+        return {"model": "diffusion model"}
+
+    @property
+    def sets(self) -> dict[str, str]:
+        """All that is scored."""
+        return self.models | YARDSTICKS
 
     # data
 
@@ -215,9 +240,13 @@ class WyckoffDiff(Experiment):
     # training
 
     def train(self, run: Run) -> None:
-        """Train the denoiser, and the encoder of the distance."""
+        """Train the denoiser, and the encoder of the distance; what cannot be drawn is refused before."""
+        self.groups(run, 1, run.seed)
+        given = self._sites()
+        if given:
+            given.held(ancestral(self.processes(run)), self.slots(run))
         run.once("trained", lambda: self._trained(run))
-        run.once("encoder", lambda: run.fit(self._encoder().phase(self.crystals(run)[0])))
+        self.encoded(run)
 
     def _network(self, run: Run) -> tuple[Any, Any]:
         classes = len(self.frequencies(run).x1)
@@ -228,7 +257,7 @@ class WyckoffDiff(Experiment):
         network, params = self._network(run)
         processes, optimizer = self.processes(run), self.optimizer.build(self.steps)
         prior = jax.tree.map(jnp.asarray, self.prior(run))
-        source = Bucketed.of(self.crystals(run)[0], self.widths, self.batch, self._given())
+        source = Bucketed.of(self.crystals(run)[0].crystals, self.widths, self.batch, self._given())
 
         def loss(params: Any, aux: Any, batch: tuple[Any, ...], key: jax.Array) -> Any:
             total, metrics = jnp.zeros(()), {}
@@ -248,6 +277,10 @@ class WyckoffDiff(Experiment):
         step = make_step(loss, optimizer, ema_half_life=self.ema, clip=1.0)
         phase = Phase("denoiser", init, step, batches(source, self.batch, seed=run.seed), self.steps)
         return run.fit(phase).averaged
+
+    def encoded(self, run: Run) -> Any:
+        """Parameters of the trained encoder."""
+        return run.once("encoder", lambda: run.fit(self._encoder().phase(self.crystals(run)[0]))).averaged
 
     def _encoder(self) -> Encoder:
         return Encoder(self.encoder, self.encoder_steps)
@@ -275,44 +308,63 @@ class WyckoffDiff(Experiment):
         drawn = self._draw(run, jax.random.fold_in(key, 1), self.groups(run, n, seed))
         return np.array(["" if c is None else settled(c).label for c in drawn.crystals])
 
-    def _draw(self, run: Run, key: Any, groups: np.ndarray) -> Drawn:
-        processes = self.processes(run, self.final)
-        wanted = goal(self.formula, self.atoms)
-        elements = wanted.elements or [numbers()[e] for e in self.elements]
+    def _draw(self, run: Run, key: Any, groups: np.ndarray, name: str | None = None) -> Drawn:
+        """Crystals of one of the models, the last one if it has no name."""
+        processes, elements = self.processes(run, self.final), self._allowed()
         if elements:
             processes = restricted(processes, elements)
         sampler = ancestral(processes, self.strides, self.final)
-        if self.formula is None and self.atoms is None:
+        wanted, given = goal(self.formula, self.atoms), self._sites()
+        critic = self.log_potential(run, name or list(self.models)[-1])
+        if critic is None and given is None and self.formula is None and self.atoms is None:
             return generate(key, run.denoiser, sampler, groups, self.chunk, self.widths)
+
+        def chain(denoiser: CrystalDenoiser, group: Any) -> Model:
+            slots = denoiser.slots
+            held = sampler if given is None else given.held(sampler, slots)
+            ahead = LookAhead(wanted, slots, group)
+
+            def log_h(p: Any, u: Any) -> Any:
+                said = 0.0 if critic is None else critic(slots)(p.x, u.t, group)
+                return ahead(p, u) + said
+
+            return tilt(held.model(denoiser, slots.shape(len(group)), group, slots.mask(group)), log_h)
+
         batch = max(1, self.chunk // self.particles)
-        return steered(key, run.denoiser, sampler, groups, wanted, self.particles, batch, self.widths)
+        drawn = steered(key, run.denoiser, groups, chain, self.particles, batch, self.widths)
+        return Drawn([c if wanted.reached(c) else None for c in drawn.crystals])
+
+    def log_potential(self, run: Run, name: str) -> Callable[[Layout], Any] | None:
+        """(layout) -> what weighs the crystals of a model; see `genkit.steer.LogPotential`."""
+        return None
 
     def sample(self, run: Run) -> None:
         """Draw the crystals and the yardsticks, and make structures of some."""
         train, held = self.crystals(run)
         rng = np.random.default_rng((run.seed, 1))
-        groups = self.groups(run, self.samples, run.seed)
-        begun = time.perf_counter()
-        model = self._draw(run, run.key("sample"), groups)
-        seconds = time.perf_counter() - begun
-        slots = self.slots(run)
-        drawn = {
-            "model": model,
+        groups, slots = self.groups(run, self.samples, run.seed), self.slots(run)
+        drawn, seconds = {}, {}
+        for name in self.models:
+            begun = time.perf_counter()
+            drawn[name] = self._draw(run, run.key("sample"), groups, name)
+            seconds[name] = time.perf_counter() - begun
+        drawn |= {
             "table": baselines.tables(rng, groups, slots, self.rows(run)),
             "templates": baselines.templates(rng, groups, train.crystals),
             "marginal": baselines.marginals(rng, groups, slots, self.frequencies(run)),
             "floor": Drawn(list(held.crystals)),
         }
-        held_by = {name: self._settle(run, drawn, name) for name in ("model", "table", "marginal")}
+        held_by = {name: self._settle(run, drawn, name) for name in (*self.models, "table", "marginal")}
         labels = {name: ["" if c is None else c.label for c in one.crystals] for name, one in drawn.items()}
         write_json(run.folder / "samples.json", {"labels": labels, "seconds": seconds, "symmetry": held_by})
-        self._write(run, drawn["model"].full, train)
-        self._realise(run, drawn["model"].full)
+        found = drawn[list(self.models)[-1]].full
+        self._write(run, found, train)
+        self._realise(run, found)
 
     def _settle(self, run: Run, drawn: dict[str, Drawn], name: str) -> float:
         """Call what was drawn by its true space group; the share whose sites hold the group for which it was drawn."""
         full = drawn[name].full
-        with Show(f"symmetry of {MEANING[name]}", len(full), on=run.progress) as show:
+        with Show(f"symmetry of {self.sets[name]}", len(full), on=run.progress) as show:
             true = each(settled, full, share=100, progress=lambda done: show.update(done, None))
         follow = iter(true)
         drawn[name] = Drawn([None if c is None else next(follow) for c in drawn[name].crystals])
@@ -359,7 +411,8 @@ class WyckoffDiff(Experiment):
         validity, uniqueness, novelty/label, novelty/prototype and the rest of `evaluation.scores` are those of the
         model, <score>/<set> those of all. realised/label_match: share of protostructures that became structures with
         their own label; realised/seconds of one. symmetry/<set>: share of drawn crystals whose sites hold the space
-        group for which they were drawn; all other scores go by the true group. crystals_per_second with compilation.
+        group for which they were drawn; all other scores go by the true group. crystals_per_second/<set> with
+        compilation.
         ce/relative: cross-entropy of held-out crystals over that of a predictor that knows the frequencies only.
         """
         train, _ = self.crystals(run)
@@ -379,7 +432,8 @@ class WyckoffDiff(Experiment):
     def _drawing(self, run: Run) -> dict[str, float | None]:
         found = json.loads((run.folder / "samples.json").read_text())
         shares = {f"symmetry/{name}": share for name, share in found["symmetry"].items()}
-        return {"crystals_per_second": self.samples / found["seconds"], **shares}
+        rates = {f"crystals_per_second/{name}": self.samples / seconds for name, seconds in found["seconds"].items()}
+        return rates | shares
 
     def drawn(self, run: Run) -> dict[str, list[Protostructure | None]]:
         """The crystals of each set, None for an empty one."""
@@ -389,11 +443,10 @@ class WyckoffDiff(Experiment):
     def _distances(self, run: Run, sets: dict[str, list[Protostructure]]) -> dict[str, float | None]:
         train, _ = self.crystals(run)
         encoder = self._encoder()
-        state = run.once("encoder", lambda: run.fit(encoder.phase(train)))
         outputs = targets(train).shape[1]
         run.say(f"fwd: {encoder.name(train)}; {len(train)} training crystals")
         results: dict[str, float | None] = {}
-        embed = partial(encoder.embed, state.averaged, outputs)
+        embed = partial(encoder.embed, self.encoded(run), outputs)
         ways = {"fwd": (embed, lambda real, x: (real, x)), "fd": (evaluation.descriptors, evaluation.standardised)}
         for way, (describe, scale) in ways.items():
             real = describe(train.crystals)
@@ -451,13 +504,13 @@ class WyckoffDiff(Experiment):
         full = {name: [c for c in found if c is not None] for name, found in drawn.items()}
         train = self.crystals(run)[0].crystals
         caption = "Frechet distances to the training crystals; bars are two standard errors, the line is the floor."
-        run.figure("distances", figures.distances(results, MEANING), caption)
+        run.figure("distances", figures.distances(results, self.sets), caption)
         run.figure(
             "distributions",
-            figures.distributions(full, train, MEANING),
+            figures.distributions(full, train, self.sets),
             "Atoms and orbits in the conventional cell, number of elements, and space groups by crystal system.",
         )
-        self._pictures(run, full["model"])
+        self._pictures(run, full[list(self.models)[-1]])
 
     def _pictures(self, run: Run, found: list[Protostructure]) -> None:
         from genkit_crystals import figures
@@ -470,7 +523,10 @@ class WyckoffDiff(Experiment):
             run.figure("cells", figures.cells(cifs), caption)
 
     def _table(self, run: Run, name: str, caption: str, scores: dict[str, str]) -> None:
-        rows = [[MEANING[one], *(run.results.get(f"{key}/{one}") for key in scores.values())] for one in SETS]
+        rows = [
+            [meaning, *(run.results.get(f"{key}/{one}") for key in scores.values())]
+            for one, meaning in self.sets.items()
+        ]
         run.table(name, ["crystals", *scores], rows, caption)
 
     def plan(self) -> dict[str, str]:

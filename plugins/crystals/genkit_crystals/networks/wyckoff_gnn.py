@@ -1,7 +1,7 @@
 """WyckoffGNN: attention by perceptrons on the complete graph of a crystal's Wyckoff positions."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,8 @@ from genkit_crystals.wyckoff import ELEMENTS, GROUPS, LETTERS
 
 Array = Any
 MULTIPLICITIES = 193  # 0..192
+GATES = 8  # sums over the rows of an element that a critic sees
+SPECIES = 8  # numbers of elements that it tells apart
 GAIN = 1.68  # E[SiLU(x)^2] ** -0.5 for x ~ N(0, 1)
 unit = nnx.initializers.normal(1.0)
 
@@ -76,8 +78,8 @@ class Pointer(nnx.Module):
         return jax.nn.silu(self.elsewhere(s) + self.row(z)[:, :, None])
 
 
-class Module(nnx.Module):
-    """The network of section 4 of the paper; see `WyckoffGNN`."""
+class Trunk(nnx.Module):
+    """Features of rows: embeddings, then rounds of attention (section 4 of the paper)."""
 
     def __init__(self, size: "WyckoffGNN", length: int, classes: int, rngs: nnx.Rngs):
         width, context = size.width, size.context
@@ -90,12 +92,9 @@ class Module(nnx.Module):
             {name: nnx.Embed(size, context, embedding_init=unit, rngs=rngs) for name, size in sizes.items()}
         )
         self.layers = nnx.List([Layer(width, context, rngs) for _ in range(size.layers)])
-        self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs)
-        self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs)
-        self.pointer = Pointer(width + context, size.pointer, (1, classes), rngs) if size.pointer else None
 
-    def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array]:
-        """Logits of x_0: (n, R0, E + 1) and (n, R1, E, classes)."""
+    def rows(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array, Array]:
+        """Features h (n, R, H), context c (n, R, D), and which elements are there (n, R, E), of rows by letter."""
         h0 = self.element(x[0])
         # one learned number for each value of a count, looked up by a sum of few terms
         hot = x[1][..., None] == jnp.arange(self.classes)
@@ -106,23 +105,67 @@ class Module(nnx.Module):
         h = _rows(jnp.concatenate([h0, h1], 1), slots.slot, group)
         for layer in self.layers:
             h = layer(h, c, every.real)
+        present = jnp.concatenate([x[0][..., None] == jnp.arange(1, ELEMENTS + 1), x[1] > 0], 1)
+        present = _rows(present, slots.slot, group) & every.real[..., None]
+        return h, c, present.astype(h.dtype)
+
+    def _context(self, part: Any) -> Array:
+        named = {"dof": part.dof, "letter": part.row, "multiplicity": part.multiplicity}
+        return jnp.stack([self.context[name](value) for name, value in named.items()]).sum(0)
+
+
+class Generator(Trunk):
+    """Logits of x_0."""
+
+    def __init__(self, size: "WyckoffGNN", length: int, classes: int, rngs: nnx.Rngs):
+        super().__init__(size, length, classes, rngs)
+        width = size.width
+        self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs)
+        self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs)
+        self.pointer = Pointer(width + size.context, size.pointer, (1, classes), rngs) if size.pointer else None
+
+    def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array]:
+        """Logits of x_0: (n, R0, E + 1) and (n, R1, E, classes)."""
+        h, c, present = self.rows(x, slots, group, step)
         h0, h1 = (_rows(h, part.row, group) for part in (slots.fixed, slots.free))
         elements, counts = self.elements_out(h0), self.counts_out(h1)
         counts = counts.reshape(*counts.shape[:2], ELEMENTS, self.classes)
         if self.pointer is None:
             return elements, counts
-        present = jnp.concatenate([x[0][..., None] == jnp.arange(1, ELEMENTS + 1), x[1] > 0], 1)
-        present = _rows(present, slots.slot, group) & every.real[..., None]
-        found = self.pointer(jnp.concatenate([h, c], -1), present.astype(h.dtype))
+        found = self.pointer(jnp.concatenate([h, c], -1), present)
         on0, on1 = (
             out(_rows(found, part.row, group))
             for out, part in zip(self.pointer.out, (slots.fixed, slots.free), strict=True)
         )
         return elements + jnp.pad(on0[..., 0], ((0, 0), (0, 0), (1, 0))), counts + on1
 
-    def _context(self, part: Any) -> Array:
-        named = {"dof": part.dof, "letter": part.row, "multiplicity": part.multiplicity}
-        return jnp.stack([self.context[name](value) for name, value in named.items()]).sum(0)
+
+class Critic(Trunk):
+    """Numbers of a whole crystal: perceptrons of rows and of elements, summed over both, and how many elements it has.
+
+    What an element brings depends on which it is and on the rows that have it.
+    """
+
+    def __init__(self, size: "WyckoffGNN", length: int, classes: int, outputs: int, rngs: nnx.Rngs):
+        super().__init__(size, length, classes, rngs)
+        width, inputs = size.width, size.width + size.context
+        self.row = nnx.Linear(inputs, width, rngs=rngs)
+        self.gates = nnx.Linear(inputs, GATES, rngs=rngs)
+        self.which = nnx.Embed(ELEMENTS, width, embedding_init=unit, rngs=rngs)
+        self.where = nnx.Linear(GATES, width, use_bias=False, rngs=rngs)
+        self.species = nnx.Embed(SPECIES + 1, width, rngs=rngs)
+        self.out = mlp(3 * width, outputs, 2 * width, rngs)
+
+    def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> Array:
+        """(n, outputs)."""
+        h, c, present = self.rows(x, slots, group, step)
+        z, real = jnp.concatenate([h, c], -1), slots.every.at(group).real[..., None]
+        rows = jnp.where(real, jax.nn.silu(self.row(z)), 0.0).sum(1)
+        where = self.where(jnp.einsum("nim,nie->nem", jax.nn.sigmoid(self.gates(z)), present))
+        there = present.max(1)
+        elements = (jax.nn.silu(self.which.embedding[...] + where) * there[..., None]).sum(1)
+        species = self.species(jnp.minimum(there.sum(1), SPECIES).astype(int))
+        return self.out(jnp.concatenate([rows, elements, species], -1))
 
 
 def _rising(key: Array, shape: tuple[int, ...], *_: Any) -> Array:
@@ -162,9 +205,21 @@ class WyckoffGNN:
         if min(self.width, self.context, self.layers) < 1 or self.pointer < 0:
             raise UsageError(f"wyckoff_gnn: width, context, layers must be positive, pointer not negative, got {self}")
 
-    def build(self, rngs: nnx.Rngs, length: int, classes: int) -> Module:
-        """The module for T steps and counts below `classes`."""
-        return Module(self, length, classes, rngs)
+    def build(
+        self,
+        rngs: nnx.Rngs,
+        length: int,
+        classes: int,
+        head: Literal["generator", "discriminator"] = "generator",
+        outputs: int = 1,
+    ) -> Generator | Critic:
+        """The module for `length` times and counts below `classes`; its call takes (x, slots, group, step).
+
+        The generator answers with logits of x_0, the discriminator with (n, outputs).
+        """
+        if head == "discriminator":
+            return Critic(self, length, classes, outputs, rngs)
+        return Generator(self, length, classes, rngs)
 
 
 def silent(params: Any) -> Any:
