@@ -47,9 +47,9 @@ class DiscriminatorGuidance(WyckoffDiff):
     """Particles for each guided sample."""
     generated: int = 2000
     """Crystals of the model from which the discriminator learns."""
-    discriminator_steps: int = 600
-    """Its training steps."""
-    discriminator_optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=1e-3))
+    discriminator_steps: int = 1200
+    """Its training steps, each of as many crystals of both kinds as a step of the denoiser."""
+    discriminator_optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3))
     """Its optimiser."""
 
     @classmethod
@@ -106,14 +106,15 @@ class DiscriminatorGuidance(WyckoffDiff):
         network, fresh = functional(build)
         params = transfer(run.denoiser.params, fresh)
         train, held = guidance.divided(yes, no, run.seed)
-        source = Bucketed.of(train.crystals, self.widths, self.batch, classes, yes=train.yes)
+        size = 2 * self.batch
+        source = Bucketed.of(train.crystals, self.widths, size, classes, yes=train.yes)
         rule = self.discriminator_optimizer.build(self.discriminator_steps)
 
         def loss(params: Any, aux: Any, batch: tuple[Any, ...], key: jax.Array) -> Any:
             total = jnp.zeros(())
             for i, (part, slots) in enumerate(zip(batch, source.slots, strict=True)):
                 own = LogOdds(network, params, slots)
-                share = len(part["group"]) / sum(source.sizes)
+                share = len(part["group"]) / size
                 total += share * guidance.loss(jax.random.fold_in(key, i), own, part, processes)
             return total, (aux, {})
 
@@ -122,7 +123,7 @@ class DiscriminatorGuidance(WyckoffDiff):
 
         every = max(10, self.discriminator_steps // 20), self._validation(network, held, processes, classes)
         step = make_step(loss, rule, clip=1.0)
-        data = batches(source, self.batch, seed=run.seed)
+        data = batches(source, size, seed=run.seed)
         phase = Phase(name, init, step, data, self.discriminator_steps, every=(every,))
         run.fit(phase)
         best = load(phase, run.folder, "best").params

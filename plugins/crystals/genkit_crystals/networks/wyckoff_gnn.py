@@ -141,7 +141,7 @@ class Generator(Trunk):
 
 
 class Critic(Trunk):
-    """Numbers of a whole crystal: perceptrons of rows and of elements, summed over both, and how many elements it has.
+    """Numbers of a whole crystal: the mean over its rows, the sum over its elements, and how many elements it has.
 
     What an element brings depends on which it is and on the rows that have it.
     """
@@ -155,12 +155,13 @@ class Critic(Trunk):
         self.where = nnx.Linear(GATES, width, use_bias=False, rngs=rngs)
         self.species = nnx.Embed(SPECIES + 1, width, rngs=rngs)
         self.out = mlp(3 * width, outputs, 2 * width, rngs)
+        self.out.layers[-1].kernel[...] *= 0  # begins without an opinion
 
     def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> Array:
         """(n, outputs)."""
         h, c, present = self.rows(x, slots, group, step)
         z, real = jnp.concatenate([h, c], -1), slots.every.at(group).real[..., None]
-        rows = jnp.where(real, jax.nn.silu(self.row(z)), 0.0).sum(1)
+        rows = jnp.where(real, jax.nn.silu(self.row(z)), 0.0).sum(1) / real.sum(1)
         where = self.where(jnp.einsum("nim,nie->nem", jax.nn.sigmoid(self.gates(z)), present))
         there = present.max(1)
         elements = (jax.nn.silu(self.which.embedding[...] + where) * there[..., None]).sum(1)
