@@ -137,14 +137,14 @@ def moses(sample: Sequence[str | None], reference: Sequence[str]) -> dict[str, f
         "IntDiv": 1 - float(inside.mean()),
         "IntDiv2": 1 - float(np.sqrt((inside**2).mean(1)).mean()),
         "Filters": float(np.mean([passes(m) for m in gen.mols])),
-        **{name: float(wasserstein_distance(gen.property(name), ref.property(name))) for name in PROPERTIES},
+        **{f"W1_{name}": float(wasserstein_distance(gen.property(name), ref.property(name))) for name in PROPERTIES},
     }
 
 
 def cosine(a: Mapping[str, int], b: Mapping[str, int]) -> float:
-    """Cosine of two vectors of counts; 0 where one is empty."""
+    """Cosine of two vectors of counts; NaN where one is empty, as in MOSES."""
     norm = (sum(v * v for v in a.values()) * sum(v * v for v in b.values())) ** 0.5
-    return float(sum(v * b.get(k, 0) for k, v in a.items()) / norm) if norm else 0.0
+    return float(sum(v * b.get(k, 0) for k, v in a.items()) / norm) if norm else float("nan")
 
 
 def passes(mol: Chem.Mol, allowed: frozenset[str] = frozenset(("C", "N", "S", "O", "F", "Cl", "Br", "H"))) -> bool:
