@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class Realiser:
     limit: float = 20.0
     """Seconds for one protostructure."""
     calculator: str | None = None
-    """ASE calculator that relaxes them within their symmetry: chgnet, mace (if installed), or module:function."""
+    """ASE calculator that relaxes them within their symmetry: chgnet, mace (extras), or module:function."""
     steps: int = 200
     """Steps of the relaxation at most."""
 
@@ -154,15 +155,21 @@ def relax(structure: Any, calculator: Any, steps: int = 200) -> tuple[Any, float
     return AseAtomsAdaptor.get_structure(atoms), energy
 
 
+@cache
 def calculator(name: str) -> Any:
-    """An ASE calculator by its short name or as module:function."""
+    """An ASE calculator by its short name or as module:function, made once in a process."""
     module, _, factory = CALCULATORS.get(name, name).partition(":")
     if not factory:
         raise UsageError(f"calculator {name!r}; expected {', '.join(CALCULATORS)} or module:function")
     try:
-        return getattr(importlib.import_module(module), factory)()
+        make = getattr(importlib.import_module(module), factory)
     except (ImportError, AttributeError) as error:
-        raise GenkitError(f"calculator {name!r} is not there ({error}); install it, or relax without") from error
+        how = f'pip install "genkit-crystals[{name}]"' if name in CALCULATORS else "install it"
+        raise GenkitError(f"calculator {name!r} is not there ({error}); {how}, or relax without") from error
+    try:
+        return make()
+    except Exception as error:  # of any kind: some fetch their weights
+        raise GenkitError(f"calculator {name!r} cannot be made: {error}") from error
 
 
 def write_cif(structure: Any, path: str | Path) -> None:

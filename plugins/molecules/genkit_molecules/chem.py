@@ -87,11 +87,11 @@ def write_sdf(path: Path, smiles: Sequence[str]) -> None:
 def parallel(f: Callable[[Any], T], items: Sequence[Any], say: Callable[[str], None] | None = None) -> list[T]:
     """[f(item)] with RDKit silent, by several processes where there are many items; f must be picklable.
 
-    `say` hears of the progress.
+    `say` hears of the progress where there are many.
     """
 
     def progress(done: int) -> None:
-        if say and done % max(1, len(items) // 10) == 0:
+        if say and len(items) > SHARE and done % (len(items) // 10) == 0:
             say(f"{done} of {len(items)} molecules")
 
     return each(partial(_quietly, f), items, share=SHARE, progress=progress)

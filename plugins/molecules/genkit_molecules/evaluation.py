@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -137,14 +137,14 @@ def moses(sample: Sequence[str | None], reference: Sequence[str]) -> dict[str, f
         "IntDiv": 1 - float(inside.mean()),
         "IntDiv2": 1 - float(np.sqrt((inside**2).mean(1)).mean()),
         "Filters": float(np.mean([passes(m) for m in gen.mols])),
-        **{name: float(wasserstein_distance(gen.property(name), ref.property(name))) for name in PROPERTIES},
+        **{f"W1_{name}": float(wasserstein_distance(gen.property(name), ref.property(name))) for name in PROPERTIES},
     }
 
 
 def cosine(a: Mapping[str, int], b: Mapping[str, int]) -> float:
-    """Cosine of two vectors of counts; 0 where one is empty."""
+    """Cosine of two vectors of counts; NaN where one is empty, as in MOSES."""
     norm = (sum(v * v for v in a.values()) * sum(v * v for v in b.values())) ** 0.5
-    return float(sum(v * b.get(k, 0) for k, v in a.items()) / norm) if norm else 0.0
+    return float(sum(v * b.get(k, 0) for k, v in a.items()) / norm) if norm else float("nan")
 
 
 def passes(mol: Chem.Mol, allowed: frozenset[str] = frozenset(("C", "N", "S", "O", "F", "Cl", "Br", "H"))) -> bool:
@@ -238,13 +238,24 @@ def frechet_descriptors(sample: Sequence[str | None], reference: Sequence[str]) 
 
 
 def fcd(sample: Sequence[str | None], reference: Sequence[str]) -> float:
-    """Frechet ChemNet distance (Preuer et al. 2018), by the package `fcd`, which is installed apart."""
+    """Frechet ChemNet distance (Preuer et al. 2018), with the network of the package `fcd`: the extra of this name."""
+    x, y = (chemnet(tuple(Sample(tuple(s)).valid)) for s in (sample, reference))
+    return frechet(x, y)
+
+
+@lru_cache(2)  # a reference serves many samples
+def chemnet(smiles: tuple[str, ...], batch: int = 128) -> np.ndarray:
+    """Features (M, 512) of ChemNet for canonical SMILES, on the CPU. Raises UsageError where `fcd` is not installed."""
     try:
-        from fcd import get_predictions, load_ref_model  # type: ignore[import-not-found]
+        import torch  # type: ignore[import-not-found]
+        from fcd import load_ref_model  # type: ignore[import-not-found]
+        from fcd.utils import SmilesDataset  # type: ignore[import-not-found]
     except ImportError:
         raise UsageError(
-            "FCD needs the package fcd (pip install fcd, it brings torch); frechet_descriptors does not"
+            'FCD needs the package fcd, which brings torch: pip install "genkit-molecules[fcd]"; FRD needs nothing more'
         ) from None
-    network = load_ref_model()
-    x, y = (np.asarray(get_predictions(network, list(Sample(tuple(s)).valid))) for s in (sample, reference))
-    return frechet(x, y)
+    network, items = load_ref_model(), SmilesDataset(list(smiles))
+    # not by fcd.get_predictions: it forks, which hangs where jax has threads, and calls what numpy 2.5 lacks
+    with torch.no_grad():
+        parts = [network(rows.transpose(1, 2).float()) for rows in torch.utils.data.DataLoader(items, batch)]
+    return torch.cat(parts).numpy()

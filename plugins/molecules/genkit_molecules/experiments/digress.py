@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from genkit.errors import UsageError
+from genkit.experiment import Run
 from genkit.train import AdamW
 from genkit_molecules.datasets.lattice import Lattice
 from genkit_molecules.denoisers import GraphDenoiser, real_sites
@@ -72,3 +73,7 @@ class DiGress(GraphModel):
         parts = ((real.at[:, n:].set(False), 1.0), (real.at[:, :n].set(False), self.bond_weight))
         process = self.discrete().process(space)
         return cross_entropy(key, model, x, cond, process, self.diffusion_steps, parts)
+
+    def test_loss(self, run: Run) -> Any:
+        """The same on test molecules."""
+        return self.on_tests(run, self.loss)

@@ -120,7 +120,7 @@ class DiscreteModel(Experiment):
         return run.once("generator", lambda: run.fit(self._phase(run)).params)
 
     def _phase(self, run: Run) -> Any:
-        space, unit, test = self.space(run), self.discrete().unit, self.test_bound(run)
+        space, unit, test = self.space(run), self.discrete().unit, self.test_loss(run)
         every = ()
         if test:
             every = ((max(1, self.steps // 10), lambda state, step: {"val/loss": float(test(state.params))}),)
@@ -135,17 +135,25 @@ class DiscreteModel(Experiment):
 
     def test_bound(self, run: Run) -> Any:
         """The bound on some test items as a function of parameters; None without tests."""
+        return self.on_tests(run, self.bound)
+
+    def test_loss(self, run: Run) -> Any:
+        """What training minimises, likewise."""
+        return self.test_bound(run)
+
+    def on_tests(self, run: Run, loss: Any) -> Any:
+        """loss(key, model, x, cond, space) of some test items as a function of parameters; None without tests."""
         some = {k: v[:TESTED] for k, v in self.rows(run, "test").items()} if self.texts(run, "test") else None
         if some is None:
             return None
         space, unit, head = self.space(run), self.discrete().unit, self.head(run)
 
         @jax.jit
-        def bound(params: Any) -> Any:
+        def value(params: Any) -> Any:
             x, cond = self.inputs(some, jax.random.key(1))
-            return self.bound(jax.random.key(0), replace(head.net(params), unit=unit), x, cond, space)
+            return loss(jax.random.key(0), replace(head.net(params), unit=unit), x, cond, space)
 
-        return run.once("test_bound", lambda: bound)
+        return run.once(f"test/{loss.__name__}", lambda: value)
 
     def denoiser(self, run: Run) -> Any:
         """The trained model."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -119,8 +120,8 @@ class GraphModel(DiscreteModel):
         """<score>/<method> of `genkit_molecules.evaluation`: shares of the samples.
 
         Where there is a test set Frag, Scaf, SNN, IntDiv, Filters, distances of properties, the KL score, FRD (of RDKit
-        descriptors) and NSPDK_like to it, of 2000 samples at most, and bound/test, the model's bound on the test
-        molecules, nats a molecule. rate/<method> is samples a second, compilation included.
+        descriptors), NSPDK_like, and with the extra `fcd` FCD to it, of 2000 samples at most, and bound/test, the
+        model's bound on the test molecules, nats a molecule. rate/<method> is samples a second, compilation included.
         """
         from genkit_molecules import evaluation
         from genkit_molecules.nspdk import nspdk_like
@@ -134,6 +135,8 @@ class GraphModel(DiscreteModel):
                 scores |= evaluation.moses(smiles[:SCORED], data.test_smiles[:SCORED])
                 scores["KL"] = evaluation.guacamol_kl(smiles[:SCORED], data.test_smiles[:SCORED])["score"]
                 scores["FRD"] = evaluation.frechet_descriptors(smiles[:SCORED], data.test_smiles[:SCORED])
+                if find_spec("fcd"):
+                    scores["FCD"] = evaluation.fcd(smiles[:SCORED], data.test_smiles[:SCORED])
                 valid = [s for s in smiles[:PAIRED] if s]
                 scores["NSPDK_like"] = nspdk_like(valid, data.test_smiles[:PAIRED]) if valid else float("nan")
             results |= {f"{kind}/{name}": value for kind, value in scores.items()}
