@@ -24,6 +24,8 @@ class GraphEFMForecast(GraphForecast):
 
     network: Network = field(default_factory=lambda: GraphEFM(mesh=Mesh("rect_hierarchical", distance=900.0)))
     """The network; with a flat or multi-scale mesh it is Graph-EFM (ms)."""
+    members: int = 32
+    """Ensemble members; the mean of M errs by a factor of sqrt(1 + 1/M) more than that of very many."""
     stages: tuple[tuple[int, int], ...] = ((1, 200), (1, 1000), (3, 150))
     """Stages of training: (steps of the rollout, training steps)."""
     beta: tuple[float, ...] = (0.0, 1.0, 1.0)
