@@ -137,6 +137,9 @@ def test_a_critic_sees_all_rows_of_a_crystal_and_no_others():
     apply, fresh = functional(size.build(nnx.Rngs(1), T + 1, 5, "discriminator"))
     params = transfer(generator, fresh)
     np.testing.assert_array_equal(params["element"]["embedding"], generator["element"]["embedding"])
+    last = params["out"]["layers"][max(params["out"]["layers"])]
+    assert not last["kernel"].any()  # without an opinion
+    last["kernel"] = jax.random.normal(jax.random.key(0), last["kernel"].shape)
     answers = []
     for slots in (layout(GROUPS), layout()):
         data = encode(some, slots, 5)[:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.custom_batching import sequential_vmap
 
 from genkit_molecules.graphs import VALENCE
 
@@ -71,7 +72,7 @@ def spectrum(a: Array, mask: Array, values: int = 5) -> tuple[Array, Array]:
     laplacian = jnp.eye(n) * a.sum(-1)[..., None] - a
     # vertices that are not real come last
     laplacian = laplacian + jnp.eye(n) * jnp.where(mask, 0.0, 2.0 * n)[..., None]
-    value, vector = jnp.linalg.eigh(laplacian)
+    value, vector = jax.vmap(_eigh)(laplacian)
     zero = value < 1e-4
     components = zero.sum(1, keepdims=True)
     place = components + jnp.arange(values)
@@ -81,6 +82,12 @@ def spectrum(a: Array, mask: Array, values: int = 5) -> tuple[Array, Array]:
     reach = (jnp.einsum("bik,bjk->bij", jnp.where(zero[:, None], vector, 0), vector) > 1e-3).sum(-1)
     largest = (reach == reach.max(1, keepdims=True)).astype(float)[..., None]
     return jnp.concatenate([largest, heat], -1), jnp.concatenate([components / 10, found], -1)
+
+
+@sequential_vmap
+def _eigh(a: Array) -> tuple[Array, Array]:
+    """One matrix at a time: on a batch LAPACK waits for threads of the pool that it holds, two such calls for ever."""
+    return tuple(jnp.linalg.eigh(a))
 
 
 def _diagonal(a: Array) -> Array:
