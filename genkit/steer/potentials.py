@@ -154,8 +154,8 @@ def noisy_classifier_loss(
     parts = tree.flatten_up_to(process)
     shown = [jnp.array(True)] * len(leaves) if mask is None else tree.flatten_up_to(mask)
     k_time, *keys = jax.random.split(key, 1 + len(leaves))
-    times = jnp.asarray(parts[0].grid(None), float)
-    t = times[jnp.floor(stratified(k_time, len(label)) * len(times)).astype(int)]
+    grid = jnp.asarray(parts[0].grid(None), float)
+    t = grid[jnp.floor(stratified(k_time, len(label)) * len(grid)).astype(int)]
     noisy = [jnp.where(real, p.perturb(k, a, t), 0) for p, k, a, real in zip(parts, keys, leaves, shown, strict=True)]
     return _cross_entropy(log_odds(tree.unflatten(noisy), t, cond), label)
 

@@ -142,7 +142,7 @@ def moses(sample: Sequence[str | None], reference: Sequence[str]) -> dict[str, f
 
 
 def cosine(a: Mapping[str, int], b: Mapping[str, int]) -> float:
-    """Cosine of two vectors of counts; NaN where one is empty, as in MOSES."""
+    """Cosine of two vectors of counts; NaN where one is empty."""
     norm = (sum(v * v for v in a.values()) * sum(v * v for v in b.values())) ** 0.5
     return float(sum(v * b.get(k, 0) for k, v in a.items()) / norm) if norm else float("nan")
 
