@@ -26,7 +26,8 @@ class PropertyGuidance(DiscriminatorGuidance):
 
     The classifier's log p(yes | x_t) of noisy crystals, times `strength`, is the potential of particles that compete
     (twisted SMC, Wu et al. 2023, arXiv 2306.17775): of very many, the result is the model's law given yes, up to the
-    classifier's error on data; a few come part of the way, further with a larger strength. The discriminator corrects the model meanwhile. Label files and structures are of both.
+    classifier's error on data; a few come part of the way, further with a larger strength. The discriminator corrects
+    the model meanwhile. Label files and structures are of both.
     """
 
     wanted: str = "electronegativity"
