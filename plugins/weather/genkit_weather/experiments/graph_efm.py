@@ -26,7 +26,9 @@ class GraphEFMForecast(GraphForecast):
     """The network; with a flat or multi-scale mesh it is Graph-EFM (ms)."""
     members: int = 32
     """Ensemble members; the mean of M errs by a factor of sqrt(1 + 1/M) more than that of very many."""
-    stages: tuple[tuple[int, int], ...] = ((1, 200), (1, 1000), (3, 150))
+    batch: int = 4
+    """Starts in a step of training."""
+    stages: tuple[tuple[int, int], ...] = ((1, 100), (1, 2700), (4, 600))
     """Stages of training: (steps of the rollout, training steps)."""
     beta: tuple[float, ...] = (0.0, 1.0, 1.0)
     """Weight of the divergence between posterior and prior in each stage; 0 trains an auto-encoder."""
