@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -52,17 +53,6 @@ def process(
     return parts[0], parts[1]
 
 
-def restricted(processes: tuple[Mixing, Mixing], elements: Collection[int]) -> tuple[Mixing, Mixing]:
-    """The processes of crystals of some elements only, by atomic number; the noise still has all."""
-    wrong = [z for z in elements if not 1 <= z <= ELEMENTS]
-    if wrong or not elements:
-        raise UsageError(f"elements {sorted(elements)}; expected atomic numbers 1 to {ELEMENTS}, at least one")
-    some = np.zeros(ELEMENTS + 1, bool)
-    some[[0, *elements]] = True
-    zero = np.arange(processes[1].states) == 0
-    return replace(processes[0], classes=some), replace(processes[1], classes=some[1:, None] | zero)
-
-
 @register_dataclass
 @dataclass(frozen=True)
 class CrystalDenoiser:
@@ -74,6 +64,8 @@ class CrystalDenoiser:
     slots: Layout
     prior: tuple[Array, Array] | None = None
     """Log-probabilities by group and row of `RowFrequencies.log`, which the network's answer is added to."""
+    elements: Array = None
+    """(E,) bool, elements that crystals may have, see `restricted`; all if not given."""
     early: bool = field(default=False, metadata={"static": True})
     """Whether the chain's times are those of `final="reference"`."""
 
@@ -81,13 +73,40 @@ class CrystalDenoiser:
         """Logits (n, R0, E + 1) and (n, R1, E, classes)."""
         step = jnp.broadcast_to(jnp.rint(t).astype(int) - (not self.early), cond.shape)
         logits = self.network(self.params, x, self.slots, cond, step)
-        if self.prior is None:
-            return logits
-        rows = (part.at(cond).row for part in (self.slots.fixed, self.slots.free))
-        first, second = (
-            a + jnp.asarray(p)[cond[:, None], row] for a, p, row in zip(logits, self.prior, rows, strict=True)
-        )
-        return first, second
+        if self.prior is not None:
+            rows = (part.at(cond).row for part in (self.slots.fixed, self.slots.free))
+            first, second = (
+                a + jnp.asarray(p)[cond[:, None], row] for a, p, row in zip(logits, self.prior, rows, strict=True)
+            )
+            logits = first, second
+        return logits if self.elements is None else _moved(logits, self.elements)
+
+
+def restricted(denoiser: CrystalDenoiser, elements: Collection[int]) -> CrystalDenoiser:
+    """The denoiser of crystals of some elements only, by atomic number.
+
+    What it gives the others goes to these, in each row in their own proportions: elements are exchanged, and rows are
+    occupied as before. To exclude the others alone would leave rows empty that should hold one of them.
+    """
+    wrong = [z for z in elements if not 1 <= z <= ELEMENTS]
+    if wrong or not elements:
+        raise UsageError(f"elements {sorted(elements)}; expected atomic numbers 1 to {ELEMENTS}, at least one")
+    return replace(denoiser, elements=np.isin(np.arange(1, ELEMENTS + 1), list(elements)))
+
+
+def _moved(logits: tuple[Array, Array], some: Array) -> tuple[Array, Array]:
+    """Logits under which the odds of a row to be occupied, summed over elements, come from `some` alone."""
+
+    def share(log_odds: Array) -> Array:
+        own = jax.nn.logsumexp(jnp.where(some, log_odds, -jnp.inf), -1)
+        return jnp.where(own > -jnp.inf, jax.nn.logsumexp(log_odds, -1) - own, 0.0)
+
+    x0, x1 = logits
+    rise = share(x0[..., 1:])[..., None]
+    x0 = jnp.concatenate([x0[..., :1], jnp.where(some, x0[..., 1:] + rise, -jnp.inf)], -1)
+    rise = share(jax.nn.logsumexp(x1[..., 1:], -1) - x1[..., 0])[..., None, None]
+    x1 = jnp.concatenate([x1[..., :1], jnp.where(some[:, None], x1[..., 1:] + rise, -jnp.inf)], -1)
+    return x0, x1
 
 
 @dataclass(frozen=True)
@@ -162,6 +181,11 @@ def buckets(groups: np.ndarray, widths: Sequence[int]) -> list[tuple[Layout, np.
     return found
 
 
+def even(n: int, most: int) -> int:
+    """Size of the fewest equal chunks of at most `most`, so that little is drawn for nothing to fill the last one."""
+    return -(-n // -(-n // most))
+
+
 def generate(
     key: Array,
     denoiser: CrystalDenoiser,
@@ -184,7 +208,7 @@ def generate(
     out: list[Protostructure | None] = [None] * len(groups)
     for slots, places in buckets(groups, widths):
         one = callable_tree(replace(denoiser, slots=slots))
-        size = min(batch, len(places))
+        size = even(len(places), batch)
         for first in range(0, len(places), size):
             rows = np.resize(places[first : first + size], size)  # the last chunk is filled up
             cond, mask = jnp.asarray(groups[rows]), slots.mask(groups[rows])

@@ -18,7 +18,7 @@ from genkit.chain import Model, run, start
 from genkit.errors import UsageError
 from genkit.smc import Resample
 from genkit.tree import register_dataclass
-from genkit_crystals.diffusion import CrystalDenoiser, Drawn, buckets
+from genkit_crystals.diffusion import CrystalDenoiser, Drawn, buckets, even
 from genkit_crystals.layout import Layout, decode
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.wyckoff import ELEMENTS, numbers
@@ -140,7 +140,7 @@ def steered(
     out: list[Protostructure | None] = [None] * len(groups)
     for slots, places in buckets(groups, widths):
         own = replace(denoiser, slots=slots)
-        size = min(batch, len(places))
+        size = even(len(places), batch)
 
         def crystal(key: Array, group: Array, own: Any = own) -> tuple[Any, Array]:
             model = chain(own, jnp.full(particles, group))

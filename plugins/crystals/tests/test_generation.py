@@ -190,13 +190,33 @@ def test_samples_keep_given_sites_and_have_the_elements_asked_for():
     slots, data, _, processes, denoiser = model()
     group = np.full(20, 221)
     known = tuple(jnp.asarray(a[1]) for a in (data.x0, data.x1))  # SrTiO3, of which strontium is given
-    held = Inpaint(ancestral(restricted(processes, [8, 22, 38])), known, (known[0] == 38, known[1] < 0))
-    x = sample(jax.random.key(0), held, callable_tree(denoiser), slots.shape(20), group, mask=slots.mask(group))
+    held = Inpaint(ancestral(processes), known, (known[0] == 38, known[1] < 0))
+    some = callable_tree(restricted(denoiser, [8, 22, 38]))
+    x = sample(jax.random.key(0), held, some, slots.shape(20), group, mask=slots.mask(group))
     found = decode(group, x, slots)
     assert all((0, 38, 1) in one.orbits and set(one.composition) <= {8, 22, 38} for one in found)
     assert len({one.label for one in found}) > 1
     with pytest.raises(UsageError, match="at least one"):
-        restricted(processes, [])
+        restricted(denoiser, [])
+
+
+def test_a_row_is_occupied_as_often_by_fewer_elements():
+    slots, data, _, _, denoiser = model()
+    x, group = (jnp.asarray(data.x0), jnp.asarray(data.x1)), jnp.asarray(data.group)
+    some = np.isin(np.arange(1, 101), [8, 22, 38])
+    every, few = (d(x, jnp.ones(len(group)), group) for d in (denoiser, restricted(denoiser, [8, 22, 38])))
+    before, after = (np.exp(d[0] - d[0][..., :1])[..., 1:] for d in (every, few))  # odds against an empty row
+    np.testing.assert_allclose(after.sum(-1), before.sum(-1), rtol=1e-4)
+    np.testing.assert_allclose(
+        after, before * some * (before.sum(-1) / before[..., some].sum(-1))[..., None], rtol=1e-4
+    )
+    before, after = (np.exp(d[1] - d[1][..., :1])[..., 1:] for d in (every, few))  # by element and count
+    np.testing.assert_allclose(after.sum((-1, -2)), before.sum((-1, -2)), rtol=1e-4)
+    assert not after[..., ~some, :].any()
+    np.testing.assert_allclose(after[..., 7, 1] / after[..., 7, 0], before[..., 7, 1] / before[..., 7, 0], rtol=1e-4)
+    same = restricted(denoiser, range(1, 101))(x, jnp.ones(len(group)), group)
+    for one, other in zip(same, every, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_frequencies_by_row():

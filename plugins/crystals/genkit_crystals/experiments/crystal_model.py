@@ -49,7 +49,7 @@ class CrystalModel(Experiment):
     """The crystals."""
     network: Network = field(default_factory=WyckoffGNN)
     """The denoiser."""
-    noise: Noise = "marginal"
+    noise: Noise = "zeros"
     """What values are replaced by: uniform, marginal (frequencies of the data) or zeros (empty)."""
     length: int = 100
     """T, steps of the noise."""
@@ -64,7 +64,7 @@ class CrystalModel(Experiment):
     """The training loss."""
     optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3))
     """The optimiser."""
-    steps: int = 1200
+    steps: int = 1800
     """Training steps."""
     batch: int = 64
     """Crystals in a step."""
@@ -246,14 +246,12 @@ class CrystalModel(Experiment):
 
     def _draw(self, run: Run, key: Any, groups: np.ndarray, name: str | None = None) -> Drawn:
         """Crystals of one of the models, the last one if it has no name."""
-        processes, elements = self.processes(run, self.final), self._allowed()
-        if elements:
-            processes = restricted(processes, elements)
-        sampler = ancestral(processes, self.strides, self.final)
+        elements, sampler = self._allowed(), ancestral(self.processes(run, self.final), self.strides, self.final)
+        denoiser = restricted(run.denoiser, elements) if elements else run.denoiser
         wanted, given = goal(self.formula, self.atoms), self._sites()
         critic = self.log_potential(run, name or list(self.models)[-1])
         if critic is None and given is None and self.formula is None and self.atoms is None:
-            return generate(key, run.denoiser, sampler, groups, self.chunk, self.widths)
+            return generate(key, denoiser, sampler, groups, self.chunk, self.widths)
 
         def chain(denoiser: CrystalDenoiser, group: Any) -> Model:
             slots = denoiser.slots
@@ -267,7 +265,7 @@ class CrystalModel(Experiment):
             return tilt(held.model(denoiser, slots.shape(len(group)), group, slots.mask(group)), log_h)
 
         batch = max(1, self.chunk // self.particles)
-        drawn = steered(key, run.denoiser, groups, chain, self.particles, batch, self.widths)
+        drawn = steered(key, denoiser, groups, chain, self.particles, batch, self.widths)
         return Drawn([c if wanted.reached(c) else None for c in drawn.crystals])
 
     def log_potential(self, run: Run, name: str) -> Callable[[Layout], Any] | None:

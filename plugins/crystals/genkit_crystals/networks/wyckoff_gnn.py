@@ -15,7 +15,7 @@ from genkit_crystals.wyckoff import ELEMENTS, GROUPS, LETTERS
 Array = Any
 MULTIPLICITIES = 193  # 0..192
 GATES = 8  # sums over the rows of an element that a critic sees
-SPECIES = 8  # numbers of elements that it tells apart
+SPECIES = 8  # numbers of elements that are told apart
 GAIN = 1.68  # E[SiLU(x)^2] ** -0.5 for x ~ N(0, 1)
 unit = nnx.initializers.normal(1.0)
 
@@ -88,9 +88,13 @@ class Trunk(nnx.Module):
         self.count = nnx.Embed(classes, 1, embedding_init=_rising, rngs=rngs)
         self.counts = nnx.Linear(ELEMENTS, width, kernel_init=unit, rngs=rngs)
         sizes = {"dof": 4, "letter": len(LETTERS), "group": GROUPS + 1, "step": length, "multiplicity": MULTIPLICITIES}
-        self.context = nnx.Dict(
-            {name: nnx.Embed(size, context, embedding_init=unit, rngs=rngs) for name, size in sizes.items()}
-        )
+        if size.pointer:  # how many elements are there: one on two rows or two, which sums over rows hardly tell
+            sizes["species"] = SPECIES + 1
+        begin = {"step": waves}
+        self.context = nnx.Dict({
+            name: nnx.Embed(size, context, embedding_init=begin.get(name, unit), rngs=rngs)
+            for name, size in sizes.items()
+        })  # fmt: skip
         self.layers = nnx.List([Layer(width, context, rngs) for _ in range(size.layers)])
 
     def rows(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array, Array]:
@@ -100,13 +104,15 @@ class Trunk(nnx.Module):
         hot = x[1][..., None] == jnp.arange(self.classes)
         h1 = self.counts(jnp.where(hot, self.count.embedding[..., 0], 0.0).sum(-1))
         every = slots.every.at(group)
+        present = jnp.concatenate([x[0][..., None] == jnp.arange(1, ELEMENTS + 1), x[1] > 0], 1)
+        present = _rows(present, slots.slot, group) & every.real[..., None]
         c = self._context(every) + self.context["group"](group)[:, None] + self.context["step"](step)[:, None]
+        if "species" in self.context:
+            c += self.context["species"](jnp.minimum(present.any(1).sum(1), SPECIES))[:, None]
         # rows of both kinds close together: no edge is spent on the gap between the kinds
         h = _rows(jnp.concatenate([h0, h1], 1), slots.slot, group)
         for layer in self.layers:
             h = layer(h, c, every.real)
-        present = jnp.concatenate([x[0][..., None] == jnp.arange(1, ELEMENTS + 1), x[1] > 0], 1)
-        present = _rows(present, slots.slot, group) & every.real[..., None]
         return h, c, present.astype(h.dtype)
 
     def _context(self, part: Any) -> Array:
@@ -169,6 +175,14 @@ class Critic(Trunk):
         return self.out(jnp.concatenate([rows, elements, species], -1))
 
 
+def waves(key: Array, shape: tuple[int, ...], *_: Any) -> Array:
+    """Sines and cosines of the step, of wavelengths from 8 steps to four times all: near steps begin alike."""
+    length, width = shape
+    each = jnp.arange(width)
+    wavelength = 8.0 * (length / 2) ** (each // 2 / max((width - 1) // 2, 1))
+    return jnp.sqrt(2.0) * jnp.sin(2 * jnp.pi * (jnp.arange(length)[:, None] / wavelength + each % 2 / 4))
+
+
 def _rising(key: Array, shape: tuple[int, ...], *_: Any) -> Array:
     """0, 1, 2, ...: an element that is not there begins without a voice."""
     return jnp.arange(shape[0], dtype=jnp.float32)[:, None]
@@ -194,7 +208,8 @@ class WyckoffGNN:
     layers: int = 2
     """Rounds of attention."""
     pointer: int = 4
-    """Heads of what tells of every element where else in the crystal it is; the published network has none."""
+    """Heads of what tells of every element where else in the crystal it is; the network is then told as well how many
+    elements there are. The published one has neither."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
