@@ -18,6 +18,8 @@ from genkit_crystals.diffusion import (
     CrystalDenoiser,
     Objective,
     ancestral,
+    even,
+    generate,
     marginal_loss,
     process,
     restricted,
@@ -198,6 +200,14 @@ def test_samples_keep_given_sites_and_have_the_elements_asked_for():
     assert len({one.label for one in found}) > 1
     with pytest.raises(UsageError, match="at least one"):
         restricted(denoiser, [])
+
+
+def test_a_crystal_does_not_depend_on_the_chunks():
+    assert [even(133, 128), even(256, 128), even(5, 128), even(7, 3)] == [67, 128, 5, 3]
+    _, _, _, processes, denoiser = model()
+    groups = np.resize(GROUPS, 7)
+    drawn = [generate(jax.random.key(0), denoiser, ancestral(processes, 2), groups, batch, ()) for batch in (3, 7)]
+    assert drawn[0] == drawn[1] and len(drawn[0].full) > 2
 
 
 def test_a_row_is_occupied_as_often_by_fewer_elements():

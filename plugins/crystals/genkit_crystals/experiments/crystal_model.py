@@ -83,7 +83,7 @@ class CrystalModel(Experiment):
     group: int | None = None
     """Space group of all samples; that of a random training crystal each if not given."""
     elements: tuple[str, ...] = ()
-    """Chemical symbols that samples may have; all if empty."""
+    """Chemical symbols that samples may have, in place of the others; all if empty."""
     formula: str | None = None
     """Chemical formula that all samples shall have, such as SrTiO3: particles compete for it."""
     atoms: int | None = None

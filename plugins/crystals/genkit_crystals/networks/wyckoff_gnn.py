@@ -88,13 +88,13 @@ class Trunk(nnx.Module):
         self.count = nnx.Embed(classes, 1, embedding_init=_rising, rngs=rngs)
         self.counts = nnx.Linear(ELEMENTS, width, kernel_init=unit, rngs=rngs)
         sizes = {"dof": 4, "letter": len(LETTERS), "group": GROUPS + 1, "step": length, "multiplicity": MULTIPLICITIES}
-        if size.pointer:  # how many elements are there: one on two rows or two, which sums over rows hardly tell
-            sizes["species"] = SPECIES + 1
-        begin = {"step": waves}
-        self.context = nnx.Dict({
-            name: nnx.Embed(size, context, embedding_init=begin.get(name, unit), rngs=rngs)
-            for name, size in sizes.items()
-        })  # fmt: skip
+        begin = dict.fromkeys(sizes, unit)
+        if size.pointer:
+            sizes["species"] = SPECIES + 1  # one element on two rows or two: sums over rows hardly tell
+            begin |= {"species": unit, "step": _waves}
+        self.context = nnx.Dict(
+            {name: nnx.Embed(n, context, embedding_init=begin[name], rngs=rngs) for name, n in sizes.items()}
+        )
         self.layers = nnx.List([Layer(width, context, rngs) for _ in range(size.layers)])
 
     def rows(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array, Array]:
@@ -175,7 +175,7 @@ class Critic(Trunk):
         return self.out(jnp.concatenate([rows, elements, species], -1))
 
 
-def waves(key: Array, shape: tuple[int, ...], *_: Any) -> Array:
+def _waves(key: Array, shape: tuple[int, ...], *_: Any) -> Array:
     """Sines and cosines of the step, of wavelengths from 8 steps to four times all: near steps begin alike."""
     length, width = shape
     each = jnp.arange(width)
@@ -209,7 +209,7 @@ class WyckoffGNN:
     """Rounds of attention."""
     pointer: int = 4
     """Heads of what tells of every element where else in the crystal it is; the network is then told as well how many
-    elements there are. The published one has neither."""
+    elements there are, and features of the time begin as waves. The published network has none of the three."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
