@@ -3,13 +3,23 @@
 A component is a frozen dataclass: its fields are options of the command line, its methods are what the
 Protocol of its kind asks for. A field of an experiment that is annotated with one of these Protocols is a
 slot: ``--sampler dpmpp_2s`` puts a registered component in it; a tuple of one takes several.
+
+Data sets, networks and models exchange something with their users, and a slot says what: ``Dataset[WeatherData]``
+takes what has ``load(self) -> WeatherData``. Annotations are the truth; a registry that repeats them as a third
+text, ``("module:Class", "summary", "genkit_weather.data:WeatherData")``, is offered where it fits without an import.
 """
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, TypeVarTuple, runtime_checkable
+
+Taken = TypeVar("Taken", contravariant=True)
+Given = TypeVar("Given", covariant=True)
+Trained = TypeVar("Trained")
+Sizes = TypeVarTuple("Sizes")
 
 
 @runtime_checkable
@@ -22,7 +32,7 @@ class Experiment(Protocol):
 
 
 @runtime_checkable
-class Dataset(Protocol):
+class Dataset(Protocol[Given]):
     """Data, found, downloaded or generated.
 
     A data set may have `suggests`, a dict of options of experiments that suit it (``{"steps": 400}``); choosing
@@ -30,17 +40,26 @@ class Dataset(Protocol):
     where its files are.
     """
 
-    def load(self) -> Any:
+    def load(self) -> Given:
         """Return the data in the form of its domain."""
         ...
 
 
 @runtime_checkable
-class Network(Protocol):
+class Network(Protocol[*Sizes]):
     """A network architecture."""
 
-    def build(self, rngs: Any, *sizes: Any, **named: Any) -> Any:
+    def build(self, rngs: Any, *sizes: *Sizes) -> Any:
         """Return a module with fresh parameters for the given static sizes."""
+        ...
+
+
+@runtime_checkable
+class Model(Protocol[Taken, Trained]):
+    """A recipe: what is learned and how; subclass `genkit.model.Recipe`."""
+
+    def fit(self, run: Any, data: Taken, start: Trained | None = None) -> Trained:
+        """Train on data, from a trained model where one is given, in the folder of a `genkit.experiment.Run`."""
         ...
 
 
@@ -145,6 +164,7 @@ KINDS: dict[str, type] = {
     "experiments": Experiment,
     "datasets": Dataset,
     "networks": Network,
+    "models": Model,
     "processes": Process,
     "samplers": Sampler,
     "operators": Operator,
@@ -155,3 +175,41 @@ KINDS: dict[str, type] = {
     "commands": Command,
     "loggers": Logger,
 }
+
+
+def text_of(exchange: Any) -> str:
+    """A type as registries write it: ``module:Class``, or as in code where it is built in; "" for Any."""
+    if exchange is Any or isinstance(exchange, TypeVar):
+        return ""
+    if isinstance(exchange, type) and typing.get_origin(exchange) is None and exchange.__module__ != "builtins":
+        return f"{exchange.__module__}:{exchange.__qualname__}"
+    return exchange.__name__ if typing.get_origin(exchange) is None else str(exchange)
+
+
+def exchanged(kind: str, cls: type) -> tuple[Any, ...]:
+    """What a data set gives, a network is built for, or a model takes and gives: the types in its annotations.
+
+    Empty where they are missing, and for kinds that exchange nothing.
+    """
+    method = {"datasets": "load", "networks": "build", "models": "fit"}.get(kind)
+    if method is None:
+        return ()
+    try:
+        hints = typing.get_type_hints(getattr(cls, method))
+    except (NameError, TypeError):  # a name that only a type checker imports
+        return ()
+    given = hints.pop("return", Any)
+    if kind == "datasets":
+        found = (given,)
+    elif kind == "networks":
+        hints.pop("rngs", None)
+        found = tuple(hints.values())
+    else:
+        found = (hints.get("data", Any), given)
+    return () if any(text_of(one) == "" for one in found) else found
+
+
+def signature(kind: str, exchange: tuple[Any, ...]) -> str:
+    """Types as one text: ``m:WeatherData -> m:WeatherModel`` of a model, ``a, b`` of others; "" of none."""
+    texts = [text_of(one) for one in exchange]
+    return "" if not all(texts) else (" -> " if kind == "models" else ", ").join(texts)

@@ -21,15 +21,20 @@ from typing import Any
 from genkit.errors import GenkitError, UsageError
 from genkit.kinds import KINDS
 
-API = 1
+API = 2
+OLDER = (1,)  # their items have two texts
 GROUP = "genkit.plugins"
+DISTRIBUTION = "genkit-jax"  # that of the core
 
-Items = Mapping[str, tuple[str, str]]
+Items = Mapping[str, tuple[str, str] | tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """What a plugin registers: for each kind a mapping ``item -> ("module:Class", "summary")``."""
+    """What a plugin registers: for each kind a mapping ``item -> ("module:Class", "summary")``.
+
+    Data sets, networks and models have a third text, what they exchange (see `genkit.kinds`).
+    """
 
     name: str
     summary: str
@@ -37,6 +42,7 @@ class Plugin:
     experiments: Items = field(default_factory=dict)
     datasets: Items = field(default_factory=dict)
     networks: Items = field(default_factory=dict)
+    models: Items = field(default_factory=dict)
     processes: Items = field(default_factory=dict)
     samplers: Items = field(default_factory=dict)
     operators: Items = field(default_factory=dict)
@@ -50,11 +56,29 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Item:
-    """A registered component: its full name ``<plugin>.<item>``, where it is defined, its summary."""
+    """A registered component: its full name ``<plugin>.<item>``, where it is defined, its summary, what it exchanges.
+
+    Own code, ``module:Class``, is an item without a plugin.
+    """
 
     name: str
     target: str
-    summary: str
+    summary: str = ""
+    exchange: str = ""
+
+    @property
+    def plugin(self) -> str:
+        """The plugin that registers it; "" for own code."""
+        return "" if self.name == self.target else self.name.partition(".")[0]
+
+    @property
+    def short(self) -> str:
+        """The name within its plugin."""
+        return self.name if self.name == self.target else self.name.partition(".")[2]
+
+    def called(self, own: str) -> str:
+        """The shortest name that an experiment of the plugin `own` can use."""
+        return self.short if self.plugin in (own, "core") else self.name
 
 
 @dataclass(frozen=True)
@@ -75,13 +99,13 @@ def _load(entry: importlib.metadata.EntryPoint) -> Installed:
         plugin = entry.load()
         if not isinstance(plugin, Plugin):
             raise TypeError(f"{entry.value} is a {type(plugin).__name__}, not a genkit.plugin.Plugin")
-        if plugin.api != API:
+        if plugin.api not in (API, *OLDER):
             raise TypeError(f"it speaks plugin api {plugin.api}, this genkit speaks {API}; update one of them")
         if plugin.name != entry.name:
             raise TypeError(f"its entry point is named {entry.name!r} but the plugin {plugin.name!r}")
-    except (KeyboardInterrupt, SystemExit):
+    except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # an import may exit as well
         reason = str(error).splitlines()[0] if str(error) else ""
         return Installed(entry.name, dist, None, f"{type(error).__name__}: {reason}", traceback.format_exc())
     return Installed(entry.name, dist, plugin)
@@ -91,28 +115,36 @@ class Registry:
     """All plugins of this machine, broken ones included."""
 
     def __init__(self, installed: list[Installed]):
-        """Names claimed by two distributions count as broken in both."""
-        names = [one.name for one in installed]
-        self.installed = [
-            Installed(
-                one.name,
-                one.distribution,
-                None,
-                "the name is also claimed by "
-                + ", ".join(o.distribution for o in installed if o.name == one.name and o is not one)
-                + "; uninstall one of them",
-            )
-            if names.count(one.name) > 1
-            else one
-            for one in sorted(installed, key=lambda one: (one.name != "core", one.name, one.distribution))
-        ]
+        """Names claimed by two distributions count as broken in both, but for that of the core."""
+        ordered = sorted(installed, key=lambda one: (one.name != "core", one.name, one.distribution))
+        self.installed = [self._unless_claimed(one, installed) for one in ordered]
+        self._refuse_taken_commands()
         self.plugins = {one.name: one.plugin for one in self.installed if one.plugin}
+
+    @staticmethod
+    def _unless_claimed(one: Installed, installed: list[Installed]) -> Installed:
+        others = [o.distribution for o in installed if o.name == one.name and o is not one]
+        if not others or (one.name == "core" and one.distribution.startswith(f"{DISTRIBUTION} ")):
+            return one
+        reason = f"the name is also claimed by {', '.join(others)}; uninstall one of them"
+        return Installed(one.name, one.distribution, None, reason)
+
+    def _refuse_taken_commands(self) -> None:
+        """Commands have no prefix: a plugin that claims one of the core, or of a plugin before it, is broken."""
+        owner: dict[str, str] = {}
+        for i, one in enumerate(self.installed):
+            taken = [name for name in (one.plugin.commands if one.plugin else ()) if name in owner]
+            if taken:
+                reason = f"its command {taken[0]!r} is one of {owner[taken[0]]!r} already; it needs another name"
+                self.installed[i] = Installed(one.name, one.distribution, None, reason)
+            elif one.plugin:
+                owner |= dict.fromkeys(one.plugin.commands, one.name)
 
     def items(self, kind: str) -> Iterator[Item]:
         """All registered components of a kind, by plugin."""
         for name, plugin in self.plugins.items():
-            for item, (target, summary) in getattr(plugin, kind).items():
-                yield Item(f"{name}.{item}", target, summary)
+            for item, texts in getattr(plugin, kind).items():
+                yield Item(f"{name}.{item}", *texts)
 
     def find(self, kind: str, name: str, own: str | None = None) -> Item:
         """Find a component by its full name, ``module:Class``, or a short name of `own` or the core.
@@ -120,7 +152,7 @@ class Registry:
         Raises `UsageError` with the nearest name when there is none.
         """
         if ":" in name:
-            return Item(name, name, "")
+            return Item(name, name)
         known = {item.name: item for item in self.items(kind)}
         for full in [name] if "." in name else [f"{own}.{name}", f"core.{name}"]:
             if full in known:
@@ -132,7 +164,7 @@ class Registry:
                     f"{singular} {name!r}: the plugin {one.name!r} is broken ({one.error}); "
                     f"`genkit plugins --verbose` shows more"
                 )
-        shorts = {item.removeprefix(f"{own}.").removeprefix("core."): item for item in known}
+        shorts = {item.called(own or "core"): item.name for item in known.values()}
         near = difflib.get_close_matches(name, [*known, *shorts], 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
         raise UsageError(f"unknown {singular} {name!r}; {hint}")
@@ -141,14 +173,14 @@ class Registry:
         """Import the class of a component (see `find`) and check that it serves its kind."""
         item = self.find(kind, name, own)
         module, _, qualname = item.target.partition(":")
-        if item.name == item.target and "" not in sys.path and os.getcwd() not in sys.path:
+        if not item.plugin and "" not in sys.path and os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())  # own code beside the user, as with `python -m`
         try:
             found: Any = importlib.import_module(module)
             for part in qualname.split("."):
                 found = getattr(found, part)
         except (ImportError, AttributeError) as error:
-            wrong = UsageError if item.name == item.target else GenkitError
+            wrong = GenkitError if item.plugin else UsageError
             raise wrong(f"{item.name} cannot be loaded: {type(error).__name__}: {error}") from error
         protocol = KINDS[kind]
         if not isinstance(found, type) or not issubclass(found, protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import typing
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,8 +66,7 @@ def candidates(words: list[str]) -> list[str]:
 
 def _candidates(before: list[str], last: str) -> list[str]:
     if not before:
-        names = [item.name.partition(".")[2] for item in registry().items("commands")]
-        return [*names, "--help", "--version"]
+        return [*(item.short for item in registry().items("commands")), "--help", "--version"]
     command, rest = before[0], before[1:]
     if command in CONFIGURED:
         return _configured(command, rest, last)
@@ -81,7 +79,7 @@ def _candidates(before: list[str], last: str) -> list[str]:
             return ["list", "fetch", "path"]
         names = [item.name for item in registry().items("datasets")]
         return names if len(rest) == 1 and rest[0] != "list" else []
-    offered = {item.name.partition(".")[2]: item.name for item in registry().items("commands")}
+    offered = {item.short: item.name for item in registry().items("commands")}
     return [f"--{name}" for name in _named(registry().load("commands", offered[command]))] if last[:1] == "-" else []
 
 
@@ -103,41 +101,27 @@ def _configured(command: str, rest: list[str], last: str) -> list[str]:
         return _values(general[rest[-1]])
     from genkit.experiment import preset_of
 
-    own = registry().find("experiments", rest[0]).name.partition(".")[0]
-    options = _options(preset_of(registry().load("experiments", rest[0]), "default"), rest[1:], own)
-    what = options.get(rest[-1].removeprefix("--"))
+    item = registry().find("experiments", rest[0])
+    base = preset_of(registry().load("experiments", rest[0]), "default")
+    typed = rest[1:-1] if rest[-1].startswith("-") else rest[1:]  # its value is what is asked for
+    offered = _options(base, typed, item.plugin or "core")
+    what = offered.get(rest[-1].removeprefix("--"))
     if what is not None and not last.startswith("-") and (values := _values(what)):
         return values
-    return [*(f"--{name}" for name in options), *general]
+    return [*(f"--{name}" for name in offered), *general]
 
 
-def _options(config: Any, words: list[str], own: str, prefix: str = "") -> dict[str, Any]:
+def _options(config: Any, words: list[str], own: str) -> dict[str, Any]:
     """The options of a configuration with the components that the words choose; of a slot, the names it takes."""
-    from genkit.experiment import preset_of, slots
+    from genkit.experiment import Choice, choose, walk
 
-    found, out = slots(type(config)), {}
-    for f, hint in zip(_fields(config), _hints(type(config)), strict=True):
-        key, value = prefix + f.name, getattr(config, f.name)
-        if f.name in found:
-            slot = found[f.name]
-            names = [i.name.removeprefix(f"{own}.").removeprefix("core.") for i in registry().items(slot.kind)]
-            hint = Literal[(*names, *["none"] * slot.optional)]
-            at = max((i for i, word in enumerate(words) if word == f"--{key}"), default=len(words))
-            given = [*itertools.takewhile(lambda word: not word.startswith("--"), words[at + 1 :])]
-            if given and not slot.many:
-                given = given[:1]
-            if given:
-                made = [preset_of(registry().load(slot.kind, n, own), "default") for n in given if n != "none"]
-                value = tuple(made) if slot.many else (made or [None])[0]
-        if f.name in found and found[f.name].many:
-            out[key] = hint
-            for i, one in enumerate(value):
-                out |= _options(one, words, own, f"{key}.{i}.")
-            continue
-        if f.name in found or not dataclasses.is_dataclass(value):
-            out[key] = hint
-        if dataclasses.is_dataclass(value):
-            out |= _options(value, words, own, f"{key}.")
+    out = {}
+    for option in walk(choose(config, list(words), Choice(own=own), {})):
+        if option.slot:
+            names = [item.called(own) for item in option.slot.offered(own)]
+            out[option.key] = Literal[(*names, *["none"] * option.slot.optional)]
+        elif not option.parts:
+            out[option.key] = option.hint
     return out
 
 

@@ -54,7 +54,7 @@ class Data:
             at = rest.index("--preset")
             preset, rest = rest[at + 1], rest[:at] + rest[at + 2 :]
         base = preset_of(registry().load("datasets", name), preset)
-        own = item.name.partition(".")[0]
+        own = item.plugin
         return cls(action, item.name, parse(base, rest, preset, own, f"genkit data {action} {name}")[0])
 
     def run(self) -> int:

@@ -69,7 +69,7 @@ def _dispatch(words: list[str]) -> int:
         print(f"genkit {__version__}")
         return 0
     name = words[0]
-    offered = {item.name.partition(".")[2]: item.name for item in registry().items("commands")}
+    offered = {item.short: item.name for item in registry().items("commands")}
     if name not in offered:
         import difflib
 
@@ -90,7 +90,7 @@ def _dispatch(words: list[str]) -> int:
 
 def _help() -> None:
     print("usage: genkit COMMAND [options]\n\nGenerative modelling research on JAX.\n\ncommands:")
-    offered = [(item.name.partition(".")[2], item.summary) for item in registry().items("commands")]
+    offered = [(item.short, item.summary) for item in registry().items("commands")]
     width = max(12, *(len(name) for name, _ in offered))
     for name, summary in offered:
         print(f"  {name:<{width}} {summary}")

@@ -85,7 +85,7 @@ def configured(command: str, words: list[str], extra: type) -> tuple[Any, Any]:
         words = ["--seed", str(seed), "--preset", preset, *words]
     else:
         base = preset_of(registry().load("experiments", target), preset)
-    own = registry().find("experiments", target).name.partition(".")[0]
+    own = registry().find("experiments", target).plugin or "core"
     return parse(base, words, preset, own, f"genkit {command} {target}", extra)
 
 

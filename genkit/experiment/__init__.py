@@ -5,22 +5,24 @@ from genkit.experiment.config import (
     differences,
     flat,
     labels,
-    parse,
-    preset_of,
     read_yaml,
-    slots,
     with_options,
     write_yaml,
 )
 from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status
+from genkit.experiment.parse import Choice, choose, parse, preset_of
 from genkit.experiment.run import STAGES, Run, load, run
+from genkit.experiment.slots import Slot, slots, walk
 
 __all__ = [
     "STAGES",
+    "Choice",
     "Experiment",
     "Run",
+    "Slot",
     "Status",
+    "choose",
     "config",
     "differences",
     "flat",
@@ -31,6 +33,7 @@ __all__ = [
     "read_yaml",
     "run",
     "slots",
+    "walk",
     "with_options",
     "write_yaml",
 ]

@@ -11,6 +11,7 @@ from genkit.cli.run import RunOptions
 from genkit.diffusion import Heun
 from genkit.errors import UsageError
 from genkit.experiment import (
+    Slot,
     config,
     differences,
     flat,
@@ -22,7 +23,6 @@ from genkit.experiment import (
     with_options,
     write_yaml,
 )
-from genkit.experiment.config import Slot
 from genkit.kinds import Sampler
 
 

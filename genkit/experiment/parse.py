@@ -1,0 +1,260 @@
+"""Command-line words to a configuration, in two stages.
+
+First the names: ``--sampler dpmpp_2s`` puts the preset of that component into its slot; a slot for a model also takes
+the path of a trained one. Then everything else: the dataclass is re-made with the chosen classes as types and handed
+to tyro, so that each component's own fields are options, ``--sampler.steps 20``. A slot for several components, a
+tuple of them, takes ``--methods ddsmc dps`` and then ``--methods.0.steps 50``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from genkit.errors import UsageError
+from genkit.experiment.slots import RESTORED, Naming, Option, Slot, main_model, options, put, slots, walk
+from genkit.plugin import Item, registry
+
+TYRO = {"config": (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff), "use_underscores": True}
+FIXED = tyro.conf.SuppressFixed[tyro.conf.Fixed[type(None)]]  # no option
+
+
+class Untrusted(UsageError):
+    """Own code is named where it must not be; the message is its name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What decides which class a name stands for."""
+
+    preset: str = "default"
+    own: str = "core"
+    trust: bool = True
+    """whether own code may be named"""
+
+    def found(self, kind: str, name: str) -> tuple[Item, type]:
+        """A component by its name, imported."""
+        if ":" in name and not self.trust:
+            raise Untrusted(name)
+        return registry().find(kind, name, self.own), registry().load(kind, name, self.own)
+
+
+def preset_of(cls: type, preset: str) -> Any:
+    """An instance of a configuration class with the values of a preset."""
+    if hasattr(cls, "preset"):
+        return cls.preset(preset)  # type: ignore[attr-defined]
+    try:
+        return cls()
+    except TypeError as error:
+        raise UsageError(
+            f"{cls.__qualname__} cannot be made without values ({error}); give each of its fields a default"
+        ) from None
+
+
+def parse(
+    base: Any, words: list[str], preset: str, own: str, prog: str, extra: type | None = None, trust: bool = True
+) -> tuple[Any, Any]:
+    """Apply command-line words to a configuration; wrong ones end in tyro's message and exit code 2.
+
+    `extra` is a dataclass whose fields are parsed beside those of the configuration, without a prefix.
+    Returns the configuration and the instance of `extra`. Without `trust`, names of own code
+    (``module:Class``) are refused.
+    """
+    words, suggested = _without_prefix(base, words), {}
+    base = choose(base, words, Choice(preset, own, trust), suggested)
+    if preset == "default":
+        known = {option.key for option in walk(base)}
+        words = [w for key, value in suggested.items() if key in known for w in words_of(key, value)] + words
+    words = _nones(base, words)
+    shown = _retype(base)
+    plain = Annotated[type(shown), tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]  # a file gives values
+    parts: list[Any] = [("config", plain, shown)]
+    if extra is not None:
+        parts.insert(0, ("extra", Annotated[extra, tyro.conf.arg(name="")], extra()))
+    both = dataclasses.make_dataclass(
+        "Options", [(n, hint, dataclasses.field(default_factory=lambda v=v: v)) for n, hint, v in parts]
+    )
+    parsed = tyro.cli(both, args=words, prog=prog, description=_describe(base, own), **TYRO)
+    return _restore(parsed.config, base), getattr(parsed, "extra", None)
+
+
+def choose(config: Any, words: list[str], how: Choice, suggested: dict[str, Any], naming: Naming = str) -> Any:
+    """Stage one: take ``--slot NAME`` out of the words and put the component's preset into its slot.
+
+    What the chosen components suggest for other options is collected in `suggested`.
+    """
+    changed = {}
+    for option in options(config, naming):
+        if option.slot and (names := _take(words, option.key, option.slot.many)):
+            value = _chosen(option.key, option.slot, names, how, suggested)
+            config = dataclasses.replace(config, **{option.field.name: value})
+            option = next(o for o in options(config, naming) if o.field.name == option.field.name)
+        value = option.value
+        if option.parts:
+            value = put(value, [choose(part, words, how, suggested, names) for part, names in option.parts])
+        if option.slot and option.slot.kind == "models" and option.parts:
+            value = _restored(value, words, option.key)
+        changed[option.field.name] = value
+    return dataclasses.replace(config, **changed)
+
+
+def words_of(key: str, value: Any) -> list[str]:
+    """An option as command-line words."""
+    if isinstance(value, Mapping):
+        return [f"--{key}", *(str(w) for pair in value.items() for w in pair)]
+    if isinstance(value, (tuple, list)):
+        flat_values = [w for v in value for w in (v if isinstance(v, (tuple, list)) else [v])]
+        return [f"--{key}", *(str(w) for w in flat_values)]
+    return [f"--{key}={value}"]
+
+
+def _chosen(key: str, slot: Slot, names: list[str], how: Choice, suggested: dict[str, Any]) -> Any:
+    if "none" in map(str.lower, names):
+        if not slot.optional:
+            raise UsageError(f"--{key} none: this slot needs a component")
+        return None
+    made = []
+    for name in names:
+        if slot.kind == "models" and _is_path(name):
+            from genkit.model import recipe_of
+
+            one = recipe_of(Path(name), how.trust)
+            item = Item(name, name)
+        elif slot.kind == "models" and ":" not in name and Path(name).is_dir() and not _known(name, how):
+            raise UsageError(f"--{key} {name}: to take the model of this folder, write ./{name}")
+        else:
+            item, cls = how.found(slot.kind, name)
+            one = preset_of(cls, how.preset)
+        slot.check(key, item, type(one), how.own)
+        suggested |= getattr(one, "suggests", {})
+        made.append(one)
+    return tuple(made) if slot.many else made[0]
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.startswith((".", "~"))
+
+
+def _known(name: str, how: Choice) -> bool:
+    try:
+        return bool(registry().find("models", name, how.own))
+    except UsageError:
+        return False
+
+
+def _restored(recipe: Any, words: list[str], key: str) -> Any:
+    """A recipe with the source and the fingerprint that a config file gives it."""
+    for name in ("restore", "fingerprint"):
+        if given := _take(words, f"{key}.{name}", False):
+            value = None if given[0].lower() == "none" else Path(given[0]) if name == "restore" else given[0]
+            recipe = dataclasses.replace(recipe, **{name: value})
+    return recipe
+
+
+def _without_prefix(config: Any, words: list[str]) -> list[str]:
+    """``--model.steps`` as ``--steps``, where the main model's options have no prefix."""
+    main, own = main_model(type(config)), {f.name for f in dataclasses.fields(config)}
+
+    def short(word: str) -> str:
+        name = word.removeprefix(f"--{main}.")
+        if not main or name == word or name.partition("=")[0].partition(".")[0] in {*RESTORED, *own}:
+            return word
+        return f"--{name}"
+
+    return [short(word) for word in words]
+
+
+def _take(words: list[str], key: str, many: bool) -> list[str]:
+    """Remove ``--key value`` or ``--key=value`` from the words, with `many` all values; the last one wins."""
+    values, i = [], 0
+    while i < len(words):
+        if words[i] == f"--{key}":
+            after = next((j for j in range(i + 1, len(words)) if words[j].startswith("--")), len(words))
+            after = after if many else min(after, i + 2)
+            if after == i + 1:
+                raise UsageError(f"--{key} needs a name; `genkit list` shows them")
+            values = words[i + 1 : after]
+            del words[i:after]
+        elif words[i].startswith(f"--{key}="):
+            values = [words.pop(i).partition("=")[2]]
+        else:
+            i += 1
+    return values
+
+
+def _nones(config: Any, words: list[str]) -> list[str]:
+    """``none`` written for a plain field that may be None, as Python and tyro write it."""
+    for option in walk(config):
+        if type(None) in typing.get_args(option.hint):
+            pairs = zip(["", *words], words, strict=False)
+            words = ["None" if w == "none" and before == f"--{option.key}" else w for before, w in pairs]
+    return words
+
+
+def _retype(config: Any, rename: Naming | None = None) -> Any:
+    """The same values in a subclass whose annotations are the chosen classes: what tyro can read.
+
+    `rename` gives the options of the main model their names, as their component has no prefix.
+    """
+    cls = type(config)
+    hints = typing.get_type_hints(cls, include_extras=True)
+    main = main_model(cls)
+    shown, annotations = {}, {}
+    for option in options(config):
+        name, value, hint = option.field.name, option.value, hints[option.field.name]
+        if option.parts:
+            is_main = name == main
+            made = [_retype(part, names if is_main else None) for part, names in option.parts]
+            hint = tuple[tuple(map(type, made))] if isinstance(value, tuple) else type(made[0])
+            hint = Annotated[hint, tyro.conf.arg(name="")] if is_main else hint
+            value = put(value, made)
+        elif option.slot:  # an empty slot has no options
+            hint = FIXED
+        elif rename and name in ("restore", "fingerprint"):  # taken in stage one
+            hint, value = FIXED, None
+        elif typing.get_origin(hint) is dict:  # a fixed set of keys would be too little
+            hint, value = tuple[tuple[typing.get_args(hint)], ...], tuple(value.items())
+        if rename and rename(name) != name:
+            hint = Annotated[hint, tyro.conf.arg(name=rename(name))]
+        shown[name], annotations[name] = value, hint
+    body = {"__annotations__": annotations, "__doc__": cls.__doc__, "__module__": cls.__module__}
+    body["__post_init__"] = lambda self: None  # the real class checks its values, in `_restore`
+    made = dataclasses.dataclass(frozen=True, kw_only=True)(type(cls.__name__, (cls,), body))
+    return made(**shown)
+
+
+def _restore(parsed: Any, base: Any) -> Any:
+    """Undo `_retype`."""
+    values = {}
+    for option in options(base):
+        name, value = option.field.name, getattr(parsed, option.field.name)
+        if option.parts:
+            now = value if isinstance(option.value, tuple) else [value]
+            made = [_restore(new, old) for new, (old, _) in zip(now, option.parts, strict=True)]
+            value = put(option.value, made)
+        elif _is_restored(base, option):
+            value = option.value
+        elif isinstance(option.value, dict):
+            value = dict(value)
+        values[name] = value
+    return type(base)(**values)
+
+
+def _is_restored(config: Any, option: Option) -> bool:
+    """Whether it is a field of a recipe that stage one has set."""
+    return option.field.name in ("restore", "fingerprint") and hasattr(config, "finetune")
+
+
+def _describe(config: Any, own: str) -> str:
+    """The docstring, with the components that each slot can take."""
+    lines = [(type(config).__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")]
+    for name, slot in slots(type(config)).items():
+        names = [item.called(own) for item in slot.offered(own)] + ["none"] * slot.optional
+        path = " | PATH of a trained one" * (slot.kind == "models")
+        lines.append(f"--{name} {' | '.join(names)} | module:Class{path}{' (one or more)' * slot.many}")
+    return "\n".join(lines)

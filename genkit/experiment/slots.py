@@ -1,0 +1,138 @@
+"""Slots of a configuration, and its one walk: every field with the name of its option."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from genkit.errors import UsageError
+from genkit.kinds import KINDS, exchanged, signature
+from genkit.plugin import Item, registry
+
+Naming = Callable[[str], str]
+RESTORED = ("restore", "finetune", "fingerprint")  # fields of every recipe, which keep the prefix of their slot
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """A field that takes a registered component of a kind, of those that exchange what it says (see `genkit.kinds`)."""
+
+    kind: str
+    optional: bool = False
+    many: bool = False
+    exchange: tuple[Any, ...] = ()
+
+    def offered(self, own: str) -> list[Item]:
+        """What can be chosen by name in an experiment of the plugin `own`."""
+        wanted = signature(self.kind, self.exchange)
+        return [
+            item
+            for item in registry().items(self.kind)
+            if not wanted or item.exchange == wanted or (not item.exchange and item.plugin == own)
+        ]
+
+    def check(self, key: str, item: Item, cls: type, own: str) -> None:
+        """Refuse a component of another domain. Own code without annotations fits everywhere."""
+        found = exchanged(self.kind, cls)
+        if not self.exchange or (not found and item.plugin in ("", own)):
+            return
+        if len(found) != len(self.exchange) or not all(map(_fits, found, self.exchange)):
+            names = ", ".join(one.called(own) for one in self.offered(own)) or "none"
+            what = signature(self.kind, found) or "something else"
+            raise UsageError(
+                f"--{key} {item.called(own)} does not fit: it exchanges {what}, expected "
+                f"{signature(self.kind, self.exchange)}; there are {names}"
+            )
+
+
+def _fits(found: Any, wanted: Any) -> bool:
+    classes = isinstance(found, type) and isinstance(wanted, type) and not typing.get_origin(found)
+    return found == wanted or (classes and issubclass(found, wanted))
+
+
+def slots(cls: type) -> dict[str, Slot]:
+    """The slots of a configuration class: fields annotated with a kind's Protocol P, `P | None` or `tuple[P, ...]`.
+
+    P may say what is exchanged, as ``Dataset[WeatherData]``.
+    """
+    found = {}
+    for name, hint in typing.get_type_hints(cls).items():
+        many = typing.get_origin(hint) is tuple
+        union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+        options = typing.get_args(hint) if many or union else (hint,)
+        for option in options:
+            for kind, protocol in KINDS.items():
+                if protocol in (option, typing.get_origin(option)):
+                    found[name] = Slot(kind, type(None) in options, many, typing.get_args(option))
+    return found
+
+
+def main_model(cls: type) -> str | None:
+    """The slot whose component's fields are options without a prefix: `model`, or the only slot for a model."""
+    names = [name for name, slot in slots(cls).items() if slot.kind == "models" and not slot.many]
+    return "model" if "model" in names else names[0] if len(names) == 1 else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """A field of a configuration, or of a component in it."""
+
+    key: str
+    """the name of its option"""
+    field: dataclasses.Field
+    hint: Any
+    value: Any
+    slot: Slot | None
+    parts: tuple[tuple[Any, Naming], ...]
+    """the components in it, with the names of their options by field"""
+
+
+def options(config: Any, naming: Naming = str) -> Iterator[Option]:
+    """The fields of one configuration or component, not of those in it."""
+    cls = type(config)
+    hints, found, main = typing.get_type_hints(cls), slots(cls), main_model(cls)
+    own = {f.name for f in dataclasses.fields(config)}
+    for f in dataclasses.fields(config):
+        key, value = naming(f.name), getattr(config, f.name)
+        if f.name == main:
+            parts = ((value, _unprefixed(f.name, own, naming)),) if is_component(value) else ()
+        else:
+            parts = tuple((one, _prefixed(where)) for where, one in _placed(key, value))
+        yield Option(key, f, hints[f.name], value, found.get(f.name), parts)
+
+
+def walk(config: Any, naming: Naming = str) -> Iterator[Option]:
+    """All options of a configuration: a field, then those of the components in it."""
+    for option in options(config, naming):
+        yield option
+        for part, names in option.parts:
+            yield from walk(part, names)
+
+
+def put(value: Any, parts: list[Any]) -> Any:
+    """A field's value with other components in place of those that it holds."""
+    return tuple(parts) if isinstance(value, tuple) else parts[0]
+
+
+def is_component(value: Any) -> bool:
+    """Whether a value is a dataclass, or several of them in a tuple or list."""
+    several = isinstance(value, (tuple, list)) and value
+    return all(map(is_component, value)) if several else dataclasses.is_dataclass(value)
+
+
+def _placed(key: str, value: Any) -> list[tuple[str, Any]]:
+    if not is_component(value):
+        return []
+    return [(f"{key}.{i}", one) for i, one in enumerate(value)] if isinstance(value, tuple) else [(key, value)]
+
+
+def _prefixed(key: str) -> Naming:
+    return lambda name: f"{key}.{name}"
+
+
+def _unprefixed(slot: str, own: set[str], naming: Naming) -> Naming:
+    """Names of the main model's options; those that the study has too keep the prefix."""
+    return lambda name: naming(f"{slot}.{name}" if name in own or name in RESTORED else name)
