@@ -8,6 +8,13 @@ plugin = Plugin(
     experiments={
         "mixture": ("genkit.experiment.mixture:Mixture", "a 2-D Gaussian mixture: train, sample, compare"),
     },
+    models={
+        "mixture": (
+            "genkit.experiment.mixture:RingDiffusion",
+            "a diffusion model of points in the plane",
+            "genkit.experiment.mixture:Ring -> genkit.model.diffusion:Diffusion",
+        ),
+    },
     processes={
         "edm": ("genkit.diffusion:EDM", "variance exploding in its own noise level"),
         "ve": ("genkit.diffusion:VE", "variance exploding, geometric in time"),
@@ -60,8 +67,8 @@ plugin = Plugin(
         "muon": ("genkit.train:Muon", "Muon for matrices, AdamW for the rest"),
     },
     networks={
-        "mlp": ("genkit.nn:NoisyMLP", "a noise-conditioned multilayer perceptron for vectors"),
-        "unet": ("genkit.nn:NoisyUNet", "a noise-conditioned U-Net for images"),
+        "mlp": ("genkit.nn:NoisyMLP", "a noise-conditioned multilayer perceptron for vectors", "int"),
+        "unet": ("genkit.nn:NoisyUNet", "a noise-conditioned U-Net for images", "tuple[int, int, int]"),
     },
     benchmarks={
         "fidelity": ("genkit.bench.fidelity:Fidelity", "exact and published figures beside ours"),

@@ -172,13 +172,8 @@ class Registry:
     def load(self, kind: str, name: str, own: str | None = None) -> type:
         """Import the class of a component (see `find`) and check that it serves its kind."""
         item = self.find(kind, name, own)
-        module, _, qualname = item.target.partition(":")
-        if not item.plugin and "" not in sys.path and os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())  # own code beside the user, as with `python -m`
         try:
-            found: Any = importlib.import_module(module)
-            for part in qualname.split("."):
-                found = getattr(found, part)
+            found = imported(item.target, own=not item.plugin)
         except (ImportError, AttributeError) as error:
             wrong = GenkitError if item.plugin else UsageError
             raise wrong(f"{item.name} cannot be loaded: {type(error).__name__}: {error}") from error
@@ -190,6 +185,13 @@ class Registry:
             raise UsageError(f"{item.name} is no {protocol.__name__}; expected a class with {', '.join(methods)}()")
         return found
 
+    @property
+    def packages(self) -> set[str]:
+        """Top-level packages of the core and of the installed plugins: code that the user has installed as genkit's."""
+        kinds = [kind for kind in KINDS if kind != "commands"]
+        targets = {item.target for kind in kinds for item in self.items(kind)}
+        return {"genkit", *(target.partition(":")[0].partition(".")[0] for target in targets)}
+
     def name_of(self, kind: str, cls: type) -> str:
         """The full name of a component's class; ``module:Class`` where it is not registered."""
         for item in self.items(kind):
@@ -197,6 +199,17 @@ class Registry:
             if getattr(sys.modules.get(module), name, None) is cls:
                 return item.name
         return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def imported(target: str, own: bool = False) -> Any:
+    """What ``module:name`` stands for; own code may lie beside the user, as with `python -m`."""
+    module, _, qualname = target.partition(":")
+    if own and "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    found: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
 
 
 @functools.cache

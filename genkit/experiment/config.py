@@ -20,6 +20,8 @@ from genkit.experiment.parse import Choice, Untrusted, parse, preset_of, words_o
 from genkit.experiment.slots import is_component, walk
 from genkit.plugin import registry
 
+FORMAT = 2  # of config.yaml; the first one, which did not say so, had no models
+
 
 def config(name: str, preset: str = "default", options: Mapping[str, Any] | None = None, **more: Any) -> Any:
     """Configure an experiment, as ``genkit run`` does.
@@ -105,7 +107,7 @@ def write_yaml(config: Any, preset: str, seed: int) -> str:
     """The text of config.yaml: enough to replay the run."""
     name = registry().name_of("experiments", type(config))
     options = {key: _plain(value) for key, value in flat(config).items()}
-    head = {"experiment": name, "preset": preset, "seed": seed}
+    head = {"format": FORMAT, "experiment": name, "preset": preset, "seed": seed}
     return yaml.safe_dump({**head, "options": options}, sort_keys=False, width=100)
 
 

@@ -30,9 +30,6 @@ def describe() -> dict[str, Any]:
     """Command line, versions, devices, memory: what is needed to understand a figure later."""
     import jax
 
-    names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
-    installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-    versions = {n: v for n, v in sorted(installed.items()) if n in names or n.startswith("genkit-")}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     devices = jax.devices()
     return {
@@ -41,11 +38,18 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
-        "versions": versions,
+        "versions": versions(),
         "devices": f"{len(devices)} x {devices[0].device_kind}",
         "hosts": jax.process_count(),
         "peak_memory_gb": round(peak / 1e9, 3),
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of genkit, its plugins and what their numbers depend on."""
+    names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+    installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    return {n: v for n, v in sorted(installed.items()) if n in names or n.startswith("genkit-")}
 
 
 def write(folder: Path) -> None:

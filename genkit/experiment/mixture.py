@@ -2,20 +2,107 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
 
 from genkit.diffusion import EDM, EDMDenoiser, Heun, LogNormal, denoising_loss, sample
 from genkit.errors import UsageError
 from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import read_arrays, write_arrays
 from genkit.experiment.run import Run
-from genkit.kinds import Network, Optimizer, Process, Sampler
-from genkit.nn.noisy_mlp import NoisyMLP
-from genkit.train import AdamW
+from genkit.kinds import Model, Network, Optimizer, Process, Sampler
+from genkit.model import Diffusion, Recipe
+from genkit.nn import Net, NoisyMLP
+from genkit.train import AdamW, Phase, TrainState, make_step
 
 STD = 0.5  # of the data, in each coordinate
 LOSS_SAMPLES = 20_000
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Gaussians of equal weight on a circle of radius 0.7."""
+
+    components: int
+    spread: float
+
+    def sample(self, key: Any, n: int) -> jax.Array:
+        """n points, (n, 2)."""
+        which, noise = jax.random.split(key)
+        index = jax.random.randint(which, (n,), 0, self.components)
+        return self.centres()[index] + self.spread * jax.random.normal(noise, (n, 2))
+
+    def centres(self) -> jax.Array:
+        """Means of the components, (K, 2)."""
+        angle = 2 * jnp.pi * jnp.arange(self.components) / self.components
+        return 0.7 * jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
+
+    def denoiser(self, process: Any) -> Any:
+        """The exact denoiser."""
+        from genkit.testing import gmm_denoiser
+
+        weights = jnp.full(self.components, 1 / self.components)
+        return gmm_denoiser(weights, self.centres(), jnp.full(self.components, self.spread), process=process)
+
+
+def loss(key: Any, denoiser: Any, data: Ring, noise: LogNormal, n: int) -> jax.Array:
+    """Denoising loss of n fresh points at levels of `noise`, weighted as in EDM."""
+    draw, levels = jax.random.split(key)
+    weigh = EDMDenoiser(lambda *_: 0.0, None, STD, denoiser.process).loss_weight
+    x0 = data.sample(draw, n)
+    return denoising_loss(levels, denoiser, x0, None, noise, level_weight=lambda process, t: weigh(t))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingDiffusion(Recipe):
+    """A diffusion model of points in the plane, trained on fresh points in each step."""
+
+    fixed: ClassVar[tuple[str, ...]] = ("process", "network")
+    used: ClassVar[tuple[str, ...]] = ("sampler",)
+
+    steps: int = 2000
+    """Training steps."""
+    batch: int = 512
+    """Samples in a step."""
+    process: Process = field(default_factory=EDM)
+    """The Gaussian path; levels and times of training and sampling are its own."""
+    network: Network[int] = field(default_factory=NoisyMLP)
+    """The denoising network."""
+    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=3e-3))
+    """The optimiser."""
+    sampler: Sampler = field(default_factory=lambda: Heun(steps=18, sigma_min=0.002))
+    """The sampler."""
+    noise: LogNormal = field(default_factory=LogNormal)
+    """Noise levels sigma / alpha in training."""
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        super().__post_init__()
+        for name in ("steps", "batch"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+
+    def fit(self, run: Run, data: Ring, start: Diffusion | None = None) -> Diffusion:
+        """Train the network."""
+        process: Any = self.process
+        fresh = Diffusion(EDMDenoiser(Net(self.network, (2,)), None, STD, process), (2,), self.sampler)
+        model = replace(start or fresh, sampler=self.sampler)
+        steps = self.steps if start is None else self.finetune
+        optimizer = self.optimizer.build(steps)
+
+        def of(params: Any, aux: None, batch: None, key: Any) -> Any:
+            return loss(key, replace(model.denoiser, params=params), data, self.noise, self.batch), (aux, {})
+
+        def init(key: Any) -> TrainState:
+            params = model.denoiser.network.init(key) if start is None else start.denoiser.params
+            return TrainState.create(params, optimizer)
+
+        step = make_step(of, optimizer, ema_half_life=steps / 40)
+        params = run.fit(Phase("denoiser", init, step, data=None, steps=steps)).averaged
+        return replace(model, denoiser=replace(model.denoiser, params=params))
 
 
 @dataclass(frozen=True)
@@ -30,120 +117,47 @@ class Mixture(Experiment):
     """Gaussians on the ring."""
     spread: float = 0.05
     """Their standard deviation; the ring has radius 0.7."""
-    steps: int = 2000
-    """Training steps."""
-    batch: int = 512
-    """Samples in a step."""
     samples: int = 2000
     """Samples to draw."""
-    process: Process = field(default_factory=EDM)
-    """The Gaussian path; levels and times of training and sampling are its own."""
-    network: Network = field(default_factory=NoisyMLP)
-    """The denoising network."""
-    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=3e-3))
-    """The optimiser."""
-    sampler: Sampler = field(default_factory=lambda: Heun(steps=18, sigma_min=0.002))
-    """The sampler."""
-    noise: LogNormal = field(default_factory=LogNormal)
-    """Noise levels sigma / alpha in training."""
+    model: Model[Ring, Diffusion] = field(default_factory=RingDiffusion)
+    """What is trained."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny, default and paper (which is the default: the toy has no paper)."""
         if name not in ("tiny", "default", "paper"):
             raise UsageError(f"core.mixture has no preset {name!r}; it has tiny, default and paper")
-        return cls(steps=600, samples=500) if name == "tiny" else cls()
+        return cls(samples=500, model=RingDiffusion(steps=600)) if name == "tiny" else cls()
 
     def __post_init__(self) -> None:
         """Check the sizes."""
-        for name in ("components", "steps", "batch", "samples"):
+        for name in ("components", "samples"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
         if self.spread <= 0:
             raise UsageError(f"spread={self.spread} must be positive")
 
-    def truth(self, key: Any, n: int) -> Any:
-        """n samples of the mixture, (n, 2)."""
-        import jax
-
-        which, noise = jax.random.split(key)
-        index = jax.random.randint(which, (n,), 0, self.components)
-        return self.centres()[index] + self.spread * jax.random.normal(noise, (n, 2))
-
-    def centres(self) -> Any:
-        """Means of the components, (K, 2)."""
-        import jax.numpy as jnp
-
-        angle = 2 * jnp.pi * jnp.arange(self.components) / self.components
-        return 0.7 * jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
+    @property
+    def ring(self) -> Ring:
+        """The mixture."""
+        return Ring(self.components, self.spread)
 
     def train(self, run: Run) -> None:
-        """Train the network."""
-        run.once("trained", lambda: run.fit(self.phase()))
-
-    def phase(self) -> Any:
-        """The training."""
-        from flax import nnx
-
-        from genkit.nn import functional
-        from genkit.train import Phase, TrainState, make_step
-
-        network, _ = functional(self.network.build(nnx.Rngs(0), 2))
-
-        def loss(params: Any, aux: None, batch: None, key: Any) -> Any:
-            return self._loss(self._preconditioned(network, params), key, self.batch), (aux, {})
-
-        optimizer = self.optimizer.build(self.steps)
-        step = make_step(loss, optimizer, ema_half_life=self.steps / 40)
-
-        def init(key: Any) -> Any:
-            return TrainState.create(functional(self.network.build(nnx.Rngs(key), 2))[1], optimizer)
-
-        return Phase("denoiser", init, step, data=None, steps=self.steps)
-
-    def denoiser(self, run: Run) -> EDMDenoiser:
-        """The trained denoiser, with averaged parameters."""
-        from flax import nnx
-
-        from genkit.nn import functional
-
-        network, _ = functional(self.network.build(nnx.Rngs(0), 2))
-        state = run.once("trained", lambda: run.fit(self.phase()))
-        return self._preconditioned(network, state.averaged)
-
-    def _preconditioned(self, network: Any, params: Any) -> EDMDenoiser:
-        process: Any = self.process
-        return EDMDenoiser(network, params, STD, process)
-
-    def _loss(self, denoiser: Any, key: Any, n: int) -> Any:
-        import jax
-
-        draw, noise = jax.random.split(key)
-        weigh = self._preconditioned(None, None).loss_weight
-        x0 = self.truth(draw, n)
-        return denoising_loss(noise, denoiser, x0, None, self.noise, level_weight=lambda process, t: weigh(t))
-
-    def exact(self) -> Any:
-        """The exact denoiser."""
-        import jax.numpy as jnp
-
-        from genkit.testing import gmm_denoiser
-
-        process: Any = self.process
-        weights = jnp.full(self.components, 1 / self.components)
-        return gmm_denoiser(weights, self.centres(), jnp.full(self.components, self.spread), process=process)
+        """Train the model, or restore it."""
+        run.trained("model", lambda: self.ring)
 
     def draw(self, run: Run, key: Any, n: int) -> Any:
         """n samples, (n, 2)."""
-        return sample(key, self.sampler, run.denoiser, (n, 2))
+        return sample(key, run.model.sampler, run.model.denoiser, (n, 2))
 
     def sample(self, run: Run) -> None:
         """Sample with the trained and with the exact denoiser."""
-        key = run.key("sample")
+        key, model = run.key("sample"), run.model
+        exact = self.ring.denoiser(model.denoiser.process)
         arrays = {
             "model": self.draw(run, key, self.samples),
-            "oracle": sample(key, self.sampler, self.exact(), (self.samples, 2)),
-            "truth": self.truth(run.key("truth"), self.samples),
+            "oracle": sample(key, model.sampler, exact, (self.samples, 2)),
+            "truth": self.ring.sample(run.key("truth"), self.samples),
         }
         write_arrays(run.folder / "samples.npz", arrays)
 
@@ -152,18 +166,16 @@ class Mixture(Experiment):
 
         The loss of the exact denoiser is the least that any network can reach.
         """
-        import jax.numpy as jnp
-
         from genkit.metrics import energy_distance
 
-        fresh = self.truth(run.key("evaluate"), self.samples)
-        results = {}
+        fresh, results = self.ring.sample(run.key("evaluate"), self.samples), {}
         for name, x in read_arrays(run.folder / "samples.npz").items():
-            nearest = jnp.linalg.norm(x[:, None] - self.centres()[None], axis=-1).min(1)
+            nearest = jnp.linalg.norm(x[:, None] - self.ring.centres()[None], axis=-1).min(1)
             results[f"energy_distance/{name}"] = float(energy_distance(jnp.asarray(x), fresh))
             results[f"outliers/{name}"] = float((nearest > 4 * self.spread).mean())
-        for name, denoiser in (("model", run.denoiser), ("oracle", self.exact())):
-            results[f"loss/{name}"] = float(self._loss(denoiser, run.key("loss"), LOSS_SAMPLES))
+        trained = run.model.denoiser
+        for name, denoiser in (("model", trained), ("oracle", self.ring.denoiser(trained.process))):
+            results[f"loss/{name}"] = float(loss(run.key("loss"), denoiser, self.ring, LogNormal(), LOSS_SAMPLES))
         return results
 
     def report(self, run: Run) -> None:

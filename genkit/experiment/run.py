@@ -17,6 +17,7 @@ from genkit.experiment import environment, report
 from genkit.experiment.config import differences, flat, read_yaml, write_yaml
 from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status, claim, read_json, write, write_json
+from genkit.experiment.slots import main_model, walk
 from genkit.plugin import registry
 
 T = TypeVar("T")
@@ -29,9 +30,18 @@ class Run:
     Attributes: `config` (the experiment), `folder`, `seed`, `name` (the experiment's registered name).
     """
 
-    def __init__(self, config: Experiment, folder: Path, seed: int = 0, preset: str = "default"):
-        """Wrap a folder; nothing is read or written yet."""
+    def __init__(
+        self,
+        config: Experiment,
+        folder: Path,
+        seed: int = 0,
+        preset: str = "default",
+        may_train: bool = False,
+        trust: bool = False,
+    ):
+        """Wrap a folder; nothing is read or written yet. Without `may_train`, what is not trained is refused."""
         self.config, self.folder, self.seed, self.preset = config, Path(folder), seed, preset
+        self.may_train, self.trust = may_train, trust
         self.name = registry().name_of("experiments", type(config))
         self.console = Console(quiet=True)
         self.progress = False
@@ -55,8 +65,10 @@ class Run:
 
     def fit(self, phase: Any) -> Any:
         """Train a phase (see `genkit.train.fit`), or restore it if it is finished; returns its final state."""
-        from genkit.train import fit
+        from genkit.train import finished, fit
 
+        if not self.may_train and not finished(phase, self.folder):
+            raise GenkitError(f"{self.folder} has not trained {phase.name!r} to its end; {self._goes_on()}")
         return fit(
             phase,
             folder=self.folder,
@@ -66,6 +78,44 @@ class Run:
             save_every=self.save_every,
             progress=self.progress,
         )
+
+    def part(self, name: str, config: Experiment | None = None) -> Run:
+        """A run in a folder within this one, with its console, seed and permission to train."""
+        part = Run(config or self.config, self.folder / name, self.seed, self.preset, self.may_train, self.trust)
+        part.console, part.progress, part.loggers = self.console, self.progress, self.loggers
+        part.save_every = self.save_every
+        return part
+
+    def trained(self, slot: str, data: Callable[[], Any] | None = None) -> Any:
+        """The trained model of a slot: of this run's folder, restored, or trained on ``data()`` (once a process).
+
+        The main model is kept in ``model/``, another in ``models/<slot>/``. Without `data` it must be there.
+        """
+        main = slot == main_model(type(self.config))
+        folder = self.folder / "model" if main else self.folder / "models" / slot
+        return self.once(f"trained {slot}", lambda: self._trained(slot, folder, self if main else None, data))
+
+    def _trained(self, slot: str, folder: Path, part: Run | None, data: Callable[[], Any] | None) -> Any:
+        from genkit import model
+
+        if model.has_model(folder):
+            return model.load(folder, self.trust)
+        if data is None:
+            raise GenkitError(f"{self.folder} has no trained model; {self._goes_on()}")
+        recipe, part = getattr(self.config, slot), part or self.part(f"parts/{slot}")
+        trained = recipe.obtain(part, data(), self.trust)
+        about = {"experiment": self.name, "preset": self.preset, "seed": self.seed, "versions": environment.versions()}
+        return model.save(trained, folder, recipe, **about)
+
+    def require(self, stage: str) -> None:
+        """Refuse a run whose stage is not finished."""
+        status = Status(self.folder)
+        if stage not in status.done:
+            state = status.content["state"]
+            raise GenkitError(f"{self.folder} has not finished {stage!r} (it is {state}); {self._goes_on()}")
+
+    def _goes_on(self) -> str:
+        return f"`genkit run {self.folder / 'config.yaml'} --out {self.folder} --resume` goes on"
 
     def each(self, name: str, items: Sequence[T]) -> Iterator[T]:
         """Items one after the other, with a display of how many are done and of the time left, as in training."""
@@ -120,6 +170,14 @@ class Run:
         """The trained denoiser, a callable (x, t, cond) -> E[x0 | x_t]."""
         return self.once("denoiser", lambda: self.config.denoiser(self))
 
+    @property
+    def model(self) -> Any:
+        """The trained model."""
+        slot = main_model(type(self.config))
+        if slot is None:
+            raise GenkitError(f"{self.name} has no model of its own")
+        return self.trained(slot)
+
     def sample(self, key: Any, n: int) -> Any:
         """Draw n samples from the model of this run."""
         return self.config.draw(self, key, n)
@@ -127,8 +185,11 @@ class Run:
     # the work itself
 
     def work(self, stages: Sequence[str] = STAGES, again: bool = False) -> None:
-        """Run the stages that are not finished yet (with `again`, all of the given ones)."""
+        """Run the stages that are not finished yet (with `again`, all of the given ones, after finished ones)."""
+        if again and stages[0] != STAGES[0]:
+            self.require(STAGES[STAGES.index(stages[0]) - 1])
         status = Status(self.folder)
+        before = status.content["state"], status.content.get("message")
         if _is_main():
             status.take()
             status.set("running")
@@ -144,6 +205,8 @@ class Run:
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt) or hasattr(error, "signal")
             state, message = "interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}"
+            if again:  # what was done once is not undone by a look at it
+                state, message = before
             raise
         finally:
             if _is_main():
@@ -184,17 +247,24 @@ def run(
     resume: bool = False,
     preset: str = "default",
     prepare: Callable[[Run], None] | None = None,
+    trust: bool = False,
 ) -> Run:
     """Run a configured experiment and return the finished run.
 
     A new folder ``runs/<name>/<time>-<seed>`` is claimed, or `out` is used: it must be new or empty unless
     `resume`, which starts, continues or finds it done, and refuses a folder of another configuration.
-    `prepare(run)` sets what is outside the configuration (console, loggers). Raises `GenkitError`.
+    `prepare(run)` sets what is outside the configuration (console, loggers). A restored model of own code needs
+    `trust`. Raises `GenkitError`.
     """
     environment.set_up()
     name = registry().name_of("experiments", type(config))
+    if out is None or not (Path(out) / "config.yaml").exists():
+        for option in walk(config):
+            if option.slot and option.slot.kind == "models":
+                for recipe, _ in option.parts:
+                    recipe.check_restored(trust)
     folder = _shared_folder(name, seed, out)
-    this = Run(config, folder, seed, preset)
+    this = Run(config, folder, seed, preset, may_train=True, trust=trust)
     if prepare:
         prepare(this)
     file = folder / "config.yaml"
@@ -222,7 +292,7 @@ def run(
 
 
 def load(path: str | Path, trust: bool = False) -> Run:
-    """Open a run folder: ``.config .results .figures .denoiser .sample(key, n)``.
+    """Open a run folder: ``.config .results .figures .model .sample(key, n)``.
 
     Executes nothing of the folder; one whose configuration names own code (``module:Class``) needs `trust`.
     """
@@ -230,7 +300,7 @@ def load(path: str | Path, trust: bool = False) -> Run:
     if not (folder / "config.yaml").is_file():
         raise UsageError(f"{folder} is no run folder: it has no config.yaml; `genkit run` makes one")
     config, preset, seed = read_yaml(folder / "config.yaml", trust)
-    return Run(config, folder, seed, preset)
+    return Run(config, folder, seed, preset, trust=trust)
 
 
 def _shared_folder(name: str, seed: int, out: str | Path | None) -> Path:

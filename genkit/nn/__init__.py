@@ -12,7 +12,7 @@ from genkit.nn.conv import (
     upsample,
 )
 from genkit.nn.embedding import ScalarEmbedding, fourier_frequencies, positional_frequencies, sinusoids
-from genkit.nn.functional import Apply, abstract, dropout, functional, parameter_count, remat, transfer
+from genkit.nn.functional import Apply, Net, abstract, dropout, functional, parameter_count, remat, shapes_of, transfer
 from genkit.nn.graph import (
     Edges,
     InteractionNet,
@@ -35,6 +35,7 @@ __all__ = [
     "GroupNorm",
     "InteractionNet",
     "MLP",
+    "Net",
     "NoisyMLP",
     "NoisyUNet",
     "Padding",
@@ -62,6 +63,7 @@ __all__ = [
     "parameter_count",
     "positional_frequencies",
     "remat",
+    "shapes_of",
     "sinusoids",
     "space_to_depth",
     "transfer",

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from genkit.threefry import written_out
@@ -25,12 +27,51 @@ class Apply:
 def functional(module: nnx.Module) -> tuple[Apply, Any]:
     """Split a module into a pure function and its parameters, a nested dict of arrays."""
     graph, state = nnx.split(module)
-    return Apply(graph), nnx.as_pure(state)
+    return Apply(graph), nnx.to_pure_dict(state)
 
 
 def abstract(build: Callable[[], nnx.Module]) -> tuple[Apply, Any]:
     """Like `functional(build())`, with shapes in place of arrays: nothing is allocated or drawn."""
     return functional(nnx.eval_shape(build))
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network component for given sizes as a pure function `net(params, *args, **kwargs)`, static under `jit`.
+
+    It holds no arrays and no code, so that a trained model can keep it: sizes that are trees of arrays, as graphs, are
+    given as their shapes (`shapes_of`).
+    """
+
+    component: Any
+    """with `build(rngs, *sizes)`"""
+    sizes: tuple[Any, ...]
+
+    def __call__(self, params, *args, **kwargs):
+        """Call the network with the given parameters."""
+        return self.module(params)(*args, **kwargs)
+
+    def module(self, params) -> Any:
+        """The module with the given parameters, for its other methods."""
+        return nnx.merge(_graph(self), params)
+
+    def init(self, key: jax.Array) -> Any:
+        """Fresh parameters, a nested dict of arrays."""
+        return functional(self.component.build(nnx.Rngs(key), *self.sizes))[1]
+
+    def shapes(self) -> Any:
+        """The parameters as shapes: nothing is allocated or drawn."""
+        return abstract(lambda: self.component.build(nnx.Rngs(0), *self.sizes))[1]
+
+
+@lru_cache(maxsize=256)
+def _graph(net: Net) -> Any:
+    return abstract(lambda: net.component.build(nnx.Rngs(0), *net.sizes))[0].graph
+
+
+def shapes_of(tree: Any) -> Any:
+    """A tree of arrays as `jax.ShapeDtypeStruct`."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
 
 
 def parameter_count(params) -> int:

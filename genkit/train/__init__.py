@@ -12,6 +12,7 @@ from genkit.train.loggers import Tensorboard as Tensorboard
 from genkit.train.optimizers import AdamW as AdamW
 from genkit.train.optimizers import Muon as Muon
 from genkit.train.phase import Phase as Phase
+from genkit.train.phase import finished as finished
 from genkit.train.phase import load as load
 from genkit.train.step import TrainState as TrainState
 from genkit.train.step import ema_decay as ema_decay

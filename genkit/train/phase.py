@@ -62,6 +62,11 @@ def load(phase: Phase, folder: str | Path, which: str = "best", mesh: Mesh | Non
     return checkpoint.restore(where, abstract(phase, mesh or make_mesh()))[0]
 
 
+def finished(phase: Phase, folder: str | Path) -> bool:
+    """Whether a run folder holds the end of a phase."""
+    return (checkpoint.latest(place(folder, phase.name)) or -1) >= phase.steps
+
+
 def abstract(phase: Phase, mesh: Mesh) -> Any:
     """The state of a phase as shapes, types and shardings, without computing it."""
     shapes = jax.eval_shape(phase.init, jax.random.key(0))

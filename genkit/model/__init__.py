@@ -1,0 +1,32 @@
+"""Trained models as things of their own: recipes train them, folders keep them, commands use them.
+
+A recipe is a frozen dataclass of options with `fit`; what it gives is a `Trained`, a pytree of arrays with what
+explains them. A run saves it in its folder `model/`, which can be copied anywhere:
+
+    model = genkit.load_model("runs/x")          # needs neither the experiment nor the data
+    model.sample(jax.random.key(0), 16)
+    model.save("somewhere/else")
+"""
+
+from genkit.model.diffusion import Diffusion
+from genkit.model.files import Page, find, has_model, load, read, save
+from genkit.model.recipe import Recipe, recipe_of
+from genkit.model.request import Piece, Request, request_of
+from genkit.model.trained import Origin, Trained
+
+__all__ = [
+    "Diffusion",
+    "Origin",
+    "Page",
+    "Piece",
+    "Recipe",
+    "Request",
+    "Trained",
+    "find",
+    "has_model",
+    "load",
+    "read",
+    "recipe_of",
+    "request_of",
+    "save",
+]

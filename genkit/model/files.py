@@ -1,0 +1,194 @@
+"""The folder of a trained model: ``model.yaml``, a page of text, and ``weights.safetensors``. Nothing of it is code.
+
+The page says what the arrays are (classes, options by full names, sizes), how they came to be, the checksum of the
+weights, and its own checksum in the last line: a flipped byte in either is an error that names the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import safetensors
+import safetensors.numpy
+import yaml
+
+from genkit.errors import GenkitError, UsageError
+from genkit.model.trained import Origin, Trained, with_origin
+from genkit.model.tree import Arrays, class_name, decode, encode
+from genkit.parallel import barrier, is_main
+
+FORMAT = 1
+PAGE, WEIGHTS = "model.yaml", "weights.safetensors"
+HEAD = "# A trained model of genkit: genkit.load_model(FOLDER) and every command that takes a MODEL read it.\n"
+CHECKSUM = "checksum: "
+TYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "u2", "I16": "i2", "U32": "u4", "I32": "i4", "U64": "u8",
+         "I64": "i8", "F16": "f2", "F32": "f4", "F64": "f8"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Page:
+    """What ``model.yaml`` tells."""
+
+    recipe: Any
+    """the recipe, None for imported weights"""
+    trained: dict[str, Any]
+    """the trained model as text; see `genkit.model.tree`"""
+    weights: str
+    """SHA-256 of ``weights.safetensors``"""
+    fingerprint: str
+    about: dict[str, Any]
+    """how it came to be"""
+
+
+def save(trained: Any, folder: str | Path, recipe: Any = None, **about: Any) -> Any:
+    """Write a trained model as a whole folder, complete or not at all; returns it with its origin noted.
+
+    All processes call it.
+
+    Args:
+        trained: a `Trained`.
+        folder: made; a model that is there is replaced.
+        recipe: what it was trained by.
+        about: provenance, as experiment, seed, data, versions.
+
+    Raises:
+        GenkitError: something that a trained model cannot hold, or a disk that refuses.
+    """
+    folder = Path(folder)
+    arrays: Arrays = {}
+    text = encode(trained, arrays)
+    recipe = recipe if recipe is None else dataclasses.replace(recipe, restore=None, finetune=0, fingerprint=None)
+    written = encode(recipe, unexpected := {})
+    if unexpected:
+        raise GenkitError(f"the recipe {type(recipe).__name__} holds the array {next(iter(unexpected))}; keep options")
+    weights = safetensors.numpy.save(arrays)
+    digest = hashlib.sha256(weights).hexdigest()
+    fingerprint = _fingerprint(text, digest)
+    page = {
+        "format": FORMAT,
+        "recipe": written,
+        "about": {**about, "arrays": len(arrays), "numbers": int(sum(a.size for a in arrays.values()))},
+        "fingerprint": fingerprint,
+        "weights": digest,
+        "trained": text,
+    }
+    if is_main():
+        _write(folder, {WEIGHTS: weights, PAGE: _signed(page)})
+    barrier(f"save model {folder}")
+    return with_origin(trained, Origin(_called(recipe), fingerprint, folder))
+
+
+def load(path: str | Path, trust: bool = False) -> Any:
+    """Read a trained model from its folder or its run's; needs neither the experiment nor the data.
+
+    Raises `UsageError` for a path without one, and for own classes without `trust`; `GenkitError` for damage.
+    """
+    folder = find(path)
+    page = read(folder, trust)
+    file = folder / WEIGHTS
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise GenkitError(f"cannot read {file}: {error.strerror}; copy the whole folder of the model") from None
+    if hashlib.sha256(content).hexdigest() != page.weights:
+        raise GenkitError(f"{file} is damaged: its checksum differs from that in {PAGE}; take it from a copy")
+    arrays = {name: _array(one) for name, one in safetensors.deserialize(content)}
+    try:
+        trained = decode(page.trained, arrays, trust=trust)
+    except GenkitError as error:
+        raise type(error)(f"{folder / PAGE}: {error}") from None
+    if not isinstance(trained, Trained):
+        raise GenkitError(f"{folder / PAGE} holds a {type(trained).__name__}, which is no trained model")
+    return with_origin(trained, Origin(_called(page.recipe), page.fingerprint, folder))
+
+
+def read(folder: Path, trust: bool = False) -> Page:
+    """The page of a trained model, checked."""
+    file = folder / PAGE
+    try:
+        body, found, checksum = file.read_text().rpartition(CHECKSUM)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        raise GenkitError(f"cannot read {file}: {reason}; copy the whole folder of the model") from None
+    if not found or hashlib.sha256(body.encode()).hexdigest() != checksum.strip():
+        raise GenkitError(f"{file} is damaged or was changed by hand: its checksum is wrong; take it from a copy")
+    content = yaml.safe_load(body)
+    if content["format"] != FORMAT:
+        raise GenkitError(f"{file} has format {content['format']}, this genkit reads {FORMAT}; update genkit")
+    try:
+        recipe = decode(content["recipe"], {}, trust=trust)
+    except GenkitError as error:
+        raise type(error)(f"{file}: {error}") from None
+    return Page(recipe, content["trained"], content["weights"], content["fingerprint"], content["about"])
+
+
+def find(path: str | Path) -> Path:
+    """The folder of the model that a path stands for, its own or that of its run."""
+    path = Path(path).expanduser()
+    for folder in (path, path / "model"):
+        if (folder / PAGE).is_file():
+            return folder
+    if not path.is_dir():
+        raise UsageError(f"{path} is no folder; expected that of a run or of a model")
+    if not (path / "config.yaml").is_file():
+        raise UsageError(f"{path} is no folder of a run or of a model: it has neither config.yaml nor {PAGE}")
+    raise UsageError(f"{path} has no trained model: {_why_none(path)}")
+
+
+def has_model(folder: Path) -> bool:
+    """Whether a trained model is there."""
+    return (folder / PAGE).is_file()
+
+
+def _why_none(run: Path) -> str:
+    page, again = yaml.safe_load((run / "config.yaml").read_text()), f"`genkit run {run / 'config.yaml'} --out"
+    if isinstance(page, dict) and "format" in page:
+        return f"it was not trained to its end, or trains none; {again} {run} --resume` goes on"
+    return f"it was made by genkit 0.1.0, when models had no folders of their own; {again} NEW` trains it again"
+
+
+def _called(recipe: Any) -> str:
+    """The registered name of a recipe."""
+    return "imported" if recipe is None else class_name(type(recipe)).removeprefix("models/")
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    part = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        part.mkdir(parents=True)
+        for name, content in files.items():
+            (part / name).write_bytes(content)
+        if folder.exists():
+            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+            os.replace(folder, old)
+            os.replace(part, folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(part, folder)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(part)
+        raise GenkitError(f"cannot write {folder}: {error.strerror}; make room or choose another folder") from error
+
+
+def _signed(page: dict[str, Any]) -> bytes:
+    body = HEAD + yaml.safe_dump(page, sort_keys=False, width=100, allow_unicode=True)
+    return f"{body}{CHECKSUM}{hashlib.sha256(body.encode()).hexdigest()}\n".encode()
+
+
+def _fingerprint(text: Any, weights: str) -> str:
+    return hashlib.sha256((yaml.safe_dump(text) + weights).encode()).hexdigest()[:16]
+
+
+def _array(stored: dict[str, Any]) -> np.ndarray:
+    kind = np.dtype(ml_dtypes.bfloat16 if stored["dtype"] == "BF16" else TYPES[stored["dtype"]])
+    return np.frombuffer(bytearray(stored["data"]), kind).reshape(stored["shape"])
