@@ -51,7 +51,7 @@ class Ring:
 def loss(key: Any, denoiser: Any, data: Ring, noise: LogNormal, n: int) -> jax.Array:
     """Denoising loss of n fresh points at levels of `noise`, weighted as in EDM."""
     draw, levels = jax.random.split(key)
-    weigh = EDMDenoiser(lambda *_: 0.0, None, STD, denoiser.process).loss_weight
+    weigh = EDMDenoiser(lambda *_: jnp.zeros(()), None, STD, denoiser.process).loss_weight
     x0 = data.sample(draw, n)
     return denoising_loss(levels, denoiser, x0, None, noise, level_weight=lambda process, t: weigh(t))
 

@@ -21,7 +21,11 @@ class Apply:
 
     def __call__(self, params, *args, **kwargs):
         """Call the module with the given parameters."""
-        return nnx.merge(self.graph, params)(*args, **kwargs)
+        return self.module(params)(*args, **kwargs)
+
+    def module(self, params) -> Any:
+        """The module with the given parameters, for its other methods."""
+        return nnx.merge(self.graph, params)
 
 
 def functional(module: nnx.Module) -> tuple[Apply, Any]:

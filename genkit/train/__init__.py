@@ -7,6 +7,7 @@ from genkit.train.checkpoint import save as save
 from genkit.train.errors import Interrupted as Interrupted
 from genkit.train.errors import NonFiniteLoss as NonFiniteLoss
 from genkit.train.fit import fit as fit
+from genkit.train.learn import learn as learn
 from genkit.train.loggers import JsonLines as JsonLines
 from genkit.train.loggers import Tensorboard as Tensorboard
 from genkit.train.optimizers import AdamW as AdamW

@@ -2,6 +2,11 @@
 
 from genkit.plugin import Plugin
 
+DATA = "genkit_weather.data:WeatherData"
+MODEL = f"{DATA} -> genkit_weather.models.trained:WeatherModel"
+ON_CELLS = "genkit_weather.networks.unet:Sizes"
+ON_GRAPHS = f"{ON_CELLS}, genkit_weather.graphs.graph:Graph"
+
 plugin = Plugin(
     name="weather",
     summary="limited-area weather forecasting",
@@ -31,27 +36,52 @@ plugin = Plugin(
         "qg_nature": (
             "genkit_weather.datasets.qg_nature:QGNature",
             "two-layer quasi-geostrophic nature run, generated",
+            DATA,
         ),
         "qg_host": (
             "genkit_weather.datasets.qg_host:QGHost",
             "the coarse host model around weather.qg_nature, as boundary data",
+            DATA,
         ),
-        "l96": ("genkit_weather.datasets.l96:L96", "Lorenz-96 with a frame, generated"),
-        "era5_uk": ("genkit_weather.datasets.era5_uk:ERA5UK", "ERA5 2 m temperature, United Kingdom, March 2019"),
+        "l96": ("genkit_weather.datasets.l96:L96", "Lorenz-96 with a frame, generated", DATA),
+        "era5_uk": ("genkit_weather.datasets.era5_uk:ERA5UK", "ERA5 2 m temperature, United Kingdom, March 2019", DATA),
         "synthetic_advection": (
             "genkit_weather.datasets.synthetic_advection:SyntheticAdvection",
             "a tracer in constant wind, solved exactly",
+            DATA,
         ),
-        "meps_npy": ("genkit_weather.datasets.meps_npy:MEPS", "MEPS forecasts in the numpy layout"),
-        "mdp_zarr": ("genkit_weather.datasets.mdp_zarr:MDP", "a zarr store of mllam-data-prep"),
-        "weatherbench2": ("genkit_weather.datasets.weatherbench2:WeatherBench2", "a zarr store of WeatherBench2"),
+        "meps_npy": ("genkit_weather.datasets.meps_npy:MEPS", "MEPS forecasts in the numpy layout", DATA),
+        "mdp_zarr": ("genkit_weather.datasets.mdp_zarr:MDP", "a zarr store of mllam-data-prep", DATA),
+        "weatherbench2": ("genkit_weather.datasets.weatherbench2:WeatherBench2", "a zarr store of WeatherBench2", DATA),
     },
     networks={
-        "unet": ("genkit_weather.networks.unet:LamUNet", "U-Net with separate embedders of interior and frame"),
-        "graph_lam": ("genkit_weather.networks.graph_lam:GraphLAM", "messages on a flat or multi-scale mesh"),
-        "hi_lam": ("genkit_weather.networks.hi_lam:HiLAM", "messages on a hierarchy of meshes"),
-        "graph_denoiser": ("genkit_weather.networks.graph_denoiser:GraphDenoiser", "a graph network for diffusion_lam"),
-        "graph_efm": ("genkit_weather.networks.graph_efm:GraphEFM", "a latent variable on a mesh"),
+        "unet": (
+            "genkit_weather.networks.unet:LamUNet",
+            "U-Net with separate embedders of interior and frame",
+            ON_CELLS,
+        ),
+        "graph_lam": (
+            "genkit_weather.networks.graph_lam:GraphLAM",
+            "messages on a flat or multi-scale mesh",
+            ON_GRAPHS,
+        ),
+        "hi_lam": ("genkit_weather.networks.hi_lam:HiLAM", "messages on a hierarchy of meshes", ON_GRAPHS),
+        "graph_denoiser": (
+            "genkit_weather.networks.graph_denoiser:GraphDenoiser",
+            "a graph network for diffusion_lam",
+            ON_CELLS,
+        ),
+        "graph_efm": ("genkit_weather.networks.graph_efm:GraphEFM", "a latent variable on a mesh", ON_GRAPHS),
+    },
+    models={
+        "diffusion": ("genkit_weather.models.diffusion:Diffusion", "conditional diffusion of the next state", MODEL),
+        "graph_lam": ("genkit_weather.models.graph:GraphLAMRecipe", "messages on a mesh, deterministic", MODEL),
+        "hi_lam": (
+            "genkit_weather.models.graph:HiLAMRecipe",
+            "messages on a hierarchy of meshes, deterministic",
+            MODEL,
+        ),
+        "graph_efm": ("genkit_weather.models.latent:GraphEFMRecipe", "a latent variable on a mesh", MODEL),
     },
     commands={
         "weather-graph": ("genkit_weather.graphs.command:WeatherGraph", "build, validate and describe weather graphs"),

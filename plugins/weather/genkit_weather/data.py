@@ -96,6 +96,7 @@ class WeatherData:
     source: str = "data"  # how errors name the data set
     stored: "Statistics | None" = None  # where the files hold them
     around: "Host | None" = None  # a second data set as the boundary, see `genkit_weather.host.surrounded`
+    weights: np.ndarray | None = None  # (H, W) of the cells in losses and scores; None: all alike
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -114,6 +115,14 @@ class WeatherData:
         """Slices in y and x of the predicted cells."""
         (h, w), (fy, fx) = self.grid, self.frame
         return slice(fy, h - fy), slice(fx, w - fx)
+
+    @property
+    def interior_weights(self) -> np.ndarray | None:
+        """(h, w, 1) weights of the predicted cells, of mean 1."""
+        if self.weights is None:
+            return None
+        inner = self.weights[self.interior][..., None]
+        return (inner / inner.mean()).astype(np.float32)
 
     @property
     def frame_mask(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +12,13 @@ import xarray as xr
 
 from genkit.errors import DataError, UsageError
 from genkit.experiment import Experiment, Run
-from genkit.kinds import Dataset
+from genkit.kinds import Dataset, Model
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets.qg_nature import QGNature
 from genkit_weather.forecasts import ForecastFile, dataset, read
+from genkit_weather.host import HostWindow, surrounded
+from genkit_weather.models import WeatherModel
+from genkit_weather.models.diffusion import Diffusion
 from genkit_weather.stations.compare import InSitu, at_stations, observed
 
 Start = tuple[int, int]  # series of the test split, index of the last known state
@@ -40,8 +43,17 @@ class Plan:
 class ForecastExperiment(Experiment):
     """Train a model, forecast from several starts of the test split, verify against baselines."""
 
-    data: Dataset = field(default_factory=QGNature)
+    data: Dataset[WeatherData] = field(default_factory=QGNature)
     """Where the weather comes from."""
+    model: Model[WeatherData, WeatherModel] = field(default_factory=Diffusion)
+    """What forecasts: trained here, or the folder of what was trained."""
+    host: Dataset[WeatherData] | None = None
+    """A second data set around the area, on its own grid and with its own step: the boundary in place of a frame. Only
+    the interior of `data` is used then, and all of it is forecast (Oskarsson, Adamov et al. 2025, arXiv 2504.09340)."""
+    window: HostWindow = field(default_factory=HostWindow)
+    """What is seen of the second data set."""
+    latitude: bool = False
+    """Weigh cells by their area on a grid of latitudes and longitudes, in the loss and in the scores."""
     starts: int = 12
     """Forecasts, spread evenly over the test split."""
     leads: int = 8
@@ -75,23 +87,19 @@ class ForecastExperiment(Experiment):
             if name not in BASELINES:
                 raise UsageError(f"unknown baseline {name!r}; known: {', '.join(BASELINES)}")
 
-    # for subclasses
-
-    def advance(
-        self, run: Run, series: Series, starts: Sequence[int], members: int, leads: int
-    ) -> Iterator[tuple[range, np.ndarray]]:
-        """Yield (leads, states (start, lead, member, H, W, V)) in physical units, some leads at a time, in order."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method advance(...)")
-
-    def cell_weights(self, data: WeatherData) -> np.ndarray | None:
-        """(H, W) weights of the cells in the scores; None: all alike."""
-        return None
-
     # stages
 
     def weather(self, run: Run) -> WeatherData:
-        """The data, loaded once a process."""
-        return run.once("data", self.data.load)
+        """The data, loaded once a process; with a second data set around them, and weights of their cells."""
+        return run.once("data", self._load)
+
+    def _load(self) -> WeatherData:
+        from genkit_weather.verification import latitude_weights
+
+        data = self.data.load()
+        if self.latitude:
+            data = replace(data, weights=latitude_weights(data))
+        return data if self.host is None else surrounded(data, self.host.load(), self.window)
 
     def prepare(self, run: Run) -> None:
         """Load or generate the data, and tell what they are."""
@@ -105,6 +113,25 @@ class ForecastExperiment(Experiment):
         if self.stations.file is not None:  # what is wrong with the file should not wait for the training to end
             found = observed(self.stations, self.truth(data), data.frame)
             run.say(f"{found.attrs['source']}: {found.sizes['station']} stations, {found.attrs['count']} observations")
+
+    def train(self, run: Run) -> None:
+        """Train the model, or restore it."""
+        run.trained("model", lambda: self.weather(run))
+
+    def draw(self, run: Run, key: Any, n: int) -> np.ndarray:
+        """n members of one forecast, from the middle of the test split: (n, lead, H, W, V), physical units."""
+        data = self.weather(run)
+        chosen = self.chosen(data)
+        series, start = chosen[len(chosen) // 2]
+        states = self.ensemble(run, key, data.test[series], [start], n, self.leads)
+        return np.concatenate([s for _, s in states], 1)[0].swapaxes(0, 1)
+
+    def ensemble(
+        self, run: Run, key: Any, series: Series, starts: Sequence[int], members: int, leads: int
+    ) -> Iterator[tuple[range, np.ndarray]]:
+        """Yield (leads, states (start, lead, member, H, W, V)), frame included, in physical units."""
+        outlook = run.model.outlook(self.weather(run), series, starts, leads)
+        return run.model.forecast(key, outlook, members, self.chunk)
 
     def sample(self, run: Run) -> None:
         """Forecast from all starts, chunk by chunk, into the forecast files; an interrupted one goes on."""
@@ -124,7 +151,10 @@ class ForecastExperiment(Experiment):
                 total = plan.leads * sum(len(starts) for _, _, starts in jobs)
                 task = progress.add_task(plan.file.replace("_", " "), total=total)
                 for series, rows, starts in jobs:
-                    for some, states in self.advance(run, data.test[series], starts, plan.members, plan.leads):
+                    pieces = self.ensemble(
+                        run, run.key("forecast"), data.test[series], starts, plan.members, plan.leads
+                    )
+                    for some, states in pieces:
                         file.write(rows, slice(some.start - 1, some.stop - 1), every, states)
                         progress.advance(task, len(starts) * len(some))
 
@@ -139,10 +169,10 @@ class ForecastExperiment(Experiment):
                 results |= growth(forecasts, statistics(data), frame=data.frame)
         true = self.truth(data)
         with self.forecasts(run) as forecasts:
-            results |= verify(forecasts, true, frame=data.frame, weights=self.cell_weights(data))
+            results |= verify(forecasts, true, frame=data.frame, weights=data.weights)
             results |= self.in_situ(forecasts, data)
         for name, forecast in self.baseline_forecasts(run, data):
-            results |= verify(forecast, true, frame=data.frame, weights=self.cell_weights(data), baseline=name)
+            results |= verify(forecast, true, frame=data.frame, weights=data.weights, baseline=name)
             results |= self.in_situ(forecast, data, name)
         return results
 
@@ -156,6 +186,13 @@ class ForecastExperiment(Experiment):
                 from genkit_weather.stations.report import report as add_stations
 
                 add_stations(run, self.stations, forecasts, self.weather(run).frame, run.results)
+
+    def plan(self) -> dict[str, str]:
+        """Sizes, parameters and memory, without data; needs a data set with `layout()`."""
+        if not hasattr(self.data, "layout") or self.host is not None or not hasattr(self.model, "plan"):
+            return {}
+        layout, model = self.data.layout(), self.model  # type: ignore[attr-defined]
+        return model.plan(layout, min(self.chunk, self.members * self.starts))  # type: ignore[attr-defined]
 
     # pieces
 
@@ -186,7 +223,7 @@ class ForecastExperiment(Experiment):
         if found[0] in chosen:
             with self.forecasts(run) as file:
                 return file.isel(start=[chosen.index(found[0])]).load(), true
-        pieces = self.advance(run, data.test[series], [start], plan.members, plan.leads)
+        pieces = self.ensemble(run, run.key("forecast"), data.test[series], [start], plan.members, plan.leads)
         states = np.concatenate([states for _, states in pieces], 1)
         return dataset(states, data, np.array([when]), plan.steps), true
 
@@ -266,3 +303,14 @@ class ForecastExperiment(Experiment):
             for series, rows, starts in self._by_series(data, plan)
             for lo in range(0, len(starts), per)
         ]
+
+
+def tiny() -> dict[str, Any]:
+    """Options of the preset tiny of all studies of forecasts."""
+    return {
+        "data": QGNature.preset("tiny"),
+        "starts": 4,
+        "leads": 4,
+        "long_leads": 0,
+        "baselines": ("climatology", "persistence", "harmonic", "ar2"),
+    }

@@ -11,16 +11,16 @@ import xarray as xr
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.kinds import Dataset, Network
+from genkit.kinds import Dataset, Model
 from genkit_weather import diagnostics, figures
 from genkit_weather.data import WeatherData, statistics
 from genkit_weather.datasets.qg_host import QGHost
-from genkit_weather.experiments.forecast import Plan, Start
-from genkit_weather.experiments.graph_lam import ADAMW, PUBLISHED, GraphForecast, HiLAMForecast
+from genkit_weather.experiments.forecast import ForecastExperiment, Plan, Start, tiny
 from genkit_weather.graphs import Mesh
 from genkit_weather.host import HostWindow
-from genkit_weather.lam import Augmentation, Formulation
-from genkit_weather.networks.encode_decode import GraphOptions
+from genkit_weather.lam import Augmentation
+from genkit_weather.models import WeatherModel
+from genkit_weather.models.graph import ADAMW, PUBLISHED, HiLAMRecipe
 from genkit_weather.networks.graph_lam import GraphLAM
 from genkit_weather.networks.hi_lam import HiLAM
 from genkit_weather.stations import InSitu
@@ -29,8 +29,14 @@ from genkit_weather.verification import verify
 BORDER = 2  # cells that count as near the border
 
 
+def _recipe(distance: float = 800.0, width: int = 48, **options: Any) -> HiLAMRecipe:
+    """There is no frame from which a guess could be made."""
+    network = HiLAM(mesh=Mesh("rect_hierarchical", distance=distance), width=width, layers=1)
+    return HiLAMRecipe(**{"network": network, "formulation": replace(PUBLISHED, tendencies=True), **options})
+
+
 @dataclass(frozen=True)
-class KmLAM(HiLAMForecast):
+class KmLAM(ForecastExperiment):
     """Deterministic forecasts of a limited area that is told of its surroundings by another, coarser data set.
 
     Points of that data set within a width in km are nodes that only send: their values at several times, how far
@@ -38,16 +44,14 @@ class KmLAM(HiLAMForecast):
     Adamov et al. 2025, arXiv 2504.09340).
     """
 
-    network: Network = field(
-        default_factory=lambda: HiLAM(mesh=Mesh("rect_hierarchical", distance=800.0), width=48, layers=1)
-    )
-    """The network."""
-    host: Dataset | None = field(default_factory=QGHost)
+    model: Model[WeatherData, WeatherModel] = field(default_factory=_recipe)
+    """What forecasts: trained here, or the folder of what was trained."""
+    host: Dataset[WeatherData] | None = field(default_factory=QGHost)
     """The data set around the area, on its own grid and with its own step."""
     window: HostWindow = field(default_factory=lambda: HostWindow(width=1200.0))
     """What is seen of it."""
-    formulation: Formulation = field(default_factory=lambda: replace(PUBLISHED, tendencies=True))
-    """What is predicted and what the network is told; there is no frame from which a guess could be made."""
+    members: int = 1
+    """All members of a deterministic forecast are the same."""
     ablate: bool = False
     """Also train with one choice changed at a time: the width of the boundary, its window in time, overlap, mesh."""
     widths: tuple[float, ...] = (600.0, 2400.0)
@@ -59,32 +63,24 @@ class KmLAM(HiLAMForecast):
         if name == "default":
             return cls()
         if name == "tiny":
-            names = ("data", "starts", "leads", "long_leads", "stages", "baselines")
-            shared: dict[str, Any] = {n: getattr(HiLAMForecast.preset("tiny"), n) for n in names}
-            network = HiLAM(mesh=Mesh("rect_hierarchical", distance=900.0), width=16, layers=1)
-            return cls(**shared, host=QGHost.preset("tiny"), network=network)
+            model = _recipe(900.0, 16, stages=((1, 150), (2, 30)))
+            return cls(**tiny(), host=QGHost.preset("tiny"), model=model)
         if name != "paper":
             raise UsageError(f"weather.km_lam has no preset {name!r}; it has tiny, default and paper")
-        return cls(
-            network=HiLAM(mesh=Mesh("rect_hierarchical", distance=900.0)),
-            formulation=PUBLISHED,
-            window=HostWindow(width=1200.0, encoding=64),
-            augmentation=Augmentation(),
-            optimizer=replace(ADAMW, schedule="cosine"),
-            batch=4,
-            clip=None,
-            ema=None,
-            keep="best",
-            stages=((1, 50_000), (4, 20_000)),
-            validate=1000,
-        )
+        model = HiLAMRecipe(
+            network=HiLAM(mesh=Mesh("rect_hierarchical", distance=900.0)), formulation=PUBLISHED,
+            augmentation=Augmentation(), optimizer=replace(ADAMW, schedule="cosine"), batch=4, clip=None, ema=None,
+            keep="best", stages=((1, 50_000), (4, 20_000)), validate=1000,
+        )  # fmt: skip
+        return cls(model=model, window=HostWindow(width=1200.0, encoding=64))
 
     def __post_init__(self) -> None:
         """Check what a boundary of nodes allows."""
         super().__post_init__()
         if self.host is None:
             raise UsageError("weather.km_lam needs a data set around the area; choose --host, or weather.hi_lam")
-        if self.formulation.guess != "persistence" or self.formulation.fill or self.formulation.future:
+        how = getattr(self.model, "formulation", PUBLISHED)
+        if how.guess != "persistence" or how.fill or how.future:
             raise UsageError(
                 "without a frame there is no guess from it; choose formulation.guess=persistence, "
                 "formulation.fill=False and formulation.future=False"
@@ -95,7 +91,7 @@ class KmLAM(HiLAMForecast):
     def train(self, run: Run) -> None:
         """Train, with `ablate` the variants too."""
         for _, variant, part in self.variants(run):
-            variant.graph(part)  # what has no points or no mesh is refused before anything is trained
+            variant.recipe.graph(variant.weather(part))  # no points or no mesh: refused before anything is trained
         super().train(run)
         for _, variant, part in self.variants(run):
             variant.train(part)
@@ -146,7 +142,8 @@ class KmLAM(HiLAMForecast):
         """Title, configuration and run of what is trained for comparison."""
         if not self.ablate:
             return
-        window, network = self.window, self.network
+        window, recipe = self.window, self.recipe
+        network: Any = recipe.network
         changes: dict[str, dict[str, Any]] = {
             f"width {width:g} km": {"window": replace(window, width=width)} for width in self.widths
         }
@@ -157,22 +154,20 @@ class KmLAM(HiLAMForecast):
         other = "no overlap" if window.overlap else "overlap"
         changes[other] = {"window": replace(window, overlap=not window.overlap)}
         if isinstance(network, HiLAM):
-            same = {name: getattr(network, name) for name in GraphOptions.__dataclass_fields__}
             flat = replace(network.mesh, kind=network.mesh.kind.replace("hierarchical", "multiscale"))
-            changes["one level"] = {"network": GraphLAM(**{**same, "mesh": flat})}
-        plain = replace(self, ablate=False, baselines=(), long_leads=0, stations=InSitu())
+            changes["one level"] = {"model": replace(recipe, network=network.like(GraphLAM, mesh=flat))}
+        plain = replace(self, model=recipe, ablate=False, baselines=(), long_leads=0, stations=InSitu())
         for title, change in changes.items():
-            folder = run.folder / "ablation" / title.replace(" ", "_")
+            variant = replace(plain, **change)
+            folder = f"ablation/{title.replace(' ', '_')}"
+            yield title, variant, run.once(f"variant {title}", lambda v=variant, f=folder: run.part(f, v))
 
-            def part(change: dict[str, Any] = change, folder: Any = folder) -> Run:
-                folder.mkdir(parents=True, exist_ok=True)
-                sub = Run(replace(plain, **change), folder, run.seed, run.preset)
-                sub.console, sub.progress = run.console, run.progress
-                sub.once("data", lambda: super(GraphForecast, self).weather(run))
-                return sub
-
-            own = run.once(f"variant {title}", part)
-            yield title, own.config, own  # type: ignore[misc]
+    @property
+    def recipe(self) -> HiLAMRecipe:
+        """The recipe of the variants, which are trained from nothing also where the model is restored."""
+        if not isinstance(self.model, HiLAMRecipe):
+            raise UsageError(f"--ablate needs the recipe hi_lam, not {type(self.model).__name__}")
+        return replace(self.model, restore=None, finetune=0, fingerprint=None)
 
     def _possible(self, data: WeatherData, plan: Plan) -> list[Start]:
         """Starts that have a boundary time before and after, used or not: the same with and without past and future."""

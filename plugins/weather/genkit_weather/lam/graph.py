@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from genkit.metrics import nll_gaussian
 from genkit.tree import register_dataclass
@@ -40,8 +39,7 @@ class GraphForecaster:
 
     def prepared(self) -> "GraphForecaster":
         """The same with the graph embedded."""
-        module = nnx.merge(self.network.graph, self.params)
-        return replace(self, embedded=module.static(self.graph))
+        return replace(self, embedded=self.network.module(self.params).static(self.graph))
 
     def predict(self, inputs: Inputs) -> tuple[jax.Array, jax.Array | None]:
         """Mean and standard deviation (None without) of the next interior states, (n, h, w, V), standardised."""

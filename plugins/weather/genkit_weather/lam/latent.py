@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from genkit.tree import register_dataclass
 from genkit_weather.graphs import Graph
@@ -32,7 +31,7 @@ class LatentForecaster:
 
     def prepared(self) -> "LatentForecaster":
         """The same with the graph embedded."""
-        return replace(self, embedded=nnx.merge(self.network.graph, self.params).static(self.graph))
+        return replace(self, embedded=self.network.module(self.params).static(self.graph))
 
     def predict(self, inputs: Inputs, noise: Any, truth: Any = None) -> tuple[jax.Array, Any, Any]:
         """(mean, std, KL (n,)) of the next states given the noise (M_top, n, d_z) of the latent variable.

@@ -84,7 +84,7 @@ def diffusion_loss(
         denoiser: of the residual.
         batch: steps with their outcome.
         noise: distribution of the noise level.
-        weight: (V,) weights of the variables; all ones by default.
+        weight: (V,) weights of the variables, or (h, w, V) of cells too; all ones by default.
         mean: the first stage where there are two.
         augmentation: noise on the past states.
         dropout: False for validation.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,8 @@ from genkit.errors import UsageError
 from genkit_weather.data import WeatherData
 from genkit_weather.graphs import Graph, Mesh, normalised
 from genkit_weather.networks.unet import Conditioning, Sizes
+
+N = TypeVar("N", bound="GraphOptions")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class GraphOptions:
     """predict a standard deviation beside the mean"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """arithmetic of the network; parameters, sums over edges and norms stay float32"""
+
+    def like(self, network: type[N], **changes: Any) -> N:
+        """Another network with these options."""
+        return network(**{f.name: getattr(self, f.name) for f in fields(GraphOptions)} | changes)
 
     def over(self, data: WeatherData) -> Graph:
         """The graph of a data set, normalised."""

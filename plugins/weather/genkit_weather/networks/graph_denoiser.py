@@ -66,9 +66,8 @@ class GraphDenoiserModule(nnx.Module):
         width = config.embedding
         inputs = {"interior": sizes.interior + sizes.outputs, "scalars": sizes.scalars + width}
         network = HiLAM if self.fixed.graph.levels > 1 else GraphLAM
-        options = {name: getattr(config, name) for name in GraphOptions.__dataclass_fields__}
         self.noise = gnn.ScalarEmbedding(width, kind="positional", dtype=jnp.dtype(config.dtype), rngs=rngs)
-        self.network = network(**options).build(rngs, replace(sizes, **inputs), self.fixed.graph)
+        self.network = config.like(network).build(rngs, replace(sizes, **inputs), self.fixed.graph)
 
     def __call__(self, x: jax.Array, c_noise: jax.Array, cond: Conditioning) -> jax.Array:
         """`x` (n, h, w, V) noisy target times c_in, `c_noise` () or (n,) -> (n, h, w, V)."""

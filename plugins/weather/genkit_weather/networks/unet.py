@@ -1,6 +1,6 @@
 """The U-Net of Diffusion-LAM: two embedders, for the interior and for the frame, in front of a DDPM++ U-Net."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from typing import Any, Literal
@@ -42,6 +42,10 @@ class Sizes:
     scalars: int
     outputs: int
     """variables V"""
+
+    def around(self, channels: int) -> "Sizes":
+        """The same with nodes of a second data set, of so many channels, in place of the frame."""
+        return replace(self, boundary=channels)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""The usual way to learn: a loss, examples, one validation at all times, and which parameters are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from genkit.data import batches
+from genkit.train.phase import Phase, load
+from genkit.train.step import TrainState, make_step
+
+
+def learn(
+    run: Any,
+    name: str,
+    loss: Callable[..., Any],
+    params: Any,
+    examples: Any,
+    known: Sequence[Any],
+    *,
+    optimizer: Any,
+    steps: int,
+    batch: int,
+    aux: Any = None,
+    ema: float | None = None,
+    accumulate: int = 1,
+    clip: float | None = None,
+    validate: int = 250,
+    keep: Literal["last", "best"] = "last",
+) -> Any:
+    """Train parameters in a run and return the averaged ones.
+
+    Args:
+        run: a `genkit.experiment.Run`, for its folder, keys and seed.
+        name: of the phase.
+        loss: ``loss(params, aux, batch, key, training=True) -> (loss, (aux, metrics))``.
+        params: the first parameters.
+        examples: random access to training examples, see `genkit.data.batches`.
+        known: batches of the validation.
+        optimizer: an optax transformation.
+        steps: training steps.
+        batch: examples in a step.
+        aux: what the loss is given beside the parameters and that is not trained.
+        ema: half-life of the averaged parameters in steps; None does not average.
+        accumulate: parts into which a batch is cut to save memory.
+        clip: largest norm of the gradient.
+        validate: steps between validations.
+        keep: the parameters of the last step, or of the least validation loss, the first ones included: a later stage
+            on few data can do harm.
+    """
+    step = make_step(loss, optimizer, ema_half_life=ema, accumulate=accumulate, clip=clip)
+    test = jax.jit(partial(loss, training=False))
+    key = run.key(f"{name} validation")
+
+    def validation(params: Any) -> float:
+        keys = jax.random.split(key, len(known))
+        values = [test(params, aux, b, k)[0] for b, k in zip(known, keys, strict=True)]
+        return float(np.mean(jax.device_get(values)))
+
+    def hook(state: TrainState, step: int) -> dict[str, float]:
+        return {"val/loss": validation(state.averaged)}
+
+    def init(key: Any) -> TrainState:
+        return TrainState.create(params, optimizer, aux, ema=ema is not None)
+
+    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=((validate, hook),))
+    if keep == "last":
+        return run.fit(phase).averaged
+    first = validation(params), jax.device_get(params)  # the training may give their memory away
+    run.fit(phase)
+    best = load(phase, run.folder).averaged
+    return first[1] if first[0] < validation(best) else best

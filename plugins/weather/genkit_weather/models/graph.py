@@ -1,0 +1,203 @@
+"""The recipes of models on graphs: Graph-LAM and Hi-LAM, deterministic, and what Graph-EFM shares with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from genkit.errors import UsageError
+from genkit.kinds import Network, Optimizer
+from genkit.nn import Net, parameter_count, shapes_of
+from genkit.train import AdamW
+from genkit_weather.data import WeatherData, statistics
+from genkit_weather.frame import frame_of, interior_of
+from genkit_weather.graphs import Graph, Mesh, normalised
+from genkit_weather.lam import (
+    Augmentation,
+    Domain,
+    Formulation,
+    GraphForecaster,
+    Limits,
+    Windows,
+    augment,
+    graph_loss,
+)
+from genkit_weather.models.recipe import MEPS_WEIGHTS, WeatherRecipe
+from genkit_weather.models.trained import WeatherModel
+from genkit_weather.networks.graph_lam import GraphLAM
+from genkit_weather.networks.hi_lam import HiLAM
+from genkit_weather.networks.unet import Sizes
+
+PUBLISHED = Formulation(guess="persistence", fill=False, tendencies=False, future=False)
+ADAMW = AdamW(lr=1e-3, weight_decay=0.01, b1=0.9, b2=0.95, schedule="constant", warmup=0)
+
+Loss = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphRecipe(WeatherRecipe):
+    """A network on a graph, trained in stages of growing rollouts."""
+
+    fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "lower", "upper", "stages")
+
+    network: Network[Sizes, Graph] = field(default_factory=lambda: GraphLAM(mesh=Mesh(distance=900.0)))
+    """The network."""
+    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=1e-3, weight_decay=0.01))
+    """The optimiser. A much higher rate teaches a network to do without its mesh: the grid's own path learns first, and
+    the layer norms of the mesh, full of constants, pass on no gradient."""
+    stages: tuple[tuple[int, int], ...] = ((1, 900), (4, 300))
+    """Stages of training: (steps of the rollout, training steps)."""
+    later: float = 0.3
+    """Learning rate of stages with longer rollouts over that of the first."""
+    lower: dict[str, float] = field(default_factory=dict)
+    """Lower bounds of variables, in their units, that a forecast keeps."""
+    upper: dict[str, float] = field(default_factory=dict)
+    """Upper bounds."""
+
+    def __post_init__(self) -> None:
+        """Check the stages."""
+        super().__post_init__()
+        if not self.stages or any(len(s) != 2 or min(s) < 1 for s in self.stages):
+            raise UsageError(f"stages={self.stages} must be pairs (steps of the rollout, training steps), all positive")
+
+    def fit(self, run: Any, data: WeatherData, start: WeatherModel | None = None) -> WeatherModel:
+        """Train stage by stage; a fine-tuning is one more stage like the last."""
+        if start is None:
+            model, stages = self.untrained(run, data), list(enumerate(self.stages))
+        else:
+            last = len(self.stages) - 1
+            model, stages = jax.tree.map(jnp.asarray, start.forecaster), [(last, (self.stages[-1][0], self.finetune))]
+        weight = self.loss_weights(data)
+        params = model.params
+        for number, (leads, steps) in stages:
+            optimizer: Any = self.optimizer.build(steps)
+            if leads > self.stages[0][0]:
+                optimizer = optax.chain(optimizer, optax.scale(self.later))
+            known = self.known(Windows(data.val, model.domain, leads, data.around, "val"))
+            windows = Windows(data.train, model.domain, leads, data.around)
+            name, loss = f"stage_{number + 1}", self.loss_of(model, number, weight, data.interior_weights)
+            params = self.learn(
+                run, name, self._augmented(model.domain, loss), params, windows, known, steps, optimizer
+            )
+        return self.known_as(replace(model, params=params), data)
+
+    def untrained(self, run: Any, data: WeatherData) -> Any:
+        """The forecaster with its graph, statistics and first parameters."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method untrained(run, data)")
+
+    def loss_of(self, model: Any, stage: int, weight: Any, cells: Any) -> Loss:
+        """The loss of a stage: ``(params, window, key) -> (loss, terms)``."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method loss_of(model, stage, weight, cells)")
+
+    def pieces(self, run: Any, data: WeatherData) -> tuple[Net, Any, Graph, Domain, Limits | None]:
+        """The network, its first parameters, its graph, the domain and the bounds."""
+        options: Any = self.network
+        graph = self.graph(data)
+        kept = replace(options, graph=None) if hasattr(options, "graph") else options  # its file may go
+        net = Net(kept, (self.sizes(data), shapes_of(graph)))
+        limits = Limits.build(data.names, statistics(data), self.lower, self.upper)
+        return net, net.init(run.key("parameters")), graph, Domain.build(data, self.formulation), limits
+
+    def graph(self, data: WeatherData) -> Graph:
+        """The graph of the network on the data."""
+        options: Any = self.network
+        if not hasattr(options, "over"):
+            raise UsageError(f"{type(options).__name__} is no network on a graph, as graph_lam and hi_lam are")
+        return options.over(data)
+
+    def _augmented(self, domain: Domain, loss: Loss) -> Loss:
+        def of(params: Any, aux: Any, window: Any, key: Any, training: bool = True) -> Any:
+            if training:
+                window = replace(window, given=augment(key, domain, window.given, self.augmentation))
+            value, terms = loss(params, window, key)
+            return value, (aux, terms)
+
+        return of
+
+    def plan(self, layout: Any, particles: int) -> dict[str, str]:
+        """Sizes and parameters; with the classic mesh the network is built of shapes only."""
+        options, plan = self.network, super().plan(layout, particles)
+        mesh: Any = getattr(options, "mesh", None)
+        if mesh is not None and options.graph is None and mesh.kind.startswith("rect") and mesh.distance is None:  # type: ignore[attr-defined]
+            h, w = layout.grid
+            places = np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1)
+            inside = interior_of(places, layout.frame).reshape(-1, 2)
+            graph = normalised(mesh.build(inside, layout.grid, frame_of(places, layout.frame)))
+            levels = zip(graph.mesh, graph.m2m, strict=True)
+            plan["mesh"] = ", ".join(f"{len(m)} nodes and {len(e)} edges" for m, e in levels)
+            net = Net(options, (self.formulation.sizes(layout), shapes_of(graph)))
+            plan["parameters"] = f"{parameter_count(net.shapes()):,}"
+        return plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphLAMRecipe(GraphRecipe):
+    """Messages on a mesh over the area, one network pass a step (Graph-LAM, arXiv 2309.17370)."""
+
+    loss: Literal["mse", "mae", "nll"] = "mse"
+    """Squared error, absolute error, or the negative log density, for which the network may predict a std."""
+
+    @classmethod
+    def preset(cls, name: str) -> GraphLAMRecipe:
+        """Presets tiny, default, paper (MEPS) and global (GraphCast* of the Graph-EFM paper: 8 rounds, width 256)."""
+        globe = GraphLAM(mesh=Mesh("tri_multiscale"), width=256, layers=8)
+        return cls(**deterministic(name, GraphLAM, "rect_multiscale", globe))
+
+    def untrained(self, run: Any, data: WeatherData) -> GraphForecaster:
+        """The forecaster with its graph, statistics and first parameters."""
+        net, params, graph, domain, limits = self.pieces(run, data)
+        return GraphForecaster(net, params, graph, domain, limits, net.component.output_std)
+
+    def loss_of(self, model: GraphForecaster, stage: int, weight: Any, cells: Any) -> Loss:
+        """The error along a rollout."""
+
+        def of(params: Any, window: Any, key: Any) -> Any:
+            return graph_loss(replace(model, params=params), window, self.loss, weight, cells), {}
+
+        return of
+
+
+@dataclass(frozen=True, kw_only=True)
+class HiLAMRecipe(GraphLAMRecipe):
+    """Messages up and down a hierarchy of meshes (Hi-LAM, its parallel variant, Graph-FM)."""
+
+    network: Network[Sizes, Graph] = field(
+        default_factory=lambda: HiLAM(mesh=Mesh("rect_hierarchical", distance=900.0), layers=2)
+    )
+    """The network."""
+
+    @classmethod
+    def preset(cls, name: str) -> HiLAMRecipe:
+        """Presets tiny, default, paper (MEPS) and global (Graph-FM: 4 rounds, width 256)."""
+        globe = HiLAM(mesh=Mesh("tri_hierarchical", levels=4), width=256, propagate=True)
+        return cls(**deterministic(name, HiLAM, "rect_hierarchical", globe))
+
+
+def published(name: str) -> dict[str, Any]:
+    """What the published recipes of MEPS (paper) and of the globe at 1.5 degrees (global) have in common."""
+    options: dict[str, Any] = {
+        "formulation": PUBLISHED,
+        "augmentation": Augmentation(),
+        "optimizer": ADAMW,
+        "batch": 4,
+        "clip": None,
+        "ema": None,
+        "validate": 1000,
+    }
+    return options | ({"weights": MEPS_WEIGHTS} if name == "paper" else {})
+
+
+def deterministic(name: str, network: Any, kind: Any, globe: Any) -> dict[str, Any]:
+    """Options of a preset of the deterministic models; `globe` is the network of the global one."""
+    if name == "tiny":
+        return {"network": network(mesh=Mesh(kind, distance=900.0), width=24, layers=1), "stages": ((1, 150), (2, 30))}
+    if name not in ("paper", "global"):
+        return {}
+    network = globe if name == "global" else network(mesh=Mesh(kind), shared_embedder=True)
+    return {**published(name), "network": network, "keep": "best", "stages": ((1, 100_000),)}

@@ -1,0 +1,81 @@
+"""A trained weather model: what advances states, the area that it knows, and its sampler where it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+from genkit.errors import UsageError
+from genkit.model import Trained
+from genkit.tree import register_dataclass
+from genkit_weather.data import Series, WeatherData
+from genkit_weather.frame import join
+from genkit_weather.lam import Outlook, Sampled, Stepper, rollout
+from genkit_weather.models.area import Area, Surroundings
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False, repr=False)
+class WeatherModel(Trained):
+    """Forecasts from two states, a boundary and a forcing, with the statistics and fixed fields of its training."""
+
+    instead: ClassVar[str] = "a forecast needs states to start from; use `genkit weather-forecast`"
+
+    area: Area
+    forecaster: Any
+    """a pytree with `domain`: a `Forecaster`, or a stepper such as `GraphForecaster`"""
+    sampler: Any = field(default=None, metadata={"static": True})
+    """what draws from a `Forecaster`"""
+    surroundings: Surroundings | None = None
+    """of a model whose boundary is a second data set"""
+
+    @property
+    def stepper(self) -> Stepper:
+        """What makes one step."""
+        return self.forecaster if self.sampler is None else Sampled.by(self.sampler, self.forecaster)
+
+    @property
+    def domain(self) -> Any:
+        """Statistics and fixed fields."""
+        return self.forecaster.domain
+
+    def check(self, data: WeatherData) -> None:
+        """Refuse data of other variables, units, grid, step or boundary, in one line."""
+        name = "the model" if self.origin is None else f"the model {self.origin.folder}"
+        self.area.check(Area.of(data), name, data.source)
+        if (self.surroundings is None) != (data.around is None):
+            needs, has = ("one", "none") if data.around is None else ("none", "one")
+            raise UsageError(
+                f"{name} was trained with {needs} second data set around its area, {data.source} has {has}"
+            )
+        if self.surroundings is not None and data.around is not None:
+            self.surroundings.area.check(Area.of(data.around.data), name, data.around.data.source)
+
+    def outlook(self, data: WeatherData, series: Series, starts: Sequence[int], leads: int) -> Outlook:
+        """What forecasts from starts of a test series are given."""
+        outside = None
+        if data.around is not None:
+            number = next(i for i, one in enumerate(data.test) if one is series)
+            outside = data.around.windows("test", number, np.asarray(starts), leads)
+        return Outlook.build(self.domain, series, starts, leads, outside)
+
+    def forecast(
+        self, key: jax.Array, outlook: Outlook, members: int, chunk: int | None = None
+    ) -> Iterator[tuple[range, np.ndarray]]:
+        """Yield (leads, states (start, lead, member, H, W, V)), some leads at a time: physical units, frame included.
+
+        Members do not depend on the other starts, on their number or on `chunk`, the member-states advanced at once.
+        """
+        from genkit.parallel import make_mesh
+
+        model, leads = self.stepper, outlook.frame.shape[1] - 2
+        mesh = make_mesh() if jax.device_count() > 1 else None
+        frames = np.asarray(outlook.frame) * np.asarray(model.domain.std) + np.asarray(model.domain.mean)
+        for some, states in rollout(key, model, outlook, members, chunk=chunk, block=max(1, leads // 8), mesh=mesh):
+            cells = frames[:, some.start + 1 : some.stop + 1, None]
+            cells = np.broadcast_to(cells, (*cells.shape[:2], members, *cells.shape[3:]))
+            yield some, np.asarray(join(cells, states, self.area.frame))
