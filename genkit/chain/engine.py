@@ -17,8 +17,14 @@ ANCESTOR, PLAN, LOOK, RESAMPLE = np.arange(2**32 - 4, 2**32).astype(np.uint32)
 
 
 def particle_keys(key: Array, slots: Array) -> Array:
-    """Keys (n,), one per slot (n,) int, so that a particle's numbers depend on its slot alone."""
-    keys = jax.vmap(partial(jax.random.fold_in, written_out(key)))(slots)
+    """Keys (n,), one per slot (n,) int, so that a particle's numbers depend on its slot alone.
+
+    A place of several numbers, (n, k), is folded in one number after the other: a start time and a member.
+    """
+    first, *rest = slots.reshape(slots.shape[0], -1).T
+    keys = jax.vmap(partial(jax.random.fold_in, written_out(key)))(first)
+    for numbers in rest:
+        keys = jax.vmap(jax.random.fold_in)(keys, numbers)
     return jax.random.wrap_key_data(jax.random.key_data(keys), impl=jax.random.key_impl(key))
 
 
@@ -43,8 +49,8 @@ def start(
         key: the key of the whole run; the same one goes to `run`.
         model: the model.
         n: number of particles.
-        slots: (n,) int, places of these particles in the whole population; 0..n-1 by default. A run in
-            chunks with their slots draws the same numbers as one run.
+        slots: (n,) or (n, k) int, places of these particles in the whole population; 0..n-1 by default. A run
+            in chunks with their slots draws the same numbers as one run.
         ref: (particle, its log_g () or None), which takes place 0, see `run`.
     """
     return _start(key, callable_tree(model.init), model.shared, _slots(slots, n), ref)
@@ -61,7 +67,7 @@ def _start(key, init, shared, slots, ref):
         p=jax.tree.map(jnp.asarray, p),
         log_w=log_w,
         log_z=jnp.zeros((), log_w.dtype),
-        eve=slots,
+        eve=slots if slots.ndim == 1 else jnp.arange(n, dtype=jnp.int32),
         ancestors=jnp.arange(n, dtype=jnp.int32),
         t=jnp.zeros((), jnp.int32),
         shared=jax.tree.map(jnp.asarray, shared),
@@ -210,7 +216,7 @@ def draw(key: Array, model: Model, n: int, cond: PyTree = None, slots: Array | N
         model: the model.
         n: number of particles.
         cond: what the model's kernels are conditioned on, checked for its batch: leaves (n, ...).
-        slots: (n,) int, places of these particles in a larger whole; a draw in chunks equals one draw.
+        slots: (n,) or (n, k) int, places of these particles in a larger whole; a draw in chunks equals one draw.
     """
     for leaf in jax.tree.leaves(cond):
         if leaf.shape[:1] != (n,):
@@ -256,6 +262,6 @@ def _spread(state: State, n: int, name: str) -> State:
 def _slots(slots: Array | None, n: int) -> Array:
     if slots is None:
         return jnp.arange(n, dtype=jnp.int32)
-    if jnp.shape(slots) != (n,):
-        raise UsageError(f"slots have shape {jnp.shape(slots)}; expected ({n},), one place a particle")
+    if jnp.shape(slots)[:1] != (n,) or jnp.ndim(slots) > 2:
+        raise UsageError(f"slots have shape {jnp.shape(slots)}; expected ({n},) or ({n}, k), one place a particle")
     return jnp.asarray(slots, jnp.int32)

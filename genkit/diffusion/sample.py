@@ -42,7 +42,7 @@ def sample(
         denoiser: (x (n, ...), t (), cond) -> E[x_0 | x_t].
         shape: (n, ...) of the samples.
         cond: pytree of leaves (n, ...), one condition per sample, or None.
-        slots: (n,) int, places of these samples in a larger whole; a draw in chunks equals one draw.
+        slots: (n,) or (n, k) int, places of these samples in a larger whole; a draw in chunks equals one draw.
         noise: standard normal z of `shape` to begin with, in place of a draw, where the sampler's `model`
             takes it.
 

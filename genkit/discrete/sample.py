@@ -38,7 +38,7 @@ def sample(
         denoiser: (x (n, ...), t () or (n,), cond) -> logits of x_0 (n, ..., K).
         shape: (n, ...) of the samples; or by part.
         cond: pytree of leaves (n, ...), one condition per sample, or None.
-        slots: (n,) int, places of these samples in a larger whole; a draw in chunks equals one draw.
+        slots: (n,) or (n, k) int, places of these samples in a larger whole; a draw in chunks equals one draw.
         mask: bool, broadcasts with x (by part): the sites that are real; the others come back as 0.
 
     Raises:

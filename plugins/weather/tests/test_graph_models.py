@@ -15,10 +15,10 @@ from genkit.nn import abstract, functional, parameter_count
 from genkit_weather import lam
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets.synthetic_advection import SyntheticAdvection
-from genkit_weather.experiments.graph_lam import PUBLISHED
 from genkit_weather.frame import interior_of
 from genkit_weather.graphs import Mesh, normalised
 from genkit_weather.lam.graph import entries
+from genkit_weather.models.graph import PUBLISHED
 from genkit_weather.networks.graph_denoiser import GraphDenoiser
 from genkit_weather.networks.graph_efm import GraphEFM, kl
 from genkit_weather.networks.graph_lam import GraphLAM

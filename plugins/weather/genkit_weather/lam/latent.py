@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genkit.chain import particle_keys
 from genkit.tree import register_dataclass
 from genkit_weather.graphs import Graph
 from genkit_weather.lam.domain import Domain, Inputs, condition, target
@@ -49,7 +50,7 @@ class LatentForecaster:
     def step(self, key: jax.Array, inputs: Inputs, slots: jax.Array) -> jax.Array:
         """Draw z of each particle from its own key."""
         shape = (len(self.graph.mesh[-1]), self.latent)
-        noise = jax.vmap(lambda slot: jax.random.normal(jax.random.fold_in(key, slot), shape), out_axes=1)(slots)
+        noise = jax.vmap(lambda key: jax.random.normal(key, shape), out_axes=1)(particle_keys(key, slots))
         return self.predict(inputs, noise)[0]
 
 

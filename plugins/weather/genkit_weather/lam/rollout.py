@@ -15,8 +15,6 @@ from genkit_weather.data import Series, frames, take
 from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.lam.domain import Domain, Inputs, known
 
-MEMBERS = 4096  # slots of one start: a member's numbers do not depend on how many members or starts there are
-
 
 class Stepper(Protocol):
     """A model that makes one step; a pytree.
@@ -32,7 +30,7 @@ class Stepper(Protocol):
     def step(self, key: jax.Array, inputs: Inputs, slots: jax.Array) -> jax.Array:
         """The next interior states (n, h, w, V), standardised.
 
-        The key is that of the lead; `slots` (n,) number the particles, for what is drawn for each.
+        The key is that of the lead; `slots` (n, 2) are the start time and the member of each, for what is drawn.
         """
         ...
 
@@ -42,8 +40,8 @@ class Stepper(Protocol):
 class Outlook:
     """All that is given to forecasts from S starts over L leads, standardised, on the host."""
 
-    slots: Any
-    """(S,) int, first slot of each start"""
+    time: Any
+    """(S,) int32 time of each start in minutes since 1970, of which, with the member, the noise is made"""
     before: Any
     """(S, h, w, V) interior at lead -1"""
     prev: Any
@@ -70,7 +68,7 @@ class Outlook:
         steps = [known(domain, series, first + lead) for lead in range(leads)]
         states = [interior_of(standard(take(series.known, first + i)), width) for i in (-1, 0)]
         return cls(
-            slots=first * MEMBERS,
+            time=(series.time[first].astype("datetime64[m]").astype(np.int64)).astype(np.int32),
             before=states[0],
             prev=states[1],
             frame=frame_of(standard(frames(series, starts, range(-1, leads + 1))), width),
@@ -111,7 +109,7 @@ def rollout(
 ) -> Iterator[tuple[range, np.ndarray]]:
     """Ensemble forecasts: yields (leads, states (S, leads, members, h, w, V)) in physical units, interior cells.
 
-    The numbers of a member depend on the key, its start, its own number and the lead alone.
+    The numbers of a member depend on the key, the time of its start, its own number and the lead alone.
 
     Args:
         key: of the whole forecast.
@@ -122,9 +120,9 @@ def rollout(
         block: leads computed before they are yielded; all by default.
         mesh: spread the particles of a chunk over the `data` axis of this mesh.
     """
-    if not 0 < members <= MEMBERS:
-        raise UsageError(f"{members} members; expected 1 to {MEMBERS}")
-    count, leads = len(outlook.slots), outlook.frame.shape[1] - 2
+    if members < 1:
+        raise UsageError(f"{members} members are too few; expected at least 1")
+    count, leads = len(outlook.time), outlook.frame.shape[1] - 2
     particles = count * members
     size = min(chunk or particles, particles)
     if mesh is not None:
@@ -141,7 +139,7 @@ def rollout(
             start = r // members
             cut = partial(_cut, put_leads, start, here)
             given = jax.tree.map(cut, (outlook.forcing, outlook.climate, outlook.outside))
-            slots = put((outlook.slots[start] + r % members).astype(np.int32))
+            slots = put(np.stack([outlook.time[start], r % members], -1).astype(np.int32))
             states[i], out = forecast(
                 key,
                 model,

@@ -68,4 +68,4 @@ class Windows:
         starts = now.tolist()
         given = Outlook.build(d, series, starts, self.steps, outside)
         states = interior_of(truth(series, starts, range(1, self.steps + 1)), d.frame_width)
-        return Window(replace(given, slots=given.slots.astype(np.int32)), (states - d.mean) / d.std)
+        return Window(given, (states - d.mean) / d.std)
