@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,9 +58,9 @@ class Run:
 
     def key(self, name: str) -> Any:
         """The random key of this run for a purpose."""
-        import jax
+        from genkit.parallel import named_key
 
-        return jax.random.fold_in(jax.random.key(self.seed), zlib.crc32(name.encode()))
+        return named_key(self.seed, name)
 
     def fit(self, phase: Any) -> Any:
         """Train a phase (see `genkit.train.fit`), or restore it if it is finished; returns its final state."""
@@ -106,6 +105,11 @@ class Run:
         trained = recipe.obtain(part, data(), self.trust)
         about = {"experiment": self.name, "preset": self.preset, "seed": self.seed, "versions": environment.versions()}
         return model.save(trained, folder, recipe, **about)
+
+    @property
+    def done(self) -> list[str]:
+        """Finished stages."""
+        return Status(self.folder).done
 
     def require(self, stage: str) -> None:
         """Refuse a run whose stage is not finished."""

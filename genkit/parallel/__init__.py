@@ -6,6 +6,7 @@ from genkit.parallel.hosts import broadcast_int as broadcast_int
 from genkit.parallel.hosts import broadcast_text as broadcast_text
 from genkit.parallel.hosts import initialise as initialise
 from genkit.parallel.hosts import is_main as is_main
+from genkit.parallel.keys import named_key as named_key
 from genkit.parallel.mesh import make_mesh as make_mesh
 from genkit.parallel.mesh import replicate as replicate
 from genkit.parallel.mesh import shard_batch as shard_batch

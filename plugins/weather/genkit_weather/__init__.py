@@ -85,6 +85,10 @@ plugin = Plugin(
     },
     commands={
         "weather-graph": ("genkit_weather.graphs.command:WeatherGraph", "build, validate and describe weather graphs"),
+        "weather-forecast": (
+            "genkit_weather.forecasting.command:WeatherForecast",
+            "forecast from files with a trained model",
+        ),
         "weather-stations": ("genkit_weather.stations.command:WeatherStations", "verify a forecast run at stations"),
     },
     benchmarks={

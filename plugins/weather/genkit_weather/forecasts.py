@@ -89,8 +89,7 @@ class ForecastFile:
 
     def _create(self) -> Any:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.is_dir():
-            shutil.rmtree(self.path)
+        discard(self.path)
         fields: list[Field] = [(n, DIMS, None, self.attrs[n]) for n in self.names] + [
             (n, dims, values, attrs) for n, (dims, values, attrs) in self.coords.items()
         ]
@@ -124,6 +123,11 @@ class ForecastFile:
             if values is not None:
                 array[...] = values
         return store
+
+
+def discard(path: Path) -> None:
+    """Remove a forecast file, where there is one."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def read(path: Path) -> xr.Dataset:

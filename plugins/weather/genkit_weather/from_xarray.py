@@ -1,4 +1,4 @@
-"""Own data: an xarray data set on a grid as `WeatherData`."""
+"""Own data: an xarray data set on a grid as `WeatherData`, and back."""
 
 from typing import Any
 
@@ -36,11 +36,11 @@ def from_xarray(
     names = [str(n) for n, a in file.data_vars.items() if "time" in a.dims]
     if not names:
         raise DataError(f"{source}: no variable has a dimension 'time'; found {_dims(file)}")
-    rows, columns = _horizontal(file, names[0], source)
-    state = _stack(file, names, ("time", rows, columns), source)
-    time = _time(file, source)
+    rows, columns = horizontal(file, names[0], source)
+    state = stack(file, names, ("time", rows, columns), source)
+    time = times(file, source)
     h, w = state.shape[1:3]
-    lat, lon = _place(file, LAT, (rows, columns)), _place(file, LON, (rows, columns))
+    lat, lon = place(file, LAT, (rows, columns)), place(file, LON, (rows, columns))
     fixed = [str(n) for n, a in file.data_vars.items() if set(a.dims) == {rows, columns}]
     if lat is not None and lon is not None:
         forcing, forcing_names = standard_forcing(time, lat, lon), NAMES
@@ -50,7 +50,7 @@ def from_xarray(
         static, static_names = list(np.meshgrid(np.arange(h), np.arange(w), indexing="ij")), ["row", "column"]
     fields = np.stack(static, -1)
     if fixed:
-        fields = np.concatenate([fields, _stack(file, fixed, (rows, columns), source)], -1)
+        fields = np.concatenate([fields, stack(file, fixed, (rows, columns), source)], -1)
     n = len(time)
     ends = [0, round(split[0] * n), round((split[0] + split[1]) * n), n]
     parts = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
@@ -68,19 +68,35 @@ def from_xarray(
             step_hours=float((time[1] - time[0]) / np.timedelta64(3600, "s")),
             lat=lat,
             lon=lon,
-            x=_kilometres(file, "x"),
-            y=_kilometres(file, "y"),
+            x=kilometres(file, "x"),
+            y=kilometres(file, "y"),
             diurnal=bool(time[1] - time[0] < np.timedelta64(86400, "s")),
             source=source,
         )
     )
 
 
+def to_xarray(data: WeatherData, series: Series) -> xr.Dataset:
+    """A series with its forcing as a data set: what `genkit weather-forecast` reads."""
+    fields = {
+        name: (("time", "y", "x"), np.asarray(series.state[..., v]), {"units": unit, "long_name": long})
+        for v, (name, unit, long) in enumerate(zip(data.names, data.units, data.long_names, strict=True))
+    }
+    for f, name in enumerate(data.forcing_names):
+        values = np.asarray(series.forcing[..., f])
+        uniform = values.shape[1:] == (1, 1)
+        fields[name] = (("time",), values[:, 0, 0], {}) if uniform else (("time", "y", "x"), values, {})
+    coords: dict[str, Any] = {"time": series.time.astype("datetime64[ns]")}
+    coords |= {n: ((n,), a, {"units": "km"}) for n, a in (("y", data.y), ("x", data.x)) if a is not None}
+    coords |= {n: (("y", "x"), a) for n, a in (("latitude", data.lat), ("longitude", data.lon)) if a is not None}
+    return xr.Dataset(fields, coords)
+
+
 def _dims(file: xr.Dataset) -> str:
     return ", ".join(f"{name} {tuple(a.dims)}" for name, a in file.data_vars.items()) or "no variables"
 
 
-def _horizontal(file: xr.Dataset, name: str, source: str) -> tuple[Any, Any]:
+def horizontal(file: xr.Dataset, name: str, source: str) -> tuple[Any, Any]:
     """The dimensions of rows and columns: known names in either order, else the order of the first variable."""
     others = [d for d in file[name].dims if d != "time"]
     if len(others) != 2:
@@ -88,7 +104,7 @@ def _horizontal(file: xr.Dataset, name: str, source: str) -> tuple[Any, Any]:
     return tuple(reversed(others)) if others[1] in (*LAT, "y") else tuple(others)  # type: ignore[return-value]
 
 
-def _stack(file: xr.Dataset, names: list[str], dims: tuple[Any, ...], source: str) -> np.ndarray:
+def stack(file: xr.Dataset, names: list[str], dims: tuple[Any, ...], source: str) -> np.ndarray:
     """(*dims, variable) float32."""
     for name in names:
         if set(file[name].dims) != set(dims):
@@ -96,21 +112,21 @@ def _stack(file: xr.Dataset, names: list[str], dims: tuple[Any, ...], source: st
     return np.stack([file[n].transpose(*dims).values for n in names], -1).astype(np.float32)
 
 
-def _time(file: xr.Dataset, source: str) -> np.ndarray:
-    """(T,) datetime64[s], equidistant."""
+def times(file: xr.Dataset, source: str, least: int = 10) -> np.ndarray:
+    """(T,) datetime64[s], equidistant, at least so many."""
     if "time" not in file.coords or file["time"].dtype.kind != "M":
         raise DataError(f"{source}: time must be a coordinate of dates (datetime64); decode or assign it")
     time = file["time"].values.astype("datetime64[s]")
     steps = np.diff(time)
-    if len(time) < 10 or (steps != steps[0]).any() or steps[0] <= np.timedelta64(0):
+    if len(time) < least or (steps != steps[0]).any() or steps[0] <= np.timedelta64(0):
         at = int(np.argmax(steps != steps[0])) + 1 if len(steps) else 0
         raise DataError(
-            f"{source}: {len(time)} times, the step changes at index {at}; expected at least 10 at one step"
+            f"{source}: {len(time)} times, the step changes at index {at}; expected at least {least} at one step"
         )
     return time
 
 
-def _place(file: xr.Dataset, names: tuple[str, ...], dims: tuple[Any, Any]) -> np.ndarray | None:
+def place(file: xr.Dataset, names: tuple[str, ...], dims: tuple[Any, Any]) -> np.ndarray | None:
     """(H, W) latitudes or longitudes in degrees, where the data set has them."""
     name = next((n for n in names if n in file.coords), None)
     if name is None or not set(file[name].dims) <= set(dims) or not file[name].dims:
@@ -119,7 +135,8 @@ def _place(file: xr.Dataset, names: tuple[str, ...], dims: tuple[Any, Any]) -> n
     return np.asarray(file[name].broadcast_like(grid).transpose(*dims))
 
 
-def _kilometres(file: xr.Dataset, name: str) -> np.ndarray | None:
+def kilometres(file: xr.Dataset, name: str) -> np.ndarray | None:
+    """The coordinate `x` or `y` in km, where the data set has it."""
     if name not in file.coords or file[name].dims != (name,):
         return None
     return file[name].values.astype(float) / (1000 if file[name].attrs.get("units") == "m" else 1)

@@ -15,7 +15,7 @@ from genkit.experiment import Experiment, Run
 from genkit.kinds import Dataset, Model
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets.qg_nature import QGNature
-from genkit_weather.forecasts import ForecastFile, dataset, read
+from genkit_weather.forecasts import ForecastFile, dataset, discard, read
 from genkit_weather.host import HostWindow, surrounded
 from genkit_weather.models import WeatherModel
 from genkit_weather.models.diffusion import Diffusion
@@ -139,6 +139,8 @@ class ForecastExperiment(Experiment):
         if self.long_leads and len(self.plans(data)) == 1:
             run.say(f"left out: long forecasts, as the test split has no 3 starts with {self.long_leads} leads")
         for plan in self.plans(data):
+            if "sample" in run.done:  # made again, not continued
+                discard(self._path(run, plan))
             self._forecast(run, data, plan)
 
     def _forecast(self, run: Run, data: WeatherData, plan: Plan) -> None:

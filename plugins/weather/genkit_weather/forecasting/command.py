@@ -1,0 +1,114 @@
+"""`genkit weather-forecast`: a forecast by a trained model, from files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from genkit.errors import GenkitError, UsageError
+
+
+@dataclass(frozen=True)
+class WeatherForecast:
+    """Forecast with a trained model: from two states, a boundary and a forcing, into a NetCDF file or zarr folder.
+
+    Needs neither the data nor the experiment of the training. Members depend on the seed, the time of the start and
+    their number alone. With --truth the forecast is scored.
+    """
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """Folder of a run or of a trained model."""
+    initial: Path
+    """The last two states (time, y, x), a step apart, of all variables."""
+    boundary: Path
+    """The boundary at all times of the forecast, begin included; only its frame is read. Of a model that was trained
+    with a second data set around its area, that data set."""
+    out: Path
+    """File to write, .nc or .zarr."""
+    leads: int = 8
+    """Steps."""
+    members: int = 8
+    """Ensemble members; those of a deterministic model are the same."""
+    seed: int = 0
+    """Seed of the noise."""
+    forcing: Path | None = None
+    """Forcing that neither file has, where it does not follow from time and place."""
+    truth: Path | None = None
+    """What came, to score the forecast."""
+    chunk: int = 48
+    """Member-states advanced at once: more is faster, less needs less memory."""
+    trust: bool = False
+    """Allow the model to name own code (module:Class)."""
+
+    def run(self) -> None:
+        """Forecast and write."""
+        from rich.console import Console
+        from rich.progress import Progress
+
+        from genkit.experiment.environment import set_up
+        from genkit.model import load
+        from genkit.parallel import named_key
+        from genkit_weather.forecasting.inputs import given
+        from genkit_weather.forecasts import ForecastFile, discard
+        from genkit_weather.models import WeatherModel
+
+        for name in ("leads", "members", "chunk"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name} {getattr(self, name)} is too few; expected at least 1")
+        if self.out.suffix not in (".nc", ".zarr"):
+            raise UsageError(f"--out {self.out}: expected a file that ends in .nc, or a folder in .zarr")
+        set_up()
+        model = load(self.model, self.trust)
+        if not isinstance(model, WeatherModel):
+            raise UsageError(f"{self.model} is a {type(model).__name__}, which makes no weather forecasts")
+        inputs = given(model, self.initial, self.boundary, self.leads, self.forcing)
+        outlook = model.outlook(inputs.data, inputs.series, [1], self.leads)
+        key, steps, every = named_key(self.seed, "forecast"), range(1, self.leads + 1), slice(0, self.members)
+        part = self.out.with_name(f".{os.getpid()}.{self.out.name}")
+        console = Console()
+        try:
+            with (
+                ForecastFile(part, inputs.data, inputs.times, steps, self.members) as file,
+                Progress(disable=not console.is_terminal, console=console) as progress,
+            ):
+                task = progress.add_task("forecast", total=self.leads)
+                for some, states in model.forecast(key, outlook, self.members, self.chunk):
+                    file.write(slice(0, 1), slice(some.start - 1, some.stop - 1), every, states)
+                    progress.advance(task, len(some))
+            _replace(part, self.out)
+        except BaseException:
+            discard(part)
+            raise
+        hours = self.leads * model.area.step_hours
+        print(f"{self.out}: {self.members} members from {inputs.time}, {self.leads} steps to {hours:g} h")
+        if self.truth is not None:
+            self._score(console, model)
+
+    def _score(self, console: Any, model: Any) -> None:
+        """A table of errors by lead."""
+        from rich.table import Table
+
+        from genkit_weather.forecasting.scores import scored
+
+        table = Table(title=f"{self.out} against {self.truth}", title_justify="left")
+        header, rows = scored(self.out, self.truth, model)
+        for i, name in enumerate(header):
+            table.add_column(name, justify="left" if i == 0 else "right")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def _replace(part: Path, path: Path) -> None:
+    """Put a whole file or folder in its place."""
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(part, path)
+    except OSError as error:
+        raise GenkitError(f"cannot write {path}: {error.strerror}; choose another --out") from error

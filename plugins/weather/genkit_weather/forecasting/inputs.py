@@ -1,0 +1,156 @@
+"""The files of a forecast, checked against the model: two states, the boundary at all leads, the forcing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from genkit.errors import DataError
+from genkit_weather.data import Series, WeatherData
+from genkit_weather.forcings import NAMES, standard_forcing
+from genkit_weather.frame import frame_of
+from genkit_weather.from_xarray import LAT, LON, horizontal, kilometres, place, stack, times
+from genkit_weather.models import Area, WeatherModel
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a forecast starts from, as weather data with one series: times t-1, t, ..., t+N."""
+
+    data: WeatherData
+    time: np.datetime64
+    """t, that of the last known state"""
+
+    @property
+    def times(self) -> np.ndarray:
+        """The start, as forecast files have it."""
+        return np.array([self.time])
+
+    @property
+    def series(self) -> Series:
+        """The series; a forecast starts from its index 1."""
+        return self.data.test[0]
+
+
+def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcing: Path | None = None) -> Inputs:
+    """Read the files of a forecast over so many steps.
+
+    Args:
+        model: the trained model, against which variables, units, grid and times are checked.
+        initial: the last two states, t-1 and t; of a longer file its last two times.
+        boundary: the times t..t+N, of which the cells of the frame are read; of a model with a second data set around
+            its area, that data set, over the times that its window needs.
+        forcing: forcing that neither of them has, at t-1..t+N. What follows from time and place is computed.
+
+    Raises:
+        DataError: what is missing or differs, by file, variable and time.
+    """
+    area, step = model.area, np.timedelta64(round(model.area.step_hours * 3600), "s")
+    with open_file(initial) as first, open_file(boundary) as second:
+        extra = [] if forcing is None else [open_file(forcing).load()]
+        known = states_of(first, area, str(initial))
+        time = times(first, str(initial), 2)[-2:]
+        if time[1] - time[0] != step:
+            raise DataError(f"{initial}: its last two times are {time[1] - time[0]} apart; the model's step is {step}")
+        when = time[1] + step * np.arange(-1, leads + 1)
+        around = model.surroundings
+        state = np.full((leads + 2, *known.shape[1:]), np.nan, np.float32)
+        state[:2] = known[-2:]
+        _finite(state[:2], area.names, when, str(initial))
+        frame = None
+        if any(area.frame):
+            outside = at_times(second, states_of(second, area, str(boundary)), when[1:], str(boundary))
+            frame = np.concatenate([state[:1], outside])
+            _finite(frame_of(frame, area.frame), area.names, when, f"{boundary}, frame")
+            frame[:, *area_interior(area)] = np.nan  # nobody may look at it
+        told = _forcing(area, when, [*extra, second, first])
+        data = area.data(Series(state, told, when, frame=frame), str(initial))
+        if around is not None:
+            data = around.around(data, _surroundings(around.area, second, boundary))
+    return Inputs(data, time[1])
+
+
+def open_file(path: Path) -> xr.Dataset:
+    """A NetCDF file or a zarr folder."""
+    try:
+        engine: Any = {"engine": "zarr", "consolidated": False} if path.suffix == ".zarr" else {}
+        return xr.open_dataset(path, **engine)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:150]
+        raise DataError(f"cannot read {path}: {reason}; expected a NetCDF file or a .zarr folder") from None
+
+
+def area_interior(area: Area) -> tuple[slice, slice]:
+    """Slices of the predicted cells."""
+    (h, w), (fy, fx) = area.grid, area.frame
+    return slice(fy, h - fy), slice(fx, w - fx)
+
+
+def states_of(file: xr.Dataset, area: Area, source: str) -> np.ndarray:
+    """(T, H, W, V) of the model's variables, its units and grid checked."""
+    for name, unit in zip(area.names, area.units, strict=True):
+        if name not in file:
+            raise DataError(f"{source} has no variable {name}; the model needs {', '.join(area.names)}")
+        found = str(file[name].attrs.get("units", "1"))
+        if found != unit:
+            raise DataError(f"{source}: {name} is in {found!r}, the model was trained in {unit!r}; convert it")
+    dims = horizontal(file, area.names[0], source)
+    state = stack(file, list(area.names), ("time", *dims), source)
+    if state.shape[1:3] != area.grid:
+        (h, w), (rows, columns) = area.grid, state.shape[1:3]
+        raise DataError(f"{source} has {rows} x {columns} cells, the model {h} x {w}; cut it to them")
+    where = {"lat": place(file, LAT, dims), "lon": place(file, LON, dims)}
+    where |= {"x": kilometres(file, "x"), "y": kilometres(file, "y")}
+    area.check(replace(area, **where), "the model", source)
+    return state
+
+
+def at_times(file: xr.Dataset, values: np.ndarray, when: np.ndarray, source: str) -> np.ndarray:
+    """Values at some times of a file."""
+    time = file["time"].values.astype("datetime64[s]")
+    missing = [one for one in when if one not in time]
+    if missing:
+        span = f"{time.min()} to {time.max()}" if len(time) else "no time"
+        raise DataError(f"{source} lacks {missing[0]}; the forecast needs {when[0]} to {when[-1]}, it has {span}")
+    return values[np.searchsorted(time, when)]
+
+
+def _finite(values: np.ndarray, names: tuple[str, ...], when: np.ndarray, source: str) -> None:
+    bad = ~np.isfinite(values)
+    if bad.any():
+        first = np.argwhere(bad)[0]
+        raise DataError(f"{source}: {names[first[-1]]} is not finite at {when[first[0]]} ({int(bad.sum())} values)")
+
+
+def _forcing(area: Area, when: np.ndarray, files: list[xr.Dataset]) -> np.ndarray:
+    """(T, H, W, F), or (T, 1, 1, F), of the model's forcing: from files, or computed where it is a function of time."""
+    grid = (1, 1) if area.uniform else area.grid
+    out = np.full((len(when), *grid, len(area.forcing_names)), np.nan, np.float32)
+    for f, name in enumerate(area.forcing_names):
+        for file in files:
+            if name not in file or "time" not in file[name].dims:
+                continue
+            time = file["time"].values.astype("datetime64[s]")
+            values = np.asarray(file[name].transpose("time", ...).values, np.float32)
+            values = values.reshape(len(time), *(values.shape[1:] or (1, 1)))
+            if values.shape[1:] not in (grid, (1, 1)):
+                continue  # of another grid
+            rows = [i for i in range(len(when)) if when[i] in time and np.isnan(out[i, ..., f]).any()]
+            out[rows, ..., f] = values[[int(np.flatnonzero(time == when[i])[0]) for i in rows]]
+        if np.isnan(out[..., f]).any() and name in NAMES and area.lat is not None:
+            out[..., f] = standard_forcing(when, area.lat, area.lon)[..., NAMES.index(name)]
+        if np.isnan(out[..., f]).any():
+            lacks = when[np.isnan(out[..., f]).any((1, 2))][0]
+            raise DataError(f"the forcing {name} is in no file at {lacks}; give it with --forcing")
+    return out
+
+
+def _surroundings(area: Area, file: xr.Dataset, path: Path) -> WeatherData:
+    """The second data set, over all times of its file."""
+    state, when = states_of(file, area, str(path)), times(file, str(path), 2)
+    _finite(state, area.names, when, str(path))
+    return area.data(Series(state, _forcing(area, when, [file]), when), str(path))

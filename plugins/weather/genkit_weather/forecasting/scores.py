@@ -1,0 +1,36 @@
+"""Scores of one forecast file against a file of what came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from genkit.errors import DataError
+from genkit_weather.forecasting.inputs import at_times, open_file, states_of
+from genkit_weather.forecasts import dataset, read
+from genkit_weather.models import WeatherModel
+from genkit_weather.verification import lead_hours, verify
+
+SHOWN = 6  # leads in the table, spread evenly
+
+
+def scored(forecast: Path, truth: Path, model: WeatherModel) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table: RMSE and CRPS of each variable at some leads."""
+    area = model.area
+    with read(forecast) as made, open_file(truth) as came:
+        hours = lead_hours(made)
+        start = made["start"].values[0].astype("datetime64[s]")
+        when = start + (hours * 3600).astype("timedelta64[s]")
+        states = at_times(came, states_of(came, area, str(truth)), when, str(truth))[None]
+        true = dataset(states, area, np.array([start]), range(1, len(hours) + 1))  # type: ignore[arg-type]
+        if not np.isfinite(states).all():
+            raise DataError(f"{truth} has values that are not finite; fill or cut them")
+        results = verify(made.load(), true, frame=area.frame, names=("rmse", "crps"))
+    shown = [hours[i] for i in np.unique(np.linspace(0, len(hours) - 1, SHOWN).round().astype(int))]
+    rows = [
+        [f"{metric.upper()} {name} [{unit}]", *(f"{results[f'{metric}/{name}/{h:g}h']:.4g}" for h in shown)]
+        for metric in ("rmse", "crps")
+        for name, unit in zip(area.names, area.units, strict=True)
+    ]
+    return ["", *(f"{h:g} h" for h in shown)], rows
