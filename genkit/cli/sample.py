@@ -1,45 +1,104 @@
-"""`genkit sample`: draw samples from a finished run."""
+"""`genkit sample`: draw from a trained model, under the conditions that it understands."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import tyro
+from genkit.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Draw samples from the model of a run and save them as an .npz file."""
+class SampleOptions:
+    """Options beside those of the model."""
 
-    run_folder: Annotated[Path, tyro.conf.Positional]
-    """The run."""
     n: int = 16
     """Number of samples."""
     seed: int = 0
     """Seed of the draw."""
+    chunk: int = 256
+    """Samples drawn at once: more is faster, less needs less memory. Results do not depend on it."""
     out: Path | None = None
-    """File to write; samples-<seed>.npz in the run folder if not given."""
+    """File to write; samples-<seed>.npz in the run folder, or here for the folder of a model, if not given."""
     trust: bool = False
-    """Allow the run's configuration to name own code (module:Class)."""
+    """Allow the model to name own code (module:Class)."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw from a trained model: the folder of a run or of a model."""
+
+    path: Path
+    source: Any
+    """the trained model, or a run whose experiment draws itself"""
+    request: Any = None
+    options: SampleOptions = field(default_factory=SampleOptions)
+
+    @classmethod
+    def parse(cls, words: list[str]) -> Sample:
+        """Parse ``MODEL [options]``; which conditions there are depends on the model."""
+        if not words or words[0].startswith("-"):
+            print("usage: genkit sample MODEL [options]\n\nMODEL: folder of a run or of a trained model")
+            print("`genkit sample MODEL --help` shows the conditions and methods of that model")
+            raise SystemExit(0 if words and words[0] in ("-h", "--help") else 2)
+        from genkit.experiment import parse
+        from genkit.experiment.environment import set_up
+
+        set_up()
+        path, rest = Path(words[0]), words[1:]
+        source, request, own = _opened(path, trust="--trust" in rest)
+        made, options = parse(request, rest, "default", own, f"genkit sample {path}", SampleOptions)
+        for name in ("n", "chunk"):
+            if getattr(options, name) < 1:
+                raise UsageError(f"--{name} {getattr(options, name)} is too few; expected at least 1")
+        return cls(path, source, made, options)
 
     def run(self) -> None:
         """Draw and write."""
         import jax
-        import numpy as np
 
-        from genkit.experiment import load
-        from genkit.experiment.environment import set_up
-        from genkit.experiment.folder import write_arrays
+        from genkit.experiment import held, is_run
 
-        set_up()
-        run = load(self.run_folder, self.trust)
-        samples = run.sample(jax.random.key(self.seed), self.n)
-        leaves = jax.tree.leaves_with_path(samples)
-        names = [jax.tree_util.keystr(path, simple=True, separator=".") or "x" for path, _ in leaves]
-        arrays = {name: np.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)}
-        file = self.out or run.folder / f"samples-{self.seed}.npz"
-        write_arrays(file, arrays)
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        print(f"{file}: {shapes}")
+        options = self.options
+        inside = options.out is None and is_run(self.path)
+        file = options.out or (self.path if inside else Path()) / f"samples-{options.seed}.npz"
+        writer = self.request.writer(file)
+        with held(self.path) if inside else contextlib.nullcontext():
+            for piece in self.request(self.source, jax.random.key(options.seed), options.n, options.chunk):
+                writer.write(piece)
+            print(f"{file}: {writer.close()}")
+
+
+def of_run() -> Any:
+    """The request for a run whose experiment draws samples itself."""
+    import jax
+    import numpy as np
+
+    from genkit.model import Piece, Request
+
+    @dataclass(frozen=True)
+    class OfRun(Request):
+        """Samples of a run."""
+
+        def __call__(self, model: Any, key: Any, n: int, chunk: int = 0) -> Iterator[Piece]:
+            leaves = jax.tree.leaves_with_path(model.sample(key, n))
+            names = [jax.tree_util.keystr(path, simple=True, separator=".") or "x" for path, _ in leaves]
+            yield {name: np.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)}
+
+    return OfRun()
+
+
+def _opened(path: Path, trust: bool) -> tuple[Any, Any, str]:
+    """What draws, its request, and the plugin whose short names its options take."""
+    from genkit import model
+    from genkit.experiment import load
+
+    if model.has_model(path) or model.has_model(path / "model"):
+        trained = model.load(path, trust)
+        return trained, model.request_of(trained)(), trained.origin.recipe.partition(".")[0]
+    run = load(path, trust)
+    run.require("train")
+    return run, of_run(), run.name.partition(".")[0]

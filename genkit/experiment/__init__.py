@@ -10,7 +10,7 @@ from genkit.experiment.config import (
     write_yaml,
 )
 from genkit.experiment.experiment import Experiment
-from genkit.experiment.folder import Status
+from genkit.experiment.folder import Status, held, is_run
 from genkit.experiment.parse import Choice, choose, parse, preset_of
 from genkit.experiment.run import STAGES, Run, load, run
 from genkit.experiment.slots import Slot, slots, walk
@@ -26,6 +26,8 @@ __all__ = [
     "config",
     "differences",
     "flat",
+    "held",
+    "is_run",
     "labels",
     "load",
     "parse",

@@ -17,7 +17,7 @@ import yaml
 
 from genkit.errors import UsageError
 from genkit.experiment.parse import Choice, Untrusted, parse, preset_of, words_of
-from genkit.experiment.slots import is_component, walk
+from genkit.experiment.slots import is_component, main_model, walk
 from genkit.plugin import registry
 
 FORMAT = 2  # of config.yaml; the first one, which did not say so, had no models
@@ -36,16 +36,26 @@ def config(name: str, preset: str = "default", options: Mapping[str, Any] | None
 def _configure(name: str, preset: str, chosen: Mapping[str, Any], trust: bool) -> Any:
     """`config`; without `trust` no own code is imported."""
     item, cls = Choice(trust=trust).found("experiments", name)
-    base = preset_of(cls, preset)
+    base, own, main = preset_of(cls, preset), item.plugin or "core", main_model(cls)
     direct = {
         key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items() if is_component(value)
     }
-    for key in direct:
-        if "." in key or key not in {f.name for f in dataclasses.fields(base)}:
-            raise UsageError(f"{name} has no field {key!r} that takes a component")
-    base = dataclasses.replace(base, **direct)
     options = {key: value for key, value in chosen.items() if key not in direct}
-    return with_options(base, options, preset, item.plugin or "core", name, trust)
+    if main in options:  # first, as it may bring the fields that are given
+        base = with_options(base, {main: options.pop(main)}, preset, own, name, trust)
+    for key, value in direct.items():
+        base = _with(base, key, value, main, name)
+    return with_options(base, options, preset, own, name, trust)
+
+
+def _with(config: Any, key: str, value: Any, main: str | None, name: str) -> Any:
+    """The configuration with a component in one of its fields, or of its main model."""
+    if key in {f.name for f in dataclasses.fields(config)}:
+        return dataclasses.replace(config, **{key: value})
+    model = getattr(config, main) if main else None
+    if model is None or key not in {f.name for f in dataclasses.fields(model)}:
+        raise UsageError(f"{name} has no field {key!r} that takes a component")
+    return dataclasses.replace(config, **{main: dataclasses.replace(model, **{key: value})})
 
 
 def with_options(

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,22 @@ def read_json(path: Path, missing: Any) -> Any:
         return missing
     except ValueError as error:
         raise GenkitError(f"{path} is not JSON ({error}); it was changed by hand or the disk failed") from None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether it is a run folder."""
+    return (folder / "config.yaml").is_file()
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """A run folder in which no other process works."""
+    status = Status(folder)
+    status.take()
+    try:
+        yield
+    finally:
+        status.release()
 
 
 class Status:

@@ -60,7 +60,7 @@ def loss(key: Any, denoiser: Any, data: Ring, noise: LogNormal, n: int) -> jax.A
 class RingDiffusion(Recipe):
     """A diffusion model of points in the plane, trained on fresh points in each step."""
 
-    fixed: ClassVar[tuple[str, ...]] = ("process", "network")
+    fixed: ClassVar[tuple[str, ...]] = ("process", "network", "steps")
     used: ClassVar[tuple[str, ...]] = ("sampler",)
 
     steps: int = 2000

@@ -15,7 +15,7 @@ from genkit.errors import GenkitError, UsageError
 from genkit.experiment import environment, report
 from genkit.experiment.config import differences, flat, read_yaml, write_yaml
 from genkit.experiment.experiment import Experiment
-from genkit.experiment.folder import Status, claim, read_json, write, write_json
+from genkit.experiment.folder import Status, claim, is_run, read_json, write, write_json
 from genkit.experiment.slots import main_model, walk
 from genkit.plugin import registry
 
@@ -301,7 +301,7 @@ def load(path: str | Path, trust: bool = False) -> Run:
     Executes nothing of the folder; one whose configuration names own code (``module:Class``) needs `trust`.
     """
     folder = Path(path)
-    if not (folder / "config.yaml").is_file():
+    if not is_run(folder):
         raise UsageError(f"{folder} is no run folder: it has no config.yaml; `genkit run` makes one")
     config, preset, seed = read_yaml(folder / "config.yaml", trust)
     return Run(config, folder, seed, preset, trust=trust)

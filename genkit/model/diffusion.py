@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.diffusion import sample
+from genkit.errors import UsageError
 from genkit.kinds import Sampler
 from genkit.model.request import CHUNK, Piece, Request
 from genkit.model.trained import Trained
@@ -44,3 +45,9 @@ class Diffusion(Trained):
     shape: tuple[int, ...] = field(metadata={"static": True})
     """of one sample"""
     sampler: Any = field(metadata={"static": True})
+
+    def check(self, data: Any) -> None:
+        """Refuse data of another shape."""
+        shape = tuple(getattr(data, "shape", self.shape))
+        if shape != self.shape:
+            raise UsageError(f"{self!r} is a model of arrays of shape {self.shape}; the data have {shape}")

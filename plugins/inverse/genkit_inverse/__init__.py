@@ -2,6 +2,8 @@
 
 from genkit.plugin import Plugin
 
+IMAGES = "genkit_inverse.images:Images"
+
 plugin = Plugin(
     name="inverse",
     summary="linear inverse problems under diffusion priors",
@@ -29,11 +31,19 @@ plugin = Plugin(
     },
     datasets={
         "binary_digits": ("genkit_inverse.datasets.binary:BinaryDigits", "1797 handwritten digits of 8 x 8 bits"),
-        "digits": ("genkit_inverse.datasets.digits:Digits", "1797 handwritten digits of 8 x 8 cells, bundled"),
-        "mnist": ("genkit_inverse.datasets.mnist:MNIST", "10 000 handwritten digits of 28 x 28 cells"),
+        "digits": ("genkit_inverse.datasets.digits:Digits", "1797 handwritten digits of 8 x 8 cells, bundled", IMAGES),
+        "mnist": ("genkit_inverse.datasets.mnist:MNIST", "10 000 handwritten digits of 28 x 28 cells", IMAGES),
         "gaussian_patches": (
             "genkit_inverse.datasets.gaussian_patches:GaussianPatches",
             "correlated Gaussian patches, whose posterior is known",
+            IMAGES,
+        ),
+    },
+    models={
+        "image_prior": (
+            "genkit_inverse.models.image_prior:ImagePrior",
+            "a diffusion model of images of one size",
+            f"{IMAGES} -> genkit.model.diffusion:Diffusion",
         ),
     },
     networks={

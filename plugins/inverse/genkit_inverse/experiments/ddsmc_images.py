@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.diffusion import process_of, to_range
+from genkit.diffusion import EDM, process_of, to_range
 from genkit.errors import GenkitError, UsageError
-from genkit.experiment import Run, labels, load
+from genkit.experiment import Experiment, Run, labels
 from genkit.experiment.folder import write_arrays
-from genkit.kinds import Method, Operator
+from genkit.kinds import Dataset, Method, Model, Operator
+from genkit.model import Diffusion
 from genkit.steer import DAPS, DDRM, DDSMC, DPS, MCGDiff, Observation, PiGDM, observe, posterior, weighs
 from genkit_inverse import scores
-from genkit_inverse.experiments.digits_prior import DigitsPrior
+from genkit_inverse.datasets.digits import Digits
+from genkit_inverse.datasets.mnist import MNIST
+from genkit_inverse.images import Images
+from genkit_inverse.models.image_prior import ImagePrior
 from genkit_inverse.operators import BoxInpainting, GaussianBlur, SuperResolution
 
 AT_ONCE = 512  # particles that are worked on at a time
@@ -38,18 +41,20 @@ def _methods() -> tuple[Method, ...]:
 
 
 @dataclass(frozen=True)
-class DDSMCImages(DigitsPrior):
+class DDSMCImages(Experiment):
     """Compare posterior samplers on images.
 
     Test images are measured by linear operators with noise and restored under a diffusion prior by DDSMC
     (arXiv 2502.06379) and others, all with the same measurements. The table has the PSNR of the mean of the samples,
     and whether the samples are a posterior: the rank of the truth among them along a random direction must be uniform,
-    and the residual |y - A x| / std distributed as chi. Without a run folder in `prior` the prior is trained first, as
-    by `inverse.digits_prior`, but for data whose law is known.
+    and the residual |y - A x| / std distributed as chi. `--prior` takes the run folder of a diffusion model of the same
+    images; without it the prior is trained first, as by `inverse.digits_prior`, but for data whose law is known.
     """
 
-    prior: Path | None = None
-    """Run folder of a diffusion model of the same images."""
+    data: Dataset[Images] = field(default_factory=Digits)
+    """The images."""
+    prior: Model[Images, Diffusion] = field(default_factory=ImagePrior)
+    """The diffusion model of the images: trained here, or the folder of what was trained."""
     operators: tuple[Operator, ...] = field(default_factory=_operators)
     """What is measured."""
     std: float = 0.1
@@ -68,19 +73,20 @@ class DDSMCImages(DigitsPrior):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes on two cores), paper (EDM's network for CIFAR-10, on MNIST)."""
-        base = vars(DigitsPrior.preset(name))
         tiny: dict[str, Any] = {"steps": 5, "sigma_max": 10.0}
-        more: dict[str, dict[str, Any]] = {
+        presets: dict[str, dict[str, Any]] = {
             "tiny": {"methods": (DDSMC(**tiny), PiGDM(**tiny)), "operators": (BoxInpainting(),),
                      "particles": 4, "draws": 3, "images": 4},
-            "paper": {"operators": (BoxInpainting(), SuperResolution(), GaussianBlur()), "particles": 64,
-                      "images": 100},
+            "default": {},
+            "paper": {"data": MNIST(), "operators": (BoxInpainting(), SuperResolution(), GaussianBlur()),
+                      "particles": 64, "images": 100},
         }  # fmt: skip
-        return cls(**{**base, **more.get(name, {})})
+        if name not in presets:
+            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+        return cls(prior=ImagePrior.preset(name), **presets[name])
 
     def __post_init__(self) -> None:
         """Check the options."""
-        super().__post_init__()
         for name in ("particles", "draws", "images"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
@@ -93,9 +99,13 @@ class DDSMCImages(DigitsPrior):
         both = [dict(zip(labels(kind, parts), parts, strict=True)) for kind, parts in pairs.items()]
         return both[0], both[1]
 
+    def loaded(self, run: Run) -> Images:
+        """The data."""
+        return run.once("data", self.data.load)
+
     def prepare(self, run: Run) -> None:
         """Load the data, and see that operators and methods have names of their own."""
-        super().prepare(run)
+        self.loaded(run)
         self.named()
 
     # the prior
@@ -105,22 +115,14 @@ class DDSMCImages(DigitsPrior):
         self.denoiser(run)
 
     def denoiser(self, run: Run) -> Any:
-        """The prior: of a run folder, exact, or trained here."""
+        """The prior: restored, exact, or trained here."""
         return run.once("prior", lambda: self._prior(run))
 
     def _prior(self, run: Run) -> Any:
         data = self.loaded(run)
-        if self.prior is None:
-            return data.prior or self.trained(run)
-        denoiser = load(self.prior).denoiser
-        x = jax.ShapeDtypeStruct((1, *data.shape), jnp.float32)
-        level = process_of(denoiser).time(np.float32(1.0))
-        try:
-            same = jax.eval_shape(lambda x: denoiser(x, jnp.float32(level)), x).shape == x.shape
-        except (TypeError, ValueError, UsageError):  # what flax and jax raise for shapes that do not fit
-            same = False
-        if not same:
-            raise UsageError(f"the prior {self.prior} is no model of images of shape {data.shape}, those of the data")
+        if data.prior is not None and getattr(self.prior, "restore", None) is None:
+            return data.prior
+        denoiser = run.trained("prior", lambda: data).denoiser
         own = getattr(denoiser, "range", None)
         return denoiser if data.range in (None, own) or own is None else to_range(denoiser, *data.range)
 
@@ -276,8 +278,10 @@ class DDSMCImages(DigitsPrior):
 
     def plan(self) -> dict[str, str]:
         """Sizes, and network calls of a sample."""
-        own = {} if self.prior else super().plan()
-        return own | {name: f"{m.calls(self.process)} network calls a particle" for name, m in self.named()[1].items()}  # type: ignore[arg-type]
+        model: Any = self.prior
+        own = model.plan(self.data.load().shape) if hasattr(model, "plan") and model.restore is None else {}
+        process = getattr(model, "process", EDM())
+        return own | {name: f"{m.calls(process)} network calls a particle" for name, m in self.named()[1].items()}
 
 
 LEVELS = np.linspace(0.05, 0.95, 19)
