@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from genkit.errors import DataError, UsageError
 from genkit.experiment import Experiment
-from genkit.kinds import Dataset, Network, Sampler
+from genkit.kinds import Dataset, Model, Network, Sampler
+from genkit.model import Recipe, Request, Trained
 from genkit.plugin import Plugin
+from genkit.tree import register_dataclass
 
 
 @dataclass(frozen=True)
@@ -132,11 +134,135 @@ class Study(Experiment):
         return np.full((n, 2), self.number)
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers whose mean is learned."""
+
+    count: int = 4
+    mean: float = 2.0
+
+    def load(self) -> Sample:
+        return Sample(np.full(self.count, self.mean, np.float32))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some numbers."""
+
+    x: np.ndarray
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A component of a model."""
+
+    scale: float = 0.5
+
+    def model(self, denoiser: Any, shape: Any, cond: Any = None) -> None: ...
+
+
+@dataclass(frozen=True)
+class Ask(Request):
+    """Draw, shifted."""
+
+    shift: float = 0.0
+
+    def __call__(self, model: Any, key: Any, n: int, chunk: int = 2) -> Any:
+        for lo in range(0, n, chunk):
+            rows = np.arange(lo, min(lo + chunk, n), dtype=np.float32)
+            yield {"samples": np.asarray(model.params["mean"]) + self.shift + model.noise.scale * rows}
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False, repr=False)
+class MeanModel(Trained):
+    """A number."""
+
+    request: ClassVar[type[Request]] = Ask
+
+    params: Any
+    noise: Any = field(metadata={"static": True})
+    width: int = field(metadata={"static": True})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean(Recipe):
+    """Learn the mean of numbers by gradient descent."""
+
+    fixed: ClassVar[tuple[str, ...]] = ("width", "steps")
+    used: ClassVar[tuple[str, ...]] = ("noise",)
+
+    steps: int = 3
+    """steps of the descent"""
+    rate: float = 0.5
+    """its rate"""
+    width: int = 8
+    """of no use"""
+    noise: Sampler = field(default_factory=Noise)
+    """what is added to the mean"""
+
+    def fit(self, run: Any, data: Sample, start: MeanModel | None = None) -> MeanModel:
+        import jax.numpy as jnp
+
+        from genkit.train import Phase
+
+        def init(key: Any) -> Any:
+            return {"mean": jnp.float32(0)} if start is None else start.params
+
+        def step(state: Any, batch: Any, key: Any) -> Any:
+            error = state["mean"] - data.x.mean()
+            return {"mean": state["mean"] - self.rate * error}, {"loss": error**2}
+
+        steps = self.steps if start is None else self.finetune
+        params = run.fit(Phase("mean", init, step, None, steps))
+        return MeanModel(params, self.noise, self.width)
+
+
+@dataclass(frozen=True)
+class Fitted(Experiment):
+    """A study of a model."""
+
+    data: Dataset[Sample] = field(default_factory=Numbers)
+    """the numbers"""
+    model: Model[Sample, MeanModel] = field(default_factory=Mean)
+    """what is learned"""
+    other: Model[Sample, MeanModel] | None = None
+    """a second model"""
+    stop: bool = False
+    """fail after training"""
+
+    def train(self, run: Any) -> None:
+        for slot in ("model", "other"):
+            if getattr(self, slot) is not None:
+                run.trained(slot, self.data.load)
+        if self.stop and not (run.folder / "again").exists():
+            (run.folder / "again").touch()
+            raise KeyboardInterrupt
+
+    def evaluate(self, run: Any) -> dict[str, float | None]:
+        return {"mean": float(run.model.params["mean"])}
+
+    def draw(self, run: Any, key: Any, n: int) -> Any:
+        return run.model.sample(key, n)
+
+
 plugin = Plugin(
     name="toy",
     summary="for tests",
-    experiments={"study": ("toy_plugin:Study", "double a number")},
-    datasets={"points": ("toy_plugin:Points", "points in a file"), "gone": ("nowhere:Gone", "not importable")},
-    samplers={"slow": ("toy_plugin:Slow", "slow"), "corrected": ("toy_plugin:Corrected", "around another")},
+    experiments={
+        "study": ("toy_plugin:Study", "double a number"),
+        "fitted": ("toy_plugin:Fitted", "learn a number"),
+    },
+    models={"mean": ("toy_plugin:Mean", "a mean", "toy_plugin:Sample -> toy_plugin:MeanModel")},
+    datasets={
+        "points": ("toy_plugin:Points", "points in a file"),
+        "numbers": ("toy_plugin:Numbers", "numbers", "toy_plugin:Sample"),
+        "gone": ("nowhere:Gone", "not importable"),
+    },
+    samplers={
+        "slow": ("toy_plugin:Slow", "slow"),
+        "corrected": ("toy_plugin:Corrected", "around another"),
+        "noise": ("toy_plugin:Noise", "noise"),
+    },
     networks={"net": ("toy_plugin:Net", "a network")},
 )

@@ -42,7 +42,7 @@ class Export:
             wide = leaf.astype(jnp.float32) if getattr(leaf, "dtype", None) == jnp.bfloat16 else leaf
             arrays[jax.tree_util.keystr(path, simple=True, separator=".") or "x"] = np.asarray(wide)
         if not arrays:
-            raise GenkitError(f"{self.model} is a closed form: it has no parameters to export")
+            raise GenkitError(f"the denoiser of {self.model} is a closed form: it has no parameters to export")
         inside = self.out is None and is_run(self.model)
         file = self.out or (self.model if inside else Path()) / "parameters.npz"
         with held(self.model) if inside else contextlib.nullcontext():
@@ -54,9 +54,11 @@ class Export:
         """What holds the arrays, and the text that explains them."""
         from genkit import model
         from genkit.experiment import load
+        from genkit.experiment.slots import main_model
 
         if model.has_model(self.model) or model.has_model(self.model / "model"):
             return model.load(self.model, self.trust), model.find(self.model) / "model.yaml"
         run = load(self.model, self.trust)
         run.require("train")
-        return run.denoiser, self.model / "config.yaml"
+        has_model = main_model(type(run.config)) is not None  # then this says what became of it
+        return run.model if has_model else run.denoiser, self.model / "config.yaml"

@@ -30,7 +30,7 @@ def encode(value: Any, arrays: Arrays, place: str = "") -> Any:
 
     Raises `GenkitError` for what a trained model may not hold: functions, keys, dates.
     """
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or (isinstance(value, (bool, int, float, str)) and not isinstance(value, np.generic)):
         return value
     if isinstance(value, jax.ShapeDtypeStruct):
         return {"shape": list(value.shape), "dtype": str(value.dtype)}

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from genkit.kinds import KINDS
+from genkit.kinds import KINDS, exchanged, signature
 from genkit.plugin import GROUP, registry
 from genkit.testing.require import claim, require
 
@@ -71,7 +71,7 @@ def check_plugin(name: str) -> None:
     _check_line(f"plugin {name!r}", plugin.summary)
     _check_light(name)
     for kind in KINDS:
-        for item, (_, summary) in getattr(plugin, kind).items():
+        for item, (_, summary, *_) in getattr(plugin, kind).items():
             full = f"{name}.{item}"
             require(
                 re.fullmatch(r"[a-z][a-z0-9_-]*", item), f"item name {full!r}; expected small letters, digits, _ and -"
@@ -79,12 +79,22 @@ def check_plugin(name: str) -> None:
             _check_line(full, summary)
             with claim(f"{kind}, {full}"):
                 cls = registry().load(kind, full)
+                _check_exchange(full, kind, cls)
                 if kind not in NOT_CONFIGURED:
                     check_config(cls)
 
 
 def _check_line(what: str, summary: str) -> None:
     require(summary.strip() and "\n" not in summary, f"{what} has the summary {summary!r}; expected one line")
+
+
+def _check_exchange(full: str, kind: str, cls: type) -> None:
+    """The third text of a registry is what the annotations of the class say."""
+    written, found = registry().find(kind, full).exchange, signature(kind, exchanged(kind, cls))
+    require(
+        not written or written == found,
+        f"{full} is registered with {written!r}, but its annotations say {found or 'nothing'!r}; write the same",
+    )
 
 
 def _check_light(name: str) -> None:

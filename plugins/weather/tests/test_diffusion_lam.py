@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 import yaml
 
 import genkit
-from genkit.errors import UsageError
+from genkit.errors import DataError, UsageError
 from genkit.train import Interrupted
+from genkit_weather.data import statistics
 from genkit_weather.experiments.diffusion_lam import DiffusionLAM
 from genkit_weather.forecasts import read
 
@@ -70,7 +72,9 @@ def test_replayed_configuration_gives_the_same_configuration_and_results(run, tm
 
 
 def test_interrupted_training_ends_like_an_uninterrupted_one(run, tmp_path, monkeypatch):
-    import genkit_weather.experiments.learned as module
+    import importlib
+
+    module = importlib.import_module("genkit.train.learn")
 
     batches = module.batches
 
@@ -131,7 +135,6 @@ def test_members_do_not_depend_on_chunks(run):
     import jax
 
     wide, narrow = (genkit.load(run.folder) for _ in range(2))
-    narrow.config.forecaster(narrow)
     narrow.config = dataclasses.replace(narrow.config, chunk=2)
     key = jax.random.key(1)
     np.testing.assert_allclose(narrow.sample(key, 3), wide.sample(key, 3), rtol=1e-5, atol=1e-5)
@@ -164,6 +167,29 @@ def test_impossible_options_are_one_clear_line(options, message):
     with pytest.raises(UsageError, match=message) as caught:
         small(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_knows_its_normalisation_and_its_layout(run):
+    model = genkit.load_model(run.folder)
+    data = run.config.data.load()
+    assert model.area.names == data.names and model.area.grid == data.grid
+    np.testing.assert_array_equal(model.domain.mean, statistics(data).mean)
+    assert model.sampler == run.config.model.sampler and str(model.parameters) in repr(model).replace(",", "")
+
+
+def test_data_that_a_model_was_not_trained_for_are_refused(run, tmp_path):
+    for changes, message in (({"data": "qg_nature"}, "names="), ({"data.frame": 3}, "frame=")):
+        with pytest.raises(DataError, match=f"{message}.*the model .* was trained with"):
+            genkit.run(small(model=run.folder, **changes), out=tmp_path / message)
+
+
+def test_fine_tuning_goes_on_from_the_weights_and_keeps_the_statistics(run, tmp_path):
+    further = genkit.run(small(model=run.folder, **{"model.finetune": 2, "data.seed": 5}), out=tmp_path / "f")
+    before, after = genkit.load_model(run.folder), genkit.load_model(further.folder)
+    np.testing.assert_array_equal(after.domain.mean, before.domain.mean)
+    pairs = zip(*(jax.tree.leaves(m.forecaster.denoiser.params) for m in (before, after)), strict=True)
+    moved = [float(np.abs(np.asarray(a) - b).max()) for a, b in pairs]
+    assert 0 < max(moved) < 0.1  # two small steps
 
 
 def test_published_configuration_has_the_published_sizes():

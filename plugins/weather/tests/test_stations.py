@@ -219,7 +219,10 @@ def test_what_does_not_fit_the_forecast_is_named(tmp_path):
 class Persistence(ForecastExperiment):
     """The last known state and a warmer one, with no training: quick to run."""
 
-    def advance(self, run, series, starts, members, leads):
+    def train(self, run):
+        """Nothing is trained."""
+
+    def ensemble(self, run, key, series, starts, members, leads):
         """Two members about persistence."""
         state = take(series.known, np.asarray(starts))[:, None, None]
         yield range(1, leads + 1), np.repeat(state, leads, 1) + 0.2 * np.arange(members)[:, None, None, None]
