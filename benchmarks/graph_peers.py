@@ -119,7 +119,7 @@ class GraphPeers:
         import torch
 
         data = weather(n, frame)
-        domain = lam.Domain.build(data, PUBLISHED)
+        domain = lam.domain_of(data, PUBLISHED)
         places = np.stack(np.meshgrid(np.arange(n), np.arange(n)), -1).astype(float)
         whole = normalised(Mesh("rect_multiscale", strict=False).build(places.reshape(-1, 2), (n, n)))
         order = np.arange(n * n).reshape(n, n, 1)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from genkit.errors import GenkitError, UsageError
-
-if TYPE_CHECKING:
-    from genkit.experiment.run import Run
+from genkit.experiment.run import Run
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import tyro
 
 from genkit.errors import UsageError
-from genkit.experiment.slots import RESTORED, Naming, Option, Slot, main_model, options, put, slots, walk
+from genkit.experiment.slots import RESTORED, Naming, Option, Slot, main_model, options, put, slots, unchecked, walk
 from genkit.plugin import Item, registry
 
 TYRO = {"config": (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff), "use_underscores": True}
@@ -92,7 +92,7 @@ def choose(config: Any, words: list[str], how: Choice, suggested: dict[str, Any]
     for option in options(config, naming):
         if option.slot and (names := _take(words, option.key, option.slot.many)):
             value = _chosen(option.key, option.slot, names, how, suggested)
-            config = dataclasses.replace(config, **{option.field.name: value})
+            config = unchecked(config, **{option.field.name: value})
             option = next(o for o in options(config, naming) if o.field.name == option.field.name)
         value = option.value
         if option.parts:
@@ -100,7 +100,7 @@ def choose(config: Any, words: list[str], how: Choice, suggested: dict[str, Any]
         if option.slot and option.slot.kind == "models" and option.parts:
             value = _restored(value, words, option.key)
         changed[option.field.name] = value
-    return dataclasses.replace(config, **changed)
+    return unchecked(config, **changed)
 
 
 def words_of(key: str, value: Any) -> list[str]:
@@ -152,7 +152,7 @@ def _restored(recipe: Any, words: list[str], key: str) -> Any:
     for name in ("restore", "fingerprint"):
         if given := _take(words, f"{key}.{name}", False):
             value = None if given[0].lower() == "none" else Path(given[0]) if name == "restore" else given[0]
-            recipe = dataclasses.replace(recipe, **{name: value})
+            recipe = unchecked(recipe, **{name: value})
     return recipe
 
 

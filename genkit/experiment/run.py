@@ -14,7 +14,6 @@ from rich.table import Table
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import environment, report
 from genkit.experiment.config import differences, flat, read_yaml, write_yaml
-from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status, claim, is_run, read_json, write, write_json
 from genkit.experiment.slots import main_model, walk
 from genkit.plugin import registry
@@ -31,7 +30,7 @@ class Run:
 
     def __init__(
         self,
-        config: Experiment,
+        config: Any,
         folder: Path,
         seed: int = 0,
         preset: str = "default",
@@ -78,7 +77,7 @@ class Run:
             progress=self.progress,
         )
 
-    def part(self, name: str, config: Experiment | None = None) -> Run:
+    def part(self, name: str, config: Any = None) -> Run:
         """A run in a folder within this one, with its console, seed and permission to train."""
         part = Run(config or self.config, self.folder / name, self.seed, self.preset, self.may_train, self.trust)
         part.console, part.progress, part.loggers = self.console, self.progress, self.loggers
@@ -245,7 +244,7 @@ class Run:
 
 
 def run(
-    config: Experiment,
+    config: Any,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,

@@ -112,6 +112,14 @@ def walk(config: Any, naming: Naming = str) -> Iterator[Option]:
             yield from walk(part, names)
 
 
+def unchecked(config: Any, **values: Any) -> Any:
+    """A configuration with other values on its way to be whole: its own checks come when it is."""
+    made = object.__new__(type(config))
+    for f in dataclasses.fields(config):
+        object.__setattr__(made, f.name, values.get(f.name, getattr(config, f.name)))
+    return made
+
+
 def put(value: Any, parts: list[Any]) -> Any:
     """A field's value with other components in place of those that it holds."""
     return tuple(parts) if isinstance(value, tuple) else parts[0]

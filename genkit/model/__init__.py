@@ -9,10 +9,10 @@ explains them. A run saves it in its folder `model/`, which can be copied anywhe
 """
 
 from genkit.model.diffusion import Diffusion
-from genkit.model.files import Page, find, has_model, load, read, save
+from genkit.model.files import Origin, Page, find, has_model, load, read, save
 from genkit.model.recipe import Recipe, recipe_of
 from genkit.model.request import Piece, Request, request_of
-from genkit.model.trained import Origin, Trained
+from genkit.model.trained import Trained
 
 __all__ = [
     "Diffusion",

@@ -22,7 +22,6 @@ import safetensors.numpy
 import yaml
 
 from genkit.errors import GenkitError, UsageError
-from genkit.model.trained import Origin, Trained, with_origin
 from genkit.model.tree import Arrays, class_name, decode, encode
 from genkit.parallel import barrier, is_main
 
@@ -32,6 +31,17 @@ HEAD = "# A trained model of genkit: genkit.load_model(FOLDER) and every command
 CHECKSUM = "checksum: "
 TYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "u2", "I16": "i2", "U32": "u4", "I32": "i4", "U64": "u8",
          "I64": "i8", "F16": "f2", "F32": "f4", "F64": "f8"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a trained model comes from."""
+
+    recipe: str
+    """registered name of the recipe, as weather.diffusion"""
+    fingerprint: str
+    """of its weights and of what explains them"""
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ def save(trained: Any, folder: str | Path, recipe: Any = None, **about: Any) -> 
     All processes call it.
 
     Args:
-        trained: a `Trained`.
+        trained: a `genkit.model.Trained`.
         folder: made; a model that is there is replaced.
         recipe: what it was trained by.
         about: provenance, as experiment, seed, data, versions.
@@ -106,7 +116,7 @@ def load(path: str | Path, trust: bool = False) -> Any:
         trained = decode(page.trained, arrays, trust=trust)
     except GenkitError as error:
         raise type(error)(f"{folder / PAGE}: {error}") from None
-    if not isinstance(trained, Trained):
+    if not hasattr(trained, "origin"):
         raise GenkitError(f"{folder / PAGE} holds a {type(trained).__name__}, which is no trained model")
     return with_origin(trained, Origin(_called(page.recipe), page.fingerprint, folder))
 
@@ -147,6 +157,13 @@ def find(path: str | Path) -> Path:
 def has_model(folder: Path) -> bool:
     """Whether a trained model is there."""
     return (folder / PAGE).is_file()
+
+
+def with_origin(trained: Any, origin: Origin) -> Any:
+    """The trained model with its origin noted."""
+    noted = dataclasses.replace(trained)
+    object.__setattr__(noted, "origin", origin)
+    return noted
 
 
 def _why_none(run: Path) -> str:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a trained model comes from."""
-
-    recipe: str
-    """registered name of the recipe, as weather.diffusion"""
-    fingerprint: str
-    """of its weights and of what explains them"""
-    folder: Path
+from genkit.model.files import Origin, save
+from genkit.model.request import drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +26,6 @@ class Trained:
 
     def save(self, folder: str | Path) -> Path:
         """Write ``folder``, from which `genkit.load_model` reads it; see `genkit.model.save`."""
-        from genkit.model.files import save
-
         return save(self, folder).origin.folder
 
     @property
@@ -46,17 +35,8 @@ class Trained:
 
     def sample(self, key: Any, n: int, **conditions: Any) -> Any:
         """n samples under conditions, those of its request; see `genkit sample MODEL --help`."""
-        from genkit.model.request import drawn
-
         return drawn(self, key, n, **conditions)
 
     def __repr__(self) -> str:
         about = "not saved" if self.origin is None else f"{self.origin.recipe} {self.origin.fingerprint}"
         return f"{type(self).__name__}({about}, {self.parameters:,} numbers)"
-
-
-def with_origin(trained: Any, origin: Origin) -> Any:
-    """The trained model with its origin noted."""
-    noted = dataclasses.replace(trained)
-    object.__setattr__(noted, "origin", origin)
-    return noted

@@ -16,7 +16,7 @@ from genkit.diffusion import EDMDenoiser, Heun, Rho
 from genkit.nn import functional
 from genkit.train import AdamW, TrainState, make_step
 from genkit_weather.datasets.qg_nature import QGNature
-from genkit_weather.lam import Batch, Domain, Formulation, Inputs, condition, diffusion_loss
+from genkit_weather.lam import Batch, Formulation, Inputs, condition, diffusion_loss, domain_of
 from genkit_weather.networks.unet import LamUNet
 
 
@@ -32,7 +32,7 @@ class Speed:
         """Compile seconds, steps a second, member-steps a second, the ratio to the network calls alone."""
         smoke = profile == "smoke"
         data = QGNature.preset("tiny").load()
-        domain = Domain.build(data, Formulation())
+        domain = domain_of(data, Formulation())
         unet = LamUNet.preset("tiny") if smoke else LamUNet()
         network, params = functional(unet.build(nnx.Rngs(0), domain.formulation.sizes(data.layout)))
         denoiser = EDMDenoiser(network, params, 0.3)

@@ -7,14 +7,11 @@ states i-1 and i of its series; *lead* k is the state i+k.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from genkit.errors import DataError
-
-if TYPE_CHECKING:
-    from genkit_weather.host import Host
 
 BLOCK = 256  # times read at once where a whole series is scanned
 
@@ -95,7 +92,7 @@ class WeatherData:
     diurnal: bool = False  # the state has a daily cycle worth a climatology by the hour
     source: str = "data"  # how errors name the data set
     stored: "Statistics | None" = None  # where the files hold them
-    around: "Host | None" = None  # a second data set as the boundary, see `genkit_weather.host.surrounded`
+    around: Any = None  # the `Host` of a second data set as the boundary, see `genkit_weather.host.surrounded`
     weights: np.ndarray | None = None  # (H, W) of the cells in losses and scores; None: all alike
 
     @property

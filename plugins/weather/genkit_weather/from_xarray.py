@@ -78,7 +78,7 @@ def from_xarray(
 
 def to_xarray(data: WeatherData, series: Series) -> xr.Dataset:
     """A series with its forcing as a data set: what `genkit weather-forecast` reads."""
-    fields = {
+    fields: dict[str, Any] = {
         name: (("time", "y", "x"), np.asarray(series.state[..., v]), {"units": unit, "long_name": long})
         for v, (name, unit, long) in enumerate(zip(data.names, data.units, data.long_names, strict=True))
     }

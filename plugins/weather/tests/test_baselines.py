@@ -94,7 +94,7 @@ def test_diurnal_is_exact_for_a_daily_cycle_of_any_shape():
 
 
 def test_relaxed_is_the_rollout_of_its_first_guess(data):
-    domain = lam.Domain.build(data, lam.Formulation("relaxed"))
+    domain = lam.domain_of(data, lam.Formulation("relaxed"))
     assert 0 < domain.memory.max() < 0.3  # noise has no memory
     now, before, made = *(data.test[0].state[[5 - i]][:, 1:-1, 1:-1] for i in (0, 1)), []
     outlook = lam.Outlook.build(domain, data.test[0], [5], 3)

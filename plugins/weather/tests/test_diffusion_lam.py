@@ -178,9 +178,8 @@ def test_a_model_knows_its_normalisation_and_its_layout(run):
 
 
 def test_data_that_a_model_was_not_trained_for_are_refused(run, tmp_path):
-    for changes, message in (({"data": "qg_nature"}, "names="), ({"data.frame": 3}, "frame=")):
-        with pytest.raises(DataError, match=f"{message}.*the model .* was trained with"):
-            genkit.run(small(model=run.folder, **changes), out=tmp_path / message)
+    with pytest.raises(DataError, match="has names=.*the model .* was trained with .*value"):
+        genkit.run(small(model=run.folder, data="qg_nature"), out=tmp_path / "g")
 
 
 def test_fine_tuning_goes_on_from_the_weights_and_keeps_the_statistics(run, tmp_path):

@@ -116,7 +116,7 @@ def test_forecasts_take_the_boundary_of_their_own_time():
     inside, outside = grid_nodes(data)
     assert len(inside) == 36 and len(outside) == len(data.around.points) == 49 - 9
     formulation = lam.Formulation("persistence", fill=False, future=False)
-    domain = lam.Domain.build(data, formulation)
+    domain = lam.domain_of(data, formulation)
     sizes = replace(formulation.sizes(data.layout), boundary=data.around.channels)
     network = GraphLAM(mesh=Mesh("rect_flat", distance=40.0), width=6, layers=1)
     graph = network.over(data)
@@ -154,7 +154,7 @@ def test_boundaries_that_cannot_be_used_are_refused():
     data = surrounded(weather(6, 10.0, 1), weather(7, 20.0, 1), HostWindow(width=30.0))
     with pytest.raises(DataError, match="no series is long enough for 30 steps.*boundary data of grid of 7"):
         lam.Windows(
-            data.train, lam.Domain.build(data, lam.Formulation("persistence", False, True, False)), 30, data.around
+            data.train, lam.domain_of(data, lam.Formulation("persistence", False, True, False)), 30, data.around
         )
 
 

@@ -113,7 +113,7 @@ DATA = dataset(noise())
 
 
 def forecaster(network=None, formulation=None):
-    domain = lam.Domain.build(DATA, formulation or PUBLISHED)
+    domain = lam.domain_of(DATA, formulation or PUBLISHED)
     network = network or GraphLAM(mesh=Mesh("rect_flat", distance=3.0), width=6, layers=1, shared_embedder=True)
     graph = network.over(DATA)
     f, params = functional(network.build(nnx.Rngs(3), domain.formulation.sizes(DATA.layout), graph))
@@ -175,9 +175,9 @@ def test_frame_told_its_future_needs_no_shared_embedder_and_bad_choices_are_refu
     with pytest.raises(UsageError, match="choose guess=persistence and fill=False"):
         lam.Formulation(future=False)
     with pytest.raises(DataError, match="long enough for 40 steps"):
-        lam.Windows(DATA.train, lam.Domain.build(DATA, PUBLISHED), 40)
+        lam.Windows(DATA.train, lam.domain_of(DATA, PUBLISHED), 40)
     with pytest.raises(UsageError, match="no frame from which"):
-        lam.Domain.build(dataset(noise(), (0, 0)), lam.Formulation())
+        lam.domain_of(dataset(noise(), (0, 0)), lam.Formulation())
     with pytest.raises(UsageError, match="same fields"):
         forecaster(formulation=lam.Formulation(fill=False))
 
@@ -189,7 +189,7 @@ def test_a_latent_variable_learns_two_futures():
     state = np.cumsum(a * rng.choice([-1, 1], 400))[:, None, None, None] + 0.01 * rng.normal(size=(400, n, n, 1))
     data = dataset(state, (0, 0))
     formulation = replace(PUBLISHED)
-    domain = lam.Domain.build(data, formulation)
+    domain = lam.domain_of(data, formulation)
     network = GraphEFM(mesh=Mesh("rect_flat", distance=2.0), width=12, latent=2, output_std=False)
     graph = network.over(data)
     f, params = functional(network.build(nnx.Rngs(0), formulation.sizes(data.layout), graph))
@@ -224,7 +224,7 @@ def test_a_latent_variable_learns_two_futures():
 def test_advection_is_learned_and_enters_through_the_frame():
     data = SyntheticAdvection(train=8, val=1, test=2).load()
     formulation = lam.Formulation("persistence", fill=False)
-    domain = lam.Domain.build(data, formulation)
+    domain = lam.domain_of(data, formulation)
     network = GraphLAM(mesh=Mesh("rect_flat", distance=30.0), width=32, layers=2)
     graph = network.over(data)
     f, params = functional(network.build(nnx.Rngs(0), formulation.sizes(data.layout), graph))
@@ -265,7 +265,7 @@ def test_advection_is_learned_and_enters_through_the_frame():
 
 
 def test_a_graph_network_denoises():
-    domain = lam.Domain.build(DATA, lam.Formulation("persistence", fill=False))
+    domain = lam.domain_of(DATA, lam.Formulation("persistence", fill=False))
     sizes = domain.formulation.sizes(DATA.layout)
     options = GraphDenoiser(width=6, layers=1, embedding=8, mesh=Mesh("rect_flat", distance=3.0))
     f, params = functional(options.build(nnx.Rngs(0), sizes))

@@ -9,7 +9,7 @@ import pytest
 from genkit.errors import UsageError
 from genkit_weather.data import Series, WeatherData, statistics
 from genkit_weather.frame import frame_of, interior_of
-from genkit_weather.lam import Domain, Examples, Formulation, Inputs, advance, condition, first_guess, target
+from genkit_weather.lam import Examples, Formulation, Inputs, advance, condition, domain_of, first_guess, target
 
 H, W, V, FRAME = 8, 9, 2, (2, 2)
 
@@ -50,7 +50,7 @@ def one(domain, data, rows=(0, 3)):
 @pytest.mark.parametrize("guess", ["persistence", "harmonic", "diurnal", "relaxed"])
 def test_target_and_advance_are_inverse_and_standardised(guess):
     data = dataset(noise(30))
-    domain = Domain.build(data, Formulation(guess=guess))
+    domain = domain_of(data, Formulation(guess=guess))
     batch = one(domain, data, range(28))
     y = target(domain, batch.inputs, batch.truth)
     np.testing.assert_allclose(y.mean((0, 1, 2)), 0, atol=1e-4)
@@ -60,7 +60,7 @@ def test_target_and_advance_are_inverse_and_standardised(guess):
 
 def test_persistence_residual_is_the_published_one():
     data = dataset(noise(30))
-    domain = Domain.build(data, Formulation(guess="persistence"))
+    domain = domain_of(data, Formulation(guess="persistence"))
     x = (data.train[0].state - statistics(data).mean) / statistics(data).std
     change = np.diff(interior_of(x, FRAME)[1:], axis=0)
     np.testing.assert_allclose(domain.residual_std, change.std((0, 1, 2)), rtol=1e-4)
@@ -73,7 +73,7 @@ def test_harmonic_guess_is_exact_for_linear_tendencies():
     slopes = np.random.default_rng(0).standard_normal((20, 2, V))
     tendency = slopes[:, :1, None] * y[..., None] + slopes[:, 1:, None] * x[..., None] + 1
     data = dataset(noise(1) + np.cumsum(tendency, 0))
-    domain = Domain.build(data, Formulation(guess="harmonic"))
+    domain = domain_of(data, Formulation(guess="harmonic"))
     batch = one(domain, data)
     np.testing.assert_allclose(first_guess(domain, batch.inputs), batch.truth, atol=1e-4)
 
@@ -84,10 +84,10 @@ def test_diurnal_guess_is_exact_for_a_daily_cycle_plus_a_linear_tendency():
     t = np.arange(24)
     state = cycle[t % 4] + np.where(t % 8 < 4, 1, -1)[:, None, None, None] * drift
     data = dataset(state)
-    domain = Domain.build(data, Formulation(guess="diurnal"))
+    domain = domain_of(data, Formulation(guess="diurnal"))
     batch = one(domain, data, range(22))
     np.testing.assert_allclose(first_guess(domain, batch.inputs), batch.truth, atol=1e-4)
-    plain = Domain.build(data, Formulation(guess="harmonic"))
+    plain = domain_of(data, Formulation(guess="harmonic"))
     assert float(plain.residual_std.min()) > 0.1
 
 
@@ -98,7 +98,7 @@ def test_relaxed_guess_is_exact_where_the_departure_from_the_frame_decays():
     # over two days the departure is of mean 0, so that the climatology is the cycle
     days = [cycle + sign * bump * 0.3 ** np.arange(4)[:, None, None, None] for sign in (1, -1)]
     data = dataset(*days)
-    domain = Domain.build(data, Formulation(guess="relaxed", anomalies=True))
+    domain = domain_of(data, Formulation(guess="relaxed", anomalies=True))
     batch = one(domain, data, range(4))
     np.testing.assert_allclose(domain.memory, 0.3, atol=1e-4)
     np.testing.assert_allclose(first_guess(domain, batch.inputs), batch.truth, atol=1e-4)
@@ -111,7 +111,7 @@ def test_anomalies_hide_the_daily_cycle():
     told = []
     for d in (data, same):
         # both have their own statistics: compare in physical units
-        domain = Domain.build(d, Formulation(guess="diurnal", anomalies=True, fill=False, tendencies=False))
+        domain = domain_of(d, Formulation(guess="diurnal", anomalies=True, fill=False, tendencies=False))
         cond = condition(domain, one(domain, d).inputs)
         told += [(cond.interior[..., :2] * domain.std, cond.frame[..., :6] * np.tile(domain.std, 3))]
         departure = cond.interior[..., 4:6] * domain.diff_std  # after prev and before
@@ -125,7 +125,7 @@ def test_anomalies_hide_the_daily_cycle():
 @pytest.mark.parametrize("formulation", [Formulation(), Formulation("relaxed", anomalies=True)])
 def test_the_guess_takes_the_future_from_the_frame_alone(formulation):
     data = dataset(noise(30))
-    domain = Domain.build(data, formulation)
+    domain = domain_of(data, formulation)
     batch = one(domain, data)
     other = data.train[0].state.copy()
     interior_of(other, FRAME)[[2, 5]] = np.nan
@@ -136,7 +136,7 @@ def test_the_guess_takes_the_future_from_the_frame_alone(formulation):
 
 def test_channels_in_the_published_order():
     data = dataset(noise(30))
-    domain = Domain.build(data, Formulation.preset("paper"))
+    domain = domain_of(data, Formulation.preset("paper"))
     inputs = one(domain, data).inputs
     cond = condition(domain, inputs)
     static = np.broadcast_to(domain.static, (2, H, W, 3))
@@ -150,7 +150,7 @@ def test_channels_in_the_published_order():
 
 def test_tendencies_are_in_units_of_their_std():
     data = dataset(noise(30))
-    domain = Domain.build(data, Formulation(fill=False))
+    domain = domain_of(data, Formulation(fill=False))
     batch = one(domain, data, range(28))
     cond = condition(domain, batch.inputs)
     np.testing.assert_allclose(cond.interior[..., V : 2 * V].std((0, 1, 2)), 1, rtol=0.1)
@@ -160,7 +160,7 @@ def test_tendencies_are_in_units_of_their_std():
 def test_forcing_that_varies_in_space_joins_the_fields():
     forcing = np.random.default_rng(3).standard_normal((12, H, W, 3)).astype(np.float32)
     data = dataset(noise(12), forcing=forcing)
-    domain = Domain.build(data, Formulation(fill=False, guess="persistence"))
+    domain = domain_of(data, Formulation(fill=False, guess="persistence"))
     inputs = one(domain, data).inputs
     cond = condition(domain, inputs)
     assert cond.scalars.shape == (2, 0)
@@ -176,7 +176,7 @@ def test_forcing_that_varies_in_space_joins_the_fields():
 def test_sizes_are_those_of_the_conditioning(formulation, uniform):
     forcing = None if uniform else np.ones((12, H, W, 3), np.float32)
     data = dataset(noise(12), forcing=forcing)
-    domain = Domain.build(data, formulation)
+    domain = domain_of(data, formulation)
     cond, sizes = condition(domain, one(domain, data).inputs), formulation.sizes(data.layout, extra=2)
     assert sizes.interior == cond.interior.shape[-1] + 2
     assert (sizes.boundary, sizes.scalars) == (cond.frame.shape[-1], cond.scalars.shape[-1])
@@ -185,7 +185,7 @@ def test_sizes_are_those_of_the_conditioning(formulation, uniform):
 
 def test_windows_stay_inside_their_series_and_keep_their_order():
     data = dataset(noise(5), noise(6, seed=1))
-    domain = Domain.build(data, Formulation(guess="persistence", fill=False))
+    domain = domain_of(data, Formulation(guess="persistence", fill=False))
     examples = Examples(data.train, domain)
     assert len(examples) == 3 + 4
     rows = np.array([5, 0, 3])
@@ -201,7 +201,7 @@ def test_windows_stay_inside_their_series_and_keep_their_order():
 
 def test_analysis_and_boundary_data_are_used_where_they_differ_from_the_truth():
     data = dataset(noise(6))
-    domain = Domain.build(data, Formulation(guess="persistence", fill=False))
+    domain = domain_of(data, Formulation(guess="persistence", fill=False))
     plain = one(domain, data, [1])
     other = replace(data.train[0], frame=data.train[0].state + 1, analysis=data.train[0].state + 2)
     moved = Examples((other,), domain).take(np.array([1]))

@@ -50,7 +50,7 @@ class Gaussian:
 
 @pytest.fixture(scope="module")
 def domain():
-    return lam.Domain.build(DATA, lam.Formulation())
+    return lam.domain_of(DATA, lam.Formulation())
 
 
 def collect(key, model, sampler, *args, **options):
@@ -72,7 +72,7 @@ def test_a_certain_forecast_follows_the_recursion(domain):
 
 
 def test_spread_of_persistence_grows_like_a_random_walk():
-    domain = lam.Domain.build(DATA, lam.Formulation(guess="persistence", fill=False))
+    domain = lam.domain_of(DATA, lam.Formulation(guess="persistence", fill=False))
     outlook = lam.Outlook.build(domain, DATA.test[0], [5], 3)
     out = collect(jax.random.key(0), lam.Forecaster(Gaussian(0.0, 0.5), domain), Heun(30), outlook, 64)
     expected = 0.5 * domain.residual_std * domain.std * np.sqrt([[1], [2], [3]])

@@ -5,6 +5,7 @@ What is told and predicted is that of Diffusion-LAM (Larsson et al. 2025, arXiv 
 
 from genkit_weather.lam.domain import Domain, Formulation, Inputs, advance, condition, first_guess, target
 from genkit_weather.lam.examples import Batch, Examples
+from genkit_weather.lam.fitting import domain_of
 from genkit_weather.lam.graph import GraphForecaster, graph_loss
 from genkit_weather.lam.latent import LatentForecaster, LatentWeights, latent_loss
 from genkit_weather.lam.limits import Limits
@@ -44,6 +45,7 @@ __all__ = [
     "condition",
     "denoising_problem",
     "diffusion_loss",
+    "domain_of",
     "first_guess",
     "forecast",
     "graph_loss",

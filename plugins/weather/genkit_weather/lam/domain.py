@@ -1,6 +1,5 @@
 """From weather to the numbers of Diffusion-LAM and back: conditioning, first guess, residual target."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -10,8 +9,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
-from genkit_weather.boundary import harmonic
-from genkit_weather.data import Layout, Series, Statistics, WeatherData, statistics
+from genkit_weather.data import Layout, Series
 from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.host import HostFields
 from genkit_weather.networks.unet import Conditioning, Sizes
@@ -118,37 +116,6 @@ class Domain:
     host: HostFields | None = None
     """of a second data set around the area"""
 
-    @classmethod
-    def build(cls, data: WeatherData, formulation: Formulation, stats: Statistics | None = None) -> "Domain":
-        """Gather the statistics, those of the residual included, from the training split."""
-        stats = statistics(data) if stats is None else stats
-        needs = formulation.fill or formulation.guess != "persistence"
-        if needs and not any(data.frame):
-            raise UsageError(
-                f"{data.source} has no frame from which guess={formulation.guess} or fill could be made; "
-                "choose formulation.guess=persistence and formulation.fill=False"
-            )
-        domain = cls(
-            mean=stats.mean,
-            std=stats.std,
-            diff_std=stats.diff_std,
-            forcing_mean=stats.forcing_mean,
-            forcing_std=stats.forcing_std,
-            static=(data.static - stats.static_mean) / stats.static_std,
-            extension=extension(data) if needs else None,
-            climatology=daily_climatology(data, stats) if formulation.daily else None,
-            residual_mean=np.zeros(len(data.names), np.float32),
-            residual_std=np.ones(len(data.names), np.float32),
-            memory=np.ones(len(data.names), np.float32) if formulation.guess == "relaxed" else None,
-            frame_width=data.frame,
-            formulation=formulation,
-            host=None if data.around is None else data.around.fields,
-        )
-        if domain.memory is not None:
-            domain = replace(domain, memory=fitted_memory(domain, data))
-        mean, std = residual_moments(domain, data)
-        return jax.tree.map(jnp.asarray, replace(domain, residual_mean=mean, residual_std=std))
-
 
 def condition(domain: Domain, inputs: Inputs) -> Conditioning:
     """Assemble what the network sees: prev first, then before, forcing, static fields; the future in the frame only."""
@@ -216,13 +183,6 @@ def departure(domain: Domain, rest: Inputs) -> jax.Array:
     return rest.prev - extended(domain, rest.frame[:, 1])
 
 
-def extension(data: WeatherData) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (h w, R) of the harmonic extension and the places (R,) of its ring among the cells of the frame."""
-    solver = harmonic(data.grid, data.frame)
-    order = frame_of(np.arange(np.prod(data.grid)).reshape(*data.grid, 1), data.frame)[:, 0]
-    return solver.weights, np.argsort(order)[np.searchsorted(np.sort(order), solver.ring)]
-
-
 def first_guess(domain: Domain, inputs: Inputs) -> jax.Array:
     """(n, h, w, V) next interior state before the network has spoken, by `Formulation.guess`."""
     return inputs.prev if domain.formulation.guess == "persistence" else harmonic_guess(domain, inputs)
@@ -238,58 +198,9 @@ def advance(domain: Domain, inputs: Inputs, y: jax.Array) -> jax.Array:
     return first_guess(domain, inputs) + domain.residual_mean + domain.residual_std * y
 
 
-def residual_moments(domain: Domain, data: WeatherData) -> tuple[np.ndarray, np.ndarray]:
-    """(V,) mean and std of truth - guess over the interior and the training split, standardised units."""
-
-    def residual(domain: Domain, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-        r = batch.truth - first_guess(domain, batch.inputs)
-        return r, jnp.square(r), jnp.ones_like(r)
-
-    total, square, count = _sums(residual, domain, data)
-    mean = total / count
-    return mean.astype(np.float32), np.sqrt(square / count - mean**2).astype(np.float32)
-
-
-def fitted_memory(domain: Domain, data: WeatherData) -> np.ndarray:
-    """(V,) share of the departure from the frame's extension left after a step, by least squares; in 0..1."""
-
-    def products(domain: Domain, batch: Any) -> tuple[jax.Array, jax.Array]:
-        now = departure(domain, anomalies(domain, batch.inputs))
-        kept = batch.truth - harmonic_guess(domain, batch.inputs) + now  # the guess with a memory of 1
-        return kept * now, jnp.square(now)
-
-    product, square = _sums(products, domain, data)
-    return np.clip(product / np.where(square > 0, square, 1.0), 0, 1).astype(np.float32)
-
-
-def _sums(entries: Callable[..., Any], domain: Domain, data: WeatherData, block: int = 256) -> list[np.ndarray]:
-    """(V,) sums of `entries(domain, batch)`, arrays (n, h, w, V), over the training split in float64."""
-    from genkit_weather.lam.examples import Examples
-
-    examples = Examples(data.train, domain)
-    summed = jax.jit(lambda domain, batch: [e.sum((0, 1, 2)) for e in entries(domain, batch)])
-    parts = [
-        summed(domain, examples.take(np.arange(lo, min(lo + block, len(examples)))))
-        for lo in range(0, len(examples), block)
-    ]
-    return [np.sum([np.asarray(p, np.float64) for p in one], 0) for one in zip(*parts, strict=True)]
-
-
 def hours(time: np.ndarray) -> np.ndarray:
     """Hour of the day 0..23 of datetime64 values."""
     return (time.astype("datetime64[h]") - time.astype("datetime64[D]")).astype(int)
-
-
-def daily_climatology(data: WeatherData, stats: Statistics) -> np.ndarray:
-    """(24, H, W, V) standardised training mean by hour of the day; 0 at hours the data never have."""
-    total, count = np.zeros((24, *data.grid, len(data.names))), np.zeros(24)
-    for series in data.train:
-        hour = hours(series.time)
-        for h in np.unique(hour):
-            rows = np.flatnonzero(hour == h)
-            total[h] += ((np.asarray(series.state[rows]) - stats.mean) / stats.std).sum(0)
-            count[h] += len(rows)
-    return (total / np.maximum(count, 1)[:, None, None, None]).astype(np.float32)
 
 
 def known(domain: Domain, series: Series, now: np.ndarray) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from genkit_weather.lam import (
     Formulation,
     MeanModel,
     diffusion_loss,
+    domain_of,
     mean_error,
     mean_loss,
 )
@@ -80,7 +81,7 @@ class Diffusion(WeatherRecipe):
         if len(self.sigma_data) not in (1, len(data.names)):
             raise UsageError(f"sigma_data has {len(self.sigma_data)} values for {len(data.names)} variables")
         if start is None:
-            domain = Domain.build(data, self.formulation)
+            domain = domain_of(data, self.formulation)
             mean = self._fit_mean(run, data, domain) if self.two_stage else None
             net = Net(self.network, (self.formulation.sizes(data.layout, len(data.names) if mean else 0),))
             # what the mean leaves is scaled to unit variance already

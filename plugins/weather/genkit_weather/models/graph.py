@@ -26,6 +26,7 @@ from genkit_weather.lam import (
     Limits,
     Windows,
     augment,
+    domain_of,
     graph_loss,
 )
 from genkit_weather.models.recipe import MEPS_WEIGHTS, WeatherRecipe
@@ -102,7 +103,7 @@ class GraphRecipe(WeatherRecipe):
         kept = replace(options, graph=None) if hasattr(options, "graph") else options  # its file may go
         net = Net(kept, (self.sizes(data), shapes_of(graph)))
         limits = Limits.build(data.names, statistics(data), self.lower, self.upper)
-        return net, net.init(run.key("parameters")), graph, Domain.build(data, self.formulation), limits
+        return net, net.init(run.key("parameters")), graph, domain_of(data, self.formulation), limits
 
     def graph(self, data: WeatherData) -> Graph:
         """The graph of the network on the data."""

@@ -37,8 +37,7 @@ def verify_run(run: Run, options: InSitu, date: str | None = None) -> Path:
     # baselines of the whole run are on its own starts, so a single date has none
     for name, other in [] if date else experiment.baseline_forecasts(run, data):
         results |= station_scores(at_stations(other, found, options.method), found, events, name)
-    one = Run(run.config, run.folder / "stations" / label, run.seed, run.preset)
-    one.console = run.console
+    one = run.part(f"stations/{label}")
     report.clear(one.folder)
     write_json(one.folder / "results.json", results)
     add_stations(one, options, forecast, data.frame, results)
