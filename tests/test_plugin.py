@@ -6,6 +6,7 @@ from genkit.errors import GenkitError, UsageError
 from genkit.kinds import KINDS
 from genkit.plugin import Installed, Plugin, Registry, registry
 from genkit.testing import check_plugin
+from genkit.testing.plugins import _check_exchange
 
 A = Plugin("a", "", samplers={"fast": ("a:Fast", ""), "heun": ("a:Heun", "")}, networks={"net": ("a:Net", "")})
 B = Plugin("b", "", samplers={"fast": ("b:Fast", ""), "slow": ("b:Slow", "")})
@@ -111,7 +112,7 @@ def test_the_name_of_a_class_that_is_registered_where_it_is_exported():
         ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
         ("def plugin(:", "SyntaxError"),
         ("plugin = 3", "is a int, not a genkit.plugin.Plugin"),
-        (good("bad").replace("summary", "api=99, summary"), "it speaks plugin api 99, this genkit speaks 1"),
+        (good("bad").replace("summary", "api=99, summary"), "it speaks plugin api 99, this genkit speaks 2"),
         (good("other"), "its entry point is named 'bad' but the plugin 'other'"),
         ("", "AttributeError"),
         ("raise BaseException", "BaseException: "),
@@ -154,6 +155,48 @@ def test_an_environment_variable_restricts_plugins(install, monkeypatch):
     monkeypatch.setenv("GENKIT_PLUGINS", "two")
     registry.cache_clear()
     assert set(registry().plugins) == {"core", "two"}
+
+
+def plain(name, body):
+    return f"from genkit.plugin import Plugin\nplugin = Plugin(name={name!r}, summary='one', {body})"
+
+
+def test_no_plugin_takes_a_command_of_the_core_or_of_another(install):
+    install("aaa", plain("aaa", "commands={'own': ('x:Y', 'own')}"))
+    install("bbb", plain("bbb", "commands={'own': ('x:Z', 'taken')}"))
+    install("ccc", plain("ccc", "commands={'run': ('x:Y', 'run')}"))
+    found = {one.name: one for one in registry().installed}
+    assert found["aaa"].plugin and found["core"].plugin
+    assert found["bbb"].error == "its command 'own' is one of 'aaa' already; it needs another name"
+    assert found["ccc"].error == "its command 'run' is one of 'core' already; it needs another name"
+    assert registry().find("commands", "run").target == "genkit.cli.run:Run"
+
+
+def test_no_plugin_takes_the_name_of_the_core(install):
+    install("core", plain("core", ""), dist="stranger")
+    found = [one for one in registry().installed if one.name == "core"]
+    assert [bool(one.plugin) for one in found].count(True) == 1 and registry().find("commands", "run")
+    assert "also claimed by genkit-jax" in next(one.error for one in found if one.plugin is None)
+
+
+def test_an_import_that_exits_is_shown_as_broken(install):
+    install("bad", "raise SystemExit('gone')")
+    assert next(one.error for one in registry().installed if one.name == "bad") == "SystemExit: gone"
+
+
+def test_plugins_of_the_first_api_still_work(install):
+    install("old", plain("old", "api=1, datasets={'points': ('x:Y', 'points')}"))
+    item = registry().find("datasets", "points", "old")
+    assert (item.plugin, item.short, item.exchange, item.called("old"), item.called("core")) == (
+        "old", "points", "", "points", "old.points"
+    )  # fmt: skip
+
+
+def test_the_third_text_is_what_the_annotations_say(toy, monkeypatch):
+    numbers = ("toy_plugin:Numbers", "numbers", "toy_plugin:Points")
+    monkeypatch.setitem(toy.plugin.datasets, "numbers", numbers)
+    with pytest.raises(AssertionError, match="registered with 'toy_plugin:Points', but its annotations say 'toy_"):
+        _check_exchange("toy.numbers", "datasets", toy.Numbers)
 
 
 def test_what_the_core_registers():
