@@ -14,14 +14,17 @@ from genkit.experiment.config import (
 )
 from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status
+from genkit.experiment.rehearsal import Rehearsal, costs, rehearse
 from genkit.experiment.run import STAGES, Run, load, run
 
 __all__ = [
     "STAGES",
     "Experiment",
+    "Rehearsal",
     "Run",
     "Status",
     "config",
+    "costs",
     "differences",
     "flat",
     "labels",
@@ -29,6 +32,7 @@ __all__ = [
     "parse",
     "preset_of",
     "read_yaml",
+    "rehearse",
     "run",
     "slots",
     "with_options",
