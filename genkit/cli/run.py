@@ -23,7 +23,9 @@ class RunOptions:
     resume: bool = False
     """Start, continue or leave as done the run in --out."""
     dry_run: bool = False
-    """Print configuration, shapes and memory, and stop."""
+    """Print configuration, shapes, parameters and operations, and stop."""
+    memory: bool = False
+    """With --dry_run: compile the training step and the sampler, and print their memory."""
     trust: bool = False
     """Allow a config.yaml to name own code (module:Class)."""
     save_every: float = 60.0
@@ -54,7 +56,11 @@ class Run:
         if options.resume and options.out is None:
             raise UsageError("--resume needs --out DIR, the folder of the run to continue")
         if options.dry_run:
-            return dry_run(self.config, options)
+            from genkit.experiment import costs
+
+            return show(self.config, options, costs(self.config, options.seed, options.memory))
+        if options.memory:
+            raise UsageError("--memory belongs to --dry_run, which prints it; give both")
 
         def prepare(this: Any) -> None:
             this.console, this.progress, this.save_every = Console(), True, options.save_every
@@ -89,12 +95,12 @@ def configured(command: str, words: list[str], extra: type) -> tuple[Any, Any]:
     return parse(base, words, preset, own, f"genkit {command} {target}", extra)
 
 
-def dry_run(config: Any, options: RunOptions) -> int:
-    """Print what would be done."""
+def show(config: Any, options: RunOptions, more: dict[str, str] | None = None) -> int:
+    """Print the configuration and its plan; `more` of the plan comes after it, or in its place."""
     from genkit.experiment import write_yaml
 
     print(write_yaml(config, options.preset, options.seed), end="")
-    for name, text in config.plan().items():
+    for name, text in (config.plan() | (more or {})).items():
         print(f"# {name}: {text}")
     return 0
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genkit.cli.run import RunOptions, configured, dry_run
+from genkit.cli.run import RunOptions, configured, show
 
 
 @dataclass(frozen=True)
 class Show:
-    """Print the resolved configuration, its shapes and its memory."""
+    """Print the resolved configuration and its shapes."""
 
     config: Any
     options: RunOptions = field(default_factory=RunOptions)
@@ -25,4 +25,4 @@ class Show:
 
     def run(self) -> int:
         """Print it."""
-        return dry_run(self.config, self.options)
+        return show(self.config, self.options)

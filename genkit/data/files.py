@@ -28,10 +28,14 @@ def local(name: str, digest: str | None) -> Path | None:
 
 
 def fetch(name: str, digest: str, url: str) -> Path:
-    """The file as `local` finds it, else downloaded from `url` into the cache."""
+    """The file as `local` finds it, else downloaded from `url` into the cache; not under `genkit.programs.watch`."""
     path = local(name, digest)
     if path is not None:
         return path
+    from genkit.programs import watched
+
+    if watched():
+        raise DataError(f"{name}: not in GENKIT_DATA and not fetched yet; a run fetches it from {url}")
     import pooch
 
     target = cache_dir() / name

@@ -8,13 +8,15 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from genkit.chain import callable_tree
 from genkit.diffusion.denoiser import Denoiser, denoise, process_of
 from genkit.diffusion.grids import check_levels, check_range
 from genkit.diffusion.random import normals
 from genkit.diffusion.samplers.adaptive import integrate
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 
 Array = jax.Array
 Trace = Literal["exact", "rademacher", "gaussian"]
@@ -91,6 +93,8 @@ def log_likelihood(
         sigma_min: level of the data.
         sigma_max: level of the prior.
 
+    Raises GenkitError, outside jit, for likelihoods that are NaN.
+
     Differentiable in x0, cond and the denoiser's parameters; new values of them and of levels and tolerance compile
     nothing.
     """
@@ -105,9 +109,13 @@ def log_likelihood(
     if keys.shape != x0.shape[:1]:
         raise UsageError(f"keys have shape {keys.shape}; expected () or {x0.shape[:1]}, one an item")
     ends = jnp.array([sigma_min, sigma_max, tolerance], x0.dtype)
-    return _log_likelihood(
-        keys, x0, callable_tree(denoiser), cond, ends, Divergence(trace, probes), solver, steps
-    )  # fmt: skip
+    found = _log_likelihood(keys, x0, callable_tree(denoiser), cond, ends, Divergence(trace, probes), solver, steps)
+    if not isinstance(found.log_p, Tracer) and (bad := int(np.isnan(found.log_p).sum())):
+        raise GenkitError(
+            f"{bad} of {x0.shape[0]} likelihoods are NaN: the denoiser returned NaN on the way, or {solver!r} "
+            f"did not reach the end; try solver='rk4' or a larger tolerance than {tolerance:g}"
+        )
+    return found
 
 
 @partial(jax.jit, static_argnames=("divergence", "solver", "steps"))

@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from genkit.chain import Model, callable_tree, draw
@@ -56,14 +57,15 @@ def sample(
     options = {} if noise is None else {"noise": noise}
     model = sampler.model(callable_tree(denoiser), shape, cond, **options)
     x = draw(key, model, shape[0], cond, slots).x
-    if not isinstance(x, Tracer) and (bad := int(_not_finite(x))):
+    if not isinstance(x, Tracer) and (bad := int(np.asarray(_not_finite(x)).sum())):
         raise GenkitError(
-            f"{bad} of {shape[0]} samples are not finite: the denoiser returned NaN or infinity on the way; check its "
-            "parameters, and that the noise levels are those it was trained for"
+            f"{bad} of {shape[0]} samples are not finite: the denoiser returned NaN or infinity on the way, or a "
+            "solver with steps of adaptive size did not reach the end; check the denoiser's parameters, and that the "
+            "noise levels are those it was trained for"
         )
     return x
 
 
 @jax.jit
 def _not_finite(x: Array) -> Array:
-    return (~jnp.isfinite(x)).any(range(1, x.ndim)).sum()
+    return (~jnp.isfinite(x)).any(range(1, x.ndim))

@@ -12,18 +12,21 @@ from genkit.experiment.config import (
 from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status, held, is_run
 from genkit.experiment.parse import Choice, choose, parse, preset_of
+from genkit.experiment.rehearsal import Rehearsal, costs, rehearse
 from genkit.experiment.run import STAGES, Run, load, run
 from genkit.experiment.slots import Slot, slots, walk
 
 __all__ = [
-    "STAGES",
     "Choice",
     "Experiment",
+    "Rehearsal",
     "Run",
+    "STAGES",
     "Slot",
     "Status",
     "choose",
     "config",
+    "costs",
     "differences",
     "flat",
     "held",
@@ -33,6 +36,7 @@ __all__ = [
     "parse",
     "preset_of",
     "read_yaml",
+    "rehearse",
     "run",
     "slots",
     "walk",

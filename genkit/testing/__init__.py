@@ -7,7 +7,8 @@
         check_sampler(MySampler(steps=20))
 
 A check raises AssertionError with one line. `check_sampler`, `check_denoiser` and `check_kernel` hold the mathematics
-and what the engine relies on; `check_config` and `check_plugin` what the command line and the registry do.
+and what the engine relies on; `check_config` and `check_plugin` what the command line and the registry do;
+`check_experiment` and `check_lowers` that programs would run on a GPU or a TPU.
 
 Oracles are denoisers like trained ones: pytrees whose leaves are the parameters of the data distribution.
 """
@@ -35,7 +36,8 @@ from genkit.testing.oracles import (
     gmm_denoiser,
     linear_gaussian_denoiser,
 )
-from genkit.testing.plugins import check_config, check_plugin
+from genkit.testing.plugins import check_config, check_experiment, check_plugin
+from genkit.testing.programs import check_lowers, check_programs
 from genkit.testing.sampler import check_sampler
 
 __all__ = [
@@ -48,8 +50,11 @@ __all__ = [
     "all_states",
     "check_config",
     "check_denoiser",
+    "check_experiment",
     "check_kernel",
+    "check_lowers",
     "check_plugin",
+    "check_programs",
     "check_sampler",
     "discrete_denoiser",
     "exact_law",

@@ -1,4 +1,4 @@
-"""`check_config` and `check_plugin`: what the command line and the registry expect.
+"""`check_config`, `check_experiment` and `check_plugin`: what the command line and the registry expect.
 
 They look at the whole toolkit from above, so the rooms that they need are imported where they are used.
 """
@@ -21,6 +21,7 @@ import yaml
 
 from genkit.kinds import KINDS, exchanged, signature
 from genkit.plugin import GROUP, registry
+from genkit.testing.programs import check_programs
 from genkit.testing.require import claim, require
 
 PRESETS = ("tiny", "default", "paper")
@@ -51,6 +52,27 @@ def check_config(cls: type) -> None:
             options = yaml.safe_load(write_yaml(config, preset, 0))["options"]
             again = with_options(made["default"], options)
             require(again == config, (differences(config, again) or ["it differs"])[0])
+
+
+def check_experiment(name: str) -> None:
+    """Raise AssertionError unless all programs of an experiment's preset tiny would run on a GPU and a TPU.
+
+    Its stages prepare, train and sample are gone through by `genkit.experiment.rehearse`, where nothing is compiled,
+    and the programs that they call are looked at by `check_programs`.
+
+    Args:
+        name: as registered.
+    """
+    from genkit.experiment import preset_of, rehearse
+
+    found = rehearse(preset_of(registry().load("experiments", name), "tiny"))
+    if found.error is not None:
+        raise AssertionError(
+            f"{name} stops after {list(found.stages)} at made-up numbers: {found.error}"
+        ) from found.error
+    require(found.seen.calls, f"{name} calls no compiled program")
+    with claim(name):
+        check_programs(found.seen.programs)
 
 
 def check_plugin(name: str) -> None:

@@ -18,12 +18,14 @@ from jax.sharding import Mesh
 from genkit.errors import GenkitError
 from genkit.kinds import Logger
 from genkit.parallel import is_main, make_mesh, replicate
+from genkit.programs import watched
 from genkit.train import checkpoint
 from genkit.train.compiled import compile_step
 from genkit.train.errors import Interrupted, NonFiniteLoss
 from genkit.train.loggers import JsonLines
 from genkit.train.phase import Phase, abstract, place
 from genkit.train.progress import Show
+from genkit.train.rehearsal import rehearse
 from genkit.train.signals import Signals, Stop
 
 SAVE = 1  # flag of process 0: time to save; larger flags are signal numbers
@@ -52,8 +54,11 @@ def fit(
     number of them that divides the batch.
 
     Raises `Interrupted` after SIGTERM or SIGINT (saved first), `NonFiniteLoss`, and `GenkitError` for a
-    checkpoint of another configuration or a disk that cannot be written.
+    checkpoint of another configuration or a disk that cannot be written. Under `genkit.programs.watch` nothing is
+    trained or written, see `rehearse`.
     """
+    if watched():
+        return rehearse(phase, key)
     with Signals() as signals:
         return _Fit(phase, Path(folder), key, config, loggers, save_every, save_steps, signals).run(
             mesh, resume, progress

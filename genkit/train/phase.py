@@ -11,6 +11,7 @@ import jax
 from jax.sharding import Mesh
 
 from genkit.parallel import Rule, make_mesh, shardings
+from genkit.programs import watched
 from genkit.train import checkpoint
 
 Hook = Callable[[Any, int], dict[str, float] | None]
@@ -54,8 +55,11 @@ def place(folder: str | Path, name: str, which: str = "last") -> Path:
 def load(phase: Phase, folder: str | Path, which: str = "best", mesh: Mesh | None = None) -> Any:
     """The best or the last saved state of a phase from a run folder, on this machine's devices.
 
-    Without a best checkpoint (no hook returned `phase.best`), "best" is the last one.
+    Without a best checkpoint (no hook returned `phase.best`), "best" is the last one. Under `genkit.programs.watch` it
+    is made up.
     """
+    if watched():
+        return jax.jit(phase.init)(jax.random.key(0))
     where = place(folder, phase.name, which)
     if which == "best" and checkpoint.latest(where) is None:
         where = place(folder, phase.name)

@@ -3,11 +3,15 @@
 import hashlib
 import threading
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from genkit.data.cache import cache_dir, cached, fingerprint
+from genkit.data.cache import cache_dir, cached, fingerprint, location
 from genkit.data.files import fetch, local
 from genkit.errors import DataError
+from genkit.programs import watch
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +57,24 @@ def test_two_makers_at_once_both_get_the_file():
     [t.join() for t in threads]
     assert len(paths) == 2 and paths[0] == paths[1] and paths[0].read_text() == "same"
     assert list(cache_dir().iterdir()) == [paths[0]]
+
+
+def test_made_up_numbers_are_not_kept():
+    def by_program(path):
+        np.save(path, jax.jit(jnp.square)(jnp.ones(3)))
+
+    def by_hand(path):
+        path.write_text("right")
+
+    with watch() as seen:
+        found = cached("made.npy", {}, by_program)
+        assert found == location("made.npy", {}) == cached("made.npy", {}, by_program) and found.exists()
+        assert seen.folder in found.parents and len(seen.calls) == 1
+        kept = cached("right.txt", {}, by_hand)
+        with pytest.raises(DataError, match="not fetched yet; a run fetches it from https://example.invalid/x"):
+            fetch("x.bin", "0" * 64, "https://example.invalid/x")
+    assert not found.exists() and kept.read_text() == "right" and kept == location("right.txt", {})
+    np.testing.assert_array_equal(np.load(cached("made.npy", {}, by_program)), 1)
 
 
 def test_the_fingerprint_sees_every_value():

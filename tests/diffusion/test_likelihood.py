@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genkit.diffusion import EDM, VP, EDMDenoiser, Flow, bits_per_dim, log_likelihood
+from genkit.diffusion import EDM, VP, Adaptive, EDMDenoiser, Flow, bits_per_dim, log_likelihood, sample
 from genkit.diffusion.likelihood import Divergence
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 from genkit.testing import gaussian_denoiser, gmm_denoiser, linear_gaussian_denoiser
 
 KEY = jax.random.key(0)
@@ -178,3 +178,15 @@ def test_wrong_options(options, words):
         log_likelihood(KEY, jnp.zeros((2, 1)), gaussian_denoiser(), **options)
     with pytest.raises(UsageError, match="keys have shape"):
         log_likelihood(jax.random.split(KEY, 3), jnp.zeros((2, 1)), gaussian_denoiser())
+
+
+def test_a_solver_that_does_not_arrive_is_said(monkeypatch):
+    """Where steps run out there is no result: neither samples nor likelihoods of another level are returned."""
+    monkeypatch.setattr("genkit.diffusion.samplers.adaptive.MOST", 8)
+    denoiser = gaussian_denoiser(0.0, 0.5)
+    with pytest.raises(
+        GenkitError, match="2 of 2 likelihoods are NaN: .*'tsit5' did not reach the end; try solver='rk4'"
+    ):
+        log_likelihood(KEY, jnp.ones((2, 3)), denoiser, solver="tsit5", tolerance=1e-6)
+    with pytest.raises(GenkitError, match="2 of 2 samples are not finite: .* adaptive size did not reach the end"):
+        sample(KEY, Adaptive(), denoiser, (2, 3))

@@ -17,18 +17,25 @@ from genkit.tree import register_dataclass
 
 Array = jax.Array
 Solver = Literal["tsit5", "dopri5"]
+MOST = 4096  # steps of adaptive size
 
 
 def integrate(field: Any, solver: Solver, first: Array, last: Array, y0: Any, args: Any, rtol: Any, atol: Any) -> Any:
-    """Solve dy/du = field(u, y, args) from u = `first` to `last` with a PID controller; y at the end."""
+    """Solve dy/du = field(u, y, args) from u = `first` to `last` with a PID controller: y at the end.
+
+    NaN where that was not reached in `MOST` steps, as there y would be that of another u. It is no exception, which a
+    GPU or a TPU could not raise: who returns results outside jit looks for NaN.
+    """
     import diffrax
 
     method = {"tsit5": diffrax.Tsit5, "dopri5": diffrax.Dopri5}[solver]()
     control = diffrax.PIDController(rtol=rtol, atol=atol, pcoeff=0.3, icoeff=0.4)
+    term = diffrax.ODETerm(field)
     found = diffrax.diffeqsolve(
-        diffrax.ODETerm(field), method, first, last, None, y0, args, stepsize_controller=control, max_steps=4096
+        term, method, first, last, None, y0, args, stepsize_controller=control, max_steps=MOST, throw=False
     )
-    return jax.tree.map(lambda y: y[0], found.ys)
+    arrived = diffrax.is_successful(found.result)
+    return jax.tree.map(lambda y: jnp.where(arrived, y[0], jnp.nan), found.ys)
 
 
 @register_dataclass

@@ -15,7 +15,7 @@ def marginals(rng: np.random.Generator, groups: np.ndarray, slots: Layout, frequ
     """Every variable from the frequency of its values over all rows: the noise of the process "marginal"."""
     (n, r0), (_, r1, e) = slots.shape(len(groups))
     x0 = rng.choice(len(frequencies.x0), (n, r0), p=_safe(frequencies.x0))
-    x1 = rng.choice(len(frequencies.x1), (n, r1, e), p=frequencies.x1)
+    x1 = rng.choice(len(frequencies.x1), (n, r1, e), p=_safe(frequencies.x1))
     return Drawn(decode(groups, (x0, x1), slots))
 
 

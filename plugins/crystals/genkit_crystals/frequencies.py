@@ -23,7 +23,7 @@ class Frequencies:
         real0, real1 = (np.asarray(m) for m in slots.mask(data.group))
         x0 = np.bincount(data.x0[real0], minlength=ELEMENTS + 1)
         x1 = np.bincount(data.x1[real1[..., 0]].ravel(), minlength=classes)
-        return cls(x0 / max(x0.sum(), 1), x1 / x1.sum())
+        return cls(x0 / max(x0.sum(), 1), x1 / max(x1.sum(), 1))
 
 
 @dataclass(frozen=True)

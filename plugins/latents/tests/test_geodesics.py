@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from genkit.errors import GenkitError, UsageError
+from genkit.testing import check_lowers
 from genkit_latents.geometry import metric as m
 from genkit_latents.geometry.geodesics import (
     Collocation,
@@ -49,6 +50,15 @@ def test_solvers_on_the_toy_metric(solver, accuracy):
         assert found.curve[len(found.curve) // 2, 1] == pytest.approx(TOY_MIDDLE, abs=1e-4 if accuracy < 3e-4 else 4e-4)
         assert found.length**2 <= 2 * found.energy * (1 + 1e-6)
         np.testing.assert_allclose(found.curve[jnp.array([0, -1])], [p, q], atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [Energy(8), Energy(8, "lbfgs"), Spline(), Refined(), Shooting(), Collocation(), FixedPoint()],
+    ids=lambda x: type(x).__name__,
+)
+def test_solvers_lower_for_gpus_and_tpus(solver):
+    check_lowers(jax.jit(solver), TOY, point(-1, 0.5), point(1, 0.5))
 
 
 def test_the_midpoint_rule_is_of_second_order():

@@ -72,7 +72,7 @@ def spectrum(a: Array, mask: Array, values: int = 5) -> tuple[Array, Array]:
     laplacian = jnp.eye(n) * a.sum(-1)[..., None] - a
     # vertices that are not real come last
     laplacian = laplacian + jnp.eye(n) * jnp.where(mask, 0.0, 2.0 * n)[..., None]
-    value, vector = jax.vmap(_eigh)(laplacian)
+    value, vector = _eigh(laplacian)
     zero = value < 1e-4
     components = zero.sum(1, keepdims=True)
     place = components + jnp.arange(values)
@@ -84,10 +84,20 @@ def spectrum(a: Array, mask: Array, values: int = 5) -> tuple[Array, Array]:
     return jnp.concatenate([largest, heat], -1), jnp.concatenate([components / 10, found], -1)
 
 
-@sequential_vmap
 def _eigh(a: Array) -> tuple[Array, Array]:
-    """One matrix at a time: on a batch LAPACK waits for threads of the pool that it holds, two such calls for ever."""
+    """Eigenvalues and vectors of matrices (B, n, n).
+
+    On a CPU one matrix at a time, under `jax.vmap` too: on a batch LAPACK waits for threads of the pool that it holds,
+    two such calls for ever.
+    """
+    return jax.lax.platform_dependent(a, cpu=jax.vmap(_eigh_alone), default=_eigh_of_many)
+
+
+def _eigh_of_many(a: Array) -> tuple[Array, Array]:
     return tuple(jnp.linalg.eigh(a))
+
+
+_eigh_alone = sequential_vmap(_eigh_of_many)
 
 
 def _diagonal(a: Array) -> Array:

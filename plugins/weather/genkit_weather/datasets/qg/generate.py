@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.programs import inherit
 from genkit_weather.datasets.qg import model
 from genkit_weather.datasets.qg.model import Flow
 
@@ -78,7 +79,7 @@ def natures(flow: Flow, seeds: Sequence[int], spinup: int, lengths: Sequence[int
     """Several runs, one thread each, longest first: two cores share three splits evenly."""
     order = np.argsort(lengths)[::-1]
     with ThreadPoolExecutor(min(len(lengths), os.cpu_count() or 1)) as pool:
-        runs = {int(i): pool.submit(nature, flow, seeds[i], spinup, lengths[i]) for i in order}
+        runs = {int(i): pool.submit(inherit(nature), flow, seeds[i], spinup, lengths[i]) for i in order}
         return [runs[i].result() for i in range(len(lengths))]
 
 
@@ -115,7 +116,7 @@ def ensemble(flow: Flow, states: np.ndarray, keys: jax.Array, when: np.ndarray, 
         return np.stack(out, 1)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return np.concatenate(list(pool.map(run, padded)))[:n]
+        return np.concatenate(list(pool.map(inherit(run), padded)))[:n]
 
 
 def oracle(
