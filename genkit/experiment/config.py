@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from genkit.errors import UsageError
-from genkit.experiment.parse import Choice, Untrusted, parse, preset_of, words_of
-from genkit.experiment.slots import is_component, main_model, walk
+from genkit.experiment.parse import Choice, Untrusted, choose, parse, preset_of, words_of
+from genkit.experiment.slots import is_component, main_model, unchecked, walk
 from genkit.plugin import registry
 
 FORMAT = 2  # of config.yaml; the first one, which did not say so, had no models
@@ -41,8 +41,8 @@ def _configure(name: str, preset: str, chosen: Mapping[str, Any], trust: bool) -
         key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items() if is_component(value)
     }
     options = {key: value for key, value in chosen.items() if key not in direct}
-    if main in options:  # first, as it may bring the fields that are given
-        base = with_options(base, {main: options.pop(main)}, preset, own, name, trust)
+    if direct and main in options:  # first, as it may bring the fields that are given
+        base = choose(base, words_of(main, options.pop(main)), Choice(preset, own, trust), {})
     for key, value in direct.items():
         base = _with(base, key, value, main, name)
     return with_options(base, options, preset, own, name, trust)
@@ -51,11 +51,11 @@ def _configure(name: str, preset: str, chosen: Mapping[str, Any], trust: bool) -
 def _with(config: Any, key: str, value: Any, main: str | None, name: str) -> Any:
     """The configuration with a component in one of its fields, or of its main model."""
     if key in {f.name for f in dataclasses.fields(config)}:
-        return dataclasses.replace(config, **{key: value})
+        return unchecked(config, **{key: value})
     model = getattr(config, main) if main else None
     if model is None or key not in {f.name for f in dataclasses.fields(model)}:
         raise UsageError(f"{name} has no field {key!r} that takes a component")
-    return dataclasses.replace(config, **{main: dataclasses.replace(model, **{key: value})})
+    return unchecked(config, **{main: unchecked(model, **{key: value})})
 
 
 def with_options(
