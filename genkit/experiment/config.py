@@ -55,7 +55,7 @@ def _with(config: Any, key: str, value: Any, main: str | None, name: str) -> Any
     model = getattr(config, main) if main else None
     if model is None or key not in {f.name for f in dataclasses.fields(model)}:
         raise UsageError(f"{name} has no field {key!r} that takes a component")
-    return unchecked(config, **{main: unchecked(model, **{key: value})})
+    return unchecked(config, **{str(main): unchecked(model, **{key: value})})
 
 
 def with_options(
