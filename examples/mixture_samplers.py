@@ -27,8 +27,8 @@ SAMPLERS = {
 def main(out: Path = Path("mixture_run"), n: int = 2000, **options: object) -> dict[str, float]:
     """Train, sample, compare; returns the energy distance to the truth of each sampler."""
     run = genkit.run(genkit.config("core.mixture", preset="tiny", options={"steps": 1000, **options}), out=out)
-    truth = run.config.truth(jax.random.key(1), n)
-    samples = {name: sample(jax.random.key(0), s, run.denoiser, (n, 2)) for name, s in SAMPLERS.items()}
+    truth = run.config.ring.sample(jax.random.key(1), n)
+    samples = {name: sample(jax.random.key(0), s, run.model.denoiser, (n, 2)) for name, s in SAMPLERS.items()}
     distances = {name: float(energy_distance(x, truth)) for name, x in samples.items()}
 
     print(f"{'sampler':<10} {'network calls':>13} {'energy distance':>16}")

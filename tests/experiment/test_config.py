@@ -155,7 +155,7 @@ def test_help_names_the_components(command, capsys):
     out = capsys.readouterr().out
     assert left.value.code == 0
     offered = " ".join(out.replace("│", " ").split()).partition("--sampler ")[2]
-    assert "heun | " in offered and "| slow | corrected | module:Class" in offered
+    assert "heun | " in offered and "| slow | corrected | noise | module:Class" in offered
     assert "Double a number." in out and "--sampler.levels.low" in out and "what is doubled" in out
     assert "The rest of the help" not in out
 
