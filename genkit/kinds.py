@@ -54,6 +54,9 @@ class Network(Protocol[*Sizes]):
         ...
 
 
+RESTORED = ("restore", "finetune", "fingerprint")  # fields of every recipe that keep the prefix of its slot
+
+
 @runtime_checkable
 class Model(Protocol[Taken, Trained]):
     """A recipe: what is learned and how; subclass `genkit.model.Recipe`."""

@@ -101,6 +101,10 @@ def _load(entry: importlib.metadata.EntryPoint) -> Installed:
             raise TypeError(f"{entry.value} is a {type(plugin).__name__}, not a genkit.plugin.Plugin")
         if plugin.api not in (API, *OLDER):
             raise TypeError(f"it speaks plugin api {plugin.api}, this genkit speaks {API}; update one of them")
+        for kind in KINDS:
+            for item, texts in getattr(plugin, kind).items():
+                if not (isinstance(texts, tuple) and len(texts) in (2, 3) and all(isinstance(t, str) for t in texts)):
+                    raise TypeError(f"its {kind} item {item!r} is {texts!r}, not (module:Class, summary[, exchange])")
         if plugin.name != entry.name:
             raise TypeError(f"its entry point is named {entry.name!r} but the plugin {plugin.name!r}")
     except KeyboardInterrupt:

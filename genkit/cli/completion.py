@@ -79,6 +79,10 @@ def _candidates(before: list[str], last: str) -> list[str]:
             return ["list", "fetch", "path"]
         names = [item.name for item in registry().items("datasets")]
         return names if len(rest) == 1 and rest[0] != "list" else []
+    if command == "sample":
+        from genkit.cli.sample import SampleOptions
+
+        return [f"--{f.name}" for f in _fields(SampleOptions)] if last[:1] == "-" else []
     offered = {item.short: item.name for item in registry().items("commands")}
     return [f"--{name}" for name in _named(registry().load("commands", offered[command]))] if last[:1] == "-" else []
 
@@ -117,6 +121,8 @@ def _options(config: Any, words: list[str], own: str) -> dict[str, Any]:
 
     out = {}
     for option in walk(choose(config, list(words), Choice(own=own), {})):
+        if option.field.name in ("restore", "fingerprint"):  # what a path in the slot sets
+            continue
         if option.slot:
             names = [item.called(own) for item in option.slot.offered(own)]
             out[option.key] = Literal[(*names, *["none"] * option.slot.optional)]

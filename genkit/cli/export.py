@@ -56,7 +56,7 @@ class Export:
         from genkit.experiment import load
         from genkit.experiment.slots import main_model
 
-        if model.has_model(self.model) or model.has_model(self.model / "model"):
+        if model.located(self.model):
             return model.load(self.model, self.trust), model.find(self.model) / "model.yaml"
         run = load(self.model, self.trust)
         run.require("train")

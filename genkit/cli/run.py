@@ -81,7 +81,7 @@ def configured(command: str, words: list[str], extra: type) -> tuple[Any, Any]:
         print(f"usage: genkit {command} NAME|config.yaml [options]\n\nexperiments: {names}")
         print(f"`genkit {command} NAME --help` shows the options of an experiment")
         raise SystemExit(0)
-    from genkit.experiment import parse, preset_of, read_yaml
+    from genkit.experiment import check_restored, is_run, parse, preset_of, read_yaml
 
     target, words = words[0], words[1:]
     preset = _value(words, "preset", "default")
@@ -92,7 +92,10 @@ def configured(command: str, words: list[str], extra: type) -> tuple[Any, Any]:
     else:
         base = preset_of(registry().load("experiments", target), preset)
     own = registry().find("experiments", target).plugin or "core"
-    return parse(base, words, preset, own, f"genkit {command} {target}", extra)
+    config, options = parse(base, words, preset, own, f"genkit {command} {target}", extra)
+    if options.out is None or not is_run(options.out):  # a run that is there has its models already
+        check_restored(config, options.trust)
+    return config, options
 
 
 def show(config: Any, options: RunOptions, more: dict[str, str] | None = None) -> int:

@@ -96,9 +96,9 @@ def _opened(path: Path, trust: bool) -> tuple[Any, Any, str]:
     from genkit import model
     from genkit.experiment import load
 
-    if model.has_model(path) or model.has_model(path / "model"):
+    if model.located(path):
         trained = model.load(path, trust)
-        return trained, model.request_of(trained)(), trained.origin.recipe.partition(".")[0]
+        return trained, model.request_of(trained)(), trained.origin.name.partition(".")[0]
     run = load(path, trust)
     run.require("train")
     return run, of_run(), run.name.partition(".")[0]

@@ -13,7 +13,7 @@ from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status, held, is_run
 from genkit.experiment.parse import Choice, choose, parse, preset_of
 from genkit.experiment.rehearsal import Rehearsal, costs, rehearse
-from genkit.experiment.run import STAGES, Run, load, run
+from genkit.experiment.run import STAGES, Run, check_restored, load, run
 from genkit.experiment.slots import Slot, slots, walk
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "STAGES",
     "Slot",
     "Status",
+    "check_restored",
     "choose",
     "config",
     "costs",

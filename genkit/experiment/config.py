@@ -121,6 +121,12 @@ def write_yaml(config: Any, preset: str, seed: int) -> str:
     return yaml.safe_dump({**head, "options": options}, sort_keys=False, width=100)
 
 
+def format_of(path: Path) -> int:
+    """The format of a config.yaml."""
+    content = yaml.safe_load(path.read_text()) if path.is_file() else None
+    return int(content.get("format", 1)) if isinstance(content, dict) else FORMAT
+
+
 def read_yaml(path: Path, trust: bool = False) -> tuple[Any, str, int]:
     """Read a config.yaml: (configuration, preset, seed).
 
@@ -130,11 +136,14 @@ def read_yaml(path: Path, trust: bool = False) -> tuple[Any, str, int]:
         content = yaml.safe_load(path.read_text())
         name, options = str(content["experiment"]), dict(content.get("options") or {})
         preset, seed = str(content.get("preset", "default")), int(content.get("seed", 0))
+        written = int(content.get("format", 1))
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist; expected a config.yaml of a run") from None
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{path} is no genkit config ({reason}); expected the keys experiment and options") from None
+    if written > FORMAT:
+        raise UsageError(f"{path} has format {written}, this genkit reads up to {FORMAT}; update genkit")
     try:
         return _configure(name, preset, options, trust), preset, seed
     except Untrusted as error:

@@ -17,10 +17,12 @@ from typing import Annotated, Any
 import tyro
 
 from genkit.errors import UsageError
-from genkit.experiment.slots import RESTORED, Naming, Option, Slot, main_model, options, put, slots, unchecked, walk
+from genkit.experiment.slots import Naming, Option, Slot, main_model, options, put, recipes, unchecked, walk
+from genkit.kinds import RESTORED
 from genkit.plugin import Item, registry
 
 TYRO = {"config": (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff), "use_underscores": True}
+HELD = tuple(name for name in RESTORED if name != "finetune")  # set in stage one, no options of tyro
 FIXED = tyro.conf.SuppressFixed[tyro.conf.Fixed[type(None)]]  # no option
 
 
@@ -68,7 +70,7 @@ def parse(
     words, suggested = _without_prefix(base, words), {}
     base = choose(base, words, Choice(preset, own, trust), suggested)
     if preset == "default":
-        known = {option.key for option in walk(base)}
+        known = {option.key for option in walk(base)} - _settled(base)
         words = [w for key, value in suggested.items() if key in known for w in words_of(key, value)] + words
     words = _nones(base, words)
     shown = _retype(base)
@@ -103,6 +105,11 @@ def choose(config: Any, words: list[str], how: Choice, suggested: dict[str, Any]
     return unchecked(config, **changed)
 
 
+def _settled(config: Any) -> set[str]:
+    """Options of restored models, which no data set can suggest."""
+    return {o.key for recipe, names in recipes(config) if recipe.restore for o in walk(recipe, names)}
+
+
 def words_of(key: str, value: Any) -> list[str]:
     """An option as command-line words."""
     if isinstance(value, Mapping):
@@ -131,6 +138,8 @@ def _chosen(key: str, slot: Slot, names: list[str], how: Choice, suggested: dict
             item, cls = how.found(slot.kind, name)
             one = preset_of(cls, how.preset)
         slot.check(key, item, type(one), how.own)
+        if slot.kind == "models" and not all(hasattr(one, field) for field in RESTORED):
+            raise UsageError(f"--{key} {name}: {type(one).__name__} is no genkit.model.Recipe, as models are")
         suggested |= getattr(one, "suggests", {})
         made.append(one)
     return tuple(made) if slot.many else made[0]
@@ -149,9 +158,9 @@ def _known(name: str, how: Choice) -> bool:
 
 def _restored(recipe: Any, words: list[str], key: str) -> Any:
     """A recipe with the source and the fingerprint that a config file gives it."""
-    for name in ("restore", "fingerprint"):
+    for name in HELD:
         if given := _take(words, f"{key}.{name}", False):
-            value = None if given[0].lower() == "none" else Path(given[0]) if name == "restore" else given[0]
+            value = None if given[0].lower() == "none" else Path(given[0]).absolute() if name == "restore" else given[0]
             recipe = unchecked(recipe, **{name: value})
     return recipe
 
@@ -196,10 +205,11 @@ def _nones(config: Any, words: list[str]) -> list[str]:
     return words
 
 
-def _retype(config: Any, rename: Naming | None = None) -> Any:
+def _retype(config: Any, rename: Naming | None = None, in_slot: bool = False) -> Any:
     """The same values in a subclass whose annotations are the chosen classes: what tyro can read.
 
-    `rename` gives the options of the main model their names, as their component has no prefix.
+    `rename` gives the options of the main model their names, as their component has no prefix; `in_slot` is for recipes
+    in their slot, whose source stage one has set.
     """
     cls = type(config)
     hints = typing.get_type_hints(cls, include_extras=True)
@@ -209,13 +219,13 @@ def _retype(config: Any, rename: Naming | None = None) -> Any:
         name, value, hint = option.field.name, option.value, hints[option.field.name]
         if option.parts:
             is_main = name == main
-            made = [_retype(part, names if is_main else None) for part, names in option.parts]
+            made = [_retype(part, names if is_main else None, _is_model(option)) for part, names in option.parts]
             hint = tuple[tuple(map(type, made))] if isinstance(value, tuple) else type(made[0])
             hint = Annotated[hint, tyro.conf.arg(name="")] if is_main else hint
             value = put(value, made)
         elif option.slot:  # an empty slot has no options
             hint = FIXED
-        elif rename and name in ("restore", "fingerprint"):  # taken in stage one
+        elif in_slot and name in HELD:  # taken in stage one
             hint, value = FIXED, None
         elif typing.get_origin(hint) is dict:  # a fixed set of keys would be too little
             hint, value = tuple[tuple[typing.get_args(hint)], ...], tuple(value.items())
@@ -228,16 +238,16 @@ def _retype(config: Any, rename: Naming | None = None) -> Any:
     return made(**shown)
 
 
-def _restore(parsed: Any, base: Any) -> Any:
+def _restore(parsed: Any, base: Any, in_slot: bool = False) -> Any:
     """Undo `_retype`."""
     values = {}
     for option in options(base):
         name, value = option.field.name, getattr(parsed, option.field.name)
         if option.parts:
             now = value if isinstance(option.value, tuple) else [value]
-            made = [_restore(new, old) for new, (old, _) in zip(now, option.parts, strict=True)]
+            made = [_restore(new, old, _is_model(option)) for new, (old, _) in zip(now, option.parts, strict=True)]
             value = put(option.value, made)
-        elif _is_restored(base, option):
+        elif in_slot and name in HELD:
             value = option.value
         elif isinstance(option.value, dict):
             value = dict(value)
@@ -245,16 +255,16 @@ def _restore(parsed: Any, base: Any) -> Any:
     return type(base)(**values)
 
 
-def _is_restored(config: Any, option: Option) -> bool:
-    """Whether it is a field of a recipe that stage one has set."""
-    return option.field.name in ("restore", "fingerprint") and hasattr(config, "finetune")
+def _is_model(option: Option) -> bool:
+    return option.slot is not None and option.slot.kind == "models"
 
 
 def _describe(config: Any, own: str) -> str:
     """The docstring, with the components that each slot can take."""
     lines = [(type(config).__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")]
-    for name, slot in slots(type(config)).items():
-        names = [item.called(own) for item in slot.offered(own)] + ["none"] * slot.optional
-        path = " | PATH of a trained one" * (slot.kind == "models")
-        lines.append(f"--{name} {' | '.join(names)} | module:Class{path}{' (one or more)' * slot.many}")
+    for option in walk(config):
+        if slot := option.slot:
+            names = [item.called(own) for item in slot.offered(own)] + ["none"] * slot.optional
+            path = " | PATH of a trained one" * (slot.kind == "models")
+            lines.append(f"--{option.key} {' | '.join(names)} | module:Class{path}{' (one or more)' * slot.many}")
     return "\n".join(lines)

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import environment, report
-from genkit.experiment.config import differences, flat, read_yaml, write_yaml
+from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, write_yaml
 from genkit.experiment.folder import Status, claim, is_run, read_json, write, write_json
-from genkit.experiment.slots import main_model, walk
+from genkit.experiment.slots import main_model, recipes
 from genkit.plugin import registry
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ class Run:
         """Wrap a folder; nothing is read or written yet. Without `may_train`, what is not trained is refused."""
         self.config, self.folder, self.seed, self.preset = config, Path(folder), seed, preset
         self.may_train, self.trust = may_train, trust
+        self.root, self.salt = self, ""
         self.name = registry().name_of("experiments", type(config))
         self.console = Console(quiet=True)
         self.progress = False
@@ -59,7 +60,7 @@ class Run:
         """The random key of this run for a purpose."""
         from genkit.parallel import named_key
 
-        return named_key(self.seed, name)
+        return named_key(self.seed, self.salt + name)
 
     def fit(self, phase: Any) -> Any:
         """Train a phase (see `genkit.train.fit`), or restore it if it is finished; returns its final state."""
@@ -77,11 +78,11 @@ class Run:
             progress=self.progress,
         )
 
-    def part(self, name: str, config: Any = None) -> Run:
-        """A run in a folder within this one, with its console, seed and permission to train."""
+    def part(self, name: str, config: Any = None, salt: str = "") -> Run:
+        """A run in a folder within this one: its console, seed and permission to train; `salt` changes its keys."""
         part = Run(config or self.config, self.folder / name, self.seed, self.preset, self.may_train, self.trust)
         part.console, part.progress, part.loggers = self.console, self.progress, self.loggers
-        part.save_every = self.save_every
+        part.save_every, part.root, part.salt = self.save_every, self.root, self.salt + salt
         return part
 
     def trained(self, slot: str, data: Callable[[], Any] | None = None) -> Any:
@@ -95,14 +96,21 @@ class Run:
 
     def _trained(self, slot: str, folder: Path, part: Run | None, data: Callable[[], Any] | None) -> Any:
         from genkit import model
+        from genkit.parallel import broadcast_int
 
-        if model.has_model(folder):
-            return model.load(folder, self.trust)
+        trust = self.trust or self.may_train  # what the user has named to be trained
+        if broadcast_int(int(model.has_model(folder))):
+            return model.load(folder, trust)
         if data is None:
             raise GenkitError(f"{self.folder} has no trained model; {self._goes_on()}")
-        recipe, part = getattr(self.config, slot), part or self.part(f"parts/{slot}")
-        trained = recipe.obtain(part, data(), self.trust)
-        about = {"experiment": self.name, "preset": self.preset, "seed": self.seed, "versions": environment.versions()}
+        recipe, part = getattr(self.config, slot), part or self.part(f"parts/{slot}", salt=f"{slot}: ")
+        found = data()
+        trained = recipe.obtain(part, found, trust)
+        about = {
+            **{"experiment": self.name, "preset": self.preset, "seed": self.seed, "versions": environment.versions()},
+            "data": model.digest(found),
+            "start": None if recipe.restore is None else model.read(recipe.restore, trust).fingerprint,
+        }
         return model.save(trained, folder, recipe, **about)
 
     @property
@@ -118,7 +126,15 @@ class Run:
             raise GenkitError(f"{self.folder} has not finished {stage!r} (it is {state}); {self._goes_on()}")
 
     def _goes_on(self) -> str:
-        return f"`genkit run {self.folder / 'config.yaml'} --out {self.folder} --resume` goes on"
+        """What to do where something is not trained."""
+        root = self.root.folder
+        file = root / "config.yaml"
+        again = f"`genkit run {file} --out NEW` trains it again"
+        if format_of(file) != FORMAT:
+            return f"it was made by genkit 0.1.0, without a folder of its model; {again}"
+        if "train" in Status(root).done:  # what it trained is lost
+            return again
+        return f"`genkit run {file} --out {root} --resume` goes on"
 
     def each(self, name: str, items: Sequence[T]) -> Iterator[T]:
         """Items one after the other, with a display of how many are done and of the time left, as in training."""
@@ -261,11 +277,8 @@ def run(
     """
     environment.set_up()
     name = registry().name_of("experiments", type(config))
-    if out is None or not (Path(out) / "config.yaml").exists():
-        for option in walk(config):
-            if option.slot and option.slot.kind == "models":
-                for recipe, _ in option.parts:
-                    recipe.check_restored(trust)
+    if out is None or not is_run(Path(out)):
+        check_restored(config, trust)
     folder = _shared_folder(name, seed, out)
     this = Run(config, folder, seed, preset, may_train=True, trust=trust)
     if prepare:
@@ -292,6 +305,12 @@ def run(
     this.say(f"{name} (seed {seed}) in {folder}")
     this.work()
     return this
+
+
+def check_restored(config: Any, trust: bool = False) -> None:
+    """Refuse options that restored models cannot take, and models that have changed."""
+    for recipe, names in recipes(config):
+        recipe.check_restored(names, trust)
 
 
 def load(path: str | Path, trust: bool = False) -> Run:

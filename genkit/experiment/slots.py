@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from genkit.errors import UsageError
-from genkit.kinds import KINDS, exchanged, signature
+from genkit.kinds import KINDS, RESTORED, exchanged, signature
 from genkit.plugin import Item, registry
 
 Naming = Callable[[str], str]
-RESTORED = ("restore", "finetune", "fingerprint")  # fields of every recipe, which keep the prefix of their slot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +117,13 @@ def unchecked(config: Any, **values: Any) -> Any:
     for f in dataclasses.fields(config):
         object.__setattr__(made, f.name, values.get(f.name, getattr(config, f.name)))
     return made
+
+
+def recipes(config: Any) -> Iterator[tuple[Any, Naming]]:
+    """The recipes in the slots of a study, with the names of their options."""
+    for option in options(config):
+        if option.slot and option.slot.kind == "models":
+            yield from option.parts
 
 
 def put(value: Any, parts: list[Any]) -> Any:

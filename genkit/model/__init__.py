@@ -9,7 +9,8 @@ explains them. A run saves it in its folder `model/`, which can be copied anywhe
 """
 
 from genkit.model.diffusion import Diffusion
-from genkit.model.files import Origin, Page, find, has_model, load, read, save
+from genkit.model.digest import digest
+from genkit.model.files import Origin, Page, find, has_model, load, located, read, save
 from genkit.model.recipe import Recipe, recipe_of
 from genkit.model.request import Piece, Request, request_of
 from genkit.model.trained import Trained
@@ -22,9 +23,11 @@ __all__ = [
     "Recipe",
     "Request",
     "Trained",
+    "digest",
     "find",
     "has_model",
     "load",
+    "located",
     "read",
     "recipe_of",
     "request_of",

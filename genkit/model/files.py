@@ -37,11 +37,18 @@ TYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "u2", "I16": "i2", "U32": "
 class Origin:
     """Where a trained model comes from."""
 
-    recipe: str
-    """registered name of the recipe, as weather.diffusion"""
+    recipe: Any
+    """that it was trained by, None for imported weights"""
     fingerprint: str
     """of its weights and of what explains them"""
     folder: Path
+    about: dict[str, Any]
+    """how it came to be"""
+
+    @property
+    def name(self) -> str:
+        """Registered name of the recipe, as weather.diffusion."""
+        return "imported" if self.recipe is None else class_name(type(self.recipe)).removeprefix("models/")
 
 
 @dataclass(frozen=True)
@@ -67,13 +74,17 @@ def save(trained: Any, folder: str | Path, recipe: Any = None, **about: Any) -> 
     Args:
         trained: a `genkit.model.Trained`.
         folder: made; a model that is there is replaced.
-        recipe: what it was trained by.
-        about: provenance, as experiment, seed, data, versions.
+        recipe: what it was trained by; that of its origin by default.
+        about: provenance, as experiment, seed, data, versions; that of its origin by default.
 
     Raises:
         GenkitError: something that a trained model cannot hold, or a disk that refuses.
     """
-    folder = Path(folder)
+    folder, origin = Path(folder).absolute(), trained.origin
+    if origin is not None:
+        recipe, about = recipe or origin.recipe, about or origin.about
+    if strange := sorted(p.name for p in folder.glob("*") if p.name not in (PAGE, WEIGHTS)):
+        raise UsageError(f"{folder} is no folder of a model ({strange[0]}); give a new one")
     arrays: Arrays = {}
     text = encode(trained, arrays)
     recipe = recipe if recipe is None else dataclasses.replace(recipe, restore=None, finetune=0, fingerprint=None)
@@ -86,15 +97,17 @@ def save(trained: Any, folder: str | Path, recipe: Any = None, **about: Any) -> 
     page = {
         "format": FORMAT,
         "recipe": written,
-        "about": {**about, "arrays": len(arrays), "numbers": int(sum(a.size for a in arrays.values()))},
+        "about": about | {"arrays": len(arrays), "numbers": int(sum(a.size for a in arrays.values()))},
         "fingerprint": fingerprint,
         "weights": digest,
         "trained": text,
     }
-    if is_main():
-        _write(folder, {WEIGHTS: weights, PAGE: _signed(page)})
-    barrier(f"save model {folder}")
-    return with_origin(trained, Origin(_called(recipe), fingerprint, folder))
+    try:
+        if is_main():
+            _write(folder, {WEIGHTS: weights, PAGE: _signed(page)})
+    finally:
+        barrier(f"save model {folder}")  # the other processes wait here
+    return with_origin(trained, Origin(recipe, fingerprint, folder, page["about"]))
 
 
 def load(path: str | Path, trust: bool = False) -> Any:
@@ -118,7 +131,7 @@ def load(path: str | Path, trust: bool = False) -> Any:
         raise type(error)(f"{folder / PAGE}: {error}") from None
     if not hasattr(trained, "origin"):
         raise GenkitError(f"{folder / PAGE} holds a {type(trained).__name__}, which is no trained model")
-    return with_origin(trained, Origin(_called(page.recipe), page.fingerprint, folder))
+    return with_origin(trained, Origin(page.recipe, page.fingerprint, folder, page.about))
 
 
 def read(folder: Path, trust: bool = False) -> Page:
@@ -143,15 +156,20 @@ def read(folder: Path, trust: bool = False) -> Page:
 
 def find(path: str | Path) -> Path:
     """The folder of the model that a path stands for, its own or that of its run."""
+    if (found := located(path)) is not None:
+        return found
     path = Path(path).expanduser()
-    for folder in (path, path / "model"):
-        if (folder / PAGE).is_file():
-            return folder
     if not path.is_dir():
         raise UsageError(f"{path} is no folder; expected that of a run or of a model")
     if not (path / "config.yaml").is_file():
         raise UsageError(f"{path} is no folder of a run or of a model: it has neither config.yaml nor {PAGE}")
     raise UsageError(f"{path} has no trained model: {_why_none(path)}")
+
+
+def located(path: str | Path) -> Path | None:
+    """The folder of the model that a path stands for, None where there is none."""
+    path = Path(path).expanduser()
+    return next((folder for folder in (path, path / "model") if has_model(folder)), None)
 
 
 def has_model(folder: Path) -> bool:
@@ -168,32 +186,26 @@ def with_origin(trained: Any, origin: Origin) -> Any:
 
 def _why_none(run: Path) -> str:
     page, again = yaml.safe_load((run / "config.yaml").read_text()), f"`genkit run {run / 'config.yaml'} --out"
-    if isinstance(page, dict) and "format" in page:
-        return f"it was not trained to its end, or trains none; {again} {run} --resume` goes on"
-    return f"it was made by genkit 0.1.0, when models had no folders of their own; {again} NEW` trains it again"
-
-
-def _called(recipe: Any) -> str:
-    """The registered name of a recipe."""
-    return "imported" if recipe is None else class_name(type(recipe)).removeprefix("models/")
+    if not (isinstance(page, dict) and "format" in page):
+        return f"it was made by genkit 0.1.0, without a model's folder; {again} NEW` trains it again"
+    return f"it was not trained to its end, or trains none; {again} {run} --resume` goes on, {again} NEW` trains anew"
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
-    part = folder.with_name(f".{folder.name}.{os.getpid()}")
+    part, old = (folder.with_name(f".{folder.name}.{os.getpid()}{end}") for end in ("", ".old"))
     try:
         part.mkdir(parents=True)
         for name, content in files.items():
             (part / name).write_bytes(content)
         if folder.exists():
-            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
             os.replace(folder, old)
-            os.replace(part, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(part, folder)
+        os.replace(part, folder)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         with contextlib.suppress(OSError):
-            shutil.rmtree(part)
+            if old.exists():
+                os.replace(old, folder)
+        shutil.rmtree(part, ignore_errors=True)
         raise GenkitError(f"cannot write {folder}: {error.strerror}; make room or choose another folder") from error
 
 

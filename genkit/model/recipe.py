@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from genkit.errors import GenkitError, UsageError
-
-OWN = ("restore", "finetune", "fingerprint")
+from genkit.kinds import RESTORED
+from genkit.model.files import find, load, read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,42 +46,46 @@ class Recipe:
         """Train on data in the folder of a run, from `start` where it is given."""
         raise NotImplementedError(f"{type(self).__name__} needs a method fit(run, data, start=None)")
 
-    def check_restored(self, trust: bool = False) -> None:
-        """Refuse options that a restored model cannot take, and one that has changed since it was chosen."""
+    def check_restored(self, named: Callable[[str], str] = str, trust: bool = False) -> None:
+        """Refuse options that a restored model cannot take, and one that has changed since it was chosen.
+
+        `named` gives the name of a field's option.
+        """
         if self.restore is None:
             return
         stored = recipe_of(self.restore, trust)
-        if self.fingerprint not in (None, stored.fingerprint):
-            raise UsageError(
-                f"the model {self.restore} has changed: its fingerprint is {stored.fingerprint}, "
-                f"{self.fingerprint} was chosen; train again, or choose it anew"
-            )
+        self._check_fingerprint(stored.fingerprint)
         for f in dataclasses.fields(self):
             now, then = getattr(self, f.name), getattr(stored, f.name)
-            if f.name in (*OWN, *self.used) or now == then or (self.finetune and f.name not in self.fixed):
+            if f.name in (*RESTORED, *self.used) or now == then or (self.finetune and f.name not in self.fixed):
                 continue
-            name, now, then = _difference(f.name, now, then)
-            further = "" if f.name in self.fixed else ", unless --model.finetune STEPS goes on with its training"
+            name, now, then = _difference(named(f.name), now, then)
+            option = f"--{named('finetune')} STEPS"
+            further = "" if f.name in self.fixed else f", unless {option} goes on with its training"
             raise UsageError(f"--{name} {now}: the model {self.restore} was trained with {then}, which stays{further}")
 
     def obtain(self, run: Any, data: Any, trust: bool = False) -> Any:
         """The trained model: restored, restored and trained further, or trained from nothing."""
         if self.restore is None:
             return self.fit(run, data)
-        from genkit.model.files import load
-
         start = load(self.restore, trust)
+        self._check_fingerprint(start.origin.fingerprint)
         if hasattr(start, "check"):
             start.check(data)
         if self.finetune:
             return self.fit(run, data, start)
         return dataclasses.replace(start, **{name: getattr(self, name) for name in self.used})
 
+    def _check_fingerprint(self, found: str | None) -> None:
+        if self.fingerprint not in (None, found):
+            raise UsageError(
+                f"the model {self.restore} has changed: its fingerprint is {found}, {self.fingerprint} was chosen; "
+                "train again, or choose it anew"
+            )
+
 
 def recipe_of(path: str | Path, trust: bool = False) -> Any:
     """The recipe of a trained model, with its folder to restore and its fingerprint: what a slot takes for a path."""
-    from genkit.model.files import find, read
-
     folder = find(path).absolute()
     page = read(folder, trust)
     if not isinstance(page.recipe, Recipe):

@@ -38,5 +38,5 @@ class Trained:
         return drawn(self, key, n, **conditions)
 
     def __repr__(self) -> str:
-        about = "not saved" if self.origin is None else f"{self.origin.recipe} {self.origin.fingerprint}"
+        about = "not saved" if self.origin is None else f"{self.origin.name} {self.origin.fingerprint}"
         return f"{type(self).__name__}({about}, {self.parameters:,} numbers)"

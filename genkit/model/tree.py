@@ -107,6 +107,8 @@ def _make(name: str, fields: dict[str, Any], place: str, trust: bool) -> Any:
 def _class(name: str, trust: bool) -> Any:
     kind, slash, item = name.partition("/")
     if slash:
+        if kind not in KINDS or ":" in item:  # own code has no kind
+            raise GenkitError(f"{name} names no component; update genkit")
         return registry().load(kind, item)
     own = name.partition(":")[0].partition(".")[0] not in registry().packages
     if own and not trust:
@@ -134,8 +136,8 @@ def _on_host(value: Any, place: str) -> np.ndarray:
 
             value = process_allgather(value, tiled=True)
     array = np.ascontiguousarray(value).reshape(np.shape(value))  # ascontiguousarray makes () to (1,)
-    if array.dtype.kind in "OMmSU":
-        raise GenkitError(f"a trained model cannot hold {place}, an array of {array.dtype}; keep numbers")
+    if array.dtype.kind not in "biuf" and array.dtype != jnp.bfloat16:
+        raise GenkitError(f"a trained model cannot hold {place}, an array of {array.dtype}; keep real numbers")
     return array
 
 

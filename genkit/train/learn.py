@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from genkit.data import batches
+from genkit.errors import UsageError
 from genkit.train.phase import Phase, load
 from genkit.train.step import TrainState, make_step
 
@@ -38,7 +39,7 @@ def learn(
         run: a `genkit.experiment.Run`, for its folder, keys and seed.
         name: of the phase.
         loss: ``loss(params, aux, batch, key, training=True) -> (loss, (aux, metrics))``.
-        params: the first parameters.
+        params: the first parameters, or ``params(key)``, which draws them.
         examples: random access to training examples, see `genkit.data.batches`.
         known: batches of the validation.
         optimizer: an optax transformation.
@@ -65,11 +66,14 @@ def learn(
         return {"val/loss": validation(state.averaged)}
 
     def init(key: Any) -> TrainState:
-        return TrainState.create(params, optimizer, aux, ema=ema is not None)
+        begin = params(key) if callable(params) else params
+        return TrainState.create(begin, optimizer, aux, ema=ema is not None)
 
     phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=((validate, hook),))
     if keep == "last":
         return run.fit(phase).averaged
+    if callable(params):
+        raise UsageError(f"training {name!r}: keep=best compares with the first parameters; give them as values")
     first = validation(params), jax.device_get(params)  # the training may give their memory away
     run.fit(phase)
     best = load(phase, run.folder).averaged

@@ -39,7 +39,7 @@ def test_a_trained_model_is_kept_and_used_without_its_run(fitted, capsys):
     shutil.copytree("a/model", "elsewhere")
     shutil.rmtree("a")
     again = genkit.load_model("elsewhere")
-    assert float(again.params["mean"]) == 1.5 and again.origin.recipe == "toy.mean"
+    assert float(again.params["mean"]) == 1.5 and again.origin.name == "toy.mean"
     np.testing.assert_allclose(again.sample(jax.random.key(0), 3, shift=1.0), [2.5, 3.0, 3.5])
     assert main(["sample", "elsewhere", "--n", "3", "--chunk", "2", "--shift", "1", "--out", "s.npz"]) == 0
     with np.load("s.npz", allow_pickle=False) as found:
@@ -105,6 +105,44 @@ def test_a_replay_refuses_a_model_that_has_changed(fitted):
     assert not Path("c").exists()
 
 
+def test_a_source_that_changes_before_it_is_taken_is_refused(fitted, toy, monkeypatch):
+    fitted(steps=2)
+    options = {"model": "./a", "model.finetune": 2}
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(toy.Numbers, "load", lambda self: 1 / 0)  # stopped before anything was taken
+        fitted("b", **options)
+    shutil.rmtree("a")
+    fitted(steps=2, rate=0.25)
+    before = read_yaml(Path("b/config.yaml"))[0]
+    with pytest.raises(UsageError, match="has changed: its fingerprint is"):
+        genkit.run(before, out="b", resume=True)
+
+
+def test_a_killed_fine_tuning_goes_on(fitted, toy):
+    fitted(steps=2)
+    options = {"model": "./a", "rate": 1.0, "model.finetune": 1, "stop": True}
+    with pytest.raises(KeyboardInterrupt):
+        fitted("b", **options)
+    shutil.rmtree("b/model")  # as if it had been killed before it was kept
+    assert fitted("b", resume=True, **options).results == {"mean": 2.0}
+    about = genkit.load_model("b").origin.about
+    assert about["start"] == genkit.load_model("a").origin.fingerprint and len(about["data"]) == 16
+    assert about["data"] == genkit.load_model("a").origin.about["data"]
+
+
+def test_data_suggest_nothing_to_a_restored_model(fitted, toy, monkeypatch):
+    fitted(steps=2)
+    monkeypatch.setattr(toy.Numbers, "suggests", {"steps": 9, "stop": False}, raising=False)
+    assert fitted("b", data="numbers").config.model.steps == 9
+    assert fitted("c", data="numbers", model="./a").config.model.steps == 2
+
+
+def test_two_models_of_one_recipe_are_two_draws(fitted, toy):
+    run = fitted(other="mean")
+    part = run.part("parts/other", salt="other: ")
+    assert (jax.random.key_data(run.key("mean")) != jax.random.key_data(part.key("mean"))).any()
+
+
 def test_what_is_no_model_is_refused(fitted, capsys):
     fitted(steps=2)
     for words, message in (
@@ -113,6 +151,8 @@ def test_what_is_no_model_is_refused(fitted, capsys):
         (["--model.finetune", "3"], "finetune=3 needs a trained model to start from"),
         (["--data", "points"], "--data points does not fit: it exchanges numpy:ndarray, expected toy_plugin:Sample"),
         (["--model", "core.mixture"], "--model mixture does not fit"),
+        (["--model", "./a", "--steps", "7", "--dry_run"], "--steps 7: the model"),
+        (["--other", "./a", "--other.rate", "0.1"], "--other.rate 0.1: the model"),
     ):
         code, found = error(["run", "toy.fitted", *words, "--out", "new"], capsys)
         assert code == 2 and found.startswith(f"genkit: {message}") and found.count("\n") == 1
@@ -136,10 +176,22 @@ def test_only_run_trains(fitted, capsys):
     before = json.loads(Path("a/status.json").read_text())["state"]
     for command in ("sample", "evaluate", "export"):
         code, message = error([command, "a"], capsys)
-        assert code in (1, 2) and "goes on" in message and not Path("a/model").exists()
+        assert code in (1, 2) and "`genkit run a/config.yaml --out NEW` trains it again" in message
+        assert not Path("a/model").exists()
     assert json.loads(Path("a/status.json").read_text())["state"] == before == "done"
     with pytest.raises(GenkitError, match="has no trained model"):
         _ = genkit.load("a").model
+    assert main(["run", "a/config.yaml", "--stop", "False", "--out", "again"]) == 0
+    # a run of the earlier format
+    old = Path("again/config.yaml").read_text().replace("format: 2\n", "")
+    shutil.rmtree("again/model")
+    Path("again/config.yaml").write_text(old)
+    for command in ("sample", "evaluate", "export"):
+        code, message = error([command, "again"], capsys)
+        assert "made by genkit 0.1.0" in message and "--out NEW` trains it again" in message
+    Path("again/config.yaml").write_text("format: 9\n" + old)
+    code, message = error(["show", "again"], capsys)
+    assert code == 2 and "has format 9, this genkit reads up to 2; update genkit" in message
 
 
 def test_commands_that_write_hold_the_folder(fitted, capsys):

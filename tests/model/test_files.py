@@ -122,6 +122,46 @@ def test_own_classes_need_trust(tmp_path):
     assert done.stdout.splitlines()[-1] == "[0.0, 1.0, 2.0]", done.stderr
 
 
+def test_a_page_cannot_name_code_as_a_component(folder, tmp_path, monkeypatch):
+    import hashlib
+
+    (tmp_path / "evil.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    text = (folder / "model.yaml").read_text()
+    for wrong in ("networks/evil:Evil", "nokind/core.mlp"):
+        body = text.rpartition("checksum: ")[0].replace("networks/core.mlp", wrong)
+        digest = hashlib.sha256(body.encode()).hexdigest()
+        (folder / "model.yaml").write_text(f"{body}checksum: {digest}\n")
+        with pytest.raises(GenkitError, match="model.yaml: .* names no component") as caught:
+            model.load(folder)
+        assert "\n" not in str(caught.value) and not (tmp_path / "ran").exists()
+
+
+def test_saving_does_not_touch_what_is_no_model(trained, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="precious is no folder of a model .thesis.txt.; give a new one"):
+        trained.save(tmp_path / "precious")
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_copy_keeps_what_it_was_trained_by(trained, tmp_path):
+    from genkit.experiment.mixture import RingDiffusion
+
+    model.save(trained, tmp_path / "a", RingDiffusion(steps=7), seed=3)
+    copy = genkit.load_model(tmp_path / "a").save(tmp_path / "b")
+    page = model.read(copy)
+    assert page.recipe == RingDiffusion(steps=7) and page.about["seed"] == 3
+    assert page.fingerprint == model.read(tmp_path / "a").fingerprint
+
+
+def test_a_digest_tells_data_apart():
+    data = {"x": np.arange(10.0), "names": ("a", "b")}
+    assert model.digest(data) == model.digest({"x": np.arange(10.0), "names": ("a", "b")})
+    for other in ({"x": np.arange(10.0) + 8, "names": ("a", "b")}, {"x": np.arange(10.0), "names": ("a", "c")}):
+        assert model.digest(other) != model.digest(data)
+
+
 @dataclass(frozen=True)
 class Everything:
     """A value of every kind that a model may hold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -128,6 +129,17 @@ class ForecastFile:
 def discard(path: Path) -> None:
     """Remove a forecast file, where there is one."""
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def replace_file(part: Path, path: Path) -> None:
+    """Put a whole forecast file or zarr store in its place; a folder that is no store is refused."""
+    if path.is_dir() and not ((path / "zarr.json").exists() or (path / ".zgroup").exists()):
+        raise GenkitError(f"{path} is a folder and no zarr store; choose another")
+    try:
+        discard(path)
+        os.replace(part, path)
+    except OSError as error:
+        raise GenkitError(f"cannot write {path}: {error.strerror}; choose another") from error
 
 
 def read(path: Path) -> xr.Dataset:

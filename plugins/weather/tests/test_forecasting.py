@@ -1,5 +1,6 @@
 """`genkit weather-forecast`: the run's own forecast from files alone, and what does not fit is named."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -10,7 +11,8 @@ import xarray as xr
 
 import genkit
 from genkit.cli import main
-from genkit_weather.datasets.qg_host import QGHost
+from genkit.errors import UsageError
+from genkit_weather.data import statistics
 from genkit_weather.datasets.qg_nature import QGNature
 from genkit_weather.forecasts import read
 from genkit_weather.from_xarray import to_xarray
@@ -73,14 +75,41 @@ def test_only_the_frame_of_the_boundary_is_read(made):
         xr.testing.assert_equal(one.load(), two.load())
 
 
-def test_warmer_data_do_not_change_a_trained_model(made):
+def test_warmer_data_do_not_change_a_trained_model(made, tmp_path):
+    """15 days 8 K warmer, appended: other statistics and another split, the same forecast."""
     run, _ = made
     data = run.config.weather(run)
-    warmer = replace(data, train=tuple(replace(s, state=s.state + 8) for s in data.train))
-    number, start = run.config.chosen(data)[1]
+    (number, start), days = run.config.chosen(data)[1], 60
+    warm = {n: replace(s, state=np.concatenate([s.state, s.state[-days:] + 8]),
+                       forcing=np.concatenate([s.forcing, s.forcing[-days:]]),
+                       time=np.concatenate([s.time, s.time[-1] + (s.time[1] - s.time[0]) * np.arange(1, days + 1)]))
+            for n, s in enumerate(data.test)}  # fmt: skip
+    warmer = replace(data, train=tuple(warm.values()), val=data.train, test=tuple(warm.values()))
+    assert np.abs(statistics(warmer).mean - statistics(data).mean).max() > 0.5
     outlooks = [run.model.outlook(d, d.test[number], [start], 3) for d in (data, warmer)]
-    for one, two in zip(*map(jax.tree.leaves, outlooks), strict=True):
-        np.testing.assert_array_equal(one, two)
+    one, two = (np.concatenate([s for _, s in run.model.forecast(jax.random.key(0), o, 2)], 1) for o in outlooks)
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_lost_model_leaves_the_forecasts(made, tmp_path, capsys):
+    shutil.copytree(made[0].folder, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "model")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    before = (tmp_path / "run" / "forecasts.nc").read_bytes()
+    assert main(["evaluate", str(tmp_path / "run")]) == 1
+    assert "trains it again" in capsys.readouterr().err
+    assert (tmp_path / "run" / "forecasts.nc").read_bytes() == before
+
+
+def test_times_and_dimensions_in_any_order(made):
+    _, folder = made
+    with xr.open_dataset(folder / "boundary.nc") as file:
+        file = file.load()
+    mixed = xr.concat([file.isel(time=i) for i in (2, 0, 3, 1)], "time", data_vars="all").transpose("x", "time", "y")
+    mixed.to_netcdf(folder / "mixed.nc")
+    assert forecast(folder) == forecast(folder, "--out", str(folder / "m.nc"), boundary="mixed.nc") == 0
+    with read(folder / "m.nc") as one, read(folder / "out.nc") as two:
+        xr.testing.assert_equal(one.load(), two.load())
 
 
 def changed(folder, source, name, change):
@@ -101,6 +130,8 @@ def changed(folder, source, name, change):
         ("initial", lambda f: f.isel(x=slice(0, 20)), "has 32 x 20 cells, the model 32 x 32"),
         ("initial", lambda f: f.assign_coords(x=f.x + 50), "lies elsewhere .*: x differs by up to 50"),
         ("initial", lambda f: f.where(f.x > f.x[10]), "z_up is not finite at"),
+        ("initial", lambda f: f.drop_vars(["x", "y"]), "does not say where it lies; .* x and y"),
+        ("initial", lambda f: f.assign_coords(y=f.y[::-1].values), "runs the other way in y"),
     ],
 )
 def test_files_that_do_not_fit_are_named_in_one_line(made, which, change, message, capsys):
@@ -109,10 +140,8 @@ def test_files_that_do_not_fit_are_named_in_one_line(made, which, change, messag
     capsys.readouterr()
     out = folder / "none.nc"
     assert forecast(folder, "--out", str(out), **{which: name}) == 1
-    import re
-
     error = capsys.readouterr().err
-    assert re.search(message, error) and "changed.nc" in error or "forcing" in error
+    assert re.search(message, error) and ("changed.nc" in error or "--forcing" in message)
     assert error.count("\n") == 1 and not out.exists() and not list(folder.glob(".*none.nc"))
 
 
@@ -126,17 +155,24 @@ def test_other_models_and_paths_are_refused(made, tmp_path, capsys):
         assert message in capsys.readouterr().err
     assert forecast(folder, initial="gone.nc") == 1
     assert "cannot read" in capsys.readouterr().err
-    from genkit_weather.models import WeatherModel
-
     assert main(["sample", str(folder / "elsewhere")]) == 2
-    assert "use `genkit weather-forecast`" in capsys.readouterr().err and WeatherModel.instead
+    assert "use `genkit weather-forecast`" in capsys.readouterr().err
+    (folder / "kept").mkdir(exist_ok=True)
+    (folder / "kept" / "notes.txt").write_text("notes")
+    (folder / "kept").rename(folder / "kept.zarr")
+    assert forecast(folder, "--out", str(folder / "kept.zarr")) == 1
+    assert "kept.zarr is a folder and no zarr store" in capsys.readouterr().err
+    assert (folder / "kept.zarr" / "notes.txt").exists()
+
+
+KM = {"data": "qg_nature", "starts": 2, "leads": 2, "long_leads": 0, "baselines": (), "window.encoding": 4}
 
 
 def test_a_second_data_set_as_the_boundary(tmp_path):
     options = {
-        "data": "qg_nature", "network": "graph_lam", "network.mesh.kind": "rect_flat", "network.mesh.distance": 2000.0,
-        "network.width": 6, "network.layers": 1, "stages": ((1, 2),), "validate": 2, "starts": 2, "leads": 2,
-        "long_leads": 0, "batch": 2, "baselines": (), "window.encoding": 4,
+        **KM,
+        "network": "graph_lam", "network.mesh.kind": "rect_flat", "network.mesh.distance": 2000.0,
+        "network.width": 6, "network.layers": 1, "stages": ((1, 2),), "validate": 2, "batch": 2,
     }  # fmt: skip
     run = genkit.run(genkit.config("weather.km_lam", "tiny", options), out=tmp_path / "run")
     data = run.config.weather(run)
@@ -153,4 +189,13 @@ def test_a_second_data_set_as_the_boundary(tmp_path):
     with read(out) as alone, read(run.folder / "forecasts.nc") as own:
         for name in own.data_vars:
             np.testing.assert_allclose(alone[name], own.isel(start=[1])[name], rtol=1e-5, atol=1e-5)
-    assert QGHost.preset("tiny") == run.config.host
+    # the second data set is seen as it was in training, whatever its statistics are now
+    warmer = replace(host, train=tuple(replace(s, state=s.state + 8) for s in host.train))
+    again = replace(data, around=replace(data.around, data=warmer, mean=data.around.mean + 8))
+    for one, two in zip(*(jax.tree.leaves(run.model.outlook(d, d.test[number], [start], 2)) for d in (data, again)),
+                        strict=True):  # fmt: skip
+        np.testing.assert_array_equal(one, two)
+    with pytest.raises(UsageError, match="was trained with HostWindow.*past=1"):
+        genkit.run(
+            genkit.config("weather.km_lam", "tiny", {**KM, "model": run.folder, "window.past": 0}), out=tmp_path / "w"
+        )

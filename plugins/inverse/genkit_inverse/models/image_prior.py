@@ -7,13 +7,12 @@ from typing import Any, ClassVar, Literal
 
 import jax
 
-from genkit.data import batches
 from genkit.diffusion import EDM, EDMDenoiser, Heun, LogNormal, NetworkDenoiser, denoising_loss
 from genkit.errors import UsageError
 from genkit.kinds import Network, Optimizer, Process, Sampler
 from genkit.model import Diffusion, Recipe
 from genkit.nn import Net, NoisyUNet, parameter_count
-from genkit.train import AdamW, Phase, TrainState, make_step
+from genkit.train import AdamW, learn
 from genkit_inverse.images import Images
 
 NOISE = LogNormal(mean=-0.8, std=1.2)
@@ -76,24 +75,16 @@ class ImagePrior(Recipe):
         """Train the network; the model has averaged parameters."""
         model, steps = (self._untrained(data), self.steps) if start is None else (start, self.finetune)
         denoiser: Any = model.denoiser
-        optimizer = self.optimizer.build(steps)
 
-        def of(params: Any, aux: None, batch: Any, key: Any) -> Any:
-            return loss(key, replace(denoiser, params=params), batch, self.noise, training=True), (aux, {})
+        def of(params: Any, aux: None, batch: Any, key: Any, training: bool = True) -> Any:
+            return loss(key, replace(denoiser, params=params), batch, self.noise, training), (aux, {})
 
-        @jax.jit
-        def held_out(params: Any) -> Any:
-            return loss(jax.random.key(0), replace(denoiser, params=params), data.val, self.noise)
-
-        def validate(state: TrainState, step: int) -> dict[str, float]:
-            return {"val/loss": float(held_out(state.averaged))}
-
-        def init(key: Any) -> TrainState:
-            return TrainState.create(denoiser.network.init(key) if start is None else denoiser.params, optimizer)
-
-        step, source = make_step(of, optimizer, ema_half_life=self.ema), batches(data.train, self.batch, seed=run.seed)
-        phase = Phase("prior", init, step, source, steps, every=((max(1, steps // 10), validate),))
-        return replace(model, denoiser=replace(denoiser, params=run.fit(phase).averaged), sampler=self.sampler)
+        params = learn(
+            run, "prior", of, denoiser.network.init if start is None else denoiser.params, data.train, [data.val],
+            optimizer=self.optimizer.build(steps), steps=steps, batch=self.batch, ema=self.ema,
+            validate=max(1, steps // 10),
+        )  # fmt: skip
+        return replace(model, denoiser=replace(denoiser, params=params), sampler=self.sampler)
 
     def _untrained(self, data: Images) -> Diffusion:
         process: Any = self.process

@@ -15,7 +15,7 @@ from genkit.experiment import Experiment, Run
 from genkit.kinds import Dataset, Model
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets.qg_nature import QGNature
-from genkit_weather.forecasts import ForecastFile, dataset, discard, read
+from genkit_weather.forecasts import ForecastFile, dataset, discard, read, replace_file
 from genkit_weather.host import HostWindow, surrounded
 from genkit_weather.models import WeatherModel
 from genkit_weather.models.diffusion import Diffusion
@@ -139,26 +139,28 @@ class ForecastExperiment(Experiment):
         if self.long_leads and len(self.plans(data)) == 1:
             run.say(f"left out: long forecasts, as the test split has no 3 starts with {self.long_leads} leads")
         for plan in self.plans(data):
-            if "sample" in run.done:  # made again, not continued
-                discard(self._path(run, plan))
             self._forecast(run, data, plan)
 
     def _forecast(self, run: Run, data: WeatherData, plan: Plan) -> None:
         from rich.progress import Progress
 
-        every = slice(0, plan.members)
-        with ForecastFile(self._path(run, plan), data, self._times(data, plan), plan.steps, plan.members) as file:
+        path, every, key = self._path(run, plan), slice(0, plan.members), run.key("forecast")
+        # what is made again replaces the old forecasts when it is whole
+        part = path.with_name(f".{path.name}") if "sample" in run.done else path
+        if part != path:
+            discard(part)
+        with ForecastFile(part, data, self._times(data, plan), plan.steps, plan.members) as file:
             jobs = [job for job in self._jobs(data, plan) if not file.filled(job[1], every)]
             with Progress(disable=not run.progress, console=run.console) as progress:
                 total = plan.leads * sum(len(starts) for _, _, starts in jobs)
                 task = progress.add_task(plan.file.replace("_", " "), total=total)
                 for series, rows, starts in jobs:
-                    pieces = self.ensemble(
-                        run, run.key("forecast"), data.test[series], starts, plan.members, plan.leads
-                    )
+                    pieces = self.ensemble(run, key, data.test[series], starts, plan.members, plan.leads)
                     for some, states in pieces:
                         file.write(rows, slice(some.start - 1, some.stop - 1), every, states)
                         progress.advance(task, len(starts) * len(some))
+        if part != path:
+            replace_file(part, path)
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """Scores by variable and lead, of the model and of the baselines, on the same starts."""

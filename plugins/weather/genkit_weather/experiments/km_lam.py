@@ -79,6 +79,8 @@ class KmLAM(ForecastExperiment):
         super().__post_init__()
         if self.host is None:
             raise UsageError("weather.km_lam needs a data set around the area; choose --host, or weather.hi_lam")
+        if self.ablate:
+            _ = self.recipe  # refuses another model's
         how = getattr(self.model, "formulation", PUBLISHED)
         if how.guess != "persistence" or how.fill or how.future:
             raise UsageError(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from genkit.errors import GenkitError, UsageError
+from genkit.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class WeatherForecast:
 
     def run(self) -> None:
         """Forecast and write."""
+        import numpy as np
         from rich.console import Console
         from rich.progress import Progress
 
@@ -54,7 +54,7 @@ class WeatherForecast:
         from genkit.model import load
         from genkit.parallel import named_key
         from genkit_weather.forecasting.inputs import given
-        from genkit_weather.forecasts import ForecastFile, discard
+        from genkit_weather.forecasts import ForecastFile, discard, replace_file
         from genkit_weather.models import WeatherModel
 
         for name in ("leads", "members", "chunk"):
@@ -62,6 +62,8 @@ class WeatherForecast:
                 raise UsageError(f"--{name} {getattr(self, name)} is too few; expected at least 1")
         if self.out.suffix not in (".nc", ".zarr"):
             raise UsageError(f"--out {self.out}: expected a file that ends in .nc, or a folder in .zarr")
+        if self.out in (self.initial, self.boundary, self.forcing, self.truth):
+            raise UsageError(f"--out {self.out} is one of the files that are read; choose another")
         set_up()
         model = load(self.model, self.trust)
         if not isinstance(model, WeatherModel):
@@ -73,14 +75,14 @@ class WeatherForecast:
         console = Console()
         try:
             with (
-                ForecastFile(part, inputs.data, inputs.times, steps, self.members) as file,
+                ForecastFile(part, inputs.data, np.array([inputs.time]), steps, self.members) as file,
                 Progress(disable=not console.is_terminal, console=console) as progress,
             ):
                 task = progress.add_task("forecast", total=self.leads)
                 for some, states in model.forecast(key, outlook, self.members, self.chunk):
                     file.write(slice(0, 1), slice(some.start - 1, some.stop - 1), every, states)
                     progress.advance(task, len(some))
-            _replace(part, self.out)
+            replace_file(part, self.out)
         except BaseException:
             discard(part)
             raise
@@ -102,13 +104,3 @@ class WeatherForecast:
         for row in rows:
             table.add_row(*row)
         console.print(table)
-
-
-def _replace(part: Path, path: Path) -> None:
-    """Put a whole file or folder in its place."""
-    try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(part, path)
-    except OSError as error:
-        raise GenkitError(f"cannot write {path}: {error.strerror}; choose another --out") from error

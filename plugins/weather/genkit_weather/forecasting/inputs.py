@@ -11,7 +11,7 @@ import xarray as xr
 
 from genkit.errors import DataError
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.forcings import NAMES, standard_forcing
+from genkit_weather.forcings import NAMES, angles, standard_forcing
 from genkit_weather.frame import frame_of
 from genkit_weather.from_xarray import LAT, LON, horizontal, kilometres, place, stack, times
 from genkit_weather.models import Area, WeatherModel
@@ -24,11 +24,6 @@ class Inputs:
     data: WeatherData
     time: np.datetime64
     """t, that of the last known state"""
-
-    @property
-    def times(self) -> np.ndarray:
-        """The start, as forecast files have it."""
-        return np.array([self.time])
 
     @property
     def series(self) -> Series:
@@ -51,7 +46,7 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
     """
     area, step = model.area, np.timedelta64(round(model.area.step_hours * 3600), "s")
     with open_file(initial) as first, open_file(boundary) as second:
-        extra = [] if forcing is None else [open_file(forcing).load()]
+        extra = {} if forcing is None else {str(forcing): open_file(forcing).load()}
         known = states_of(first, area, str(initial))
         time = times(first, str(initial), 2)[-2:]
         if time[1] - time[0] != step:
@@ -66,8 +61,8 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
             outside = at_times(second, states_of(second, area, str(boundary)), when[1:], str(boundary))
             frame = np.concatenate([state[:1], outside])
             _finite(frame_of(frame, area.frame), area.names, when, f"{boundary}, frame")
-            frame[:, *area_interior(area)] = np.nan  # nobody may look at it
-        told = _forcing(area, when, [*extra, second, first])
+            frame[:, *area.interior] = np.nan  # nobody may look at it
+        told = _forcing(area, when, {**extra, str(boundary): second, str(initial): first})
         data = area.data(Series(state, told, when, frame=frame), str(initial))
         if around is not None:
             data = around.around(data, _surroundings(around.area, second, boundary))
@@ -78,16 +73,11 @@ def open_file(path: Path) -> xr.Dataset:
     """A NetCDF file or a zarr folder."""
     try:
         engine: Any = {"engine": "zarr", "consolidated": False} if path.suffix == ".zarr" else {}
-        return xr.open_dataset(path, **engine)
+        file = xr.open_dataset(path, **engine)
+        return file.set_coords([name for name in (*LAT, *LON) if name in file])
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:150]
         raise DataError(f"cannot read {path}: {reason}; expected a NetCDF file or a .zarr folder") from None
-
-
-def area_interior(area: Area) -> tuple[slice, slice]:
-    """Slices of the predicted cells."""
-    (h, w), (fy, fx) = area.grid, area.frame
-    return slice(fy, h - fy), slice(fx, w - fx)
 
 
 def states_of(file: xr.Dataset, area: Area, source: str) -> np.ndarray:
@@ -95,8 +85,10 @@ def states_of(file: xr.Dataset, area: Area, source: str) -> np.ndarray:
     for name, unit in zip(area.names, area.units, strict=True):
         if name not in file:
             raise DataError(f"{source} has no variable {name}; the model needs {', '.join(area.names)}")
-        found = str(file[name].attrs.get("units", "1"))
-        if found != unit:
+        found = str(file[name].attrs.get("units", ""))
+        if not found and unit != "1":
+            raise DataError(f"{source}: {name} has no units; the model was trained in {unit!r}, say so in the file")
+        if (found or "1") != unit:
             raise DataError(f"{source}: {name} is in {found!r}, the model was trained in {unit!r}; convert it")
     dims = horizontal(file, area.names[0], source)
     state = stack(file, list(area.names), ("time", *dims), source)
@@ -105,18 +97,30 @@ def states_of(file: xr.Dataset, area: Area, source: str) -> np.ndarray:
         raise DataError(f"{source} has {rows} x {columns} cells, the model {h} x {w}; cut it to them")
     where = {"lat": place(file, LAT, dims), "lon": place(file, LON, dims)}
     where |= {"x": kilometres(file, "x"), "y": kilometres(file, "y")}
+    pairs = [("lat", "lon"), ("x", "y")]
+    if not any(getattr(area, a) is not None and where[a] is not None and where[b] is not None for a, b in pairs):
+        known = " or ".join(f"{a} and {b}" for a, b in pairs if getattr(area, a) is not None)
+        if known:
+            raise DataError(f"{source} does not say where it lies; give it the coordinates {known} of the model")
     area.check(replace(area, **where), "the model", source)
     return state
 
 
 def at_times(file: xr.Dataset, values: np.ndarray, when: np.ndarray, source: str) -> np.ndarray:
     """Values at some times of a file."""
-    time = file["time"].values.astype("datetime64[s]")
-    missing = [one for one in when if one not in time]
+    rows = _rows(file, source)
+    missing = [one for one in when if one not in rows]
     if missing:
-        span = f"{time.min()} to {time.max()}" if len(time) else "no time"
+        span = f"{min(rows)} to {max(rows)}" if rows else "no time"
         raise DataError(f"{source} lacks {missing[0]}; the forecast needs {when[0]} to {when[-1]}, it has {span}")
-    return values[np.searchsorted(time, when)]
+    return values[[rows[one] for one in when]]
+
+
+def _rows(file: xr.Dataset, source: str) -> dict[np.datetime64, int]:
+    """The row of each time of a file, in whatever order they are."""
+    if "time" not in file.coords or file["time"].dtype.kind != "M":
+        raise DataError(f"{source}: time must be a coordinate of dates (datetime64); decode or assign it")
+    return {one: i for i, one in enumerate(file["time"].values.astype("datetime64[s]"))}
 
 
 def _finite(values: np.ndarray, names: tuple[str, ...], when: np.ndarray, source: str) -> None:
@@ -126,31 +130,41 @@ def _finite(values: np.ndarray, names: tuple[str, ...], when: np.ndarray, source
         raise DataError(f"{source}: {names[first[-1]]} is not finite at {when[first[0]]} ({int(bad.sum())} values)")
 
 
-def _forcing(area: Area, when: np.ndarray, files: list[xr.Dataset]) -> np.ndarray:
+def _forcing(area: Area, when: np.ndarray, files: dict[str, xr.Dataset]) -> np.ndarray:
     """(T, H, W, F), or (T, 1, 1, F), of the model's forcing: from files, or computed where it is a function of time."""
     grid = (1, 1) if area.uniform else area.grid
     out = np.full((len(when), *grid, len(area.forcing_names)), np.nan, np.float32)
     for f, name in enumerate(area.forcing_names):
-        for file in files:
-            if name not in file or "time" not in file[name].dims:
-                continue
-            time = file["time"].values.astype("datetime64[s]")
-            values = np.asarray(file[name].transpose("time", ...).values, np.float32)
-            values = values.reshape(len(time), *(values.shape[1:] or (1, 1)))
-            if values.shape[1:] not in (grid, (1, 1)):
+        for source, file in files.items():
+            values = _field(file, name, source)
+            if values is None or values.shape[1:] not in (grid, (1, 1)):
                 continue  # of another grid
-            rows = [i for i in range(len(when)) if when[i] in time and np.isnan(out[i, ..., f]).any()]
-            out[rows, ..., f] = values[[int(np.flatnonzero(time == when[i])[0]) for i in rows]]
-        if np.isnan(out[..., f]).any() and name in NAMES and area.lat is not None:
-            out[..., f] = standard_forcing(when, area.lat, area.lon)[..., NAMES.index(name)]
-        if np.isnan(out[..., f]).any():
-            lacks = when[np.isnan(out[..., f]).any((1, 2))][0]
-            raise DataError(f"the forcing {name} is in no file at {lacks}; give it with --forcing")
+            rows = _rows(file, source)
+            for i, one in enumerate(when):
+                if one in rows and np.isnan(out[i, ..., f]).any():
+                    out[i, ..., f] = values[rows[one]]
+        if np.isnan(out[..., f]).any() and name in NAMES:
+            if area.lat is not None:
+                out[..., f] = standard_forcing(when, area.lat, area.lon)[..., NAMES.index(name)]
+            elif name in NAMES[1:]:
+                out[..., f] = angles(when)[:, NAMES.index(name) - 1, None, None]
+        bad = ~np.isfinite(out[..., f]).all((1, 2))
+        if bad.any():
+            raise DataError(f"the forcing {name} is in no file at {when[bad][0]}; give it with --forcing")
     return out
+
+
+def _field(file: xr.Dataset, name: str, source: str) -> np.ndarray | None:
+    """(T, rows, columns), or (T, 1, 1), of a variable; None where the file lacks it."""
+    if name not in file or "time" not in file[name].dims:
+        return None
+    if file[name].ndim == 1:
+        return np.asarray(file[name].values, np.float32)[:, None, None]
+    return stack(file, [name], ("time", *horizontal(file, name, source)), source)[..., 0]
 
 
 def _surroundings(area: Area, file: xr.Dataset, path: Path) -> WeatherData:
     """The second data set, over all times of its file."""
     state, when = states_of(file, area, str(path)), times(file, str(path), 2)
     _finite(state, area.names, when, str(path))
-    return area.data(Series(state, _forcing(area, when, [file]), when), str(path))
+    return area.data(Series(state, _forcing(area, when, {str(path): file}), when), str(path))

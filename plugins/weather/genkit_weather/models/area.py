@@ -50,9 +50,22 @@ class Area:
                 raise DataError(f"{source} has {name}={found}, but {model} was trained with {own}")
         for name in ("lat", "lon", "x", "y"):
             own, found = getattr(self, name), getattr(other, name)
-            if own is not None and found is not None and not np.allclose(own, found, rtol=1e-4, atol=1e-3):
-                off = float(np.abs(np.asarray(own) - found).max())
-                raise DataError(f"{source} lies elsewhere than the data of {model}: {name} differs by up to {off:g}")
+            if own is None or found is None:
+                continue
+            turn = 360.0 if name == "lon" else np.inf
+            if np.allclose(_apart(own, found, turn), 0, atol=1e-3 + 1e-4 * np.abs(own).max()):
+                continue
+            axis = 0 if name in ("lat", "y") else -1
+            if np.allclose(_apart(own, np.flip(found, axis), turn), 0, atol=1e-3 + 1e-4 * np.abs(own).max()):
+                raise DataError(f"{source} runs the other way in {name} than the data of {model}; turn it round")
+            off = float(np.abs(_apart(own, found, turn)).max())
+            raise DataError(f"{source} lies elsewhere than the data of {model}: {name} differs by up to {off:g}")
+
+    @property
+    def interior(self) -> tuple[slice, slice]:
+        """Slices in y and x of the predicted cells."""
+        (h, w), (fy, fx) = self.grid, self.frame
+        return slice(fy, h - fy), slice(fx, w - fx)
 
     def data(self, series: Series, source: str) -> WeatherData:
         """Weather data with one series as its test split; it has no other splits and no static fields."""
@@ -85,3 +98,9 @@ class Surroundings:
         """An area with other data of the same kind around it, at the points and in the units of the training."""
         parts = self.points, self.distance, self.static, self.mean, self.std
         return replace(area, around=Host(area, data, self.window, *parts))
+
+
+def _apart(own: np.ndarray, found: np.ndarray, turn: float) -> np.ndarray:
+    """Differences of coordinates, of angles the shortest way round."""
+    away = np.asarray(found, np.float64) - own
+    return away if np.isinf(turn) else (away + turn / 2) % turn - turn / 2

@@ -110,7 +110,7 @@ class Diffusion(WeatherRecipe):
 
         trained = self._learn(run, "denoiser", data, domain, loss, params, steps, forecaster.mean)
         forecaster = replace(forecaster, denoiser=replace(denoiser, params=trained))
-        return self.known_as(forecaster, data, self.sampler)
+        return self.trained(forecaster, data, start, self.sampler)
 
     def _fit_mean(self, run: Any, data: WeatherData, domain: Domain) -> MeanModel:
         """The first of two stages."""

@@ -72,7 +72,7 @@ class GraphRecipe(WeatherRecipe):
         if start is None:
             model, stages = self.untrained(run, data), list(enumerate(self.stages))
         else:
-            last = len(self.stages) - 1
+            last, data = len(self.stages) - 1, start.seen(data)
             model, stages = jax.tree.map(jnp.asarray, start.forecaster), [(last, (self.stages[-1][0], self.finetune))]
         weight = self.loss_weights(data)
         params = model.params
@@ -86,7 +86,7 @@ class GraphRecipe(WeatherRecipe):
             params = self.learn(
                 run, name, self._augmented(model.domain, loss), params, windows, known, steps, optimizer
             )
-        return self.known_as(replace(model, params=params), data)
+        return self.trained(replace(model, params=params), data, start)
 
     def untrained(self, run: Any, data: WeatherData) -> Any:
         """The forecaster with its graph, statistics and first parameters."""

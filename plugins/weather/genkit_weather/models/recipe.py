@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import jax
@@ -61,8 +61,10 @@ class WeatherRecipe(Recipe):
         if self.batch % self.accumulate:
             raise UsageError(f"batch={self.batch} cannot be cut into accumulate={self.accumulate} equal parts")
 
-    def known_as(self, forecaster: Any, data: WeatherData, sampler: Any = None) -> WeatherModel:
-        """The trained model with what it knows of its data."""
+    def trained(self, forecaster: Any, data: WeatherData, start: Any, sampler: Any = None) -> WeatherModel:
+        """The trained model with what it knows of its data; of the start's where it goes on from one."""
+        if start is not None:
+            return replace(start, forecaster=forecaster, sampler=sampler)
         around = None if data.around is None else Surroundings.of(data.around)
         return WeatherModel(Area.of(data), forecaster, sampler, around)
 

@@ -53,11 +53,17 @@ class WeatherModel(Trained):
                 f"{name} was trained with {needs} second data set around its area, {data.source} has {has}"
             )
         if self.surroundings is not None and data.around is not None:
+            if data.around.window != self.surroundings.window:
+                raise UsageError(f"{name} was trained with {self.surroundings.window}, not {data.around.window}")
             self.surroundings.area.check(Area.of(data.around.data), name, data.around.data.source)
+
+    def seen(self, data: WeatherData) -> WeatherData:
+        """Data as the model sees them: a second data set at the points and in the units of the training."""
+        return data if self.surroundings is None else self.surroundings.around(data, data.around.data)
 
     def outlook(self, data: WeatherData, series: Series, starts: Sequence[int], leads: int) -> Outlook:
         """What forecasts from starts of a test series are given."""
-        outside = None
+        outside, data = None, self.seen(data)
         if data.around is not None:
             number = next(i for i, one in enumerate(data.test) if one is series)
             outside = data.around.windows("test", number, np.asarray(starts), leads)

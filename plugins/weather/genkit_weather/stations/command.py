@@ -36,7 +36,7 @@ class WeatherStations:
         """Verify and report."""
         from rich.console import Console
 
-        from genkit.experiment import load
+        from genkit.experiment import held, load
         from genkit.experiment.environment import set_up
         from genkit_weather.stations.case import verify_run
         from genkit_weather.stations.compare import InSitu
@@ -45,5 +45,6 @@ class WeatherStations:
         run = load(self.run_folder, self.trust)
         run.console, run.progress = Console(), True
         options = InSitu(self.file, self.method, self.thresholds, self.wind)
-        folder = verify_run(run, options, self.date)
+        with held(run.folder):
+            folder = verify_run(run, options, self.date)
         run.console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
