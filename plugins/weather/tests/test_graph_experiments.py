@@ -64,7 +64,7 @@ def test_graph_lam_trains_in_stages_and_two_devices_give_the_results_of_one(tmp_
         f"c, p, s = read_yaml(pathlib.Path({str(run.folder / 'config.yaml')!r}));"
         f"genkit.run(c, seed=s, out={str(tmp_path / 'b')!r}, preset=p)"
     )
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     for name, value in json.loads((tmp_path / "b" / "results.json").read_text()).items():
         assert value == pytest.approx(run.results[name], rel=1e-3, abs=1e-3), name
