@@ -28,9 +28,18 @@ def functional(module: nnx.Module) -> tuple[Apply, Any]:
     return Apply(graph), nnx.as_pure(state)
 
 
-def abstract(build: Callable[[], nnx.Module]) -> tuple[Apply, Any]:
-    """Like `functional(build())`, with shapes in place of arrays: nothing is allocated or drawn."""
-    return functional(nnx.eval_shape(build))
+def abstract(build: Callable[[nnx.Rngs], nnx.Module]) -> tuple[Apply, Any]:
+    """Like `functional(build(rngs))`, with shapes in place of arrays: nothing is allocated or drawn."""
+    rngs = nnx.Rngs(0)
+    setattr(rngs, "default", _OneKey(0, tag="default"))  # noqa: B010 - a stream is no declared attribute
+    return functional(nnx.eval_shape(lambda: build(rngs)))
+
+
+class _OneKey(nnx.RngStream):
+    """Gives one key at all times: counting them while tracing costs the square of the network's size in time."""
+
+    def __call__(self) -> jax.Array:
+        return self.key[...]
 
 
 def parameter_count(params) -> int:

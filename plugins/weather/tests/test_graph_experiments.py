@@ -28,6 +28,10 @@ from genkit_weather.networks.graph_lam import GraphLAM
 
 SHORT = {
     "data": "qg_nature",
+    "data.train": 24,
+    "data.val": 40,
+    "data.test": 36,
+    "data.spinup": 30,
     "network": "graph_lam",
     "network.mesh.kind": "rect_flat",
     "network.mesh.distance": 2000.0,

@@ -100,7 +100,7 @@ class DigitsPrior(Experiment):
 
         def make() -> Any:
             images = self.loaded(run)
-            network, _ = abstract(lambda: self.network.build(nnx.Rngs(0), images.shape))
+            network, _ = abstract(lambda rngs: self.network.build(rngs, images.shape))
             return self._denoiser(network, run.fit(self._phase(images, run.seed)).averaged, images)
 
         return run.once("trained", make)
@@ -116,7 +116,7 @@ class DigitsPrior(Experiment):
         return denoising_loss(key, denoiser, x0, drop if training else None, self.noise)
 
     def _phase(self, images: Images, seed: int) -> Phase:
-        network, _ = abstract(lambda: self.network.build(nnx.Rngs(0), images.shape))
+        network, _ = abstract(lambda rngs: self.network.build(rngs, images.shape))
 
         def loss(params: Any, aux: None, batch: Any, key: Any) -> Any:
             return self._loss(key, self._denoiser(network, params, images), batch, True), (aux, {})
@@ -194,5 +194,5 @@ class DigitsPrior(Experiment):
     def plan(self) -> dict[str, str]:
         """Sizes and parameters."""
         shape = self.data.load().shape
-        _, params = abstract(lambda: self.network.build(nnx.Rngs(0), shape))
+        _, params = abstract(lambda rngs: self.network.build(rngs, shape))
         return {"images": " x ".join(map(str, shape)), "parameters": f"{parameter_count(params):,}"}

@@ -180,7 +180,7 @@ class DiffusionLAM(LearnedForecast):
             return {}
         layout: Layout = self.data.layout()  # type: ignore[attr-defined]
         sizes = self.formulation.sizes(layout)
-        network, params = abstract(lambda: self.network.build(nnx.Rngs(0), sizes))
+        network, params = abstract(lambda rngs: self.network.build(rngs, sizes))
         (h, w), (fy, fx) = layout.grid, layout.frame
         inner = (h - 2 * fy, w - 2 * fx)
         cells = h * w - inner[0] * inner[1]

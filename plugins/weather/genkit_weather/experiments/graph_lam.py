@@ -133,7 +133,7 @@ class GraphForecast(LearnedForecast):
             places = np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1)
             inside = interior_of(places, layout.frame).reshape(-1, 2)
             graph = normalised(mesh.build(inside, layout.grid, frame_of(places, layout.frame)))
-            _, params = abstract(lambda: options.build(nnx.Rngs(0), sizes, graph))
+            _, params = abstract(lambda rngs: options.build(rngs, sizes, graph))
             levels = zip(graph.mesh, graph.m2m, strict=True)
             plan["mesh"] = ", ".join(f"{len(m)} nodes and {len(e)} edges" for m, e in levels)
             plan["parameters"] = f"{parameter_count(params):,}"
