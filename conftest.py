@@ -46,6 +46,17 @@ def _forget_programs() -> Iterator[None]:
         jax.clear_caches()
 
 
+@pytest.fixture
+def optimised() -> Iterator[None]:
+    """For tests that compute for longer than they compile: the compiler takes its time."""
+    import jax
+
+    hasty = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", hasty)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that make everybody wait."""
     reports = [one for some in terminalreporter.stats.values() for one in some if isinstance(one, pytest.TestReport)]

@@ -26,12 +26,10 @@ from genkit_weather.graphs.mesh import grid_nodes
 from genkit_weather.host import HostWindow, surrounded
 from genkit_weather.networks.graph_lam import GraphLAM
 
+NATURE = {"train": 24, "val": 8, "test": 36, "spinup": 30}
 SHORT = {
     "data": "qg_nature",
-    "data.train": 24,
-    "data.val": 40,
-    "data.test": 36,
-    "data.spinup": 30,
+    **{f"data.{name}": outputs for name, outputs in NATURE.items()},
     "network": "graph_lam",
     "network.mesh.kind": "rect_flat",
     "network.mesh.distance": 2000.0,
@@ -85,6 +83,7 @@ def test_graph_efm_draws_members(tmp_path):
 
 def test_choices_of_a_boundary_are_compared(tmp_path):
     options = {**SHORT, "ablate": True, "widths": (), "window.past": 0, "window.future": 0, "window.encoding": 4}
+    options |= {f"host.nature.{name}": outputs for name, outputs in NATURE.items()}
     options["baselines"] = ("persistence", "harmonic")  # the second needs a frame, and is left out
     run = genkit.run(genkit.config("weather.km_lam", "tiny", options), out=tmp_path / "a", preset="tiny")
     for key in ("rmse", "border.rmse", "overlap.rmse", "overlap.border.rmse"):
