@@ -3,20 +3,31 @@
 import os
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from packaging.version import Version
 
 ROOT = Path(__file__).parent
+LONG = 20  # seconds
 
 # The tests state what holds on a CPU; a GPU is asked for by setting this.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-# Compilation dominates the suite, so its results are kept between runs.
+# Compilation dominates the suite: it is done in haste, for code that is slower but hardly run. Set both variables empty
+# to test what users run.
+if os.environ["JAX_PLATFORMS"] == "cpu":
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    if Version(version("jaxlib")) < Version("0.11"):  # later ones have no other way to make kernels
+        flags = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+        os.environ.setdefault("XLA_FLAGS", flags)
+
+# What was compiled is kept between runs.
 caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(caches / "genkit" / "jax-tests"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # Plugins from elsewhere that happen to be installed must not decide whether the tests pass.
 own = sorted(folder.parent.name for folder in ROOT.glob("plugins/*/pyproject.toml"))
@@ -33,3 +44,24 @@ def _forget_programs() -> Iterator[None]:
     yield
     if jax := sys.modules.get("jax"):
         jax.clear_caches()
+
+
+@pytest.fixture
+def optimised() -> Iterator[None]:
+    """For tests that compute for longer than they compile: the compiler takes its time."""
+    import jax
+
+    hasty = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", hasty)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that make everybody wait."""
+    reports = [one for some in terminalreporter.stats.values() for one in some if isinstance(one, pytest.TestReport)]
+    slow = sorted((one for one in reports if one.duration > LONG), key=lambda one: -one.duration)
+    if slow:
+        terminalreporter.section(f"tests over {LONG} s: make them smaller")
+        for one in slow:
+            terminalreporter.line(f"{one.duration:6.1f} s  {one.when:8}  {one.nodeid}")

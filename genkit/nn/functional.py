@@ -34,9 +34,18 @@ def functional(module: nnx.Module) -> tuple[Apply, Any]:
     return Apply(graph), nnx.to_pure_dict(state)
 
 
-def abstract(build: Callable[[], nnx.Module]) -> tuple[Apply, Any]:
-    """Like `functional(build())`, with shapes in place of arrays: nothing is allocated or drawn."""
-    return functional(nnx.eval_shape(build))
+def abstract(build: Callable[[nnx.Rngs], nnx.Module]) -> tuple[Apply, Any]:
+    """Like `functional(build(rngs))`, with shapes in place of arrays: nothing is allocated or drawn."""
+    rngs = nnx.Rngs(0)
+    setattr(rngs, "default", _OneKey(0, tag="default"))  # noqa: B010 - a stream is no declared attribute
+    return functional(nnx.eval_shape(lambda: build(rngs)))
+
+
+class _OneKey(nnx.RngStream):
+    """Gives one key at all times: counting them while tracing costs the square of the network's size in time."""
+
+    def __call__(self) -> jax.Array:
+        return self.key[...]
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,12 @@ class Net:
 
     def shapes(self) -> Any:
         """The parameters as shapes: nothing is allocated or drawn."""
-        return abstract(lambda: self.component.build(nnx.Rngs(0), *self.sizes))[1]
+        return abstract(lambda rngs: self.component.build(rngs, *self.sizes))[1]
 
 
 @lru_cache(maxsize=256)
 def _graph(net: Net) -> Any:
-    return abstract(lambda: net.component.build(nnx.Rngs(0), *net.sizes))[0].graph
+    return abstract(lambda rngs: net.component.build(rngs, *net.sizes))[0].graph
 
 
 def shapes_of(tree: Any) -> Any:

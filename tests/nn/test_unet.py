@@ -71,13 +71,13 @@ def count(config, inputs, outputs, embedding):
     ],
 )
 def test_parameter_count(config):
-    _, params = gnn.abstract(lambda: config.build(nnx.Rngs(0), 5, 3, (64, 64), 16))
+    _, params = gnn.abstract(lambda rngs: config.build(rngs, 5, 3, (64, 64), 16))
     assert gnn.parameter_count(params) == count(config, 5, 3, 16)
 
 
 def test_published_size_by_abstract_evaluation():
     config = gnn.UNet(base=128, multipliers=(1, 2, 2, 2), blocks=4, remat=True)
-    apply, params = gnn.abstract(lambda: config.build(nnx.Rngs(0), 128, 17, (268, 238), 512))
+    apply, params = gnn.abstract(lambda rngs: config.build(rngs, 128, 17, (268, 238), 512))
     x, emb = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((2, 268, 238, 128), (2, 512)))
     assert jax.eval_shape(apply, params, x, emb).shape == (2, 268, 238, 17)
 
@@ -111,7 +111,7 @@ def test_periodic_axes_are_equivariant_and_others_are_not():
 def test_remat_changes_nothing_and_dropout_follows_its_key():
     config = replace(SMALL, multipliers=(1,), dropout=0.2)
     apply, params = lively(config.build(nnx.Rngs(0), 3, 2, (4, 4), 4))
-    again, _ = gnn.abstract(lambda: replace(config, remat=True).build(nnx.Rngs(0), 3, 2, (4, 4), 4))
+    again, _ = gnn.abstract(lambda rngs: replace(config, remat=True).build(rngs, 3, 2, (4, 4), 4))
     x, emb, key = draw(0, 2, 4, 4, 3), draw(1, 2, 4), jax.random.key(0)
 
     def gradient(f):
@@ -127,7 +127,7 @@ def test_remat_changes_nothing_and_dropout_follows_its_key():
 
 def test_bfloat16_keeps_float32_parameters():
     apply, params = lively(replace(SMALL, dtype="bfloat16").build(nnx.Rngs(0), 3, 2, (8, 8), 4))
-    full, _ = gnn.abstract(lambda: SMALL.build(nnx.Rngs(0), 3, 2, (8, 8), 4))
+    full, _ = gnn.abstract(lambda rngs: SMALL.build(rngs, 3, 2, (8, 8), 4))
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     x, emb = draw(0, 2, 8, 8, 3), draw(1, 2, 4)
     low, high = apply(params, x, emb), full(params, x, emb)
@@ -139,7 +139,7 @@ def test_memory_estimate_against_the_compiler():
     config = gnn.UNet(
         base=16, multipliers=(1, 2), blocks=1, bottleneck_attention=False, dropout=0.0, padding=("zero", "zero")
     )
-    apply, params = gnn.abstract(lambda: config.build(nnx.Rngs(0), 4, 4, (64, 64), 8))
+    apply, params = gnn.abstract(lambda rngs: config.build(rngs, 4, 4, (64, 64), 8))
     x, emb = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((4, 64, 64, 4), (4, 8)))
 
     def loss(params, x, emb):

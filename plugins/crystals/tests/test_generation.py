@@ -92,11 +92,11 @@ def test_what_does_not_fit_the_arrays_is_refused():
 
 
 def test_published_sizes():
-    _, params = abstract(lambda: WyckoffGNN.preset("paper").build(nnx.Rngs(0), 1000, 55))
+    _, params = abstract(lambda rngs: WyckoffGNN.preset("paper").build(rngs, 1000, 55))
     assert parameter_count(params) == 9_575_083
     assert parameter_count(params["layers"]) == 5_312_931
     assert (parameter_count(params["elements_out"]), parameter_count(params["counts_out"])) == (708_709, 3_478_396)
-    _, params = abstract(lambda: Wrenformer.preset("paper").build(nnx.Rngs(0), 645, 1))
+    _, params = abstract(lambda rngs: Wrenformer.preset("paper").build(rngs, 645, 1))
     assert parameter_count(params) == 5_166_658
 
 

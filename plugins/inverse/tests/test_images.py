@@ -94,6 +94,7 @@ def test_exact_samples_are_calibrated(measured):
     assert narrow["rank_p"] < 1e-4 and narrow["spread_skill"] == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.usefixtures("optimised")
 def test_ddsmc_is_calibrated_and_dps_is_not(measured):
     ours = judged(restored(DDSMC(steps=40, sigma_max=10.0, eta=1.0), 32, measured[1]), *measured)
     assert ours["rank_p"] > 0.01

@@ -110,6 +110,7 @@ def test_random_cells():
     assert (np.asarray(operator.order) != np.asarray(again.order)).any()
 
 
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("name", ["motion_blur", "colourisation"])
 def test_ddsmc_on_images_has_the_posterior_of_its_chain(name):
     """Prior N(0, I): in the basis every coordinate is a problem in one dimension, as in the tests of DDSMC."""

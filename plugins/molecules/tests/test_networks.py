@@ -40,7 +40,7 @@ QM9, MOSES = ("H", "C", "N", "O", "F"), ("C", "N", "S", "O", "F", "Cl", "Br", "H
 def test_published_sizes():
     published: Any = ((7, QM9, "generator", 3.41), (12, MOSES, "generator", 5.74), (7, QM9, "discriminator", 3.64))
     for layers, elements, head, count in published:
-        one, two = (parameter_count(abstract(lambda: GraphTransformer(k).build(nnx.Rngs(0), elements, head))[1])  # noqa: B023
+        one, two = (parameter_count(abstract(lambda rngs: GraphTransformer(k).build(rngs, elements, head))[1])  # noqa: B023
                     for k in (1, 2))  # fmt: skip
         assert round((one + (layers - 1) * (two - one)) / 1e6, 2) == count
 

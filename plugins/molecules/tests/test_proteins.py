@@ -149,7 +149,7 @@ def test_networks(name):
 
 def test_published_size():
     """EvoDiff-Seq has 38 M parameters."""
-    _, params = abstract(lambda: ByteNet().build(nnx.Rngs(0), 20))
+    _, params = abstract(lambda rngs: ByteNet().build(rngs, 20))
     assert 35e6 < parameter_count(params) < 41e6
     with pytest.raises(UsageError, match="kernel=4"):
         ByteNet(kernel=4)

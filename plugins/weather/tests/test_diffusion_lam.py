@@ -119,7 +119,7 @@ def _key_sample(run):
 
 
 def test_four_devices_give_the_results_of_one(run, tmp_path):
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "4"}
     code = (
         f"import genkit; from genkit.experiment import read_yaml;"
         f"c, p, s = read_yaml(__import__('pathlib').Path({str(run.folder / 'config.yaml')!r}));"

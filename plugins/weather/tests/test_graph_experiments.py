@@ -26,8 +26,10 @@ from genkit_weather.graphs.mesh import grid_nodes
 from genkit_weather.host import HostWindow, surrounded
 from genkit_weather.networks.graph_lam import GraphLAM
 
+NATURE = {"train": 24, "val": 8, "test": 36, "spinup": 30}
 SHORT = {
     "data": "qg_nature",
+    **{f"data.{name}": outputs for name, outputs in NATURE.items()},
     "network": "graph_lam",
     "network.mesh.kind": "rect_flat",
     "network.mesh.distance": 2000.0,
@@ -64,7 +66,7 @@ def test_graph_lam_trains_in_stages_and_two_devices_give_the_results_of_one(tmp_
         f"c, p, s = read_yaml(pathlib.Path({str(run.folder / 'config.yaml')!r}));"
         f"genkit.run(c, seed=s, out={str(tmp_path / 'b')!r}, preset=p)"
     )
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     for name, value in json.loads((tmp_path / "b" / "results.json").read_text()).items():
         assert value == pytest.approx(run.results[name], rel=1e-3, abs=1e-3), name
@@ -81,6 +83,7 @@ def test_graph_efm_draws_members(tmp_path):
 
 def test_choices_of_a_boundary_are_compared(tmp_path):
     options = {**SHORT, "ablate": True, "widths": (), "window.past": 0, "window.future": 0, "window.encoding": 4}
+    options |= {f"host.nature.{name}": outputs for name, outputs in NATURE.items()}
     options["baselines"] = ("persistence", "harmonic")  # the second needs a frame, and is left out
     run = genkit.run(genkit.config("weather.km_lam", "tiny", options), out=tmp_path / "a", preset="tiny")
     for key in ("rmse", "border.rmse", "overlap.rmse", "overlap.border.rmse"):

@@ -54,7 +54,7 @@ def test_parameter_counts():
     assert four.levels == 4
 
     def count(network, graph):
-        return parameter_count(abstract(lambda: network.build(nnx.Rngs(0), sizes, graph))[1])
+        return parameter_count(abstract(lambda rngs: network.build(rngs, sizes, graph))[1])
 
     assert count(GraphLAM(), flat) == 214673 and count(GraphLAM(width=16, layers=2), flat) == 11441
     assert count(HiLAM(), two) == 874833 and count(HiLAM(), four) == 1961681
@@ -195,7 +195,7 @@ def test_a_latent_variable_learns_two_futures():
     f, params = functional(network.build(nnx.Rngs(0), formulation.sizes(data.layout), graph))
     model = lam.LatentForecaster(f, params, graph, domain, 2, deviation=False)
 
-    windows, optimizer = lam.Windows(data.train, domain, 1), optax.adam(1e-2)
+    windows, optimizer = lam.Windows(data.train, domain, 1), optax.adam(optax.cosine_decay_schedule(1e-2, 250))
 
     @jax.jit
     def train(params, opt, window, key, beta):
@@ -214,7 +214,7 @@ def test_a_latent_variable_learns_two_futures():
     (_, members), *_ = lam.rollout(jax.random.key(0), replace(model, params=params), outlook, 24)
     change = members[:, 0, :, :, :, 0] - state[5:65:3, None, :, :, 0]  # (start, member, y, x)
     spread = change.mean((2, 3)).std(1).mean()
-    assert 0.6 * a < spread < 1.4 * a
+    assert 0.7 * a < spread < 1.3 * a
     flat = change.reshape(-1, n * n)
     assert np.corrcoef(flat.T).min() > 0.9
     came = state[6:66:3, 0, 0, 0] - state[5:65:3, 0, 0, 0]
@@ -225,11 +225,11 @@ def test_advection_is_learned_and_enters_through_the_frame():
     data = SyntheticAdvection(train=8, val=1, test=2).load()
     formulation = lam.Formulation("persistence", fill=False)
     domain = lam.domain_of(data, formulation)
-    network = GraphLAM(mesh=Mesh("rect_flat", distance=30.0), width=32, layers=2)
+    network = GraphLAM(mesh=Mesh("rect_flat", distance=30.0), width=16, layers=1)
     graph = network.over(data)
     f, params = functional(network.build(nnx.Rngs(0), formulation.sizes(data.layout), graph))
     model = lam.GraphForecaster(f, params, graph, domain)
-    windows, steps = lam.Windows(data.train, domain, 1), 400
+    windows, steps = lam.Windows(data.train, domain, 1), 300
     rows = np.random.default_rng(0).integers(0, len(windows), (steps, 4))
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, steps))
 

@@ -80,7 +80,7 @@ def test_scalars_equal_repeated_fields():
 
 def test_published_size_by_abstract_evaluation():
     sizes = Sizes((268, 238), (10, 10), interior=54, boundary=71, scalars=0, outputs=17)
-    apply, params = gnn.abstract(lambda: LamUNet.preset("paper").build(nnx.Rngs(0), sizes))
+    apply, params = gnn.abstract(lambda rngs: LamUNet.preset("paper").build(rngs, sizes))
     inner, cells = (248, 218), 9720
     cond = Conditioning(*(jax.ShapeDtypeStruct(s, jnp.float32) for s in ((2, *inner, 54), (2, cells, 71), (2, 0))))
     out = jax.eval_shape(apply, params, jax.ShapeDtypeStruct((2, *inner, 17), jnp.float32), jnp.zeros(2), cond)

@@ -275,5 +275,5 @@ class CrystalModel(Experiment):
     def plan(self) -> dict[str, str]:
         """Parameters of the networks."""
         classes = 55 if self.counts is None else self.counts + 1
-        _, params = abstract(lambda: self.network.build(nnx.Rngs(0), self.length, classes))
+        _, params = abstract(lambda rngs: self.network.build(rngs, self.length, classes))
         return {"parameters": f"{parameter_count(params):,} with counts up to {classes - 1}"}

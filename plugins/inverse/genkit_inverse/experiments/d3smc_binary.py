@@ -139,7 +139,7 @@ class D3SMCBinary(Experiment):
             train, _ = self.loaded(run)
             process, size = self.process(kernel), train.shape[1:]
             build = lambda rngs: self.network.build(rngs, size, process.states, process.data_classes)  # noqa: E731
-            network, _ = abstract(lambda: build(nnx.Rngs(0)))
+            network, _ = abstract(build)
             optimizer = self.optimizer.build(self.train_steps)
 
             def loss(params: Any, aux: None, batch: Any, key: Any) -> Any:
