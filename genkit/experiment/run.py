@@ -15,7 +15,7 @@ from genkit.errors import GenkitError, UsageError
 from genkit.experiment import environment, report
 from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, write_yaml
 from genkit.experiment.folder import Status, claim, is_run, read_json, write, write_json
-from genkit.experiment.slots import main_model, recipes
+from genkit.experiment.slots import main_model, names_own_code, recipes
 from genkit.plugin import registry
 
 T = TypeVar("T")
@@ -98,18 +98,18 @@ class Run:
         from genkit import model
         from genkit.parallel import broadcast_int
 
-        trust = self.trust or self.may_train  # what the user has named to be trained
         if broadcast_int(int(model.has_model(folder))):
-            return model.load(folder, trust)
+            # what the user names to be trained may be restored too; a source from elsewhere may not
+            return model.load(folder, self.trust or (self.may_train and names_own_code(self.config)))
         if data is None:
             raise GenkitError(f"{self.folder} has no trained model; {self._goes_on()}")
         recipe, part = getattr(self.config, slot), part or self.part(f"parts/{slot}", salt=f"{slot}: ")
         found = data()
-        trained = recipe.obtain(part, found, trust)
+        trained = recipe.obtain(part, found, self.trust)
         about = {
             **{"experiment": self.name, "preset": self.preset, "seed": self.seed, "versions": environment.versions()},
             "data": model.digest(found),
-            "start": None if recipe.restore is None else model.read(recipe.restore, trust).fingerprint,
+            "start": None if recipe.restore is None else model.read(recipe.restore, self.trust).fingerprint,
         }
         return model.save(trained, folder, recipe, **about)
 

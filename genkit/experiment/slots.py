@@ -111,6 +111,12 @@ def walk(config: Any, naming: Naming = str) -> Iterator[Option]:
             yield from walk(part, names)
 
 
+def names_own_code(config: Any) -> bool:
+    """Whether a configuration has a component that no plugin registers."""
+    parts = ((option.slot.kind, part) for option in walk(config) if option.slot for part, _ in option.parts)
+    return any(":" in registry().name_of(kind, type(part)) for kind, part in parts)
+
+
 def unchecked(config: Any, **values: Any) -> Any:
     """A configuration with other values on its way to be whole: its own checks come when it is."""
     made = object.__new__(type(config))

@@ -130,6 +130,19 @@ def test_a_killed_fine_tuning_goes_on(fitted, toy):
     assert about["data"] == genkit.load_model("a").origin.about["data"]
 
 
+def test_own_code_in_a_source_needs_trust_and_that_of_ones_own_run_does_not(fitted, toy, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("from toy_plugin import Noise\n\nclass Mine(Noise):\n    pass\n")
+    with pytest.raises(KeyboardInterrupt):
+        fitted(steps=2, noise="mine:Mine", stop=True)
+    assert fitted(steps=2, noise="mine:Mine", stop=True, resume=True).results == {"mean": 1.5}
+    with pytest.raises(UsageError, match="names own code .mine:Mine.; give --trust"):
+        fitted("b", model="./a")
+    text = Path("a/config.yaml").read_text().replace("noise: mine:Mine", "noise: toy.noise")
+    Path("c.yaml").write_text(text.replace("model.restore: null", f"model.restore: {tmp_path / 'a' / 'model'}"))
+    for trust, code in ((), 2), (("--trust",), 0):
+        assert main(["run", "c.yaml", "--stop", "False", "--out", f"c{code}", *trust]) == code
+
+
 def test_data_suggest_nothing_to_a_restored_model(fitted, toy, monkeypatch):
     fitted(steps=2)
     monkeypatch.setattr(toy.Numbers, "suggests", {"steps": 9, "stop": False}, raising=False)
