@@ -85,7 +85,7 @@ class Mixture(Experiment):
         """The training."""
         from flax import nnx
 
-        from genkit.nn import functional
+        from genkit.nn import functional, traced_rngs
         from genkit.train import Phase, TrainState, make_step
 
         network, _ = functional(self.network.build(nnx.Rngs(0), 2))
@@ -97,7 +97,7 @@ class Mixture(Experiment):
         step = make_step(loss, optimizer, ema_half_life=self.steps / 40)
 
         def init(key: Any) -> Any:
-            return TrainState.create(functional(self.network.build(nnx.Rngs(key), 2))[1], optimizer)
+            return TrainState.create(functional(self.network.build(traced_rngs(key), 2))[1], optimizer)
 
         return Phase("denoiser", init, step, data=None, steps=self.steps)
 

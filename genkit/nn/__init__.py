@@ -12,7 +12,7 @@ from genkit.nn.conv import (
     upsample,
 )
 from genkit.nn.embedding import ScalarEmbedding, fourier_frequencies, positional_frequencies, sinusoids
-from genkit.nn.functional import Apply, abstract, dropout, functional, parameter_count, remat, transfer
+from genkit.nn.functional import Apply, abstract, dropout, functional, parameter_count, remat, traced_rngs, transfer
 from genkit.nn.graph import (
     Edges,
     InteractionNet,
@@ -64,6 +64,7 @@ __all__ = [
     "remat",
     "sinusoids",
     "space_to_depth",
+    "traced_rngs",
     "transfer",
     "upsample",
     "xavier_uniform",

@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from genkit.data import batches
 from genkit.diffusion import EDM, EDMDenoiser, Heun, LogNormal, NetworkDenoiser, denoising_loss, sample
@@ -17,7 +16,7 @@ from genkit.experiment import Experiment, Run
 from genkit.experiment.folder import write_arrays
 from genkit.kinds import Dataset, Network, Optimizer, Process, Sampler
 from genkit.metrics import sliced_wasserstein
-from genkit.nn import NoisyUNet, abstract, functional, parameter_count
+from genkit.nn import NoisyUNet, abstract, functional, parameter_count, traced_rngs
 from genkit.train import AdamW, Phase, TrainState, make_step
 from genkit_inverse.datasets.digits import Digits
 from genkit_inverse.datasets.mnist import MNIST
@@ -132,7 +131,7 @@ class DigitsPrior(Experiment):
         step = make_step(loss, optimizer, ema_half_life=self.ema)
 
         def init(key: Any) -> TrainState:
-            return TrainState.create(functional(self.network.build(nnx.Rngs(key), images.shape))[1], optimizer)
+            return TrainState.create(functional(self.network.build(traced_rngs(key), images.shape))[1], optimizer)
 
         source = batches(images.train, self.batch, seed=seed)
         return Phase("prior", init, step, source, self.steps, every=((max(1, self.steps // 10), validate),))

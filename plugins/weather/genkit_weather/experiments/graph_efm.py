@@ -50,9 +50,9 @@ class GraphEFMForecast(GraphForecast):
                 leads=4,
                 members=4,
                 long_leads=0,
-                stages=((1, 60), (2, 30)),
-                beta=(1.0, 1.0),
-                crps=(0.0, 10.0),
+                stages=((1, 90),),
+                beta=(1.0,),
+                crps=(10.0,),
                 baselines=("climatology", "persistence", "harmonic", "ar2"),
             )
         meshes = {"paper": Mesh("rect_hierarchical", levels=3), "global": Mesh("tri_hierarchical", levels=4)}
