@@ -12,7 +12,18 @@ from genkit.nn.conv import (
     upsample,
 )
 from genkit.nn.embedding import ScalarEmbedding, fourier_frequencies, positional_frequencies, sinusoids
-from genkit.nn.functional import Apply, Net, abstract, dropout, functional, parameter_count, remat, shapes_of, transfer
+from genkit.nn.functional import (
+    Apply,
+    Net,
+    abstract,
+    dropout,
+    functional,
+    parameter_count,
+    remat,
+    shapes_of,
+    traced_rngs,
+    transfer,
+)
 from genkit.nn.graph import (
     Edges,
     InteractionNet,
@@ -66,6 +77,7 @@ __all__ = [
     "shapes_of",
     "sinusoids",
     "space_to_depth",
+    "traced_rngs",
     "transfer",
     "upsample",
     "xavier_uniform",

@@ -36,16 +36,27 @@ def functional(module: nnx.Module) -> tuple[Apply, Any]:
 
 def abstract(build: Callable[[nnx.Rngs], nnx.Module]) -> tuple[Apply, Any]:
     """Like `functional(build(rngs))`, with shapes in place of arrays: nothing is allocated or drawn."""
-    rngs = nnx.Rngs(0)
-    setattr(rngs, "default", _OneKey(0, tag="default"))  # noqa: B010 - a stream is no declared attribute
-    return functional(nnx.eval_shape(lambda: build(rngs)))
+    return functional(nnx.eval_shape(lambda: build(traced_rngs(0))))
 
 
-class _OneKey(nnx.RngStream):
-    """Gives one key at all times: counting them while tracing costs the square of the network's size in time."""
+def traced_rngs(key) -> nnx.Rngs:
+    """The keys of `nnx.Rngs(key)`, for networks that are built under `jit`.
+
+    flax counts keys in an array. While tracing, each count walks through all that was traced before, so that the time
+    to build a network grows as the square of its size.
+    """
+    rngs = nnx.Rngs(key)
+    setattr(rngs, "default", _Stream(key, tag="default"))  # noqa: B010 - a stream is no declared attribute
+    return rngs
+
+
+class _Stream(nnx.RngStream):
+    drawn = 0
 
     def __call__(self) -> jax.Array:
-        return self.key[...]
+        key = jax.random.fold_in(self.key[...], self.drawn)
+        self.drawn += 1
+        return key
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class Net:
 
     def init(self, key: jax.Array) -> Any:
         """Fresh parameters, a nested dict of arrays."""
-        return functional(self.component.build(nnx.Rngs(key), *self.sizes))[1]
+        return functional(self.component.build(traced_rngs(key), *self.sizes))[1]
 
     def shapes(self) -> Any:
         """The parameters as shapes: nothing is allocated or drawn."""

@@ -108,3 +108,9 @@ def test_functional_is_a_hashable_static_function():
     assert apply(params, draw(0, 7, 3)).shape == (7, 2)
     shapes = gnn.abstract(lambda rngs: gnn.MLP((3, 5, 2), rngs=rngs))[1]
     assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, params)
+
+
+def test_networks_built_under_jit_have_the_parameters_of_nnx():
+    kinds = (nnx.Rngs, gnn.traced_rngs)
+    build = jax.jit(lambda: [gnn.functional(gnn.MLP((3, 5, 2), rngs=rngs(0)))[1] for rngs in kinds])
+    jax.tree.map(np.testing.assert_array_equal, *build())

@@ -112,6 +112,7 @@ def test_scores_of_distances():
     assert gromov_delta(circle) == pytest.approx(1)  # delta of a circle is a quarter of its length
 
 
+@pytest.mark.usefixtures("optimised")
 def test_the_normaliser_of_land_is_that_of_the_riemannian_normal():
     """Isotropic Sigma: with the full Jacobian the closed forms of S^2 and H^2."""
     noise = jax.random.normal(KEY, (20_000, 2))

@@ -13,7 +13,7 @@ from flax import nnx
 
 from genkit.discrete import Orders, order_agnostic_loss
 from genkit.kinds import Network, Optimizer
-from genkit.nn import functional, transfer
+from genkit.nn import functional, traced_rngs, transfer
 from genkit.train import Phase, TrainState, make_step
 from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, SequenceLogOdds, SequenceNet, real_sites
 from genkit_molecules.graphs import allowed, atoms, classes
@@ -37,7 +37,7 @@ class Head:
 
     def init(self, key: Array) -> Any:
         """Fresh parameters."""
-        return functional(self.build(nnx.Rngs(key)))[1]
+        return functional(self.build(traced_rngs(key)))[1]
 
     def net(self, params: Any, key: Any = None) -> Any:
         """The denoiser or the log-odds of these parameters."""

@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 
 import jax
 import numpy as np
-from flax import nnx
 
 from genkit.data import batches
 from genkit.discrete import Process, cosine_steps, d3pm_loss, masked, steps, uniform
@@ -15,7 +14,7 @@ from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
 from genkit.experiment.folder import write_arrays
 from genkit.kinds import Dataset, Network, Optimizer
-from genkit.nn import abstract, functional
+from genkit.nn import abstract, functional, traced_rngs
 from genkit.steer import D3SMC, Channel, Draws, channel, posterior
 from genkit.testing import discrete_denoiser
 from genkit.train import AdamW, Phase, TrainState, make_step
@@ -149,7 +148,7 @@ class D3SMCBinary(Experiment):
                 return d3pm_loss(noise, denoiser, batch, drop, process, bound=0.0, ce=1.0), (aux, {})
 
             def init(key: Any) -> TrainState:
-                return TrainState.create(functional(build(nnx.Rngs(key)))[1], optimizer)
+                return TrainState.create(functional(build(traced_rngs(key)))[1], optimizer)
 
             step = make_step(loss, optimizer, ema_half_life=self.train_steps / 40)
             source = batches(train, self.batch, seed=run.seed)

@@ -14,7 +14,7 @@ from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
 from genkit.experiment.folder import read_arrays, write_arrays
 from genkit.kinds import Dataset, Network, Optimizer
-from genkit.nn import NoisyMLP, functional
+from genkit.nn import NoisyMLP, functional, traced_rngs
 from genkit.train import AdamW, Phase, TrainState, load, make_step
 from genkit_latents.datasets.events import Events
 from genkit_latents.distributions import Uniform, VonMisesFisher
@@ -110,7 +110,7 @@ class ManifoldDiffusion(Experiment):
                 return method.loss(Field(sphere, params, apply), base, noise, x0).mean(), (aux, {})
 
             def init(key: Any) -> TrainState:
-                return TrainState.create(functional(self.network.build(nnx.Rngs(key), 3))[1], rule)
+                return TrainState.create(functional(self.network.build(traced_rngs(key), 3))[1], rule)
 
             def model(params: Any) -> ManifoldModel:
                 return ManifoldModel(Field(sphere, params, apply), base, method)
