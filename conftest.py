@@ -16,8 +16,8 @@ LONG = 20  # seconds
 # The tests state what holds on a CPU; a GPU is asked for by setting this.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-# Compilation dominates the suite: it is done in haste, for code that is slower but hardly run. Set both variables empty
-# to test what users run.
+# Compilation dominates the suite: it is done in haste, for code that is slower but hardly run. Set the first variable
+# to 0 and the second empty to test what users run.
 if os.environ["JAX_PLATFORMS"] == "cpu":
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     if Version(version("jaxlib")) < Version("0.11"):  # later ones have no other way to make kernels
