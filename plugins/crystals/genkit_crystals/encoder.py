@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from genkit.data import batches
-from genkit.nn import functional
+from genkit.nn import Apply, functional
 from genkit.train import AdamW, Phase, TrainState, make_step
 from genkit_crystals.data import Crystals
 from genkit_crystals.evaluation import electronegativity_spread, periodic_table
@@ -19,6 +19,7 @@ from genkit_crystals.networks.wrenformer import Tokens, data_folder, feature_tab
 from genkit_crystals.protostructure import Protostructure
 
 LENGTH = 32  # orbits that are seen
+CHUNK = 128  # crystals at a time
 EPS = 1e-9
 SEED = 0  # not the run's: the yardstick does not change with the run
 
@@ -74,28 +75,32 @@ class Encoder:
         step = make_step(loss, optimizer, ema_half_life=self.steps / 40, clip=1.0)
         return Phase("encoder", init, step, batches(source, self.batch, seed=SEED), self.steps)
 
-    def embed(self, params: Any, outputs: int, crystals: Sequence[Protostructure], chunk: int = 128) -> np.ndarray:
+    def embed(self, params: Any, outputs: int, crystals: Sequence[Protostructure]) -> np.ndarray:
         """Embeddings (n, width) of crystals, averaged over orbits and equivalent assignments."""
-        return self._over(lambda module, some: module.embedding(*some), params, outputs, crystals, chunk)
+        return self._over(_embedding, params, outputs, crystals)
 
     def energies(self, params: Any, data: Crystals, crystals: Sequence[Protostructure]) -> np.ndarray:
         """Formation energies (n,) in eV per atom that it predicts, trained on `data`."""
-        found = self._over(lambda module, some: module(*some)[0], params, 1, crystals)[:, 0]
+        found = self._over(_mean, params, 1, crystals)[:, 0]
         return found * (data.energies.std() + EPS) + data.energies.mean()
 
-    def _over(self, f: Any, params: Any, outputs: int, crystals: Sequence[Protostructure], chunk: int = 128) -> Any:
-        """f(module, features) in chunks, (n, ...)."""
-        graph, _ = nnx.split(self.network.build(nnx.Rngs(SEED), self.width, outputs))
-
-        @jax.jit
-        def run(params: Any, batch: dict[str, Any]) -> jax.Array:
-            return f(nnx.merge(graph, params), features(batch, self.known))
-
-        size = min(chunk, len(crystals))
+    def _over(self, f: Any, params: Any, outputs: int, crystals: Sequence[Protostructure]) -> np.ndarray:
+        """f(network, params, batch, known) in chunks of one size, so that all sets have one program, (n, ...)."""
+        network, _ = self.build(outputs)
         every = tokens(crystals, LENGTH)
-        starts = range(0, len(crystals), size)
-        rows = [np.resize(np.arange(first, min(first + size, len(crystals))), size) for first in starts]
-        return np.concatenate([np.asarray(run(params, every.take(some))) for some in rows])[: len(crystals)]
+        starts = range(0, len(crystals), CHUNK)
+        rows = [np.resize(np.arange(first, min(first + CHUNK, len(crystals))), CHUNK) for first in starts]
+        return np.concatenate([f(network, params, every.take(some), self.known) for some in rows])[: len(crystals)]
+
+
+@partial(jax.jit, static_argnums=0)
+def _embedding(network: Apply, params: Any, batch: dict[str, Any], known: Any) -> jax.Array:
+    return nnx.merge(network.graph, params).embedding(*features(batch, known))
+
+
+@partial(jax.jit, static_argnums=0)
+def _mean(network: Apply, params: Any, batch: dict[str, Any], known: Any) -> jax.Array:
+    return network(params, *features(batch, known))[0]
 
 
 @dataclass(frozen=True)
