@@ -48,8 +48,9 @@ class Head:
 def graph_head(network: Network, elements: tuple[str, ...], kind: Kind = "generator", conditions: int = 0) -> Head:
     """A network on graphs as a denoiser, or as log-odds of a discriminator or classifier."""
     make = GraphDenoiser if kind == "generator" else GraphLogOdds
+    build: Any = network.build
     return Head(
-        lambda rngs: network.build(rngs, elements, kind, conditions=conditions),
+        lambda rngs: build(rngs, elements, kind, conditions=conditions),
         lambda params, apply, key: make(params, apply, len(elements), key),
     )
 
@@ -58,8 +59,9 @@ def graph_head(network: Network, elements: tuple[str, ...], kind: Kind = "genera
 def sequence_head(network: Network, letters: int, kind: Kind = "generator", conditions: int = 0) -> Head:
     """The same of a network on sequences of so many letters."""
     make = SequenceNet if kind == "generator" else SequenceLogOdds
+    build: Any = network.build
     return Head(
-        lambda rngs: network.build(rngs, letters, kind, conditions=conditions),
+        lambda rngs: build(rngs, letters, kind, conditions=conditions),
         lambda params, apply, key: make(params, apply, key),
     )
 

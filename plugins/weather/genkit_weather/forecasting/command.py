@@ -89,16 +89,16 @@ class WeatherForecast:
         hours = self.leads * model.area.step_hours
         print(f"{self.out}: {self.members} members from {inputs.time}, {self.leads} steps to {hours:g} h")
         if self.truth is not None:
-            self._score(console, model)
+            self._score(console, model, self.truth)
 
-    def _score(self, console: Any, model: Any) -> None:
+    def _score(self, console: Any, model: Any, truth: Path) -> None:
         """A table of errors by lead."""
         from rich.table import Table
 
         from genkit_weather.forecasting.scores import scored
 
-        table = Table(title=f"{self.out} against {self.truth}", title_justify="left")
-        header, rows = scored(self.out, self.truth, model)
+        table = Table(title=f"{self.out} against {truth}", title_justify="left")
+        header, rows = scored(self.out, truth, model)
         for i, name in enumerate(header):
             table.add_column(name, justify="left" if i == 0 else "right")
         for row in rows:
