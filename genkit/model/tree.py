@@ -85,12 +85,12 @@ def class_name(cls: type) -> str:
         name = registry().name_of(kind, cls)
         if ":" not in name:
             return f"{kind}/{name}"
+    if "<locals>" in cls.__qualname__:
+        raise GenkitError(f"{cls.__qualname__} lies within a function; a trained model needs classes of a module")
     parts = cls.__module__.split(".")
-    for i in range(1, len(parts) + 1):
-        module = ".".join(parts[:i])
-        if vars(sys.modules[module]).get(cls.__qualname__) is cls:
-            return f"{module}:{cls.__qualname__}"
-    raise GenkitError(f"{cls.__qualname__} lies within another definition; a trained model needs classes of a module")
+    packages = (".".join(parts[:i]) for i in range(1, len(parts)))
+    faces = (name for name in packages if getattr(sys.modules.get(name), cls.__qualname__, None) is cls)
+    return f"{next(faces, cls.__module__)}:{cls.__qualname__}"
 
 
 def _make(name: str, fields: dict[str, Any], place: str, trust: bool) -> Any:

@@ -78,7 +78,7 @@ def test_graph_efm_draws_members(tmp_path):
     run = genkit.run(genkit.config("weather.graph_efm", "tiny", options), out=tmp_path / "a", preset="tiny")
     assert run.results["crps/z_up/6h"] > 0 and run.results["spread/z_up/6h"] > 0
     with pytest.raises(UsageError, match="as many values of beta"):
-        genkit.config("weather.graph_efm", "tiny", {"beta": (1.0,)})
+        genkit.config("weather.graph_efm", "tiny", {"beta": (1.0, 1.0)})
 
 
 def test_choices_of_a_boundary_are_compared(tmp_path):
