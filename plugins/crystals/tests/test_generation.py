@@ -28,7 +28,7 @@ from genkit_crystals.frequencies import Frequencies, RowFrequencies
 from genkit_crystals.guidance import LogOdds, divided
 from genkit_crystals.layout import decode, encode, layout
 from genkit_crystals.networks.wrenformer import Wrenformer, feature_tables, features, tokens
-from genkit_crystals.networks.wyckoff_gnn import Layer, Pointer, WyckoffGNN, silent
+from genkit_crystals.networks.wyckoff_gnn import Layer, Pointer, WyckoffGNN, _waves, silent
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.symmetry import settled
 from genkit_crystals.wyckoff import numbers, tables
@@ -115,6 +115,14 @@ def test_attention_is_that_of_the_complete_graph_and_commutes_with_permutations(
     np.testing.assert_allclose(layer(h[:, p], c[:, p], real[:, p]), out[:, p], rtol=1e-5, atol=1e-5)
     hidden = h.at[1, 3:].add(100.0)
     np.testing.assert_allclose(layer(hidden, c, real)[1, :3], out[1, :3], atol=1e-5)
+
+
+def test_waves_of_the_step_are_from_8_to_four_times_all():
+    waves, step = _waves(jax.random.key(0), (16, 5)), np.arange(16)
+    for channel, wavelength in ((0, 8), (2, 8 * 8**0.5), (4, 64)):
+        expected = 2**0.5 * np.sin(2 * np.pi * step / wavelength)
+        np.testing.assert_allclose(waves[:, channel], expected, atol=1e-5)
+    np.testing.assert_allclose(waves[:, 1], 2**0.5 * np.cos(2 * np.pi * step / 8), atol=1e-5)
 
 
 def test_pointer_treats_all_elements_alike():

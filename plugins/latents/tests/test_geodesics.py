@@ -239,6 +239,15 @@ def test_wrong_metrics(matrix, says):
         m.check_metric(m.Full(matrix), [[1.0, 2.0], [-1.0, 0.0]])
 
 
+def test_the_curve_of_given_accelerations():
+    """c'' = sin 3t with c(0) = c(1) = 0 has the solution (t sin 3 - sin 3t) / 9."""
+    t = np.linspace(0, 1, 20)
+    shown, place, speed = FixedPoint(mesh=20, segments=19)._maps()
+    for found in (shown, place):
+        np.testing.assert_allclose(found @ np.sin(3 * t), (t * np.sin(3) - np.sin(3 * t)) / 9, atol=1e-6)
+    np.testing.assert_allclose(speed @ np.sin(3 * t), (np.sin(3) - 3 * np.cos(3 * t)) / 9, atol=1e-6)
+
+
 def test_wrong_solvers():
     for make in (lambda: Energy(1), lambda: Spline(nodes=1), lambda: FixedPoint(step=0.0)):
         with pytest.raises(UsageError, match="expected"):

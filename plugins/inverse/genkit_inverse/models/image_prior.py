@@ -56,7 +56,7 @@ class ImagePrior(Recipe):
         """Presets tiny (CI), default (minutes on two cores), paper (EDM's network for CIFAR-10)."""
         if name == "tiny":
             sampler = Heun(steps=8, sigma_min=0.01, sigma_max=20.0)
-            return cls(network=NoisyUNet.preset("tiny"), steps=200, ema=20.0, sampler=sampler)
+            return cls(network=NoisyUNet.preset("tiny"), steps=120, batch=16, ema=20.0, sampler=sampler)
         if name == "paper":
             network = NoisyUNet.preset("paper")
             return cls(network=network, optimizer=AdamW(lr=1e-3), steps=100_000, batch=512, ema=1000.0)
