@@ -65,7 +65,7 @@ def rewritten(node: ast.expr) -> Iterator[str]:
 
 
 def mutants(root: Path, path: Path) -> Iterator[Mutant]:
-    """Those of the functions of a file; messages and annotations are left alone."""
+    """Those of the functions of a file; messages, annotations and presets are left alone."""
     source = path.read_bytes()
     starts = [0]
     for line in source.splitlines(keepends=True):
@@ -75,6 +75,8 @@ def mutants(root: Path, path: Path) -> Iterator[Mutant]:
         if isinstance(node, ast.Raise | ast.JoinedStr | ast.arguments | ast.AnnAssign):
             return
         named = isinstance(node, ast.FunctionDef | ast.ClassDef)
+        if named and node.name == "preset":
+            return
         names = (*names, node.name) if named else names
         inside = inside or isinstance(node, ast.FunctionDef)
         if inside and isinstance(node, ast.expr):
@@ -105,7 +107,7 @@ def tests(root: Path, mutant: Mutant) -> list[str]:
     """Test files of the room, those that name the function, its class or its module first."""
     parts = mutant.file.parts
     folder = root.joinpath(*(("tests", parts[1]) if parts[0] == "genkit" else (*parts[:2], "tests")))
-    names = re.compile(rf"\b({'|'.join({mutant.file.stem, *mutant.function.split('.')})})\b")
+    names = re.compile(rf"\b({'|'.join({mutant.file.stem, *mutant.function.split('.')})})\b", re.IGNORECASE)
     found = {path: len(names.findall(path.read_text())) for path in sorted(folder.glob("test_*.py"))}
     return [str(path.relative_to(root)) for path in sorted(found, key=lambda path: -found[path])]
 

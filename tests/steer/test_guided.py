@@ -84,13 +84,13 @@ def test_every_state_of_ddrm_has_the_noise_of_its_level():
         y = operator(truth[None])[0] + std * jax.random.normal(noise, (2,))
         model = DDRM(times=(8.0, 3.0, 1.0, 0.2)).model(know, observe(operator, y, std))
         state = start(own, model, 1)
-        return run(own, state, model.stages[:1], keep=state_of)[1][0][:, 0]
+        return jnp.concatenate([state.p.z, run(own, state, model.stages[:1], keep=state_of)[1][0][:, 0]])
 
     z = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 40_000))
-    assert z.shape == (40_000, 3, 3)
-    np.testing.assert_allclose(np.asarray(z).var(0).T, np.broadcast_to([9.0, 1.0, 0.04], (3, 3)), rtol=0.04)
+    assert z.shape == (40_000, 4, 3)
+    np.testing.assert_allclose(np.asarray(z).var(0).T, np.broadcast_to([64.0, 9.0, 1.0, 0.04], (3, 4)), rtol=0.04)
     x = np.asarray(operator.from_basis(z.reshape(-1, 3)).reshape(z.shape).mean(0))
-    assert (np.abs(x - truth) < 4 * np.array([[3.0], [1.0], [0.2]]) / 200).all()
+    assert (np.abs(x - truth) < 4 * np.array([[8.0], [3.0], [1.0], [0.2]]) / 200).all()
 
 
 def know(x, t, cond):
