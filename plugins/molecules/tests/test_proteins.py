@@ -181,8 +181,7 @@ def test_a_table_is_learned(tmp_path):
 
 @pytest.mark.slow
 def test_protein_guidance(tmp_path):
-    options = {"wanted": "charge", "network": "mlp", "network.sites": 8}
-    config = genkit.config("molecules.protein_guidance", "tiny", options)
+    config = genkit.config("molecules.protein_guidance", "tiny", {"wanted": "charge"})
     run = genkit.run(config, out=tmp_path / "run")
     methods = ["ardm/1", "cfg/1", "classifier/2", "discriminator/2", "both/2"]
     assert {f"{score}/{m}" for m in methods for score in ("yes", "mean", "nll", "aa_KL")} <= set(run.results)
