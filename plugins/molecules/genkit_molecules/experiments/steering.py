@@ -14,17 +14,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.data import batches
 from genkit.discrete import ClassifierFree, sample
 from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.experiment.folder import write_arrays
 from genkit.kinds import Optimizer
-from genkit.steer import ARDG, BSDG, FADG, Potential, classifier_loss, discriminator_loss, guide
+from genkit.model import Critic, LogYes, divided, learn_critic, log_odds
+from genkit.nn import transfer
+from genkit.steer import ARDG, BSDG, FADG, Potential, classifier_loss, guide
 from genkit.train import AdamW
-from genkit.train.phase import load
-from genkit_molecules import guidance
-from genkit_molecules.experiments.discrete_model import TESTED, DiscreteModel
+from genkit_molecules.experiments.discrete_model import DiscreteModel
 from genkit_molecules.rows import Rows
 
 PARTICLES = 2500  # at a time
@@ -71,48 +70,35 @@ class Corrected(DiscreteModel):
         return run.once("log_odds", lambda: self._log_odds(run))
 
     def _log_odds(self, run: Run) -> Any:
-        pairs, classes, orders = self._pairs(run), self.space(run).classes, self.discrete().orders
-        count = max(1, len(pairs["x"]) // 10)
-        train, val = ({k: v[part] for k, v in pairs.items()} for part in (slice(count, None), slice(count)))
-
-        def loss(key: Any, log_odds: Any, drawn: Any) -> Any:
-            x, fake, cond = drawn
-            return discriminator_loss(key, log_odds, x, fake, classes, cond, self.real(cond), orders)
-
-        return self.fitted(run, "discriminator", loss, _pair, train, val)
-
-    def fitted(self, run: Run, name: str, loss: Any, draw: Any, train: Any, val: Any) -> Any:
-        """The log-odds trained by loss(key, log_odds, draw(batch, key)), from where their validation loss is least."""
-        head, steps = self.head(run, "discriminator"), self.discriminator_steps
-        some = {k: v[:TESTED] for k, v in val.items()}
-
-        @jax.jit
-        def validation(params: Any) -> Any:
-            keys = jax.random.split(jax.random.key(0), 4)
-            return jax.lax.map(lambda k: loss(k, head.net(params), draw(some, None)), keys).mean()
-
-        every = ((max(10, steps // 20), lambda state, step: {"val/loss": float(validation(state.params))}),)
-        phase = guidance.phase(
-            name, head, loss, self.discriminator_optimizer, steps, draw, batches(train, self.batch, seed=run.seed),
-            every, self.generator(run),
-        )  # fmt: skip
-        run.fit(phase)
-        return head.net(load(phase, run.folder, "best").params)
-
-    def _pairs(self, run: Run) -> dict[str, np.ndarray]:
-        """Every training item of a size that is sampled with a generated one of its size, in random order."""
+        """Of data against samples of the model, of the sizes that are sampled."""
         file = run.folder / "generated.npz"
         if not file.exists():
             groups = self.by_size(run, run.key("generated"), self.generated, self._alone(run))
             write_arrays(file, {str(g.n): g.x for g in groups})
         with np.load(file) as kept:
-            fake = {int(n): x for n, x in kept.items()}
-        rng = np.random.default_rng(run.seed)
-        real = [g for g in self.groups(run) if g.n in fake]
-        chosen = [Rows(g.n, fake[g.n][rng.permutation(np.resize(np.arange(len(fake[g.n])), len(g.x)))]) for g in real]
-        both = self.padded(run, real) | {"fake": self.padded(run, chosen)["x"]}
-        order = rng.permutation(len(both["x"]))
-        return {k: v[order] for k, v in both.items()}
+            fake = [Rows(int(n), x) for n, x in kept.items()]
+        sizes = {g.n for g in fake}
+        real, drawn = (self.padded(run, some) for some in ([g for g in self.groups(run) if g.n in sizes], fake))
+        both = {k: np.concatenate([real[k], drawn[k]]) for k in real}
+        return Critic(self.fitted(run, "discriminator", both, np.arange(len(both["x"])) < len(real["x"])))
+
+    def fitted(self, run: Run, name: str, rows: dict[str, np.ndarray], yes: np.ndarray) -> Any:
+        """Log-odds of yes (M,) at partly hidden items, rows (M, ...), where both kinds are equally frequent."""
+        head, classes, orders = self.head(run, "discriminator"), self.space(run).classes, self.discrete().orders
+
+        def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
+            key, drop = jax.random.split(key)
+            cond = {"mask": jnp.asarray(batch["mask"])}
+            net, x = head.net(params, drop if training else None), jnp.asarray(batch["x"], jnp.int32)
+            return classifier_loss(key, net, x, batch["yes"], classes, cond, self.real(cond), orders), (aux, {})
+
+        train, held = divided(yes, run.seed)
+        examples, known = ({k: rows[k][one.places] for k in ("x", "mask")} | {"yes": one.yes}
+                           for one in (train, held.some))  # fmt: skip
+        params = transfer(self.generator(run), jax.jit(head.init)(run.key(f"{name} parameters")))
+        found = learn_critic(run, name, loss, params, examples, known, batch=2 * self.batch,
+                             steps=self.discriminator_steps, optimizer=self.discriminator_optimizer)  # fmt: skip
+        return head.net(found)
 
     def _alone(self, run: Run) -> Any:
         return lambda key, sampler, shape: sample(key, sampler, run.denoiser, shape)
@@ -236,16 +222,8 @@ class Steered(Corrected):
         return run.once("classifier", lambda: self._classifier(run))
 
     def _classifier(self, run: Run) -> Any:
-        rows, classes, orders = self.rows(run, "train"), self.space(run).classes, self.discrete().orders
-        order = np.random.default_rng(0).permutation(len(rows["x"]))
-        count = max(1, len(order) // 10)
-        train, val = ({k: v[part] for k, v in rows.items()} for part in (order[count:], order[:count]))
-
-        def loss(key: Any, log_odds: Any, batch: Any) -> Any:
-            x, label, cond = batch
-            return classifier_loss(key, log_odds, x, label, classes, cond, self.real(cond), orders)
-
-        return self.fitted(run, "classifier", loss, _labelled, train, val)
+        rows = self.rows(run, "train")
+        return Critic(self.fitted(run, "classifier", rows, rows["yes"]), log_odds(rows["yes"]))
 
     def methods(self) -> list[str]:
         """Names of what is sampled."""
@@ -256,11 +234,11 @@ class Steered(Corrected):
 
     def guided(self, run: Run) -> dict[str, tuple[BSDG, Any]]:
         """Guided samplers and their potentials, by the names of their results."""
-        log_p, log_odds = jax.tree_util.Partial(_log_yes, self.classifier(run)), self.log_odds(run)
+        log_p, ratio = LogYes(self.classifier(run)), self.log_odds(run)
         potentials = {
             "classifier": Potential((log_p,), (self.strength,)),
-            "discriminator": Potential((log_odds,), (1.0,)),
-            "both": Potential((log_odds, log_p), (1.0, self.strength)),
+            "discriminator": Potential((ratio,), (1.0,)),
+            "both": Potential((ratio, log_p), (1.0, self.strength)),
         }
         found: dict[str, tuple[BSDG, Any]] = {}
         for name in self.methods():
@@ -309,16 +287,3 @@ class Steered(Corrected):
             f"{self.wanted} of the data and of whole samples: quartiles, median, 5 and 95 %. Right of the line is what "
             "was asked for.",
         )  # fmt: skip
-
-
-def _pair(batch: Any, key: Any) -> tuple[Any, Any, Any]:
-    x, fake = (jnp.asarray(batch[name], jnp.int32) for name in ("x", "fake"))
-    return x, fake, {"mask": jnp.asarray(batch["mask"])}
-
-
-def _labelled(batch: Any, key: Any) -> tuple[Any, Any, Any]:
-    return jnp.asarray(batch["x"], jnp.int32), jnp.asarray(batch["yes"], float), {"mask": jnp.asarray(batch["mask"])}
-
-
-def _log_yes(log_odds: Any, x: Any, t: Any, cond: Any = None) -> Any:
-    return jax.nn.log_sigmoid(log_odds(x, t, cond))
