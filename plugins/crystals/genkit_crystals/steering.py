@@ -127,6 +127,9 @@ def steered(
 ) -> Drawn:
     """One crystal of each group of particles, by their weights; None where all weights vanished.
 
+    With its log-weight `Drawn.log_w`, log Z of its group, a crystal is a properly weighted sample of the law under the
+    potential, however few the particles are.
+
     Args:
         key: of the run.
         denoiser: with any layout; each bucket of rows has its own.
@@ -137,7 +140,7 @@ def steered(
         widths: largest numbers of rows of the buckets.
     """
     groups = np.asarray(groups, np.int32)
-    out: list[Protostructure | None] = [None] * len(groups)
+    out, log_w = [None] * len(groups), np.zeros(len(groups))
     for slots, places in buckets(groups, widths):
         own = replace(denoiser, slots=slots)
         size = even(len(places), batch)
@@ -146,13 +149,14 @@ def steered(
             model = chain(own, jnp.full(particles, group))
             state, _ = run(key, start(key, model, particles), model.stages, Resample())
             which = jax.random.categorical(jax.random.fold_in(key, particles), state.log_w)
-            return jax.tree.map(lambda a: a[which], state.p.p.x), state.collapsed
+            return jax.tree.map(lambda a: a[which], state.p.p.x), jnp.where(state.collapsed, -jnp.inf, state.log_z)
 
         many = jax.jit(jax.vmap(crystal))
         for first in range(0, len(places), size):
             rows = np.resize(places[first : first + size], size)  # the last chunk is filled up
             keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(rows))
-            x, lost = many(keys, jnp.asarray(groups[rows]))
-            for place, found, dead in zip(rows, decode(groups[rows], x, slots), np.asarray(lost), strict=True):
-                out[place] = None if dead else found
-    return Drawn(out)
+            x, log_z = many(keys, jnp.asarray(groups[rows]))
+            log_w[rows] = log_z
+            for place, found in zip(rows, decode(groups[rows], x, slots), strict=True):
+                out[place] = found if log_w[place] > -np.inf else None
+    return Drawn(out, log_w)

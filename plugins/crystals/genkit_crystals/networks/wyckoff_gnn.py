@@ -1,7 +1,7 @@
 """WyckoffGNN: attention by perceptrons on the complete graph of a crystal's Wyckoff positions."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,18 @@ GATES = 8  # sums over the rows of an element that a critic sees
 SPECIES = 8  # numbers of elements that are told apart
 GAIN = 1.68  # E[SiLU(x)^2] ** -0.5 for x ~ N(0, 1)
 unit = nnx.initializers.normal(1.0)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a network of crystals is built for."""
+
+    length: int
+    """times"""
+    classes: int
+    """counts are below it"""
+    outputs: int | None = None
+    """None of a generator, which answers with logits of x_0; a critic answers with (n, outputs)"""
 
 
 def mlp(inputs: int, outputs: int, hidden: int, rngs: nnx.Rngs) -> MLP:
@@ -221,21 +233,11 @@ class WyckoffGNN:
         if min(self.width, self.context, self.layers) < 1 or self.pointer < 0:
             raise UsageError(f"wyckoff_gnn: width, context, layers must be positive, pointer not negative, got {self}")
 
-    def build(
-        self,
-        rngs: nnx.Rngs,
-        length: int,
-        classes: int,
-        head: Literal["generator", "discriminator"] = "generator",
-        outputs: int = 1,
-    ) -> Generator | Critic:
-        """The module for `length` times and counts below `classes`; its call takes (x, slots, group, step).
-
-        The generator answers with logits of x_0, the discriminator with (n, outputs).
-        """
-        if head == "discriminator":
-            return Critic(self, length, classes, outputs, rngs)
-        return Generator(self, length, classes, rngs)
+    def build(self, rngs: nnx.Rngs, sizes: Sizes) -> Generator | Critic:
+        """The module; its call takes (x, slots, group, step)."""
+        if sizes.outputs is None:
+            return Generator(self, sizes.length, sizes.classes, rngs)
+        return Critic(self, sizes.length, sizes.classes, sizes.outputs, rngs)
 
 
 def silent(params: Any) -> Any:
