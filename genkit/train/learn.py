@@ -41,7 +41,7 @@ def learn(
         loss: ``loss(params, aux, batch, key, training=True) -> (loss, (aux, metrics))``.
         params: the first parameters, or ``params(key)``, which draws them.
         examples: random access to training examples, see `genkit.data.batches`.
-        known: batches of the validation; without any there is none.
+        known: batches of the validation.
         optimizer: an optax transformation.
         steps: training steps.
         batch: examples in a step.
@@ -69,12 +69,9 @@ def learn(
         begin = params(key) if callable(params) else params
         return TrainState.create(begin, optimizer, aux, ema=ema is not None)
 
-    every = ((validate, hook),) if known else ()
-    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=every)
+    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=((validate, hook),))
     if keep == "last":
         return run.fit(phase).averaged
-    if not known:
-        raise UsageError(f"training {name!r}: keep=best needs batches of a validation")
     if callable(params):
         raise UsageError(f"training {name!r}: keep=best compares with the first parameters; give them as values")
     first = validation(params), jax.device_get(params)  # the training may give their memory away
