@@ -41,7 +41,7 @@ def learn(
         loss: ``loss(params, aux, batch, key, training=True) -> (loss, (aux, metrics))``.
         params: the first parameters, or ``params(key)``, which draws them.
         examples: random access to training examples, see `genkit.data.batches`.
-        known: batches of the validation.
+        known: batches of the validation; none where there are none.
         optimizer: an optax transformation.
         steps: training steps.
         batch: examples in a step.
@@ -69,11 +69,12 @@ def learn(
         begin = params(key) if callable(params) else params
         return TrainState.create(begin, optimizer, aux, ema=ema is not None)
 
-    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=((validate, hook),))
+    every = ((validate, hook),) if len(known) else ()
+    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=every)
     if keep == "last":
         return run.fit(phase).averaged
-    if callable(params):
-        raise UsageError(f"training {name!r}: keep=best compares with the first parameters; give them as values")
+    if callable(params) or not every:
+        raise UsageError(f"training {name!r}: keep=best compares with the first parameters; give them and a validation")
     first = validation(params), jax.device_get(params)  # the training may give their memory away
     run.fit(phase)
     best = load(phase, run.folder).averaged
