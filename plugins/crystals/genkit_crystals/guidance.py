@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.model import Critic
 from genkit.steer import noisy_classifier_loss
 from genkit.tree import register_dataclass
 from genkit_crystals.evaluation import PROPERTIES
@@ -40,9 +39,13 @@ class LogOdds:
         return self.network(self.params, x, self.slots, cond, time)[:, 0]
 
 
-def placed(critic: Critic, slots: Layout) -> Critic:
-    """A critic in another layout."""
-    return replace(critic, network=replace(critic.network, slots=slots))
+def placed(critic: Any, slots: Layout) -> Any:
+    """What is made of `LogOdds`, in another layout."""
+
+    def one(a: Any) -> Any:
+        return replace(a, slots=slots) if isinstance(a, LogOdds) else a
+
+    return jax.tree.map(one, critic, is_leaf=lambda a: isinstance(a, LogOdds))
 
 
 def loss(key: Array, log_odds: LogOdds, batch: dict[str, Any], processes: Any) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -10,18 +10,15 @@ from typing import Any, ClassVar, Literal
 import jax
 import numpy as np
 
-from genkit.chain import Model, tilt
 from genkit.errors import UsageError
 from genkit.model import LogYes, Piece, Request
-from genkit.steer import Potential
 from genkit.workers import each
-from genkit_crystals.diffusion import CrystalDenoiser, Drawn, generate, restricted
-from genkit_crystals.guidance import Property, placed
-from genkit_crystals.layout import Layout
+from genkit_crystals.diffusion import Drawn, generate, restricted
+from genkit_crystals.guidance import Property
 from genkit_crystals.models.conditions import Conditions
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.realise import Realiser
-from genkit_crystals.steering import LookAhead, steered
+from genkit_crystals.steering import Steering, steered
 from genkit_crystals.symmetry import settled
 
 CHUNK = 250  # crystals drawn at a time
@@ -80,39 +77,27 @@ class Draw(Conditions, Request):
     def drawn(self, model: Any, key: Any, groups: np.ndarray, chunk: int = CHUNK) -> Drawn:
         """Crystals of given space groups (n,), not yet called by their true ones."""
         model.require(groups)
-        sampler, critic = model.sampler(self.strides), self.critic(model)
+        sampler, steering = model.sampler(self.strides), self.steering(model)
         denoiser = restricted(model.denoiser, self.allowed) if self.allowed else model.denoiser
-        wanted, given = self.goal, self.given
-        if critic is None and given is None and self.formula is None and self.atoms is None:
+        given = self.given
+        if not steering.terms and given is None and self.formula is None and self.atoms is None:
             return generate(key, denoiser, sampler, groups, chunk, model.widths)
-
-        def chain(denoiser: CrystalDenoiser, group: Any) -> Model:
-            slots = denoiser.slots
-            held = sampler if given is None else given.held(sampler, slots)
-            ahead = LookAhead(wanted, slots, group)
-
-            def log_h(p: Any, u: Any) -> Any:
-                said = 0.0 if critic is None else critic(slots)(p.x, u.t, group)
-                return ahead(p, u) + said
-
-            return tilt(held.model(denoiser, slots.shape(len(group)), group, slots.mask(group)), log_h)
-
-        batch = max(1, chunk // self.particles)
-        found = steered(key, denoiser, groups, chain, self.particles, batch, model.widths)
-        reached = [wanted.reached(c) for c in found.crystals]
+        found = steered(
+            key, denoiser, groups, lambda slots: sampler if given is None else given.held(sampler, slots), steering,
+            self.particles, max(1, chunk // self.particles), model.widths,
+        )  # fmt: skip
+        reached = [self.goal.reached(c) for c in found.crystals]
         crystals = [c if good else None for c, good in zip(found.crystals, reached, strict=True)]
         return Drawn(crystals, np.where(reached, found.log_w, -np.inf))
 
-    def critic(self, model: Any) -> Callable[[Layout], Any] | None:
-        """(layout) -> the potential of the method, see `genkit.steer.LogPotential`; None of the model alone."""
+    def steering(self, model: Any) -> Steering:
+        """What the particles compete for, by the method."""
         corrected, steered = self.asked(model)
-        if steered and not corrected:
-            return lambda slots: Potential((LogYes(placed(model.classifier, slots)),), (self.strength,))
-        if steered:
-            return lambda slots: Potential(
-                (placed(model.discriminator, slots), LogYes(placed(model.classifier, slots))), (1.0, self.strength)
-            )
-        return (lambda slots: placed(model.discriminator, slots)) if corrected else None
+        if not (corrected or steered):
+            return Steering(self.goal)
+        known = (model.discriminator, float(corrected)), (model.classifier, steered * self.strength)
+        terms, weights = zip(*((c, w) for c, w in known if c is not None), strict=True)  # all have one program
+        return Steering(self.goal, tuple(LogYes(c) if c is model.classifier else c for c in terms), weights)
 
     def asked(self, model: Any) -> tuple[bool, bool]:
         """Whether the discriminator and the classifier are used; refuses what the model has not learned."""
