@@ -95,9 +95,10 @@ class Draw(Conditions, Request):
         corrected, steered = self.asked(model)
         if not (corrected or steered):
             return Steering(self.goal)
-        known = (model.discriminator, float(corrected)), (model.classifier, steered * self.strength)
-        terms, weights = zip(*((c, w) for c, w in known if c is not None), strict=True)  # all have one program
-        return Steering(self.goal, tuple(LogYes(c) if c is model.classifier else c for c in terms), weights)
+        classifier = None if model.classifier is None else LogYes(model.classifier)
+        said = (model.discriminator, float(corrected)), (classifier, steered * self.strength)
+        terms, weights = zip(*(one for one in said if one[0] is not None), strict=True)  # all methods have one program
+        return Steering(self.goal, terms, weights)
 
     def asked(self, model: Any) -> tuple[bool, bool]:
         """Whether the discriminator and the classifier are used; refuses what the model has not learned."""
