@@ -13,7 +13,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment.folder import write_json
 from genkit.kinds import Model, Optimizer
-from genkit.model import Critic, CriticRecipe, divided, learn_critic
+from genkit.model import Critic, CriticRecipe, divided, learn_critic, log_odds
 from genkit.nn import Net, transfer
 from genkit.train import AdamW
 from genkit_crystals import guidance
@@ -158,7 +158,7 @@ class Steered(Corrected):
         model = super().fit(run, data, start)
         first = None if start is None else start.classifier
         found = self.learned(run, "classifier", model, list(data.crystals), yes, first)
-        return replace(model, classifier=Critic(found), wanted=wanted)
+        return replace(model, classifier=Critic(found, log_odds(yes)), wanted=wanted)
 
 
 def _values(wanted: Property, data: Crystals) -> np.ndarray:
