@@ -255,12 +255,14 @@ class CrystalStudy(Conditions, Experiment):
             run.say(f"fwd: {encoder.name}; {len(train)} training crystals")
             ways["fwd"] = encoder.embed, lambda real, x: (real, x)
         for way, (describe, scale) in ways.items():
-            real = describe(train.crystals)
-            for name, found in sets.items():
+            ends = np.cumsum([len(train), *map(len, sets.values())])[:-1]
+            every = describe([*train.crystals, *(c for found in sets.values() for c in found)])
+            real, *described = np.split(every, ends)
+            for (name, found), x in zip(sets.items(), described, strict=True):
                 if len(found) < 2:
                     results |= {f"{way}/{name}": None, f"{way}_se/{name}": None}
                     continue
-                reference, x = scale(real, describe(found))
+                reference, x = scale(real, x)
                 results[f"{way}/{name}"], results[f"{way}_se/{name}"] = evaluation.frechet(x, reference)
         return results
 

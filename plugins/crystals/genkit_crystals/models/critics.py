@@ -103,7 +103,7 @@ class Corrected(CriticRecipe):
             run, name, loss, params, source, known, optimizer=self.discriminator_optimizer,
             steps=self.finetune or self.discriminator_steps, batch=size,
         )  # fmt: skip
-        return LogOdds(network, params)
+        return LogOdds(network, jax.device_get(params))
 
     def classes(self, data: Crystals) -> int:
         """See `WyckoffDiffusion.classes`."""

@@ -135,7 +135,7 @@ class WrenformerEncoder(Recipe):
             own, "encoder", loss, params, _Examples(tokens(data.crystals, LENGTH), goals), (),
             optimizer=AdamW(lr=1e-3).build(steps), steps=steps, batch=self.batch, ema=steps / 40, clip=1.0,
         )  # fmt: skip
-        return replace(start, params=params)
+        return replace(start, params=jax.device_get(params))
 
 
 def _first(net: Net) -> Any:

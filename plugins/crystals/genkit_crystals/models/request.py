@@ -79,6 +79,7 @@ class Draw(Conditions, Request):
         model.require(groups)
         sampler, steering = model.sampler(self.strides), self.steering(model)
         denoiser = restricted(model.denoiser, self.allowed) if self.allowed else model.denoiser
+        denoiser, steering = jax.device_put((denoiser, steering))  # once for all chunks
         given = self.given
         if not steering.terms and given is None and self.formula is None and self.atoms is None:
             return generate(key, denoiser, sampler, groups, chunk, model.widths)
