@@ -12,6 +12,7 @@ from genkit.model.critic import Critic, CriticRecipe, Labelled, LogYes, divided,
 from genkit.model.diffusion import Diffusion
 from genkit.model.digest import digest
 from genkit.model.files import Origin, Page, find, has_model, load, located, read, save
+from genkit.model.formats import Format
 from genkit.model.recipe import Recipe, recipe_of
 from genkit.model.request import Piece, Request, request_of
 from genkit.model.trained import Trained
@@ -20,6 +21,7 @@ __all__ = [
     "Critic",
     "CriticRecipe",
     "Diffusion",
+    "Format",
     "Labelled",
     "LogYes",
     "Origin",
