@@ -79,6 +79,9 @@ plugin = Plugin(
             "genkit_crystals.networks.wrenformer:TokenSizes",
         ),
     },
+    formats={
+        "wyckoffdiff": ("genkit_crystals.models.published:Published", "weights of the reference code (torch)"),
+    },
     benchmarks={
         "speed": ("genkit_crystals.benchmarks:Speed", "sampling, training and encoding with the default network"),
     },

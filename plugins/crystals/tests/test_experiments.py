@@ -36,8 +36,8 @@ def plain(tmp_path_factory):
 @pytest.fixture(scope="module")
 def guided(plain, tmp_path_factory):
     """A run of crystals.property_guidance on the model and the encoder of the other one."""
-    options = {"generator": str(plain.folder), "encoder": str(plain.folder / "models" / "encoder"), "realise": 0, "particles": 2,
-               "wanted": "atoms", "below": True, "quantile": 0.3}  # fmt: skip
+    options = {"generator": str(plain.folder), "encoder": str(plain.folder / "models" / "encoder"), "realise": 0,
+               "particles": 2, "wanted": "atoms", "below": True, "quantile": 0.3}  # fmt: skip
     config = genkit.config("crystals.property_guidance", "tiny", options)
     return genkit.run(config, out=tmp_path_factory.mktemp("runs") / "guided")
 
