@@ -31,7 +31,8 @@ class LogOdds:
     network: Any = field(metadata={"static": True})
     """apply(params, x, slots, group, time) -> (n, 1), of times 0..T, where 0 is data."""
     params: Any
-    slots: Layout | None = None
+    slots: Any = None
+    """`Layout`"""
 
     def __call__(self, x: tuple[Array, Array], t: Array, cond: Any = None) -> Array:
         """(n,)."""

@@ -168,7 +168,8 @@ def steered(
         widths: largest numbers of rows of the buckets.
     """
     groups = np.asarray(groups, np.int32)
-    out, log_w = [None] * len(groups), np.zeros(len(groups))
+    out: list[Protostructure | None] = [None] * len(groups)
+    log_w = np.zeros(len(groups))
     for slots, places in buckets(groups, widths):
         any_group = np.full(particles, groups[places[0]])
         chain = sampler(slots).model(

@@ -28,7 +28,7 @@ from genkit_crystals.layout import encode, layout
 from genkit_crystals.models.conditions import Conditions, require_group
 from genkit_crystals.models.encoder import Encoder, WrenformerEncoder
 from genkit_crystals.models.generator import WyckoffDiffusion
-from genkit_crystals.models.request import CHUNK, Draw, Method
+from genkit_crystals.models.request import CHUNK, Draw
 from genkit_crystals.models.trained import CrystalModel
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.realise import Realiser, realise, write_cif
@@ -69,17 +69,17 @@ class CrystalStudy(Conditions, Experiment):
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least {least}")
 
     @property
-    def methods(self) -> dict[str, tuple[str, Method]]:
-        """What is drawn by the model: by the names of results the meaning and the method.
+    def methods(self) -> dict[str, str]:
+        """What is drawn by the model: its meaning by the name of results, which is the method but for `model`, alone.
 
         Label files and structures are of the last one.
         """
-        return {"model": ("diffusion model", "alone")}
+        return {"model": "diffusion model"}
 
     @property
     def sets(self) -> dict[str, str]:
         """All that is scored."""
-        return {name: meaning for name, (meaning, _) in self.methods.items()} | YARDSTICKS
+        return self.methods | YARDSTICKS
 
     # data
 
@@ -116,8 +116,9 @@ class CrystalStudy(Conditions, Experiment):
         train = self.crystals(run)[0]
         if self.group is not None:
             require_group(self.group, train.groups)
-        if self.given and hasattr(self.model, "classes"):
-            self.given.check(self.model.classes(train) - 1)
+        recipe: Any = self.model
+        if self.given and hasattr(recipe, "classes"):
+            self.given.check(recipe.classes(train) - 1)
 
     # training and sampling
 
@@ -141,7 +142,7 @@ class CrystalStudy(Conditions, Experiment):
     def request(self, name: str) -> Draw:
         """What is asked of the model for a set."""
         shared = {f.name: getattr(self, f.name) for f in fields(Conditions)}
-        return Draw(**shared, method=self.methods[name][1])
+        return Draw(**shared, method="alone" if name == "model" else name)  # type: ignore[arg-type]
 
     def sample(self, run: Run) -> None:
         """Draw the crystals and the yardsticks, and make structures of some."""

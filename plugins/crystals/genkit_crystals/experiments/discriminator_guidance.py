@@ -9,7 +9,6 @@ from genkit.kinds import Model
 from genkit_crystals.data import Crystals
 from genkit_crystals.experiments.base import CrystalStudy, guided_sizes
 from genkit_crystals.models.critics import Corrected
-from genkit_crystals.models.request import Method
 from genkit_crystals.models.trained import CrystalModel
 
 
@@ -36,6 +35,6 @@ class DiscriminatorGuidance(CrystalStudy):
         return cls(model=Corrected.preset(name), **guided_sizes(name))
 
     @property
-    def methods(self) -> dict[str, tuple[str, Method]]:
+    def methods(self) -> dict[str, str]:
         """The model alone and corrected."""
-        return super().methods | {"discriminator": ("under a discriminator", "discriminator")}
+        return super().methods | {"discriminator": "under a discriminator"}

@@ -15,7 +15,7 @@ from genkit_crystals.data import Crystals
 from genkit_crystals.experiments.base import CrystalStudy, guided_sizes
 from genkit_crystals.guidance import ENERGY
 from genkit_crystals.models.critics import Steered
-from genkit_crystals.models.request import Draw, Method
+from genkit_crystals.models.request import Draw
 from genkit_crystals.models.trained import CrystalModel
 from genkit_crystals.protostructure import Protostructure
 
@@ -53,12 +53,12 @@ class PropertyGuidance(CrystalStudy):
             raise UsageError(f"strength={self.strength}; expected above 0")
 
     @property
-    def methods(self) -> dict[str, tuple[str, Method]]:
+    def methods(self) -> dict[str, str]:
         """The model alone, and by three potentials."""
         return super().methods | {
-            "discriminator": ("under a discriminator", "discriminator"),
-            "classifier": ("under a classifier", "classifier"),
-            "both": ("under both", "both"),
+            "discriminator": "under a discriminator",
+            "classifier": "under a classifier",
+            "both": "under both",
         }
 
     def request(self, name: str) -> Draw:

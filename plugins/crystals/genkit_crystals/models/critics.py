@@ -50,10 +50,9 @@ class Corrected(CriticRecipe):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default, paper; of the sampler fewer steps, with which the discriminator goes."""
-        small = {"generated": 40, "discriminator_steps": 10} if name == "tiny" else {}
-        large = {"generated": 100_000} if name == "paper" else {}
+        own: dict[str, Any] = {"tiny": {"generated": 40, "discriminator_steps": 10}, "paper": {"generated": 100_000}}
         strides = {"tiny": 4, "default": 25}.get(name)
-        return cls(generator=replace(WyckoffDiffusion.preset(name), strides=strides), **small | large)
+        return cls(generator=replace(WyckoffDiffusion.preset(name), strides=strides), **own.get(name, {}))
 
     def fit(self, run: Any, data: Crystals, start: CrystalModel | None = None) -> CrystalModel:
         """Train the denoiser, and on what the model draws the discriminator."""

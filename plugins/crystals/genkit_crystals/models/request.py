@@ -89,7 +89,7 @@ class Draw(Conditions, Request):
         )  # fmt: skip
         reached = [self.goal.reached(c) for c in found.crystals]
         crystals = [c if good else None for c, good in zip(found.crystals, reached, strict=True)]
-        return Drawn(crystals, np.where(reached, found.log_w, -np.inf))
+        return Drawn(crystals, np.where(reached, np.asarray(found.log_w), -np.inf))
 
     def steering(self, model: Any) -> Steering:
         """What the particles compete for, by the method."""

@@ -12,7 +12,7 @@ from genkit.errors import UsageError
 from genkit.model import Critic, Request, Trained
 from genkit.tree import register_dataclass
 from genkit_crystals.data import Crystals
-from genkit_crystals.diffusion import CrystalDenoiser, Final, ancestral, process
+from genkit_crystals.diffusion import CrystalDenoiser, Final, Noise, ancestral, process
 from genkit_crystals.frequencies import Frequencies
 from genkit_crystals.guidance import Property
 from genkit_crystals.layout import layout
@@ -36,7 +36,7 @@ class CrystalModel(Trained):
     """of values in the training crystals; the length of the second is the number of classes"""
     prior: tuple[Any, Any] | None
     """what the network's answer is added to, see `CrystalDenoiser`"""
-    noise: str = field(metadata={"static": True})
+    noise: Noise = field(metadata={"static": True})
     length: int = field(metadata={"static": True})
     likelihood: bool = field(metadata={"static": True})
     strides: int | None = field(metadata={"static": True})
