@@ -37,7 +37,8 @@ class Request:
     def writer(self, path: Path) -> Any:
         """The writer for a file."""
         if path.suffix not in self.formats:
-            raise UsageError(f"--out {path}: expected an end in {' or '.join(e or '/' for e in self.formats)}")
+            endings, folder = " or ".join(filter(None, self.formats)), ", or a folder" * ("" in self.formats)
+            raise UsageError(f"--out {path}: expected a file that ends in {endings}{folder}")
         return imported(self.formats[path.suffix])(path)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genkit.chain import run, start
+from genkit.chain import callable_tree, draw, run, start
 from genkit.discrete import (
     Ancestral,
     Cosine,
@@ -19,6 +19,7 @@ from genkit.discrete import (
     TauLeaping,
     absorbing,
     categorical,
+    conditioned,
     cosine_steps,
     discretised_gaussian,
     marginal,
@@ -341,3 +342,21 @@ def test_wrong_use(make, words):
 
 def short(x, t, cond=None):
     return jnp.zeros((*x.shape, 2))
+
+
+def test_a_chain_made_for_one_condition_serves_another():
+    """`conditioned` gives what the sampler makes for that condition and mask, in compiled code too."""
+    process = uniform(3, steps(cosine_steps(4)))
+
+    def denoiser(x, t, cond):
+        return jnp.where(jnp.arange(3) == cond[:, None, None], 2.0, 0.0) * jnp.ones((*x.shape, 3))
+
+    def made(cond, mask):
+        return Ancestral(process).model(callable_tree(denoiser), (4, 2), cond, mask)
+
+    cond, mask = jnp.array([0, 1, 2, 0]), jnp.array([[True, False]] * 4)
+    key, other = jax.random.key(0), made(jnp.zeros(4, int), jnp.ones((4, 2), bool))
+    expected = draw(key, made(cond, mask), 4).x
+    found = jax.jit(lambda c, m: draw(key, conditioned(other, c, m), 4).x)(cond, mask)
+    np.testing.assert_array_equal(found, expected)
+    assert not found[:, 1].any() and (draw(key, other, 4).x != expected).any()

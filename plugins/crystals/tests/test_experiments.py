@@ -122,7 +122,7 @@ def test_crystals_on_demand_from_a_copied_model(guided, tmp_path):
     assert [r["label"] for r in rows(tmp_path / "same.csv")] == [r["label"] for r in table]
     with pytest.raises(UsageError, match="not an empty folder"):
         sampled(model, *alone, "--out", tmp_path / "cifs")
-    with pytest.raises(UsageError, match="expected an end in / or .csv or .npz"):
+    with pytest.raises(UsageError, match="a file that ends in .csv or .npz, or a folder"):
         sampled(model, *alone, "--out", tmp_path / "labels.xyz")
 
 
