@@ -1,4 +1,4 @@
-"""Items of one size."""
+"""Items of one size, and what is said of items."""
 
 from __future__ import annotations
 
@@ -13,3 +13,14 @@ class Rows:
 
     n: int
     x: np.ndarray
+
+
+@dataclass(frozen=True)
+class Told:
+    """Whether items have a property that a generator is told."""
+
+    train: np.ndarray
+    """(M,) bool"""
+    test: np.ndarray
+    dropout: float
+    """how often it is not told in training"""

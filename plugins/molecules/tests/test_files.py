@@ -60,7 +60,7 @@ def test_wrong_files(tmp_path):
 
 def test_tables_and_structures(tmp_path):
     table = load(tmp_path, 'name,mol\na,"CCO"\nb,CC\n', "m.csv", column="mol")
-    assert sorted(table.train_smiles) == ["CC", "CCO"] and table.sizes == {2: 1, 3: 1}
+    assert sorted(table.train_smiles) == ["CC", "CCO"] and [(g.n, len(g.x)) for g in table.train] == [(2, 1), (3, 1)]
     lines = "SMILES,SPLIT\nCCO,train\nOCC,test\nCC,test\nCN,test_scaffolds\n"
     table = load(tmp_path, lines, "s.csv", column="SMILES", split="SPLIT")
     assert (table.train_smiles, table.test_smiles) == (("CCO",), ("CC",))
@@ -101,4 +101,4 @@ def test_real_molecules():
     assert not set(qm9.train_smiles) & set(qm9.test_smiles)
     zinc = ZINC250k(limit=300).load()
     assert len(zinc.train_smiles) + len(zinc.test_smiles) + sum(zinc.dropped.values()) == 300
-    assert len(zinc.train_smiles) > 250 and zinc.classes == 9
+    assert len(zinc.train_smiles) > 250 and zinc.layout.classes == 9
