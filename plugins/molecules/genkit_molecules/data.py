@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from genkit_molecules.graphs import classes, pairs, sites
+from genkit_molecules.graphs import classes, places_in, sites
 from genkit_molecules.layout import Graphs
 from genkit_molecules.rows import Rows, Told
 
@@ -59,11 +59,10 @@ class Molecules:
     def padded(self, split: Sequence[Rows]) -> dict[str, np.ndarray]:
         """Rows of one width, in the order of the split: x (M, D), and which atoms are real, mask (M, n) bool."""
         n = max(g.n for g in (*self.train, *self.test))
-        place = {tuple(pair): n + k for k, pair in enumerate(pairs(n).tolist())}
         rows, masks = [], []
         for g in split:
             x = np.zeros((len(g.x), sites(n)), np.uint8)
-            x[:, [*range(g.n), *(place[tuple(pair)] for pair in pairs(g.n).tolist())]] = g.x
+            x[:, places_in(g.n, n)] = g.x
             rows.append(x)
             masks.append(np.broadcast_to(np.arange(n) < g.n, (len(g.x), n)))
         return {"x": np.concatenate(rows), "mask": np.concatenate(masks)}

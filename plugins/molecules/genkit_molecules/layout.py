@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from genkit.nn import Net
 from genkit.tree import register_dataclass
 from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, SequenceLogOdds, SequenceNet, real_sites
-from genkit_molecules.graphs import allowed, classes, sites
+from genkit_molecules.graphs import allowed, atoms, classes, places_in, sites
 from genkit_molecules.models.discrete import Space
 
 Kind = Literal["generator", "discriminator"]
@@ -22,6 +22,12 @@ Kind = Literal["generator", "discriminator"]
 @dataclass(frozen=True, eq=False)
 class Graphs:
     """Molecular graphs; see `genkit_molecules.graphs`. A size is a number of atoms."""
+
+    trainers: ClassVar[dict[str, str]] = {
+        "discriminator": "molecules.discriminator_guidance --generator {}",
+        "classifier": "molecules.property_guidance",
+    }
+    """experiments that train critics, of a model at a path"""
 
     elements: tuple[str, ...] = field(metadata={"static": True})
     sizes: np.ndarray
@@ -56,6 +62,10 @@ class Graphs:
         """D, sites of a graph."""
         return sites(size)
 
+    def places(self, size: int, width: int) -> np.ndarray:
+        """Places of the sites of a graph in a row of this width."""
+        return places_in(size, atoms(width))
+
     def real(self, mask: jax.Array) -> jax.Array:
         """Which sites are real, (B, D), of the atoms that are, (B, n)."""
         return real_sites(mask)
@@ -72,11 +82,12 @@ class Graphs:
         """A critic's."""
         return GraphLogOdds(params, net, len(self.elements), key)
 
-    def texts(self, x: np.ndarray, say: Any = None) -> list[str | None]:
-        """SMILES of graphs (M, D); None where RDKit cannot sanitise them."""
+    def texts(self, x: np.ndarray, size: np.ndarray, say: Any = None) -> list[str | None]:
+        """SMILES of graphs (M, D) of so many atoms (M,); None where RDKit cannot sanitise them."""
         from genkit_molecules.chem import smiles_of
 
-        return smiles_of(x, self.elements, say)
+        places = {n: self.places(n, x.shape[1]) for n in set(size.tolist())}
+        return smiles_of([row[places[n]] for row, n in zip(x, size.tolist(), strict=True)], self.elements, say)
 
     def whole(self, texts: Sequence[str | None]) -> list[str]:
         """Those that have properties: valid ones in one piece."""
@@ -93,6 +104,9 @@ class Graphs:
 @dataclass(frozen=True, eq=False)
 class Letters:
     """Sequences of letters. A size is a length."""
+
+    trainers: ClassVar[dict[str, str]] = dict.fromkeys(("discriminator", "classifier"), "molecules.protein_guidance")
+    """experiments that train critics"""
 
     alphabet: str = field(metadata={"static": True})
     length: int = field(metadata={"static": True})
@@ -122,6 +136,10 @@ class Letters:
         """L."""
         return size
 
+    def places(self, size: int, width: int) -> np.ndarray:
+        """Places of the sites of a sequence in a row of this width."""
+        return np.arange(size)
+
     def real(self, mask: jax.Array) -> jax.Array:
         """The sites of sequences."""
         return mask
@@ -138,9 +156,10 @@ class Letters:
         """A critic's."""
         return SequenceLogOdds(params, net, key)
 
-    def texts(self, x: np.ndarray, say: Any = None) -> list[str]:
-        """Letters of rows (M, L)."""
-        return ["".join(row) for row in np.array(list(self.alphabet))[np.asarray(x, int)]]
+    def texts(self, x: np.ndarray, size: np.ndarray, say: Any = None) -> list[str | None]:
+        """Letters of rows (M, L) of these lengths (M,)."""
+        letters = np.array(list(self.alphabet))[np.asarray(x, int)]
+        return ["".join(row[:n]) for row, n in zip(letters, size, strict=True)]
 
     def whole(self, texts: Sequence[str | None]) -> list[str]:
         """Those that have properties: all."""

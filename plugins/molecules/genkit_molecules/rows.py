@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,3 +25,9 @@ class Told:
     test: np.ndarray
     dropout: float
     """how often it is not told in training"""
+
+
+def some(items: Any, count: int) -> Any:
+    """At most so many, in random order, the same ones of all that are as long: data may be sorted, by size say."""
+    chosen = np.random.default_rng(0).permutation(len(items))[:count]
+    return items[chosen] if isinstance(items, np.ndarray) else [items[i] for i in chosen]

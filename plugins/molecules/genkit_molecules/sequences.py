@@ -94,11 +94,9 @@ def encode(letters: Sequence[str], alphabet: str, width: int) -> np.ndarray:
     return x
 
 
-def write_fasta(path: Any, letters: Sequence[str], name: str = "sample") -> None:
-    """A FASTA file, 80 letters a line."""
-    from genkit.experiment.folder import write
-
+def fasta(letters: Sequence[str], first: int = 0) -> str:
+    """Sequences, numbered from `first`, as the text of a FASTA file, 80 letters a line."""
     lines = []
-    for k, text in enumerate(letters):
-        lines += [f">{name}_{k}", *(text[i : i + 80] for i in range(0, len(text), 80))]
-    write(path, "".join(f"{line}\n" for line in lines))
+    for k, text in enumerate(letters, first):
+        lines += [f">sample_{k}", *(text[i : i + 80] for i in range(0, len(text), 80))]
+    return "".join(f"{line}\n" for line in lines)

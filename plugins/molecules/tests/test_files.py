@@ -10,7 +10,7 @@ import pytest
 from rdkit import Chem
 
 from genkit.errors import DataError, UsageError
-from genkit_molecules.chem import smiles_of, to_graph, write_sdf
+from genkit_molecules.chem import sdf_of, smiles_of, to_graph
 from genkit_molecules.datasets.smiles import QM9Small, Smiles, ZINC250k
 from genkit_molecules.reading import table_of_qm9
 
@@ -65,7 +65,7 @@ def test_tables_and_structures(tmp_path):
     table = load(tmp_path, lines, "s.csv", column="SMILES", split="SPLIT")
     assert (table.train_smiles, table.test_smiles) == (("CCO",), ("CC",))
     assert table.dropped == {"repeated": 1, "SPLIT is neither train nor test": 1}
-    write_sdf(tmp_path / "m.sdf", ["c1ccccc1", "CC#N"])
+    (tmp_path / "m.sdf").write_text(sdf_of(["c1ccccc1", "CC#N"]))
     found = Smiles(file=str(tmp_path / "m.sdf"), test=0.0).load()
     assert sorted(found.train_smiles) == ["CC#N", "c1ccccc1"]
 

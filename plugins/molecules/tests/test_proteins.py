@@ -19,7 +19,7 @@ from genkit_molecules.datasets.solvable import HiddenMarkov, Potts, Table
 from genkit_molecules.networks.bytenet import ByteNet
 from genkit_molecules.networks.mlp import SequenceMLP
 from genkit_molecules.networks.sequence_transformer import SequenceTransformer
-from genkit_molecules.sequences import write_fasta
+from genkit_molecules.sequences import fasta
 
 DATA = pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA names no folder of data sets")
 
@@ -42,7 +42,7 @@ def test_files(tmp_path):
     assert texts(load(tmp_path, ">q\nACDEF\n>h\nACgDE-\n", "x.a3m")) == {"ACDEF", "ACDE-"}
     assert texts(load(tmp_path, a3m, "x.a3m", gaps="remove")) == {"ACDF", "ADGHF", "AF"}
     assert load(tmp_path, ">a\nAC-E\n>b\nACDE\n>c\nA---\n").dropped == {"more than 0.5 gaps": 1}
-    write_fasta(tmp_path / "back.fasta", ["ACD", "W" * 90])
+    (tmp_path / "back.fasta").write_text(fasta(["ACD", "W" * 90]))
     assert texts(Fasta(file=str(tmp_path / "back.fasta"), test=0.0).load()) == {"ACD", "W" * 90}
 
 

@@ -99,7 +99,7 @@ class LatticeGuidance(Experiment):
         """Exact laws, and weighted particles of every method; what is kept are frequencies of the molecules."""
         data, (log_p, log_h) = self.target(), self.tables(run)
         of, best, order = data.orbits, self.exact_ratio(run, log_p), self.order(run)
-        sampler = run.model.generator.sampler(self.n)
+        sampler = run.model.generator.sampler()
         model = exact.law(of, log_p, order)
         exactly = {
             "ardm/1": model,

@@ -12,6 +12,7 @@ from genkit.errors import GenkitError
 from genkit.experiment import Run
 from genkit.experiment.folder import write as write_file
 from genkit_molecules.data import Molecules
+from genkit_molecules.rows import some
 
 PAIRED = 500  # molecules whose pairs of neighbourhoods are counted
 SCORED = 2000  # molecules whose similarities are computed: a matrix of all pairs
@@ -20,11 +21,11 @@ Texts = list[str | None]
 
 def write(folder: Path, name: str, smiles: Texts) -> None:
     """samples_<name>.smi, with an empty line for an invalid one, and .sdf."""
-    from genkit_molecules.chem import write_sdf
+    from genkit_molecules.chem import sdf_of
 
     file = f"samples_{name.replace('/', '_')}"
     write_file(folder / f"{file}.smi", "".join(f"{s or ''}\n" for s in smiles))
-    write_sdf(folder / f"{file}.sdf", [s for s in smiles if s])
+    write_file(folder / f"{file}.sdf", sdf_of([s for s in smiles if s]))
 
 
 def read(folder: Path, name: str) -> Texts:
@@ -47,16 +48,17 @@ def scores(data: Molecules, samples: dict[str, Texts], bound: float | None) -> d
     from genkit_molecules.nspdk import nspdk_like
 
     results: dict[str, float | None] = {}
+    test = some(data.test_smiles, SCORED)  # they are in the order of size
     for name, smiles in samples.items():
         found: dict[str, float] = evaluation.basic(smiles, data.train_smiles)
-        if len(data.test_smiles) >= 3 and sum(s is not None for s in smiles[:SCORED]) >= 3:
-            found |= evaluation.moses(smiles[:SCORED], data.test_smiles[:SCORED])
-            found["KL"] = evaluation.guacamol_kl(smiles[:SCORED], data.test_smiles[:SCORED])["score"]
-            found["FRD"] = evaluation.frechet_descriptors(smiles[:SCORED], data.test_smiles[:SCORED])
+        if len(test) >= 3 and sum(s is not None for s in smiles[:SCORED]) >= 3:
+            found |= evaluation.moses(smiles[:SCORED], test)
+            found["KL"] = evaluation.guacamol_kl(smiles[:SCORED], test)["score"]
+            found["FRD"] = evaluation.frechet_descriptors(smiles[:SCORED], test)
             if find_spec("fcd"):
-                found["FCD"] = evaluation.fcd(smiles[:SCORED], data.test_smiles[:SCORED])
+                found["FCD"] = evaluation.fcd(smiles[:SCORED], test)
             valid = [s for s in smiles[:PAIRED] if s]
-            found["NSPDK_like"] = nspdk_like(valid, data.test_smiles[:PAIRED]) if valid else float("nan")
+            found["NSPDK_like"] = nspdk_like(valid, test[:PAIRED]) if valid else float("nan")
         results |= {f"{kind}/{name}": value for kind, value in found.items()}
     return results if bound is None else results | {"bound/test": bound}
 

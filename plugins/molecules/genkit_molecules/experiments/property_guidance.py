@@ -13,7 +13,7 @@ from genkit_molecules.experiments import molecules, steering
 from genkit_molecules.experiments.ardm import sized
 from genkit_molecules.experiments.study import Study
 from genkit_molecules.models.guided import SteeredMolecules
-from genkit_molecules.models.trained import Guided, drawer
+from genkit_molecules.models.trained import Guided
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,6 @@ class PropertyGuidance(Study):
     def methods(self, run: Run) -> list[str]:
         """The model alone, and steered."""
         return steering.methods(self.particles, self.look_ahead)
-
-    def drawer(self, run: Run, name: str) -> Any:
-        """Those of the strength."""
-        return drawer(run.model, name, self.strength, self.look_ahead)
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """Scores of the samples, and what they have of the property: see `steering.scores`."""

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from genkit.discrete import sample
 from genkit.errors import UsageError
-from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
 from genkit_molecules.datasets.solvable import HiddenMarkov
 from genkit_molecules.experiments import sequences
 from genkit_molecules.experiments.study import Study
 from genkit_molecules.models.sequences import SequenceARDM
-from genkit_molecules.models.trained import AT_ONCE, Generator
-from genkit_molecules.rows import Rows
+from genkit_molecules.models.trained import Generator
 from genkit_molecules.sequences import Sequences
 
 
@@ -44,20 +36,6 @@ class ProteinARDM(Study):
     def preset(cls, name: str) -> Self:
         """Presets tiny, default, and paper (the network and learning rate of EvoDiff-Seq, 38 M parameters)."""
         return cls(**sized(name), model=SequenceARDM.preset(name))
-
-    def drawn(self, run: Run, key: Any, n: int, name: str) -> Sequence[Rows]:
-        """n sequences by their length; lengths are as frequent as in the data, and drawn together."""
-        data, model = self.items(run), run.model
-        lengths = np.random.default_rng(run.seed).choice(data.train_lengths, n)
-        sampler, at_once = model.sampler(data.length), min(n, AT_ONCE)
-        mask = np.arange(data.length) < np.resize(lengths, -(-n // at_once) * at_once)[:, None]
-        parts = []
-        for k, part in enumerate(mask.reshape(-1, at_once, data.length)):
-            x = sample(jax.random.fold_in(key, k), sampler, model.denoiser, part.shape, {"mask": jnp.asarray(part)},
-                       mask=jnp.asarray(part))  # fmt: skip
-            parts.append(np.asarray(x, np.uint8))
-        x = np.concatenate(parts)[:n]
-        return [Rows(int(size), x[lengths == size, :size]) for size in np.unique(lengths)]
 
 
 def sized(name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from genkit_molecules.experiments import sequences, steering
 from genkit_molecules.experiments.protein_ardm import sized
 from genkit_molecules.experiments.study import Study
 from genkit_molecules.models.guided import SteeredSequences
-from genkit_molecules.models.trained import Guided, drawer
+from genkit_molecules.models.trained import Guided
 from genkit_molecules.sequences import Sequences
 
 
@@ -49,10 +49,6 @@ class ProteinGuidance(Study):
     def methods(self, run: Run) -> list[str]:
         """The model alone, and steered."""
         return steering.methods(self.particles, self.look_ahead)
-
-    def drawer(self, run: Run, name: str) -> Any:
-        """Those of the strength."""
-        return drawer(run.model, name, self.strength, self.look_ahead)
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """Scores of the samples, and what they have of the property: see `steering.scores`."""

@@ -10,16 +10,18 @@ import numpy as np
 
 from genkit.errors import GenkitError
 from genkit.experiment import Run
+from genkit.experiment.folder import write as write_file
 from genkit_molecules.datasets.proteins import records
 from genkit_molecules.models.recipe import TESTED
-from genkit_molecules.sequences import Sequences, encode, write_fasta
+from genkit_molecules.rows import some
+from genkit_molecules.sequences import Sequences, encode, fasta
 
 SCORED = 1000  # sequences whose similarities are computed
 
 
 def write(folder: Path, name: str, texts: list[str]) -> None:
     """samples_<name>.fasta."""
-    write_fasta(folder / f"samples_{name.replace('/', '_')}.fasta", texts)
+    write_file(folder / f"samples_{name.replace('/', '_')}.fasta", fasta(texts))
 
 
 def read(folder: Path, name: str) -> list[str]:
@@ -38,7 +40,7 @@ def scores(data: Sequences, samples: dict[str, list[str]], bound: float | None) 
     """
     from genkit_molecules.sequence_scores import scores
 
-    train, test = data.texts("train")[:SCORED], data.texts("test")[:SCORED]
+    train, test = (some(data.texts(split), SCORED) for split in ("train", "test"))
     results: dict[str, float | None] = {}
     for name, texts in samples.items():
         found = scores(texts[:SCORED], test or train, train)
@@ -51,9 +53,9 @@ def scores(data: Sequences, samples: dict[str, list[str]], bound: float | None) 
     if bound is not None:
         results |= {f"{name}/test": value for name, value in scores(test, train, train).items()}
         results["bound/test"] = bound
-        results["perplexity/test"] = float(np.exp(bound / data.test_lengths[:TESTED].mean()))
+        results["perplexity/test"] = float(np.exp(bound / some(data.test_lengths, TESTED).mean()))
         if nll:
-            exactly = float(nll(data.test[:TESTED].astype(np.int32)))
+            exactly = float(nll(some(data.test, TESTED).astype(np.int32)))
             results |= {"nll/test": exactly, "entropy_gap/test": bound - exactly}
     return results
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import jax
+import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import write_json
+from genkit.experiment.folder import read_json, write_json
 from genkit.kinds import Dataset, Model
+from genkit_molecules.models.draw import AT_ONCE, Method, drawn
 from genkit_molecules.models.recipe import inputs, tested
-from genkit_molecules.models.trained import by_size, drawer
-from genkit_molecules.rows import Rows
 
 
 class Study(Experiment):
@@ -54,23 +52,29 @@ class Study(Experiment):
         """Names of what is sampled."""
         return [run.model.discrete.name]
 
-    def drawer(self, run: Run, name: str) -> Any:
-        """method(key, sampler, (count, D)) -> rows of a method."""
-        return drawer(run.model, name)
-
-    def drawn(self, run: Run, key: Any, n: int, name: str) -> Sequence[Rows]:
-        """n items of a method, by their size."""
-        return by_size(run.model.generator, run.seed, key, n, self.drawer(run, name))
-
     def sample(self, run: Run) -> None:
-        """Draw by every method and write."""
-        layout, seconds = run.model.layout, {}
+        """Draw by every method and write; note what is told of the draws."""
+        said = {}
         for name in self.methods(run):
-            begun = time.perf_counter()
-            groups = self.drawn(run, run.key("sample"), self.samples, name)
-            seconds[name] = time.perf_counter() - begun
-            self.kind.write(run.folder, name, [text for g in groups for text in layout.texts(g.x, run.say)])
-        write_json(run.folder / "seconds.json", seconds)
+            pieces, seconds = [], [time.perf_counter()]
+            for piece in self.drawn(run, name):
+                pieces.append(piece)
+                seconds.append(time.perf_counter())
+            found = joined(pieces)
+            self.kind.write(run.folder, name, run.model.layout.texts(found["samples"], found["size"], run.say))
+            later = self.samples - len(pieces[0]["size"])  # the first piece compiled
+            said[name] = told(found) | {"rate": later / (seconds[-1] - seconds[1]) if later else None}
+            if lost := said[name].get("collapsed"):
+                run.say(f"{name}: the weights of {lost:.1%} of the groups of particles vanished; their samples are not "
+                        "to be trusted")  # fmt: skip
+        write_json(run.folder / "draws.json", said)
+
+    def drawn(self, run: Run, name: str) -> Any:
+        """Pieces of the samples of a method."""
+        steering = {k: getattr(self, k) for k in ("strength", "look_ahead") if hasattr(self, k)}
+        chunk = min(AT_ONCE, -(-self.samples // 2))
+        method = Method.named(name, run.model)
+        return drawn(run.model, run.key("sample"), self.samples, method, chunk, **steering)
 
     def read(self, run: Run) -> dict[str, Any]:
         """What the methods drew, as text; None where invalid."""
@@ -79,7 +83,9 @@ class Study(Experiment):
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """<score>/<method> of the samples; bound/test, the model's bound on test items, nats an item.
 
-        rate/<method> is samples a second, compilation included.
+        rate/<method> is samples a second without compilation. Of particles also log_z/<method>, log of the mean
+        estimate of E[W(x)] under the model, ess/<method>, the mean effective sample size, and collapsed/<method>, the
+        share of groups whose weights vanished.
         """
         items, generator = self.items(run), run.model.generator
         bound = None
@@ -87,9 +93,27 @@ class Study(Experiment):
             x, cond = inputs(tested(items), jax.random.key(1))
             bound = float(jax.jit(generator.bound)(jax.random.key(0), x, cond))
         results = self.kind.scores(items, self.read(run), bound)
-        seconds = json.loads((run.folder / "seconds.json").read_text())
-        return results | {f"rate/{name}": self.samples / taken for name, taken in seconds.items()}
+        said = read_json(run.folder / "draws.json", {})
+        return results | {f"{kind}/{name}": value for name, one in said.items() for kind, value in one.items()}
 
     def report(self, run: Run) -> None:
         """A table of the scores, pictures of samples and of data."""
         self.kind.show(run, self.items(run), self.read(run))
+
+
+def joined(pieces: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Pieces as one."""
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def told(found: dict[str, np.ndarray]) -> dict[str, float | None]:
+    """What the particles say of a method, as means over its groups."""
+    if "log_z" not in found:
+        return {}
+    log_z = found["log_z"].astype(float)
+    top = log_z.max()
+    return {
+        "log_z": float(top + np.log(np.mean(np.exp(log_z - top)))) if np.isfinite(top) else None,
+        "ess": float(found["ess"].mean()),
+        "collapsed": float(found["collapsed"].mean()),
+    }

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
-
-import jax
-import jax.numpy as jnp
 
 from genkit.errors import UsageError
 from genkit.kinds import Network
@@ -15,7 +12,7 @@ from genkit_molecules.data import Molecules
 from genkit_molecules.denoisers import real_sites
 from genkit_molecules.graphs import atoms
 from genkit_molecules.layout import Kind
-from genkit_molecules.models.discrete import DISCRETE, Discrete, cross_entropy, in_parallel, site_costs
+from genkit_molecules.models.discrete import DISCRETE, Discrete, cross_entropy
 from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.trained import Generator
 from genkit_molecules.networks.graph_transformer import GraphTransformer
@@ -34,7 +31,7 @@ class GraphARDM(GeneratorRecipe):
     )
     """The network."""
     sizes: int = 4
-    """Numbers of atoms that are sampled: the most frequent ones, each a program of its own."""
+    """Numbers of atoms that are sampled: the most frequent ones."""
     order: Order = "uniform"
     """In which order sites are revealed."""
     calls: int = 0
@@ -59,18 +56,6 @@ class GraphARDM(GeneratorRecipe):
         """Order-agnostic autoregression."""
         return Discrete("ardm", order_named(self.order))
 
-    def finished(self, model: Generator, data: Molecules) -> Generator:
-        """With the budgets of few calls that have the least loss on training molecules."""
-        if not self.calls:
-            return model
-        budgets = []
-        for size in model.law()[0].tolist():
-            x = next(g.x for g in data.train if g.n == size)[: 4 * self.batch]
-            rows, space = jnp.asarray(x, jnp.int32), model.layout.space(size)
-            cost = site_costs(jax.random.key(0), model.denoiser, rows, None, space, model.discrete.orders)
-            budgets.append((size, in_parallel(cost, min(self.calls, len(cost)))))
-        return replace(model, budgets=tuple(budgets))
-
 
 @dataclass(frozen=True, kw_only=True)
 class DiGress(GeneratorRecipe):
@@ -88,7 +73,7 @@ class DiGress(GeneratorRecipe):
     )  # fmt: skip
     """The network."""
     sizes: int = 4
-    """Numbers of atoms that are sampled: the most frequent ones, each a program of its own."""
+    """Numbers of atoms that are sampled: the most frequent ones."""
     noise: Literal["marginal", "uniform", "absorbing", "masked", "euler", "flow"] = "marginal"
     """D3PM with this noise (absorbing: no bond, the first element), or masks sampled by posterior, rates or flow."""
     objective: Literal["cross_entropy", "bound"] = "cross_entropy"

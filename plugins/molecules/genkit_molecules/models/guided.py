@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.discrete import sample
 from genkit.errors import UsageError
 from genkit.experiment.folder import write_arrays
 from genkit.kinds import Model
@@ -22,9 +21,11 @@ from genkit.nn import transfer
 from genkit.steer import classifier_loss
 from genkit.train import AdamW
 from genkit_molecules.data import Molecules
+from genkit_molecules.models.draw import AT_ONCE, Method, drawn
 from genkit_molecules.models.graphs import GraphARDM
+from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.sequences import SequenceARDM
-from genkit_molecules.models.trained import Generator, Guided, by_size
+from genkit_molecules.models.trained import Generator, Guided
 from genkit_molecules.rows import Rows, Told
 from genkit_molecules.sequences import Sequences
 
@@ -42,6 +43,8 @@ class GuidedRecipe(CriticRecipe):
         super().__post_init__()
         if getattr(self.generator, "calls", 0):
             raise UsageError(f"calls={self.generator.calls}; guided is a model with one call a site, calls=0")
+        if isinstance(self.generator, GeneratorRecipe) and (name := self.generator.discrete().name) != "ardm":
+            raise UsageError(f"generator {name}; guided is a model that reveals one site after the other, ardm")
 
     def generated_by(self, run: Any, data: Any, start: Guided | None) -> Generator:
         """The generator: trained, restored, or that of `start` trained further."""
@@ -53,14 +56,16 @@ class GuidedRecipe(CriticRecipe):
         """Log-odds of data against samples of the model, of the sizes that are sampled."""
         file = run.folder / "generated.npz"
         if not file.exists():
-            groups = by_size(model, run.seed, run.key("generated"), self.generated,
-                             lambda key, sampler, shape: sample(key, sampler, model.denoiser, shape))  # fmt: skip
-            write_arrays(file, {str(g.n): g.x for g in groups})
+            method = Method(model.discrete.name)
+            pieces = list(drawn(model, run.key("generated"), self.generated, method, AT_ONCE))
+            x, size = (np.concatenate([piece[name] for piece in pieces]) for name in ("samples", "size"))
+            write_arrays(file, {"x": x, "size": size})
         with np.load(file) as kept:
-            fake = [Rows(int(n), x) for n, x in kept.items()]
-        sizes = {g.n for g in fake}
-        real, drawn = (data.padded(some) for some in ([g for g in data.groups if g.n in sizes], fake))
-        both = {k: np.concatenate([real[k], drawn[k]]) for k in real}
+            x, size = kept["x"], kept["size"]
+        sizes = np.unique(size).tolist()
+        fake = [Rows(n, x[size == n][:, model.layout.places(n, x.shape[1])]) for n in sizes]
+        real, false = (data.padded(some) for some in ([g for g in data.groups if g.n in sizes], fake))
+        both = {k: np.concatenate([real[k], false[k]]) for k in real}
         return Critic(self.critic(run, "discriminator", model, both, np.arange(len(both["x"])) < len(real["x"])))
 
     def critic(self, run: Any, name: str, model: Generator, rows: dict[str, np.ndarray], yes: np.ndarray) -> Any:

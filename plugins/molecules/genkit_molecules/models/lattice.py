@@ -82,7 +82,7 @@ class LatticeRecipe(CriticRecipe):
             return model
         table = exact.table(data.orbits, conditionals(run, model, data))
         shape = self.generated, sites(data.n)
-        fake = sample(run.key("generated"), model.generator.sampler(data.n), table, shape)
+        fake = sample(run.key("generated"), model.generator.sampler(), table, shape)
 
         def loss(key: Any, net: Any, k_draw: Any) -> Any:
             k_real, k_fake = jax.random.split(k_draw)

@@ -12,8 +12,9 @@ from genkit.errors import UsageError
 from genkit.kinds import Network, Optimizer
 from genkit.model import Recipe
 from genkit.train import AdamW, learn
-from genkit_molecules.models.discrete import Discrete
+from genkit_molecules.models.discrete import Discrete, in_parallel, site_costs
 from genkit_molecules.models.trained import NO, NULL, YES, Generator
+from genkit_molecules.rows import some
 
 TESTED = 512  # items whose bound is computed
 
@@ -51,13 +52,12 @@ class GeneratorRecipe(Recipe):
         """What training minimises, of rows x (B, D) and conditions."""
         return model.bound(key, x, cond)
 
-    def finished(self, model: Generator, data: Any) -> Generator:
-        """The model with what is computed once it is trained."""
-        return model
-
     def learned(self, run: Any, data: Any, start: Generator | None) -> Generator:
         """The trained model, from `start` where it is given."""
         model, steps = (self._untrained(data), self.steps) if start is None else (start, self.finetune)
+        calls, sites = getattr(self, "calls", 0), model.layout.width(model.widest)
+        if calls > sites:
+            raise UsageError(f"calls={calls} for {sites} sites; expected at most one a site")
         denoiser: Any = model.denoiser
         dropout = 0.0 if data.told is None else data.told.dropout
 
@@ -72,7 +72,8 @@ class GeneratorRecipe(Recipe):
             [tested(data)] if data.texts("test") else [], optimizer=self.optimizer.build(steps), steps=steps,
             batch=self.batch, clip=self.clip, validate=max(1, steps // 10),
         )  # fmt: skip
-        return self.finished(replace(model, denoiser=replace(denoiser, params=params)), data)
+        model = replace(model, denoiser=replace(denoiser, params=params))
+        return replace(model, budget=_budget(model, data, calls)) if calls else model
 
     def _untrained(self, data: Any) -> Generator:
         layout, discrete = data.layout, self.discrete()
@@ -84,7 +85,16 @@ class GeneratorRecipe(Recipe):
 
 def tested(data: Any) -> dict[str, Any]:
     """Some test items."""
-    return {name: rows[:TESTED] for name, rows in data.rows("test").items()}
+    rows = data.rows("test")
+    return {name: some(column, TESTED) for name, column in rows.items()}
+
+
+def _budget(model: Generator, data: Any, calls: int) -> tuple[int, ...]:
+    """That of so many calls with the least loss on some training items of the largest size that is sampled."""
+    x = some(next(g.x for g in data.groups if g.n == model.widest), TESTED)
+    cond, space = {"mask": jnp.ones((len(x), model.widest), bool)}, model.layout.space(model.widest)
+    rows = jnp.asarray(x, jnp.int32)
+    return in_parallel(site_costs(jax.random.key(0), model.denoiser, rows, cond, space, model.discrete.orders), calls)
 
 
 def inputs(batch: Any, key: Any, dropout: float = 0.0) -> tuple[Any, Any]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
-
-import jax
-import jax.numpy as jnp
 
 from genkit.errors import UsageError
 from genkit.kinds import Network
 from genkit.train import AdamW
 from genkit_molecules.layout import Kind
-from genkit_molecules.models.discrete import Discrete, Name, in_parallel, site_costs
-from genkit_molecules.models.recipe import TESTED, GeneratorRecipe
+from genkit_molecules.models.discrete import Discrete, Name
+from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.trained import Generator
 from genkit_molecules.networks.bytenet import ByteNet
 from genkit_molecules.sequences import Sequences
@@ -61,17 +58,6 @@ class SequenceARDM(SequenceRecipe):
     """Lengths that are sampled: the most frequent ones; all if not given."""
     calls: int = 0
     """Network calls of a sample that reveals several sites at once; 0 is one a site, which alone is exact."""
-
-    def finished(self, model: Generator, data: Sequences) -> Generator:
-        """With the budget of few calls that has the least loss on training sequences."""
-        if not self.calls:
-            return model
-        if self.calls > data.length:
-            raise UsageError(f"calls={self.calls} for {data.length} sites; expected at most one a site")
-        x = jnp.asarray(data.train[data.train_lengths == data.length][:TESTED], jnp.int32)
-        cond, space = {"mask": jnp.ones(x.shape, bool)}, model.layout.space(data.length)
-        budget = in_parallel(site_costs(jax.random.key(0), model.denoiser, x, cond, space), self.calls)
-        return replace(model, budgets=((data.length, budget),))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,20 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from genkit.discrete import ClassifierFree, sample
 from genkit.errors import UsageError
-from genkit.model import LogYes, Trained
-from genkit.steer import ARDG, BSDG, FADG, Potential, guide
+from genkit.model import Request, Trained
 from genkit.tree import register_dataclass
-from genkit_molecules.layout import Layout
+from genkit_molecules.layout import Graphs, Layout
 from genkit_molecules.models.discrete import Discrete
-from genkit_molecules.rows import Rows
 
-AT_ONCE = 1024  # items that are sampled at a time
-PARTICLES = 2500  # at a time
 NO, YES, NULL = np.eye(3, dtype=np.float32)  # what a generator is told of a property
 
 
@@ -35,8 +29,13 @@ class Generator(Trained):
     """how it was trained and is sampled"""
     sizes: int | None = field(default=None, metadata={"static": True})
     """so many sizes are sampled, the most frequent ones; all if not given"""
-    budgets: tuple[tuple[int, tuple[int, ...]], ...] = field(default=(), metadata={"static": True})
-    """(size, the sites revealed after each of a few network calls); without one, a call a site"""
+    budget: tuple[int, ...] | None = field(default=None, metadata={"static": True})
+    """the sites that are revealed after each of a few network calls; a call a site if not given"""
+
+    @property
+    def request(self) -> type[Request]:
+        """What can be asked of it."""
+        return request_for(self.layout)
 
     @property
     def generator(self) -> Generator:
@@ -54,15 +53,20 @@ class Generator(Trained):
         space = self.layout.space(cond["mask"].shape[1])
         return self.discrete.loss(key, self.denoiser, x, cond, self.layout.real(cond["mask"]), space)
 
-    def sampler(self, size: int) -> Any:
-        """The sampler of items of a size."""
-        return self.discrete.sampler(self.layout.space(size), dict(self.budgets).get(size))
-
     def law(self) -> tuple[np.ndarray, np.ndarray]:
         """The sizes that are sampled and their shares, the most frequent one first."""
         order = np.argsort(-self.layout.counts, kind="stable")[: self.sizes]
         share = self.layout.counts[order].astype(float)
         return self.layout.sizes[order], share / share.sum()
+
+    @property
+    def widest(self) -> int:
+        """The largest size that is sampled."""
+        return int(self.law()[0].max())
+
+    def sampler(self) -> Any:
+        """The sampler, in rows for items of the largest size."""
+        return self.discrete.sampler(self.layout.space(self.widest), self.budget)
 
 
 @register_dataclass
@@ -83,6 +87,11 @@ class Guided(Trained):
     """of the training set that has it"""
 
     @property
+    def request(self) -> type[Request]:
+        """What can be asked of it."""
+        return request_for(self.layout)
+
+    @property
     def layout(self) -> Layout:
         """Of the items."""
         return self.generator.layout
@@ -92,55 +101,8 @@ class Guided(Trained):
         self.generator.check(data)
 
 
-def drawer(model: Generator | Guided, name: str, strength: float = 1.0, look_ahead: bool = True) -> Any:
-    """method(key, sampler, shape (count, D)) -> rows (count, D), by the name of a method as ``fadg/10``.
+def request_for(layout: Layout) -> type[Request]:
+    """What can be asked of a model of molecules or of sequences."""
+    from genkit_molecules.models import request
 
-    ardg, bsdg and fadg are steered by the discriminator; discriminator, classifier and both by what they say, looking
-    ahead (FADG, and ARDG of one particle) or not (BSDG); cfg is classifier-free guidance, all else the model alone.
-    """
-    denoiser = model.generator.denoiser
-    kind, _, particles = name.partition("/")
-    n = int(particles or 1)
-    if kind == "cfg":
-        free = ClassifierFree({"given": jnp.asarray(NULL)}, strength, of="x0")(denoiser)
-
-        def told(key: Any, sampler: Any, shape: Any) -> Any:
-            return sample(key, sampler, free, shape, {"given": jnp.broadcast_to(YES, (shape[0], 3))})
-
-        return told
-    if kind == model.generator.discrete.name:
-        return lambda key, sampler, shape: sample(key, sampler, denoiser, shape)
-    assert isinstance(model, Guided)
-    method = {"ardg": lambda n: ARDG(), "bsdg": BSDG, "fadg": FADG}.get(kind)
-    if method:
-        potential = model.discriminator
-    else:
-        method = BSDG if not look_ahead else FADG if n > 1 else lambda n: ARDG()
-        log_p = LogYes(model.classifier)
-        potential = {
-            "classifier": Potential((log_p,), (strength,)),
-            "discriminator": Potential((model.discriminator,), (1.0,)),
-            "both": Potential((model.discriminator, log_p), (1.0, strength)),
-        }[kind]
-
-    def draw(key: Any, sampler: Any, shape: Any) -> Any:
-        chunk = min(shape[0], max(1, PARTICLES // n))
-        return guide(key, method(n), sampler, denoiser, potential, shape, chunk=chunk).x[:, 0]
-
-    return draw
-
-
-def by_size(model: Generator, seed: int, key: Any, n: int, method: Any) -> list[Rows]:
-    """n items by method(key, sampler, (count, D)), of the most frequent sizes, as frequent as in the data."""
-    sizes, share = model.law()
-    counts = np.random.default_rng(seed).multinomial(n, share)
-    found = []
-    for size, count in zip(sizes.tolist(), counts, strict=True):
-        sampler = model.sampler(size)
-        at_once = min(count, AT_ONCE)
-        own = jax.random.fold_in(key, size)
-        parts = [method(jax.random.fold_in(own, k), sampler, (int(at_once), model.layout.width(size)))
-                 for k in range(-(-count // at_once) if count else 0)]  # fmt: skip
-        if parts:
-            found.append(Rows(size, np.concatenate([np.asarray(p, np.uint8) for p in parts])[:count]))
-    return found
+    return request.Molecules if isinstance(layout, Graphs) else request.Sequences
