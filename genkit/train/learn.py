@@ -75,7 +75,8 @@ def learn(
         return run.fit(phase).averaged
     if callable(params) or not every:
         raise UsageError(f"training {name!r}: keep=best compares with the first parameters; give them and a validation")
-    first = validation(params), jax.device_get(params)  # the training may give their memory away
+    first = jax.device_get(params)  # the training may give their memory away
     run.fit(phase)
     best = load(phase, run.folder).averaged
-    return first[1] if first[0] < validation(best) else best
+    first = jax.tree.map(lambda a, b: jax.device_put(a, b.sharding), first, best)  # for the program that there is
+    return first if validation(first) < validation(best) else best
