@@ -12,7 +12,7 @@ from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
 from genkit.experiment.folder import read_json, write_json
 from genkit.kinds import Dataset, Model
-from genkit_molecules.models.draw import AT_ONCE, Method, drawn
+from genkit_molecules.models.draw import Method, drawn, in_two
 from genkit_molecules.models.recipe import inputs, tested
 
 
@@ -72,9 +72,8 @@ class Study(Experiment):
     def drawn(self, run: Run, name: str) -> Any:
         """Pieces of the samples of a method."""
         steering = {k: getattr(self, k) for k in ("strength", "look_ahead") if hasattr(self, k)}
-        chunk = min(AT_ONCE, -(-self.samples // 2))
-        method = Method.named(name, run.model)
-        return drawn(run.model, run.key("sample"), self.samples, method, chunk, **steering)
+        method, n = Method.named(name, run.model), self.samples
+        return drawn(run.model, run.key("sample"), n, method, in_two(n), **steering)
 
     def read(self, run: Run) -> dict[str, Any]:
         """What the methods drew, as text; None where invalid."""

@@ -21,6 +21,11 @@ BY_DISCRIMINATOR = {"ardg": ARDG, "bsdg": BSDG, "fadg": FADG}
 BY_CRITICS = ("classifier", "discriminator", "both")
 
 
+def in_two(n: int) -> int:
+    """How many of n items are drawn at a time where none is said: the second part tells the speed."""
+    return min(AT_ONCE, -(-n // 2))
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to draw, written as ``fadg/10``: what steers, and the particles of a sample."""

@@ -21,7 +21,7 @@ from genkit.nn import transfer
 from genkit.steer import classifier_loss
 from genkit.train import AdamW
 from genkit_molecules.data import Molecules
-from genkit_molecules.models.draw import AT_ONCE, Method, drawn
+from genkit_molecules.models.draw import Method, drawn, in_two
 from genkit_molecules.models.graphs import GraphARDM
 from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.sequences import SequenceARDM
@@ -57,14 +57,14 @@ class GuidedRecipe(CriticRecipe):
         file = run.folder / "generated.npz"
         if not file.exists():
             method = Method(model.discrete.name)
-            pieces = list(drawn(model, run.key("generated"), self.generated, method, AT_ONCE))
+            pieces = list(drawn(model, run.key("generated"), self.generated, method, in_two(self.generated)))
             x, size = (np.concatenate([piece[name] for piece in pieces]) for name in ("samples", "size"))
             write_arrays(file, {"x": x, "size": size})
         with np.load(file) as kept:
             x, size = kept["x"], kept["size"]
         sizes = np.unique(size).tolist()
         fake = [Rows(n, x[size == n][:, model.layout.places(n, x.shape[1])]) for n in sizes]
-        real, false = (data.padded(some) for some in ([g for g in data.groups if g.n in sizes], fake))
+        real, false = (data.padded(groups) for groups in ([g for g in data.groups if g.n in sizes], fake))
         both = {k: np.concatenate([real[k], false[k]]) for k in real}
         return Critic(self.critic(run, "discriminator", model, both, np.arange(len(both["x"])) < len(real["x"])))
 
@@ -83,7 +83,8 @@ class GuidedRecipe(CriticRecipe):
         train, held = divided(yes, run.seed)
         examples, known = ({k: rows[k][one.places] for k in ("x", "mask")} | {"yes": one.yes}
                            for one in (train, held.some))  # fmt: skip
-        params = transfer(model.denoiser.params, jax.jit(net.init)(run.key(f"{name} parameters")))
+        begin = jax.jit(lambda key, known: transfer(known, net.init(key)))  # together: what is replaced is not drawn
+        params = begin(run.key(f"{name} parameters"), model.denoiser.params)
         found = learn_critic(run, name, loss, params, examples, known, batch=2 * own.batch,
                              steps=self.discriminator_steps, optimizer=self.discriminator_optimizer)  # fmt: skip
         return layout.log_odds(net, found)
