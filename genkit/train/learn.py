@@ -11,6 +11,7 @@ import numpy as np
 
 from genkit.data import batches
 from genkit.errors import UsageError
+from genkit.parallel import make_mesh, replicate
 from genkit.train.phase import Phase, load
 from genkit.train.step import TrainState, make_step
 
@@ -75,8 +76,8 @@ def learn(
         return run.fit(phase).averaged
     if callable(params) or not every:
         raise UsageError(f"training {name!r}: keep=best compares with the first parameters; give them and a validation")
-    first = jax.device_get(params)  # the training may give their memory away
+    # placed as in the training, so that the validation is one program; which may give their memory away
+    first = validation(replicate(params, make_mesh())), jax.device_get(params)
     run.fit(phase)
     best = load(phase, run.folder).averaged
-    first = jax.tree.map(lambda a, b: jax.device_put(a, b.sharding), first, best)  # for the program that there is
-    return first if validation(first) < validation(best) else best
+    return first[1] if first[0] < validation(best) else best
