@@ -8,10 +8,12 @@ explains them. A run saves it in its folder `model/`, which can be copied anywhe
     model.save("somewhere/else")
 """
 
+from genkit.model.checkpoints import read_checkpoint, torch_file
 from genkit.model.critic import Critic, CriticRecipe, Labelled, LogYes, divided, learn_critic, log_odds
 from genkit.model.diffusion import Diffusion
 from genkit.model.digest import digest
 from genkit.model.files import Origin, Page, find, has_model, load, located, read, save
+from genkit.model.formats import Format
 from genkit.model.recipe import Recipe, recipe_of
 from genkit.model.request import Piece, Request, request_of
 from genkit.model.trained import Trained
@@ -20,6 +22,7 @@ __all__ = [
     "Critic",
     "CriticRecipe",
     "Diffusion",
+    "Format",
     "Labelled",
     "LogYes",
     "Origin",
@@ -37,7 +40,9 @@ __all__ = [
     "located",
     "log_odds",
     "read",
+    "read_checkpoint",
     "recipe_of",
     "request_of",
     "save",
+    "torch_file",
 ]

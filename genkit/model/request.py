@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,8 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from genkit.errors import GenkitError, UsageError
+from genkit.errors import UsageError
+from genkit.files import write_arrays
 from genkit.plugin import imported
 
 Piece = dict[str, np.ndarray]
@@ -54,15 +53,7 @@ class Npz:
     def close(self) -> str:
         """Write the file; returns what is in it."""
         arrays = joined(self.pieces)
-        content, part = io.BytesIO(), self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        np.savez(content, **arrays)  # type: ignore[arg-type]
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(content.getvalue())
-            os.replace(part, self.path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise GenkitError(f"cannot write {self.path}: {error.strerror}; choose another --out") from error
+        write_arrays(self.path, arrays)
         return ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
 
 
