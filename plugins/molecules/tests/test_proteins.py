@@ -179,7 +179,6 @@ def test_a_table_is_learned(tmp_path):
     assert results["nll/test"] == pytest.approx(1.20797369, abs=0.06) and abs(results["entropy_gap/test"]) < 0.06
 
 
-@pytest.mark.slow
 def test_protein_guidance(tmp_path):
     config = genkit.config("molecules.protein_guidance", "tiny", {"wanted": "charge"})
     run = genkit.run(config, out=tmp_path / "run")

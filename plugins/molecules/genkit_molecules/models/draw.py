@@ -87,7 +87,7 @@ def drawn(
     size_of = np.random.default_rng(np.asarray(jax.random.key_data(k_size)).tolist())
     at_once, widest = min(n, chunk), generator.widest
     width = layout.width(widest)
-    draw = _drawer(model, method, strength, look_ahead)
+    draw = _drawer(jax.device_put(model), method, strength, look_ahead)
     for first in range(0, n, at_once):
         size = size_of.choice(sizes, at_once, p=share)  # every chunk is the same program
         atoms = np.arange(widest) < size[:, None]

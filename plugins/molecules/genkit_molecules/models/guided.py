@@ -87,7 +87,7 @@ class GuidedRecipe(CriticRecipe):
         params = begin(run.key(f"{name} parameters"), model.denoiser.params)
         found = learn_critic(run, name, loss, params, examples, known, batch=2 * own.batch,
                              steps=self.discriminator_steps, optimizer=self.discriminator_optimizer)  # fmt: skip
-        return layout.log_odds(net, found)
+        return layout.log_odds(net, jax.device_get(found))
 
 
 @dataclass(frozen=True, kw_only=True)

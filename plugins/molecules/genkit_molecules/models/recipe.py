@@ -72,7 +72,8 @@ class GeneratorRecipe(Recipe):
             [tested(data)] if data.texts("test") else [], optimizer=self.optimizer.build(steps), steps=steps,
             batch=self.batch, clip=self.clip, validate=max(1, steps // 10),
         )  # fmt: skip
-        model = replace(model, denoiser=replace(denoiser, params=params))
+        # on the host, as a restored model: both are drawn from by the same programs
+        model = replace(model, denoiser=replace(denoiser, params=jax.device_get(params)))
         return replace(model, budget=_budget(model, data, calls)) if calls else model
 
     def _untrained(self, data: Any) -> Generator:
