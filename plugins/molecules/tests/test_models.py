@@ -45,8 +45,8 @@ MODEL = Generator(DATA.layout, single_bonds, Discrete("ardm"))
 GUIDED = Guided(MODEL, Critic(nitrogen))
 
 
-def draw(model, name, n, chunk) -> dict[str, Any]:
-    pieces = list(drawn(model, KEY, n, Method.named(name, model), chunk))
+def draw(model, name, n, chunk, strength=3.0) -> dict[str, Any]:
+    pieces = list(drawn(model, KEY, n, Method.named(name, model), chunk, strength))
     return {k: np.concatenate([piece[k] for piece in pieces]) for k in pieces[0]}
 
 
