@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-import jax
 import numpy as np
 
 from genkit.nn import Net
@@ -66,7 +65,7 @@ class Graphs:
         """Places of the sites of a graph in a row of this width."""
         return places_in(size, atoms(width))
 
-    def real(self, mask: jax.Array) -> jax.Array:
+    def real(self, mask: Any) -> Any:
         """Which sites are real, (B, D), of the atoms that are, (B, n)."""
         return real_sites(mask)
 
@@ -140,7 +139,7 @@ class Letters:
         """Places of the sites of a sequence in a row of this width."""
         return np.arange(size)
 
-    def real(self, mask: jax.Array) -> jax.Array:
+    def real(self, mask: Any) -> Any:
         """The sites of sequences."""
         return mask
 

@@ -27,7 +27,7 @@ DATA = Molecules(("C", "N", "O", "F"), GRAPHS, (), ("CO",) + ("CCF",) * 3, ())
 
 
 @jax.tree_util.Partial
-def single_bonds(x, t, cond=None):
+def single_bonds(x, t, cond: Any = None):
     """Carbon with 0.7, nitrogen with 0.3, and single bonds, of any graph."""
     atoms = jnp.arange(x.shape[1]) < cond["mask"].shape[1]
     law = jnp.where(atoms[:, None], jnp.array([0.7, 0.3, 0.0, 0.0]), jnp.array([0.0, 1.0, 0.0, 0.0]))
@@ -35,7 +35,7 @@ def single_bonds(x, t, cond=None):
 
 
 @jax.tree_util.Partial
-def nitrogen(x, t, cond=None):
+def nitrogen(x, t, cond: Any = None):
     """log W = log 3 for each nitrogen that is seen."""
     n = cond["mask"].shape[1]
     return jnp.log(3.0) * ((x[:, :n] == 1) & cond["mask"]).sum(1)
