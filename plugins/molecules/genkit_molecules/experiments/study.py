@@ -75,6 +75,14 @@ class Study(Experiment):
         method, n = Method.named(name, run.model), self.samples
         return drawn(run.model, run.key("sample"), n, method, in_two(n), **steering)
 
+    def denoiser(self, run: Run) -> Any:
+        """The network of the generator."""
+        return run.model.generator.denoiser
+
+    def draw(self, run: Run, key: Any, n: int) -> Any:
+        """n samples of the model alone, arrays by name; `run.model.sample` takes methods."""
+        return run.model.sample(key, n)
+
     def read(self, run: Run) -> dict[str, Any]:
         """What the methods drew, as text; None where invalid."""
         return {name: self.kind.read(run.folder, name) for name in self.methods(run)}
