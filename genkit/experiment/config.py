@@ -53,9 +53,9 @@ def _with(config: Any, key: str, value: Any, main: str | None, name: str) -> Any
     if key in {f.name for f in dataclasses.fields(config)}:
         return unchecked(config, **{key: value})
     model = getattr(config, main) if main else None
-    if model is None or key not in {f.name for f in dataclasses.fields(model)}:
+    if model is None:
         raise UsageError(f"{name} has no field {key!r} that takes a component")
-    return unchecked(config, **{str(main): unchecked(model, **{key: value})})
+    return unchecked(config, **{str(main): _with(model, key, value, main_model(type(model)), name)})
 
 
 def with_options(

@@ -126,10 +126,17 @@ def unchecked(config: Any, **values: Any) -> Any:
 
 
 def recipes(config: Any) -> Iterator[tuple[Any, Naming]]:
-    """The recipes in the slots of a study, with the names of their options."""
-    for option in options(config):
+    """The recipes in the slots of a study and of its recipes, with the names of their options."""
+    yield from _recipes(config, str)
+
+
+def _recipes(config: Any, naming: Naming) -> Iterator[tuple[Any, Naming]]:
+    for option in options(config, naming):
         if option.slot and option.slot.kind == "models":
-            yield from option.parts
+            for recipe, names in option.parts:
+                yield recipe, names
+                if recipe.restore is None:  # else those in it are not used
+                    yield from _recipes(recipe, names)
 
 
 def put(value: Any, parts: list[Any]) -> Any:

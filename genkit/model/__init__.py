@@ -8,6 +8,7 @@ explains them. A run saves it in its folder `model/`, which can be copied anywhe
     model.save("somewhere/else")
 """
 
+from genkit.model.critic import Critic, CriticRecipe, Labelled, LogYes, divided, learn_critic, log_odds
 from genkit.model.diffusion import Diffusion
 from genkit.model.digest import digest
 from genkit.model.files import Origin, Page, find, has_model, load, located, read, save
@@ -17,8 +18,12 @@ from genkit.model.request import Piece, Request, request_of
 from genkit.model.trained import Trained
 
 __all__ = [
+    "Critic",
+    "CriticRecipe",
     "Diffusion",
     "Format",
+    "Labelled",
+    "LogYes",
     "Origin",
     "Page",
     "Piece",
@@ -26,10 +31,13 @@ __all__ = [
     "Request",
     "Trained",
     "digest",
+    "divided",
     "find",
     "has_model",
+    "learn_critic",
     "load",
     "located",
+    "log_odds",
     "read",
     "recipe_of",
     "request_of",

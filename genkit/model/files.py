@@ -87,7 +87,7 @@ def save(trained: Any, folder: str | Path, recipe: Any = None, **about: Any) -> 
         raise UsageError(f"{folder} is no folder of a model ({strange[0]}); give a new one")
     arrays: Arrays = {}
     text = encode(trained, arrays)
-    recipe = recipe if recipe is None else dataclasses.replace(recipe, restore=None, finetune=0, fingerprint=None)
+    recipe = _from_nothing(recipe)
     written = encode(recipe, unexpected := {})
     if unexpected:
         raise GenkitError(f"the recipe {type(recipe).__name__} holds the array {next(iter(unexpected))}; keep options")
@@ -182,6 +182,14 @@ def with_origin(trained: Any, origin: Origin) -> Any:
     noted = dataclasses.replace(trained)
     object.__setattr__(noted, "origin", origin)
     return noted
+
+
+def _from_nothing(recipe: Any) -> Any:
+    """A recipe, and those in it, that trains from nothing: how it is kept."""
+    if not hasattr(recipe, "restore"):
+        return recipe
+    parts = {f.name: _from_nothing(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)}
+    return dataclasses.replace(recipe, **parts | {"restore": None, "finetune": 0, "fingerprint": None})
 
 
 def _why_none(run: Path) -> str:

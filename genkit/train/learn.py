@@ -11,6 +11,7 @@ import numpy as np
 
 from genkit.data import batches
 from genkit.errors import UsageError
+from genkit.parallel import make_mesh, replicate
 from genkit.train.phase import Phase, load
 from genkit.train.step import TrainState, make_step
 
@@ -41,7 +42,7 @@ def learn(
         loss: ``loss(params, aux, batch, key, training=True) -> (loss, (aux, metrics))``.
         params: the first parameters, or ``params(key)``, which draws them.
         examples: random access to training examples, see `genkit.data.batches`.
-        known: batches of the validation.
+        known: batches of the validation; none where there are none.
         optimizer: an optax transformation.
         steps: training steps.
         batch: examples in a step.
@@ -69,12 +70,14 @@ def learn(
         begin = params(key) if callable(params) else params
         return TrainState.create(begin, optimizer, aux, ema=ema is not None)
 
-    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=((validate, hook),))
+    every = ((validate, hook),) if len(known) else ()
+    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=every)
     if keep == "last":
         return run.fit(phase).averaged
-    if callable(params):
-        raise UsageError(f"training {name!r}: keep=best compares with the first parameters; give them as values")
-    first = validation(params), jax.device_get(params)  # the training may give their memory away
+    if callable(params) or not every:
+        raise UsageError(f"training {name!r}: keep=best compares with the first parameters; give them and a validation")
+    # placed as in the training, so that the validation is one program; which may give their memory away
+    first = validation(replicate(params, make_mesh())), jax.device_get(params)
     run.fit(phase)
     best = load(phase, run.folder).averaged
     return first[1] if first[0] < validation(best) else best
