@@ -8,6 +8,7 @@ explains them. A run saves it in its folder `model/`, which can be copied anywhe
     model.save("somewhere/else")
 """
 
+from genkit.model.checkpoints import read_checkpoint, torch_file
 from genkit.model.critic import Critic, CriticRecipe, Labelled, LogYes, divided, learn_critic, log_odds
 from genkit.model.diffusion import Diffusion
 from genkit.model.digest import digest
@@ -39,7 +40,9 @@ __all__ = [
     "located",
     "log_odds",
     "read",
+    "read_checkpoint",
     "recipe_of",
     "request_of",
     "save",
+    "torch_file",
 ]

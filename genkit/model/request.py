@@ -27,7 +27,8 @@ class Request:
     """
 
     formats: ClassVar[dict[str, str]] = {".npz": "genkit.model.request:Npz"}
-    """writers by the ending of a file, ``module:Class`` of ``(path)`` with ``write(piece)`` and ``close() -> str``"""
+    """writers by the ending of a file, "" for a folder: ``module:Class`` of ``(path)`` with ``write(piece)`` and
+    ``close() -> str``"""
 
     def __call__(self, model: Any, key: jax.Array, n: int, chunk: int = CHUNK) -> Iterator[Piece]:
         """Draw n samples, at most `chunk` at once."""
@@ -36,7 +37,7 @@ class Request:
     def writer(self, path: Path) -> Any:
         """The writer for a file."""
         if path.suffix not in self.formats:
-            raise UsageError(f"--out {path}: expected a file that ends in {' or '.join(self.formats)}")
+            raise UsageError(f"--out {path}: expected an end in {' or '.join(e or '/' for e in self.formats)}")
         return imported(self.formats[path.suffix])(path)
 
 

@@ -27,7 +27,7 @@ class Speed:
         from genkit_crystals.diffusion import CrystalDenoiser, Objective, ancestral, generate, process
         from genkit_crystals.frequencies import Frequencies
         from genkit_crystals.layout import encode, layout
-        from genkit_crystals.networks.wyckoff_gnn import WyckoffGNN
+        from genkit_crystals.networks.wyckoff_gnn import Sizes, WyckoffGNN
         from genkit_crystals.wyckoff import tables
 
         full = profile == "full"
@@ -38,7 +38,7 @@ class Speed:
         slots = layout(groups)
         arrays, classes = encode(data.crystals, slots), 5
         processes = process("marginal", length, Frequencies.of(arrays, slots, classes))
-        network, params = functional(WyckoffGNN().build(nnx.Rngs(0), length, classes))
+        network, params = functional(WyckoffGNN().build(nnx.Rngs(0), Sizes(length, classes)))
         denoiser = CrystalDenoiser(network, params, slots)
         for strides in (length, length // 2, length // 4):
             sampler = ancestral(processes, strides)

@@ -40,6 +40,21 @@ class Crystals:
     def __len__(self) -> int:
         return len(self.crystals)
 
+    @property
+    def most(self) -> int:
+        """Largest number of orbits of one element on one letter."""
+        return max(count for one in self.crystals for *_, count in one.orbits)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Their space groups, sorted."""
+        return np.unique([c.group for c in self.crystals])
+
+    def some_groups(self, n: int, seed: int, known: np.ndarray) -> np.ndarray:
+        """Space groups (n,) of random crystals, of those in known groups."""
+        every = np.array([c.group for c in self.crystals], np.int32)
+        return np.random.default_rng(seed).choice(every[np.isin(every, known)], n)
+
     def split(self, held: int, seed: int = 0) -> tuple["Crystals", "Crystals"]:
         """Train and held-out crystals, drawn by label; at most half are held out."""
         held = min(held, len(self) // 2)

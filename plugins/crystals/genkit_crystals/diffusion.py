@@ -163,6 +163,9 @@ class Drawn:
     """Sampled crystals in the order in which their groups were asked for; None for one without atoms."""
 
     crystals: list[Protostructure | None]
+    log_w: np.ndarray | None = None
+    """(n,) log-weights where particles competed: of each crystal its group's estimate of the potential's mean; -inf
+    where no particle was as asked"""
 
     @property
     def full(self) -> list[Protostructure]:

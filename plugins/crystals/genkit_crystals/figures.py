@@ -10,14 +10,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.wyckoff import symbols
+from genkit_crystals.wyckoff import LAST, symbols
 
 COLOURS = {
     "model": "#0b6e99", "discriminator": "#c2453d", "classifier": "#b9a03a", "both": "#3d3a8c",
     "table": "#d1812b", "templates": "#8a4f7d", "marginal": "#9aa5ad", "floor": "#4f8a3c",
 }  # fmt: skip
 SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
-LAST = (2, 15, 74, 142, 167, 194, 230)  # last space group of each system
 
 
 def distances(results: Mapping[str, Any], meaning: Mapping[str, str]) -> Figure:
@@ -70,8 +69,10 @@ def distributions(
     return figure
 
 
-def spread(values: Mapping[str, np.ndarray], threshold: float, quantity: str, meaning: Mapping[str, str]) -> Figure:
-    """Quartiles, median, 5 and 95 % of a quantity by set, with a threshold."""
+def spread(
+    values: Mapping[str, np.ndarray], ends: Sequence[float], quantity: str, meaning: Mapping[str, str]
+) -> Figure:
+    """Quartiles, median, 5 and 95 % of a quantity by set, with lines at the ends of what is wanted."""
     figure = Figure(figsize=(7, 0.45 * len(values) + 1), layout="constrained")
     axes = figure.subplots()
     for i, (name, some) in enumerate(values.items()):
@@ -79,7 +80,8 @@ def spread(values: Mapping[str, np.ndarray], threshold: float, quantity: str, me
         axes.plot([low, high], [i, i], color=COLOURS[name], lw=1.2)
         axes.plot([first, third], [i, i], color=COLOURS[name], lw=7, solid_capstyle="butt")
         axes.plot(middle, i, "o", color="white", ms=4)
-    axes.axvline(threshold, color="black", lw=1, ls="--")
+    for end in ends:
+        axes.axvline(end, color="black", lw=1, ls="--")
     axes.set(xlabel=quantity)
     axes.set_yticks(range(len(values)), [meaning[name] for name in values])
     axes.invert_yaxis()

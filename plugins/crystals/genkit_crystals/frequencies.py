@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genkit.tree import register_dataclass
 from genkit_crystals.layout import Layout, Matrices, encode
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.wyckoff import ELEMENTS, GROUPS, LETTERS
 
 
+@register_dataclass
 @dataclass(frozen=True)
 class Frequencies:
     """Over all rows: x0 (E + 1,), x1 (classes,)."""

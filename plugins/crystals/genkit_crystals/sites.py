@@ -29,17 +29,20 @@ class Sites:
         """Atomic numbers."""
         return {z for _, z, _ in self.orbits if z}
 
+    def check(self, most: int) -> None:
+        """Refuse more than `most` orbits of one element on one position with freedom."""
+        if n := max((n for row, _, n in self.orbits if tables().dof[self.group, row] and n > most), default=0):
+            raise UsageError(f"sites: {n} orbits of one element on one position; the model knows at most {most}")
+
     def held(self, sampler: Ancestral, slots: Layout) -> Inpaint:
         """The sampler with these sites given; exact under resampling."""
         known = tuple(np.zeros(shape[1:], np.int32) for shape in slots.shape(1))
         fixed = tuple(np.zeros(a.shape, bool) for a in known)
-        most = sampler.process[1].states - 1
+        self.check(sampler.process[1].states - 1)
         for row, z, n in self.orbits:
             free = bool(tables().dof[self.group, row])
             part = slots.free if free else slots.fixed
             i = int(np.flatnonzero(part.real[self.group] & (part.row[self.group] == row))[0])
-            if n > most and free:
-                raise UsageError(f"sites: {n} orbits of one element on one position; the model knows at most {most}")
             # an empty position with freedom has none of all elements
             place = (i,) if not free else (i, slice(None) if z == 0 else z - 1)
             known[free][place], fixed[free][place] = (0 if z == 0 else n) if free else z, True

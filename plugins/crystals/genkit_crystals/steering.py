@@ -8,17 +8,20 @@ normal law with these, and the exact condition at the end (`genkit.chain.tilt`, 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.chain import Model, run, start
+from genkit.chain import Model, run, start, tilt
+from genkit.discrete import conditioned
 from genkit.errors import UsageError
 from genkit.smc import Resample
 from genkit.tree import register_dataclass
 from genkit_crystals.diffusion import CrystalDenoiser, Drawn, buckets, even
+from genkit_crystals.guidance import placed
 from genkit_crystals.layout import Layout, decode
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.wyckoff import ELEMENTS, numbers
@@ -116,43 +119,84 @@ def _exactly(x: Array, classes: int) -> Array:
     return jnp.where(x[..., None] == jnp.arange(classes), 0.0, -jnp.inf)
 
 
+@register_dataclass
+@dataclass(frozen=True)
+class Steering:
+    """What particles compete for: a goal, and what is said of them."""
+
+    goal: Goal
+    terms: tuple[Any, ...] = ()
+    """log-potentials (x, t, cond) -> (n,) made of `LogOdds`"""
+    weights: tuple[Any, ...] = ()
+    """one number each; a term of weight 0 is not called"""
+
+    def log_h(self, p: Any, u: Any, slots: Layout, group: Array) -> Array:
+        """(n,) of particles whose crystals have the space groups `group` (n,)."""
+
+        def says(term: Any, weight: Any) -> Array:
+            return jax.lax.cond(
+                weight == 0, lambda: jnp.zeros(len(group)), lambda: weight * placed(term, slots)(p.x, u.t, group)
+            )
+
+        ahead = LookAhead(self.goal, slots, group)(p, u)
+        return ahead + sum(map(says, self.terms, self.weights), jnp.zeros(len(group)))
+
+
 def steered(
     key: Array,
     denoiser: CrystalDenoiser,
     groups: np.ndarray,
-    chain: Callable[[CrystalDenoiser, Array], Model],
+    sampler: Callable[[Layout], Any],
+    steering: Steering,
     particles: int = 16,
     batch: int = 16,
     widths: Sequence[int] = (12,),
 ) -> Drawn:
     """One crystal of each group of particles, by their weights; None where all weights vanished.
 
+    With its log-weight `Drawn.log_w`, log Z of its group, a crystal is a properly weighted sample of the law under the
+    potential, however few the particles are.
+
     Args:
         key: of the run.
         denoiser: with any layout; each bucket of rows has its own.
         groups: (n,) int, space group of each crystal.
-        chain: (denoiser with the bucket's layout, group (particles,)) -> chain under a potential (`tilt`).
+        sampler: layout -> `genkit.discrete.Ancestral`, or with given sites `Inpaint`.
+        steering: what the particles compete for.
         particles: for each crystal.
         batch: crystals at a time.
         widths: largest numbers of rows of the buckets.
     """
     groups = np.asarray(groups, np.int32)
     out: list[Protostructure | None] = [None] * len(groups)
+    log_w = np.zeros(len(groups))
     for slots, places in buckets(groups, widths):
-        own = replace(denoiser, slots=slots)
+        any_group = np.full(particles, groups[places[0]])
+        chain = sampler(slots).model(
+            replace(denoiser, slots=slots), slots.shape(particles), any_group, slots.mask(any_group)
+        )
         size = even(len(places), batch)
-
-        def crystal(key: Array, group: Array, own: Any = own) -> tuple[Any, Array]:
-            model = chain(own, jnp.full(particles, group))
-            state, _ = run(key, start(key, model, particles), model.stages, Resample())
-            which = jax.random.categorical(jax.random.fold_in(key, particles), state.log_w)
-            return jax.tree.map(lambda a: a[which], state.p.p.x), state.collapsed
-
-        many = jax.jit(jax.vmap(crystal))
         for first in range(0, len(places), size):
             rows = np.resize(places[first : first + size], size)  # the last chunk is filled up
             keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(rows))
-            x, lost = many(keys, jnp.asarray(groups[rows]))
-            for place, found, dead in zip(rows, decode(groups[rows], x, slots), np.asarray(lost), strict=True):
-                out[place] = None if dead else found
-    return Drawn(out)
+            x, log_z = _crystals(keys, jnp.asarray(groups[rows]), chain, steering, slots, particles)
+            log_w[rows] = log_z
+            for place, found in zip(rows, decode(groups[rows], x, slots), strict=True):
+                out[place] = found if log_w[place] > -np.inf else None
+    return Drawn(out, log_w)
+
+
+@partial(jax.jit, static_argnames="particles")
+def _crystals(
+    keys: Array, groups: Array, chain: Model, steering: Steering, slots: Layout, particles: int
+) -> tuple[Any, Array]:
+    """x of one crystal of each group of particles, leaves (n, ...), and log Z of each, (n,), -inf where all is lost."""
+
+    def crystal(key: Array, group: Array) -> tuple[Any, Array]:
+        own = jnp.full(particles, group)
+        model = tilt(conditioned(chain, own, slots.mask(own)), lambda p, u: steering.log_h(p, u, slots, own))
+        state, _ = run(key, start(key, model, particles), model.stages, Resample())
+        which = jax.random.categorical(jax.random.fold_in(key, particles), state.log_w)
+        return jax.tree.map(lambda a: a[which], state.p.p.x), jnp.where(state.collapsed, -jnp.inf, state.log_z)
+
+    return jax.vmap(crystal)(keys, groups)

@@ -14,6 +14,7 @@ import numpy as np
 from genkit.errors import GenkitError
 
 GROUPS = 230
+LAST = (2, 15, 74, 142, 167, 194, 230)  # last space group of each crystal system
 LETTERS = string.ascii_lowercase + "A"
 ELEMENTS = 100
 """Largest atomic number that is represented."""

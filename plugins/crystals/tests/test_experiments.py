@@ -1,7 +1,9 @@
-"""The experiments, small; steering towards a composition."""
+"""The studies, small, and what their models are asked for; steering towards a composition."""
 
 import csv
 import json
+import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +11,12 @@ import numpy as np
 import pytest
 
 import genkit
+from genkit.cli.sample import Sample
 from genkit.errors import UsageError
 from genkit.testing import check_plugin
+from genkit_crystals.guidance import Property
 from genkit_crystals.layout import encode, layout
+from genkit_crystals.models.request import Draw
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.steering import LookAhead, goal
 
@@ -22,59 +27,146 @@ def test_the_plugin():
     check_plugin("crystals")
 
 
-def test_wyckoffdiff(tmp_path):
-    run = genkit.run(genkit.config("crystals.wyckoffdiff", "tiny", {}), out=tmp_path / "run")
-    results = run.results
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A run of crystals.wyckoffdiff."""
+    return genkit.run(genkit.config("crystals.wyckoffdiff", "tiny", {}), out=tmp_path_factory.mktemp("runs") / "plain")
+
+
+@pytest.fixture(scope="module")
+def guided(plain, tmp_path_factory):
+    """A run of crystals.property_guidance on the model and the encoder of the other one."""
+    options = {"generator": str(plain.folder), "encoder": str(plain.folder / "models" / "encoder"), "realise": 0,
+               "particles": 2, "wanted": "atoms", "below": True, "quantile": 0.3}  # fmt: skip
+    config = genkit.config("crystals.property_guidance", "tiny", options)
+    return genkit.run(config, out=tmp_path_factory.mktemp("runs") / "guided")
+
+
+def rows(file):
+    with Path(file).open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def sampled(*words):
+    Sample.parse([str(word) for word in words]).run()
+
+
+def test_wyckoffdiff(plain):
+    results, folder = plain.results, plain.folder
     for name in ("model", "table", "templates", "marginal", "floor"):
         assert results[f"fwd/{name}"] >= 0 and results[f"fd/{name}"] >= 0
     assert results["fd/floor"] < results["fd/templates"] < results["fd/marginal"]
     assert 0 < results["validity"] <= 1 and 0 <= results["novelty/label"] <= 1
     assert results["novelty/prototype/templates"] == 0 and results["ce/relative"] < 1.5
-    folder = tmp_path / "run"
-    with (folder / "labels.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == round(40 * results["validity"])
-    assert all(Protostructure.from_label(r["protostructure"]).atoms == int(r["n_atoms"]) for r in rows)
-    assert len(json.loads((folder / "orbits.json").read_text())) == len(rows)
+    labels = rows(folder / "labels.csv")
+    assert len(labels) == round(40 * results["validity"])
+    assert all(Protostructure.from_label(r["protostructure"]).atoms == int(r["n_atoms"]) for r in labels)
+    assert len(json.loads((folder / "orbits.json").read_text())) == len(labels)
     files = list((folder / "cif").glob("*.cif"))
     assert len(files) == round(3 * results["realised/label_match"])
-    assert set(run.figures) >= {"distances", "distributions", "elements"}
-    again = [one for one in run.sample(jax.random.key(3), 40) if one]
+    assert set(plain.figures) >= {"distances", "distributions", "elements"}
+    again = [one for one in plain.sample(jax.random.key(3), 40) if one]
     assert again and all(Protostructure.from_label(one).label == one for one in again)
 
 
-def test_space_groups_and_a_formula(tmp_path):
-    options = {"formula": "PbO", "samples": 24, "chunk": 768, "particles": 64, "realise": 0}
+def test_guidance(guided):
+    for name in ("model", "discriminator", "classifier", "both"):
+        assert 0 <= guided.results[f"yes/{name}"] <= 1 and guided.results[f"crystals_per_second/{name}"] > 0
+    assert guided.results["yes/floor"] < 0.5 and set(guided.figures) >= {"wanted", "distances"}
+    labels = json.loads((guided.folder / "samples.json").read_text())["labels"]
+    found = [r["protostructure"] for r in rows(guided.folder / "labels.csv")]
+    assert found == [one for one in labels["both"] if one]
+    assert (guided.folder / "checkpoints" / "classifier" / "best").exists()
+    # restored, not trained: the generator and the encoder; the classifier knows how rare yes is
+    assert not (guided.folder / "checkpoints" / "denoiser").exists()
+    wanted = guided.model.wanted
+    assert guided.results["threshold"] == wanted.high and wanted.low == -np.inf
+    train = guided.config.crystals(guided)[0].crystals
+    share = np.mean([c.atoms < wanted.high for c in train])
+    assert np.exp(guided.model.classifier.prior) == pytest.approx(share / (1 - share))
+
+
+def test_a_corrected_model_is_used_again(guided, tmp_path):
+    options = {"model": str(guided.folder), "realise": 0, "encoder": "none", "particles": 2}
+    run = genkit.run(genkit.config("crystals.discriminator_guidance", "tiny", options), out=tmp_path / "run")
+    before = json.loads((guided.folder / "samples.json").read_text())["labels"]
+    labels = json.loads((run.folder / "samples.json").read_text())["labels"]
+    assert all(labels[name] == before[name] for name in ("model", "discriminator", "table"))
+    assert run.results["fd/discriminator"] == guided.results["fd/discriminator"]
+    assert "fwd/model" not in run.results and not (run.folder / "checkpoints").exists()
+
+
+def test_space_groups(plain, tmp_path):
+    options = {"model": str(plain.folder), "samples": 24, "realise": 0}
     run = genkit.run(genkit.config("crystals.space_group_conditional", "tiny", options), out=tmp_path / "run")
     assert run.results["train/62"] > 2 and run.results["validity/table/62"] > 0.9
-    with (tmp_path / "run" / "labels.csv").open(newline="") as file:
-        found = [Protostructure.from_label(r["protostructure"]) for r in csv.DictReader(file)]
-    # a network of twenty steps of training finds few
-    assert found and {c.group for c in found} <= {62, 198} and {c.chemical_formula for c in found} == {"OPb"}
+    found = [Protostructure.from_label(r["protostructure"]) for r in rows(run.folder / "labels.csv")]
     assert len(found) == 12 * (run.results["validity/model/62"] + run.results["validity/model/198"])
 
 
-def test_guidance(tmp_path):
-    options = {"realise": 0, "wanted": "atoms", "below": True, "quantile": 0.3}
-    run = genkit.run(genkit.config("crystals.property_guidance", "tiny", options), out=tmp_path / "run")
-    for name in ("model", "discriminator", "classifier", "both"):
-        assert 0 <= run.results[f"yes/{name}"] <= 1 and run.results[f"crystals_per_second/{name}"] > 0
-    assert run.results["yes/floor"] < 0.5 and set(run.figures) >= {"wanted", "distances"}
-    labels = json.loads((tmp_path / "run" / "samples.json").read_text())["labels"]
-    with (tmp_path / "run" / "labels.csv").open(newline="") as file:
-        assert [r["protostructure"] for r in csv.DictReader(file)] == [one for one in labels["both"] if one]
-    assert (tmp_path / "run" / "checkpoints" / "classifier" / "best").exists()
+def test_crystals_on_demand_from_a_copied_model(guided, tmp_path):
+    """Structures to a folder, labels to a table and an array, of a model without its run."""
+    model = shutil.copytree(guided.folder / "model", tmp_path / "model")
+    alone = ("--method", "alone", "--n", 4)
+    sampled(model, *alone, "--elements", "O", "Ti", "Na", "--out", tmp_path / "cifs")
+    table = rows(tmp_path / "cifs" / "samples.csv")
+    assert len(table) == 4 and all(bool(r["file"]) != bool(r["reason"]) for r in table)
+    assert {r["file"] for r in table if r["file"]} == {f.name for f in (tmp_path / "cifs").glob("*.cif")}
+    made = [Protostructure.from_label(r["label"]) for r in table if r["label"]]
+    assert made and {z for c in made for z in c.composition} <= {8, 11, 22}
+    for row, crystal in zip([r for r in table if r["label"]], made, strict=True):
+        assert (int(row["group"]), row["formula"], int(row["atoms"]), row["log_w"]) == (
+            crystal.group, crystal.chemical_formula, crystal.atoms, "")  # fmt: skip
+    sampled(model, *alone, "--elements", "O", "Ti", "Na", "--out", tmp_path / "same.csv")
+    assert [r["label"] for r in rows(tmp_path / "same.csv")] == [r["label"] for r in table]
+    with pytest.raises(UsageError, match="not an empty folder"):
+        sampled(model, *alone, "--out", tmp_path / "cifs")
+    with pytest.raises(UsageError, match="expected an end in / or .csv or .npz"):
+        sampled(model, *alone, "--out", tmp_path / "labels.xyz")
 
 
-def test_given_sites(tmp_path):
-    options = {"group": 62, "sites": ("c=2O", "b=0", "d=Ti"), "realise": 0, "samples": 20}
-    run = genkit.run(genkit.config("crystals.wyckoffdiff", "tiny", options), out=tmp_path / "run")
-    labels = json.loads((tmp_path / "run" / "samples.json").read_text())["labels"]["model"]
+def test_particles_compete_for_a_formula_given_sites_and_a_property(guided, tmp_path):
+    """Crystals that are not as asked are told, with weight 0; labels are text."""
+    wanted, asked = str(guided.model.wanted), {"group": 62, "formula": "PbO", "sites": ("c=O", "b=0")}
+    words = ("--group", 62, "--formula", "PbO", "--sites", "c=O", "b=0", "--property", wanted, "--particles", 32)
+    sampled(guided.folder, "--n", 6, *words, "--out", tmp_path / "few.npz")
+    with np.load(tmp_path / "few.npz", allow_pickle=False) as file:
+        labels, log_w = file["samples"], file["log_w"]
+    assert labels.dtype.kind == "U" and ((labels == "") == (log_w == -np.inf)).all()
     found = [Protostructure.from_label(one) for one in labels if one]
-    # 2 orbits of 4 atoms of oxygen on c and one of 8 of titanium on d, at the least; higher symmetry halves a cell
-    assert run.results["validity"] == 1 and all(c.composition[8] >= 4 <= c.composition[22] for c in found)
+    # a network of twenty steps of training finds few
+    assert found and all(Draw(**asked).goal.reached(c) for c in found)
     same = [{(row, z): n for row, z, n in c.orbits} for c in found if c.group == 62]
-    assert same and all(o[2, 8] == 2 and o[3, 22] == 1 and not any(row == 1 for row, _ in o) for o in same)
+    assert same and all(o[2, 8] == 1 and not any(row == 1 for row, _ in o) for o in same)
+    with pytest.raises(UsageError, match="knows at most"):
+        guided.model.sample(jax.random.key(0), 1, group=62, sites=("d=9Ti",))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"group": 7}, "group=7, P1c1: no training crystal .* of its crystal system there are 3, 4"),
+     ({"method": "discriminator"}, "run crystals.discriminator_guidance --generator"),
+     ({"property": "atoms=2..9"}, "crystals.property_guidance --generator .* --wanted atoms=2..9"),
+     ({"property": "atoms=2..", "method": "alone"}, "does not steer"), ({"property": "atoms=9..2"}, "nothing lies"),
+     ({"property": "colour=1.."}, "known: electronegativity"), ({"property": "atoms"}, "NAME=LOW..HIGH"),
+     ({"strides": 0}, "strides=0"), ({"strength": 0.0}, "strength=0")],
+)  # fmt: skip
+def test_wrong_requests(plain, options, says):
+    with pytest.raises(UsageError, match=says):
+        plain.model.sample(jax.random.key(0), 2, **options)
+
+
+def test_another_property_is_refused_with_what_to_run(guided):
+    with pytest.raises(UsageError, match=r"knows atoms=\.\.\d+ alone; .* --wanted atoms=4\.\.5"):
+        guided.model.sample(jax.random.key(0), 2, property="atoms=4..5")
+
+
+def test_a_property_is_read_as_it_is_written():
+    assert Property.of("energy=..-1.5") == Property("energy", high=-1.5)
+    assert Property.of("electronegativity=0.6..1.25") == Property("electronegativity", 0.6, 1.25)
+    assert str(Property.of("atoms=4..")) == "atoms=4.." and Property.of("atoms=4..").ends == [4.0]
+    assert list(Property("atoms", 2, 5).yes(np.array([2, 3, 5]))) == [False, True, False]
+    assert list(Property("species").measure([Protostructure.from_label(SALT)], None)) == [2]
 
 
 def test_the_potential_knows_the_atoms_to_come():
@@ -134,7 +226,9 @@ def test_wrong_guidance(options, says, tmp_path):
         genkit.run(genkit.config("crystals.property_guidance", "tiny", options), out=tmp_path / "run")
 
 
-def test_too_many_orbits_are_refused_before_training(tmp_path):
-    with pytest.raises(UsageError, match="knows at most"):
-        options = {"group": 62, "sites": ("d=9Ti",)}
+@pytest.mark.parametrize(
+    ("options", "says"), [({"group": 62, "sites": ("d=9Ti",)}, "knows at most"), ({"group": 7}, "group=7, P1c1")]
+)
+def test_what_cannot_be_drawn_is_refused_before_training(options, says, tmp_path):
+    with pytest.raises(UsageError, match=says):
         genkit.run(genkit.config("crystals.wyckoffdiff", "tiny", options), out=tmp_path / "run")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
+from genkit.kinds import Model
 from genkit.metrics import frechet_of_samples
 from genkit_crystals import evaluation
-from genkit_crystals.experiments.crystal_model import CrystalModel
-from genkit_crystals.experiments.wyckoffdiff import WyckoffDiff
+from genkit_crystals.data import Crystals
+from genkit_crystals.experiments.base import CrystalStudy, sizes
+from genkit_crystals.models.conditions import require_group
+from genkit_crystals.models.encoder import Encoder
+from genkit_crystals.models.generator import WyckoffDiffusion
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.wyckoff import symbol
 
@@ -20,7 +24,7 @@ SCORES = ("validity", "novelty/prototype", "atoms_w1", "element_tv", "neutral")
 
 
 @dataclass(frozen=True)
-class SpaceGroupConditional(WyckoffDiff):
+class SpaceGroupConditional(CrystalStudy):
     """Generate crystals of chosen space groups with WyckoffDiff and score each group beside four yardsticks.
 
     All samples have their group by construction; what is asked is whether they resemble the real crystals of that
@@ -30,13 +34,16 @@ class SpaceGroupConditional(WyckoffDiff):
 
     space_groups: tuple[int, ...] = (225, 194, 139, 62, 12)
     """Their numbers, which share the samples equally."""
+    samples: int = 500
+    """Crystals to draw; as many real ones are held out."""
+    encoder: Model[Crystals, Encoder] | None = None
+    """None: the scores by group need no encoder."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """Those of crystals.wyckoffdiff, half as many samples."""
-        base = WyckoffDiff.preset(name)
-        made = cls(**{f: getattr(base, f) for f in base.__dataclass_fields__})
-        return replace(made, space_groups=(62, 198)) if name == "tiny" else replace(made, samples=base.samples // 2)
+        own = {"tiny": {"space_groups": (62, 198)}, "paper": {"samples": 5000}}.get(name, {})
+        return cls(model=WyckoffDiffusion.preset(name), **sizes(name) | {"encoder": None} | own)
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -45,18 +52,18 @@ class SpaceGroupConditional(WyckoffDiff):
             raise UsageError(f"space_groups={self.space_groups}; expected numbers from 1 to 230")
         if self.group is not None:
             raise UsageError("group is an option of crystals.wyckoffdiff; here it is space_groups")
+        if self.encoder is not None:
+            raise UsageError("scores by group need no encoder; it is for crystals.wyckoffdiff")
+
+    def prepare(self, run: Run) -> None:
+        """Load the data and look for the groups in them."""
+        super().prepare(run)
+        for group in self.space_groups:
+            require_group(group, self.crystals(run)[0].groups)
 
     def groups(self, run: Run, n: int, seed: int) -> np.ndarray:
         """The chosen groups in turn."""
-        known = set(self.matrices(run).group.tolist())
-        missing = [g for g in self.space_groups if g not in known]
-        if missing:
-            raise UsageError(f"space_groups: no training crystal has group {', '.join(map(str, missing))}")
         return np.resize(np.array(self.space_groups, np.int32), n)
-
-    def train(self, run: Run) -> None:
-        """Train the denoiser; the scores need no encoder."""
-        CrystalModel.train(self, run)
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """Scores by group: <score>/<set>/<group>, where sets and scores are those of crystals.wyckoffdiff.

@@ -24,6 +24,14 @@ TRUNK, HEAD, EMBEDDING = (1024, 512), (128, 64), 256
 FILES = ("crystals/matscholar200.json", "crystals/bra-alg-off.json")  # of the package aviary
 
 
+@dataclass(frozen=True)
+class TokenSizes:
+    """What an encoder is built for: features of a token, and targets."""
+
+    features: int
+    outputs: int = 1
+
+
 class Block(nnx.Module):
     """Pre-norm transformer block with ReLU, (n, L, d)."""
 
@@ -114,9 +122,9 @@ class Wrenformer:
         if min(self.width, self.layers, self.heads, self.inner) < 1 or self.width % self.heads:
             raise UsageError(f"wrenformer: {self}; sizes must be at least 1, and width a multiple of heads")
 
-    def build(self, rngs: nnx.Rngs, features: int, outputs: int = 1) -> Module:
-        """The module for tokens of this many features and targets."""
-        return Module(features, outputs, self, rngs)
+    def build(self, rngs: nnx.Rngs, sizes: TokenSizes) -> Module:
+        """The module for tokens of this many features, and so many targets."""
+        return Module(sizes.features, sizes.outputs, self, rngs)
 
 
 @dataclass(frozen=True)

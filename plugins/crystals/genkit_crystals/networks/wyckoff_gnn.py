@@ -1,7 +1,7 @@
 """WyckoffGNN: attention by perceptrons on the complete graph of a crystal's Wyckoff positions."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +20,21 @@ GAIN = 1.68  # E[SiLU(x)^2] ** -0.5 for x ~ N(0, 1)
 unit = nnx.initializers.normal(1.0)
 
 
-def mlp(inputs: int, outputs: int, hidden: int, rngs: nnx.Rngs) -> MLP:
-    """Three hidden layers with SiLU; they begin so that features keep their size from layer to layer."""
-    made = MLP((inputs, hidden, hidden, hidden, outputs), rngs=rngs)
+@dataclass(frozen=True)
+class Sizes:
+    """What a network of crystals is built for."""
+
+    length: int
+    """times"""
+    classes: int
+    """counts are below it"""
+    outputs: int | None = None
+    """None of a generator, which answers with logits of x_0; a critic answers with (n, outputs)"""
+
+
+def mlp(inputs: int, outputs: int, hidden: int, rngs: nnx.Rngs, depth: int = 3) -> MLP:
+    """Hidden layers with SiLU; they begin so that features keep their size from layer to layer."""
+    made = MLP((inputs, *[hidden] * depth, outputs), rngs=rngs)
     for layer in made.layers:
         layer.kernel[...] *= GAIN
     return made
@@ -35,10 +47,10 @@ class Layer(nnx.Module):
     on receivers and senders apart, which are then added: the numbers of the published form at half the work.
     """
 
-    def __init__(self, width: int, context: int, rngs: nnx.Rngs):
+    def __init__(self, width: int, context: int, rngs: nnx.Rngs, depth: int = 3):
         size = width + context
-        self.scores = mlp(2 * size, 1, 2 * size, rngs)
-        self.values = mlp(size, width, 2 * size, rngs)
+        self.scores = mlp(2 * size, 1, 2 * size, rngs, depth)
+        self.values = mlp(size, width, 2 * size, rngs, depth)
 
     def __call__(self, h: Array, c: Array, real: Array) -> Array:
         """`h` (n, R, H), `c` (n, R, D), `real` (n, R) bool."""
@@ -95,7 +107,7 @@ class Trunk(nnx.Module):
         self.context = nnx.Dict(
             {name: nnx.Embed(n, context, embedding_init=begin[name], rngs=rngs) for name, n in sizes.items()}
         )
-        self.layers = nnx.List([Layer(width, context, rngs) for _ in range(size.layers)])
+        self.layers = nnx.List([Layer(width, context, rngs, size.depth) for _ in range(size.layers)])
 
     def rows(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array, Array]:
         """Features h (n, R, H), context c (n, R, D), and which elements are there (n, R, E), of rows by letter."""
@@ -126,8 +138,8 @@ class Generator(Trunk):
     def __init__(self, size: "WyckoffGNN", length: int, classes: int, rngs: nnx.Rngs):
         super().__init__(size, length, classes, rngs)
         width = size.width
-        self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs)
-        self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs)
+        self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs, size.depth)
+        self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs, size.depth)
         self.pointer = Pointer(width + size.context, size.pointer, (1, classes), rngs) if size.pointer else None
 
     def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array]:
@@ -160,7 +172,7 @@ class Critic(Trunk):
         self.which = nnx.Embed(ELEMENTS, width, embedding_init=unit, rngs=rngs)
         self.where = nnx.Linear(GATES, width, use_bias=False, rngs=rngs)
         self.species = nnx.Embed(SPECIES + 1, width, rngs=rngs)
-        self.out = mlp(3 * width, outputs, 2 * width, rngs)
+        self.out = mlp(3 * width, outputs, 2 * width, rngs, size.depth)
         self.out.layers[-1].kernel[...] *= 0  # begins without an opinion
 
     def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> Array:
@@ -210,6 +222,8 @@ class WyckoffGNN:
     pointer: int = 4
     """Heads of what tells of every element where else in the crystal it is; the network is then told as well how many
     elements there are, and features of the time begin as waves. The published network has none of the three."""
+    depth: int = 3
+    """Hidden layers of each perceptron."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
@@ -218,24 +232,16 @@ class WyckoffGNN:
 
     def __post_init__(self) -> None:
         """Check the sizes."""
-        if min(self.width, self.context, self.layers) < 1 or self.pointer < 0:
-            raise UsageError(f"wyckoff_gnn: width, context, layers must be positive, pointer not negative, got {self}")
+        if min(self.width, self.context, self.layers, self.depth) < 1 or self.pointer < 0:
+            raise UsageError(
+                f"wyckoff_gnn: width, context, layers, depth must be positive, pointer not negative, got {self}"
+            )
 
-    def build(
-        self,
-        rngs: nnx.Rngs,
-        length: int,
-        classes: int,
-        head: Literal["generator", "discriminator"] = "generator",
-        outputs: int = 1,
-    ) -> Generator | Critic:
-        """The module for `length` times and counts below `classes`; its call takes (x, slots, group, step).
-
-        The generator answers with logits of x_0, the discriminator with (n, outputs).
-        """
-        if head == "discriminator":
-            return Critic(self, length, classes, outputs, rngs)
-        return Generator(self, length, classes, rngs)
+    def build(self, rngs: nnx.Rngs, sizes: Sizes) -> Generator | Critic:
+        """The module; its call takes (x, slots, group, step)."""
+        if sizes.outputs is None:
+            return Generator(self, sizes.length, sizes.classes, rngs)
+        return Critic(self, sizes.length, sizes.classes, sizes.outputs, rngs)
 
 
 def silent(params: Any) -> Any:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from genkit.errors import DataError
+from genkit.model import read_checkpoint, torch_file
 
 TYPES = {"g2m": "g2m_gnn_type", "m2g": "m2g_gnn_type", "up": "mesh_up_gnn_type", "down": "mesh_down_gnn_type"}
 NETS = {"InteractionNet": False, "PropagationNet": True}
@@ -31,28 +28,7 @@ class Checkpoint:
     @classmethod
     def read(cls, path: Path) -> Checkpoint:
         """A checkpoint (.ckpt, .pt, .pth), or its state_dict as .safetensors or .npz; no code of it runs."""
-        try:
-            if path.suffix == ".safetensors":
-                with safetensors.safe_open(path, "numpy") as file:
-                    return cls({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118
-            if path.suffix == ".npz":
-                with np.load(path, allow_pickle=False) as file:
-                    every = dict(file)
-                texts = {name: str(a) for name, a in every.items() if a.dtype.kind == "U"}
-                return cls({name: a for name, a in every.items() if name not in texts}, texts)
-        except (OSError, ValueError, safetensors.SafetensorError) as error:
-            raise DataError(f"{path} cannot be read: {error}") from None
-        if path.suffix not in (".ckpt", ".pt", ".pth"):
-            raise DataError(f"{path}: expected a checkpoint that ends in .ckpt, .pt, .pth, .safetensors or .npz")
-        found = torch_file(path)
-        if not isinstance(found, Mapping):
-            raise DataError(f"{path} holds a {type(found).__name__}, no state_dict")
-        told = found.get("hyper_parameters", {})
-        told = told.get("args", told) if isinstance(told, Mapping) else told
-        told = told if isinstance(told, Mapping) else vars(told)
-        state = found.get("state_dict", found)
-        arrays = {name: v.float().numpy() for name, v in state.items() if hasattr(v, "numpy")}
-        return cls(arrays, {name: str(value) for name, value in told.items()})
+        return cls(*read_checkpoint(path))
 
     def content(self) -> bytes:
         """As .safetensors."""
@@ -87,16 +63,3 @@ def read_statistics(path: Path) -> dict[str, np.ndarray]:
     if missing := [name for name in MOMENTS if name not in found]:
         raise DataError(f"{path} has no {missing[0]}; expected {', '.join(STATISTICS)}")
     return {name: np.asarray(found[name], np.float32) for name in STATISTICS if name in found}
-
-
-def torch_file(path: Path) -> Any:
-    """A file of torch, read without running code of it."""
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise DataError(f"{path} is a file of torch; pip install torch, or save it as .safetensors or .npz") from None
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises what it likes
-        raise DataError(f"{path} cannot be read without running code: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,359 @@
+"""What the studies of crystals share: data, a model, what is drawn, the scores beside four yardsticks."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from genkit.errors import UsageError
+from genkit.experiment import Experiment, Run
+from genkit.experiment.folder import write_json
+from genkit.kinds import Dataset, Model
+from genkit.train.progress import Show
+from genkit.workers import each
+from genkit_crystals import baselines, evaluation
+from genkit_crystals.data import Crystals
+from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes
+from genkit_crystals.datasets.wbm import WBM
+from genkit_crystals.diffusion import Drawn, Objective, marginal_loss
+from genkit_crystals.files import write_pyxtal, write_table
+from genkit_crystals.frequencies import Frequencies, RowFrequencies
+from genkit_crystals.layout import encode, layout
+from genkit_crystals.models.conditions import Conditions, require_group
+from genkit_crystals.models.encoder import Encoder, WrenformerEncoder
+from genkit_crystals.models.generator import WyckoffDiffusion
+from genkit_crystals.models.request import CHUNK, Draw
+from genkit_crystals.models.trained import CrystalModel
+from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.realise import Realiser, realise, write_cif
+from genkit_crystals.symmetry import settled
+
+YARDSTICKS = {
+    "table": "table by group, row, element",
+    "templates": "real, random elements",
+    "marginal": "independent marginals",
+    "floor": "real, held out",
+}
+
+
+@dataclass(frozen=True)
+class CrystalStudy(Conditions, Experiment):
+    """Crystals drawn by a model in one or several ways, scored beside yardsticks; some become structures."""
+
+    data: Dataset[Crystals] = field(default_factory=AflowPrototypes)
+    """The crystals."""
+    model: Model[Crystals, CrystalModel] = field(default_factory=WyckoffDiffusion)
+    """The diffusion model: trained here, or the folder of what was trained."""
+    encoder: Model[Crystals, Encoder] | None = field(default_factory=WrenformerEncoder)
+    """What measures fwd by its embedding; none leaves that out."""
+    samples: int = 1000
+    """Crystals to draw; as many real ones are held out."""
+    chunk: int = CHUNK
+    """Crystals drawn at a time."""
+    realise: int = 200
+    """How many samples become structures."""
+    realiser: Realiser = field(default_factory=Realiser)
+    """How."""
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        for name, least in {"samples": 2, "chunk": 1, "realise": 0}.items():
+            if getattr(self, name) < least:
+                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least {least}")
+
+    @property
+    def methods(self) -> dict[str, str]:
+        """What is drawn by the model: its meaning by the name of results, which is the method but for `model`, alone.
+
+        Label files and structures are of the last one.
+        """
+        return {"model": "diffusion model"}
+
+    @property
+    def sets(self) -> dict[str, str]:
+        """All that is scored."""
+        return self.methods | YARDSTICKS
+
+    # data
+
+    def crystals(self, run: Run) -> tuple[Crystals, Crystals]:
+        """Training crystals and those held out; what the loader refused is told once."""
+
+        def load() -> tuple[Crystals, Crystals]:
+            every = self.data.load()
+            for one in every.rejects[:5]:
+                run.say(f"refused {one.place}: {one.reason}")
+            if every.rejects:
+                run.say(f"{len(every.rejects)} entries were refused, {len(every)} distinct crystals are left")
+            return every.split(self.samples)
+
+        return run.once("crystals", load)
+
+    def frequencies(self, run: Run) -> Frequencies:
+        """Frequencies of values in the training data."""
+        train, slots = self.crystals(run)[0], self.slots(run)
+        return run.once("frequencies", lambda: Frequencies.of(encode(train.crystals, slots), slots, train.most + 1))
+
+    def slots(self, run: Run) -> Any:
+        """The layout of all training groups."""
+        return run.once("slots", lambda: layout(c.group for c in self.crystals(run)[0].crystals))
+
+    def groups(self, run: Run, n: int, seed: int) -> np.ndarray:
+        """Space groups of n samples, drawn from the training crystals unless one is given."""
+        if self.group is not None:
+            return np.full(n, self.group, np.int32)
+        return self.crystals(run)[0].some_groups(n, seed, run.model.known)
+
+    def prepare(self, run: Run) -> None:
+        """Load the data; what cannot be drawn is refused here, before anything is trained."""
+        train = self.crystals(run)[0]
+        if self.group is not None:
+            require_group(self.group, train.groups)
+        recipe: Any = self.model
+        if self.given and hasattr(recipe, "classes"):
+            self.given.check(recipe.classes(train) - 1)
+
+    # training and sampling
+
+    def train(self, run: Run) -> None:
+        """Train the model and the encoder of the distance, or restore them."""
+        train = self.crystals(run)[0]
+        model = run.trained("model", lambda: train)
+        for name in self.methods:
+            self.request(name).asked(model)
+        if self.encoder is not None:
+            run.trained("encoder", lambda: train)
+
+    def denoiser(self, run: Run) -> Any:
+        """The denoiser of the model."""
+        return run.model.denoiser
+
+    def draw(self, run: Run, key: Any, n: int) -> np.ndarray:
+        """Labels of n crystals, (n,) text; empty for one without atoms."""
+        return next(self.request(list(self.methods)[-1])(run.model, key, n, n))["samples"]
+
+    def request(self, name: str) -> Draw:
+        """What is asked of the model for a set."""
+        shared = {f.name: getattr(self, f.name) for f in fields(Conditions)}
+        return Draw(**shared, method="alone" if name == "model" else name)  # type: ignore[arg-type]
+
+    def sample(self, run: Run) -> None:
+        """Draw the crystals and the yardsticks, and make structures of some."""
+        train, held = self.crystals(run)
+        rng = np.random.default_rng((run.seed, 1))
+        groups, slots = self.groups(run, self.samples, run.seed), self.slots(run)
+        drawn, seconds = {}, {}
+        for name in self.methods:
+            begun = time.perf_counter()
+            drawn[name] = self.request(name).drawn(run.model, run.key("sample"), groups, self.chunk)
+            seconds[name] = time.perf_counter() - begun
+        rows = RowFrequencies.of(train.crystals, slots, train.most + 1)
+        drawn |= {
+            "table": baselines.tables(rng, groups, slots, rows),
+            "templates": baselines.templates(rng, groups, train.crystals),
+            "marginal": baselines.marginals(rng, groups, slots, self.frequencies(run)),
+            "floor": Drawn(list(held.crystals)),
+        }
+        held_by = {name: self._settle(run, drawn, name) for name in (*self.methods, "table", "marginal")}
+        labels = {name: ["" if c is None else c.label for c in one.crystals] for name, one in drawn.items()}
+        write_json(run.folder / "samples.json", {"labels": labels, "seconds": seconds, "symmetry": held_by})
+        found = drawn[list(self.methods)[-1]].full
+        self._write(run, found, train)
+        self._realise(run, found)
+
+    def _settle(self, run: Run, drawn: dict[str, Drawn], name: str) -> float:
+        """Call what was drawn by its true space group; the share whose sites hold the group for which it was drawn."""
+        full = drawn[name].full
+        with Show(f"symmetry of {self.sets[name]}", len(full), on=run.progress) as show:
+            true = each(settled, full, share=100, progress=lambda done: show.update(done, None))
+        follow = iter(true)
+        drawn[name] = Drawn([None if c is None else next(follow) for c in drawn[name].crystals])
+        return sum(a.group == b.group for a, b in zip(full, true, strict=True)) / max(len(full), 1)
+
+    def _write(self, run: Run, found: list[Protostructure], train: Crystals) -> None:
+        known, seen = {c.label for c in train.crystals}, set()
+        unique = [not (c.label in seen or seen.add(c.label)) for c in found]
+        write_table(
+            run.folder / "labels.csv",
+            {
+                "protostructure": [c.label for c in found],
+                "prototype": [c.prototype for c in found],
+                "space_group": [c.group for c in found],
+                "formula": [c.chemical_formula for c in found],
+                "n_atoms": [c.atoms for c in found],
+                "n_dof": [c.freedom for c in found],
+                "novel": [c.label not in known for c in found],
+                "unique": unique,
+            },
+        )
+        write_pyxtal(run.folder / "orbits.json", found)
+
+    def _realise(self, run: Run, found: list[Protostructure]) -> None:
+        some = found[: self.realise]
+        with Show("structures", len(some), on=run.progress) as show:
+            made = realise(some, self.realiser, run.seed, progress=lambda done: show.update(done, None))
+        rows = []
+        for i, one in enumerate(made):
+            if one.structure is not None:
+                write_cif(one.structure, run.folder / "cif" / f"{i:04d}_{one.crystal.chemical_formula}.cif")
+            rows.append([one.crystal.label, one.reason, one.tries, one.seconds, one.nearest, one.energy])
+        names = ("protostructure", "refused", "tries", "seconds", "nearest", "energy_per_atom")
+        columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+        write_table(run.folder / "structures.csv", dict(zip(names, columns, strict=True)))
+
+    # results
+
+    def evaluate(self, run: Run) -> dict[str, float | None]:
+        """Scores of the model's crystals; for distances also of the yardsticks.
+
+        fwd/<set>, fwd_se/<set>, fd/<set>: Frechet distances to the training crystals, in the encoder's embedding and of
+        standardised descriptors, with bootstrap standard error; sets are model, table, templates, marginal, floor.
+        validity, uniqueness, novelty/label, novelty/prototype and the rest of `evaluation.scores` are those of the
+        model, <score>/<set> those of all. realised/label_match: share of protostructures that became structures with
+        their own label; realised/seconds of one. symmetry/<set>: share of drawn crystals whose sites hold the space
+        group for which they were drawn; all other scores go by the true group. crystals_per_second/<set> with
+        compilation.
+        ce/relative: cross-entropy of held-out crystals over that of a predictor that knows the frequencies only.
+        """
+        train, _ = self.crystals(run)
+        drawn = self.drawn(run)
+        results: dict[str, float | None] = {}
+        for name, found in drawn.items():
+            full = [c for c in found if c is not None]
+            scores = evaluation.scores(full, len(found), train.crystals, train.crystals)
+            results |= {f"{score}/{name}": value for score, value in scores.items()}
+            if name == "model":
+                results |= scores
+        results |= self._distances(run, {k: [c for c in v if c is not None] for k, v in drawn.items()})
+        results |= self._realised(run) | self._drawing(run)
+        results["ce/relative"] = self._relative(run)
+        return results
+
+    def _drawing(self, run: Run) -> dict[str, float | None]:
+        found = json.loads((run.folder / "samples.json").read_text())
+        shares = {f"symmetry/{name}": share for name, share in found["symmetry"].items()}
+        rates = {f"crystals_per_second/{name}": self.samples / seconds for name, seconds in found["seconds"].items()}
+        return rates | shares
+
+    def drawn(self, run: Run) -> dict[str, list[Protostructure | None]]:
+        """The crystals of each set, None for an empty one."""
+        labels = json.loads((run.folder / "samples.json").read_text())["labels"]
+        return {k: [Protostructure.from_label(one) if one else None for one in v] for k, v in labels.items()}
+
+    def _distances(self, run: Run, sets: dict[str, list[Protostructure]]) -> dict[str, float | None]:
+        train, _ = self.crystals(run)
+        results: dict[str, float | None] = {}
+        ways: dict[str, Any] = {"fd": (evaluation.descriptors, evaluation.standardised)}
+        if self.encoder is not None:
+            encoder = run.trained("encoder")
+            run.say(f"fwd: {encoder.name}; {len(train)} training crystals")
+            ways["fwd"] = encoder.embed, lambda real, x: (real, x)
+        for way, (describe, scale) in ways.items():
+            ends = np.cumsum([len(train), *map(len, sets.values())])[:-1]
+            every = describe([*train.crystals, *(c for found in sets.values() for c in found)])
+            real, *described = np.split(every, ends)
+            for (name, found), x in zip(sets.items(), described, strict=True):
+                if len(found) < 2:
+                    results |= {f"{way}/{name}": None, f"{way}_se/{name}": None}
+                    continue
+                reference, x = scale(real, x)
+                results[f"{way}/{name}"], results[f"{way}_se/{name}"] = evaluation.frechet(x, reference)
+        return results
+
+    def _realised(self, run: Run) -> dict[str, float | None]:
+        with (run.folder / "structures.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows:
+            return {"realised/label_match": None, "realised/seconds": None}
+        return {
+            "realised/label_match": float(np.mean([not r["refused"] for r in rows])),
+            "realised/seconds": float(np.mean([float(r["seconds"]) for r in rows])),
+        }
+
+    def _relative(self, run: Run) -> float:
+        """Cross-entropy of held-out crystals over that of the frequencies."""
+        model, (_, held) = run.model, self.crystals(run)
+        some = [c for c in held.crystals if model.groups[c.group]][:256]
+        fits = [c for c in some if model.holds(c)]
+        if not fits:
+            return float("nan")
+        denoiser, processes = replace(model.denoiser, early=False), model.processes()
+        slots = denoiser.slots
+        data = encode(fits, slots, model.classes)
+        batch = data[np.arange(len(data))]
+        loss = jax.jit(lambda key: Objective("ce")(key, denoiser, batch, processes)[0])
+        value = float(np.mean([loss(key) for key in jax.random.split(run.key("evaluate"), 4)]))
+        return value / marginal_loss(self.frequencies(run), slots.sites(data.group))
+
+    def report(self, run: Run) -> None:
+        """The table of all sets; pictures of distances, of the distributions, of elements, and of unit cells."""
+        from genkit_crystals import figures
+
+        results, drawn = run.results, self.drawn(run)
+        caption = f"{self.samples} crystals of each kind against {len(self.crystals(run)[0])} training crystals"
+        self._table(run, "results", caption, {
+            "FWD": "fwd", "s.e.": "fwd_se", "FD": "fd", "atoms W1": "atoms_w1", "orbits W1": "orbits_w1",
+            "element TV": "element_tv",
+        })  # fmt: skip
+        self._table(run, "shares", "Shares of the crystals", {
+            "not empty": "validity", "unique": "uniqueness", "new label": "novelty/label",
+            "own group": "symmetry", "new prototype": "novelty/prototype", "2-3 species": "few_species",
+            "neutral": "neutral",
+        })  # fmt: skip
+        full = {name: [c for c in found if c is not None] for name, found in drawn.items()}
+        train = self.crystals(run)[0].crystals
+        caption = "Frechet distances to the training crystals; bars are two standard errors, the line is the floor."
+        run.figure("distances", figures.distances(results, self.sets), caption)
+        run.figure(
+            "distributions",
+            figures.distributions(full, train, self.sets),
+            "Atoms and orbits in the conventional cell, number of elements, and space groups by crystal system.",
+        )
+        self._pictures(run, full[list(self.methods)[-1]])
+
+    def _pictures(self, run: Run, found: list[Protostructure]) -> None:
+        from genkit_crystals import figures
+
+        caption = "Share of crystals that have the element: of the model, and over that of the training crystals."
+        run.figure("elements", figures.elements(found, self.crystals(run)[0].crystals), caption)
+        cifs = sorted((run.folder / "cif").glob("*.cif"))[:8]
+        if cifs:
+            caption = "Unit cells of generated crystals with random free parameters, before any relaxation."
+            run.figure("cells", figures.cells(cifs), caption)
+
+    def _table(self, run: Run, name: str, caption: str, scores: dict[str, str]) -> None:
+        rows = [
+            [meaning, *(run.results.get(f"{key}/{one}") for key in scores.values())]
+            for one, meaning in self.sets.items()
+        ]
+        run.table(name, ["crystals", *scores], rows, caption)
+
+    def plan(self) -> dict[str, str]:
+        """Parameters of the networks."""
+        return self.model.plan() if hasattr(self.model, "plan") else {}  # type: ignore[attr-defined]
+
+
+def sizes(name: str) -> dict[str, Any]:
+    """What the presets of all studies share."""
+    presets: dict[str, dict[str, Any]] = {
+        "tiny": {"data": AflowPrototypes.preset("tiny"), "samples": 40, "chunk": 40, "realise": 3,
+                 "realiser": Realiser(tries=3, limit=5.0)},
+        "default": {},
+        "paper": {"data": WBM(), "samples": 10_000, "chunk": 750},
+    }  # fmt: skip
+    if name not in presets:
+        raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+    return {"encoder": WrenformerEncoder.preset(name), **presets[name]}
+
+
+def guided_sizes(name: str) -> dict[str, Any]:
+    """The same of studies with critics."""
+    own = {"tiny": {"particles": 4}, "default": {"samples": 500}}.get(name, {})
+    return sizes(name) | own
