@@ -12,10 +12,12 @@ from genkit.model.diffusion import Diffusion
 from genkit.model.digest import digest
 from genkit.model.files import Origin, Page, find, has_model, load, located, read, save
 from genkit.model.recipe import Recipe, recipe_of
-from genkit.model.request import Piece, Request, request_of
+from genkit.model.request import CSV, NPZ, Piece, Request, request_of
 from genkit.model.trained import Trained
 
 __all__ = [
+    "CSV",
+    "NPZ",
     "Diffusion",
     "Origin",
     "Page",
