@@ -1,6 +1,8 @@
 """Autoencoders and their parts, none of them trained."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import pytest
 from flax import nnx
 
 import genkit
+import genkit_latents
 from genkit.errors import GenkitError, UsageError
 from genkit_latents.data import Points
 from genkit_latents.figures import latent_space
@@ -126,6 +129,25 @@ def test_rows_of_files(tmp_path):
     ):  # fmt: skip
         with pytest.raises(UsageError, match=says):
             read_rows(tmp_path / name, "samples")
+
+
+def test_the_readme_runs(tmp_path, monkeypatch):
+    """Its Python, each part by itself, where there are a model and a file of rows."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    vae(Setting("e2"), np.zeros((1, 3))).save("runs/x")
+    np.save("rows.npy", rng.standard_normal((20, 3)))
+    readme = Path(genkit_latents.__file__).parents[1] / "README.md"
+    blocks = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+    made = []
+    for block in blocks:
+        names = {"__name__": "readme"}
+        exec(block, names)
+        made.append(names)
+    assert made[0]["found"].curve.shape == (1, 65, 2) and Path("latent.png").is_file()
+    assert made[1]["Mine"]().load().train.shape == (16, 3)
+    assert made[2]["found"].length[0] == pytest.approx(2.46957775, rel=1e-5)
+    assert made[3]["x"].shape == (100, 3)
 
 
 def test_a_metric_survives_in_a_folder(tmp_path):

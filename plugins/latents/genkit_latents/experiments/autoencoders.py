@@ -18,6 +18,7 @@ from genkit_latents.geometry.geodesics import Energy
 from genkit_latents.geometry.numeric import Numeric
 from genkit_latents.models import VAE, agreement, elbo, importance_bound
 from genkit_latents.models.autoencoder import NAMED
+from genkit_latents.models.spaces import is_space
 from genkit_latents.stats import distances, distortion, knn_accuracy
 
 COARSE = Energy(8, even=0.5)  # for tables of distances, where 1e-3 is enough
@@ -32,9 +33,12 @@ def check(study: Any) -> None:
             raise UsageError(f"{name}={getattr(study, name)} is too few; expected at least 1")
     if study.points <= study.neighbours:
         raise UsageError(f"points={study.points}, neighbours={study.neighbours}: expected more points than neighbours")
-    for name in study.models:
-        if name not in NAMED:
-            raise UsageError(f"unknown model {name!r}; known: {', '.join(NAMED)}")
+    described = [name for name in study.models if name not in NAMED]
+    for name in described:
+        if not is_space(name):
+            raise UsageError(f"unknown model {name!r}; known: {', '.join(NAMED)}, and spaces such as p2 or h2,s2")
+    if len(described) > 1:
+        raise UsageError(f"models: {' and '.join(described)} are both spaces; take one, the others by name")
     if getattr(study.model, "weight", 1) <= 0:
         raise UsageError("weight=0 draws no decoder to a metric; expected more, or the models plain and poincare alone")
 

@@ -45,7 +45,9 @@ def shares(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, float]:
     }
 
 
-def needs_deviation(recipe: Any) -> None:
-    """Refuse a recipe without one."""
+def check(recipe: Any) -> None:
+    """Refuse a recipe without a deviation, or whose latent space is not the plane."""
     if getattr(recipe, "centres", 1) < 1:
         raise UsageError(f"centres={recipe.centres} is too few; expected at least 1")
+    if (setting := getattr(recipe, "setting", None)) and setting.latent != "e2":
+        raise UsageError(f"the latent space {setting.latent} is not the plane; expected e2")

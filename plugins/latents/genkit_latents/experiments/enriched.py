@@ -15,7 +15,7 @@ from genkit.kinds import Dataset, Model
 from genkit.train import AdamW
 from genkit_latents.data import Points
 from genkit_latents.datasets.shapes import Shape
-from genkit_latents.experiments.curves import curves, needs_deviation, shares
+from genkit_latents.experiments.curves import check, curves, shares
 from genkit_latents.experiments.study import LatentStudy
 from genkit_latents.geometry.ambient import LocalDiagonalPCA
 from genkit_latents.geometry.geodesics import Energy, Graph
@@ -75,7 +75,7 @@ class Enriched(LatentStudy):
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        needs_deviation(self.model)
+        check(self.model)
         if min(self.anchors, self.pairs) < 1 or self.points < 10 or min(self.scale, self.rho) <= 0:
             raise UsageError("expected anchors, pairs, at least 10 points, scale and rho above 0")
 

@@ -32,8 +32,8 @@ class ExplicitMetric(LatentStudy):
     data: Dataset[Points] = field(default_factory=Digits)
     """Rows, with labels and distances where they are known."""
     models: tuple[str, ...] = ("plain", "euclidean", "hyperbolic", "spherical", "target")
-    """What is compared: of plain, euclidean, hyperbolic, spherical, target, poincare. They take the place of `latent`;
-    the first is the model of the run."""
+    """What is compared: of plain, euclidean, hyperbolic, spherical, target, poincare, or a space such as `h2,s2`. They
+    take the place of `latent`; the first is the model of the run."""
     model: Model[Points, VAE] = field(default_factory=lambda: Autoencoder(latent="plain"))
     """What is trained, or the folder of what was."""
     samples: int = 64

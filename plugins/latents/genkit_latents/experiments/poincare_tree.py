@@ -42,8 +42,8 @@ class PoincareTree(LatentStudy):
     data: Dataset[Points] = field(default_factory=Tree)
     """Rows, with labels and distances where they are known."""
     models: tuple[str, ...] = ("plain", "poincare", "euclidean", "hyperbolic")
-    """What is compared: of plain, euclidean, hyperbolic, spherical, target, poincare. They take the place of `latent`;
-    the first is the model of the run."""
+    """What is compared: of plain, euclidean, hyperbolic, spherical, target, poincare, or a space such as `h2,s2`. They
+    take the place of `latent`; the first is the model of the run."""
     model: Model[Points, VAE] = field(default_factory=_recipe)
     """What is trained, or the folder of what was."""
     samples: int = 64

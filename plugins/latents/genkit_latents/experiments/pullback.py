@@ -16,7 +16,7 @@ from genkit.kinds import Model
 from genkit.train import AdamW
 from genkit_latents.data import Points
 from genkit_latents.datasets.shapes import Shape
-from genkit_latents.experiments.curves import curves, needs_deviation, shares
+from genkit_latents.experiments.curves import check, curves, shares
 from genkit_latents.experiments.study import LatentStudy
 from genkit_latents.geometry.geodesics import Energy
 from genkit_latents.geometry.metric import log_volume
@@ -64,7 +64,7 @@ class PullbackGeodesics(LatentStudy):
         super().__post_init__()
         if self.pairs < 1:
             raise UsageError(f"pairs={self.pairs}; expected at least 1")
-        needs_deviation(self.model)
+        check(self.model)
         if isinstance(self.data, Shape) and self.data.kind != "hole":
             raise UsageError(f"data.kind={self.data.kind} has no hole to go around; use hole")
 

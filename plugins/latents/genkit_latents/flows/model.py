@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from genkit.tree import register_dataclass
 from genkit_latents.data import OnManifold
 from genkit_latents.flows.field import divergence
 from genkit_latents.flows.matching import FlowMatching, ScoreMatching, pull
+from genkit_latents.geometry.metric import as_tree
 
 Array = jax.Array
 
@@ -53,7 +54,8 @@ class ManifoldModel(Trained):
 
     request: ClassVar[type[Request]] = DrawPoints
 
-    field: Any
+    field: Callable[[Array, Array], Array]
+    """(x (*shape), t ()) -> a tangent vector; a plain function cannot be saved"""
     base: Any
     method: FlowMatching | ScoreMatching = dataclasses.field(metadata={"static": True})
     steps: int = dataclasses.field(default=100, metadata={"static": True})
@@ -63,6 +65,10 @@ class ManifoldModel(Trained):
     def manifold(self) -> Any:
         """Where the data live."""
         return self.base.manifold
+
+    def __post_init__(self) -> None:
+        """A plain function becomes a pytree without leaves."""
+        object.__setattr__(self, "field", as_tree(self.field))
 
     def check(self, data: OnManifold) -> None:
         """Refuse points of another shape."""
