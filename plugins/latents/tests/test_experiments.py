@@ -107,10 +107,9 @@ def test_land(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"models": ("flat",)}, "unknown model 'flat'"), ({"models": ()}, "models is empty"), ({"models": ("p2", "h2,s2")}, "p2 and h2,s2 are both"),
-     ({"weight": 0.0}, "weight"),
-     ({"points": 3}, "more points than"), ({"steps": 0}, "steps=0"), ({"warmup": 0.0}, "warmup=0.0"),
-     ({"batch": 1}, "batch=1 leaves the penalty no pair")],
+    [({"models": ("flat",)}, "unknown model 'flat'"), ({"models": ()}, "models is empty"), ({"weight": 0.0}, "weight"),
+     ({"models": ("p2", "h2,s2")}, "p2 and h2,s2 are both"), ({"points": 3}, "more points than"),
+     ({"steps": 0}, "steps=0"), ({"warmup": 0.0}, "warmup=0.0"), ({"batch": 1}, "batch=1 leaves the penalty no pair")],
 )  # fmt: skip
 def test_wrong_options(options, says):
     with pytest.raises(UsageError, match=says):
