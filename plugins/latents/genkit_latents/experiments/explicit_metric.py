@@ -27,7 +27,7 @@ class ExplicitMetric(LatentStudy):
     conformal metric that is large where the prior is thin (`target`). `poincare` is the ball without the penalty.
     """
 
-    variants: ClassVar[tuple[str, str]] = ("models", "latent")
+    varied: ClassVar[tuple[str, str]] = ("models", "latent")
 
     data: Dataset[Points] = field(default_factory=Digits)
     """Rows, with labels and distances where they are known."""

@@ -31,7 +31,7 @@ class LandDensity(LatentStudy):
     covers its middle. Densities are compared with respect to the same measure, that of the plane.
     """
 
-    variants: ClassVar[tuple[str, str]] = ("components", "components")
+    varied: ClassVar[tuple[str, str]] = ("components", "components")
 
     data: Dataset[Points] = field(default_factory=lambda: Shape("half_circle", points=150))
     """Points of the plane."""

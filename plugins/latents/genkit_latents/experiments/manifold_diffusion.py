@@ -42,7 +42,7 @@ class ManifoldDiffusion(LatentStudy):
     training event, concentration from validation events) shows what smoothing reaches.
     """
 
-    variants: ClassVar[tuple[str, str]] = ("models", "method")
+    varied: ClassVar[tuple[str, str]] = ("models", "method")
 
     data: Dataset[OnManifold] = field(default_factory=Events)
     """Events as points of the unit sphere."""

@@ -37,7 +37,7 @@ class PoincareTree(LatentStudy):
     metric.
     """
 
-    variants: ClassVar[tuple[str, str]] = ("models", "latent")
+    varied: ClassVar[tuple[str, str]] = ("models", "latent")
 
     data: Dataset[Points] = field(default_factory=Tree)
     """Rows, with labels and distances where they are known."""
