@@ -12,7 +12,7 @@ from genkit.model.diffusion import Diffusion
 from genkit.model.digest import digest
 from genkit.model.files import Origin, Page, find, has_model, load, located, read, save
 from genkit.model.recipe import Recipe, recipe_of
-from genkit.model.request import CSV, NPZ, Piece, Request, request_of
+from genkit.model.request import CSV, NPZ, Piece, Request, arrays_in, request_of
 from genkit.model.trained import Trained
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Recipe",
     "Request",
     "Trained",
+    "arrays_in",
     "digest",
     "find",
     "has_model",

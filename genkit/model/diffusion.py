@@ -14,7 +14,7 @@ import numpy as np
 from genkit.diffusion import sample
 from genkit.errors import UsageError
 from genkit.kinds import Method, Operator, Sampler
-from genkit.model.request import CHUNK, Piece, Request
+from genkit.model.request import CHUNK, Piece, Request, arrays_in
 from genkit.model.trained import Trained
 from genkit.steer import DDSMC, Observation, observe, posterior, weighs
 from genkit.tree import register_dataclass
@@ -84,17 +84,12 @@ class Draw(Request):
 
 def _measured(file: Path) -> tuple[np.ndarray, float | None]:
     """y and the deviation of its noise, where the file has it."""
-    try:
-        content = np.load(file)
-        arrays = {"y": content} if isinstance(content, np.ndarray) else dict(content)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of arrays"
-        raise UsageError(f"cannot read {file}: {reason}") from None
+    arrays = arrays_in(file)
     if "y" not in arrays:
         raise UsageError(f"{file} has {', '.join(arrays) or 'nothing'}; expected the measurement as y")
     y, std = arrays["y"], arrays.get("std")
     if y.dtype.kind not in "biufc" or (std is not None and std.size != 1):
-        raise UsageError(f"{file}: y is of {y.dtype}, std of shape {np.shape(std)}; expected numbers, and one std")
+        raise UsageError(f"{file}: y is of {y.dtype}, std {std}; expected numbers, and one std")
     return y, None if std is None else float(std.reshape(()))
 
 

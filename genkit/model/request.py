@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,16 @@ class Csv(Npz):
             columns |= {name if single else f"{name}.{i}": column for i, column in enumerate(flat.T)}
         table = np.column_stack([column.astype(np.float64) for column in columns.values()])
         np.savetxt(file, table, fmt="%.9g", delimiter=",", header=",".join(columns), comments="")
+
+
+def arrays_in(file: Path, alone: str = "y") -> Piece:
+    """The arrays of a .npz file by name, or that of a .npy file under the name `alone`. Raises `UsageError`."""
+    try:
+        content = np.load(file)
+        return {alone: content} if isinstance(content, np.ndarray) else dict(content)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of arrays"
+        raise UsageError(f"cannot read {file}: {reason}") from None
 
 
 def joined(pieces: list[Piece]) -> Piece:

@@ -1,11 +1,15 @@
 """Images: data, exact posteriors, calibration of samplers, and the experiments at their smallest."""
 
+import re
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import genkit
+import genkit_inverse
 from genkit.cli.completion import candidates
 from genkit.diffusion import Heun
 from genkit.errors import DataError, UsageError
@@ -189,3 +193,12 @@ def test_a_measurement_of_a_user(tmp_path):
     ):
         with pytest.raises(UsageError, match=says):
             model.sample(jax.random.key(0), 1, **{**ask, **options})
+
+
+def test_the_readme_runs():
+    """Its Python."""
+    readme = Path(genkit_inverse.__file__).parents[1] / "README.md"
+    (block,) = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+    names = {}
+    exec(block, names)
+    assert names["draws"].x.shape == (8, 1, 8, 8, 1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.model import arrays_in
 
 
 def read_rows(file: Path, name: str) -> np.ndarray:
@@ -15,15 +15,9 @@ def read_rows(file: Path, name: str) -> np.ndarray:
 
     Columns of a .csv file are named `name.0`, `name.1`, or as they like where they all make one array.
     """
-    readers = {".npz": _npz, ".npy": _npy, ".csv": _csv}
-    if file.suffix not in readers:
-        raise UsageError(f"{file}: expected a file that ends in {', '.join(readers)}")
-    try:
-        arrays = readers[file.suffix](file)
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror or error}") from None
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"cannot read {file}: {str(error).splitlines()[0]}") from None
+    if file.suffix not in (".npz", ".npy", ".csv"):
+        raise UsageError(f"{file}: expected a file that ends in .npz, .npy, .csv")
+    arrays = _columns(file) if file.suffix == ".csv" else arrays_in(file, alone=name)
     found = arrays.get(name, next(iter(arrays.values())) if len(arrays) == 1 else None)
     if found is None:
         raise UsageError(f"{file} has the arrays {', '.join(arrays)}; expected one, or one named {name}")
@@ -32,25 +26,25 @@ def read_rows(file: Path, name: str) -> np.ndarray:
     return found
 
 
-def _npz(file: Path) -> dict[str, np.ndarray]:
-    with np.load(file) as opened:
-        return dict(opened)
-
-
-def _npy(file: Path) -> dict[str, np.ndarray]:
-    return {"": np.load(file)}
-
-
-def _csv(file: Path) -> dict[str, np.ndarray]:
-    with file.open() as opened:
-        head = opened.readline().strip().split(",")
+def _columns(file: Path) -> dict[str, np.ndarray]:
     try:
-        named = not [float(word) for word in head]
-    except ValueError:
-        named = True
-    table = np.loadtxt(file, delimiter=",", skiprows=int(named), ndmin=2)
+        with file.open() as opened:
+            head = opened.readline().strip().split(",")
+        named = not all(map(_is_number, head))
+        table = np.loadtxt(file, delimiter=",", skiprows=int(named), ndmin=2)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UsageError(f"cannot read {file}: {reason}") from None
     groups: dict[str, list[int]] = {}
     for i, word in enumerate(head):
         before, dot, number = word.partition(".") if named else ("", "", "")
         groups.setdefault(before if dot and number.isdigit() else "", []).append(i)
     return {name: table[:, columns] for name, columns in groups.items()}
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -15,7 +15,7 @@ from genkit.data import batches
 from genkit.discrete import Ancestral, Process, cosine_steps, d3pm_loss, masked, sample, steps, uniform
 from genkit.errors import UsageError
 from genkit.kinds import Network, Optimizer
-from genkit.model import Piece, Recipe, Request, Trained
+from genkit.model import Piece, Recipe, Request, Trained, arrays_in
 from genkit.nn import Net
 from genkit.steer import D3SMC, Channel, channel, posterior
 from genkit.train import AdamW, Phase, TrainState, make_step
@@ -65,12 +65,8 @@ class Draw(Request):
 
     def observed(self, shape: tuple[int, int]) -> Channel:
         """The measurement in the file."""
-        try:
-            content = np.load(self.observation)  # type: ignore[arg-type]
-            arrays = {"y": content} if isinstance(content, np.ndarray) else dict(content)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of arrays"
-            raise UsageError(f"cannot read {self.observation}: {reason}") from None
+        assert self.observation is not None
+        arrays = arrays_in(self.observation)
         y = arrays.get("y")
         if y is None or y.shape != shape:
             found = "no y" if y is None else f"y of shape {y.shape}"

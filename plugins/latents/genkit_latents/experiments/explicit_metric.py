@@ -51,7 +51,10 @@ class ExplicitMetric(LatentStudy):
             "default": {},
             "paper": {"steps": 20_000, "network": Coder(hidden=(256, 256))},
         }
-        own = {"tiny": {"samples": 4, "points": 20}, "paper": {"samples": 500, "points": 300}}
+        own: dict[str, dict[str, Any]] = {
+            "tiny": {"samples": 4, "points": 20},
+            "paper": {"samples": 500, "points": 300},
+        }
         if name not in recipe:
             raise UsageError(f"no preset {name!r}; there are {', '.join(recipe)}")
         return cls(model=Autoencoder(latent="plain", **recipe[name]), **own.get(name, {}))

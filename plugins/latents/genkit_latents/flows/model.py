@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -54,7 +54,7 @@ class ManifoldModel(Trained):
 
     request: ClassVar[type[Request]] = DrawPoints
 
-    field: Callable[[Array, Array], Array]
+    field: Any
     """(x (*shape), t ()) -> a tangent vector; a plain function cannot be saved"""
     base: Any
     method: FlowMatching | ScoreMatching = dataclasses.field(metadata={"static": True})
