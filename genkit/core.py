@@ -77,6 +77,10 @@ plugin = Plugin(
         "smc": ("genkit.bench.smc:SMC", "what resampling and a particle filter cost"),
         "cli": ("genkit.bench.start:Start", "start of the command line"),
     },
+    formats={
+        "npz": ("genkit.model.formats:Npz", "the arrays as one numpy file"),
+        "safetensors": ("genkit.model.formats:Safetensors", "the arrays as one safetensors file"),
+    },
     loggers={
         "tensorboard": ("genkit.train:Tensorboard", "event files for TensorBoard (extra: tensorboard)"),
     },
@@ -89,7 +93,8 @@ plugin = Plugin(
         "evaluate": ("genkit.cli.evaluate:Evaluate", "evaluate a finished run again"),
         "report": ("genkit.cli.report:Report", "make the report of a run again"),
         "compare": ("genkit.cli.compare:Compare", "compare the results of two or more runs"),
-        "export": ("genkit.cli.export:Export", "write a model's parameters for use elsewhere"),
+        "export": ("genkit.cli.export:Export", "write a trained model for use elsewhere"),
+        "import": ("genkit.cli.import_:Import", "read a trained model from another package's files"),
         "sweep": ("genkit.cli.sweep:Sweep", "run an experiment for a list of option values"),
         "bench": ("genkit.cli.bench:Bench", "measure fidelity and speed"),
         "data": ("genkit.cli.data:Data", "list, fetch and locate data sets"),

@@ -163,6 +163,19 @@ class Logger(Protocol):
         ...
 
 
+@runtime_checkable
+class Format(Protocol):
+    """Files that hold trained models in another form; subclass `genkit.model.Format`."""
+
+    def read(self, path: Path) -> tuple[Any, Any]:
+        """Return the trained model in a file or folder, and its recipe or None."""
+        ...
+
+    def write(self, model: Any, path: Path, text: Path | None = None) -> str:
+        """Write a trained model with the text that explains it; return what was written."""
+        ...
+
+
 KINDS: dict[str, type] = {
     "experiments": Experiment,
     "datasets": Dataset,
@@ -177,6 +190,7 @@ KINDS: dict[str, type] = {
     "benchmarks": Benchmark,
     "commands": Command,
     "loggers": Logger,
+    "formats": Format,
 }
 
 

@@ -24,6 +24,7 @@ from genkit.kinds import KINDS
 API = 2
 OLDER = (1,)  # their items have two texts
 GROUP = "genkit.plugins"
+WORDS = ("commands", "formats")  # kinds whose items the command line names without their plugin
 DISTRIBUTION = "genkit-jax"  # that of the core
 
 Items = Mapping[str, tuple[str, str] | tuple[str, str, str]]
@@ -52,6 +53,7 @@ class Plugin:
     benchmarks: Items = field(default_factory=dict)
     commands: Items = field(default_factory=dict)
     loggers: Items = field(default_factory=dict)
+    formats: Items = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Registry:
         """Names claimed by two distributions count as broken in both, but for that of the core."""
         ordered = sorted(installed, key=lambda one: (one.name != "core", one.name, one.distribution))
         self.installed = [self._unless_claimed(one, installed) for one in ordered]
-        self._refuse_taken_commands()
+        self._refuse_taken_words()
         self.plugins = {one.name: one.plugin for one in self.installed if one.plugin}
 
     @staticmethod
@@ -133,16 +135,17 @@ class Registry:
         reason = f"the name is also claimed by {', '.join(others)}; uninstall one of them"
         return Installed(one.name, one.distribution, None, reason)
 
-    def _refuse_taken_commands(self) -> None:
-        """Commands have no prefix: a plugin that claims one of the core, or of a plugin before it, is broken."""
-        owner: dict[str, str] = {}
+    def _refuse_taken_words(self) -> None:
+        """Commands and formats have no prefix: a plugin that claims one of the core, or of one before it, is broken."""
+        owner: dict[tuple[str, str], str] = {}
         for i, one in enumerate(self.installed):
-            taken = [name for name in (one.plugin.commands if one.plugin else ()) if name in owner]
-            if taken:
-                reason = f"its command {taken[0]!r} is one of {owner[taken[0]]!r} already; it needs another name"
+            words = [(kind, name) for kind in WORDS for name in (getattr(one.plugin, kind) if one.plugin else ())]
+            if taken := [word for word in words if word in owner]:
+                (kind, name), other = taken[0], owner[taken[0]]
+                reason = f"its {kind.removesuffix('s')} {name!r} is one of {other!r} already; it needs another name"
                 self.installed[i] = Installed(one.name, one.distribution, None, reason)
             elif one.plugin:
-                owner |= dict.fromkeys(one.plugin.commands, one.name)
+                owner |= dict.fromkeys(words, one.name)
 
     def items(self, kind: str) -> Iterator[Item]:
         """All registered components of a kind, by plugin."""

@@ -11,7 +11,7 @@ import numpy as np
 from genkit.errors import DataError, UsageError
 from genkit.experiment import Experiment
 from genkit.kinds import Dataset, Model, Network, Sampler
-from genkit.model import Recipe, Request, Trained
+from genkit.model import Format, Recipe, Request, Trained
 from genkit.plugin import Plugin
 from genkit.tree import register_dataclass
 
@@ -246,6 +246,25 @@ class Fitted(Experiment):
         return run.model.sample(key, n)
 
 
+@dataclass(frozen=True)
+class Text(Format):
+    """A mean as one line of text."""
+
+    scale: float = 1.0
+    """what it is multiplied by"""
+
+    def read(self, path: Path) -> tuple[Any, Any]:
+        try:
+            mean = np.float32(path.read_text())
+        except ValueError:
+            raise DataError(f"{path} holds no number") from None
+        return MeanModel({"mean": mean * self.scale}, Noise(), 8), Mean()
+
+    def write(self, model: Any, path: Path, text: Path | None = None) -> str:
+        path.write_text(f"{float(model.params['mean'])}\n")
+        return "a number"
+
+
 plugin = Plugin(
     name="toy",
     summary="for tests",
@@ -265,4 +284,5 @@ plugin = Plugin(
         "noise": ("toy_plugin:Noise", "noise"),
     },
     networks={"net": ("toy_plugin:Net", "a network")},
+    formats={"toy-text": ("toy_plugin:Text", "a number as text")},
 )

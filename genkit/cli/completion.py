@@ -79,12 +79,14 @@ def _candidates(before: list[str], last: str) -> list[str]:
             return ["list", "fetch", "path"]
         names = [item.name for item in registry().items("datasets")]
         return names if len(rest) == 1 and rest[0] != "list" else []
-    if command == "sample":
-        from genkit.cli.sample import SampleOptions
-
-        return [f"--{f.name}" for f in _fields(SampleOptions)] if last[:1] == "-" else []
+    if command in ("import", "export") and (not rest if command == "import" else rest[-1:] == ["--to"]):
+        return [item.short for item in registry().items("formats")]
+    if last[:1] != "-":
+        return []
     offered = {item.short: item.name for item in registry().items("commands")}
-    return [f"--{name}" for name in _named(registry().load("commands", offered[command]))] if last[:1] == "-" else []
+    cls: Any = registry().load("commands", offered[command])
+    made = next((f.default_factory for f in _fields(cls) if f.name == "options"), cls)  # beside those of a model
+    return [f"--{name}" for name in _named(made)]
 
 
 def _configured(command: str, rest: list[str], last: str) -> list[str]:

@@ -1,54 +1,75 @@
-"""`genkit export`: the parameters of a trained model as one file that needs no genkit to read."""
+"""`genkit export`: a trained model in a form that others read."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
+from genkit.errors import GenkitError, UsageError
 
-from genkit.errors import GenkitError
+USAGE = """usage: genkit export MODEL [--to FORMAT] [--out PATH] [options]
+
+MODEL: folder of a run or of a trained model
+FORMAT: npz (the default), safetensors, or that of another package
+`genkit export MODEL --to FORMAT --help` shows the options of that format; `genkit list formats` shows all"""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options beside those of the format."""
+
+    to: str = "npz"
+    """Format."""
+    out: Path | None = None
+    """File or folder to write; parameters.npz or .safetensors in the run folder, or here for the folder of a model, if
+    not given."""
+    trust: bool = False
+    """Allow the model to name own code (module:Class)."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """Write the arrays of a trained model as an .npz file.
+    """Write a trained model in another format."""
 
-    They are named by their path in the model, such as `denoiser.params.layers.0.kernel`; bfloat16 becomes float32. The
-    entry `model.yaml`, or `config.yaml` of a run that keeps no model, is the text that explains them.
-    """
+    model: Path
+    format: Any = None
+    options: ExportOptions = field(default_factory=ExportOptions)
 
-    model: Annotated[Path, tyro.conf.Positional]
-    """Folder of a run or of a trained model."""
-    out: Path | None = None
-    """File to write; parameters.npz in the run folder, or here for the folder of a model, if not given."""
-    trust: bool = False
-    """Allow the model to name own code (module:Class)."""
+    @classmethod
+    def parse(cls, words: list[str]) -> Export:
+        """Parse ``MODEL [--to FORMAT] [options]``; which options there are depends on the format."""
+        if not words or words[0].startswith("-"):
+            print(USAGE)
+            raise SystemExit(0 if words and words[0] in ("-h", "--help") else 2)
+        from genkit.cli.import_ import format_named
+        from genkit.experiment import parse
+
+        path, rest = Path(words[0]), [part for w in words[1:] for part in (w.split("=", 1) if "--to=" in w else [w])]
+        name = rest[rest.index("--to") + 1] if "--to" in rest[:-1] else "npz"
+        format, own = format_named(name)
+        made, options = parse(format, rest, "default", own, f"genkit export {path} --to {name}", ExportOptions)
+        return cls(path, made, options)
 
     def run(self) -> None:
-        """Write the file."""
+        """Write it."""
         import jax
-        import jax.numpy as jnp
-        import numpy as np
 
         from genkit.experiment import held, is_run
-        from genkit.experiment.folder import write_arrays
+        from genkit.experiment.environment import set_up
 
+        set_up()
         source, text = self._source()
-        arrays = {}
-        for path, leaf in jax.tree.leaves_with_path(source):
-            wide = leaf.astype(jnp.float32) if getattr(leaf, "dtype", None) == jnp.bfloat16 else leaf
-            arrays[jax.tree_util.keystr(path, simple=True, separator=".") or "x"] = np.asarray(wide)
-        if not arrays:
+        if not jax.tree.leaves(source):
             raise GenkitError(f"the denoiser of {self.model} is a closed form: it has no parameters to export")
-        inside = self.out is None and is_run(self.model)
-        file = self.out or (self.model if inside else Path()) / "parameters.npz"
+        options, ending = self.options, self.format.ending
+        if options.out is None and not ending:
+            raise UsageError(f"--to {options.to} needs --out PATH")
+        inside = options.out is None and is_run(self.model)
+        out = options.out or (self.model if inside else Path()) / f"parameters{ending}"
         with held(self.model) if inside else contextlib.nullcontext():
-            write_arrays(file, {**arrays, text.name: text.read_text()})
-        count = sum(array.size for array in arrays.values())
-        print(f"{file}: {len(arrays)} arrays, {count:,} numbers, {file.stat().st_size / 1e6:.1f} MB")
+            print(f"{out}: {self.format.write(source, out, text)}")
 
     def _source(self) -> tuple[Any, Path]:
         """What holds the arrays, and the text that explains them."""
@@ -56,9 +77,10 @@ class Export:
         from genkit.experiment import load
         from genkit.experiment.slots import main_model
 
+        trust = self.options.trust
         if model.located(self.model):
-            return model.load(self.model, self.trust), model.find(self.model) / "model.yaml"
-        run = load(self.model, self.trust)
+            return model.load(self.model, trust), model.find(self.model) / "model.yaml"
+        run = load(self.model, trust)
         run.require("train")
         has_model = main_model(type(run.config)) is not None  # then this says what became of it
         return run.model if has_model else run.denoiser, self.model / "config.yaml"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
 import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from genkit.errors import GenkitError, UsageError
+from genkit.files import write, write_arrays  # noqa: F401
 
 
 def claim(name: str, seed: int, root: Path = Path("runs")) -> Path:
@@ -33,31 +33,9 @@ def claim(name: str, seed: int, root: Path = Path("runs")) -> Path:
     raise GenkitError(f"{root / name / stem} and a thousand more exist already; choose another --out")
 
 
-def write(path: Path, content: str | bytes) -> None:
-    """Write a whole file: it is there complete or not at all. Raises `GenkitError` when the disk refuses."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise GenkitError(
-            f"cannot write {path}: {error.strerror}; make room or choose another folder, then --resume"
-        ) from error
-
-
 def write_json(path: Path, content: Any) -> None:
     """Write JSON as a whole file."""
     write(path, json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays as an .npz file, as a whole file."""
-    content = io.BytesIO()
-    np.savez(content, **{name: np.asarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
-    write(path, content.getvalue())
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ explains them. A run saves it in its folder `model/`, which can be copied anywhe
 from genkit.model.diffusion import Diffusion
 from genkit.model.digest import digest
 from genkit.model.files import Origin, Page, find, has_model, load, located, read, save
+from genkit.model.formats import Format
 from genkit.model.recipe import Recipe, recipe_of
 from genkit.model.request import CSV, NPZ, Piece, Request, arrays_in, request_of
 from genkit.model.trained import Trained
@@ -19,6 +20,7 @@ __all__ = [
     "CSV",
     "NPZ",
     "Diffusion",
+    "Format",
     "Origin",
     "Page",
     "Piece",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from genkit.errors import GenkitError, UsageError
+from genkit.errors import UsageError
+from genkit.files import write, write_arrays
 from genkit.plugin import imported
 
 Piece = dict[str, np.ndarray]
@@ -60,23 +60,15 @@ class Npz:
     def close(self) -> str:
         """Write the file; returns what is in it."""
         arrays = joined(self.pieces)
-        content, part = io.BytesIO(), self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        self.fill(content, arrays)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(content.getvalue())
-            os.replace(part, self.path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise GenkitError(f"cannot write {self.path}: {error.strerror}; choose another --out") from error
+        self.fill(arrays)
         return ", ".join(
             f"{name} {f'{array.sum()} of {array.size}' if array.dtype == bool else array.shape}"
             for name, array in arrays.items()
         )
 
-    def fill(self, file: io.BytesIO, arrays: Piece) -> None:
+    def fill(self, arrays: Piece) -> None:
         """Write the arrays."""
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        write_arrays(self.path, arrays)
 
 
 class Csv(Npz):
@@ -85,7 +77,7 @@ class Csv(Npz):
     Columns are `samples.0`, `samples.1`, ...; of curves `row` and `point` come first. Flags are 0 and 1.
     """
 
-    def fill(self, file: io.BytesIO, arrays: Piece) -> None:
+    def fill(self, arrays: Piece) -> None:
         """Write the table."""
         n = len(next(iter(arrays.values())))
         points = max((a.shape[1] for a in arrays.values() if a.ndim == 3), default=0)
@@ -98,7 +90,9 @@ class Csv(Npz):
             single = array.ndim == 1
             columns |= {name if single else f"{name}.{i}": column for i, column in enumerate(flat.T)}
         table = np.column_stack([column.astype(np.float64) for column in columns.values()])
+        file = io.BytesIO()
         np.savetxt(file, table, fmt="%.9g", delimiter=",", header=",".join(columns), comments="")
+        write(self.path, file.getvalue())
 
 
 def arrays_in(file: Path, alone: str = "y") -> Piece:

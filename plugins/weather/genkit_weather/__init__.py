@@ -83,6 +83,9 @@ plugin = Plugin(
         ),
         "graph_efm": ("genkit_weather.models.latent:GraphEFMRecipe", "a latent variable on a mesh", MODEL),
     },
+    formats={
+        "neural-lam": ("genkit_weather.neural_lam.format:NeuralLAM", "Graph-LAM and Hi-LAM of Neural-LAM (torch)"),
+    },
     commands={
         "weather-graph": ("genkit_weather.graphs.command:WeatherGraph", "build, validate and describe weather graphs"),
         "weather-forecast": (

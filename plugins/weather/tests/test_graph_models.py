@@ -120,6 +120,14 @@ def forecaster(network=None, formulation=None):
     return lam.GraphForecaster(f, params, graph, domain, None, network.output_std)
 
 
+def test_a_predicted_deviation_never_underflows_to_zero():
+    model, values = forecaster(), np.zeros((1, 2, 2, 4), np.float32)
+    values[..., 2:] = [-200.0, 1.0]  # of softplus, which is 0 at -200 in float32
+    inputs = lam.Inputs(*np.zeros((2, 1, 2, 2, 2), np.float32), None, None)
+    _, std = lam.graph.apply_output(model.domain, None, inputs, values, True)
+    np.testing.assert_allclose(std[0, 0, 0], [lam.graph.SMALLEST, np.log1p(np.exp(1.0))], rtol=1e-6)
+
+
 def test_training_rollout_is_a_loop_of_steps_and_so_is_its_gradient():
     model = forecaster()
     window = lam.Windows(DATA.train, model.domain, 3).take(np.array([4, 0]))

@@ -1,27 +1,46 @@
 """Networks with the weights of Neural-LAM against a slow loop over single edges."""
 
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 from flax import nnx
 
-from genkit.errors import DataError
+from genkit.errors import DataError, UsageError
+from genkit.files import write_arrays
+from genkit.model import load, save
 from genkit.nn import functional
 from genkit_weather import graphs
+from genkit_weather.data import Series, WeatherData
 from genkit_weather.graphs import Mesh
 from genkit_weather.networks.graph_lam import GraphLAM
 from genkit_weather.networks.hi_lam import HiLAM
 from genkit_weather.networks.unet import Sizes
-from genkit_weather.neural_lam import import_neural_lam_graph, import_neural_lam_weights
+from genkit_weather.neural_lam import NeuralLAM, import_neural_lam_graph, import_neural_lam_weights
 
 H, P, V, C = 8, 2, 3, 11
+FLOOR = np.finfo(np.float32).eps
 GRID = np.stack(np.meshgrid(np.arange(27.0), np.arange(27.0)), -1).reshape(-1, 2)
+
+
+EDGES = {  # the networks of each kind of edge
+    "g2m": ["g2m_gnn"],
+    "m2g": ["m2g_gnn"],
+    "up": ["mesh_init_gnns", "mesh_up_gnns"],
+    "down": ["mesh_read_gnns", "mesh_down_gnns"],
+}
 
 
 class Reference:
     """Neural-LAM as loops in float64, by the names of its state_dict; the weights are drawn as they are asked for."""
 
-    def __init__(self):
+    def __init__(self, propagate=(), outputs=V):
         self.state, self.rng = {}, np.random.default_rng(0)
+        self.propagate, self.outputs = propagate, outputs
 
     def weight(self, name, *shape):
         return self.state.setdefault(name, self.rng.normal(0, 0.4, shape).astype(np.float32)).astype(np.float64)
@@ -48,8 +67,13 @@ class Reference:
 
     def net(self, name, index, e, send, receive):
         m = self.messages(f"{name}.edge_mlp", index, e, send, receive)
+        passes = any(name.startswith(stem) for edges in self.propagate for stem in EDGES[edges])
+        if passes:
+            m = m + send[index[0]]
         a = self.total(index, m, len(receive))
-        return receive + self.mlp(f"{name}.aggr_mlp", np.concatenate([receive, a], -1)), e + m
+        if passes:
+            a = a / np.maximum(np.bincount(index[1], minlength=len(receive)), 1)[:, None]
+        return (a if passes else receive) + self.mlp(f"{name}.aggr_mlp", np.concatenate([receive, a], -1)), e + m
 
     def encode(self, g, x, mesh):
         h = self.mlp("grid_embedder", x)
@@ -60,7 +84,7 @@ class Reference:
     def decode(self, g, h, mesh):
         e = self.mlp("m2g_embedder", g["m2g_features"])
         h = self.net("m2g_gnn", g["m2g_edge_index"], e, mesh, h)[0]
-        return self.mlp("output_map", h, V, norm=False)
+        return self.mlp("output_map", h, self.outputs, norm=False)
 
     def graph_lam(self, g, x):
         h, mesh = self.encode(g, x, self.mlp("mesh_embedder", g["mesh_features"][0]))
@@ -161,3 +185,146 @@ def test_same_weights_and_graph_give_the_same_output(name):
         import_neural_lam_weights(params, {**state, "extra.0.weight": np.zeros((2, 2))})
     with pytest.raises(DataError, match="shape"):
         import_neural_lam_weights(params, {**state, "output_map.2.bias": np.zeros(V + 1)})
+
+
+# Whole forecasters: a grid of 8 x 11 cells with a frame of 1, two variables of which one hardly varies and one is
+# bounded, three forcings of which the open water does not change, grid nodes numbered with y fastest.
+
+GRID_SHAPE, FRAME, LEADS = (8, 11), (1, 1), 3
+FORCINGS = ("open_water", "toa_radiation", "sin_hour")
+NUMBERS = np.arange(88).reshape(11, 8).T  # of cells (y, x)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Data that are there."""
+
+    data: Any
+
+    def load(self):
+        return self.data
+
+
+@pytest.fixture(scope="module")
+def weather():
+    rng, (h, w) = np.random.default_rng(3), GRID_SHAPE
+    state = rng.normal([280.0, 2.0], [5.0, 0.5], (LEADS + 2, h, w, 2)).astype(np.float32)
+    forcing = rng.uniform(0, 1, (LEADS + 2, h, w, 3)).astype(np.float32) * [1, 400, 1]
+    forcing[..., 0] = forcing[0, ..., 0]
+    series = Series(state, forcing.astype(np.float32), np.datetime64("2022-04-01", "h") + 3 * np.arange(LEADS + 2))
+    return WeatherData(
+        (series,), (series,), (series,), np.zeros((h, w, 1), np.float32), FRAME, ("t_2", "wvint_0"), ("K", "kg m-2"),
+        ("temperature", "vapour"), FORCINGS, ("x",), 3.0, x=10.0 * np.arange(w), y=10.0 * np.arange(h),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def statistics():
+    rng = np.random.default_rng(4)
+    return {
+        "parameter_mean": np.array([281.0, 1.9]), "parameter_std": np.array([4.0, 0.4]),
+        "diff_mean": np.array([0.01, -0.02]), "diff_std": np.array([0.3, 1e-9]),
+        "flux_stats": np.array([200.0, 110.0]), "grid_features": rng.normal(size=(88, 2)),
+    }  # fmt: skip
+
+
+def peer_graph(kind, weather):
+    """Over the whole grid, with the numbers of the other package."""
+    places = np.stack(np.meshgrid(weather.x, weather.y), -1).reshape(-1, 2)
+    mesh = Mesh(
+        kind, distance=12.0 if "multi" in kind else 15.0, refinement=3 if "multi" in kind else 2, levels=2, strict=False
+    )
+    named = graphs.arrays(graphs.normalised(mesh.build(places, GRID_SHAPE)))
+    order, lists = NUMBERS.ravel(), {}
+    named["g2m_edge_index"][0] = order[named["g2m_edge_index"][0]]
+    named["m2g_edge_index"][1] = order[named["m2g_edge_index"][1]]
+    for name, array in named.items():
+        stem, slash, _ = name.partition("/")
+        lists.setdefault(stem, []).append(array) if slash else lists.update({name: array})
+    return named, lists
+
+
+def peer_forecast(reference, network, lists, weather, stats):
+    """Interior states (L, h, w, 2) of the other package's forecaster, node by node."""
+    series, border = weather.test[0], np.ones(GRID_SHAPE, bool)
+    border[1:-1, 1:-1] = False
+    where = np.argsort(NUMBERS.ravel())  # cells by the number of their node
+    mean, std = stats["parameter_mean"], np.maximum(stats["parameter_std"], FLOOR)
+    state = ((series.state - mean) / std).reshape(len(series.state), 88, 2)[:, where]
+    forcing = series.forcing.reshape(len(state), 88, 3)[:, where].astype(np.float64)
+    forcing[..., 1] = (forcing[..., 1] - stats["flux_stats"][0]) / stats["flux_stats"][1]
+    border, low = border.ravel()[where, None], (1.5 - mean[1]) / std[1]
+    before, now, found = state[0], state[1], []
+    for t in range(1, LEADS + 1):
+        window = np.stack([forcing[t - 1], forcing[t], forcing[t + 1]], -1)[:, 1:].reshape(88, -1)  # by feature
+        x = np.concatenate([now, before, forcing[t][:, :1], window, stats["grid_features"]], -1)
+        out = network(lists, x)
+        delta = out * np.maximum(stats["diff_std"], FLOOR) + stats["diff_mean"]
+        new = now + delta
+        inverse = np.log(np.expm1(np.clip(now[:, 1] - low, np.log1p(1e-6), 20)))
+        new[:, 1] = low + np.log1p(np.exp(inverse + delta[:, 1]))
+        before, now = now, np.where(border, state[t + 1], new)
+        found.append((now * std + mean)[NUMBERS][1:-1, 1:-1])
+    return np.stack(found)
+
+
+def ours(model, weather):
+    outlook = model.outlook(weather, weather.test[0], [1], LEADS)
+    states = np.concatenate([s for _, s in model.forecast(jax.random.key(0), outlook, 1)], 1)
+    return states[0, :, 0, 1:-1, 1:-1]
+
+
+CASES = {
+    "graph_lam": ("rect_multiscale", ("m2g",)),
+    "hi_lam": ("rect_hierarchical", ("g2m", "up", "down")),
+    "hi_lam_parallel": ("rect_hierarchical", ()),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_imported_forecaster_gives_the_same_forecast(name, weather, statistics, tmp_path):
+    kind, propagate = CASES[name]
+    named, lists = peer_graph(kind, weather)
+    reference = Reference(propagate, outputs=2)
+    network = {"graph_lam": reference.graph_lam, "hi_lam": lambda g, x: reference.hi_lam(g, x, parallel=False),
+               "hi_lam_parallel": lambda g, x: reference.hi_lam(g, x, parallel=True)}[name]  # fmt: skip
+    expected = peer_forecast(reference, network, lists, weather, statistics)
+    write_arrays(tmp_path / "graph.npz", named)
+    write_arrays(tmp_path / "stats.npz", statistics)
+    weights = {f"forecaster.predictor.{k}": v for k, v in reference.state.items()}
+    safetensors.numpy.save_file(weights, tmp_path / "w.safetensors")
+    format = NeuralLAM(
+        Given(weather), tmp_path / "graph.npz", tmp_path / "stats.npz", propagate or ("none",), rows="xy",
+        lower={"wvint_0": 1.5},
+    )  # fmt: skip
+    model, recipe = format.read(tmp_path / "w.safetensors")
+    found, scale = ours(model, weather), np.array([4.0, 0.4])
+    np.testing.assert_allclose(found / scale, expected / scale, atol=2e-4)
+    assert np.abs(np.diff(expected, axis=0)).max() > 0.5  # the network says something
+    # kept, loaded, written, and read again
+    save(model, tmp_path / "m", recipe)
+    kept = load(tmp_path / "m")
+    assert format.write(kept, tmp_path / "back").startswith("weights.safetensors")
+    again, _ = dataclasses.replace(format, graph=None, statistics=None, propagate=()).read(tmp_path / "back")
+    np.testing.assert_allclose(ours(again, weather), found, atol=1e-3)
+
+
+def test_what_a_checkpoint_does_not_tell_is_asked(weather, statistics, tmp_path):
+    named, _ = peer_graph("rect_multiscale", weather)
+    write_arrays(tmp_path / "graph.npz", named)
+    write_arrays(tmp_path / "stats.npz", statistics)
+    state = {"grid_embedder.0.weight": np.zeros((4, 13), np.float32)}
+    write_arrays(tmp_path / "w.npz", state)
+    format = NeuralLAM(Given(weather), tmp_path / "graph.npz", tmp_path / "stats.npz")
+    with pytest.raises(UsageError, match="needs --graph"):
+        dataclasses.replace(format, graph=None).read(tmp_path / "w.npz")
+    with pytest.raises(UsageError, match="does not tell how messages pass: say --propagate none"):
+        format.read(tmp_path / "w.npz")
+    with pytest.raises(DataError, match="takes 13 inputs, these data give 15: 4 of states, 9 of forcing"):
+        dataclasses.replace(format, once=(), propagate=("none",)).read(tmp_path / "w.npz")
+    write_arrays(tmp_path / "told.npz", {**state, "g2m_gnn_type": "PropagationNet"})
+    with pytest.raises(UsageError, match="--propagate m2g: .* says g2m"):
+        dataclasses.replace(format, propagate=("m2g",)).read(tmp_path / "told.npz")
+    write_arrays(tmp_path / "still.npz", statistics | {"diff_std": np.array([0.1, 0.0])})
+    with pytest.raises(DataError, match="differences of wvint_0 is 0"):
+        dataclasses.replace(format, statistics=tmp_path / "still.npz").read(tmp_path / "told.npz")

@@ -17,6 +17,7 @@ from genkit_weather.lam.rollout import Outlook
 from genkit_weather.lam.windows import Window
 
 Error = Literal["mse", "mae", "nll"]
+SMALLEST = 1e-6  # standard deviation: softplus reaches 0 in float32
 
 
 @register_dataclass
@@ -56,7 +57,7 @@ def apply_output(domain: Domain, limits: Limits | None, inputs: Inputs, out: jax
     std = None
     if deviation:
         out, raw = jnp.split(out, 2, -1)
-        std = jax.nn.softplus(raw)
+        std = jnp.maximum(jax.nn.softplus(raw), SMALLEST)
     delta = domain.residual_mean + domain.residual_std * out
     guess = first_guess(domain, inputs)
     return (guess + delta if limits is None else limits.advance(guess, delta)), std

@@ -176,7 +176,7 @@ class HiLAMRecipe(GraphLAMRecipe):
     @classmethod
     def preset(cls, name: str) -> HiLAMRecipe:
         """Presets tiny, default, paper (MEPS) and global (Graph-FM: 4 rounds, width 256)."""
-        globe = HiLAM(mesh=Mesh("tri_hierarchical", levels=4), width=256, propagate=True)
+        globe = HiLAM(mesh=Mesh("tri_hierarchical", levels=4), width=256, propagate=("g2m", "m2g", "up", "down"))
         return cls(**deterministic(name, HiLAM, "rect_hierarchical", globe))
 
 

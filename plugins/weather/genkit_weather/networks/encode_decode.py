@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -60,7 +61,7 @@ class EncodeDecode(nnx.Module):
     Attributes are named as in Neural-LAM, so that its weights can be read.
     """
 
-    def __init__(self, config: GraphOptions, sizes: Sizes, graph: Graph, rngs: nnx.Rngs, *, propagate: bool = False):
+    def __init__(self, config: GraphOptions, sizes: Sizes, graph: Graph, rngs: nnx.Rngs, propagate: Sequence[str] = ()):
         self.dtype = jnp.dtype(config.dtype)
         self.width, self.outputs, self.deviation = config.width, sizes.outputs, config.output_std
         grid = config.grid_width or config.width
@@ -72,9 +73,9 @@ class EncodeDecode(nnx.Module):
         features = graph.g2m.features.shape[1]
         self.g2m_embedder = gnn.Perceptron(features, grid, **options)
         self.m2g_embedder = gnn.Perceptron(features, grid, **options)
-        self.g2m_gnn = gnn.InteractionNet(grid, propagate=propagate, **options)
+        self.g2m_gnn = gnn.InteractionNet(grid, propagate="g2m" in propagate, **options)
         self.encoding_grid_mlp = gnn.Perceptron(grid, grid, **options)
-        self.m2g_gnn = gnn.InteractionNet(grid, propagate=propagate, **options)
+        self.m2g_gnn = gnn.InteractionNet(grid, propagate="m2g" in propagate, **options)
         both = sizes.outputs * (2 if config.output_std else 1)
         self.output_map = gnn.Perceptron(grid, grid, both, norm=False, **options)
         self.mesh_in = self.mesh_out = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from flax import nnx
@@ -19,6 +19,9 @@ from genkit_weather.networks.unet import Sizes
 class GraphLAM(GraphOptions):
     """Graph-LAM (Oskarsson et al. 2023, arXiv 2309.17370): a flat or multi-scale mesh, as Keisler's and GraphCast's."""
 
+    propagate: tuple[Literal["g2m", "m2g"], ...] = ()
+    """edges on which propagation networks pass messages, in place of interaction networks"""
+
     def build(self, rngs: nnx.Rngs, sizes: Sizes, graph: Graph) -> GraphLAMModule:
         """Module (graph, Conditioning) -> (n, h, w, V); the graph's values may change, its sizes not."""
         return GraphLAMModule(self, sizes, graph, rngs)
@@ -32,7 +35,7 @@ class GraphLAMModule(EncodeDecode):
             raise UsageError(
                 f"Graph-LAM needs a flat or multiscale mesh, not {graph.levels} levels; choose weather.hi_lam"
             )
-        super().__init__(config, sizes, graph, rngs)
+        super().__init__(config, sizes, graph, rngs, config.propagate)
         options = layer_options(config, rngs)
         self.mesh_embedder = gnn.Perceptron(graph.mesh[0].shape[1], config.grid_width or config.width, **options)
         self.m2m_embedder = gnn.Perceptron(graph.m2m[0].features.shape[1], config.width, **options)

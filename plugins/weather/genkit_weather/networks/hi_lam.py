@@ -24,8 +24,9 @@ class HiLAM(GraphOptions):
     """The mesh, where no file is given."""
     processor: Literal["sequential", "parallel"] = "sequential"
     """sweeps down and up the levels, or messages on all levels at once (Hi-LAM-Parallel)"""
-    propagate: bool = False
-    """propagation networks between levels, and between grid and mesh: Graph-FM"""
+    propagate: tuple[Literal["g2m", "m2g", "up", "down"], ...] = ()
+    """edges on which propagation networks pass messages, in place of interaction networks: all of them in Graph-FM;
+    the parallel processor itself has none"""
 
     def build(self, rngs: nnx.Rngs, sizes: Sizes, graph: Graph) -> HierarchicalModule:
         """Module (graph, Conditioning) -> (n, h, w, V); the graph's values may change, its sizes not."""
@@ -72,13 +73,15 @@ class HierarchicalModule(EncodeDecode):
             raise UsageError(
                 "Hi-LAM needs a mesh of two levels or more; choose a hierarchical mesh, or weather.graph_lam"
             )
-        super().__init__(config, sizes, graph, rngs, propagate=config.propagate)
+        super().__init__(config, sizes, graph, rngs, config.propagate)
         options = layer_options(config, rngs)
         self.mesh = MeshEmbedders(graph, config.width, config.grid_width or config.width, **options)
-        vertical = {**options, "propagate": config.propagate}
-        between = range(graph.levels - 1)
-        self.mesh_init_gnns = nnx.List([gnn.InteractionNet(config.width, **vertical) for _ in between])
-        self.mesh_read_gnns = nnx.List([gnn.InteractionNet(config.width, **vertical) for _ in between])
+
+        def nets(edges: str) -> nnx.List:
+            each, passes = range(graph.levels - 1), edges in config.propagate
+            return nnx.List([gnn.InteractionNet(config.width, propagate=passes, **options) for _ in each])
+
+        self.mesh_init_gnns, self.mesh_read_gnns = nets("up"), nets("down")
 
     def sweep(self, graph: Graph, nodes: list, edges: dict[str, list]) -> tuple[list, dict[str, list]]:
         """The processor: new states of all nodes and edges."""
@@ -114,9 +117,9 @@ class HiLAMModule(HierarchicalModule):
             return nnx.List([one() for _ in range(config.layers)])
 
         between = graph.levels - 1
-        self.mesh_down_gnns = nets(between, propagate=config.propagate)
+        self.mesh_down_gnns = nets(between, propagate="down" in config.propagate)
         self.mesh_down_same_gnns = nets(graph.levels)
-        self.mesh_up_gnns = nets(between, propagate=config.propagate)
+        self.mesh_up_gnns = nets(between, propagate="up" in config.propagate)
         self.mesh_up_same_gnns = nets(graph.levels)
 
     def sweep(self, graph: Graph, nodes: list, edges: dict[str, list]) -> tuple[list, dict[str, list]]:
@@ -144,8 +147,6 @@ class HiLAMParallelModule(HierarchicalModule):
     """See `HiLAM`: P rounds on all edges at once."""
 
     def __init__(self, config: HiLAM, sizes: Sizes, graph: Graph, rngs: nnx.Rngs):
-        if config.propagate:
-            raise UsageError("the parallel processor has no propagation networks; choose processor=sequential")
         super().__init__(config, sizes, graph, rngs)
         levels, between = range(graph.levels), range(graph.levels - 1)
         links = (*((a, a) for a in levels), *((a, a + 1) for a in between), *((a + 1, a) for a in between))

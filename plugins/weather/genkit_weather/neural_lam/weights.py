@@ -77,6 +77,17 @@ def import_neural_lam_weights(params: Any, state: Mapping[str, Any]) -> Any:
     return jax.tree.map(jax.numpy.asarray, loaded)
 
 
+def export_neural_lam_weights(params: Any) -> dict[str, np.ndarray]:
+    """The inverse of `import_neural_lam_weights`: a `state_dict` of arrays."""
+
+    def of(path: tuple[Any, ...], leaf: Any) -> tuple[str, np.ndarray]:
+        array = np.asarray(leaf, np.float32)
+        name = torch_name(tuple(getattr(p, "key", getattr(p, "idx", None)) for p in path), params)
+        return name, array.T if array.ndim == 2 else array
+
+    return dict(of(path, leaf) for path, leaf in jax.tree.leaves_with_path(params))
+
+
 def torch_name(path: tuple[Any, ...], params: Any) -> str:
     """Neural-LAM's name of a parameter of this plugin, as ("g2m_gnn", "edge_mlp", "layers", 0, "kernel")."""
     *layer, kind = path
