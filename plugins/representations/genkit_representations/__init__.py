@@ -1,0 +1,8 @@
+"""Representations: prototypes that do not collapse, likelihood of features, learning curves in closed form."""
+
+from genkit.plugin import Plugin
+
+plugin = Plugin(
+    name="representations",
+    summary="what representations learn: prototypes, likelihood of features, learning curves",
+)
