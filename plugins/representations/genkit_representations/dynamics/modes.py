@@ -1,8 +1,8 @@
 """Learning curves of linear networks by mode, in closed form.
 
 A network y = W2 W1 x whose layers start along the singular vectors of the input-output covariance learns each of them
-by itself (Olmin and Lindsten 2024, arXiv 2407.09845, A.1). With z_i = a_i b_i = u_i^T W v_i, eta = sqrt(eta_a eta_b) and
-the constant gamma_i = eta_b a_i^2 - eta_a b_i^2, gradient flow is
+by itself (Olmin and Lindsten 2024, arXiv 2407.09845, A.1). With z_i = a_i b_i = u_i^T W v_i, eta = sqrt(eta_a eta_b)
+and the constant gamma_i = eta_b a_i^2 - eta_a b_i^2, gradient flow is
 
     dz_i/dt = sqrt(gamma_i^2 + 4 eta^2 z_i^2) (s_i - lam_i z_i).
 
