@@ -236,8 +236,8 @@ class ImageDistillation(Distillation):
             return cls(network=ViT.preset("tiny"), head=Head(prototypes=32, hidden=16, layers=2, bottleneck=8),
                        views=Crops.preset("tiny"), steps=20, batch=32)  # fmt: skip
         if name == "paper":
-            return cls(network=ViT.preset("paper"), head=Head(), views=Crops.preset("paper"), momentum=None, freeze=0.01,
-                       optimizer=DINOAdamW(lr=2e-3), steps=125_000, batch=1024)  # fmt: skip
+            return cls(network=ViT.preset("paper"), head=Head(), views=Crops.preset("paper"), momentum=None,
+                       freeze=0.01, optimizer=DINOAdamW(lr=2e-3), steps=125_000, batch=1024)  # fmt: skip
         return cls()
 
 
