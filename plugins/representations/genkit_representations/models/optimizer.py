@@ -1,4 +1,4 @@
-"""AdamW with the schedules of DINO."""
+"""AdamW with the schedules of DINO and of RDM."""
 
 from __future__ import annotations
 
@@ -61,6 +61,32 @@ class DINOAdamW:
             factors = self.layers ** jnp.arange(depth - 1, -1, -1, dtype=update.dtype)
             return update * factors.reshape(-1, *[1] * (update.ndim - 1))
         return update * self.patches if "embed" in names else update
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Adam under a rate that rises and falls along half cosines (Smith and Topin 2018), as published with RDM."""
+
+    lr: float = 2e-3
+    """Largest rate."""
+    rise: float = 0.05
+    """Share of the training until then."""
+    start: float = 25.0
+    """Largest over first rate."""
+    end: float = 1e4
+    """First over last rate."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if min(self.lr, self.start, self.end) <= 0 or not 0 < self.rise < 1:
+            raise UsageError(f"{self}: expected positive numbers and 0 < rise < 1")
+
+    def build(self, steps: int) -> optax.GradientTransformation:
+        """The transformation for a training of this many steps; without weight decay."""
+        up = max(1, round(self.rise * steps))
+        first = self.lr / self.start
+        parts = [cosine(first, self.lr, up), cosine(self.lr, first / self.end, steps - up)]
+        return optax.adam(optax.join_schedules(parts, [up]))
 
 
 def _is_matrix(path: Any, leaf: Any) -> bool:
