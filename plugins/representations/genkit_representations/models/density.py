@@ -16,7 +16,7 @@ from genkit.tree import register_dataclass
 from genkit_representations.density import Preprocessing, calls, flow_log_prob, kernel_density, score_and_curvature
 from genkit_representations.density.scoped import ratio
 
-CHUNK = 512  # features at a time
+CHUNK = 256  # features at a time; all chunks are one program
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Integrator:
 
     solver: Literal["rk4", "heun", "tsit5", "dopri5"] = "heun"
     """Equal steps in log noise for all, or steps of its own for each feature."""
-    steps: int = 40
+    steps: int = 20
     """Of rk4 and heun."""
     tolerance: float = 1e-5
     """Of tsit5 and dopri5; 1e-5 published."""
@@ -97,14 +97,13 @@ class FeatureDensity(Trained):
         return kernel_density(self.curvature(train, level, probes))(self.curvature(x, level, probes))
 
     def _chunks(self, x: Any) -> list[tuple[Any, Any, int]]:
-        """Preprocessed features, their classes and how many are no padding; all chunks have one size."""
+        """Preprocessed features, their classes, and how many are no padding."""
         x = np.asarray(x, np.float32)
-        size = min(CHUNK, len(x))
         pieces = []
-        for first in range(0, len(x), size):
-            part = x[first : first + size]
+        for first in range(0, len(x), CHUNK):
+            part = x[first : first + CHUNK]
             n = len(part)
-            part = np.concatenate([part, np.repeat(part[-1:], size - n, 0)])
+            part = np.concatenate([part, np.repeat(part[-1:], CHUNK - n, 0)])
             cond = None if self.classifier is None else classes_of(self.logits(part))
             pieces.append((jnp.asarray(self.preprocessing(part)), cond, n))
         return pieces

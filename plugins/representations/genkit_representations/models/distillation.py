@@ -214,7 +214,7 @@ class Distillation(Recipe):
 class ImageDistillation(Distillation):
     """Self-distillation of images with multi-crop views, masked patches where the method has them."""
 
-    network: Network[tuple[int, ...]] = field(default_factory=ViT)
+    network: Network[tuple[int, ...]] = field(default_factory=lambda: ViT(patch=2, width=48, depth=3, heads=3))
     """The encoder; methods with masked patches need a ViT."""
     head: Head = field(default_factory=lambda: Head(prototypes=256, hidden=128, layers=2, bottleneck=32))
     """From features to prototypes."""
@@ -224,7 +224,7 @@ class ImageDistillation(Distillation):
     """First momentum of the teacher in place of the method's; .9995 is advised for batches under 256."""
     optimizer: Optimizer = field(default_factory=lambda: DINOAdamW(lr=2e-3))
     """The optimiser."""
-    steps: int = 1500
+    steps: int = 1000
     """Training steps."""
     batch: int = 64
     """Samples in a step."""

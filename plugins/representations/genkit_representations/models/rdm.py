@@ -50,7 +50,7 @@ class RDM(Recipe):
     """The optimiser."""
     steps: int = 3000
     """Training steps."""
-    batch: int = 256
+    batch: int = 128
     """Features in a step."""
     ema: float | None = 100.0
     """Half-life of the averaged parameters in steps; none published (theirs was never updated)."""
