@@ -16,7 +16,7 @@ from genkit_representations.density.baselines import (
     react,
     typicality,
 )
-from genkit_representations.density.detection import Detection, aupr, auroc, curve, detection, fpr95
+from genkit_representations.density.detection import Detection, aupr, auroc, curve, detection, fpr95_id, fpr95_ood
 from genkit_representations.density.gaussian import flow_of_gaussian, moved, scaled
 from genkit_representations.density.likelihood import calls, flow_log_prob
 from genkit_representations.density.preprocessing import Preprocessing, preprocess
@@ -38,7 +38,8 @@ __all__ = [
     "energy",
     "flow_log_prob",
     "flow_of_gaussian",
-    "fpr95",
+    "fpr95_id",
+    "fpr95_ood",
     "gen",
     "kernel_density",
     "kl_matching",

@@ -30,7 +30,7 @@ def detection(known: np.ndarray, unknown: np.ndarray) -> Detection:
     for name, scores in (("known", known), ("unknown", unknown)):
         if not len(scores) or np.isnan(scores).any():
             raise DataError(f"{name} scores: {np.isnan(scores).sum()} of {len(scores)} are NaN; expected numbers")
-    rates = fpr95(known, unknown), fpr95(-unknown, -known)
+    rates = fpr95_id(known, unknown), fpr95_ood(known, unknown)
     return Detection(auroc(known, unknown), *rates, aupr(known, unknown), aupr(-unknown, -known))
 
 
@@ -41,10 +41,16 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     return float((ranks.sum() - n * (n + 1) / 2) / (n * m))
 
 
-def fpr95(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Share of the negative at or above the floor(.95 n)-th largest score of the positive."""
-    threshold = np.sort(positive)[::-1][max(int(0.95 * len(positive)) - 1, 0)]
-    return float((negative >= threshold).mean())
+def fpr95_id(known: np.ndarray, unknown: np.ndarray) -> float:
+    """Share of the unknown at or above the floor(.95 n)-th largest score of the known."""
+    threshold = np.sort(known)[::-1][max(int(0.95 * len(known)) - 1, 0)]
+    return float((unknown >= threshold).mean())
+
+
+def fpr95_ood(known: np.ndarray, unknown: np.ndarray) -> float:
+    """Share of the known at or below the lowest threshold under which lie at least 95 % of the unknown."""
+    threshold = np.sort(unknown)[int(np.ceil(0.95 * len(unknown))) - 1]
+    return float((known <= threshold).mean())
 
 
 def aupr(positive: np.ndarray, negative: np.ndarray) -> float:

@@ -54,7 +54,7 @@ class DoubleDescent(Experiment):
             case(self.case)
         if not self.steps or not 0 < min(self.steps) <= max(self.steps) < self.time or self.start <= 0:
             raise UsageError(
-                f"steps={self.steps}, time={self.time}, start={self.start}; expected 0 < steps < time, 0 < start"
+                f"steps={self.steps}, time={self.time}, start={self.start}; expected steps in 0..time, start > 0"
             )
 
     def chosen(self) -> dict[str, Modes]:
@@ -109,14 +109,12 @@ class DoubleDescent(Experiment):
             rows.append([name, extrema, f"{float(modes.error_of(modes.end)):.4g}", f"{modes.regret():.4g}"])
         header = ["case", "extrema of the test error", "at the end", "regret of stopping early"]
         run.table("extrema", header, rows, "Learning curves")
-        what = "Test error (black) over its first value, with its extrema, and the modes over their ends; the dashed lines "
+        what = "Test error (black) over its first value, with its extrema, and the modes over their ends; dashed lines "
         run.figure("curves", figures.curves(self.chosen()), what + "are the teacher's values.")
         arrays, matrix = read_arrays(run.folder / "curves.npz"), case("A_0")
         descents = {f"step {s:g}": (s * np.arange(len(z := arrays[f"matrix/{s:g}"])), z) for s in self.steps}
         randoms = [(min(self.steps) * np.arange(len(z := arrays[f"random/{k}"])), z) for k in range(self.draws)]
-        what = (
-            "Case A_0 by gradient descent: distance of its modes from the flow's, by the size of the steps; and test "
-        )
+        what = "Case A_0 by gradient descent: distance of its modes from the flow's, by the size of steps; and test "
         figure = figures.descent(matrix, descents, randoms)
         run.figure("descent", figure, what + "errors from small random starts, whose modes are coupled.")
         what = "Extrema of the test error by the second mode's input variance and singular value, the first mode as in "

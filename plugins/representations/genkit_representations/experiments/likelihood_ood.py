@@ -96,9 +96,8 @@ class LikelihoodOOD(Study):
 
     def _scores(self, run: Run, k: int, split: Split) -> dict[str, np.ndarray]:
         """`<method>/<set>` for the sets test and the unknown ones, and numbers about the likelihood."""
-        detectors = Detectors(
-            split, self.models(run, k, split), self.neighbours, self.components, self.keep, self.level
-        )
+        models = self.models(run, k, split)
+        detectors = Detectors(split, models, self.neighbours, self.components, self.keep, self.level)
         found = {f"{m}/{name}": s for m in self.chosen(run) for name, s in detectors.scores(m).items()}
         model, some = detectors.model, split.test[:64]
         size = len(np.asarray(model.preprocessing.scale))
@@ -149,11 +148,7 @@ class LikelihoodOOD(Study):
         arrays = read_arrays(run.folder / "scores" / "0.npz")
         first = next(iter(self.loaded(run).splits[0].ood))
         pairs = {m: (arrays[f"{m}/test"], arrays[f"{m}/ood/{first}"]) for m in methods}
-        what = (
-            f"ROC curves of the first split, unknown: {first}; the rate of unknown features that pass is logarithmic."
-        )
+        what = f"ROC curves of the first split, unknown: {first}. The rate of unknown ones that pass is logarithmic."
         run.figure("roc", figures.roc(pairs), what)
-        what = (
-            f"Scores of known test features and of the unknown ({first}), first split; 95 % of the known pass the line."
-        )
+        what = f"Scores of the first split, known test features and {first}; 95 % of the known pass the line."
         run.figure("scores", figures.scores(pairs), what)
