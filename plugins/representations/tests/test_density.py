@@ -169,7 +169,8 @@ def test_scores_of_detectors():
 
 @pytest.mark.parametrize(
     ("d", "square", "auroc", "fpr"),
-    [(2, 3, 0.763817, 0.678476), (16, 4, 0.672699, 0.826100), (64, 4, 0.595587, 0.898915), (64, 16, 0.815793, 0.624484)],
+    [(2, 3, 0.763817, 0.678476), (16, 4, 0.672699, 0.826100), (64, 4, 0.595587, 0.898915),
+     (64, 16, 0.815793, 0.624484)],
 )  # fmt: skip
 def test_moved_normals(d, square, auroc, fpr):
     found = density.moved(d, square)

@@ -67,13 +67,16 @@ class ViT:
 
 
 class ViTModule(nnx.Module):
-    """See `ViT`; its parameters carry timm's meaning, see `genkit_representations.networks.import_vit`."""
+    """See `ViT`; its parameters carry timm's meaning, see `genkit_representations.networks.import_vit`.
+
+    Linear maps start with DINO's standard deviation, .02, at its width of 384, and with as large an output at others.
+    """
 
     def __init__(self, config: ViT, shape: tuple[int, ...], rngs: nnx.Rngs):
         width, p = config.width, config.patch
         self.config, self.width = config, width
         self.grid = (shape[0] // p, shape[1] // p)
-        self.embed = nnx.Linear(p * p * shape[2], width, kernel_init=NORMAL, rngs=rngs)
+        self.embed = nnx.Linear(p * p * shape[2], width, kernel_init=normal(width), rngs=rngs)
         self.token = nnx.Param(NORMAL(rngs(), (1, width)))
         self.position = nnx.Param(NORMAL(rngs(), (1 + self.grid[0] * self.grid[1], width)))
         self.registers = nnx.Param(NORMAL(rngs(), (config.registers, width))) if config.registers else None
@@ -120,12 +123,17 @@ class ViTModule(nnx.Module):
         return jax.image.resize(image, (*grid, self.width), "cubic", antialias=False).reshape(-1, self.width)
 
 
+def normal(width: int) -> Any:
+    """A truncated normal of standard deviation .02 sqrt(384 / width)."""
+    return nnx.initializers.truncated_normal(0.02 * (384 / width) ** 0.5)
+
+
 class Block(nnx.Module):
     """Attention and a perceptron, each after a layer norm and added to its input."""
 
     def __init__(self, config: ViT, rngs: nnx.Rngs):
         width, inner = config.width, round(config.ratio * config.width)
-        linear = lambda a, b: nnx.Linear(a, b, kernel_init=NORMAL, rngs=rngs)  # noqa: E731
+        linear = lambda a, b: nnx.Linear(a, b, kernel_init=normal(width), rngs=rngs)  # noqa: E731
         self.heads = config.heads
         self.norms = nnx.List([nnx.LayerNorm(width, epsilon=1e-6, rngs=rngs) for _ in range(2)])
         self.qkv, self.out = linear(width, 3 * width), linear(width, width)
