@@ -44,17 +44,17 @@ class Crops:
     """Large crops of an image."""
     size: int = 8
     """Side of a large crop."""
-    scale: tuple[float, float] = (0.4, 1.0)
-    """Share of the image's area in a large crop."""
-    small: int = 4
-    """Small crops of an image."""
+    scale: tuple[float, float] = (0.7, 1.0)
+    """Share of the image's area in a large crop; .4 to 1 in DINO."""
+    small: int = 0
+    """Small crops of an image; 8 in DINO."""
     small_size: int = 4
     """Side of a small crop."""
-    small_scale: tuple[float, float] = (0.2, 0.6)
+    small_scale: tuple[float, float] = (0.3, 0.7)
     """Share of the image's area in a small crop; DINO has .05 to .4 on photographs."""
     flip: float = 0.0
     """Probability of mirroring; 0.5 in DINO."""
-    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.0, 0.0)
+    jitter: tuple[float, float, float, float] = (0.2, 0.2, 0.0, 0.0)
     """Strengths of brightness, contrast, saturation and hue; .4, .4, .2, .1 in DINO."""
     jittered: float = 0.8
     """Probability of a change of colours."""
@@ -69,9 +69,9 @@ class Crops:
     def preset(cls, name: str) -> Crops:
         """Presets tiny, default (small grey images) and paper (DINO on photographs)."""
         if name != "paper":
-            return cls(small=2) if name == "tiny" else cls()
-        return cls(size=224, small=8, small_size=96, small_scale=(0.05, 0.4), flip=0.5, jitter=(0.4, 0.4, 0.2, 0.1),
-                   grey=0.2, blur=(1.0, 0.1, 0.5), solarise=0.2)  # fmt: skip
+            return cls(small=1) if name == "tiny" else cls()
+        return cls(size=224, scale=(0.4, 1.0), small=8, small_size=96, small_scale=(0.05, 0.4), flip=0.5,
+                   jitter=(0.4, 0.4, 0.2, 0.1), grey=0.2, blur=(1.0, 0.1, 0.5), solarise=0.2)  # fmt: skip
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -118,7 +118,7 @@ def test_transformers_names_are_those_of_timm():
 
 def test_masks_and_left_out_patches():
     """A masked patch is not seen; the order of the patches that are kept does not matter; other sizes are encoded."""
-    net = Net(ViT(2, 8, 1, 2, drop_path=0.5), ((4, 4, 1),))
+    net = Net(ViT(2, 8, 2, 2, drop_path=0.5), ((4, 4, 1),))
     params = net.init(jax.random.key(0))
     x = jnp.asarray(RNG.standard_normal((1, 4, 4, 1)), jnp.float32)
     other = x.at[:, :2, :2].set(9.0)

@@ -1,5 +1,8 @@
 """Experiments in their smallest form."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -69,3 +72,13 @@ def test_without_labels(tmp_path):
     assert config.chosen(type("Run", (), {"once": lambda self, name, make: make()})()) == ("gmm",)
     with pytest.raises(UsageError, match="methods="):
         genkit.config("representations.likelihood_ood", "tiny", {"methods": ("nearest",)})
+
+
+def test_the_example(tmp_path):
+    path = Path(__file__).parents[3] / "examples" / "representations.py"
+    spec = importlib.util.spec_from_file_location("representations_example", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    share, found = module.main(tmp_path)
+    assert share == 0.25 and found["gmm"].auroc > found["gaussian"].auroc

@@ -42,7 +42,7 @@ class Digits:
 class MNIST:
     """The 10 000 test images of MNIST, 28 x 28; a fifth is for testing."""
 
-    suggests: ClassVar[dict[str, Any]] = {"network.patch": 4, "views.size": 28, "views.small_size": 12}
+    suggests: ClassVar[dict[str, Any]] = {"views.size": 28, "views.small_size": 12}
 
     tail: float = 1.0
     """Size of the rarest class over that of the commonest in training; sizes fall geometrically."""

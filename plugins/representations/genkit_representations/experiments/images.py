@@ -19,16 +19,16 @@ from genkit_representations.models.distillation import ImageDistillation
 from genkit_representations.models.distilled import Distilled
 from genkit_representations.prototypes import EPS, collapse
 
-METHODS = ("centering", "centering_kp", "ibot_kp", "me_max_kp")
+METHODS = ("centering", "centering_kp", "me_max_kp")
 
 
 @dataclass(frozen=True)
 class ImageStudy(Study):
     """Self-distillation of images, whose classes have a long tail.
 
-    A small vision transformer learns from large and small crops, with masked patches (ibot) or prototypes that the mean
-    of a batch must use evenly (me_max, MSN), without and with the regulariser of prototypes. Its features are judged by
-    k-NN, by a linear probe with all and with few labels, beside the same on raw pixels.
+    An encoder learns from crops, without and with the regulariser of prototypes, also with prototypes that the mean of
+    a batch must use evenly (me_max, MSN). Its features are judged by k-NN, by a linear probe with all and with few
+    labels, beside the same on raw pixels. With masked patches: `--network vit --methods ibot_kp`.
     """
 
     data: Dataset[Samples] = field(default_factory=lambda: Digits(tail=0.05))

@@ -21,7 +21,7 @@ from genkit.train import AdamW, Phase, TrainState
 from genkit_representations.data import Samples
 from genkit_representations.models.distilled import Distilled
 from genkit_representations.models.optimizer import DINOAdamW, cosine
-from genkit_representations.networks.encoders import MLPEncoder
+from genkit_representations.networks.encoders import CNN, MLPEncoder
 from genkit_representations.networks.head import Head, Prototyper
 from genkit_representations.networks.vit import ViT
 from genkit_representations.prototypes import Method, apart, koleo, neighbours, objective, unit
@@ -201,7 +201,7 @@ class Distillation(Recipe):
         def look(state: TrainState, step: int) -> dict[str, float]:
             parts = {name: float(value) for name, value in jax.device_get(test(state, key)).items()}
             seen.append(stuck(parts["distillation"], self.head.prototypes))
-            if len(seen) >= STUCK and all(seen[-STUCK:]) and not all(seen[-STUCK - 1 : -1]):
+            if all(seen[-STUCK:]) and (len(seen) == STUCK or (len(seen) > STUCK and not seen[-STUCK - 1])):
                 run.say(f"step {step}: the loss stays at log K = {math.log(self.head.prototypes):.4f}, so all samples "
                         "look the same to the student; lower the teacher's temperature or the learning rate, or take "
                         "a larger batch")  # fmt: skip
@@ -212,9 +212,13 @@ class Distillation(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageDistillation(Distillation):
-    """Self-distillation of images with multi-crop views, masked patches where the method has them."""
+    """Self-distillation of images with multi-crop views, masked patches where the method has them.
 
-    network: Network[tuple[int, ...]] = field(default_factory=lambda: ViT(patch=2, width=48, depth=3, heads=3))
+    The default network is convolutional, which learns more from few small images; methods with masked patches need
+    `--network vit`.
+    """
+
+    network: Network[tuple[int, ...]] = field(default_factory=CNN)
     """The encoder; methods with masked patches need a ViT."""
     head: Head = field(default_factory=lambda: Head(prototypes=256, hidden=128, layers=2, bottleneck=32))
     """From features to prototypes."""
@@ -222,9 +226,9 @@ class ImageDistillation(Distillation):
     """Views of an image."""
     momentum: float | None = 0.99
     """First momentum of the teacher in place of the method's; .9995 is advised for batches under 256."""
-    optimizer: Optimizer = field(default_factory=lambda: DINOAdamW(lr=2e-3))
+    optimizer: Optimizer = field(default_factory=lambda: DINOAdamW(lr=2e-3, decay=(0.0, 0.0)))
     """The optimiser."""
-    steps: int = 1000
+    steps: int = 400
     """Training steps."""
     batch: int = 64
     """Samples in a step."""

@@ -43,7 +43,7 @@ class ViT:
     def preset(cls, name: str) -> ViT:
         """Presets tiny (CI), default (two cores) and paper (ViT-S/16)."""
         if name == "tiny":
-            return cls(patch=2, width=16, depth=2, heads=2)
+            return cls(patch=2, width=16, depth=1, heads=2)
         return cls(patch=16, width=384, depth=12, heads=6) if name == "paper" else cls()
 
     def __post_init__(self) -> None:
