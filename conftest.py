@@ -1,5 +1,6 @@
 """Settings of the whole test suite; must run before jax is imported."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,10 @@ os.environ["GENKIT_PLUGINS"] = ",".join(["core", *own])
 # The first example compiles, so a deadline would measure the compiler.
 settings.register_profile("genkit", deadline=None, derandomize=True)
 settings.load_profile("genkit")
+
+
+# Tracing makes many objects of which few are garbage: with the usual thresholds a tenth of the time is spent on them.
+gc.set_threshold(200_000, 50, 1000)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -218,6 +218,20 @@ class Mean(Recipe):
         return MeanModel(params, self.noise, self.width)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Doubled(Recipe):
+    """Twice the mean that another recipe learns."""
+
+    fixed: ClassVar[tuple[str, ...]] = ("base",)
+
+    base: Model[Sample, MeanModel] = field(default_factory=Mean)
+    """what is doubled"""
+
+    def fit(self, run: Any, data: Sample, start: MeanModel | None = None) -> MeanModel:
+        base = self.base.obtain(run, data, run.trust)  # type: ignore[attr-defined]
+        return MeanModel({"mean": 2 * base.params["mean"]}, base.noise, base.width)
+
+
 @dataclass(frozen=True)
 class Fitted(Experiment):
     """A study of a model."""
@@ -272,7 +286,10 @@ plugin = Plugin(
         "study": ("toy_plugin:Study", "double a number"),
         "fitted": ("toy_plugin:Fitted", "learn a number"),
     },
-    models={"mean": ("toy_plugin:Mean", "a mean", "toy_plugin:Sample -> toy_plugin:MeanModel")},
+    models={
+        "mean": ("toy_plugin:Mean", "a mean", "toy_plugin:Sample -> toy_plugin:MeanModel"),
+        "doubled": ("toy_plugin:Doubled", "twice a mean", "toy_plugin:Sample -> toy_plugin:MeanModel"),
+    },
     datasets={
         "points": ("toy_plugin:Points", "points in a file"),
         "numbers": ("toy_plugin:Numbers", "numbers", "toy_plugin:Sample"),

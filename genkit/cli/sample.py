@@ -15,8 +15,8 @@ from genkit.errors import UsageError
 class SampleOptions:
     """Options beside those of the model."""
 
-    n: int = 16
-    """Number of samples."""
+    n: int | None = None
+    """Number of samples; 16 where neither this nor the conditions say it."""
     seed: int = 0
     """Seed of the draw."""
     chunk: int = 256
@@ -52,8 +52,8 @@ class Sample:
         source, request, own = _opened(path, trust="--trust" in rest)
         made, options = parse(request, rest, "default", own, f"genkit sample {path}", SampleOptions)
         for name in ("n", "chunk"):
-            if getattr(options, name) < 1:
-                raise UsageError(f"--{name} {getattr(options, name)} is too few; expected at least 1")
+            if (value := getattr(options, name)) is not None and value < 1:
+                raise UsageError(f"--{name} {value} is too few; expected at least 1")
         return cls(path, source, made, options)
 
     def run(self) -> None:
@@ -62,12 +62,15 @@ class Sample:
 
         from genkit.experiment import held, is_run
 
-        options = self.options
+        options, n = self.options, self.request.count(self.source)
+        if n is not None and options.n is not None:
+            raise UsageError(f"--n {options.n}: the files say how many there are, {n}; leave it out")
+        n = n or options.n or 16
         inside = options.out is None and is_run(self.path)
         file = options.out or (self.path if inside else Path()) / f"samples-{options.seed}.npz"
         writer = self.request.writer(file)
         with held(self.path) if inside else contextlib.nullcontext():
-            for piece in self.request(self.source, jax.random.key(options.seed), options.n, options.chunk):
+            for piece in self.request(self.source, jax.random.key(options.seed), n, options.chunk):
                 writer.write(piece)
             print(f"{file}: {writer.close()}")
 

@@ -15,6 +15,7 @@ from genkit.experiment.parse import Choice, choose, parse, preset_of
 from genkit.experiment.rehearsal import Rehearsal, costs, rehearse
 from genkit.experiment.run import STAGES, Run, check_restored, load, run
 from genkit.experiment.slots import Slot, slots, walk
+from genkit.experiment.variants import obtain_variant, settle_variants, variants
 
 __all__ = [
     "Choice",
@@ -34,12 +35,15 @@ __all__ = [
     "is_run",
     "labels",
     "load",
+    "obtain_variant",
     "parse",
     "preset_of",
     "read_yaml",
     "rehearse",
     "run",
+    "settle_variants",
     "slots",
+    "variants",
     "walk",
     "with_options",
     "write_yaml",

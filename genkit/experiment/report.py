@@ -39,7 +39,8 @@ def add_figure(folder: Path, name: str, figure: Any, caption: str) -> None:
     import matplotlib.pyplot as plt
 
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110, bbox_inches="tight")
+    tight = None if figure.get_layout_engine() else "tight"  # a layout leaves no margins, and tight would draw it twice
+    figure.savefig(png, format="png", dpi=110, bbox_inches=tight)
     plt.close(figure)
     write(folder / "figures" / f"{name}.png", png.getvalue())
     _add(folder, {"name": name, "kind": "figure", "caption": caption})

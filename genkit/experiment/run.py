@@ -90,11 +90,20 @@ class Run:
 
         The main model is kept in ``model/``, another in ``models/<slot>/``. Without `data` it must be there.
         """
-        main = slot == main_model(type(self.config))
-        folder = self.folder / "model" if main else self.folder / "models" / slot
-        return self.once(f"trained {slot}", lambda: self._trained(slot, folder, self if main else None, data))
+        recipe = getattr(self.config, slot)
+        if slot == main_model(type(self.config)):
+            return self.obtain("", recipe, data)
+        return self.obtain(slot, recipe, data, self.part(f"parts/{slot}", salt=f"{slot}: "))
 
-    def _trained(self, slot: str, folder: Path, part: Run | None, data: Callable[[], Any] | None) -> Any:
+    def obtain(self, name: str, recipe: Any, data: Callable[[], Any] | None = None, part: Run | None = None) -> Any:
+        """The trained model of any recipe, as of a variant of a slot's: kept in ``models/<name>/``, see `trained`.
+
+        Its phases need names of their own, or a `part` of this run to train in. Without a name it is the main model.
+        """
+        folder = self.folder / "models" / name if name else self.folder / "model"
+        return self.once(f"trained {name}", lambda: self._trained(recipe, folder, part or self, data))
+
+    def _trained(self, recipe: Any, folder: Path, part: Run, data: Callable[[], Any] | None) -> Any:
         from genkit import model
         from genkit.parallel import broadcast_int
 
@@ -103,7 +112,6 @@ class Run:
             return model.load(folder, self.trust or (self.may_train and names_own_code(self.config)))
         if data is None:
             raise GenkitError(f"{self.folder} has no trained model; {self._goes_on()}")
-        recipe, part = getattr(self.config, slot), part or self.part(f"parts/{slot}", salt=f"{slot}: ")
         found = data()
         trained = recipe.obtain(part, found, self.trust)
         about = {
@@ -163,12 +171,14 @@ class Run:
     def table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
         """Show a table in the terminal and put it into the report. Numbers get four digits."""
         cells = [[report.cell(value) for value in row] for row in rows]
-        shown = Table(title=caption, title_justify="left", title_style="bold")
-        for i, title in enumerate(header):
-            shown.add_column(title, justify="left" if i == 0 else "right")
-        for row in cells:
-            shown.add_row(*row)
-        self.console.print(shown)
+        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+        for i, some in enumerate(_side_by_side(widths, self.console.width)):
+            shown = Table(title=None if i else caption, title_justify="left", title_style="bold")
+            for j in some:
+                shown.add_column(header[j], justify="right" if j else "left")
+            for row in cells:
+                shown.add_row(*(row[j] for j in some))
+            self.console.print(shown)
         if _is_main():
             report.add_table(self.folder, name, list(header), cells, caption)
 
@@ -342,6 +352,18 @@ def _shared_folder(name: str, seed: int, out: str | Path | None) -> Path:
     except OSError as error:
         raise GenkitError(f"cannot make the run folder {folder}: {error.strerror}; choose another --out") from error
     return folder
+
+
+def _side_by_side(widths: Sequence[int], room: int) -> Iterator[list[int]]:
+    """Columns that fit beside each other, the first one in each table: no number is cut off."""
+    some, used = [0], widths[0] + 4  # a column has two spaces and a line
+    for i, width in enumerate(widths[1:], 1):
+        if len(some) > 1 and used + width + 3 > room:
+            yield some
+            some, used = [0], widths[0] + 4
+        some.append(i)
+        used += width + 3
+    yield some
 
 
 def _number(value: Any) -> float | None:

@@ -15,10 +15,12 @@ from genkit.model.digest import digest
 from genkit.model.files import Origin, Page, find, has_model, load, located, read, save
 from genkit.model.formats import Format
 from genkit.model.recipe import Recipe, recipe_of
-from genkit.model.request import Piece, Request, request_of
+from genkit.model.request import CSV, NPZ, Piece, Request, arrays_in, request_of
 from genkit.model.trained import Trained
 
 __all__ = [
+    "CSV",
+    "NPZ",
     "Critic",
     "CriticRecipe",
     "Diffusion",
@@ -31,6 +33,7 @@ __all__ = [
     "Recipe",
     "Request",
     "Trained",
+    "arrays_in",
     "digest",
     "divided",
     "find",

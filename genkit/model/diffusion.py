@@ -1,9 +1,10 @@
-"""A trained diffusion model of arrays of one shape."""
+"""A trained diffusion model of arrays of one shape: draws of it, and of its posterior given a measurement."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -12,26 +13,84 @@ import numpy as np
 
 from genkit.diffusion import sample
 from genkit.errors import UsageError
-from genkit.kinds import Sampler
-from genkit.model.request import CHUNK, Piece, Request
+from genkit.kinds import Method, Operator, Sampler
+from genkit.model.request import CHUNK, Piece, Request, arrays_in
 from genkit.model.trained import Trained
+from genkit.steer import DDSMC, Observation, observe, posterior, weighs
 from genkit.tree import register_dataclass
 
 
 @dataclass(frozen=True)
 class Draw(Request):
-    """Draw samples."""
+    """Draw samples; with --operator and --observation, of the posterior given a measurement y = A x + noise."""
 
     sampler: Sampler | None = None
     """Another sampler than the model's own."""
+    operator: Operator | None = None
+    """A, what was measured."""
+    observation: Path | None = None
+    """File of y: .npy, or .npz with `y` and, where --std is not given, `std`; in the units of the training data."""
+    std: float | None = None
+    """Standard deviation of the noise of y."""
+    method: Method | None = None
+    """What draws from the posterior; DDSMC if not given."""
+    particles: int = 32
+    """Particles of each sample of the posterior, of methods that weigh them."""
+
+    def __post_init__(self) -> None:
+        """Check what belongs together."""
+        if (self.operator is None) != (self.observation is None):
+            raise UsageError("a posterior needs both --operator NAME and --observation FILE")
+        if self.operator is None and (self.method or self.std is not None):
+            raise UsageError("--method and --std are for a posterior; give --operator NAME and --observation FILE too")
+        if self.operator is not None and self.sampler is not None:
+            raise UsageError("a posterior is drawn by --method, which has steps of its own; leave --sampler out")
+        if self.particles < 1:
+            raise UsageError(f"particles={self.particles} is too few; expected at least 1")
 
     def __call__(self, model: Any, key: jax.Array, n: int, chunk: int = CHUNK) -> Iterator[Piece]:
-        """Pieces of `samples` (n, *shape)."""
+        """Pieces of `samples` (n, *shape); of weighted particles with the `log_z` of each sample's group."""
+        if self.operator is not None:
+            yield self._posterior(model, key, n, chunk)
+            return
         size, sampler = min(n, chunk), self.sampler or model.sampler
         for first in range(0, n, size):
             slots = jnp.arange(first, first + size)  # every chunk is the same program
             x = sample(key, sampler, model.denoiser, (size, *model.shape), slots=slots)
             yield {"samples": np.asarray(x)[: n - first]}
+
+    def _posterior(self, model: Any, key: jax.Array, n: int, chunk: int) -> Piece:
+        """Each sample from a group of particles of its own, so that they are independent."""
+        method, given = self.method or DDSMC(), self.observed(model.shape)
+        particles = self.particles if weighs(method, model.denoiser, given) else 1
+        groups = min(n, max(1, chunk // particles))
+        draws = posterior(key, method, model.denoiser, given, n, particles, chunk=groups)
+        found = {"samples": np.asarray(draws.x[:, 0])}
+        return found if particles == 1 else found | {"log_z": np.asarray(draws.log_z)}
+
+    def observed(self, shape: tuple[int, ...]) -> Observation:
+        """The measurement in the file, of items of this shape."""
+        assert self.operator is not None and self.observation is not None
+        operator = self.operator.build(shape)
+        y, std = _measured(self.observation)
+        std = std if self.std is None else self.std
+        if std is None:
+            raise UsageError(f"{self.observation} has no std of the noise; give --std")
+        try:
+            return observe(operator, y, std)
+        except UsageError as error:
+            raise UsageError(f"{self.observation}: {error}") from None
+
+
+def _measured(file: Path) -> tuple[np.ndarray, float | None]:
+    """y and the deviation of its noise, where the file has it."""
+    arrays = arrays_in(file)
+    if "y" not in arrays:
+        raise UsageError(f"{file} has {', '.join(arrays) or 'nothing'}; expected the measurement as y")
+    y, std = arrays["y"], arrays.get("std")
+    if y.dtype.kind not in "biufc" or (std is not None and std.size != 1):
+        raise UsageError(f"{file}: y is of {y.dtype}, std {std}; expected numbers, and one std")
+    return y, None if std is None else float(std.reshape(()))
 
 
 @register_dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,12 @@ import jax
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.files import write_arrays
+from genkit.files import write, write_arrays
 from genkit.plugin import imported
 
 Piece = dict[str, np.ndarray]
 CHUNK = 256  # samples drawn at once, where nothing is said
+NPZ, CSV = "genkit.model.request:Npz", "genkit.model.request:Csv"  # writers
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,13 @@ class Request:
     weights. What is drawn depends on the key alone, not on the chunks.
     """
 
-    formats: ClassVar[dict[str, str]] = {".npz": "genkit.model.request:Npz"}
+    formats: ClassVar[dict[str, str]] = {".npz": NPZ}
     """writers by the ending of a file, "" for a folder: ``module:Class`` of ``(path)`` with ``write(piece)`` and
     ``close() -> str``"""
+
+    def count(self, model: Any) -> int | None:
+        """How many samples there will be where the conditions say it, as the rows of a file do; else None."""
+        return None
 
     def __call__(self, model: Any, key: jax.Array, n: int, chunk: int = CHUNK) -> Iterator[Piece]:
         """Draw n samples, at most `chunk` at once."""
@@ -55,8 +62,49 @@ class Npz:
     def close(self) -> str:
         """Write the file; returns what is in it."""
         arrays = joined(self.pieces)
+        self.fill(arrays)
+        return ", ".join(
+            f"{name} {f'{array.sum()} of {array.size}' if array.dtype == bool else array.shape}"
+            for name, array in arrays.items()
+        )
+
+    def fill(self, arrays: Piece) -> None:
+        """Write the arrays."""
         write_arrays(self.path, arrays)
-        return ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+
+
+class Csv(Npz):
+    """Samples as a table: a row each, or where they are curves (n, points, k), a row each point.
+
+    Columns are `samples.0`, `samples.1`, ...; of curves `row` and `point` come first. Flags are 0 and 1.
+    """
+
+    def fill(self, arrays: Piece) -> None:
+        """Write the table."""
+        n = len(next(iter(arrays.values())))
+        points = max((a.shape[1] for a in arrays.values() if a.ndim == 3), default=0)
+        columns: dict[str, np.ndarray] = {}
+        if points:
+            columns = {"row": np.repeat(np.arange(n), points), "point": np.tile(np.arange(points), n)}
+        for name, array in arrays.items():
+            flat = array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array.reshape(n, -1)
+            flat = flat if array.ndim == 3 or not points else np.repeat(flat, points, 0)
+            single = array.ndim == 1
+            columns |= {name if single else f"{name}.{i}": column for i, column in enumerate(flat.T)}
+        table = np.column_stack([column.astype(np.float64) for column in columns.values()])
+        file = io.BytesIO()
+        np.savetxt(file, table, fmt="%.9g", delimiter=",", header=",".join(columns), comments="")
+        write(self.path, file.getvalue())
+
+
+def arrays_in(file: Path, alone: str = "y") -> Piece:
+    """The arrays of a .npz file by name, or that of a .npy file under the name `alone`. Raises `UsageError`."""
+    try:
+        content = np.load(file)
+        return {alone: content} if isinstance(content, np.ndarray) else dict(content)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of arrays"
+        raise UsageError(f"cannot read {file}: {reason}") from None
 
 
 def joined(pieces: list[Piece]) -> Piece:
@@ -77,5 +125,6 @@ def drawn(model: Any, key: jax.Array, n: int, **conditions: Any) -> Any:
     """`Trained.sample`: the array of samples, or all arrays by name where there are more."""
     if n < 1:
         raise UsageError(f"n={n} samples are too few; expected at least 1")
-    arrays = joined(list(request_of(model)(**conditions)(model, key, n)))
+    request = request_of(model)(**conditions)
+    arrays = joined(list(request(model, key, n if (count := request.count(model)) is None else count)))
     return arrays["samples"] if len(arrays) == 1 else arrays

@@ -49,6 +49,8 @@ def guide(
     cond: Any = None,
     draws: int = 1,
     chunk: int | None = None,
+    slots: Array | None = None,
+    mask: Array | None = None,
 ) -> Guided:
     """Run independent groups of particles and draw from each by its last weights; one compiled program.
 
@@ -64,6 +66,8 @@ def guide(
         cond: leaves (groups, ...), what denoiser and potential are conditioned on.
         draws: samples of each group.
         chunk: groups at a time, which bounds memory; all if not given.
+        slots: (groups,) int, places of these groups in a larger whole; a draw in parts equals one draw.
+        mask: (groups, *sites) bool, the sites that are real; the others come back as 0.
     """
     groups = shape[0]
     for name, value in {"groups": groups, "draws": draws, "chunk": chunk or groups}.items():
@@ -76,37 +80,46 @@ def guide(
         raise UsageError("order='group' needs a sampler with orders, OrderAgnostic")
     chain = sampler.model(callable_tree(denoiser), (method.particles, *shape[1:]))
     chain = replace(chain, init=callable_tree(chain.init))
-    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(groups))
-    return _groups(keys, method, chain, callable_tree(log_potential), cond, draws, chunk)
+    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(groups) if slots is None else slots)
+    if mask is not None and jnp.shape(mask) != tuple(shape):
+        raise UsageError(f"mask has shape {jnp.shape(mask)}; expected {tuple(shape)}, of every group")
+    return _groups(keys, method, chain, callable_tree(log_potential), cond, mask, draws, chunk)
 
 
 @partial(jax.jit, static_argnames=("draws", "chunk"))
 def _groups(
-    keys: Array, method: BSDG, chain: Model, log_potential: Any, cond: Any, draws: int, chunk: int | None
+    keys: Array,
+    method: BSDG,
+    chain: Model,
+    log_potential: Any,
+    cond: Any,
+    mask: Array | None,
+    draws: int,
+    chunk: int | None,
 ) -> Guided:
     n = method.particles
 
-    def group(given: tuple[Array, Any]) -> Guided:
-        key, cond = given
-        order = None
+    def group(given: tuple[Array, Any, Any]) -> Guided:
+        key, cond, mask = given
+        cond = jax.tree.map(lambda a: jnp.broadcast_to(a, (n, *a.shape)), cond)
+        own_chain: Any = _given(chain, {"cond": cond} if mask is None else {"cond": cond, "mask": mask})
         if method.order == "group":
             key, own = jax.random.split(key)
-            begin: Any = chain.init
+            begin = own_chain.init
             order = begin.orders.draw(own, jnp.broadcast_to(begin.setting.mask, begin.shape)[0].ravel())
-        cond = jax.tree.map(lambda a: jnp.broadcast_to(a, (n, *a.shape)), cond)
-        model = method.model(_given(chain, cond, order), log_potential)
+            own_chain = replace(own_chain, init=replace(begin, order=order))
+        model = method.model(own_chain, log_potential)
         done = run_group(key, model, n, method.resampler, draws)
         x = done.last.p.p.x
         return Guided(x[done.which], x, done.last.log_w, done.last.log_z, done.ess, done.last.collapsed)
 
-    return jax.lax.map(group, (keys, cond), batch_size=chunk or keys.shape[0])
+    return jax.lax.map(group, (keys, cond, mask), batch_size=chunk or keys.shape[0])
 
 
-def _given(chain: Model, cond: Any, order: Array | None) -> Model:
-    """The chain under a condition, and in an order if that is given."""
+def _given(chain: Model, own: dict[str, Any]) -> Model:
+    """The chain under the condition and the mask of a group."""
 
     def give(part: Any) -> Any:
-        return replace(part, setting=replace(part.setting, cond=cond))
+        return replace(part, setting=replace(part.setting, **own))
 
-    begin = give(chain.init) if order is None else replace(give(chain.init), order=order)
-    return replace(chain, init=begin, stages=tuple((give(kernel), u) for kernel, u in chain.stages))
+    return replace(chain, init=give(chain.init), stages=tuple((give(kernel), u) for kernel, u in chain.stages))

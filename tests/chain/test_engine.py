@@ -82,7 +82,7 @@ def kalman():
     return log_z, gain @ Y, cov[-1, -1] - gain @ cov[:, -1]
 
 
-def test_unbiased_estimate_of_the_evidence():
+def test_unbiased_estimate_of_the_evidence(optimised):
     log_z, mean, variance = kalman()
     np.testing.assert_allclose(log_z, -7.426791615629888, rtol=1e-12)
     np.testing.assert_allclose((mean, variance), (-0.1620238952182972, 0.467860224081132), rtol=1e-10)

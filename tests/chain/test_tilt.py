@@ -29,7 +29,7 @@ def resampler(key, before, after):
     return jax.random.categorical(key, after, shape=(n,)), jnp.full(n, -jnp.log(n)), True
 
 
-def test_end_of_the_chain_is_tilted_whatever_comes_between():
+def test_end_of_the_chain_is_tilted_whatever_comes_between(optimised):
     """N(0, 4) under exp(-(x - 2)^2 / 2), with inflated potentials on the way: N(1.6, 0.8)."""
 
     def log_h(p, u):

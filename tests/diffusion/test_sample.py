@@ -232,7 +232,7 @@ def test_corrections_are_langevin_steps(process):
         np.testing.assert_allclose(found.denoised, denoiser(x, t1), rtol=1e-9)
 
 
-def test_corrected_samples_spread_like_the_data():
+def test_corrected_samples_spread_like_the_data(optimised):
     """Langevin steps of that size widen a Gaussian by the factor sqrt(1 + snr^2), 1.3 %."""
     x = sample(KEY, PredictorCorrector(400, 0.01, 50.0), gaussian_denoiser(0.0, 0.5), (500, 256))
     assert 0.5 < x.std() < 0.5 * (1 + 0.16**2) ** 0.5 * 1.015

@@ -95,6 +95,29 @@ def test_what_a_restored_model_cannot_take_is_refused_before_a_folder_is_made(fi
     assert not Path("b").exists()
 
 
+def test_a_recipe_within_a_recipe(fitted, toy, capsys):
+    """Its options have no prefix either; it is restored, checked and kept like that of a study."""
+    assert fitted(model="doubled", steps=2).results == {"mean": 3.0}
+    made = config("toy.fitted", options={"model": "doubled", "base": toy.Mean(steps=2), "noise": toy.Noise(3.0)})
+    assert (made.model.base.steps, made.model.base.noise.scale) == (2, 3.0)
+    fitted("b", steps=2)
+    again = fitted("c", model="doubled", base="./b")
+    assert again.results == {"mean": 3.0} and not Path("c/checkpoints").exists()
+    assert str(Path("b").absolute()) not in Path("c/model/model.yaml").read_text()
+    assert fitted("d", model="./c").results == {"mean": 3.0}
+    assert fitted("e", model="doubled", base="./b", rate=1.0, **{"base.finetune": 1}).results == {"mean": 4.0}
+    for words, message in (
+        (["--model", "doubled", "--base", "./b", "--steps", "7"], "--steps 7: the model"),
+        (["--model", "./c", "--steps", "7"], "--base.steps 7: the model"),
+    ):
+        code, found = error(["run", "toy.fitted", *words, "--out", "new"], capsys)
+        assert code == 2 and found.startswith(f"genkit: {message}") and found.count("\n") == 1
+    shutil.rmtree("b")
+    fitted("b", steps=2, rate=0.25)
+    with pytest.raises(UsageError, match="has changed: its fingerprint is"):
+        genkit.run(read_yaml(Path("c/config.yaml"))[0], out="f")
+
+
 def test_a_replay_refuses_a_model_that_has_changed(fitted):
     fitted(steps=2)
     fitted("b", model="./a")

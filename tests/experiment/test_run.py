@@ -1,6 +1,7 @@
 """Runs: stages, resuming, what a folder holds, what is refused."""
 
 import errno
+import io
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from matplotlib.figure import Figure
+from rich.console import Console
 
 import genkit
 from genkit.errors import DataError, GenkitError, UsageError
@@ -49,6 +51,17 @@ def test_a_table_and_a_figure_of_one_name_are_both_in_the_report(study):
     run.figure("double", Figure(), "A line.")
     page = report.build(run.folder, "toy.study", "").read_text()
     assert "How it doubles" in page and ">8<" in page and ">7<" not in page and "A line." in page
+
+
+def test_no_terminal_cuts_a_number(study):
+    """A table that is too wide for it is shown in parts, each with the first column."""
+    run = study(number=1)
+    run.console = Console(width=40, file=io.StringIO())
+    header = ["model", *(f"score {i}" for i in range(9))]
+    run.table("wide", header, [[name, *(0.0631 + i for i in range(9))] for name in ("plain", "target")], "Scores")
+    shown = run.console.file.getvalue()
+    assert all(shown.count(f"{0.0631 + i:.4g}") == 2 for i in range(9)) and "…" not in shown
+    assert shown.count("plain") == 3 and max(map(len, shown.splitlines())) <= 40
 
 
 def test_a_loaded_run_is_the_run(toy, study):

@@ -289,6 +289,23 @@ def test_conditions_go_to_their_groups():
     np.testing.assert_array_equal(draws.x, np.broadcast_to(wanted[:, None, None], (3, 2, 2)))
 
 
+@pytest.mark.parametrize("method", [FADG(3), FADG(3, order="group")])
+def test_groups_with_fewer_sites_and_groups_drawn_in_parts(method):
+    """Independent sites with p = (0.3, 0.7) and weights (3, 1): each real one multiplies the evidence by 1.6."""
+    log_p, log_w = jnp.log(jnp.array([0.3, 0.7])), jnp.log(jnp.array([3.0, 1.0, 1.0]))
+
+    def towards(x, t, real):
+        return jnp.where(real, log_w[x], 0.0).sum(1)
+
+    setting = KEY, method, OrderAgnostic(2), lambda x, t, cond: jnp.broadcast_to(log_p, (*x.shape, 2)), towards
+    mask = jnp.array([[True, True], [True, False], [False, True], [True, True]])
+    draws = guide(*setting, (4, 2), mask, mask=mask)
+    np.testing.assert_allclose(draws.log_z, mask.sum(1) * np.log(1.6), rtol=1e-5)
+    assert not draws.particles[~np.broadcast_to(mask[:, None], (4, 3, 2))].any()
+    part = guide(*setting, (2, 2), mask[2:], slots=jnp.array([2, 3]), mask=mask[2:])
+    np.testing.assert_array_equal(part.particles, draws.particles[2:])
+
+
 def test_loss_of_the_best_discriminator():
     """Mean over one and two revealed bits of the cross-entropy at d = q / (q + p)."""
     n, w = 60_000, odds()
@@ -340,6 +357,10 @@ def test_a_discriminator_of_noisy_states():
         (lambda: guide(KEY, FADG(), OrderAgnostic(2, (0, 2)), inconsistent, odds(), (4, 2)), "no budget"),
         (lambda: guide(KEY, FADG(), OrderAgnostic(2), inconsistent, odds(), (4, 2), draws=0), "draws=0"),
         (lambda: guide(KEY, FADG(), OrderAgnostic(2), inconsistent, odds(), (4, 2), jnp.ones(3)), "4 groups"),
+        (
+            lambda: guide(KEY, ARDG(), OrderAgnostic(2), inconsistent, odds(), (4, 2), mask=jnp.ones((3, 2), bool)),
+            r"mask has shape \(3, 2\); expected \(4, 2\)",
+        ),
     ],
 )
 def test_wrong_use(make, words):

@@ -2,7 +2,7 @@
 
 from genkit.plugin import Plugin
 
-IMAGES = "genkit_inverse.images:Images"
+IMAGES, BITS = "genkit_inverse.images:Images", "genkit_inverse.images:Bits"
 
 plugin = Plugin(
     name="inverse",
@@ -30,7 +30,7 @@ plugin = Plugin(
         ),
     },
     datasets={
-        "binary_digits": ("genkit_inverse.datasets.binary:BinaryDigits", "1797 handwritten digits of 8 x 8 bits"),
+        "binary_digits": ("genkit_inverse.datasets.binary:BinaryDigits", "1797 handwritten digits of 8 x 8 bits", BITS),
         "digits": ("genkit_inverse.datasets.digits:Digits", "1797 handwritten digits of 8 x 8 cells, bundled", IMAGES),
         "mnist": ("genkit_inverse.datasets.mnist:MNIST", "10 000 handwritten digits of 28 x 28 cells", IMAGES),
         "gaussian_patches": (
@@ -45,9 +45,18 @@ plugin = Plugin(
             "a diffusion model of images of one size",
             f"{IMAGES} -> genkit.model.diffusion:Diffusion",
         ),
+        "binary_prior": (
+            "genkit_inverse.models.binary_prior:BinaryPrior",
+            "a discrete diffusion model of binary images",
+            f"{BITS} -> genkit_inverse.models.binary_prior:BinaryDiffusion",
+        ),
     },
     networks={
-        "logit_unet": ("genkit_inverse.networks.logits:LogitUNet", "U-Net on images of classes"),
+        "logit_unet": (
+            "genkit_inverse.networks.logits:LogitUNet",
+            "U-Net on images of classes",
+            "tuple[int, int], int, int",
+        ),
     },
     operators={
         "inpaint_box": ("genkit_inverse.operators:BoxInpainting", "a box in the middle is hidden"),

@@ -44,6 +44,26 @@ class Images:
         return float(high - low)
 
 
+@dataclass(frozen=True)
+class Bits:
+    """Images (n, h, w) int32 of 0 and 1 in two sets."""
+
+    train: np.ndarray
+    test: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Check the arrays."""
+        for name in ("train", "test"):
+            images = getattr(self, name)
+            if images.ndim != 3 or images.shape[1:] != self.shape or not np.isin(images, (0, 1)).all():
+                raise DataError(f"{name} images have shape {images.shape}; expected (n, *{self.shape}) of 0 and 1")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w)."""
+        return self.train.shape[1:]
+
+
 def split(images: np.ndarray, val: int, test: int, **options: Any) -> Images:
     """The three sets in an order drawn once; `val` and `test` count images."""
     images = images[np.random.default_rng(0).permutation(len(images))]

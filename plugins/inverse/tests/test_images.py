@@ -1,13 +1,19 @@
 """Images: data, exact posteriors, calibration of samplers, and the experiments at their smallest."""
 
+import re
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import genkit
+import genkit_inverse
 from genkit.cli.completion import candidates
+from genkit.diffusion import Heun
 from genkit.errors import DataError, UsageError
+from genkit.model import Diffusion
 from genkit.steer import DDSMC, DPS, Denoising, observe, posterior
 from genkit_inverse import scores
 from genkit_inverse.datasets.digits import Digits
@@ -161,3 +167,38 @@ def test_several_components_are_completed():
     words = "run inverse.ddsmc_images --methods dps ddrm --methods.".split()
     assert {"--methods.0.scale", "--methods.1.eta_b"} <= set(candidates(words))
     assert "--methods.2.steps" not in candidates(words)
+
+
+def test_a_measurement_of_a_user(tmp_path):
+    """Draws of the posterior of a model for an own file: of the known mean; the same as by `posterior`."""
+    model = Diffusion(PRIOR, (8, 8, 1), Heun())
+    operator = SuperResolution(factor=2).build((8, 8, 1))
+    y = np.asarray(operator(jnp.asarray(PATCHES.test[:1])))[0] + STD
+    np.savez(tmp_path / "y.npz", y=y, std=STD)
+    ask = {"operator": SuperResolution(factor=2), "observation": tmp_path / "y.npz"}
+    method = DDSMC(steps=20, sigma_max=10.0, eta=1.0)
+    found = model.sample(jax.random.key(0), 64, **ask, method=method, particles=8)
+    mean, cov, _ = PRIOR.posterior(observe(operator, y, STD))
+    error = (found["samples"].reshape(64, -1).mean(0) - mean) / np.sqrt(np.diag(cov) / 64)
+    assert found["log_z"].shape == (64,) and np.sqrt(np.mean(error**2)) < 1.5
+    alone = model.sample(jax.random.key(0), 2, **ask, method=DPS(steps=5, sigma_max=10.0))
+    assert alone.shape == (2, 8, 8, 1)  # nothing is weighed
+    np.save(tmp_path / "short.npy", y[:3])
+    for options, says in (
+        ({"observation": tmp_path / "short.npy", "std": 0.1}, r"short.npy: y has shape \(3,\); expected \(16,\)"),
+        ({"observation": tmp_path / "short.npy"}, "short.npy has no std of the noise; give --std"),
+        ({"observation": tmp_path / "none.npy"}, "cannot read .*none.npy: No such file"),
+        ({"observation": None}, "needs both"),
+        ({"sampler": Heun()}, "leave --sampler out"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            model.sample(jax.random.key(0), 1, **{**ask, **options})
+
+
+def test_the_readme_runs():
+    """Its Python."""
+    readme = Path(genkit_inverse.__file__).parents[1] / "README.md"
+    (block,) = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+    names = {}
+    exec(block, names)
+    assert names["draws"].x.shape == (8, 1, 8, 8, 1)

@@ -2,6 +2,8 @@
 
 from genkit.plugin import Plugin
 
+POINTS, EVENTS = "genkit_latents.data:Points", "genkit_latents.data:OnManifold"
+
 plugin = Plugin(
     name="latents",
     summary="geometry of latent spaces",
@@ -32,21 +34,43 @@ plugin = Plugin(
         ),
     },
     datasets={
-        "digits": ("genkit_latents.datasets.digits:Digits", "8 x 8 digits of scikit-learn"),
-        "mnist": ("genkit_latents.datasets.digits:MNIST", "the 10 000 test images of MNIST"),
-        "tree": ("genkit_latents.datasets.tree:Tree", "noisy branching diffusion on a tree, generated"),
-        "shape": (
-            "genkit_latents.datasets.shapes:Shape",
-            "half circle, moons, hole, swiss roll, generated",
-        ),
-        "events": ("genkit_latents.datasets.events:Events", "volcanic eruptions and floods on the sphere"),
-        "karate": ("genkit_latents.datasets.karate:Karate", "Zachary's karate club, a graph"),
+        "digits": ("genkit_latents.datasets.digits:Digits", "8 x 8 digits of scikit-learn", POINTS),
+        "mnist": ("genkit_latents.datasets.digits:MNIST", "the 10 000 test images of MNIST", POINTS),
+        "tree": ("genkit_latents.datasets.tree:Tree", "noisy branching diffusion on a tree, generated", POINTS),
+        "shape": ("genkit_latents.datasets.shapes:Shape", "half circle, moons, hole, swiss roll, generated", POINTS),
+        "events": ("genkit_latents.datasets.events:Events", "volcanic eruptions and floods on the sphere", EVENTS),
+        "karate": ("genkit_latents.datasets.karate:Karate", "Zachary's karate club, a graph", POINTS),
     },
     benchmarks={
         "geodesics": ("genkit_latents.benchmarks:Geodesics", "speed and error of geodesic solvers"),
     },
+    models={
+        "vae": (
+            "genkit_latents.models.autoencoder:Autoencoder",
+            "a variational autoencoder on a manifold, drawn to its metric",
+            f"{POINTS} -> genkit_latents.models.vae:VAE",
+        ),
+        "manifold_density": (
+            "genkit_latents.models.manifold_density:ManifoldDensity",
+            "a density on a manifold by flow matching or by a score",
+            f"{EVENTS} -> genkit_latents.flows.model:ManifoldModel",
+        ),
+        "land": (
+            "genkit_latents.models.land:LandMixture",
+            "a mixture of locally adaptive normals",
+            f"{POINTS} -> genkit_latents.stats.land:LandFit",
+        ),
+    },
     networks={
-        "waves": ("genkit_latents.networks.waves:Waves", "perceptron on random waves, for fields with fine detail"),
-        "coder": ("genkit_latents.networks.coder:Coder", "encoder and decoder for a latent manifold"),
+        "waves": (
+            "genkit_latents.networks.waves:Waves",
+            "perceptron on random waves, for fields with fine detail",
+            "int",
+        ),
+        "coder": (
+            "genkit_latents.networks.coder:Coder",
+            "encoder and decoder for a latent manifold",
+            "genkit_latents.geometry.manifolds.base:Manifold, int, int",
+        ),
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,19 +13,20 @@ from genkit_latents.geometry.neighbours import neighbour_pairs
 
 @dataclass(frozen=True)
 class Points:
-    """Vectors with labels, split into train and test, and distances that a latent space should show."""
+    """Vectors split into train and test, with labels and with distances that a latent space should show, if known."""
 
     train: np.ndarray
     """(n, D) float32"""
     test: np.ndarray
     """(m, D) float32"""
-    train_labels: np.ndarray
-    """(n,) int"""
-    test_labels: np.ndarray
-    """(m,) int"""
     likelihood: str
     """The family that suits the data, as in `genkit_latents.geometry.likelihoods`."""
     source: str
+    """What the data are, for messages and captions."""
+    train_labels: np.ndarray | None = None
+    """(n,) int"""
+    test_labels: np.ndarray | None = None
+    """(m,) int"""
     image: tuple[int, int] | None = None
     """Height and width where a row is an image."""
     distances: np.ndarray | None = None
@@ -39,11 +41,26 @@ def check(data: Points) -> Points:
             raise DataError(f"{data.source}: {name} has shape {x.shape}; expected (n, {data.train.shape[1]}), n > 0")
         if not np.isfinite(x).all():
             raise DataError(f"{data.source}: {name} has a NaN in row {int(np.argwhere(~np.isfinite(x))[0][0])}")
-        if labels.shape != x.shape[:1]:
+        if (labels is None) != (data.train_labels is None):
+            raise DataError(f"{data.source}: train or test has labels, the other has none; give both or neither")
+        if labels is not None and labels.shape != x.shape[:1]:
             raise DataError(f"{data.source}: {len(labels)} labels for {len(x)} rows of {name}")
     if data.distances is not None and data.distances.shape != (len(data.test),) * 2:
         raise DataError(f"{data.source}: distances have shape {data.distances.shape} for {len(data.test)} rows")
     return data
+
+
+@dataclass(frozen=True)
+class OnManifold:
+    """Points of a manifold, split into train, validation and test."""
+
+    manifold: Any
+    train: np.ndarray
+    """(n, *shape) float32"""
+    val: np.ndarray
+    test: np.ndarray
+    source: str
+    """What the data are, for messages and captions."""
 
 
 def split(n: int, test: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

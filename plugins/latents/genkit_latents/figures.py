@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from genkit.errors import UsageError
 from genkit_latents.charts import Chart
-from genkit_latents.geometry.geodesics import Energy
+from genkit_latents.geometry.curves import between
 from genkit_latents.geometry.manifolds import Sphere
 from genkit_latents.geometry.metric import log_volume
-from genkit_latents.geometry.numeric import Numeric
 from genkit_latents.models import VAE, agreement
 
 GRID = 60  # cells of the background
@@ -23,25 +23,41 @@ TURN = np.linspace(0, 2 * np.pi, 49)
 DIRECTIONS = np.stack([np.cos(TURN), np.sin(TURN)], 1).astype(np.float32)
 
 
-def latent_panels(models: Mapping[str, VAE], codes: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
+def latent_space(model: VAE, codes: Any, labels: np.ndarray | None = None, curves: Any = (), marks: Any = ()) -> Figure:
+    """Codes (n, *shape) of a model with two latent dimensions, own curves (m, points, *shape) and points (k, *shape).
+
+    In the background the magnification of the decoder, the darker the larger, and small balls of the chosen metric
+    (black) and of the decoder's (red).
+    """
+    if model.latent.dim != 2:
+        raise UsageError(f"the latent space has {model.latent.dim} dimensions; a picture needs 2")
+    figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+    _latent(figure.subplots(), model, np.asarray(codes), labels, np.asarray(curves), np.asarray(marks))
+    return figure
+
+
+def latent_panels(models: Mapping[str, VAE], codes: Mapping[str, np.ndarray], labels: np.ndarray | None) -> Figure:
     """One panel a model: codes (n, *shape) by label, geodesics, balls of both metrics, magnification."""
     columns = 2 if len(models) == 4 else min(3, len(models))
     rows = -(-len(models) // columns)
     figure = Figure(figsize=(4.3 * columns, 4.3 * rows), layout="constrained")
     panels = np.ravel(figure.subplots(rows, columns, squeeze=False))
     for axes, (name, model) in zip(panels, models.items(), strict=False):
-        _latent(axes, model, codes[name], labels)
+        _latent(axes, model, codes[name], labels, _geodesics(model, codes[name], labels), np.empty(0))
         axes.set_title(name)
     for axes in panels[len(models) :]:
         axes.remove()
     return figure
 
 
-def _latent(axes: Any, model: VAE, codes: np.ndarray, labels: np.ndarray) -> None:
+def _latent(
+    axes: Any, model: VAE, codes: np.ndarray, labels: np.ndarray | None, curves: np.ndarray, marks: np.ndarray
+) -> None:
     manifold = model.latent
     mean = manifold.project(jnp.asarray(codes).mean(0)) if isinstance(manifold, Sphere) else manifold.origin
     chart = Chart(manifold, mean)
-    flat = np.asarray(jax.jit(jax.vmap(chart.to_plane))(codes))
+    on_paper = jax.jit(jax.vmap(chart.to_plane))
+    flat = np.asarray(on_paper(codes))
     low, high = _window(chart, flat)
 
     side = [np.linspace(a, b, GRID) for a, b in zip(low, high, strict=True)]
@@ -55,10 +71,12 @@ def _latent(axes: Any, model: VAE, codes: np.ndarray, labels: np.ndarray) -> Non
         *side, level.reshape(GRID, GRID), cmap="Greys", shading="nearest", alpha=0.55, rasterized=True,
         vmin=np.quantile(shown, 0.02), vmax=np.quantile(shown, 0.98),
     )  # fmt: skip
-    axes.scatter(*flat.T, c=labels % 10, cmap="tab10", s=5, lw=0, alpha=0.8)
-
-    for curve in _geodesics(model, chart, codes, labels):
-        axes.plot(*np.asarray(curve).T, color="#0b6e99", lw=1.1)
+    colours = {"color": "#5d6b7a"} if labels is None else {"c": labels % 10, "cmap": "tab10"}
+    axes.scatter(*flat.T, s=5, lw=0, alpha=0.8, **colours)
+    for curve in curves:
+        axes.plot(*np.asarray(on_paper(curve)).T, color="#0b6e99", lw=1.1)
+    if len(marks):
+        axes.scatter(*np.asarray(on_paper(marks)).T, s=60, marker="x", color="black", zorder=3)
     chosen, own = _rings(model, chart, _spread(flat, codes))
     for ring, other in zip(chosen, own, strict=True):
         axes.plot(*ring.T, color="black", lw=1.0)
@@ -130,24 +148,15 @@ def _radius(model: VAE, centres: Any) -> Any:
     return 0.33 * jnp.median(nearest)
 
 
-def _geodesics(model: VAE, chart: Chart, codes: np.ndarray, labels: np.ndarray) -> list[Any]:
-    """Curves (33, 2) on paper from the code nearest to each class's middle to that of the next class."""
-    flat = np.asarray(jax.vmap(chart.to_plane)(jnp.asarray(codes)))
+def _geodesics(model: VAE, codes: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """Curves (n, 33, *shape) from the code nearest to each class's middle to that of the next class."""
+    flat = codes.reshape(len(codes), -1)
+    labels = np.arange(len(codes)) * 6 // len(codes) if labels is None else labels
     ends = []
     for c in np.unique(labels)[:10]:
         own = np.flatnonzero(labels == c)
         ends.append(own[np.linalg.norm(flat[own] - np.median(flat[own], 0), axis=1).argmin()])
-    p, q = jnp.asarray(codes[ends]), jnp.asarray(codes[np.roll(ends, -1)])
-    chosen = model.chosen
-
-    def one(p: Any, q: Any) -> Any:
-        if isinstance(chosen, Numeric):
-            curve = Energy(32)(chosen.metric, p, q).curve
-        else:
-            curve = jax.vmap(lambda t: chosen.geodesic(p, q, t))(jnp.linspace(0, 1, 33))
-        return jax.vmap(chart.to_plane)(curve)
-
-    return list(jax.jit(jax.vmap(one))(p, q))
+    return np.asarray(between(model.chosen, jnp.asarray(codes[ends]), jnp.asarray(codes[np.roll(ends, -1)])).curve)
 
 
 def distance_panels(latent: Mapping[str, np.ndarray], true: np.ndarray) -> Figure:

@@ -68,12 +68,12 @@ def test_mnist():
 @real
 @pytest.mark.parametrize(("kind", "rows", "distinct"), [("volcano", 827, 267), ("flood", 4875, 4861)])
 def test_events(kind, rows, distinct):
-    parts = Events(kind).load()
-    x = np.concatenate(list(parts.values()))
+    data = Events(kind).load()
+    x = np.concatenate([data.train, data.val, data.test])
     assert len(x) == rows and len(np.unique(x, axis=0)) == distinct
     np.testing.assert_allclose(np.linalg.norm(x, axis=1), 1, rtol=1e-5)
     assert 0.42 <= np.linalg.norm(x.mean(0)).round(2) <= 0.48
-    assert abs(len(parts["train"]) - 0.8 * rows) < 1 and abs(len(parts["val"]) - len(parts["test"])) <= 1
+    assert abs(len(data.train) - 0.8 * rows) < 1 and abs(len(data.val) - len(data.test)) <= 1
 
 
 def test_events_that_a_user_brings(monkeypatch, tmp_path):
@@ -86,11 +86,11 @@ def test_events_that_a_user_brings(monkeypatch, tmp_path):
     file.parent.mkdir()
     lines = ["# header"] * 4 + ["-30.0,60.0"] * 6120
     file.write_text("\n".join(lines))
-    parts = Events("earthquake").load()
-    assert [len(parts[k]) for k in ("train", "val", "test")] == [4896, 612, 612]
+    data = Events("earthquake").load()
+    assert [len(part) for part in (data.train, data.val, data.test)] == [4896, 612, 612]
     theta, phi = np.radians(60), np.radians(240)
     known = np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)
-    np.testing.assert_allclose(parts["test"][0], known, atol=1e-7)
+    np.testing.assert_allclose(data.test[0], known, atol=1e-7)
     file.write_text("\n".join(lines[:-1]))
     with pytest.raises(DataError, match=r"\(6119, 2\) numbers after 4 lines; expected \(6120, 2\)"):
         Events("earthquake").load()
@@ -111,10 +111,11 @@ def test_wrong_data():
     broken = x.copy()
     broken[2, 1] = np.nan
     for points, says in [
-        (Points(x, broken, labels, labels, "normal", "toy"), "toy: test has a NaN in row 2"),
-        (Points(x, x, labels, labels[1:], "normal", "toy"), "3 labels for 4 rows of test"),
-        (Points(x, x, labels, labels, "normal", "toy", distances=np.zeros((3, 3))), "distances have shape"),
-        (Points(x, x[:, :1], labels, labels, "normal", "toy"), r"test has shape \(4, 1\)"),
+        (Points(x, broken, "normal", "toy", labels, labels), "toy: test has a NaN in row 2"),
+        (Points(x, x, "normal", "toy", labels, labels[1:]), "3 labels for 4 rows of test"),
+        (Points(x, x, "normal", "toy", labels, labels, distances=np.zeros((3, 3))), "distances have shape"),
+        (Points(x, x, "normal", "toy", labels), "train or test has labels, the other has none"),
+        (Points(x, x[:, :1], "normal", "toy", labels, labels), r"test has shape \(4, 1\)"),
     ]:
         with pytest.raises(DataError, match=says):
             check(points)

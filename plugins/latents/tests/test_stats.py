@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm, qmc
 
 from genkit.errors import GenkitError, UsageError
 from genkit_latents.distributions import RiemannianNormal
@@ -13,6 +14,7 @@ from genkit_latents.geometry.manifolds import SPD, Euclidean, PoincareBall, Sphe
 from genkit_latents.geometry.numeric import Numeric
 from genkit_latents.stats import (
     Land,
+    LandFit,
     distances,
     distortion,
     fit_land,
@@ -112,17 +114,31 @@ def test_scores_of_distances():
     assert gromov_delta(circle) == pytest.approx(1)  # delta of a circle is a quarter of its length
 
 
-@pytest.mark.usefixtures("optimised")
 def test_the_normaliser_of_land_is_that_of_the_riemannian_normal():
     """Isotropic Sigma: with the full Jacobian the closed forms of S^2 and H^2."""
-    noise = jax.random.normal(KEY, (20_000, 2))
+    noise = jnp.asarray(norm.ppf(qmc.Sobol(2, rng=0).random(4096)), jnp.float32)  # normals, evenly spread
+    normaliser = jax.jit(lambda land: jnp.exp(land.log_normaliser(noise)))
     for manifold, s, expected in ((Sphere(), 0.5, 1.4462142164981342), (PoincareBall(), 0.5, 1.7084813983381828)):
         land = Land(manifold, manifold.origin, s * jnp.eye(2))
-        assert jnp.exp(land.log_normaliser(noise)) == pytest.approx(expected, rel=3e-3)
-    near = land.sample(KEY, 4000)
-    r = manifold.dist(manifold.origin, near)
+        assert normaliser(land) == pytest.approx(expected, rel=3e-3)
+    r = jax.jit(lambda land: manifold.dist(manifold.origin, land.sample(KEY, 4000, proposals=5)))(land)
     exact = RiemannianNormal(manifold, manifold.origin, 0.5).expectation(jnp.square)
     assert jnp.square(r).mean() == pytest.approx(float(exact), rel=0.06)
+
+
+def test_draws_of_a_mixture():
+    """In flat space LANDs are Gaussians: shares, means and covariances; chunks change nothing."""
+    roots = jnp.array([[[0.3, 0.0], [0.1, 0.2]], [[0.5, 0.0], [0.0, 0.1]]])
+    parts = Land(Euclidean(2), jnp.array([[-2.0, 0.0], [2.0, 1.0]]), roots)
+    fit = LandFit(parts, jnp.array([0.3, 0.7]), jnp.zeros(1), jnp.zeros((1, 2)))
+    x = fit.sample(KEY, 4000, proposals=4)
+    left = x[:, 0] < 0
+    assert left.mean() == pytest.approx(0.3, abs=0.025)
+    for k, own in enumerate((x[left], x[~left])):
+        np.testing.assert_allclose(own.mean(0), parts.mean[k], atol=0.03)
+        np.testing.assert_allclose(np.cov(own.T), roots[k] @ roots[k].T, atol=0.015)
+    (few,) = fit.request(proposals=4)(fit, KEY, 3, 3)
+    np.testing.assert_allclose(few["samples"], x[:3], atol=1e-5)
 
 
 def test_land_finds_what_made_the_data():

@@ -2,6 +2,11 @@
 
 from genkit.plugin import Plugin
 
+MOLECULES, SEQUENCES = "genkit_molecules.data:Molecules", "genkit_molecules.sequences:Sequences"
+GENERATOR, GUIDED = "genkit_molecules.models.trained:Generator", "genkit_molecules.models.trained:Guided"
+ON_TARGET = f"genkit_molecules.target:Target -> {GUIDED}"
+ON_SEQUENCES = f"{SEQUENCES} -> {GENERATOR}"
+
 plugin = Plugin(
     name="molecules",
     summary="molecular graphs by discrete diffusion and guided order-agnostic models",
@@ -29,15 +34,80 @@ plugin = Plugin(
             "protein sequences steered to a property: classifier-free, by a classifier, with a discriminator",
         ),
     },
+    models={
+        "graph_ardm": (
+            "genkit_molecules.models.graphs:GraphARDM",
+            "molecules by order-agnostic autoregression",
+            f"{MOLECULES} -> {GENERATOR}",
+        ),
+        "digress": (
+            "genkit_molecules.models.graphs:DiGress",
+            "molecules by discrete diffusion, DiGress",
+            f"{MOLECULES} -> {GENERATOR}",
+        ),
+        "corrected": (
+            "genkit_molecules.models.guided:Corrected",
+            "a generator of molecules and a discriminator of its samples",
+            f"{MOLECULES} -> {GUIDED}",
+        ),
+        "steered": (
+            "genkit_molecules.models.guided:SteeredMolecules",
+            "a generator of molecules, a discriminator, a classifier of a property",
+            f"{MOLECULES} -> {GUIDED}",
+        ),
+        "steered_sequences": (
+            "genkit_molecules.models.guided:SteeredSequences",
+            "a generator of sequences, a discriminator, a classifier of a property",
+            f"{SEQUENCES} -> {GUIDED}",
+        ),
+        "ardm": (
+            "genkit_molecules.models.sequences:SequenceARDM",
+            "sequences by order-agnostic autoregression",
+            ON_SEQUENCES,
+        ),
+        "masked": ("genkit_molecules.models.sequences:Masked", "sequences by masked diffusion", ON_SEQUENCES),
+        "euler": ("genkit_molecules.models.sequences:Euler", "the same, sampled by its rates", ON_SEQUENCES),
+        "flow": ("genkit_molecules.models.sequences:Flow", "the same, by a flow that hides sites again", ON_SEQUENCES),
+        "uniform": ("genkit_molecules.models.sequences:Uniform", "sequences by D3PM, uniform noise", ON_SEQUENCES),
+        "marginal": ("genkit_molecules.models.sequences:Marginal", "the same, noise of the letters", ON_SEQUENCES),
+        "absorbing": ("genkit_molecules.models.sequences:Absorbing", "the same, to the first letter", ON_SEQUENCES),
+        "learned": (
+            "genkit_molecules.models.lattice:Learned",
+            "a network of the molecules of n atoms, and a discriminator",
+            ON_TARGET,
+        ),
+        "factorised": (
+            "genkit_molecules.models.lattice:Factorised",
+            "the product of the marginals of the molecules of n atoms, and a discriminator",
+            ON_TARGET,
+        ),
+        "half": (
+            "genkit_molecules.models.lattice:Half",
+            "a mixture of that and of the data, and a discriminator",
+            ON_TARGET,
+        ),
+    },
     datasets={
-        "lattice": ("genkit_molecules.datasets.lattice:Lattice", "all molecules of up to 6 heavy atoms, enumerated"),
-        "smiles": ("genkit_molecules.datasets.smiles:Smiles", "a file of SMILES (.smi, .csv) or structures (.sdf)"),
-        "zinc250k": ("genkit_molecules.datasets.smiles:ZINC250k", "ZINC250k, a tenth or all of it"),
-        "moses": ("genkit_molecules.datasets.smiles:MOSES", "MOSES, 1.9 M molecules"),
-        "qm9": ("genkit_molecules.datasets.smiles:QM9", "QM9, 131 k molecules"),
-        "qm9_small": ("genkit_molecules.datasets.smiles:QM9Small", "499 molecules of QM9"),
-        "fasta": ("genkit_molecules.datasets.proteins:Fasta", "a file of protein sequences (FASTA, A3M)"),
-        "steroid_isomerase": ("genkit_molecules.datasets.proteins:SteroidIsomerase", "alignment of the family of 1qjg"),
+        "lattice": (
+            "genkit_molecules.datasets.lattice:Lattice",
+            "all molecules of up to 6 heavy atoms, enumerated",
+            MOLECULES,
+        ),
+        "smiles": (
+            "genkit_molecules.datasets.smiles:Smiles",
+            "a file of SMILES (.smi, .csv) or structures (.sdf)",
+            MOLECULES,
+        ),
+        "zinc250k": ("genkit_molecules.datasets.smiles:ZINC250k", "ZINC250k, a tenth or all of it", MOLECULES),
+        "moses": ("genkit_molecules.datasets.smiles:MOSES", "MOSES, 1.9 M molecules", MOLECULES),
+        "qm9": ("genkit_molecules.datasets.smiles:QM9", "QM9, 131 k molecules", MOLECULES),
+        "qm9_small": ("genkit_molecules.datasets.smiles:QM9Small", "499 molecules of QM9", MOLECULES),
+        "fasta": ("genkit_molecules.datasets.proteins:Fasta", "a file of protein sequences (FASTA, A3M)", SEQUENCES),
+        "steroid_isomerase": (
+            "genkit_molecules.datasets.proteins:SteroidIsomerase",
+            "alignment of the family of 1qjg",
+            SEQUENCES,
+        ),
         "hidden_markov": (
             "genkit_molecules.datasets.solvable:HiddenMarkov",
             "sequences of a hidden Markov model, with their likelihood",
@@ -46,7 +116,11 @@ plugin = Plugin(
             "genkit_molecules.datasets.solvable:Potts",
             "sequences of a Potts or Ising chain or ring, with their likelihood",
         ),
-        "table": ("genkit_molecules.datasets.solvable:Table", "a few tokens of any joint law, with their likelihood"),
+        "table": (
+            "genkit_molecules.datasets.solvable:Table",
+            "a few tokens of any joint law, with their likelihood",
+            SEQUENCES,
+        ),
     },
     networks={
         "graph_transformer": (

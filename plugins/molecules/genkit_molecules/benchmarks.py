@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from genkit.bench import Row, Timed, compiled
-from genkit.discrete import AnyOrder, OrderAgnostic, sample
+from genkit.discrete import OrderAgnostic, order_agnostic_loss, sample
 from genkit.nn import functional
 from genkit.steer import FADG, guide
 from genkit.train import AdamW, TrainState, make_step
@@ -22,7 +22,6 @@ from genkit_molecules.chem import smiles_of
 from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds
 from genkit_molecules.enumerate import enumerate_graphs
 from genkit_molecules.graphs import sites
-from genkit_molecules.guidance import bound
 from genkit_molecules.networks.graph_transformer import GraphTransformer
 
 ELEMENTS = ("C", "N", "O", "F")
@@ -50,7 +49,7 @@ class Speed:
         key, rule = jax.random.key(0), AdamW().build(1000)
 
         def loss(params: Any, aux: None, x: Any, key: Any) -> Any:
-            return bound(key, GraphDenoiser(params, apply, len(ELEMENTS)), x, None, AnyOrder()), (aux, {})
+            return order_agnostic_loss(key, GraphDenoiser(params, apply, len(ELEMENTS)), x, None, 4), (aux, {})
 
         x = jnp.asarray(np.random.default_rng(0).integers(0, 4, (batch, sites(n))), jnp.int32)
         args = TrainState.create(params, rule, ema=False), x, key

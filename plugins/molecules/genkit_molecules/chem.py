@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -62,16 +61,16 @@ def to_graph(mol: Chem.Mol, elements: Sequence[str]) -> np.ndarray | None:
     return np.concatenate([np.array(kinds, np.uint8), bonds[tuple(pairs(n).T)]])
 
 
-def smiles_of(x: np.ndarray, elements: Sequence[str], say: Callable[[str], None] | None = None) -> list[str | None]:
-    """`to_smiles` of graphs (M, D)."""
+def smiles_of(
+    x: Sequence[np.ndarray] | np.ndarray, elements: Sequence[str], say: Callable[[str], None] | None = None
+) -> list[str | None]:
+    """`to_smiles` of graphs, each (D,)."""
     return parallel(partial(to_smiles, elements=tuple(elements)), list(x), say)
 
 
-def write_sdf(path: Path, smiles: Sequence[str]) -> None:
-    """Molecules with coordinates in the plane, as an SDF file."""
+def sdf_of(smiles: Sequence[str]) -> str:
+    """Valid molecules with coordinates in the plane, as the text of an SDF file."""
     from rdkit.Chem import rdDepictor
-
-    from genkit.experiment.folder import write
 
     text = io.StringIO()
     writer = Chem.SDWriter(text)
@@ -81,7 +80,7 @@ def write_sdf(path: Path, smiles: Sequence[str]) -> None:
         mol.SetProp("_Name", s)
         writer.write(mol)
     writer.close()
-    write(path, text.getvalue())
+    return text.getvalue()
 
 
 def parallel(f: Callable[[Any], T], items: Sequence[Any], say: Callable[[str], None] | None = None) -> list[T]:

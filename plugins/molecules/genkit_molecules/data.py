@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from genkit_molecules.graphs import allowed, classes, pairs, sites
-from genkit_molecules.models import Space
-from genkit_molecules.rows import Rows
+from genkit_molecules.graphs import classes, places_in, sites
+from genkit_molecules.layout import Graphs
+from genkit_molecules.rows import Rows, Told
 
 
 @dataclass(frozen=True)
@@ -26,36 +27,42 @@ class Molecules:
     dropped: dict[str, int] = field(default_factory=dict)
     """why molecules of the source are not here, and how many"""
 
-    @property
-    def classes(self) -> int:
-        """K, the mask symbol."""
-        return classes(len(self.elements))
+    told: Told | None = None
+    """what a generator is told of them"""
+
+    @cached_property
+    def layout(self) -> Graphs:
+        """What a trained model knows of them."""
+        k = classes(len(self.elements))
+        kinds = [sum(np.bincount(part.ravel(), minlength=k) for part in parts)
+                 for parts in zip(*[(g.x[:, : g.n], g.x[:, g.n :]) for g in self.train], strict=True)]  # fmt: skip
+        sizes, counts = ([g.n for g in self.train], [len(g.x) for g in self.train])
+        return Graphs(self.elements, np.array(sizes), np.array(counts), np.array(kinds))
 
     @property
-    def sizes(self) -> dict[int, int]:
-        """Training molecules of each number of atoms."""
-        return {g.n: len(g.x) for g in self.train}
+    def groups(self) -> tuple[Rows, ...]:
+        """The training molecules by number of atoms."""
+        return self.train
+
+    def rows(self, split: str) -> dict[str, np.ndarray]:
+        """All "train" or "test" molecules as rows of one width, and what is told of them."""
+        told = {} if self.told is None else {"yes": getattr(self.told, split)}
+        return self.padded(getattr(self, split)) | told
+
+    def texts(self, split: str) -> tuple[str, ...]:
+        """Their SMILES."""
+        return getattr(self, f"{split}_smiles")
+
+    def __str__(self) -> str:
+        return f"{self.source}: {len(self.train_smiles)} molecules to train, {len(self.test_smiles)} to test"
 
     def padded(self, split: Sequence[Rows]) -> dict[str, np.ndarray]:
         """Rows of one width, in the order of the split: x (M, D), and which atoms are real, mask (M, n) bool."""
         n = max(g.n for g in (*self.train, *self.test))
-        place = {tuple(pair): n + k for k, pair in enumerate(pairs(n).tolist())}
         rows, masks = [], []
         for g in split:
             x = np.zeros((len(g.x), sites(n)), np.uint8)
-            x[:, [*range(g.n), *(place[tuple(pair)] for pair in pairs(g.n).tolist())]] = g.x
+            x[:, places_in(g.n, n)] = g.x
             rows.append(x)
             masks.append(np.broadcast_to(np.arange(n) < g.n, (len(g.x), n)))
         return {"x": np.concatenate(rows), "mask": np.concatenate(masks)}
-
-    def space(self, n: int) -> Space:
-        """The sites of graphs of n atoms, with the frequencies of elements and bonds in the training set."""
-        d, k = sites(n), self.classes
-        weights = np.zeros((d, k))
-        weights[:n] = sum(np.bincount(g.x[:, : g.n].ravel(), minlength=k) for g in self.train)
-        weights[n:] = sum(np.bincount(g.x[:, g.n :].ravel(), minlength=k) for g in self.train)
-        legal = allowed(n, len(self.elements))
-        weights = np.where(
-            True if legal is None else legal, weights / np.maximum(weights.sum(1, keepdims=True), 1) + 1e-6, 0
-        )
-        return Space(k, weights / weights.sum(1, keepdims=True), legal)

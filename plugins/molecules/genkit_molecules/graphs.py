@@ -37,6 +37,13 @@ def atoms(d: int) -> int:
     return n
 
 
+def places_in(n: int, width: int) -> np.ndarray:
+    """(D,) int, the places of the sites of n atoms in rows for graphs of so many."""
+    place = np.zeros((width, width), int)
+    place[tuple(pairs(width).T)] = width + np.arange(len(pairs(width)))
+    return np.concatenate([np.arange(n), place[tuple(pairs(n).T)]])
+
+
 def classes(elements: int) -> int:
     """K, number of classes of a site and the index of the mask symbol."""
     return max(elements, BONDS)

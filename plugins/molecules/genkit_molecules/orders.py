@@ -52,13 +52,16 @@ class NodeEdgesNode:
         return jnp.asarray(np.concatenate([[0] + [k] * k for k in range(atoms(real.shape[0]))]), jnp.int32)
 
 
+ORDERS: dict[Order, Orders] = {"uniform": AnyOrder(), "nodes_edges": NodesEdges(), "node_edges_node": NodeEdgesNode()}
+
+
 def order_named(name: Order) -> Orders:
     """The law of the order of this name."""
-    known: dict[str, Orders] = {
-        "uniform": AnyOrder(),
-        "nodes_edges": NodesEdges(),
-        "node_edges_node": NodeEdgesNode(),
-    }
-    if name not in known:
-        raise UsageError(f"order={name!r}; expected {', '.join(known)}")
-    return known[name]
+    if name not in ORDERS:
+        raise UsageError(f"order={name!r}; expected {', '.join(ORDERS)}")
+    return ORDERS[name]
+
+
+def name_of(orders: Orders) -> Order:
+    """The name of a law of the order."""
+    return next(name for name, known in ORDERS.items() if known == orders)

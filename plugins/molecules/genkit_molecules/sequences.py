@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from genkit_molecules.rows import Rows
+from genkit_molecules.layout import Letters
+from genkit_molecules.rows import Rows, Told
 
 AMINO = "ACDEFGHIKLMNPQRSTVWY"
 GAP = "-"
@@ -37,10 +39,15 @@ class Sequences:
     oracle: Any = None
     """of a law that is known: the exact denoiser, with log_prob(x)"""
 
-    @property
-    def classes(self) -> int:
-        """K, the mask symbol."""
-        return len(self.alphabet)
+    told: Told | None = None
+    """what a generator is told of them"""
+
+    @cached_property
+    def layout(self) -> Letters:
+        """What a trained model knows of them."""
+        k, rows = len(self.alphabet), self.rows("train")
+        sizes, counts = np.unique(self.train_lengths, return_counts=True)
+        return Letters(self.alphabet, self.length, sizes, counts, np.bincount(rows["x"][rows["mask"]], minlength=k))
 
     @property
     def length(self) -> int:
@@ -59,15 +66,18 @@ class Sequences:
         return {"x": x, "mask": real(np.repeat([g.n for g in groups], [len(g.x) for g in groups]), self.length)}
 
     def rows(self, split: str) -> dict[str, np.ndarray]:
-        """x (M, L) and mask (M, L) bool, the sites that are real, of "train" or "test"."""
+        """x (M, L) and mask (M, L) bool, the sites that are real, of "train" or "test", and what is told of them."""
         x, lengths = getattr(self, split), getattr(self, f"{split}_lengths")
-        return {"x": x, "mask": real(lengths, self.length)}
+        told = {} if self.told is None else {"yes": getattr(self.told, split)}
+        return {"x": x, "mask": real(lengths, self.length)} | told
 
-    def text(self, x: np.ndarray, lengths: np.ndarray | None = None) -> list[str]:
-        """Letters of rows (M, L)."""
-        letters = np.array(list(self.alphabet))[np.asarray(x, int)]
-        lengths = np.full(len(x), x.shape[1]) if lengths is None else lengths
-        return ["".join(row[:n]) for row, n in zip(letters, lengths, strict=True)]
+    def texts(self, split: str) -> list[str]:
+        """Their letters."""
+        letters = np.array(list(self.alphabet))[getattr(self, split).astype(int)]
+        return ["".join(row[:n]) for row, n in zip(letters, getattr(self, f"{split}_lengths"), strict=True)]
+
+    def __str__(self) -> str:
+        return f"{self.source}: {len(self.train)} sequences to train, {len(self.test)} to test, {self.length} sites"
 
 
 def real(lengths: np.ndarray, width: int) -> np.ndarray:
@@ -84,11 +94,9 @@ def encode(letters: Sequence[str], alphabet: str, width: int) -> np.ndarray:
     return x
 
 
-def write_fasta(path: Any, letters: Sequence[str], name: str = "sample") -> None:
-    """A FASTA file, 80 letters a line."""
-    from genkit.experiment.folder import write
-
+def fasta(letters: Sequence[str], first: int = 0) -> str:
+    """Sequences, numbered from `first`, as the text of a FASTA file, 80 letters a line."""
     lines = []
-    for k, text in enumerate(letters):
-        lines += [f">{name}_{k}", *(text[i : i + 80] for i in range(0, len(text), 80))]
-    write(path, "".join(f"{line}\n" for line in lines))
+    for k, text in enumerate(letters, first):
+        lines += [f">sample_{k}", *(text[i : i + 80] for i in range(0, len(text), 80))]
+    return "".join(f"{line}\n" for line in lines)

@@ -14,8 +14,10 @@ from genkit_molecules import exact
 from genkit_molecules.enumerate import copies, enumerate_graphs
 from genkit_molecules.exact import Orbits, Score
 from genkit_molecules.graphs import BONDS, relabel, sites
+from genkit_molecules.layout import Graphs
 
 Array = jax.Array
+ELEMENTS = ("C", "N", "O", "F")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,12 @@ class Target:
     """(R,) log q(x_S)"""
     factorised: np.ndarray
     """(R,) log of the product of the marginals of q"""
+
+    @property
+    def layout(self) -> Graphs:
+        """What a trained model knows of them."""
+        kinds = (np.bincount(part.ravel(), minlength=BONDS) for part in (self.x[:, : self.n], self.x[:, self.n :]))
+        return Graphs(ELEMENTS, np.array([self.n]), np.array([len(self.x)]), np.array([*kinds]))
 
     @property
     def entropy(self) -> float:

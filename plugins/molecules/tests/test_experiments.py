@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 
 import genkit
+from genkit.cli import main
 from genkit.discrete import sample
 from genkit.errors import UsageError
 from genkit_molecules.data import Molecules
-from genkit_molecules.models import Discrete, Name, cross_entropy, in_parallel, site_costs
+from genkit_molecules.models.discrete import Discrete, Name, cross_entropy, in_parallel, site_costs
 from genkit_molecules.rows import Rows
 
 KEY = jax.random.key(0)
 X = np.array([[0, 1, 5, 1, 0, 2]] * 3 + [[0, 0, 0, 1, 1, 0]], np.uint8)  # three atoms of six elements
 DATA = Molecules(("C", "N", "O", "F", "S", "Cl"), (Rows(3, X),), (), (), ())
-SPACE = DATA.space(3)
+SPACE = DATA.layout.space(3)
 
 
 def flat(x, t, cond=None):
@@ -68,9 +69,14 @@ def experiment(tmp_path, name, **options) -> Any:
     return run
 
 
-def test_ardm(tmp_path):
-    run = experiment(tmp_path, "ardm", calls=3)
-    assert {"molecules_ardm", "molecules_data"} <= set(run.figures)
+@pytest.fixture(scope="module")
+def ardm(tmp_path_factory):
+    """A run of molecules.ardm."""
+    return experiment(tmp_path_factory.mktemp("ardm"), "ardm")
+
+
+def test_ardm(ardm):
+    assert {"molecules_ardm", "molecules_data"} <= set(ardm.figures) and ardm.results["rate/ardm"] > 0
 
 
 def test_digress(tmp_path):
@@ -80,13 +86,19 @@ def test_digress(tmp_path):
         genkit.config("molecules.digress", "tiny", {"diffusion_steps": 0})
 
 
-@pytest.mark.slow
-def test_discriminator_guidance(tmp_path):
-    run = experiment(tmp_path, "discriminator_guidance")
+def test_discriminator_guidance(ardm, tmp_path):
+    """Of a model that is trained already, whose critics are trained in another run; sampled from that afterwards."""
+    run = experiment(tmp_path, "discriminator_guidance", generator=f"{ardm.folder}/model")
     assert {f"validity/{name}" for name in ("ardm/1", "ardg/1", "bsdg/2", "fadg/2")} <= set(run.results)
+    assert run.results["collapsed/fadg/2"] == 0 and 1 <= run.results["ess/fadg/2"] <= 2.001
+    mine, other = (jax.tree.leaves(model.generator.denoiser.params) for model in (run.model, ardm.model))
+    assert all(map(np.array_equal, mine, other))
+    before = (run.folder / "samples_fadg_2.smi").read_text()
+    out = tmp_path / "x.smi"
+    assert main(["sample", str(run.folder), "--n", "30", "--chunk", "20", "--method", "fadg/2", "--out", str(out)]) == 0
+    assert len(out.read_text().split("\n")) == 31 and out.read_text() != before
 
 
-@pytest.mark.slow
 def test_property_guidance(tmp_path):
     run = experiment(tmp_path, "property_guidance", wanted="rings", threshold=0.5)
     assert run.results["yes/data"] == pytest.approx(26 / 94)

@@ -10,7 +10,7 @@ import pytest
 from rdkit import Chem
 
 from genkit.errors import DataError, UsageError
-from genkit_molecules.chem import smiles_of, to_graph, write_sdf
+from genkit_molecules.chem import sdf_of, smiles_of, to_graph
 from genkit_molecules.datasets.smiles import QM9Small, Smiles, ZINC250k
 from genkit_molecules.reading import table_of_qm9
 
@@ -60,12 +60,12 @@ def test_wrong_files(tmp_path):
 
 def test_tables_and_structures(tmp_path):
     table = load(tmp_path, 'name,mol\na,"CCO"\nb,CC\n', "m.csv", column="mol")
-    assert sorted(table.train_smiles) == ["CC", "CCO"] and table.sizes == {2: 1, 3: 1}
+    assert sorted(table.train_smiles) == ["CC", "CCO"] and [(g.n, len(g.x)) for g in table.train] == [(2, 1), (3, 1)]
     lines = "SMILES,SPLIT\nCCO,train\nOCC,test\nCC,test\nCN,test_scaffolds\n"
     table = load(tmp_path, lines, "s.csv", column="SMILES", split="SPLIT")
     assert (table.train_smiles, table.test_smiles) == (("CCO",), ("CC",))
     assert table.dropped == {"repeated": 1, "SPLIT is neither train nor test": 1}
-    write_sdf(tmp_path / "m.sdf", ["c1ccccc1", "CC#N"])
+    (tmp_path / "m.sdf").write_text(sdf_of(["c1ccccc1", "CC#N"]))
     found = Smiles(file=str(tmp_path / "m.sdf"), test=0.0).load()
     assert sorted(found.train_smiles) == ["CC#N", "c1ccccc1"]
 
@@ -101,4 +101,4 @@ def test_real_molecules():
     assert not set(qm9.train_smiles) & set(qm9.test_smiles)
     zinc = ZINC250k(limit=300).load()
     assert len(zinc.train_smiles) + len(zinc.test_smiles) + sum(zinc.dropped.values()) == 300
-    assert len(zinc.train_smiles) > 250 and zinc.classes == 9
+    assert len(zinc.train_smiles) > 250 and zinc.layout.classes == 9

@@ -56,7 +56,7 @@ def test_six_atoms():
 def test_the_data_set(tmp_path, monkeypatch):
     monkeypatch.setenv("GENKIT_CACHE", str(tmp_path))
     data = Lattice(n=3).load()
-    assert len(data.train[0].x) == len(set(data.train_smiles)) == 94 and data.classes == 4
+    assert len(data.train[0].x) == len(set(data.train_smiles)) == 94 and data.layout.classes == 4
     assert {"CCO", "C1CC1", "O=C=O", "N#CF", "FOF"} <= set(data.train_smiles)
     assert Lattice(n=3).path().is_file()
     with pytest.raises(UsageError, match="n=7"):

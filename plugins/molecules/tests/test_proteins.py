@@ -19,7 +19,7 @@ from genkit_molecules.datasets.solvable import HiddenMarkov, Potts, Table
 from genkit_molecules.networks.bytenet import ByteNet
 from genkit_molecules.networks.mlp import SequenceMLP
 from genkit_molecules.networks.sequence_transformer import SequenceTransformer
-from genkit_molecules.sequences import write_fasta
+from genkit_molecules.sequences import fasta
 
 DATA = pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA names no folder of data sets")
 
@@ -31,7 +31,7 @@ def load(folder, text, name="x.fasta", **options):
 
 
 def texts(data):
-    return set(data.text(data.train, data.train_lengths))
+    return set(data.texts("train"))
 
 
 def test_files(tmp_path):
@@ -42,7 +42,7 @@ def test_files(tmp_path):
     assert texts(load(tmp_path, ">q\nACDEF\n>h\nACgDE-\n", "x.a3m")) == {"ACDEF", "ACDE-"}
     assert texts(load(tmp_path, a3m, "x.a3m", gaps="remove")) == {"ACDF", "ADGHF", "AF"}
     assert load(tmp_path, ">a\nAC-E\n>b\nACDE\n>c\nA---\n").dropped == {"more than 0.5 gaps": 1}
-    write_fasta(tmp_path / "back.fasta", ["ACD", "W" * 90])
+    (tmp_path / "back.fasta").write_text(fasta(["ACD", "W" * 90]))
     assert texts(Fasta(file=str(tmp_path / "back.fasta"), test=0.0).load()) == {"ACD", "W" * 90}
 
 
@@ -103,7 +103,7 @@ def test_hidden_markov_law():
 def test_laws_that_are_known(data):
     """The likelihood is normalised, and the sequences have this law."""
     found = data.load()
-    k = found.classes
+    k = found.layout.classes
     p = np.exp(np.asarray(found.oracle.log_prob(jnp.array(np.indices((k,) * 3).reshape(3, -1).T))))
     np.testing.assert_allclose(p.sum(), 1, rtol=1e-5)
     drawn = np.bincount(found.train.astype(int) @ k ** np.arange(3)[::-1], minlength=k**3) / 40_000
@@ -164,7 +164,7 @@ def test_the_experiment(tmp_path):
     results: Any = run.results
     assert results["entropy_gap/test"] > 0 and results["nll/ardm"] > results["nll/test"]
     assert (run.folder / "samples_ardm.fasta").read_text().count(">") == 40
-    with pytest.raises(UsageError, match="calls=4 with model=masked"):
+    with pytest.raises(UsageError, match="calls"):  # of an ardm alone
         genkit.config("molecules.protein_ardm", "tiny", {"calls": 4, "model": "masked"})
 
 
@@ -179,12 +179,11 @@ def test_a_table_is_learned(tmp_path):
     assert results["nll/test"] == pytest.approx(1.20797369, abs=0.06) and abs(results["entropy_gap/test"]) < 0.06
 
 
-@pytest.mark.slow
 def test_protein_guidance(tmp_path):
     config = genkit.config("molecules.protein_guidance", "tiny", {"wanted": "charge"})
     run = genkit.run(config, out=tmp_path / "run")
     methods = ["ardm/1", "cfg/1", "classifier/2", "discriminator/2", "both/2"]
     assert {f"{score}/{m}" for m in methods for score in ("yes", "mean", "nll", "aa_KL")} <= set(run.results)
     assert "property" in run.figures
-    with pytest.raises(UsageError, match="model=masked"):
+    with pytest.raises(UsageError, match="--generator masked|--model masked does not fit"):
         genkit.config("molecules.protein_guidance", "tiny", {"model": "masked"})

@@ -122,6 +122,7 @@ def test_four_devices_give_the_results_of_one(run, tmp_path):
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "4"}
     code = (
         f"import genkit; from genkit.experiment import read_yaml;"
+        f"from genkit_weather.experiments.forecast import ForecastExperiment as F; F.report = lambda *_: None;"
         f"c, p, s = read_yaml(__import__('pathlib').Path({str(run.folder / 'config.yaml')!r}));"
         f"genkit.run(c, seed=s, out={str(tmp_path / 'd')!r}, preset=p)"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit_inverse.images import Bits
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,11 @@ class BinaryDigits:
         if not 1 <= self.threshold <= 16:
             raise UsageError(f"threshold={self.threshold}; grey levels go from 0 to 16, expected 1 to 16")
 
-    def load(self) -> tuple[np.ndarray, np.ndarray]:
-        """(train, test), each (n, 8, 8) int32 of 0 and 1; the split is that of a fixed seed."""
+    def load(self) -> Bits:
+        """Images of 8 x 8; the split is that of a fixed seed."""
         from sklearn.datasets import load_digits
 
         grey, _ = load_digits(return_X_y=True)
         bits = (np.asarray(grey).reshape(-1, 8, 8) >= self.threshold).astype(np.int32)
         order = np.random.default_rng(0).permutation(len(bits))
-        return bits[order[400:]], bits[order[:400]]
+        return Bits(bits[order[400:]], bits[order[:400]])

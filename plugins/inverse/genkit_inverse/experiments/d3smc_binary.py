@@ -8,20 +8,19 @@ from typing import Any, Literal, Self
 import jax
 import numpy as np
 
-from genkit.data import batches
-from genkit.discrete import Process, cosine_steps, d3pm_loss, masked, steps, uniform
+from genkit.discrete import Process
 from genkit.errors import UsageError
-from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import write_arrays
-from genkit.kinds import Dataset, Network, Optimizer
-from genkit.nn import abstract, functional, traced_rngs
-from genkit.steer import D3SMC, Channel, Draws, channel, posterior
+from genkit.experiment import Run, obtain_variant, settle_variants, variants
+from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.kinds import Dataset, Model
+from genkit.steer import D3SMC, Channel, Draws, posterior
 from genkit.testing import discrete_denoiser
-from genkit.train import AdamW, Phase, TrainState, make_step
 from genkit_inverse.datasets.binary import BinaryDigits
-from genkit_inverse.networks.logits import Classifier, LogitUNet
+from genkit_inverse.experiments.study import InverseStudy, table
+from genkit_inverse.images import Bits
+from genkit_inverse.models.binary_prior import KERNELS, BinaryDiffusion, BinaryPrior, bit_channel
+from genkit_inverse.networks.logits import Classifier
 
-KERNELS = ("uniform", "masked")
 METHODS = ("d3smc", "ancestral", "single")
 PATCH = (slice(3, 5), slice(3, 5))  # four cells in the middle of 8 x 8: a prior of which every state can be summed
 SHOWN = 4  # images in the figure
@@ -29,7 +28,7 @@ ORACLE = 2000  # samples of it
 
 
 @dataclass(frozen=True)
-class D3SMCBinary(Experiment):
+class D3SMCBinary(InverseStudy):
     """Restore binary images, of which half is hidden and the rest has flipped bits.
 
     A discrete diffusion model of the images is trained for every kernel; D3SMC (arXiv 2502.06379) with its decoupled
@@ -37,22 +36,14 @@ class D3SMCBinary(Experiment):
     The same is done with an exact denoiser on a law of four bits, where the posterior is a sum.
     """
 
-    data: Dataset = field(default_factory=BinaryDigits)
-    """The images: a data set whose `load` returns (train, test), (n, h, w) of 0 and 1."""
+    data: Dataset[Bits] = field(default_factory=BinaryDigits)
+    """The images."""
     kernels: tuple[str, ...] = KERNELS
-    """Noise: of uniform, masked (absorbing)."""
+    """Noise: of uniform, masked (absorbing). They take the place of `kernel`; the first is the model of the run."""
+    model: Model[Bits, BinaryDiffusion] = field(default_factory=BinaryPrior)
+    """The diffusion model of the images: trained here, or the folder of what was trained."""
     methods: tuple[str, ...] = METHODS
     """What is compared: of d3smc, ancestral (the same with the reverse chain of D3PM), single (one particle)."""
-    chain: int = 100
-    """Steps of the diffusion, on D3PM's cosine schedule."""
-    network: Network = field(default_factory=lambda: LogitUNet(base=16, blocks=1, dropout=0.05))
-    """The denoising network."""
-    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3))
-    """The optimiser."""
-    train_steps: int = 1500
-    """Training steps, for each kernel."""
-    batch: int = 64
-    """Images in a training step."""
     hide: Literal["half", "random"] = "half"
     """What is not measured: the lower half, or random cells."""
     share: float = 0.5
@@ -72,96 +63,67 @@ class D3SMCBinary(Experiment):
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default, and paper: all steps of a long chain, as the paper's sizes are not known."""
         presets: dict[str, dict[str, Any]] = {
-            "tiny": {"network": LogitUNet.preset("tiny"), "chain": 20, "train_steps": 60, "batch": 64, "images": 3,
-                     "samples": 4, "particles": 8, "steps": 5, "kernels": ("masked",), "methods": ("d3smc",)},
+            "tiny": {"images": 3, "samples": 4, "particles": 8, "steps": 5, "kernels": ("masked",),
+                     "methods": ("d3smc",)},
             "default": {},
-            "paper": {"network": LogitUNet.preset("paper"), "chain": 1000, "train_steps": 50_000, "images": 100,
-                      "samples": 50, "particles": 256, "steps": 1000},
+            "paper": {"images": 100, "samples": 50, "particles": 256, "steps": 1000},
         }  # fmt: skip
         if name not in presets:
             raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
-        return cls(**presets[name])
+        return cls(model=BinaryPrior.preset(name), **presets[name])
 
     def __post_init__(self) -> None:
         """Check the options."""
-        for name in ("train_steps", "batch", "images", "samples", "particles", "steps"):
+        for name in ("images", "samples", "particles", "steps"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
         for name, known in (("kernels", KERNELS), ("methods", METHODS)):
             if not getattr(self, name) or set(getattr(self, name)) - set(known):
                 raise UsageError(f"{name}={getattr(self, name)}; expected one or more of {', '.join(known)}")
-        if not self.steps <= self.chain:
-            raise UsageError(f"steps={self.steps} of a chain of {self.chain}; expected at most as many")
+        if self.steps > (chain := getattr(self.model, "chain", self.steps)):
+            raise UsageError(f"steps={self.steps} of a chain of {chain}; expected at most as many")
         if not 0 <= self.flip < 0.5 or not 0 < self.share < 1:
             raise UsageError(f"flip={self.flip}, share={self.share}; expected 0 <= flip < 0.5 and 0 < share < 1")
+        settle_variants(self, "kernels", "kernel")
 
     def plan(self) -> dict[str, str]:
         """Sizes."""
         calls = self.images * self.samples * self.steps * (2 * self.particles + 1)
         return {
-            "training": f"{len(self.kernels)} networks, {self.train_steps} steps of {self.batch} images",
+            "training": f"{len(self.kernels)} networks",
             "sampling": f"at most {calls} network calls on an image with every kernel",
         }
 
-    def process(self, kernel: str) -> Process:
-        """The noise."""
-        return {"uniform": uniform, "masked": masked}[kernel](2, steps(cosine_steps(self.chain)))
-
-    def loaded(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
+    def loaded(self, run: Run) -> Bits:
         """Images to train and to restore."""
 
-        def load() -> tuple[np.ndarray, np.ndarray]:
-            train, test = (np.asarray(a, np.int32) for a in self.data.load())
-            if train.ndim != 3 or not np.isin(np.concatenate([train.ravel(), test.ravel()]), (0, 1)).all():
-                raise UsageError(f"the data are of shape {train.shape}; expected (n, h, w) of 0 and 1")
-            if len(test) < self.images:
-                raise UsageError(f"images={self.images}, but the data have {len(test)} to restore")
-            return train, test[: self.images]
+        def load() -> Bits:
+            data = self.data.load()
+            if len(data.test) < self.images:
+                raise UsageError(f"images={self.images}, but the data have {len(data.test)} to restore")
+            return data
 
         return run.once("data", load)
 
-    def prepare(self, run: Run) -> None:
-        """Load the data once, so that a missing file stops the run here."""
-        self.loaded(run)
-
-    # training
-
     def train(self, run: Run) -> None:
-        """Train a network for every kernel."""
+        """Train a network for every kernel, or restore the first."""
         for kernel in self.kernels:
             self.trained(run, kernel)
 
     def trained(self, run: Run, kernel: str) -> Classifier:
         """The trained denoiser, with averaged parameters."""
+        recipes = variants(self, "kernels", "kernel")
+        return obtain_variant(run, recipes, kernel, lambda: self.loaded(run)).denoiser
 
-        def make() -> Classifier:
-            train, _ = self.loaded(run)
-            process, size = self.process(kernel), train.shape[1:]
-            build = lambda rngs: self.network.build(rngs, size, process.states, process.data_classes)  # noqa: E731
-            network, _ = abstract(build)
-            optimizer = self.optimizer.build(self.train_steps)
-
-            def loss(params: Any, aux: None, batch: Any, key: Any) -> Any:
-                noise, drop = jax.random.split(key)
-                denoiser = Classifier(network, params, process, float(self.chain))
-                # what D3SMC takes from the network are the laws of x_0: they alone are trained, evenly over the steps
-                return d3pm_loss(noise, denoiser, batch, drop, process, bound=0.0, ce=1.0), (aux, {})
-
-            def init(key: Any) -> TrainState:
-                return TrainState.create(functional(build(traced_rngs(key)))[1], optimizer)
-
-            step = make_step(loss, optimizer, ema_half_life=self.train_steps / 40)
-            source = batches(train, self.batch, seed=run.seed)
-            state = run.fit(Phase(kernel, init, step, source, self.train_steps))
-            return Classifier(network, state.averaged, process, float(self.chain))
-
-        return run.once(f"trained {kernel}", make)
+    def draw(self, run: Run, key: Any, n: int) -> np.ndarray:
+        """n images of the first prior, (n, h, w)."""
+        return run.model.sample(key, n)
 
     # sampling
 
     def measurement(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
         """Of every image, y and which cells were seen, (images, h, w)."""
-        _, truth = self.loaded(run)
+        truth = self.loaded(run).test[: self.images]
         rng = np.random.default_rng([run.seed, 1])
         y = np.where(rng.uniform(size=truth.shape) < self.flip, 1 - truth, truth)
         if self.hide == "random":
@@ -170,21 +132,17 @@ class D3SMCBinary(Experiment):
         seen[:, truth.shape[1] // 2 :] = False
         return y, seen
 
-    def channel(self, y: np.ndarray, seen: np.ndarray) -> Channel:
-        """Bits that flip."""
-        return channel(y, [[1 - self.flip, self.flip], [self.flip, 1 - self.flip]], seen)
-
-    def _draws(self, key: Any, method: str, kernel: str, denoiser: Any, given: Channel, groups: int) -> Draws:
+    def _draws(self, key: Any, method: str, process: Process, denoiser: Any, given: Channel, groups: int) -> Draws:
         chain: Any = "ancestral" if method == "ancestral" else "decoupled"
         particles = 1 if method == "single" else self.particles
-        table = D3SMC(steps=self.steps, chain=chain).table(self.process(kernel))
-        return posterior(key, table, denoiser, given, groups, particles, chunk=min(groups, 100))
+        rule = D3SMC(steps=self.steps, chain=chain).table(process)
+        return posterior(key, rule, denoiser, given, groups, particles, chunk=min(groups, 100))
 
     def sample(self, run: Run) -> None:
         """Restore the images by every method, then the four bits."""
-        train, truth = self.loaded(run)
+        train, truth = self.loaded(run).train, self.loaded(run).test[: self.images]
         y, seen = self.measurement(run)
-        given = list(map(self.channel, y, seen))
+        given = [bit_channel(*one, self.flip) for one in zip(y, seen, strict=True)]
         rate = (train.sum(0) + 1) / (len(train) + 2)
         law = np.stack([1 - rate, rate], -1) * np.exp([one.log_r for one in given])  # each cell on its own
         p = (law[..., 1] / law.sum(-1))[:, None]
@@ -195,31 +153,31 @@ class D3SMCBinary(Experiment):
             for method in self.methods:
                 key = run.key(f"{kernel} {method}")
                 parts = [
-                    self._draws(jax.random.fold_in(key, i), method, kernel, denoiser, one, self.samples)
+                    self._draws(jax.random.fold_in(key, i), method, denoiser.process, denoiser, one, self.samples)
                     for i, one in enumerate(run.each(f"{kernel} {method}", given))
                 ]
                 name = f"{kernel}_{method}"
                 found[f"x/{name}"] = np.stack([d.x[:, 0] for d in parts]).astype(np.int8)
                 found[f"ess/{name}"] = np.stack([d.ess.mean(0) for d in parts])
                 found[f"log_z/{name}"] = np.array([jax.nn.logsumexp(d.log_z) - np.log(self.samples) for d in parts])
-            found |= self._oracle(run, kernel)
+            found |= self._oracle(run, kernel, denoiser.process)
         write_arrays(run.folder / "samples.npz", {"truth": truth, "y": y, "seen": seen} | found)
 
-    def _oracle(self, run: Run, kernel: str) -> dict[str, np.ndarray]:
+    def _oracle(self, run: Run, kernel: str, process: Process) -> dict[str, np.ndarray]:
         """Laws (16,) of four bits: the posterior by a sum, and the methods' samples of it, as counts."""
-        bits = BinaryDigits().load()[0][:, *PATCH].reshape(-1, 4)
+        bits = BinaryDigits().load().train[:, *PATCH].reshape(-1, 4)
         place = 2 ** np.arange(4)[::-1]
         law = np.bincount(bits @ place, minlength=16) + 0.1  # no state is impossible
         law /= law.sum()
-        prior = discrete_denoiser(law.reshape((2,) * 4), self.process(kernel))
+        prior = discrete_denoiser(law.reshape((2,) * 4), process)
         rng = np.random.default_rng([run.seed, 3])
         x0, seen = bits[rng.integers(len(bits))], np.arange(4) % 2 == 0
-        given = self.channel(np.where(rng.uniform(size=4) < self.flip, 1 - x0, x0), seen)
+        given = bit_channel(np.where(rng.uniform(size=4) < self.flip, 1 - x0, x0), seen, self.flip)
         states = (np.arange(16)[:, None] // place) % 2
         joint = law * np.exp(np.take_along_axis(given.log_r[None], states[..., None], -1).sum((1, 2)))
         found = {f"exact/{kernel}": joint / joint.sum(), f"evidence/{kernel}": np.log(joint.sum())}
         for method in self.methods:
-            draws = self._draws(run.key(f"oracle {kernel} {method}"), method, kernel, prior, given, ORACLE)
+            draws = self._draws(run.key(f"oracle {kernel} {method}"), method, process, prior, given, ORACLE)
             found[f"counts/{kernel}_{method}"] = np.bincount(draws.x[:, 0] @ place, minlength=16)
             found[f"oracle_log_z/{kernel}_{method}"] = np.logaddexp.reduce(draws.log_z) - np.log(ORACLE)
         return found
@@ -234,7 +192,7 @@ class D3SMCBinary(Experiment):
         over the steps; log_z, a mean over the images, in nats. oracle_tv/<method> and oracle_tv/<kernel>_floor: total
         variation between the four bits' posterior and the samples, and as many exact ones; oracle_log_z_error.
         """
-        found = self._found(run)
+        found = read_arrays(run.folder / "samples.npz")
         truth, seen = found["truth"][:, None], found["seen"][:, None]
         results: dict[str, float | None] = {}
         for name in self._names():
@@ -264,15 +222,15 @@ class D3SMCBinary(Experiment):
         """Tables of errors and of the four bits, pictures of the images, and the effective sample size."""
         from genkit_inverse.figures import restorations, traces
 
-        found, names = self._found(run), self._names()
+        found, names = read_arrays(run.folder / "samples.npz"), self._names()
         columns = {
             "wrong, hidden": "error/{}/hidden", "s.e.": "error/{}/hidden/se", "wrong, seen": "error/{}/seen",
             "nll": "nll/{}", "ESS": "ess/{}", "log Z": "log_z/{}",
         }  # fmt: skip
-        self._table(run, "results", f"Restored bits, {self.images} images", names, columns)
+        table(run, "results", f"Restored bits, {self.images} images", names, columns)
         exact = [f"{k}_{m}" for k in self.kernels for m in (*self.methods, "floor")]
         columns = {"total variation": "oracle_tv/{}", "log Z error": "oracle_log_z_error/{}"}
-        self._table(run, "oracle", "Four bits with an exact denoiser, against their posterior", exact, columns)
+        table(run, "oracle", "Four bits with an exact denoiser, against their posterior", exact, columns)
         measured = np.where(found["seen"], found["y"], 0.5)
         truth, grey = (found["truth"][:SHOWN, ..., None], measured[:SHOWN, ..., None])
         run.figure(
@@ -286,15 +244,6 @@ class D3SMCBinary(Experiment):
 
     def _names(self) -> list[str]:
         return [f"{kernel}_{method}" for kernel in self.kernels for method in self.methods] + ["independent"]
-
-    @staticmethod
-    def _table(run: Run, name: str, caption: str, names: list[str], columns: dict[str, str]) -> None:
-        rows = [[method, *(run.results.get(key.format(method)) for key in columns.values())] for method in names]
-        run.table(name, ["samples of", *columns], rows, caption)
-
-    def _found(self, run: Run) -> dict[str, np.ndarray]:
-        with np.load(run.folder / "samples.npz") as file:
-            return dict(file)
 
 
 def _tv(counts: np.ndarray, exact: np.ndarray) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from genkit.diffusion import VP
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import write_arrays
+from genkit.experiment.folder import read_arrays, write_arrays
 from genkit.metrics import sliced_wasserstein
 from genkit.steer import (
     DAPS,
@@ -199,7 +199,7 @@ class DDSMCGMM(Experiment):
         failed on an instance has no figures.
         """
         results: dict[str, float | None] = {}
-        for full, values in _load(run, "scores").items():
+        for full, values in read_arrays(run.folder / "scores.npz").items():
             name, score = full.split("/")
             if score == "sw":
                 sd = _number(values.std(ddof=1)) if len(values) > 1 else None
@@ -225,7 +225,7 @@ class DDSMCGMM(Experiment):
             "calls": "calls/{}", "seconds": "seconds/{}", "ancestors": "eves/{}", "log Z err": "logz_error/{}",
             "log p(x | y)": "log_prob/{}",
         })  # fmt: skip
-        scores, shown = _load(run, "scores"), _load(run, "samples")
+        scores, shown = read_arrays(run.folder / "scores.npz"), read_arrays(run.folder / "samples.npz")
         run.figure(
             "distances",
             compare({name: scores[f"{name}/sw"] for name in names}, "sliced Wasserstein distance"),
@@ -257,8 +257,3 @@ class DDSMCGMM(Experiment):
 
 def _number(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _load(run: Run, name: str) -> dict[str, np.ndarray]:
-    with np.load(run.folder / f"{name}.npz") as file:
-        return dict(file)

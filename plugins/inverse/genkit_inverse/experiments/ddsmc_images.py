@@ -12,14 +12,14 @@ import numpy as np
 
 from genkit.diffusion import EDM, process_of, to_range
 from genkit.errors import GenkitError, UsageError
-from genkit.experiment import Experiment, Run, labels
-from genkit.experiment.folder import write_arrays
-from genkit.kinds import Dataset, Method, Model, Operator
+from genkit.experiment import Run, labels
+from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.kinds import Method, Model, Operator
 from genkit.model import Diffusion
 from genkit.steer import DAPS, DDRM, DDSMC, DPS, MCGDiff, Observation, PiGDM, observe, posterior, weighs
 from genkit_inverse import scores
-from genkit_inverse.datasets.digits import Digits
 from genkit_inverse.datasets.mnist import MNIST
+from genkit_inverse.experiments.study import InverseStudy, table
 from genkit_inverse.images import Images
 from genkit_inverse.models.image_prior import ImagePrior
 from genkit_inverse.operators import BoxInpainting, GaussianBlur, SuperResolution
@@ -41,7 +41,7 @@ def _methods() -> tuple[Method, ...]:
 
 
 @dataclass(frozen=True)
-class DDSMCImages(Experiment):
+class DDSMCImages(InverseStudy):
     """Compare posterior samplers on images.
 
     Test images are measured by linear operators with noise and restored under a diffusion prior by DDSMC
@@ -51,8 +51,6 @@ class DDSMCImages(Experiment):
     images; without it the prior is trained first, as by `inverse.digits_prior`, but for data whose law is known.
     """
 
-    data: Dataset[Images] = field(default_factory=Digits)
-    """The images."""
     prior: Model[Images, Diffusion] = field(default_factory=ImagePrior)
     """The diffusion model of the images: trained here, or the folder of what was trained."""
     operators: tuple[Operator, ...] = field(default_factory=_operators)
@@ -98,10 +96,6 @@ class DDSMCImages(Experiment):
         pairs = {"operators": self.operators, "methods": self.methods}
         both = [dict(zip(labels(kind, parts), parts, strict=True)) for kind, parts in pairs.items()]
         return both[0], both[1]
-
-    def loaded(self, run: Run) -> Images:
-        """The data."""
-        return run.once("data", self.data.load)
 
     def prepare(self, run: Run) -> None:
         """Load the data, and see that operators and methods have names of their own."""
@@ -213,7 +207,7 @@ class DDSMCImages(Experiment):
         posterior where it is known.
         """
         results: dict[str, float | None] = {}
-        kept = _load(run, "scores")
+        kept = read_arrays(run.folder / "scores.npz")
         for name in dict.fromkeys(full.rpartition("/")[0] for full in kept):
             own = {full.rpartition("/")[2]: kept[full] for full in kept if full.rpartition("/")[0] == name}
             results |= {f"{key}/{name}": value for key, value in scores.summary(own, self.draws).items()}
@@ -228,7 +222,7 @@ class DDSMCImages(Experiment):
         """Tables and pictures of each operator, rank histograms, residuals and effective sample sizes."""
         from genkit_inverse import figures
 
-        kept, shown = _load(run, "scores"), _load(run, "samples")
+        kept, shown = read_arrays(run.folder / "scores.npz"), read_arrays(run.folder / "samples.npz")
         methods = list(self.named()[1])
         data = self.loaded(run)
         operators = list(self.named()[0])
@@ -236,10 +230,9 @@ class DDSMCImages(Experiment):
         for operator in operators:
             rows = [name for name in ("pinv", "exact") if f"{operator}/{name}/psnr" in kept] + methods
             caption = f"{operator}, noise {self.std:g}, {self.images} {self.split} images, {self.draws} samples of each"
-            _table(run, f"restoration_{operator}", caption, operator, rows, RESTORATION)
-            _table(
-                run, f"particles_{operator}", f"{operator}: cost, and what the particles tell", operator, known, COST
-            )
+            table(run, f"restoration_{operator}", caption, rows, _of(operator, RESTORATION), "")
+            caption = f"{operator}: cost, and what the particles tell"
+            table(run, f"particles_{operator}", caption, known, _of(operator, COST), "")
             run.figure(
                 f"pictures_{operator}",
                 figures.restorations(
@@ -292,11 +285,5 @@ COST = {"ESS": "ess", "ancestors": "eves", "log Z": "log_z", "s.d.": "log_z_sd",
         "calls": "calls", "seconds": "seconds"}  # fmt: skip
 
 
-def _table(run: Run, name: str, caption: str, operator: str, rows: list[str], columns: dict[str, str]) -> None:
-    cells = [[row, *(run.results.get(f"{key}/{operator}/{row}") for key in columns.values())] for row in rows]
-    run.table(name, ["", *columns], cells, caption)
-
-
-def _load(run: Run, name: str) -> dict[str, np.ndarray]:
-    with np.load(run.folder / f"{name}.npz") as file:
-        return dict(file)
+def _of(operator: str, columns: dict[str, str]) -> dict[str, str]:
+    return {title: f"{key}/{operator}/{{}}" for title, key in columns.items()}

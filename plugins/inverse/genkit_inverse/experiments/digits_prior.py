@@ -9,13 +9,13 @@ import jax
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import write_arrays
-from genkit.kinds import Dataset, Model
+from genkit.experiment import Run
+from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.kinds import Model
 from genkit.metrics import sliced_wasserstein
 from genkit.model import Diffusion
-from genkit_inverse.datasets.digits import Digits
 from genkit_inverse.datasets.mnist import MNIST
+from genkit_inverse.experiments.study import InverseStudy, table
 from genkit_inverse.images import Images
 from genkit_inverse.models.image_prior import ImagePrior, loss
 
@@ -23,15 +23,13 @@ SHOWN = 32
 
 
 @dataclass(frozen=True)
-class DigitsPrior(Experiment):
+class DigitsPrior(InverseStudy):
     """Train a diffusion model of small images.
 
     Its run folder is a prior for `inverse.ddsmc_images` and, through `genkit.load_model(folder).denoiser`, for any
     method of `genkit.steer`.
     """
 
-    data: Dataset[Images] = field(default_factory=Digits)
-    """The images."""
     model: Model[Images, Diffusion] = field(default_factory=ImagePrior)
     """The diffusion model: trained here, or the folder of what was trained."""
     samples: int = 200
@@ -50,14 +48,6 @@ class DigitsPrior(Experiment):
         """Check the sizes."""
         if self.samples < 1:
             raise UsageError(f"samples={self.samples} is too few; expected at least 1")
-
-    def loaded(self, run: Run) -> Images:
-        """The data."""
-        return run.once("data", self.data.load)
-
-    def prepare(self, run: Run) -> None:
-        """Load the data once, so that a missing file stops the run here."""
-        self.loaded(run)
 
     def train(self, run: Run) -> None:
         """Train the model, or restore it."""
@@ -94,16 +84,14 @@ class DigitsPrior(Experiment):
         """The distances, and samples beside test images."""
         from genkit_inverse.figures import grid
 
-        results = run.results
-        rows = [[name, results[f"sw/{name}"]] for name in ("samples", "train")]
-        run.table("results", ["images", "sliced Wasserstein"], rows, "Distance to the test images; train is the floor")
+        caption = "Distance to the test images; train is the floor"
+        table(run, "results", caption, ("samples", "train"), {"sliced Wasserstein": "sw/{}"}, "images")
         images = self.loaded(run)
         rows = {"samples of the model": self._samples(run)[:SHOWN], "test images": images.test[:SHOWN]}
         run.figure("samples", grid(rows, images.range), "Samples of the model above, test images below.")
 
     def _samples(self, run: Run) -> np.ndarray:
-        with np.load(run.folder / "prior.npz") as file:
-            return file["x"]
+        return read_arrays(run.folder / "prior.npz")["x"]
 
     def plan(self) -> dict[str, str]:
         """Sizes and parameters."""

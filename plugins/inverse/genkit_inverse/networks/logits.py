@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from genkit.discrete import Process
-from genkit.nn import ScalarEmbedding, UNet
+from genkit.nn import Net, ScalarEmbedding, UNet
 from genkit.tree import register_dataclass
 
 
@@ -51,7 +51,7 @@ class LogitUNetModule(nnx.Module):
 class Classifier:
     """A network as a denoiser of `genkit.discrete`; the condition, if any, is the key of its dropout."""
 
-    network: Any = field(metadata={"static": True})
+    network: Net = field(metadata={"static": True})
     """(params, x, t (n,) in [0, 1], key) -> logits"""
     params: Any
     process: Process

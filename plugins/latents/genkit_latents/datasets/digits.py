@@ -65,4 +65,4 @@ class MNIST:
 
 def _points(x: np.ndarray, y: np.ndarray, test: float, seed: int, image: tuple[int, int], source: str) -> Points:
     train, held = split(len(x), test, seed)
-    return check(Points(x[train], x[held], y[train], y[held], "bernoulli", source, image, graph_distances(x[held])))
+    return check(Points(x[train], x[held], "bernoulli", source, y[train], y[held], image, graph_distances(x[held])))

@@ -10,7 +10,8 @@ import numpy as np
 
 from genkit.data.files import fetch, local
 from genkit.errors import DataError
-from genkit_latents.data import split
+from genkit_latents.data import OnManifold, split
+from genkit_latents.geometry.manifolds import Sphere
 
 SOURCE = "https://raw.githubusercontent.com/oxcsml/riemannian-score-sde/main/data/"
 FILES = {  # name at the source, SHA-256, lines before the rows, rows
@@ -39,12 +40,12 @@ class Events:
         """The file, where it is here already."""
         return local(f"manifolds/{self.kind}.csv", FILES[self.kind][1])
 
-    def load(self) -> dict[str, np.ndarray]:
-        """train, val and test, each (n, 3)."""
+    def load(self) -> OnManifold:
+        """Points (n, 3) of the sphere."""
         x = sphere(read(self._file(), self.kind))
         train, rest = split(len(x), 0.2, self.seed)
         half = np.random.default_rng(self.seed).permutation(rest)
-        return {"train": x[train], "val": x[np.sort(half[::2])], "test": x[np.sort(half[1::2])]}
+        return OnManifold(Sphere(), x[train], x[np.sort(half[::2])], x[np.sort(half[1::2])], self.kind)
 
     def _file(self) -> Path:
         name, digest, *_ = FILES[self.kind]

@@ -38,5 +38,5 @@ class Karate:
             raise DataError(f"{file}: shape {edges.shape} with {edges.sum():.0f} ones; expected 34 x 34 with 156")
         x = (edges + np.eye(34)).astype(np.float32)
         return check(
-            Points(x, x, labels, labels, "bernoulli", "karate", distances=shortest_path(edges, unweighted=True))
+            Points(x, x, "bernoulli", "karate", labels, labels, distances=shortest_path(edges, unweighted=True))
         )

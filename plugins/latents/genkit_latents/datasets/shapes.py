@@ -44,7 +44,7 @@ class Shape:
             between = np.linalg.norm(known[:, None] - known[None], axis=-1)
         else:
             between = graph_distances(known)
-        return check(Points(x[train], x[test], labels[train], labels[test], "gaussian", self.kind, distances=between))
+        return check(Points(x[train], x[test], "gaussian", self.kind, labels[train], labels[test], distances=between))
 
     def _half_circle(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         t = rng.uniform(0, np.pi, self.points)

@@ -54,7 +54,7 @@ class Tree:
         between = distances(np.array(parent))[np.ix_(node[test], node[test])]
         labels = np.array([self._branch(i, parent, level) for i in range(n)])[node]
         return check(
-            Points(x[train], x[test], labels[train], labels[test], "normal", "tree", distances=between.astype(float))
+            Points(x[train], x[test], "normal", "tree", labels[train], labels[test], distances=between.astype(float))
         )
 
     @staticmethod

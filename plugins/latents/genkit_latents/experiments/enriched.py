@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,20 +11,34 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.experiment.folder import read_arrays, write_arrays
-from genkit.kinds import Dataset, Network, Optimizer
+from genkit.kinds import Dataset, Model
 from genkit.train import AdamW
+from genkit_latents.data import Points
 from genkit_latents.datasets.shapes import Shape
-from genkit_latents.experiments.decoder import DecoderGeodesics, mean_of, shares
+from genkit_latents.experiments.curves import check, curves, shares
+from genkit_latents.experiments.study import LatentStudy
 from genkit_latents.geometry.ambient import LocalDiagonalPCA
-from genkit_latents.geometry.geodesics import Graph
+from genkit_latents.geometry.geodesics import Energy, Graph
 from genkit_latents.geometry.pullback import Pullback, stochastic
-from genkit_latents.models import Setting
+from genkit_latents.models import VAE, Autoencoder
 from genkit_latents.networks.coder import Coder
 from genkit_latents.stats import kmedoids, knn_accuracy
 
+SOLVER = Energy(16, iterations=50, even=1.0)
+
+
+def _recipe(**options: Any) -> Autoencoder:
+    """Of the authors; for the width 1.5 of their code for round clusters."""
+    own: dict[str, Any] = {
+        "linear": True, "weight": 0.0, "curvature": 1.0, "warmup": 0.35, "centres": 100, "width": 1.13, "steps": 8000,
+        "network": Coder(hidden=(64, 32), activation="tanh", apart=True),
+        "optimizer": AdamW(lr=1e-3, schedule="constant"),
+    }  # fmt: skip
+    return Autoencoder(**own | options)
+
 
 @dataclass(frozen=True)
-class Enriched(DecoderGeodesics):
+class Enriched(LatentStudy):
     """Distances in a latent space under an ambient metric of local principal directions.
 
     Arvanitidis et al. 2021 (arXiv 2008.00565): the ambient metric M is short where there are data, the latent one is
@@ -33,21 +47,10 @@ class Enriched(DecoderGeodesics):
     straight latent distances, geodesics without M, and geodesics with it.
     """
 
-    setting: ClassVar[Setting] = Setting("e2", linear=True)
-    warmup: ClassVar[float] = 0.35
-    segments: ClassVar[int] = 16
-    even: ClassVar[float] = 1.0
-
-    data: Dataset = field(default_factory=lambda: Shape("moons", points=2500))
+    data: Dataset[Points] = field(default_factory=lambda: Shape("moons", points=2500))
     """Rows with labels."""
-    network: Network = field(default_factory=lambda: Coder(hidden=(64, 32), activation="tanh", apart=True))
-    """Encoder and decoder."""
-    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=1e-3, schedule="constant"))
-    """The optimiser."""
-    steps: int = 8000
-    """Training steps."""
-    width: float = 1.13
-    """Of the radial basis functions, see `latents.pullback`; for round clusters 1.5 of the authors' code."""
+    model: Model[Points, VAE] = field(default_factory=_recipe)
+    """What is trained, or the folder of what was; with a deviation (`centres`)."""
     scale: float = 0.3
     """Width of the kernel of the ambient metric."""
     rho: float = 1e-2
@@ -62,35 +65,42 @@ class Enriched(DecoderGeodesics):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (the published training, 500 epochs of 2000 rows), and paper (more distances)."""
-        small = {"steps": 40, "points": 20, "pairs": 4, "anchors": 40, "centres": 8, "data": Shape("moons", points=100)}
-        presets: dict[str, dict[str, Any]] = {
-            "tiny": small,
-            "default": {},
-            "paper": {"points": 500, "pairs": 500, "anchors": 2000},
-        }
-        if name not in presets:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
-        return cls(**presets[name])
+        if name == "tiny":
+            model = _recipe(steps=40, centres=8)
+            return cls(model=model, points=20, pairs=4, anchors=40, data=Shape("moons", points=100))
+        if name not in ("default", "paper"):
+            raise UsageError(f"no preset {name!r}; there are tiny, default, paper")
+        return cls() if name == "default" else cls(points=500, pairs=500, anchors=2000)
 
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
+        check(self.model)
         if min(self.anchors, self.pairs) < 1 or self.points < 10 or min(self.scale, self.rho) <= 0:
             raise UsageError("expected anchors, pairs, at least 10 points, scale and rho above 0")
 
     def metrics(self, run: Run) -> dict[str, Pullback]:
         """Without and with the ambient metric."""
-        rows = jnp.asarray(self.points_of(run).train[: self.anchors])
-        mean, deviation = mean_of(self.model(run)), self.deviation(run)
+        model, rows = self.trained(run), jnp.asarray(self.loaded(run).train[: self.anchors])
         ambient = LocalDiagonalPCA(rows, self.scale, self.rho)
-        return {"pullback": stochastic(mean, deviation), "enriched": stochastic(mean, deviation, ambient)}
+        both = model.mean_map, model.deviation
+        return {"pullback": stochastic(*both), "enriched": stochastic(*both, ambient)}
+
+    def prepare(self, run: Run) -> None:
+        """Make the data."""
+        if (data := self.loaded(run)).test_labels is None:
+            raise UsageError(f"{data.source} has no labels; latents.enriched compares distances with them")
+
+    def draw(self, run: Run, key: Any, n: int) -> Any:
+        """n draws (n, D)."""
+        return run.model.decode(run.model.codes(key, n))
 
     def sample(self, run: Run) -> None:
         """All distances between test codes along a graph of them, and geodesics between some."""
-        model, data = self.model(run), self.points_of(run)
+        model, data = self.trained(run), self.loaded(run)
         codes, others = (np.asarray(model.encode(jnp.asarray(x))[0]) for x in (data.test[: self.points], data.train))
         i, j = np.random.default_rng(0).permuted(np.tile(np.arange(len(codes)), (self.pairs, 1)), axis=1)[:, :2].T
-        found = self.curves(run, jnp.asarray(codes[i]), jnp.asarray(codes[j]), others, 200)
+        found = curves(self.metrics(run), jnp.asarray(codes[i]), jnp.asarray(codes[j]), others, 200, SOLVER)
         found["distances/straight"] = np.linalg.norm(codes[:, None] - codes, axis=-1)
         for name, metric in self.metrics(run).items():
             found[f"distances/{name}"] = np.asarray(Graph.build(metric, codes, len(codes) // 4).distances)
@@ -107,8 +117,8 @@ class Enriched(DecoderGeodesics):
         """
         from sklearn.metrics import adjusted_rand_score
 
-        data, arrays = self.points_of(run), read_arrays(run.folder / "curves.npz")
-        labels, model = data.test_labels[: self.points], self.model(run)
+        data, arrays = self.loaded(run), read_arrays(run.folder / "curves.npz")
+        labels, model = data.test_labels[: self.points], self.trained(run)
         n = len(labels)
         results: dict[str, float | None] = {}
         for name in ("straight", "pullback", "enriched"):
@@ -137,7 +147,7 @@ class Enriched(DecoderGeodesics):
         arrays = read_arrays(run.folder / "curves.npz")
         run.figure(
             "latent",
-            curve_panels(self.metrics(run), self.model(run), arrays, self.points_of(run).train),
+            curve_panels(self.metrics(run), self.trained(run), arrays, self.loaded(run).train),
             "Log magnification of both metrics with codes, geodesics (red) and straight lines (black, dashed); right: "
             "the curves of the enriched metric, decoded, in the first two coordinates.",
         )

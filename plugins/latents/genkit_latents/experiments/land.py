@@ -3,95 +3,66 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment import Experiment, Run
+from genkit.experiment import Run
 from genkit.experiment.folder import read_arrays, write_arrays
-from genkit.kinds import Dataset
+from genkit.kinds import Dataset, Model
 from genkit_latents.data import Points
 from genkit_latents.datasets.shapes import Shape
-from genkit_latents.geometry.ambient import LocalDiagonalPCA
-from genkit_latents.geometry.geodesics import Energy
+from genkit_latents.experiments.study import LatentStudy
 from genkit_latents.geometry.metric import log_volume
-from genkit_latents.geometry.numeric import Numeric
-from genkit_latents.stats import LandFit, fit_land
+from genkit_latents.models import LandMixture
+from genkit_latents.stats import LandFit
 
 GRID = 48
 
 
 @dataclass(frozen=True)
-class LandDensity(Experiment):
+class LandDensity(LatentStudy):
     """Normal distributions along geodesics of a metric from the data (Arvanitidis et al. 2016, arXiv 1606.02518).
 
     The metric is short where there are data, so one locally adaptive normal follows a half circle where a Gaussian
     covers its middle. Densities are compared with respect to the same measure, that of the plane.
     """
 
-    data: Dataset = field(default_factory=lambda: Shape("half_circle", points=150))
+    varied: ClassVar[tuple[str, str]] = ("components", "components")
+
+    data: Dataset[Points] = field(default_factory=lambda: Shape("half_circle", points=150))
     """Points of the plane."""
     components: tuple[int, ...] = (1, 2)
-    """Sizes of the mixtures."""
-    scale: float = 0.15
-    """Width of the kernel of the metric."""
-    rho: float = 1e-2
-    """Its floor: far from the data G = I / rho."""
-    iterations: int = 20
-    """Of expectation maximisation."""
-    samples: int = 64
-    """Normals (and their opposites) for each normaliser."""
-    segments: int = 12
-    """Pieces of a geodesic."""
+    """Sizes of the mixtures; the first is the model of the run."""
+    model: Model[Points, LandFit] = field(default_factory=LandMixture)
+    """What is fitted, or the folder of what was."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes), and paper (more of all)."""
-        small = {"data": Shape("half_circle", points=40), "components": (1,), "iterations": 2, "samples": 8}
-        presets: dict[str, dict[str, Any]] = {
-            "tiny": small | {"segments": 6},
-            "default": {},
-            "paper": {"iterations": 100, "samples": 500, "segments": 24},
-        }
-        if name not in presets:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
-        return cls(**presets[name])
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        if not self.components or min(self.components) < 1:
-            raise UsageError(f"components={self.components}; expected numbers from 1")
-        if self.iterations < 1 or self.samples < 1 or min(self.scale, self.rho) <= 0:
-            raise UsageError("expected iterations and samples of at least 1, scale and rho above 0")
+        if name not in ("tiny", "default", "paper"):
+            raise UsageError(f"no preset {name!r}; there are tiny, default, paper")
+        small = {"data": Shape("half_circle", points=40), "components": (1,)} if name == "tiny" else {}
+        return cls(model=LandMixture.preset(name), **small)
 
     def prepare(self, run: Run) -> None:
         """Make the data."""
-        if (found := self._data(run)).train.shape[1] != 2:
+        if (found := self.loaded(run)).train.shape[1] != 2:
             raise UsageError(f"{found.source} has rows of {found.train.shape[1]}; expected points of the plane")
 
-    def _data(self, run: Run) -> Points:
-        return run.once("data", self.data.load)
-
-    def _manifold(self, run: Run) -> Numeric:
-        metric = LocalDiagonalPCA(jnp.asarray(self._data(run).train), self.scale, self.rho)
-        return Numeric(metric, 2, Energy(self.segments, even=1.0, tolerance=1e-3))
-
-    def _fit(self, run: Run, k: int) -> LandFit:
-        x = self._data(run).train
-        fit = lambda: fit_land(  # noqa: E731
-            self._manifold(run), x, k, key=run.key("noise"), iterations=self.iterations, samples=self.samples
-        )
-        return run.once(f"land {k}", fit)
+    def draw(self, run: Run, key: Any, n: int) -> Any:
+        """n points (n, 2) of the first mixture."""
+        return run.model.sample(key, n)
 
     def sample(self, run: Run) -> None:
         """Log densities of the mixtures, at test points and on a grid, with respect to the plane."""
-        data, found = self._data(run), {}
+        data, found = self.loaded(run), {}
         grid = plane(data.train)
         for k in self.components:
-            fit, gauss = self._fit(run, k), _gaussian(data.train, k)
+            fit, gauss = self.trained(run, str(k)), _gaussian(data.train, k)
             for name, x in (("test", data.test), ("grid", grid)):
                 found[f"{name}/land_{k}"] = np.asarray(_log_density(fit, jnp.asarray(x)))
                 found[f"{name}/gauss_{k}"] = gauss.score_samples(x).astype(np.float32)
@@ -105,7 +76,7 @@ class LandDensity(Experiment):
         grid, at most 1 where the normaliser is right, since the grid ends within the tails; off/<mixture>: distance of
         the means to the nearest data.
         """
-        data, arrays, results = self._data(run), read_arrays(run.folder / "densities.npz"), {}
+        data, arrays, results = self.loaded(run), read_arrays(run.folder / "densities.npz"), {}
         grid = plane(data.train).reshape(GRID, GRID, 2)
         cell = np.prod(grid[1, 1] - grid[0, 0])
         for name in self._names():
@@ -122,7 +93,7 @@ class LandDensity(Experiment):
         """A table, and the densities."""
         from genkit_latents.figures import density_panels
 
-        arrays, data = read_arrays(run.folder / "densities.npz"), self._data(run)
+        arrays, data = read_arrays(run.folder / "densities.npz"), self.loaded(run)
         rows = [[n, *(run.results[f"{key}/{n}"] for key in ("nll", "mass", "off"))] for n in self._names()]
         caption = "Densities with respect to the plane; gauss_k and land_k have k components"
         run.table("densities", ["model", "test NLL", "mass on the grid", "means to data"], rows, caption)

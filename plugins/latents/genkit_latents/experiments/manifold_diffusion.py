@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
+from genkit.chain import draw
 from genkit.errors import UsageError
-from genkit.experiment import Experiment, Run
+from genkit.experiment import Run
 from genkit.experiment.folder import read_arrays, write_arrays
-from genkit.kinds import Dataset, Network, Optimizer
-from genkit.nn import NoisyMLP, functional, traced_rngs
-from genkit.train import AdamW, Phase, TrainState, load, make_step
+from genkit.kinds import Dataset, Model
+from genkit_latents.data import OnManifold
 from genkit_latents.datasets.events import Events
-from genkit_latents.distributions import Uniform, VonMisesFisher
-from genkit_latents.flows import Field, FlowMatching, ManifoldModel, ScoreMatching
+from genkit_latents.distributions import VonMisesFisher
+from genkit_latents.experiments.study import LatentStudy
+from genkit_latents.flows import ManifoldModel
 from genkit_latents.geometry.manifolds import Sphere
-from genkit_latents.networks.waves import Waves
+from genkit_latents.models import ManifoldDensity
+from genkit_latents.models.manifold_density import METHODS
 
-METHODS = {"flow": FlowMatching(), "score": ScoreMatching()}
 KENT, RSGM = "mixture of Kent", "RSGM (De Bortoli et al. 2022)"
 PUBLISHED = {  # test NLL of De Bortoli et al. 2022, table 2; their splits are not ours
     "volcano": {KENT: -0.80, "Riemannian CNF": -6.05, "Moser flow": -4.21, "stereographic SGM": -3.80, RSGM: -4.92},
@@ -34,7 +33,7 @@ CONCENTRATIONS = np.geomspace(3, 3e5, 41)
 
 
 @dataclass(frozen=True)
-class ManifoldDiffusion(Experiment):
+class ManifoldDiffusion(LatentStudy):
     """Learn the density of events on the sphere by Riemannian flow matching and by a Riemannian score.
 
     Both train one tangent field and give exact densities by the change of variables along an ODE. The score needs the
@@ -43,101 +42,44 @@ class ManifoldDiffusion(Experiment):
     training event, concentration from validation events) shows what smoothing reaches.
     """
 
-    data: Dataset = field(default_factory=Events)
+    varied: ClassVar[tuple[str, str]] = ("models", "method")
+
+    data: Dataset[OnManifold] = field(default_factory=Events)
     """Events as points of the unit sphere."""
     models: tuple[str, ...] = ("flow", "score")
-    """What is trained: of flow, score."""
-    network: Network = field(default_factory=Waves)
-    """The field (x (n, 3), c (n,)) -> (n, 3)."""
-    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3, weight_decay=0.1))
-    """The optimiser."""
-    steps: int = 10_000
-    """Training steps of each model."""
-    batch: int = 512
-    """Events in a step."""
-    ode_steps: int = 100
-    """Runge-Kutta steps of densities and samples."""
-    looks: int = 10
-    """Times that the likelihood of validation events is taken during a training."""
+    """What is trained: of flow, score. They take the place of `method`; the first is the model of the run."""
+    model: Model[OnManifold, ManifoldModel] = field(default_factory=ManifoldDensity)
+    """What is trained, or the folder of what was."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes), and paper (5 layers of 512, 600 000 steps)."""
-        presets: dict[str, dict[str, Any]] = {
-            "tiny": {"steps": 30, "batch": 32, "ode_steps": 4, "looks": 1, "network": NoisyMLP(width=16, depth=1)},
-            "default": {},
-            "paper": {
-                "steps": 600_000, "network": NoisyMLP(width=512, depth=5), "optimizer": AdamW(lr=2e-4),
-                "ode_steps": 200, "looks": 100,
-            },
-        }  # fmt: skip
-        if name not in presets:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
-        return cls(**presets[name])
+        if name not in ("tiny", "default", "paper"):
+            raise UsageError(f"no preset {name!r}; there are tiny, default, paper")
+        return cls(model=ManifoldDensity.preset(name))
 
     def __post_init__(self) -> None:
         """Check the options."""
-        for name in ("steps", "batch", "ode_steps", "looks"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
         if not self.models or not set(self.models) <= set(METHODS):
             raise UsageError(f"models={self.models}; expected some of {', '.join(METHODS)}")
+        super().__post_init__()
 
     def prepare(self, run: Run) -> None:
         """Load the data."""
-        self._data(run)
-
-    def _data(self, run: Run) -> dict[str, np.ndarray]:
-        return run.once("data", self.data.load)
-
-    def train(self, run: Run) -> None:
-        """Train the models one after the other."""
-        for name in self.models:
-            self._model(run, name)
-
-    def _model(self, run: Run, name: str) -> ManifoldModel:
-        """The trained model of this name, with averaged parameters."""
-
-        def make() -> ManifoldModel:
-            sphere, method = Sphere(), METHODS[name]
-            rows, held = (jnp.asarray(self._data(run)[part]) for part in ("train", "val"))
-            apply, _ = functional(self.network.build(nnx.Rngs(0), 3))
-            base, rule = Uniform(sphere), self.optimizer.build(self.steps)
-
-            def loss(params: Any, aux: None, _: None, key: Any) -> Any:
-                draw, noise = jax.random.split(key)
-                x0 = rows[jax.random.randint(draw, (self.batch,), 0, rows.shape[0])]
-                return method.loss(Field(sphere, params, apply), base, noise, x0).mean(), (aux, {})
-
-            def init(key: Any) -> TrainState:
-                return TrainState.create(functional(self.network.build(traced_rngs(key), 3))[1], rule)
-
-            def model(params: Any) -> ManifoldModel:
-                return ManifoldModel(Field(sphere, params, apply), base, method)
-
-            def look(state: TrainState, _: int) -> dict[str, float]:
-                steps = max(self.ode_steps // 3, 1)
-                return {"val/loss": -float(model(state.averaged).log_prob(held, steps).mean())}
-
-            step = make_step(loss, rule, ema_half_life=self.steps / 50, clip=10.0)
-            every = ((max(self.steps // self.looks, 1), look),)
-            phase = Phase(name, init, step, data=None, steps=self.steps, every=every)
-            run.fit(phase)
-            return model(load(phase, run.folder).averaged)
-
-        return run.once(f"model {name}", make)
+        data = self.loaded(run)
+        if not isinstance(data.manifold, Sphere) or data.manifold.shape != (3,):
+            raise UsageError(f"{data.source} is on {data.manifold}; expected points of the sphere in space")
 
     def draw(self, run: Run, key: Any, n: int) -> Any:
         """n points (n, 3) of the first model."""
-        return self._model(run, self.models[0]).sample(key, n, self.ode_steps)
+        return draw(key, run.model.chain(run.model.steps), n)
 
     def sample(self, run: Run) -> None:
         """1000 events of every model, and its density on a grid of the globe."""
         grid, found = globe(), {}
-        for name in self.models:
-            model = self._model(run, name)
-            found[f"events/{name}"] = np.asarray(model.sample(run.key("events"), 1000, self.ode_steps))
-            found[f"log_density/{name}"] = np.asarray(model.log_prob(jnp.asarray(grid), max(self.ode_steps // 2, 1)))
+        for name, model in self.models_of(run).items():
+            found[f"events/{name}"] = np.asarray(draw(run.key("events"), model.chain(model.steps), 1000))
+            found[f"log_density/{name}"] = np.asarray(model.log_prob(jnp.asarray(grid), max(model.steps // 2, 1)))
         write_arrays(run.folder / "events.npz", found)
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
@@ -148,29 +90,28 @@ class ManifoldDiffusion(Experiment):
         repeated: share of the test events that are in the training set too, to the digit: their density may grow
         without limit; nll_new/<model>: the mean over the others.
         """
-        data = self._data(run)
-        known = {tuple(x) for x in data["train"]}
-        new = np.array([tuple(x) not in known for x in data["test"]])
+        data = self.loaded(run)
+        known = {tuple(x) for x in data.train}
+        new = np.array([tuple(x) not in known for x in data.test])
         kappa = self._concentration(data)
         results: dict[str, float | None] = {"repeated": float(1 - new.mean()), "kde_concentration": kappa}
         found = {
             "uniform": np.full(len(new), np.log(4 * np.pi)),
-            "kde": -kernel_density(data["train"], kappa, data["test"]),
+            "kde": -kernel_density(data.train, kappa, data.test),
         }
-        for name in self.models:
-            model = self._model(run, name)
-            found[name] = -np.asarray(model.log_prob(jnp.asarray(data["test"]), self.ode_steps))
-            train = jnp.asarray(data["train"][: len(data["test"])])
-            results[f"nll_train/{name}"] = float(-model.log_prob(train, self.ode_steps).mean())
+        for name, model in self.models_of(run).items():
+            found[name] = -np.asarray(model.log_prob(jnp.asarray(data.test)))
+            train = jnp.asarray(data.train[: len(data.test)])
+            results[f"nll_train/{name}"] = float(-model.log_prob(train).mean())
         for name, nll in found.items():
             results[f"nll/{name}"] = float(nll.mean())
             results[f"nll_new/{name}"] = float(nll[new].mean()) if new.any() else None
         return results
 
     @staticmethod
-    def _concentration(data: dict[str, np.ndarray]) -> float:
+    def _concentration(data: OnManifold) -> float:
         """The one with the best likelihood of the validation events."""
-        scores = [kernel_density(data["train"], kappa, data["val"]).mean() for kappa in CONCENTRATIONS]
+        scores = [kernel_density(data.train, kappa, data.val).mean() for kappa in CONCENTRATIONS]
         return float(CONCENTRATIONS[int(np.argmax(scores))])
 
     def report(self, run: Run) -> None:
@@ -189,7 +130,7 @@ class ManifoldDiffusion(Experiment):
             globes(
                 {name: arrays[f"log_density/{name}"] for name in self.models},
                 {name: arrays[f"events/{name}"] for name in self.models},
-                self._data(run)["test"],
+                self.loaded(run).test,
             ),
             "Above: log density of each model with the test events (red). Below: draws of each model.",
         )

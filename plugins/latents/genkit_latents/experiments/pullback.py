@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import jax
@@ -12,15 +12,32 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.kinds import Model
 from genkit.train import AdamW
+from genkit_latents.data import Points
 from genkit_latents.datasets.shapes import Shape
-from genkit_latents.experiments.decoder import DecoderGeodesics, mean_of, shares
+from genkit_latents.experiments.curves import check, curves, shares
+from genkit_latents.experiments.study import LatentStudy
+from genkit_latents.geometry.geodesics import Energy
 from genkit_latents.geometry.metric import log_volume
 from genkit_latents.geometry.pullback import Pullback, stochastic
+from genkit_latents.models import VAE, Autoencoder
+from genkit_latents.networks.coder import Coder
+
+SOLVER = Energy(32, iterations=50, even=0.5)
+
+
+def _recipe(**options: Any) -> Autoencoder:
+    """Nothing draws the decoder to a metric: its own is measured."""
+    own: dict[str, Any] = {
+        "weight": 0.0, "curvature": 1.0, "centres": 100, "steps": 6000, "optimizer": AdamW(lr=3e-3),
+        "network": Coder(hidden=(32, 32), activation="tanh"),
+    }  # fmt: skip
+    return Autoencoder(**own | options)
 
 
 @dataclass(frozen=True)
-class PullbackGeodesics(DecoderGeodesics):
+class PullbackGeodesics(LatentStudy):
     """Geodesics that follow the data, against straight lines (Arvanitidis et al. 2018, arXiv 1710.11379).
 
     The data are a surface with a hole. A decoder's mean is smooth across the hole, and so is the metric that it
@@ -28,40 +45,44 @@ class PullbackGeodesics(DecoderGeodesics):
     (`rbf`): geodesics then go around it.
     """
 
+    model: Model[Points, VAE] = field(default_factory=_recipe)
+    """What is trained, or the folder of what was; with a deviation (`centres`)."""
     pairs: int = 32
     """Pairs of points on opposite sides of the hole."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes), and paper (500 epochs)."""
-        presets: dict[str, dict[str, Any]] = {
-            "tiny": {"steps": 40, "centres": 8, "pairs": 4, "data": Shape(points=200)},
-            "default": {},
-            "paper": {"steps": 8000, "optimizer": AdamW(lr=1e-3, weight_decay=1e-7)},
-        }
-        if name not in presets:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
-        return cls(**presets[name])
+        if name == "tiny":
+            return cls(model=_recipe(steps=40, centres=8), pairs=4, data=Shape(points=200))
+        if name not in ("default", "paper"):
+            raise UsageError(f"no preset {name!r}; there are tiny, default, paper")
+        return cls() if name == "default" else cls(model=_recipe(steps=8000, optimizer=AdamW(1e-3, weight_decay=1e-7)))
 
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
         if self.pairs < 1:
             raise UsageError(f"pairs={self.pairs}; expected at least 1")
+        check(self.model)
         if isinstance(self.data, Shape) and self.data.kind != "hole":
             raise UsageError(f"data.kind={self.data.kind} has no hole to go around; use hole")
 
-    def metrics(self, run: Run) -> dict[str, Pullback]:
+    def metrics(self, model: VAE) -> dict[str, Pullback]:
         """The metric of the mean, and that of mean and deviation."""
-        mean = mean_of(self.model(run))
-        return {"mean": Pullback(mean), "rbf": stochastic(mean, self.deviation(run))}
+        mean: Any = model.mean_map
+        return {"mean": Pullback(mean), "rbf": stochastic(mean, model.deviation)}  # type: ignore[arg-type]
+
+    def draw(self, run: Run, key: Any, n: int) -> Any:
+        """n draws (n, D)."""
+        return run.model.decode(run.model.codes(key, n))
 
     def sample(self, run: Run) -> None:
         """Curves between points on opposite sides of the hole."""
-        data = self.points_of(run)
-        codes = np.asarray(self.model(run).encode(jnp.asarray(data.train))[0])
+        data, model = self.loaded(run), self.trained(run)
+        codes = np.asarray(model.encode(jnp.asarray(data.train))[0])
         p, q = (jnp.asarray(codes[rows]) for rows in opposite(data.train, self.pairs))
-        write_arrays(run.folder / "curves.npz", self.curves(run, p, q, codes, 300))
+        write_arrays(run.folder / "curves.npz", curves(self.metrics(model), p, q, codes, 300, SOLVER))
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """Curves across the hole, for the straight line and the metrics `mean` and `rbf`.
@@ -72,19 +93,19 @@ class PullbackGeodesics(DecoderGeodesics):
         largest; converged/<metric>: share; magnification/<metric>: sqrt det G where the hole's middle is encoded, over
         the median at codes.
         """
-        model, arrays = self.model(run), read_arrays(run.folder / "curves.npz")
+        model, arrays = self.trained(run), read_arrays(run.folder / "curves.npz")
         codes = arrays["codes"]
         middle = model.encode(jnp.zeros((1, 3)))[0][0]
         results: dict[str, float | None] = {}
         gaps = {}
-        for name in ("straight", *self.metrics(run)):
+        for name in ("straight", *self.metrics(model)):
             curve = arrays[f"curves/{name}"]
             x = np.asarray(model.decode(jnp.asarray(curve.reshape(-1, 2))))
             results[f"in_hole/{name}"] = float((np.linalg.norm(x[:, :2], axis=1) < 0.15).mean())
             nearest = np.linalg.norm(curve[:, :, None] - codes, axis=-1).min(-1)
             gaps[name] = nearest.max(1).mean()
             results[f"gap/{name}"] = float(gaps[name] / gaps["straight"])
-        for name, metric in self.metrics(run).items():
+        for name, metric in self.metrics(model).items():
             results |= shares(arrays, name)
             volume = jax.jit(jax.vmap(lambda z, m=metric: log_volume(m, z)))
             at = np.asarray(volume(jnp.concatenate([middle[None], jnp.asarray(codes)])))
@@ -95,7 +116,8 @@ class PullbackGeodesics(DecoderGeodesics):
         """A table; the latent space with curves under both metrics, and the curves on the data."""
         from genkit_latents.figures import curve_panels
 
-        arrays, metrics = read_arrays(run.folder / "curves.npz"), self.metrics(run)
+        arrays, model = read_arrays(run.folder / "curves.npz"), self.trained(run)
+        metrics = self.metrics(model)
         keys = ("in_hole", "gap", "shortening", "converged", "magnification")
         rows = [[name, *(run.results.get(f"{key}/{name}") for key in keys)] for name in ("straight", *metrics)]
         caption = "Curves between opposite sides of the hole; gap: largest distance to a code, over the straight line's"
@@ -104,7 +126,7 @@ class PullbackGeodesics(DecoderGeodesics):
         )
         run.figure(
             "latent",
-            curve_panels(metrics, self.model(run), arrays, self.points_of(run).train),
+            curve_panels(metrics, model, arrays, self.loaded(run).train),
             "Log magnification of both metrics with codes, geodesics (red) and straight lines (black, dashed); right: "
             "the curves of the metric rbf, decoded, among the data.",
         )

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genkit.nn import Apply
+from genkit.nn import Net
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -26,11 +26,11 @@ class Field:
 
     manifold: Any
     params: Any
-    apply: Apply = field(metadata={"static": True})
+    net: Net = field(metadata={"static": True})
 
     def __call__(self, x: Array, c: Array) -> Array:
         """The tangent vector (*shape) at x."""
-        raw = self.apply(self.params, x.reshape(1, -1), jnp.asarray(c, x.dtype)[None])[0]
+        raw = self.net(self.params, x.reshape(1, -1), jnp.asarray(c, x.dtype)[None])[0]
         if self.manifold.size == self.manifold.dim:
             return self.manifold.vector(x, raw)
         return self.manifold.tangent(x, raw.reshape(x.shape))

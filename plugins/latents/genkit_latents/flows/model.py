@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,26 +13,69 @@ import numpy as np
 
 from genkit.chain import Kernel, Model, draw
 from genkit.errors import UsageError
+from genkit.model import CSV, NPZ, Piece, Request, Trained
 from genkit.tree import register_dataclass
+from genkit_latents.data import OnManifold
 from genkit_latents.flows.field import divergence
 from genkit_latents.flows.matching import FlowMatching, ScoreMatching, pull
+from genkit_latents.geometry.metric import as_tree
 
 Array = jax.Array
 
 
-@register_dataclass
 @dataclass(frozen=True)
-class ManifoldModel:
+class DrawPoints(Request):
+    """Draw points of the manifold."""
+
+    formats: ClassVar[dict[str, str]] = {".npz": NPZ, ".csv": CSV}
+
+    steps: int | None = None
+    """Steps in time; as many as in its training's study if not given."""
+    noisy: bool = False
+    """Draw by the reverse random walk of a score, in place of the ODE."""
+
+    def __post_init__(self) -> None:
+        """Check the steps."""
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"steps={self.steps} is too few; expected at least 1")
+
+    def __call__(self, model: Any, key: jax.Array, n: int, chunk: int = 256) -> Iterator[Piece]:
+        """Pieces of `samples` (n, *shape)."""
+        size, chain = min(n, chunk), model.chain(self.steps or model.steps, self.noisy)
+        for first in range(0, n, size):
+            x = draw(key, chain, size, slots=jnp.arange(first, first + size))  # every chunk is the same program
+            yield {"samples": np.asarray(x)[: n - first]}
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False, repr=False)
+class ManifoldModel(Trained):
     """A field with its meaning; noise comes from `base`, a distribution with `sample` and `log_prob`."""
 
+    request: ClassVar[type[Request]] = DrawPoints
+
     field: Any
+    """(x (*shape), t ()) -> a tangent vector; a plain function cannot be saved"""
     base: Any
     method: FlowMatching | ScoreMatching = dataclasses.field(metadata={"static": True})
+    steps: int = dataclasses.field(default=100, metadata={"static": True})
+    """Runge-Kutta steps of densities and samples"""
 
     @property
     def manifold(self) -> Any:
         """Where the data live."""
         return self.base.manifold
+
+    def __post_init__(self) -> None:
+        """A plain function becomes a pytree without leaves."""
+        object.__setattr__(self, "field", as_tree(self.field))
+
+    def check(self, data: OnManifold) -> None:
+        """Refuse points of another shape."""
+        if data.train.shape[1:] != self.manifold.shape:
+            raise UsageError(
+                f"{self!r} is a model of points {self.manifold.shape}; {data.source} has points {data.train.shape[1:]}"
+            )
 
     def times(self, steps: int) -> np.ndarray:
         """(steps + 1,) from the data to 1, denser at the data, where the field changes fastest."""
@@ -40,16 +84,12 @@ class ManifoldModel:
         first = self.method.begins
         return (first + (1 - first) * np.linspace(0, 1, steps + 1) ** 2).astype(np.float32)
 
-    def log_prob(self, x: Array, steps: int = 100) -> Array:
+    def log_prob(self, x: Array, steps: int | None = None) -> Array:
         """Log densities (n,) of points (n, *shape) with respect to the volume: log p_1 + int div v dt."""
-        return _log_prob(self, x, jnp.asarray(self.times(steps)))
+        return _log_prob(self, x, jnp.asarray(self.times(steps or self.steps)))
 
-    def sample(self, key: Array, n: int, steps: int = 100, *, noisy: bool = False) -> Array:
-        """n points (n, *shape) by the ODE, or with `noisy` by the reverse geodesic random walk of a score."""
-        return draw(key, self.chain(steps, noisy), n)
-
-    def chain(self, steps: int = 100, noisy: bool = False) -> Model:
-        """The sampler as a chain, for `genkit.chain` and `genkit.smc`."""
+    def chain(self, steps: int, noisy: bool = False) -> Model:
+        """The ODE, or with `noisy` the reverse geodesic random walk of a score, for `genkit.chain` and `genkit.smc`."""
         if noisy and not isinstance(self.method, ScoreMatching):
             raise UsageError("only a score-based model has a reverse random walk; flow matching is sampled by its ODE")
         t = jnp.asarray(self.times(steps)[::-1].copy())

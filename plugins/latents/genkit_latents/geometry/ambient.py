@@ -47,6 +47,16 @@ class LocalDiagonalPCA:
 
 @register_dataclass
 @dataclass(frozen=True)
+class StandardNormal:
+    """log of the standard normal density over that at its mode."""
+
+    def __call__(self, z: Array) -> Array:
+        """-|z|^2 / 2."""
+        return -0.5 * (z @ z)
+
+
+@register_dataclass
+@dataclass(frozen=True)
 class InverseDensity:
     """G = (alpha p(z) + beta)^(-2/d) I: the volume of a region is about the data in it, over alpha."""
 

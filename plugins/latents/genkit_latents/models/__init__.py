@@ -1,13 +1,20 @@
-"""Autoencoders with a chosen latent metric."""
+"""Models of this plugin: recipes that train them, and what is trained."""
 
 from genkit_latents.models.agreement import Agreement, agreement, metric_penalty, relative_metric
+from genkit_latents.models.autoencoder import Autoencoder
+from genkit_latents.models.land import LandMixture
+from genkit_latents.models.manifold_density import ManifoldDensity
 from genkit_latents.models.rbf import RBFDeviation, fit_rbf
 from genkit_latents.models.spaces import Space, space
-from genkit_latents.models.vae import VAE, Setting, elbo, importance_bound, make_vae, train_phase
+from genkit_latents.models.training import Setting
+from genkit_latents.models.vae import VAE, elbo, importance_bound
 
 __all__ = [
     "VAE",
     "Agreement",
+    "Autoencoder",
+    "LandMixture",
+    "ManifoldDensity",
     "RBFDeviation",
     "Setting",
     "Space",
@@ -15,9 +22,7 @@ __all__ = [
     "elbo",
     "fit_rbf",
     "importance_bound",
-    "make_vae",
     "metric_penalty",
     "relative_metric",
     "space",
-    "train_phase",
 ]

@@ -20,6 +20,7 @@ KINDS = {
     "d": "sphere, stereographic coordinates",
     "u": "constant curvature of either sign, learned through zero",
 }
+LETTERS = r"([ephsdu])([1-9]\d*)"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ def _factor(kind: str, n: int, number: Any) -> Manifold:
     return Stereographic(n, size if kind == "d" else number)
 
 
+def is_space(description: str) -> bool:
+    """Whether `space` knows what is meant."""
+    return all(re.fullmatch(LETTERS, word.strip()) for word in description.split(","))
+
+
 def space(description: str, curvature: float = 1.0) -> Space:
     """A space such as `p2` or the product `h2,s2,e2` (Skopek et al. 2020, arXiv 1911.08411), |curvature| at the start.
 
@@ -59,8 +65,7 @@ def space(description: str, curvature: float = 1.0) -> Space:
     """
     parts = []
     for word in description.split(","):
-        found = re.fullmatch(r"([ephsdu])(\d+)", word.strip())
-        if not found or int(found[2]) < 1:
+        if not (found := re.fullmatch(LETTERS, word.strip())):
             known = ", ".join(f"{k} ({what})" for k, what in KINDS.items())
             raise UsageError(f"latent space {word!r}; expected a letter and a dimension, as p2; letters: {known}")
         parts.append((found[1], int(found[2])))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.chain import particle_keys
 from genkit.errors import GenkitError, UsageError
+from genkit.model import CSV, NPZ, Piece, Request, Trained
 from genkit.tree import register_dataclass
+from genkit_latents.data import Points
 
 Array = jax.Array
 LOG_2PI = 1.8378770664093453
@@ -62,8 +66,34 @@ class Land:
         return jax.vmap(lambda a: self.manifold.exp(self.mean, self.manifold.vector(self.mean, a)))(chosen)
 
 
-class LandFit(NamedTuple):
+@dataclass(frozen=True)
+class DrawMixture(Request):
+    """Draw points of the mixture, each out of wrapped normals by the weights J of `Land`."""
+
+    formats: ClassVar[dict[str, str]] = {".npz": NPZ, ".csv": CSV}
+
+    proposals: int = 50
+    """Wrapped normals out of which a point is drawn; with few the law is between theirs and the mixture's."""
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        if self.proposals < 1:
+            raise UsageError(f"proposals={self.proposals} are too few; expected at least 1")
+
+    def __call__(self, model: Any, key: Array, n: int, chunk: int = 256) -> Iterator[Piece]:
+        """Pieces of `samples` (n, *shape)."""
+        size = min(n, chunk)
+        for first in range(0, n, size):
+            keys = particle_keys(key, first + jnp.arange(size))  # every chunk is the same program
+            yield {"samples": np.asarray(_drawn(model, keys, self.proposals))[: n - first]}
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False, repr=False)
+class LandFit(Trained):
     """A mixture of LANDs."""
+
+    request: ClassVar[type[Request]] = DrawMixture
 
     components: Land
     """leaves with a leading axis (k,)"""
@@ -74,9 +104,26 @@ class LandFit(NamedTuple):
     noise: Array
     """(s, dim) of the normalisers"""
 
+    def check(self, data: Points) -> None:
+        """Refuse points of another space."""
+        shape = self.components.manifold.shape
+        if data.train.shape[1:] != shape:
+            raise UsageError(f"{self!r} is a model of points {shape}; {data.source} has {data.train.shape[1:]}")
+
     def log_prob(self, x: Array) -> Array:
         """Log density (n,) of points (n, *shape), with respect to the volume."""
         return jax.nn.logsumexp(_joint(self.components, self.weights, self.noise, x), 0)
+
+
+@partial(jax.jit, static_argnums=2)
+def _drawn(model: LandFit, keys: Array, proposals: int) -> Array:
+    def one(key: Array) -> Array:
+        which, how = jax.random.split(key)
+        k = jax.random.categorical(which, jnp.log(model.weights))
+        parts = model.components
+        return Land(parts.manifold, parts.mean[k], parts.root[k], parts.exact).sample(how, 1, proposals)[0]
+
+    return jax.vmap(one)(keys)
 
 
 def _joint(parts: Land, weights: Array, noise: Array, x: Array) -> Array:

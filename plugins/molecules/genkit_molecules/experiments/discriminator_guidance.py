@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
-from genkit.train import AdamW
-from genkit_molecules.experiments.ardm import ARDM
-from genkit_molecules.experiments.steering import Corrected
+from genkit.experiment import Run
+from genkit.kinds import Dataset, Model
+from genkit_molecules.data import Molecules
+from genkit_molecules.datasets.lattice import Lattice
+from genkit_molecules.experiments import molecules
+from genkit_molecules.experiments.ardm import sized
+from genkit_molecules.experiments.study import Study
+from genkit_molecules.models.guided import Corrected
+from genkit_molecules.models.trained import Guided
 
 
 @dataclass(frozen=True)
-class DiscriminatorGuidance(Corrected, ARDM):
+class DiscriminatorGuidance(Study):
     """Train a generator of molecules and a discriminator of its samples; compare the model with guided samplers.
 
     ARDM, ARDG, BSDG and FADG of Kelvinius and Lindsten 2024 (arXiv 2310.15817). The discriminator starts as the
@@ -19,12 +25,24 @@ class DiscriminatorGuidance(Corrected, ARDM):
     than the model.
     """
 
+    kind: ClassVar[Any] = molecules
+
+    data: Dataset[Molecules] = field(default_factory=lambda: Lattice(n=5))
+    """The molecules."""
+    model: Model[Molecules, Guided] = field(default_factory=Corrected)
+    """The generator and its discriminator."""
+    samples: int = 1000
+    """Molecules to draw."""
+    particles: tuple[int, ...] = (5, 10)
+    """Particles a sample."""
+
     @classmethod
     def preset(cls, name: str) -> Self:
-        """Those of `molecules.ardm`; the paper's with 130 831 generated molecules and lr 5e-5."""
-        base = super().preset(name)
-        if name != "paper":
-            return base
-        optimizer = AdamW(lr=5e-5, warmup=0, schedule="constant")
-        return replace(base, particles=(1, 5, 10, 50), generated=130_831, discriminator_steps=400_000,
-                        discriminator_optimizer=optimizer)  # fmt: skip
+        """Those of `molecules.ardm`, the paper's with up to 50 particles."""
+        known = {"tiny": (2,), "paper": (1, 5, 10, 50)}
+        few: dict[str, Any] = {"particles": known[name]} if name in known else {}
+        return cls(**sized(name), **few, model=Corrected.preset(name))
+
+    def methods(self, run: Run) -> list[str]:
+        """The model alone, and guided."""
+        return ["ardm/1", "ardg/1", *(f"{name}/{n}" for n in self.particles for name in ("bsdg", "fadg"))]

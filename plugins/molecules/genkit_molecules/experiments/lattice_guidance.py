@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-import jax
 import numpy as np
 
-from genkit.discrete import OrderAgnostic, sample
+from genkit.discrete import sample
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
 from genkit.experiment.folder import write_arrays
-from genkit.kinds import Network, Optimizer
-from genkit.steer import BSDG, FADG, discriminator_loss, guide
-from genkit.train import AdamW
-from genkit_molecules import exact, guidance
-from genkit_molecules.graphs import BONDS, sites
-from genkit_molecules.networks.graph_transformer import GraphTransformer
-from genkit_molecules.orders import Order, order_named
-from genkit_molecules.target import Target, target
+from genkit.kinds import Model
+from genkit.steer import BSDG, FADG, guide
+from genkit_molecules import exact
+from genkit_molecules.graphs import sites
+from genkit_molecules.models.lattice import Learned, conditionals, tabulated
+from genkit_molecules.models.trained import Guided
+from genkit_molecules.orders import Order, name_of
+from genkit_molecules.target import ELEMENTS, Target, target
 
-ELEMENTS = ("C", "N", "O", "F")
-STATES = 4096  # that the network sees at a time
 PARTICLES = 25_000  # at a time
 
 
@@ -38,43 +34,22 @@ class LatticeGuidance(Experiment):
 
     n: int = 3
     """Atoms, 2 to 4."""
-    model: Literal["learned", "factorised", "half"] = "learned"
-    """The model: a network, the product of the marginals of the data, or a mixture of that and the data."""
-    ratio: Literal["learned", "exact"] = "learned"
-    """The discriminator: a network, or the exact ratio of data and model."""
-    order: Order = "uniform"
-    """In which order sites are revealed."""
+    model: Model[Target, Guided] = field(default_factory=Learned)
+    """The model, learned, factorised or half, and its discriminator."""
     particles: tuple[int, ...] = (1, 5, 10, 50)
     """Particles in a group."""
     groups: int = 5000
     """Groups of each method, each of which gives one sample."""
     own_order: Literal["particle", "group"] = "particle"
     """Whether each particle has an order of its own or the group has one."""
-    steps: int = 300
-    """Training steps of the generator, few: it is to have something to correct."""
-    discriminator_steps: int = 2000
-    """Training steps of the discriminator."""
-    batch: int = 128
-    """Graphs in a step."""
-    generated: int = 20_000
-    """Samples of the model from which the discriminator learns."""
-    network: Network = field(default_factory=lambda: GraphTransformer.preset("default"))
-    """The network of both."""
-    optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=1e-3, warmup=0, schedule="constant"))
-    """The generator's optimiser."""
-    discriminator_optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=1e-3, warmup=0))
-    """The discriminator's optimiser."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny, default (3 atoms), and paper (4 atoms, longer training)."""
         if name == "tiny":
-            small = GraphTransformer(1, dx=16, de=8, heads=2, hidden_x=16, hidden_e=8, dropout=0.0)
-            return cls(n=2, particles=(4,), groups=500, steps=20, discriminator_steps=20, batch=32, generated=500,
-                       network=small)  # fmt: skip
+            return cls(n=2, model=Learned.preset(name), particles=(4,), groups=500)
         if name == "paper":
-            return cls(n=4, groups=20_000, steps=600, discriminator_steps=1200,
-                       optimizer=AdamW(lr=3e-3, warmup=0, schedule="constant"))  # fmt: skip
+            return cls(n=4, model=Learned.preset(name), groups=20_000)
         if name != "default":
             raise UsageError(f"molecules.lattice_guidance has no preset {name!r}; it has tiny, default and paper")
         return cls()
@@ -83,9 +58,8 @@ class LatticeGuidance(Experiment):
         """Check the sizes."""
         if not 2 <= self.n <= 4:
             raise UsageError(f"n={self.n}; expected 2, 3 or 4 atoms")
-        for name in ("groups", "steps", "discriminator_steps", "batch", "generated"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+        if self.groups < 1:
+            raise UsageError(f"groups={self.groups} is too few; expected at least 1")
         if not self.particles or min(self.particles) < 1:
             raise UsageError(f"particles={self.particles}; expected numbers of at least 1")
 
@@ -100,69 +74,38 @@ class LatticeGuidance(Experiment):
 
     def train(self, run: Run) -> None:
         """Train the generator, tabulate it, sample it, train the discriminator."""
-        self.tables(run)
+        run.trained("model", self.target)
+        if (atoms := run.model.layout.sizes.tolist()) != [self.n]:
+            raise UsageError(f"n={self.n}, but the model {run.config.model.restore} is of {atoms[0]} atoms")
 
     def tables(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
         """log p(x_i | x_S) (R, D, 4) of the model and log W (R,) of the discriminator."""
-        return run.once("tables", lambda: self._tables(run))
+        log_p = conditionals(run, run.model, self.target())
+        if run.model.discriminator is None:
+            return log_p, self.exact_ratio(run, log_p)
+        return log_p, run.once("ratio", lambda: tabulated(run.model.discriminator, self.target().orbits.states))
 
-    def _tables(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
-        data, of = self.target(), self.target().orbits
-        orders = order_named(self.order)
+    def order(self, run: Run) -> Order:
+        """In which order the model reveals sites."""
+        return name_of(run.model.generator.discrete.orders)
 
-        def generate(key: Any, model: Any, drawn: Any) -> Any:
-            x, cond = drawn
-            return guidance.bound(key, model, x, cond, orders)
-
-        def discriminate(key: Any, log_odds: Any, drawn: Any) -> Any:
-            real, generated, cond = drawn
-            return discriminator_loss(key, log_odds, real, generated, BONDS, cond, orders=orders)
-
-        if self.model == "learned":
-            head = guidance.graph_head(self.network, ELEMENTS)
-            phase = guidance.phase("generator", head, generate, self.optimizer, self.steps, self._real)
-            params = run.fit(phase).params
-            net = head.net(params)
-            log_p = _normalised(_tabulate(net, of.states))
-        else:
-            params, log_p = None, exact.conditionals(of, data.model(self.model))
-        if self.ratio == "exact":
-            return log_p, self.exact_ratio(log_p)
-        fake = sample(run.key("generated"), self._sampler(), exact.table(of, log_p), (self.generated, sites(self.n)))
-
-        def draw(batch: None, key: Any) -> tuple[Any, Any, None]:
-            k_real, k_fake = jax.random.split(key)
-            which = jax.random.randint(k_fake, (self.batch,), 0, self.generated)
-            return data.draw(k_real, self.batch), fake[which], None
-
-        head, rule = guidance.graph_head(self.network, ELEMENTS, "discriminator"), self.discriminator_optimizer
-        steps = self.discriminator_steps
-        phase = guidance.phase("discriminator", head, discriminate, rule, steps, draw, start=params)
-        net = head.net(run.fit(phase).params)
-        return log_p, _tabulate(net, of.states)
-
-    def exact_ratio(self, log_p: np.ndarray) -> np.ndarray:
+    def exact_ratio(self, run: Run, log_p: np.ndarray) -> np.ndarray:
         """log W* (R,) of data and model."""
         of = self.target().orbits
-        model = exact.law(of, log_p, self.order)
+        model = exact.law(of, log_p, self.order(run))
         return exact.log_ratio(self.target().log_q, exact.log_marginals(of, model))
-
-    def _real(self, batch: None, key: Any) -> tuple[Any, None]:
-        return self.target().draw(key, self.batch), None
-
-    def _sampler(self) -> OrderAgnostic:
-        return OrderAgnostic(BONDS, orders=order_named(self.order))
 
     def sample(self, run: Run) -> None:
         """Exact laws, and weighted particles of every method; what is kept are frequencies of the molecules."""
         data, (log_p, log_h) = self.target(), self.tables(run)
-        of, best = data.orbits, self.exact_ratio(log_p)
-        model = exact.law(of, log_p, self.order)
+        of, best, order = data.orbits, self.exact_ratio(run, log_p), self.order(run)
+        sampler = run.model.generator.sampler()
+        model = exact.law(of, log_p, order)
         exactly = {
             "ardm/1": model,
-            "ardg/1": exact.law(of, exact.adapted(of, log_p, log_h), self.order),
+            "ardg/1": exact.law(of, exact.adapted(of, log_p, log_h), order),
             "smc/inf": exact.reweighed(of, model, log_h),
-            "ardg_exact/1": exact.law(of, exact.adapted(of, log_p, best), self.order),
+            "ardg_exact/1": exact.law(of, exact.adapted(of, log_p, best), order),
             "smc_exact/inf": exact.reweighed(of, model, best),
         }
         kept = {f"mass/{name}": (law * of.size)[data.valid] for name, law in exactly.items()}
@@ -173,7 +116,7 @@ class LatticeGuidance(Experiment):
         denoiser = exact.table(of, log_p)
         for name, method, ratio in runs:
             draws = guide(
-                run.key(name), method, self._sampler(), denoiser, exact.table(of, ratio),
+                run.key(name), method, sampler, denoiser, exact.table(of, ratio),
                 (self.groups, sites(self.n)), chunk=min(self.groups, max(1, PARTICLES // method.particles)),
             )  # fmt: skip
             weights = np.exp(np.asarray(draws.log_w, np.float64))
@@ -188,8 +131,8 @@ class LatticeGuidance(Experiment):
             kept |= {f"mass/{name}": whole, f"floor/{name}": _tv(*halves) / 2, f"ess/{name}": draws.ess.mean(0)}
             if name == f"fadg/{largest}":
                 kept["samples/fadg"] = draws.x[:24, 0]
-        kept["samples/ardm"] = sample(run.key("ardm"), self._sampler(), denoiser, (24, sites(self.n)))
-        write_arrays(run.folder / "laws.npz", {**kept, "bound": exact.bound(of, data.log_q, log_p, self.order)})
+        kept["samples/ardm"] = sample(run.key("ardm"), sampler, denoiser, (24, sites(self.n)))
+        write_arrays(run.folder / "laws.npz", {**kept, "bound": exact.bound(of, data.log_q, log_p, order)})
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """validity/<method>/<N>, tv/<method>/<N> and tv_valid/<method>/<N>; floor/<method>/<N> of a sampled tv.
@@ -243,22 +186,6 @@ class LatticeGuidance(Experiment):
                 grid(smiles_of(x, ELEMENTS)),
                 f"Samples of {name.upper()}; those in several pieces count as invalid.",
             )
-
-
-def _tabulate(net: Any, states: np.ndarray) -> np.ndarray:
-    """What a network says of all states, float64 on the host."""
-    parts = jax.jit(partial(guidance.in_parts, size=min(STATES, len(states))))
-    call = jax.tree_util.Partial(_hidden_fraction, net)
-    return np.asarray(parts(call, states), np.float64)
-
-
-def _hidden_fraction(net: Any, x: Any) -> Any:
-    return net(x, (x == BONDS).mean(1))
-
-
-def _normalised(logits: np.ndarray) -> np.ndarray:
-    top = logits.max(-1, keepdims=True)
-    return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
 
 
 def _tv(a: np.ndarray, b: np.ndarray) -> float:

@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
-import numpy as np
-
-from genkit_molecules.experiments.ardm import ARDM
-from genkit_molecules.experiments.steering import Steered
+from genkit.experiment import Run
+from genkit.kinds import Dataset, Model
+from genkit_molecules.data import Molecules
+from genkit_molecules.datasets.lattice import Lattice
+from genkit_molecules.experiments import molecules, steering
+from genkit_molecules.experiments.ardm import sized
+from genkit_molecules.experiments.study import Study
+from genkit_molecules.models.guided import SteeredMolecules
+from genkit_molecules.models.trained import Guided
 
 
 @dataclass(frozen=True)
-class PropertyGuidance(Steered, ARDM):
+class PropertyGuidance(Study):
     """Steer a model of molecules to those whose property is above a threshold, and compare ways to do it.
 
     cfg: classifier-free guidance, p(x_i | yes)^strength p(x_i)^(1 - strength) (arXiv 2412.10193). classifier: a
-    classifier of partly hidden molecules as potential, p(yes | x_S)^strength, of one particle, which for other
+    classifier of partly hidden molecules as potential, p(yes | x_S)^strength, of one particle (ARDG), which for other
     strengths than 1 has a law of its own, or of many, which corrects that. discriminator: the ratio of data and model
     as potential. both: their sum.
     """
 
-    wanted: Literal["logP", "QED", "TPSA", "weight", "rings"] = "logP"
-    """The property, by RDKit."""
+    kind: ClassVar[Any] = molecules
 
-    def measure(self, texts: Sequence[str]) -> np.ndarray:
-        """The property (M,) of molecules."""
-        from genkit_molecules.evaluation import property_of
+    data: Dataset[Molecules] = field(default_factory=lambda: Lattice(n=5))
+    """The molecules."""
+    model: Model[Molecules, Guided] = field(default_factory=SteeredMolecules)
+    """The generator and its critics."""
+    samples: int = 1000
+    """Molecules to draw."""
+    particles: tuple[int, ...] = (5, 10)
+    """Particles a sample."""
+    strength: float = 1.0
+    """Power of what is said of the property."""
+    look_ahead: bool = True
+    """Weigh all values of the next site (ARDG, FADG), one call of the potential for each, or what was drawn (BSDG)."""
 
-        return property_of(texts, self.wanted)
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Those of `molecules.ardm`."""
+        few: dict[str, Any] = {"particles": (2,)} if name == "tiny" else {}
+        return cls(**sized(name), **few, model=SteeredMolecules.preset(name))
 
-    def whole(self, texts: Sequence[str | None]) -> list[str]:
-        """Valid ones in one piece."""
-        return [s for s in texts if s and "." not in s]
+    def methods(self, run: Run) -> list[str]:
+        """The model alone, and steered."""
+        return steering.methods(self.particles, self.look_ahead)
+
+    def evaluate(self, run: Run) -> dict[str, float | None]:
+        """Scores of the samples, and what they have of the property: see `steering.scores`."""
+        return super().evaluate(run) | steering.scores(run.model, self.read(run))
+
+    def report(self, run: Run) -> None:
+        """The tables and pictures, and the property's distribution."""
+        super().report(run)
+        steering.show(run, self.items(run), self.read(run))

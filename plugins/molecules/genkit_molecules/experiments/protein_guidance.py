@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
-import numpy as np
-
-from genkit.errors import UsageError
-from genkit_molecules.experiments.protein_ardm import ProteinARDM
-from genkit_molecules.experiments.steering import Steered
+from genkit.experiment import Run
+from genkit.kinds import Dataset, Model
+from genkit_molecules.datasets.solvable import HiddenMarkov
+from genkit_molecules.experiments import sequences, steering
+from genkit_molecules.experiments.protein_ardm import sized
+from genkit_molecules.experiments.study import Study
+from genkit_molecules.models.guided import SteeredSequences
+from genkit_molecules.models.trained import Guided
+from genkit_molecules.sequences import Sequences
 
 
 @dataclass(frozen=True)
-class ProteinGuidance(Steered, ProteinARDM):
+class ProteinGuidance(Study):
     """Steer a model of protein sequences to those whose property is above a threshold, and compare ways to do it.
 
     cfg: classifier-free guidance, p(x_i | yes)^strength p(x_i)^(1 - strength) (arXiv 2412.10193). classifier: a
@@ -22,31 +25,36 @@ class ProteinGuidance(Steered, ProteinARDM):
     model as potential. both: their sum.
     """
 
-    wanted: Literal["hydropathy", "charge", "weight", "aromatic"] = "hydropathy"
-    """The property: mean hydropathy (GRAVY), net charge, weight in g/mol, share of aromatic residues."""
-    steps: int = 1000
-    """Training steps of the model."""
+    kind: ClassVar[Any] = sequences
+
+    data: Dataset[Sequences] = field(default_factory=HiddenMarkov)
+    """The sequences."""
+    model: Model[Sequences, Guided] = field(default_factory=SteeredSequences)
+    """The generator and its critics."""
     samples: int = 300
     """Sequences to draw by each method."""
     particles: tuple[int, ...] = (10,)
     """Particles a sample."""
-    generated: int = 2000
-    """Samples of the model from which the discriminator learns."""
-    discriminator_steps: int = 500
-    """Training steps of discriminator and classifier."""
-    sizes: int = 1
-    """Lengths that are sampled: the most frequent ones, each a program of its own."""
+    strength: float = 1.0
+    """Power of what is said of the property."""
     look_ahead: bool = False
     """Weigh all letters of the next site (ARDG, FADG), 20 calls of the potential, or what was drawn (BSDG)."""
 
-    def __post_init__(self) -> None:
-        """Check the model."""
-        super().__post_init__()
-        if self.model != "ardm" or self.calls:
-            raise UsageError(f"model={self.model}, calls={self.calls}; guided is ardm with one call a site, calls=0")
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Those of `molecules.protein_ardm`."""
+        few: dict[str, Any] = {"particles": (2,)} if name == "tiny" else {}
+        return cls(**sized(name), **few, model=SteeredSequences.preset(name))
 
-    def measure(self, texts: Sequence[str]) -> np.ndarray:
-        """The property (M,) of sequences."""
-        from genkit_molecules.sequence_scores import property_of
+    def methods(self, run: Run) -> list[str]:
+        """The model alone, and steered."""
+        return steering.methods(self.particles, self.look_ahead)
 
-        return property_of(texts, self.wanted)
+    def evaluate(self, run: Run) -> dict[str, float | None]:
+        """Scores of the samples, and what they have of the property: see `steering.scores`."""
+        return super().evaluate(run) | steering.scores(run.model, self.read(run))
+
+    def report(self, run: Run) -> None:
+        """The tables and pictures, and the property's distribution."""
+        super().report(run)
+        steering.show(run, self.items(run), self.read(run))

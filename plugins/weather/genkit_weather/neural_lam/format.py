@@ -174,7 +174,9 @@ class NeuralLAM(Format):
             flux = data.forcing_names.index("toa_radiation")
             mean[flux], std[flux] = given["flux_stats"].ravel()
         static = given.get("grid_features", np.zeros((data.grid[0] * data.grid[1], 0)))
-        named = {name: given[name].ravel() for name in MOMENTS} | {"forcing_mean": mean, "forcing_std": std}
+        names = ("mean", "std", "diff_mean", "diff_std")
+        named = {name: given[file].ravel() for name, file in zip(names, MOMENTS, strict=True)}
+        named |= {"forcing_mean": mean, "forcing_std": std}
         for name, array in named.items():
             if array.shape != ((f if name.startswith("forcing") else v),):
                 raise DataError(
@@ -184,9 +186,11 @@ class NeuralLAM(Format):
             raise DataError(
                 f"{self.statistics}: grid_features has {len(static)} rows, the grid {data.grid[0] * data.grid[1]} cells"
             )
-        kept = [np.asarray(array, np.float32) for array in named.values()]
+        kept = {name: np.asarray(array, np.float32) for name, array in named.items()}
         none = np.zeros(static.shape[1], np.float32)
-        return Statistics(*(*kept, none, none + 1)), np.asarray(static, np.float32)[self._numbers(data)]
+        return Statistics(**kept, static_mean=none, static_std=none + 1), np.asarray(static, np.float32)[
+            self._numbers(data)
+        ]
 
     def _graph(self, data: WeatherData) -> graphs.Graph:
         """Its graph, cut into interior and frame."""

@@ -1,0 +1,36 @@
+"""What all studies of inverse problems share: their data, arrays that are kept, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from genkit.experiment import Experiment, Run
+from genkit.kinds import Dataset
+from genkit_inverse.datasets.digits import Digits
+from genkit_inverse.images import Images
+
+
+@dataclass(frozen=True)
+class InverseStudy(Experiment):
+    """Images, and a prior of them."""
+
+    data: Dataset[Images] = field(default_factory=Digits)
+    """The images."""
+
+    def loaded(self, run: Run) -> Any:
+        """The data."""
+        return run.once("data", self.data.load)
+
+    def prepare(self, run: Run) -> None:
+        """Load the data once, so that a missing file stops the run here."""
+        self.loaded(run)
+
+
+def table(
+    run: Run, name: str, caption: str, rows: Sequence[str], columns: Mapping[str, str], title: str = "samples of"
+) -> None:
+    """Results as a table: a row each name, a column each key with a place {} for it."""
+    cells = [[row, *(run.results.get(key.format(row)) for key in columns.values())] for row in rows]
+    run.table(name, [title, *columns], cells, caption)

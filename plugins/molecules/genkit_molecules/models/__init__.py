@@ -1,0 +1,1 @@
+"""What is learned: recipes of generators and of their critics, and what they give."""

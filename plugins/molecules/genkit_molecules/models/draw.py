@@ -1,0 +1,151 @@
+"""One way to draw: items of any size side by side in rows of one width, some at a time, by any method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.discrete import ClassifierFree, sample
+from genkit.errors import UsageError
+from genkit.model import LogYes
+from genkit.steer import ARDG, BSDG, FADG, Potential, guide
+from genkit.tree import register_dataclass
+from genkit_molecules.models.trained import NULL, YES, Generator, Guided
+
+AT_ONCE = 1024  # items that are drawn at a time
+PARTICLES = 2500  # likewise
+BY_DISCRIMINATOR = {"ardg": ARDG, "bsdg": BSDG, "fadg": FADG}
+BY_CRITICS = ("classifier", "discriminator", "both")
+
+
+def in_two(n: int) -> int:
+    """How many of n items are drawn at a time where none is said: the second part tells the speed."""
+    return min(AT_ONCE, -(-n // 2))
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to draw, written as ``fadg/10``: what steers, and the particles of a sample."""
+
+    kind: str
+    particles: int = 1
+
+    @classmethod
+    def named(cls, name: str, model: Generator | Guided) -> Method:
+        """The method of this name; refuses one that the model cannot follow, in one line."""
+        kind, _, number = name.partition("/")
+        alone = model.generator.discrete.name
+        known = [alone, "cfg", *BY_DISCRIMINATOR, *BY_CRITICS]
+        if kind not in known:
+            raise UsageError(f"method {name!r}; expected {', '.join(known)}, with particles as in fadg/10")
+        if number and not (number.isascii() and number.isdigit() and int(number)):
+            raise UsageError(f"method {name!r}: {number!r} is no number of particles")
+        one = kind in (alone, "cfg", "ardg")
+        if one and number not in ("", "1"):
+            raise UsageError(f"method {name!r}: {kind} has one particle a sample")
+        if not one and not number:
+            raise UsageError(f"method {name!r} needs a number of particles, as in {kind}/10")
+        found = cls(kind, int(number or 1))
+        found.check(model)
+        return found
+
+    def check(self, model: Generator | Guided) -> None:
+        """Refuse a model without the critics that are needed."""
+        needs = []
+        if self.kind in (*BY_DISCRIMINATOR, "discriminator", "both"):
+            needs.append("discriminator")
+        if self.kind in ("classifier", "both", "cfg"):
+            needs.append("classifier")
+        lacks = [name for name in needs if getattr(model, name, None) is None]
+        if lacks:
+            where = "./PATH" if model.origin is None else model.origin.folder
+            command = model.layout.trainers[lacks[-1]].format(where)
+            raise UsageError(f"method {self.kind} needs a {lacks[0]}, which the model {where} lacks; `genkit run "
+                             f"{command}` trains one")  # fmt: skip
+
+
+def drawn(
+    model: Generator | Guided,
+    key: jax.Array,
+    n: int,
+    method: Method,
+    chunk: int,
+    strength: float = 1.0,
+    look_ahead: bool = True,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield pieces of n items: `samples` (m, D) uint8, their `size` (m,), and of particles what their groups say.
+
+    That is `log_z`, the log of the estimate of E[W(x)] under the model, `ess`, the mean effective sample size, and
+    `collapsed`, whether all weights vanished. An item depends on the key and its place alone, not on n or the chunks.
+    """
+    generator, layout = model.generator, model.generator.layout
+    sizes, share = generator.law()
+    k_size, k_draw = jax.random.split(key)
+    size_of = np.random.default_rng(np.asarray(jax.random.key_data(k_size)).tolist())
+    at_once, widest = min(n, chunk), generator.widest
+    width = layout.width(widest)
+    draw = _drawer(jax.device_put(model), method, strength, look_ahead)
+    for first in range(0, n, at_once):
+        size = size_of.choice(sizes, at_once, p=share)  # every chunk is the same program
+        atoms = np.arange(widest) < size[:, None]
+        slots = np.arange(first, first + at_once)
+        found = draw(k_draw, generator.sampler(), (at_once, width), {"mask": atoms}, slots, layout.real(atoms))
+        found |= {"samples": np.asarray(found["samples"], np.uint8), "size": size}
+        yield {name: np.asarray(one)[: n - first] for name, one in found.items()}
+
+
+def _drawer(model: Generator | Guided, method: Method, strength: float, look_ahead: bool) -> Any:
+    """draw(key, sampler, shape, cond, slots, mask) -> arrays by name.
+
+    ardg, bsdg and fadg are steered by the discriminator; discriminator, classifier and both by what they say, looking
+    ahead (FADG, and ARDG of one particle) or not (BSDG); cfg is classifier-free guidance, all else the model alone.
+    """
+    denoiser, n = model.generator.denoiser, method.particles
+    if method.kind in (model.generator.discrete.name, "cfg"):
+
+        def alone(key: Any, sampler: Any, shape: Any, cond: Any, slots: Any, mask: Any) -> Any:
+            net = denoiser
+            if method.kind == "cfg":
+                net = ClassifierFree(cond | {"given": NULL}, strength, of="x0")(denoiser)
+                cond = cond | {"given": np.broadcast_to(YES, (shape[0], len(YES)))}
+            return {"samples": sample(key, sampler, net, shape, cond, slots, mask)}
+
+        return alone
+    potential, particles = _potential(model, method.kind, strength), BSDG(n)
+    if method.kind in ("ardg", "fadg") or (method.kind in BY_CRITICS and look_ahead):
+        particles = FADG(n) if n > 1 else ARDG()
+
+    def steered(key: Any, sampler: Any, shape: Any, cond: Any, slots: Any, mask: Any) -> Any:
+        chunk = min(shape[0], max(1, PARTICLES // n))
+        found = guide(key, particles, sampler, denoiser, potential, shape, cond, chunk=chunk, slots=slots, mask=mask)
+        ess = np.asarray(found.ess).mean(1)
+        return {"samples": found.x[:, 0], "log_z": found.log_z, "ess": ess, "collapsed": found.collapsed}
+
+    return steered
+
+
+def _potential(model: Any, kind: str, strength: float) -> Any:
+    """Of critics as named; where a model has both, one program serves all kinds."""
+    if model.classifier is None:
+        return model.discriminator
+    weights = {"classifier": (0.0, strength), "both": (1.0, strength)}.get(kind, (1.0, 0.0))
+    critics = model.discriminator, LogYes(model.classifier)
+    return Potential(tuple(Weighed(*one) for one in zip(critics, weights, strict=True)), (1.0, 1.0))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Weighed:
+    """A log-potential times a weight, which costs nothing where the weight is 0."""
+
+    term: Any
+    weight: Any
+
+    def __call__(self, x: jax.Array, t: jax.Array, cond: Any = None) -> jax.Array:
+        """(n,)."""
+        return jax.lax.cond(self.weight == 0, lambda: jnp.zeros(len(x)), lambda: self.weight * self.term(x, t, cond))

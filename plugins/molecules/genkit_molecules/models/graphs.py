@@ -1,0 +1,124 @@
+"""Recipes of generators of molecules: order-agnostic autoregression, and the diffusion of DiGress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from genkit.errors import UsageError
+from genkit.kinds import Network
+from genkit.train import AdamW
+from genkit_molecules.data import Molecules
+from genkit_molecules.denoisers import real_sites
+from genkit_molecules.graphs import atoms
+from genkit_molecules.layout import Kind
+from genkit_molecules.models.discrete import DISCRETE, Discrete, cross_entropy
+from genkit_molecules.models.recipe import GeneratorRecipe
+from genkit_molecules.models.trained import Generator
+from genkit_molecules.networks.graph_transformer import GraphTransformer
+from genkit_molecules.orders import Order, order_named
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphARDM(GeneratorRecipe):
+    """ARDM (arXiv 2110.02037) on graphs: reveals atoms and bonds in a random order (arXiv 2310.15817)."""
+
+    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "order")
+    used: ClassVar[tuple[str, ...]] = ("sizes",)
+
+    network: Network[tuple[str, ...], Kind, int, int] = field(
+        default_factory=lambda: GraphTransformer.preset("default")
+    )
+    """The network."""
+    sizes: int = 4
+    """Numbers of atoms that are sampled: the most frequent ones."""
+    order: Order = "uniform"
+    """In which order sites are revealed."""
+    calls: int = 0
+    """Network calls of a sample, several sites being revealed at once; 0 is one call a site, which alone is exact."""
+
+    @classmethod
+    def preset(cls, name: str) -> GraphARDM:
+        """Presets tiny, default, and paper (the network and the training of QM9 with hydrogen, uniform order)."""
+        if name == "tiny":
+            small = GraphTransformer(1, dx=16, de=8, heads=2, hidden_x=16, hidden_e=8, dropout=0.0)
+            return cls(steps=20, batch=16, network=small)
+        if name == "paper":
+            constant = AdamW(lr=1e-3, warmup=0, schedule="constant")
+            return cls(steps=400_000, batch=512, sizes=29, network=GraphTransformer(), optimizer=constant)
+        return cls()
+
+    def fit(self, run: Any, data: Molecules, start: Generator | None = None) -> Generator:
+        """Train the network."""
+        return self.learned(run, data, start)
+
+    def discrete(self) -> Discrete:
+        """Order-agnostic autoregression."""
+        return Discrete("ardm", order_named(self.order))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiGress(GeneratorRecipe):
+    """Discrete diffusion of atoms and bonds; with marginal noise DiGress (Vignac et al. 2023, arXiv 2209.14734).
+
+    Its loss is the cross-entropy of atoms plus 5 times that of bonds; features are of cycles, spectrum and valence.
+    """
+
+    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "noise", "objective", "diffusion_steps", "eta")
+    used: ClassVar[tuple[str, ...]] = ("sizes",)
+
+    network: Network[tuple[str, ...], Kind, int, int] = field(
+        default_factory=lambda: GraphTransformer(2, dx=64, de=32, dy=32, heads=4, hidden_x=64, hidden_e=32, hidden_y=32,
+                                                 dropout=0.0, time=True, features=True)
+    )  # fmt: skip
+    """The network."""
+    sizes: int = 4
+    """Numbers of atoms that are sampled: the most frequent ones."""
+    noise: Literal["marginal", "uniform", "absorbing", "masked", "euler", "flow"] = "marginal"
+    """D3PM with this noise (absorbing: no bond, the first element), or masks sampled by posterior, rates or flow."""
+    objective: Literal["cross_entropy", "bound"] = "cross_entropy"
+    """What is minimised with D3PM; masks have the bound, a weighted cross-entropy."""
+    bond_weight: float = 5.0
+    """Weight of the cross-entropy of bonds."""
+    diffusion_steps: int = 100
+    """Steps of diffusion."""
+    eta: float = 0.0
+    """Rate at which flow hides sites again."""
+
+    @classmethod
+    def preset(cls, name: str) -> DiGress:
+        """Presets tiny, default, and paper (QM9 without hydrogen: 9 layers, 500 steps)."""
+        if name == "tiny":
+            small = GraphTransformer(1, dx=16, de=8, dy=8, heads=2, hidden_x=16, hidden_e=8, hidden_y=8, dropout=0.0,
+                                     time=True, features=True)  # fmt: skip
+            return cls(steps=20, batch=16, network=small, diffusion_steps=10)
+        if name == "paper":
+            network = GraphTransformer(9, dy=64, hidden_y=128, time=True, features=True)
+            rule = AdamW(lr=2e-4, warmup=0, schedule="constant", weight_decay=1e-12)
+            return cls(steps=100_000, batch=1024, sizes=9, network=network, optimizer=rule, diffusion_steps=500)
+        return cls()
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        if self.diffusion_steps < 1 or self.bond_weight < 0:
+            raise UsageError(
+                f"diffusion_steps={self.diffusion_steps}, bond_weight={self.bond_weight}; expected at least 1 and 0"
+            )
+
+    def fit(self, run: Any, data: Molecules, start: Generator | None = None) -> Generator:
+        """Train the network."""
+        return self.learned(run, data, start)
+
+    def discrete(self) -> Discrete:
+        """D3PM or masks."""
+        return Discrete(self.noise, steps=self.diffusion_steps, eta=self.eta, likelihood=False)
+
+    def loss(self, key: Any, model: Generator, x: Any, cond: Any) -> Any:
+        """The cross-entropy of DiGress, or the bound."""
+        if self.noise not in DISCRETE or self.objective == "bound":
+            return model.bound(key, x, cond)
+        n, real = atoms(x.shape[1]), real_sites(cond["mask"])
+        parts = ((real.at[:, n:].set(False), 1.0), (real.at[:, :n].set(False), self.bond_weight))
+        process = model.discrete.process(model.layout.space(n))
+        return cross_entropy(key, model.denoiser, x, cond, process, model.discrete.steps, parts)

@@ -1,0 +1,204 @@
+"""Recipes of generators with critics: corrected by a discriminator, and steered to a property.
+
+The critics begin as the generator, see partly hidden items, and are kept where their validation loss is least
+(Kelvinius and Lindsten 2024, arXiv 2310.15817).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.errors import UsageError
+from genkit.experiment.folder import write_arrays
+from genkit.kinds import Model
+from genkit.model import Critic, CriticRecipe, divided, learn_critic, log_odds
+from genkit.nn import transfer
+from genkit.steer import classifier_loss
+from genkit.train import AdamW
+from genkit_molecules.data import Molecules
+from genkit_molecules.models.draw import Method, drawn, in_two
+from genkit_molecules.models.graphs import GraphARDM
+from genkit_molecules.models.recipe import GeneratorRecipe
+from genkit_molecules.models.sequences import SequenceARDM
+from genkit_molecules.models.trained import Generator, Guided
+from genkit_molecules.rows import Rows, Told
+from genkit_molecules.sequences import Sequences
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuidedRecipe(CriticRecipe):
+    """Base: a generator, and the critics of what it draws."""
+
+    fixed: ClassVar[tuple[str, ...]] = ("generator",)
+
+    generator: Any
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be guided before anything is trained."""
+        super().__post_init__()
+        if getattr(self.generator, "calls", 0):
+            raise UsageError(f"calls={self.generator.calls}; guided is a model with one call a site, calls=0")
+        if isinstance(self.generator, GeneratorRecipe) and (name := self.generator.discrete().name) != "ardm":
+            raise UsageError(f"generator {name}; guided is a model that reveals one site after the other, ardm")
+
+    def generated_by(self, run: Any, data: Any, start: Guided | None) -> Generator:
+        """The generator: trained, restored, or that of `start` trained further."""
+        if start is None:
+            return self.generator.obtain(run, data, run.trust)
+        return replace(self.generator, restore=self.restore, finetune=self.finetune).fit(run, data, start.generator)
+
+    def discriminator(self, run: Any, data: Any, model: Generator) -> Critic:
+        """Log-odds of data against samples of the model, of the sizes that are sampled."""
+        file = run.folder / "generated.npz"
+        if not file.exists():
+            method = Method(model.discrete.name)
+            pieces = list(drawn(model, run.key("generated"), self.generated, method, in_two(self.generated)))
+            x, size = (np.concatenate([piece[name] for piece in pieces]) for name in ("samples", "size"))
+            write_arrays(file, {"x": x, "size": size})
+        with np.load(file) as kept:
+            x, size = kept["x"], kept["size"]
+        sizes = np.unique(size).tolist()
+        fake = [Rows(n, x[size == n][:, model.layout.places(n, x.shape[1])]) for n in sizes]
+        real, false = (data.padded(groups) for groups in ([g for g in data.groups if g.n in sizes], fake))
+        both = {k: np.concatenate([real[k], false[k]]) for k in real}
+        return Critic(self.critic(run, "discriminator", model, both, np.arange(len(both["x"])) < len(real["x"])))
+
+    def critic(self, run: Any, name: str, model: Generator, rows: dict[str, np.ndarray], yes: np.ndarray) -> Any:
+        """Log-odds of yes (M,) at partly hidden items, rows (M, ...), where both kinds are equally frequent."""
+        layout, own, orders = model.layout, self.generator, model.discrete.orders
+        net = layout.net(model.denoiser.apply.component, "discriminator")
+
+        def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
+            key, drop = jax.random.split(key)
+            cond = {"mask": jnp.asarray(batch["mask"])}
+            of, x = layout.log_odds(net, params, drop if training else None), jnp.asarray(batch["x"], jnp.int32)
+            real = layout.real(cond["mask"])
+            return classifier_loss(key, of, x, batch["yes"], layout.classes, cond, real, orders), (aux, {})
+
+        train, held = divided(yes, run.seed)
+        examples, known = ({k: rows[k][one.places] for k in ("x", "mask")} | {"yes": one.yes}
+                           for one in (train, held.some))  # fmt: skip
+        begin = jax.jit(lambda key, known: transfer(known, net.init(key)))  # together: what is replaced is not drawn
+        params = begin(run.key(f"{name} parameters"), model.denoiser.params)
+        found = learn_critic(run, name, loss, params, examples, known, batch=2 * own.batch,
+                             steps=self.discriminator_steps, optimizer=self.discriminator_optimizer)  # fmt: skip
+        return layout.log_odds(net, jax.device_get(found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrected(GuidedRecipe):
+    """A generator of molecules and a discriminator of its samples."""
+
+    generator: Model[Molecules, Generator] = field(default_factory=GraphARDM)
+    """What is corrected."""
+
+    @classmethod
+    def preset(cls, name: str) -> Corrected:
+        """Those of the generator; the paper's with 130 831 generated molecules and lr 5e-5; tiny with few."""
+        generator = GraphARDM.preset(name)
+        if name == "tiny":
+            return cls(generator=generator, generated=40, discriminator_steps=20)
+        if name == "paper":
+            optimizer = AdamW(lr=5e-5, warmup=0, schedule="constant")
+            return cls(generator=generator, generated=130_831, discriminator_steps=400_000,
+                       discriminator_optimizer=optimizer)  # fmt: skip
+        return cls()
+
+    def fit(self, run: Any, data: Molecules, start: Guided | None = None) -> Guided:
+        """Train the generator, sample it, train the discriminator."""
+        generator = self.generated_by(run, data, start)
+        return Guided(generator, self.discriminator(run, data, generator))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steered(GuidedRecipe):
+    """Base: a generator that is told whether an item has a property, a discriminator, and a classifier.
+
+    The generator is told in training, most of the time, and samples untold.
+    """
+
+    fixed: ClassVar[tuple[str, ...]] = ("generator", "wanted", "threshold", "quantile", "dropout")
+
+    wanted: str = ""
+    """The property."""
+    threshold: float | None = None
+    """Yes is above this; if none the quantile below."""
+    quantile: float = 0.75
+    """Quantile of the training set that is the threshold."""
+    dropout: float = 0.1
+    """How often the generator is trained without being told the property."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        if not 0 < self.quantile < 1 or not 0 <= self.dropout < 1:
+            raise UsageError(f"quantile={self.quantile}, dropout={self.dropout}; expected fractions")
+
+    def steered(self, run: Any, data: Any, start: Guided | None) -> Guided:
+        """Train the generator, the discriminator of what it draws untold, and the classifier."""
+        values = run.once("property", lambda: data.layout.measure(self.wanted, data.texts("train")))
+        above = float(np.quantile(values, self.quantile)) if self.threshold is None else self.threshold
+        yes = values > above
+        share = float(yes.mean())
+        run.say(f"{self.wanted} > {above:.4g}: {share:.1%} of the training set")
+        if not 0 < share < 1:
+            raise UsageError(f"{share:.0%} of the training set has {self.wanted} > {above:g}; take another threshold "
+                             "or quantile")  # fmt: skip
+        told = Told(yes, data.layout.measure(self.wanted, data.texts("test")) > above, self.dropout)
+        generator = self.generated_by(run, replace(data, told=told), start)
+        if generator.denoiser.given is None:
+            raise UsageError(f"{generator!r} was trained without being told a property; give a steered model, or none")
+        discriminator = self.discriminator(run, data, generator)
+        classifier = Critic(self.critic(run, "classifier", generator, data.rows("train"), yes), log_odds(yes))
+        return Guided(generator, discriminator, classifier, self.wanted, above, share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteeredMolecules(Steered):
+    """A generator of molecules, a discriminator of its samples, and a classifier of a property."""
+
+    generator: Model[Molecules, Generator] = field(default_factory=GraphARDM)
+    """What is steered."""
+    wanted: Literal["logP", "QED", "TPSA", "weight", "rings"] = "logP"
+    """The property, by RDKit."""
+
+    @classmethod
+    def preset(cls, name: str) -> SteeredMolecules:
+        """Those of the generator; tiny with little training of the critics."""
+        few: dict[str, Any] = {"generated": 40, "discriminator_steps": 20} if name == "tiny" else {}
+        return cls(generator=GraphARDM.preset(name), **few)
+
+    def fit(self, run: Any, data: Molecules, start: Guided | None = None) -> Guided:
+        """Train the generator and its critics."""
+        return self.steered(run, data, start)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteeredSequences(Steered):
+    """A generator of sequences, a discriminator of its samples, and a classifier of a property."""
+
+    generator: Model[Sequences, Generator] = field(default_factory=lambda: SequenceARDM(steps=1000, sizes=1))
+    """What is steered."""
+    wanted: Literal["hydropathy", "charge", "weight", "aromatic"] = "hydropathy"
+    """The property: mean hydropathy (GRAVY), net charge, weight in g/mol, share of aromatic residues."""
+    generated: int = 2000
+    """Samples of the model from which the discriminator learns."""
+    discriminator_steps: int = 500
+    """Training steps of discriminator and classifier."""
+
+    @classmethod
+    def preset(cls, name: str) -> SteeredSequences:
+        """Those of the generator; tiny with little training of the critics."""
+        if name == "default":
+            return cls()
+        few: dict[str, Any] = {"generated": 40, "discriminator_steps": 20} if name == "tiny" else {}
+        return cls(generator=replace(SequenceARDM.preset(name), sizes=1), **few)
+
+    def fit(self, run: Any, data: Sequences, start: Guided | None = None) -> Guided:
+        """Train the generator and its critics."""
+        return self.steered(run, data, start)

@@ -1,0 +1,108 @@
+"""Trained generators of molecules and sequences, alone and with the critics that steer them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from genkit.errors import UsageError
+from genkit.model import Request, Trained
+from genkit.tree import register_dataclass
+from genkit_molecules.layout import Graphs, Layout
+from genkit_molecules.models.discrete import Discrete
+
+NO, YES, NULL = np.eye(3, dtype=np.float32)  # what a generator is told of a property
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False, repr=False)
+class Generator(Trained):
+    """A model of items with discrete sites: molecules or sequences."""
+
+    layout: Layout
+    denoiser: Any
+    """logits (B, D, K) of rows (B, D)"""
+    discrete: Discrete = field(metadata={"static": True})
+    """how it was trained and is sampled"""
+    sizes: int | None = field(default=None, metadata={"static": True})
+    """so many sizes are sampled, the most frequent ones; all if not given"""
+    budget: tuple[int, ...] | None = field(default=None, metadata={"static": True})
+    """the sites that are revealed after each of a few network calls; a call a site if not given"""
+
+    @property
+    def request(self) -> type[Request]:
+        """What can be asked of it."""
+        return request_for(self.layout)
+
+    @property
+    def generator(self) -> Generator:
+        """Itself: what a `Guided` model has as a part."""
+        return self
+
+    def check(self, data: Any) -> None:
+        """Refuse data of other elements or letters."""
+        ours, theirs = self.layout.vocabulary, data.layout.vocabulary
+        if ours != theirs:
+            raise UsageError(f"{self!r} knows {' '.join(ours)}; {data.source} has {' '.join(theirs)}")
+
+    def bound(self, key: jax.Array, x: jax.Array, cond: Any) -> jax.Array:
+        """A bound on -log p(x) of rows (B, D), nats an item, a mean; the condition says what is real."""
+        space = self.layout.space(cond["mask"].shape[1])
+        return self.discrete.loss(key, self.denoiser, x, cond, self.layout.real(cond["mask"]), space)
+
+    def law(self) -> tuple[np.ndarray, np.ndarray]:
+        """The sizes that are sampled and their shares, the most frequent one first."""
+        order = np.argsort(-self.layout.counts, kind="stable")[: self.sizes]
+        share = self.layout.counts[order].astype(float)
+        return self.layout.sizes[order], share / share.sum()
+
+    @property
+    def widest(self) -> int:
+        """The largest size that is sampled."""
+        return int(self.law()[0].max())
+
+    def sampler(self) -> Any:
+        """The sampler, in rows for items of the largest size."""
+        return self.discrete.sampler(self.layout.space(self.widest), self.budget)
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False, repr=False)
+class Guided(Trained):
+    """A generator with its critics, which see partly hidden items: one model, as neither is of use without the other.
+
+    The discriminator tells data from samples of the generator, the classifier items with a property.
+    """
+
+    generator: Generator
+    discriminator: Any = None
+    classifier: Any = None
+    wanted: str = field(default="", metadata={"static": True})
+    """the property; yes is above the threshold"""
+    threshold: float = 0.0
+    share: float = 0.0
+    """of the training set that has it"""
+
+    @property
+    def request(self) -> type[Request]:
+        """What can be asked of it."""
+        return request_for(self.layout)
+
+    @property
+    def layout(self) -> Layout:
+        """Of the items."""
+        return self.generator.layout
+
+    def check(self, data: Any) -> None:
+        """Refuse data of other elements or letters."""
+        self.generator.check(data)
+
+
+def request_for(layout: Layout) -> type[Request]:
+    """What can be asked of a model of molecules or of sequences."""
+    from genkit_molecules.models import request
+
+    return request.Molecules if isinstance(layout, Graphs) else request.Sequences

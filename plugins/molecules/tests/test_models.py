@@ -1,0 +1,172 @@
+"""Trained models: any size in one program, any method, files. Nothing is trained here."""
+
+import csv
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import genkit
+from genkit.cli import main
+from genkit.errors import UsageError
+from genkit.model import Critic, request_of
+from genkit_molecules.chem import to_smiles
+from genkit_molecules.data import Molecules
+from genkit_molecules.models.discrete import Discrete
+from genkit_molecules.models.draw import Method, drawn
+from genkit_molecules.models.trained import Generator, Guided
+from genkit_molecules.rows import Rows, some
+from genkit_molecules.sequences import Sequences
+
+KEY = jax.random.key(0)
+GRAPHS = Rows(2, np.array([[0, 2, 1]], np.uint8)), Rows(3, np.array([[0, 0, 3, 1, 0, 1]] * 3, np.uint8))
+DATA = Molecules(("C", "N", "O", "F"), GRAPHS, (), ("CO",) + ("CCF",) * 3, ())
+
+
+@jax.tree_util.Partial
+def single_bonds(x, t, cond: Any = None):
+    """Carbon with 0.7, nitrogen with 0.3, and single bonds, of any graph."""
+    atoms = jnp.arange(x.shape[1]) < cond["mask"].shape[1]
+    law = jnp.where(atoms[:, None], jnp.array([0.7, 0.3, 0.0, 0.0]), jnp.array([0.0, 1.0, 0.0, 0.0]))
+    return jnp.broadcast_to(jnp.log(law), (*x.shape, 4))
+
+
+@jax.tree_util.Partial
+def nitrogen(x, t, cond: Any = None):
+    """log W = log 3 for each nitrogen that is seen."""
+    n = cond["mask"].shape[1]
+    return jnp.log(3.0) * ((x[:, :n] == 1) & cond["mask"]).sum(1)
+
+
+MODEL = Generator(DATA.layout, single_bonds, Discrete("ardm"))
+GUIDED = Guided(MODEL, Critic(nitrogen))
+
+
+def draw(model, name, n, chunk, strength=3.0) -> dict[str, Any]:
+    pieces = list(drawn(model, KEY, n, Method.named(name, model), chunk, strength))
+    return {k: np.concatenate([piece[k] for piece in pieces]) for k in pieces[0]}
+
+
+def test_rows_of_one_width_hold_graphs_of_any_size():
+    rows = DATA.rows("train")
+    size = rows["mask"].sum(1)
+    assert rows["x"].shape == (4, 6) and size.tolist() == [2, 3, 3, 3]
+    assert DATA.layout.texts(rows["x"], size) == [to_smiles(x, DATA.elements) for g in GRAPHS for x in g.x]
+
+
+def test_items_do_not_depend_on_their_number_or_the_chunks():
+    """Sizes and classes have their laws; what is not real is 0."""
+    whole, parts = draw(MODEL, "ardm", 900, 900), draw(MODEL, "ardm", 700, 300)
+    for name in whole:
+        np.testing.assert_array_equal(whole[name][:700], parts[name])
+    x, size = whole["samples"], whole["size"]
+    assert abs((size == 3).mean() - 3 / 4) < 0.05 and (size[1:] != size[:-1]).sum() > 200  # in random order
+    assert not x[size == 2][:, [2, 4, 5]].any() and (x[size == 3][:, 3:] == 1).all() and (x[:, 3] == 1).all()
+    assert abs((x[:, :2] == 1).mean() - 0.3) < 0.035
+
+
+@pytest.mark.parametrize("name", ["ardg", "fadg/3", "bsdg/40"])
+def test_guided_items_of_any_size(name):
+    """Weights 1 and 3 of carbon and nitrogen: evidence 1.6 an atom, and nitrogen with 0.9 / 1.6."""
+    found = draw(GUIDED, name, 400, 200)
+    if "bsdg" not in name:
+        np.testing.assert_allclose(found["log_z"], found["size"] * np.log(1.6), rtol=1e-5)
+    assert abs((found["samples"][:, :2] == 1).mean() - 0.9 / 1.6) < 0.06 and not found["collapsed"].any()
+    assert np.mean(np.exp(found["log_z"] - found["size"] * np.log(1.6))) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "model, name, words",
+    [
+        (
+            MODEL,
+            "fadg/10",
+            r"method fadg needs a discriminator, which .* lacks; `genkit run molecules.discriminator_gui",
+        ),
+        (GUIDED, "both/2", r"method both needs a classifier, which .* lacks; `genkit run molecules.property_guidance`"),
+        (MODEL, "cfg", "method cfg needs a classifier"),
+        (MODEL, "tds/3", "method 'tds/3'; expected ardm, cfg, ardg"),
+        (GUIDED, "fadg", "method 'fadg' needs a number of particles, as in fadg/10"),
+        (GUIDED, "fadg/0", "'0' is no number of particles"),
+        (GUIDED, "ardg/4", "ardg has one particle a sample"),
+    ],
+)
+def test_wrong_methods(model, name, words):
+    with pytest.raises(UsageError, match=words):
+        Method.named(name, model)
+
+
+def test_what_cannot_be_guided_is_refused_before_training():
+    for options, words in (
+        ({"calls": 3}, "calls=3; guided is"),
+        ({"generator": "digress"}, "generator marginal; guid"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            genkit.config("molecules.discriminator_guidance", "tiny", options)
+    data = Sequences("AC", np.zeros((3, 2), np.uint8), np.full(3, 2), np.zeros((0, 2), np.uint8), np.zeros(0, int))
+    with pytest.raises(UsageError, match="knows C N O F; .* has A C"):
+        MODEL.check(data)
+
+
+def test_cuts_are_of_any_order():
+    assert sorted(some(list(range(9)), 9)) == list(range(9)) and some(list(range(9)), 9) != list(range(9))
+    np.testing.assert_array_equal(some(np.arange(50), 7), some(list(range(50)), 7))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A guided model that was not trained, in a folder."""
+    from genkit_molecules.networks.bytenet import ByteNet
+
+    data = Sequences(
+        "ACDK", np.zeros((8, 4), np.uint8), np.repeat([2, 4], 4), np.zeros((0, 4), np.uint8), np.zeros(0, int)
+    )
+    net, odds = (data.layout.net(ByteNet.preset("tiny"), kind) for kind in ("generator", "discriminator"))
+    generator = Generator(data.layout, data.layout.denoiser(net, jax.jit(net.init)(KEY)), Discrete("ardm"))
+    critic = Critic(data.layout.log_odds(odds, jax.jit(odds.init)(KEY)))
+    model = Guided(generator, critic, replace(critic, prior=-1.0), "charge", 0.5, 0.2)
+    return model.save(tmp_path_factory.mktemp("models") / "guided")
+
+
+def test_files_of_sequences(folder, tmp_path, capsys):
+    model = genkit.load_model(folder)
+    assert request_of(model).__name__ == "Sequences" and model.threshold == 0.5
+    common = ["sample", str(folder), "--n", "12", "--chunk", "8", "--property", "charge", "--method", "both/2"]
+    for name in ("x.fasta", "x.csv", "x.npz"):
+        assert main([*common, "--out", str(tmp_path / name)]) == 0
+    assert "x.fasta: 12 samples" in capsys.readouterr().out
+    letters = [line for line in (tmp_path / "x.fasta").read_text().split("\n") if line and line[0] != ">"]
+    with (tmp_path / "x.csv").open() as file:
+        table = list(csv.DictReader(file))
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as file:
+        assert file["text"].tolist() == letters == [row["sequence"] for row in table]
+        assert {len(text) for text in letters} == set(file["size"].tolist()) <= {2, 4}
+    assert [float(row["charge"]) for row in table] == [text.count("K") - text.count("D") for text in letters]
+    assert all(row["collapsed"] == "False" and float(row["ess"]) > 1 for row in table)
+    for words, message in (
+        (["--out", "x.smi"], "--out x.smi: expected a file that ends in .npz or .fasta or .csv"),
+        (["--property", "weight"], "--property weight: the model steers to charge; `genkit run molecules.protein_guid"),
+        (["--method", "tds/3"], "method 'tds/3'; expected ardm"),
+    ):
+        assert main(["sample", str(folder), *words, "--n", "2"]) == 2
+        found = capsys.readouterr().err
+        assert found.startswith(f"genkit: {message}") and found.count("\n") == 1
+
+
+def test_files_of_molecules(tmp_path):
+    texts, writers = ["CCO", "", "C1CC1"], request_of(MODEL).formats
+    piece = {"text": np.array(texts), "size": np.array([3, 3, 3]), "log_z": np.zeros(3)}
+    assert set(writers) == {".npz", ".smi", ".sdf", ".csv"}
+    for ending in (".smi", ".sdf", ".csv"):
+        writer = request_of(MODEL)().writer(tmp_path / f"m{ending}")
+        writer.write(piece)
+        writer.write(piece)
+        assert writer.close() == "6 samples, 2 of them invalid"
+    assert (tmp_path / "m.smi").read_text() == "CCO\n\nC1CC1\n" * 2
+    assert (tmp_path / "m.sdf").read_text().count("$$$$") == 4
+    lines = (tmp_path / "m.csv").read_text().split("\n")
+    assert lines[0] == "smiles,size,logP,QED,TPSA,weight,rings,log_z" and len(lines) == 8
+    assert lines[2] == ",3,,,,,,0.0" and lines[3].endswith(",1,0.0")

@@ -1,0 +1,103 @@
+"""Encoders of vectors and of images without patches.
+
+An encoder's module has `width` and is called as (x (n, ...), mask, keep, key) -> (features (n, width), those of the
+patches (n, T, width) or None). It has patches where `patches(shape)` tells how many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from flax import nnx
+
+from genkit.errors import UsageError
+from genkit.nn import MLP, Conv, GroupNorm
+
+
+@dataclass(frozen=True)
+class MLPEncoder:
+    """A perceptron, of vectors or of flattened images."""
+
+    widths: tuple[int, ...] = (96, 96)
+    """Features of its layers."""
+
+    def build(self, rngs: nnx.Rngs, shape: tuple[int, ...]) -> MLPEncoderModule:
+        """The module for samples of a shape."""
+        if not self.widths or min(self.widths) < 1:
+            raise UsageError(f"widths={self.widths}; expected one or more positive numbers")
+        size = 1
+        for n in shape:
+            size *= n
+        return MLPEncoderModule((size, *self.widths), rngs)
+
+
+class MLPEncoderModule(nnx.Module):
+    """See `MLPEncoder`."""
+
+    def __init__(self, widths: tuple[int, ...], rngs: nnx.Rngs):
+        self.width = widths[-1]
+        self.layers = MLP(widths, rngs=rngs)
+
+    def __call__(self, x: Any, mask: Any = None, keep: Any = None, key: Any = None) -> tuple[Any, None]:
+        """Features."""
+        return self.layers(x.reshape(len(x), -1)), None
+
+
+@dataclass(frozen=True)
+class CNN:
+    """A residual convolutional network with group norm (He et al. 2016); halves the image between its stages."""
+
+    widths: tuple[int, ...] = (32, 64)
+    """Channels of its stages."""
+    blocks: int = 1
+    """Residual blocks in a stage."""
+
+    def build(self, rngs: nnx.Rngs, shape: tuple[int, ...]) -> CNNModule:
+        """The module for images (h, w, c)."""
+        if len(shape) != 3:
+            raise UsageError(f"a CNN for samples of shape {shape}; expected (h, w, c)")
+        return CNNModule(self, shape[-1], rngs)
+
+
+class CNNModule(nnx.Module):
+    """See `CNN`."""
+
+    def __init__(self, config: CNN, channels: int, rngs: nnx.Rngs):
+        self.width = config.widths[-1]
+        self.first = Conv(channels, config.widths[0], rngs=rngs)
+        stages, inputs = [], config.widths[0]
+        for width in config.widths:
+            sizes = [inputs] + [width] * config.blocks
+            blocks = [Residual(a, b, rngs) for a, b in zip(sizes, sizes[1:], strict=False)]
+            stages.append(nnx.List(blocks))
+            inputs = width
+        self.stages = nnx.List(stages)
+        self.norm = GroupNorm(self.width)
+
+    def __call__(self, x: Any, mask: Any = None, keep: Any = None, key: Any = None) -> tuple[Any, None]:
+        """The mean over the last image."""
+        x = self.first(x)
+        for i, stage in enumerate(self.stages):
+            if i:
+                x = nnx.avg_pool(x, (2, 2), (2, 2), "SAME")
+            for block in stage:
+                x = block(x)
+        return jax.nn.relu(self.norm(x)).mean((1, 2)), None
+
+
+class Residual(nnx.Module):
+    """Two convolutions with group norm before each, and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, rngs: nnx.Rngs):
+        self.norms = nnx.List([GroupNorm(inputs), GroupNorm(outputs)])
+        self.convs = nnx.List([Conv(inputs, outputs, rngs=rngs), Conv(outputs, outputs, rngs=rngs)])
+        self.short = Conv(inputs, outputs, (1, 1), rngs=rngs) if inputs != outputs else None
+
+    def __call__(self, x: Any) -> Any:
+        """x and what is added to it."""
+        h = x
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            h = conv(jax.nn.relu(norm(h)))
+        return h + (x if self.short is None else self.short(x))

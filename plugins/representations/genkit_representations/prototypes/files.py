@@ -1,0 +1,100 @@
+"""Prototypes from the files of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genkit.errors import DataError, GenkitError, UsageError
+
+LAST = ("last_layer.weight_v", "last_layer.parametrizations.weight.original1", "last_layer.weight", "prototypes.weight",
+        "prototypes")  # fmt: skip
+GAINS = {"last_layer.weight_v": "last_layer.weight_g",
+         "last_layer.parametrizations.weight.original1": "last_layer.parametrizations.weight.original0"}  # fmt: skip
+
+
+def read_prototypes(path: str | Path, which: str = "teacher") -> np.ndarray:
+    """Prototypes (K, b) float32 of a file.
+
+    `.npy` is the array; `.npz` and `.safetensors` have one array, or one named as in a checkpoint. `.pth` and `.pt` are
+    checkpoints of the DINO family, read by torch without running code (`weights_only`); `which` is the network of it.
+    With weight norm w = g v / |v| (weight_g, weight_v).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"{path} is no file; give .npy, .npz, .safetensors or .pth")
+    try:
+        w = _READERS[path.suffix](path, which)
+    except KeyError:
+        raise UsageError(f"{path}: unknown ending {path.suffix!r}; known: {', '.join(_READERS)}") from None
+    if w.ndim != 2:
+        raise DataError(f"{path}: prototypes have shape {w.shape}; expected (K, b)")
+    return np.ascontiguousarray(w, np.float32)
+
+
+def prototypes_of(tensors: Mapping[str, np.ndarray], source: Any) -> np.ndarray:
+    """The prototypes among named arrays: those of the last layer of a head, else the only array there is.
+
+    Names may have prefixes, as `module.` and `head.`; of several heads the one of whole images is taken.
+    """
+    for name in LAST:
+        heads = [key for key in tensors if key == name or key.endswith("." + name)]
+        if heads:
+            key = min(heads, key=lambda k: (any(word in k for word in ("ibot", "patch", "last_layer2")), k))
+            v = np.asarray(tensors[key], np.float32)
+            if name not in GAINS:
+                return v
+            gain = np.asarray(tensors[key.removesuffix(name) + GAINS[name]], np.float32)
+            return gain * v / np.linalg.norm(v, axis=1, keepdims=True)
+    if len(tensors) == 1:
+        return np.asarray(next(iter(tensors.values())))
+    raise DataError(f"{source} has no prototypes: none of its {len(tensors)} arrays is named {', '.join(LAST[:3])}")
+
+
+def _npy(path: Path, which: str) -> np.ndarray:
+    return np.load(path, allow_pickle=False)
+
+
+def _npz(path: Path, which: str) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as file:
+        return prototypes_of(dict(file), path)
+
+
+def _safetensors(path: Path, which: str) -> np.ndarray:
+    from safetensors.numpy import load_file
+
+    return prototypes_of(load_file(path), path)
+
+
+def _torch(path: Path, which: str) -> np.ndarray:
+    try:
+        import torch
+    except ImportError:
+        raise GenkitError(
+            f"{path} is read by torch, which is not installed; install genkit-representations[torch], or convert it"
+        ) from None
+    import argparse
+
+    # checkpoints of DINO keep their options in an argparse.Namespace, a plain bag of values
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    return prototypes_of({k: v.float().numpy() for k, v in network_of(found, which, path).items()}, path)
+
+
+def network_of(checkpoint: Any, which: str, source: Any) -> dict[str, Any]:
+    """The tensors of one network of a checkpoint: of its entry `which`, or of itself where it is the network."""
+    nested = {k: v for k, v in checkpoint.items() if isinstance(v, Mapping)}
+    if which in nested:
+        checkpoint = nested[which]
+    elif "model" in nested:  # dinov2 keeps both in one
+        checkpoint = {k: v for k, v in nested["model"].items() if k.startswith(which)}
+    tensors = {k: v for k, v in checkpoint.items() if hasattr(v, "shape")}
+    if not tensors:
+        raise DataError(f"{source} has no network {which!r}; its entries are {', '.join(map(str, checkpoint))}")
+    return tensors
+
+
+_READERS = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors, ".pth": _torch, ".pt": _torch}

@@ -1,0 +1,399 @@
+"""Networks, views, and self-distillation as a recipe."""
+
+import dataclasses
+import math
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import erf
+
+import genkit
+from genkit.errors import DataError, UsageError
+from genkit.nn import Net
+from genkit.train import AdamW, TrainState
+from genkit_representations import evaluation, views
+from genkit_representations.data import Samples
+from genkit_representations.datasets.clusters import Clusters
+from genkit_representations.datasets.digits import Digits
+from genkit_representations.models.distillation import Distillation, ImageDistillation, stuck
+from genkit_representations.models.optimizer import DINOAdamW, OneCycle
+from genkit_representations.networks import import_vit
+from genkit_representations.networks.encoders import CNN
+from genkit_representations.networks.head import Head, Prototyper
+from genkit_representations.networks.vit import ViT
+from genkit_representations.prototypes import objective
+
+RNG = np.random.default_rng(0)
+
+
+# networks
+
+
+def weights(width=8, depth=2, patch=2, side=4, registers=0, scale=False):
+    """Random weights under timm's names."""
+    draw = lambda *shape: (0.3 * RNG.standard_normal(shape)).astype(np.float32)  # noqa: E731
+    found = {"cls_token": draw(1, 1, width), "pos_embed": draw(1, 1 + (side // patch) ** 2, width),
+             "patch_embed.proj.weight": draw(width, 3, patch, patch), "patch_embed.proj.bias": draw(width),
+             "norm.weight": draw(width), "norm.bias": draw(width)}  # fmt: skip
+    for i in range(depth):
+        shapes = {"norm1": (width,), "norm2": (width,), "attn.qkv": (3 * width, width), "attn.proj": (width, width),
+                  "mlp.fc1": (4 * width, width), "mlp.fc2": (width, 4 * width)}  # fmt: skip
+        for name, shape in shapes.items():
+            found[f"blocks.{i}.{name}.weight"], found[f"blocks.{i}.{name}.bias"] = draw(*shape), draw(shape[0])
+        if scale:
+            found |= {f"blocks.{i}.ls{j}.gamma": draw(width) for j in (1, 2)}
+    return found | ({"reg_token": draw(1, registers, width)} if registers else {})
+
+
+def reference(w, image, heads, depth=2, patch=2):
+    """A vision transformer in numpy, from its weights."""
+
+    def norm(x, name):
+        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
+        return x * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    def linear(x, name):
+        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    h, v, _ = image.shape
+    tokens = [np.einsum("ochw,hwc->o", w["patch_embed.proj.weight"], image[i : i + patch, j : j + patch])
+              for i in range(0, h, patch) for j in range(0, v, patch)]  # fmt: skip
+    x = np.concatenate([w["cls_token"][0], np.stack(tokens) + w["patch_embed.proj.bias"]]) + w["pos_embed"][0]
+    if "reg_token" in w:
+        x = np.concatenate([x[:1], w["reg_token"][0], x[1:]])
+    for i in range(depth):
+        at = f"blocks.{i}."
+        q, k, v_ = linear(norm(x, f"{at}norm1"), f"{at}attn.qkv").reshape(len(x), 3, heads, -1).transpose(1, 2, 0, 3)
+        scores = q @ k.transpose(0, 2, 1) / math.sqrt(q.shape[-1])
+        p = np.exp(scores - scores.max(-1, keepdims=True))
+        mixed = (p / p.sum(-1, keepdims=True) @ v_).transpose(1, 0, 2).reshape(len(x), -1)
+        x = x + w.get(f"{at}ls1.gamma", 1) * linear(mixed, f"{at}attn.proj")
+        u = linear(norm(x, f"{at}norm2"), f"{at}mlp.fc1")
+        x = x + w.get(f"{at}ls2.gamma", 1) * linear(u * (1 + erf(u / math.sqrt(2))) / 2, f"{at}mlp.fc2")
+    return norm(x, "norm")
+
+
+@pytest.mark.parametrize("options", [{}, {"registers": 2, "scale": True}])
+def test_imported_transformers(options):
+    """timm's weights give what numpy makes of them, with DINOv2's registers and layer scale."""
+    w = weights(**options)
+    image = RNG.standard_normal((4, 4, 3)).astype(np.float32)
+    net, params = import_vit(w, heads=2)
+    features, patches = jax.jit(lambda p, x: net(p, x))(params, image[None])
+    known = reference(w, image, 2)
+    np.testing.assert_allclose(features[0], known[0], atol=2e-5)
+    np.testing.assert_allclose(patches[0], known[1 + options.get("registers", 0) :], atol=2e-5)
+    assert jax.tree.structure(net.shapes()) == jax.tree.structure(params)
+    with pytest.raises(DataError, match="heads"):
+        import_vit(w)
+    del w["norm.bias"]
+    with pytest.raises(DataError, match="lack 'norm.bias'"):
+        import_vit(w, heads=2)
+
+
+def test_transformers_names_are_those_of_timm():
+    w = weights()
+    other = {}
+    names = {"cls_token": "embeddings.cls_token", "pos_embed": "embeddings.position_embeddings",
+             "patch_embed.proj": "embeddings.patch_embeddings.projection", "norm": "layernorm",
+             "norm1": "layernorm_before", "norm2": "layernorm_after", "attn.proj": "attention.output.dense",
+             "mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"}  # fmt: skip
+    for name, a in w.items():
+        bare, _, kind = name.rpartition(".") if name.endswith(("weight", "bias")) else (name, "", "")
+        block, _, rest = bare.partition(".")[2].partition(".") if bare.startswith("blocks.") else ("", "", bare)
+        at = f"vit.encoder.layer.{block}." if block else "vit."
+        if rest == "attn.qkv":
+            for part, one in zip(("query", "key", "value"), np.split(a, 3), strict=True):
+                other[f"{at}attention.attention.{part}.{kind}"] = one
+        else:
+            other[at + names[rest] + (f".{kind}" if kind else "")] = a
+    one, two = import_vit(w, 2)[1], import_vit(other, 2)[1]
+    jax.tree.map(np.testing.assert_array_equal, one, two)
+
+
+def test_masks_and_left_out_patches():
+    """A masked patch is not seen; the order of the patches that are kept does not matter; other sizes are encoded."""
+    net = Net(ViT(2, 8, 2, 2, drop_path=0.5), ((4, 4, 1),))
+    params = net.init(jax.random.key(0))
+    x = jnp.asarray(RNG.standard_normal((1, 4, 4, 1)), jnp.float32)
+    other = x.at[:, :2, :2].set(9.0)
+    mask = jnp.array([[True, False, False, False]])
+    call = jax.jit(lambda x, mask, keep: net(params, x, mask, keep)[0])
+    np.testing.assert_allclose(call(x, mask, None), call(other, mask, None), atol=1e-6)
+    one, two = call(x, None, jnp.array([[1, 2]])), call(other, None, jnp.array([[2, 1]]))
+    np.testing.assert_allclose(one, two, atol=1e-6)
+    assert jnp.abs(one - call(x, None, None)).max() > 1e-4
+    assert net(params, jnp.zeros((2, 2, 6, 1)))[1].shape == (2, 3, 8)
+    dropped = net(params, jnp.concatenate([x] * 64), key=jax.random.key(0))[0]
+    assert len(np.unique(np.asarray(dropped).round(4), axis=0)) > 1
+    with pytest.raises(UsageError, match="multiples"):
+        ViT(3).build(None, (4, 4, 1))  # type: ignore[arg-type]
+    cnn = Net(CNN((4, 8)), ((5, 5, 1),))
+    assert cnn(cnn.init(jax.random.key(0)), jnp.ones((2, 5, 5, 1)))[0].shape == (2, 8)
+
+
+def test_the_head():
+    """Unit prototypes unless their lengths are trained; products with a normalised output; patches have their own."""
+    net = Net(Prototyper(ViT(2, 8, 1, 2), Head(6, 16, 2, 4), True, True, False), ((4, 4, 1),))
+    params = net.init(jax.random.key(0))
+    params["head"]["gain"] = 2 * params["head"]["gain"]
+    module = net.module(params)
+    np.testing.assert_allclose(jnp.linalg.norm(module.head.prototypes(), axis=1), 2, rtol=1e-5)
+    out = module(jnp.ones((2, 3, 4, 4, 1)))
+    assert out.logits.shape == (2, 3, 6) and out.patches.shape == (2, 3, 4, 6)
+    assert jnp.abs(out.logits).max() <= 2 and "patch_head" in params
+    bound = jnp.abs(params["head"]["last"]).max()
+    assert 0.4 < bound <= 0.5  # uniform up to 1 / sqrt(4)
+
+
+# views
+
+
+def test_views():
+    """Crops keep a constant image; a mask has its share; kept patches are different ones; noise is noise."""
+    key = jax.random.key(0)
+    crops = dataclasses.replace(views.Crops(), jitter=(0.0,) * 4, small=2, blur=(1.0, 1.0, 1.0), flip=0.5, solarise=0.0)
+    large, small = jax.jit(crops)(key, jnp.full((3, 8, 8, 1), 0.4))
+    assert large.shape == (2, 3, 8, 8, 1) and small.shape == (2, 3, 4, 4, 1)
+    np.testing.assert_allclose(large, 0.4, atol=1e-4)
+    ramp = jnp.broadcast_to(jnp.linspace(0, 1, 16)[:, None, None], (16, 16, 1))
+    cut = jax.vmap(lambda k: views.resized_crop(k, ramp, 8, (0.25, 0.25)))(jax.random.split(key, 200))
+    rise = (cut[:, 6] - cut[:, 1]).mean(1)[:, 0] / 5 * 8  # of the whole side
+    assert 0.43 * 16 / 15 * 0.9 < rise.min() and rise.max() < 0.58 * 16 / 15 * 1.1  # sqrt(1/4) times 3:4 to 4:3
+    mask = views.random_mask(key, 400, 10, (0.3, 0.3))
+    assert (mask.sum(1) == 3).all() and 0.2 < mask[:, 0].mean() < 0.4
+    some = views.random_mask(key, 400, 10, (0.1, 0.5), 0.5)
+    assert 0.4 < (some.sum(1) == 0).mean() < 0.6 and some.sum(1).max() == 5
+    block = views.block_mask(key, 50, (6, 6), (0.3, 0.3))
+    assert (block.sum(1) == 11).all()
+    keep = views.kept(key, 5, 10, 0.15)
+    assert keep.shape == (5, 8) and all(len(set(row)) == 8 for row in np.asarray(keep))
+    noisy, none = views.Noise(3, 0.5)(key, jnp.zeros((1000, 4)))
+    assert none is None and noisy.shape == (3, 1000, 4) and float(noisy.std()) == pytest.approx(0.5, rel=0.03)
+
+
+def test_colours():
+    """Grey stays grey under saturation and hue; hue keeps the brightness; brightness scales; blur keeps the mean."""
+    key = jax.random.key(1)
+    grey = jnp.full((2, 2, 3), 0.5)
+    np.testing.assert_allclose(views.jitter(key, grey, (0, 0, 0.4, 0.1)), grey, atol=2e-3)
+    red = jnp.broadcast_to(jnp.array([0.6, 0.4, 0.4]), (2, 2, 3))
+    turned = views.jitter(key, red, (0, 0, 0, 0.1))
+    assert jnp.abs(turned - red).max() > 0.01
+    np.testing.assert_allclose(views.luma(turned), views.luma(red), atol=3e-3)
+    half = views.jitter(key, grey, (0.4, 0, 0, 0))
+    assert 0.3 <= float(half.mean()) <= 0.7 and float(jnp.ptp(half)) < 1e-6
+    point = jnp.zeros((15, 15, 1)).at[7, 7].set(1.0)
+    blurred = views.gaussian_blur(point, jnp.float32(1.0))
+    known = np.exp(-(np.arange(-5, 6) ** 2) / 2)
+    np.testing.assert_allclose(blurred[2:13, 7, 0] / blurred[7, 7, 0], known, atol=1e-4)
+    assert float(blurred.sum()) == pytest.approx(1, abs=1e-4)
+
+
+# data and evaluation
+
+
+def test_data():
+    data = Clusters(clusters=4, dim=3, points=400, test=5).load()
+    sizes = np.bincount(data.labels)
+    assert sizes[0] > sizes[1] > sizes[3] and np.bincount(data.test_labels).tolist() == [5] * 4
+    tailed = np.bincount(Digits(tail=0.05).load().labels)
+    assert tailed[9] == pytest.approx(0.05 * tailed[0], abs=2) and (np.diff(tailed) < 0).all()
+    x = np.ones((3, 2), np.float32)
+    with pytest.raises(DataError, match="train has 1 rows with NaN"):
+        Samples(np.where([[True], [False], [False]], np.nan, x), np.zeros(3, int), x, np.zeros(3, int))
+    with pytest.raises(DataError, match="labels have shape"):
+        Samples(x, np.zeros(2, int), x, np.zeros(3, int))
+
+
+def test_classifiers():
+    """Weighted votes by hand; balanced accuracy; groups by frequency."""
+    train = np.array([[1.0, 0], [1, 0.1], [0, 1]])
+    assert evaluation.knn(train, np.array([0, 1, 1]), np.array([[1.0, 0.0]]), k=1).tolist() == [0]
+    # exp(1 / .07) against exp(.995 / .07) + exp(0)
+    assert evaluation.knn(train, np.array([0, 1, 1]), np.array([[1.0, 0.0]]), k=3).tolist() == [0]
+    assert evaluation.knn(train, np.array([0, 1, 1]), np.array([[1.0, 0.06]]), k=3, temperature=9.0).tolist() == [1]
+    assert evaluation.balanced(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 1])) == 1
+    assert evaluation.balanced(np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1])) == 0.5
+    found = evaluation.by_frequency(np.array([0, 1, 1]), np.array([0, 1, 2]), np.repeat([0, 1, 2], [101, 20, 19]))
+    assert found == {"head": 1.0, "middle": 1.0, "tail": 0.0}
+    rows = evaluation.few(np.repeat([0, 1], [9, 2]), 3)
+    assert np.bincount(np.repeat([0, 1], [9, 2])[rows]).tolist() == [3, 2]
+
+
+# optimisers
+
+
+def test_optimisers():
+    """Schedules, decay of matrices alone, and factors of layers."""
+    params = {
+        "encoder": {
+            "blocks": {"kernel": jnp.ones((3, 2, 2)), "bias": jnp.ones((3, 2))},
+            "embed": {"kernel": jnp.ones((2, 2))},
+        }
+    }
+    still = jax.tree.map(jnp.zeros_like, params)
+    rule = DINOAdamW(lr=1.0, lr_end=1.0, warmup=0.0, decay=(0.1, 0.1), layers=0.5, patches=0.2)
+    updates = rule.build(10).update(still, rule.build(10).init(params), params)[0]["encoder"]
+    np.testing.assert_allclose(updates["blocks"]["kernel"][:, 0, 0], [-0.025, -0.05, -0.1], rtol=1e-6)
+    assert jnp.all(updates["blocks"]["bias"] == 0) and updates["embed"]["kernel"][0, 0] == pytest.approx(-0.02)
+    rule = OneCycle(lr=1.0, rise=0.5, start=10.0, end=100.0)
+    state, rates = rule.build(20).init(jnp.zeros(())), []
+    for _ in range(21):
+        step, state = rule.build(20).update(jnp.ones(()), state)
+        rates.append(-float(step))
+    assert rates[0] == pytest.approx(0.1, rel=1e-4) and rates[10] == pytest.approx(1, rel=1e-4)
+    assert rates[20] == pytest.approx(0.001, rel=1e-2)
+
+
+# training
+
+
+def recipe(**options):
+    return dataclasses.replace(Distillation.preset("tiny"), **options)
+
+
+def one_step(recipe, data, x, freeze=0.0):
+    """State before and after a step, and its metrics."""
+    recipe = dataclasses.replace(recipe, freeze=freeze)
+    model = recipe._untrained(data)
+    optimizer = recipe.optimizer.build(10)
+    student = model.net.init(jax.random.key(0))
+    aux = {"centers": model.centers, "near": jnp.zeros((recipe.head.prototypes, 1), jnp.int32)}
+    state = TrainState(jnp.int32(0), student, aux, optimizer.init(student), student)
+    return state, *jax.jit(recipe._step(model, optimizer, 10))(state, x, jax.random.key(1))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return Clusters(clusters=4, dim=6, points=64, test=4).load()
+
+
+def test_a_step(data):
+    """The teacher is an average over everything, prototypes too; frozen prototypes stay; the centre has moved."""
+    small = recipe(momentum=0.9, optimizer=AdamW(lr=1e-2))
+    before, after, metrics = one_step(small, data, data.train[:16])
+    known = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, before.params, after.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.ema, known)
+    assert jnp.abs(after.params["head"]["last"] - before.params["head"]["last"]).max() > 1e-4
+    assert jnp.abs(after.aux["centers"]["cls"]).max() > 0
+    _, frozen, _ = one_step(small, data, data.train[:16], freeze=0.5)
+    np.testing.assert_array_equal(frozen.params["head"]["last"], before.params["head"]["last"])
+    assert metrics["loss"] == pytest.approx(float(metrics["distillation"] + 0.1 * metrics["kp"]), rel=1e-5)
+
+
+def devices_agree():
+    """A step over four devices is that of one: Sinkhorn, centres and nearest neighbours are global."""
+    from genkit.parallel import make_mesh, replicate, shard_batch
+
+    data = Clusters(clusters=4, dim=6, points=64, test=4).load()
+    for method in ("sinkhorn", "me_max", "centering"):
+        small, x = recipe(method=method), data.train[:16]
+        _, alone, metrics = one_step(small, data, x)
+        mesh = make_mesh()
+        with jax.set_mesh(mesh):
+            _, together, split = one_step(small, data, shard_batch(x, mesh))
+        assert abs(metrics["loss"] - split["loss"]) < 1e-5
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), alone.ema, jax.device_get(together.ema))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), alone.aux, jax.device_get(together.aux))
+        replicate(jnp.zeros(1), mesh)
+
+
+def test_devices():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    done = subprocess.run(
+        [sys.executable, __file__], env={**os.environ, "XLA_FLAGS": flags}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A tiny study of vectors."""
+    return genkit.run(genkit.config("representations.prototypes", "tiny"), out=tmp_path_factory.mktemp("run") / "run")
+
+
+def test_the_study_of_prototypes(run):
+    results = run.results
+    for method in ("centering", "centering_kp"):
+        assert 1 <= results[f"unique/{method}"] <= 32 and 0 <= results[f"knn/{method}"] <= 1
+    assert set(run.figures) == {"redundancy", "similarity", "sphere", "usage", "training"}
+
+
+def test_the_trained_model(run, tmp_path):
+    """Saved and read without the study; its answers do not depend on chunks; probabilities sum to one."""
+    run.model.save(tmp_path / "model")
+    model = genkit.load_model(tmp_path / "model")
+    x = run.config.data.load().test
+    np.testing.assert_allclose(model.features(x[:3]), run.model.features(x)[:3], atol=1e-5)
+    p = model.probabilities(x)
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+    assert model.prototypes().shape == (32, 8) and not np.allclose(model.prototypes("student"), model.prototypes())
+    with pytest.raises(UsageError, match="samples of shape \\(8,\\)"):
+        model.features(x[:, :3])
+    from genkit_representations.command import Prototypes
+
+    Prototypes(tmp_path / "model").run()
+
+
+def test_a_loss_that_is_stuck(run):
+    """What a student that says the same of everything has; said once, in a line."""
+    assert stuck(math.log(4096), 4096) and math.log(4096) == pytest.approx(8.317766, abs=1e-6)
+    assert not stuck(8.31, 4096) and math.log(65536) == pytest.approx(11.090355, abs=1e-6)
+
+    class Run:
+        said: list[str] = []
+
+        def key(self, name):
+            return jax.random.key(0)
+
+        def say(self, text):
+            self.said.append(text)
+
+    flat = recipe(kp=0.0)
+    data = Clusters(clusters=6, dim=8, points=300).load()
+    model = flat._untrained(data)
+    params = model.net.init(jax.random.key(0))
+    params["head"]["layers"][0] = jax.tree.map(jnp.zeros_like, params["head"]["layers"][0])  # all outputs are zero
+    state = TrainState(jnp.int32(0), params, {"centers": model.centers}, None, params)
+    look = flat._watch(Run(), model, data.train[:16])
+    found = [look(state, step) for step in range(5)]
+    assert found[0]["val/distillation"] == pytest.approx(math.log(32), abs=1e-5)
+    assert len(Run.said) == 1 and "stays at log K = 3.4657" in Run.said[0]
+
+
+@pytest.mark.slow
+def test_the_study_of_images(tmp_path):
+    run = genkit.run(genkit.config("representations.images", "tiny"), out=tmp_path / "run")
+    for name in ("knn/ibot_kp", "linear/ibot_kp", "few_shot/ibot_kp", "knn/pixels", "unique/ibot_kp"):
+        assert np.isfinite(run.results[name])
+    assert {"views", "similarity"} <= set(run.figures)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"method": "dino"}, "no method 'dino'"), ({"kp": -1.0}, "kp=-1.0"), ({"steps": 0}, "steps=0"),
+     ({"method": "me_max", "views": views.Noise(number=1)}, "at least 2")],
+)  # fmt: skip
+def test_wrong_options(options, says):
+    with pytest.raises(UsageError, match=says):
+        recipe(**options)
+
+
+def test_wrong_data(data):
+    with pytest.raises(UsageError, match="crops are of images"):
+        ImageDistillation().fit(None, data)
+    with pytest.raises(UsageError, match="has none"):
+        Net(Prototyper(CNN(), Head(8), patches=True), ((4, 4, 1),)).shapes()
+    with pytest.raises(UsageError, match="methods="):
+        genkit.config("representations.prototypes", "tiny", {"methods": ("dino",)})
+    assert objective("dinov2").koleo == 0.1
+
+
+if __name__ == "__main__":
+    devices_agree()
