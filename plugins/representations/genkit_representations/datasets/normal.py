@@ -44,8 +44,8 @@ class Normal:
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Exact log density (n,) of x (n, d), nats."""
-        parts = [np.log(w) + multivariate_normal(m, s).logpdf(x) for w, m, s in self._parts()]
-        return logsumexp(parts, axis=0)
+        parts = [np.log(w) + multivariate_normal.logpdf(x, m, s) for w, m, s in self._parts()]  # type: ignore[arg-type]
+        return np.asarray(logsumexp(parts, axis=0))
 
     def _parts(self) -> list[tuple[float, np.ndarray, np.ndarray]]:
         """Weight, mean and covariance of the components."""

@@ -25,7 +25,7 @@ def max_logit(logits: np.ndarray) -> np.ndarray:
 
 def energy(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """T log sum exp(l / T) (Liu et al. 2020, arXiv 2010.03759)."""
-    return temperature * logsumexp(logits / temperature, 1)
+    return temperature * np.asarray(logsumexp(logits / temperature, 1))
 
 
 def gen(logits: np.ndarray, gamma: float = 0.1, top: int = 100) -> np.ndarray:
@@ -163,11 +163,11 @@ class ViM:
         """
         if not 1 <= keep < x.shape[1]:
             raise DataError(f"ViM keeps {keep} of {x.shape[1]} dimensions; expected 1 to {x.shape[1] - 1}")
-        origin = x.mean(0) if origin is None else origin
-        moved = x - origin
+        center = x.mean(0) if origin is None else origin
+        moved = x - center
         _, vectors = np.linalg.eigh(moved.T @ moved / len(x))
         rest = vectors[:, : x.shape[1] - keep]
-        return cls(origin, rest, float(logits.max(1).mean() / np.linalg.norm(moved @ rest, axis=1).mean()))
+        return cls(center, rest, float(logits.max(1).mean() / np.linalg.norm(moved @ rest, axis=1).mean()))
 
     def residual(self, x: np.ndarray) -> np.ndarray:
         """-|part outside the principal components|, (n,), a detector of its own."""

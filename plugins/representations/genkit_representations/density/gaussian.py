@@ -22,7 +22,7 @@ def flow_of_gaussian(process: Any, x: np.ndarray, mean: np.ndarray, variance: np
     p0, p1 = (float(process.alpha(t)) ** 2 * variance + float(process.sigma(t)) ** 2 for t in (first, last))
     prior = 1.0 if isinstance(process, VP) else float(process.sigma(last))
     z = a1 * mean + np.sqrt(p1 / p0) * (x - a0 * mean)
-    return stats.norm(0, prior).logpdf(z).sum(-1) + 0.5 * np.log(p1 / p0).sum()
+    return stats.norm.logpdf(z, 0, prior).sum(-1) + 0.5 * np.log(p1 / p0).sum()
 
 
 def moved(d: int, square: float) -> dict[str, float]:

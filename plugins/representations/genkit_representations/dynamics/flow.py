@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 from genkit_representations.dynamics.modes import Modes
 
 Array = Any
@@ -20,7 +20,10 @@ def flow(modes: Modes, times: np.ndarray, tolerance: float = 1e-11) -> np.ndarra
     """The modes at increasing times (T,), (T, k) float64, by Dormand-Prince 8(5,3) with steps of adaptive size."""
     with jax.enable_x64(True):
         rows = [jnp.asarray(row) for row in (modes.lam, modes.s, modes.gamma, modes.start)]
-        return np.asarray(_flow(jnp.asarray(np.asarray(times, float)), rows, float(modes.eta), tolerance))
+        found = np.asarray(_flow(jnp.asarray(np.asarray(times, float)), rows, float(modes.eta), tolerance))
+    if not np.isfinite(found).all():
+        raise GenkitError(f"the solver did not reach t = {times[-1]:g}; give a larger tolerance than {tolerance:g}")
+    return found
 
 
 @jax.jit
@@ -34,7 +37,7 @@ def _flow(times: Array, rows: list[Array], eta: Array, tolerance: Array) -> Arra
 
     return diffrax.diffeqsolve(
         diffrax.ODETerm(slope), diffrax.Dopri8(), times[0], times[-1], None, start,
-        saveat=diffrax.SaveAt(ts=times), max_steps=100_000,
+        saveat=diffrax.SaveAt(ts=times), max_steps=100_000, throw=False,
         stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
     ).ys  # fmt: skip
 

@@ -136,7 +136,7 @@ class Modes:
         t, sign = t[clear], np.sign(slope[clear])
         found = []
         for i in np.flatnonzero(sign[1:] != sign[:-1]):
-            at = brentq(lambda x: float(self.error_slope(x)), t[i], t[i + 1], xtol=1e-14, rtol=1e-14)
+            at: Any = brentq(lambda x: float(self.error_slope(x)), t[i], t[i + 1], xtol=1e-14, rtol=np.float64(1e-14))
             found.append(Extremum("min" if sign[i] < 0 else "max", float(at), float(self.error(at))))
         return found
 

@@ -23,10 +23,10 @@ CHUNK = 256  # features at a time; all chunks are one program
 class Integrator:
     """How a likelihood is computed."""
 
-    solver: Literal["rk4", "heun", "tsit5", "dopri5"] = "heun"
+    solver: Literal["rk4", "heun", "tsit5", "dopri5"] = "rk4"
     """Equal steps in log noise for all, or steps of its own for each feature."""
-    steps: int = 20
-    """Of rk4 and heun."""
+    steps: int = 15
+    """Of rk4 and heun; on normal data of 8 dimensions 15 of rk4 are right to .04 nats, 40 to .001."""
     tolerance: float = 1e-5
     """Of tsit5 and dopri5; 1e-5 published."""
     trace: Literal["exact", "rademacher", "gaussian"] = "exact"

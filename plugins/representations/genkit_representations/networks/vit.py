@@ -138,8 +138,7 @@ class Block(nnx.Module):
         self.norms = nnx.List([nnx.LayerNorm(width, epsilon=1e-6, rngs=rngs) for _ in range(2)])
         self.qkv, self.out = linear(width, 3 * width), linear(width, width)
         self.up, self.down = linear(width, inner), linear(inner, width)
-        scaled = config.scale is not None
-        self.scales = nnx.Param(jnp.full((2, width), config.scale)) if scaled else None
+        self.scales = None if config.scale is None else nnx.Param(jnp.full((2, width), config.scale))
 
     def __call__(self, x: Any, passed: Any) -> Any:
         """x (n, T, width); `passed` (n, 1, 1) multiplies what is added."""

@@ -71,7 +71,7 @@ def _safetensors(path: Path, which: str) -> np.ndarray:
 
 def _torch(path: Path, which: str) -> np.ndarray:
     try:
-        import torch
+        import torch  # type: ignore[import-not-found]
     except ImportError:
         raise GenkitError(
             f"{path} is read by torch, which is not installed; install genkit-representations[torch], or convert it"
