@@ -85,7 +85,7 @@ def _candidates(before: list[str], last: str) -> list[str]:
         return []
     offered = {item.short: item.name for item in registry().items("commands")}
     cls: Any = registry().load("commands", offered[command])
-    made = next((f.default_factory for f in _fields(cls) if f.name == "options"), cls)  # beside those of a model
+    made: Any = next((f.default_factory for f in _fields(cls) if f.name == "options"), cls)  # beside those of a model
     return [f"--{name}" for name in _named(made)]
 
 

@@ -1,6 +1,7 @@
 """Autoencoders and their parts, none of them trained."""
 
 import dataclasses
+import importlib.util
 import re
 from pathlib import Path
 
@@ -276,3 +277,12 @@ def test_bounds_of_products_and_learnable_curvature(latent):
     assert low <= high
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
     assert np.abs(slope["curvature"][0]) > 0
+
+
+def test_a_model_is_used_in_another_process(tmp_path):
+    file = Path(__file__).parents[3] / "examples" / "use_a_model.py"
+    spec = importlib.util.spec_from_file_location("use_a_model", file)
+    assert spec and spec.loader
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    assert example.main(tmp_path, steps=5).stat().st_size > 10_000
