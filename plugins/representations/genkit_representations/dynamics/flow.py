@@ -17,7 +17,7 @@ Array = Any
 
 
 def flow(modes: Modes, times: np.ndarray, tolerance: float = 1e-11) -> np.ndarray:
-    """The modes at increasing times (T,), (T, k) float64, by Dormand-Prince 8(5,3) with steps of adaptive size."""
+    """The modes at times (T,), (T, k) float64, by Dormand-Prince 8(5,3) with steps of adaptive size."""
     with jax.enable_x64(True):
         rows = [jnp.asarray(row) for row in (modes.lam, modes.s, modes.gamma, modes.start)]
         found = np.asarray(_flow(jnp.asarray(np.asarray(times, float)), rows, float(modes.eta), tolerance))
@@ -35,11 +35,16 @@ def _flow(times: Array, rows: list[Array], eta: Array, tolerance: Array) -> Arra
     def slope(t: Array, z: Array, args: None) -> Array:
         return jnp.sqrt(gamma**2 + 4 * eta**2 * z**2) * (s - lam * z)
 
-    return diffrax.diffeqsolve(
-        diffrax.ODETerm(slope), diffrax.Dopri8(), times[0], times[-1], None, start,
-        saveat=diffrax.SaveAt(ts=times), max_steps=100_000, throw=False,
-        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-    ).ys  # fmt: skip
+    control = diffrax.PIDController(rtol=tolerance, atol=tolerance)
+    term, method = diffrax.ODETerm(slope), diffrax.Dopri8()
+
+    def until(t: Array) -> Array:  # each time from the start, as saving on the way asks the host about the times
+        found = diffrax.diffeqsolve(
+            term, method, 0.0, t, None, start, stepsize_controller=control, max_steps=100_000, throw=False
+        )
+        return jnp.where(diffrax.is_successful(found.result), found.ys[0], jnp.nan)  # type: ignore[index]
+
+    return jnp.where(times[:, None] > 0, jax.vmap(until)(jnp.maximum(times, 1e-9)), start)
 
 
 @dataclass(frozen=True)
