@@ -16,8 +16,9 @@ import jax
 
 from genkit.bench.rows import Row
 from genkit.experiment.environment import describe
-from genkit.experiment.folder import read_json, write, write_json
+from genkit.experiment.folder import read_json, write_json
 from genkit.experiment.report import cell
+from genkit.files import write
 
 FOLDER = Path("benchmarks")
 Values = Mapping[tuple[str, str], float]

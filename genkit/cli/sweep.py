@@ -142,8 +142,9 @@ def table(sweep: Sweep) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from genkit.experiment.folder import read_json, write
+    from genkit.experiment.folder import read_json
     from genkit.experiment.report import cell
+    from genkit.files import write
 
     results = [read_json(p.folder / "results.json", {}) for p in sweep.points]
     keys = list(dict.fromkeys(k for p in sweep.points for k in p.options))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from genkit.errors import GenkitError, UsageError
-from genkit.files import write, write_arrays  # noqa: F401
+from genkit.files import write
 
 
 def claim(name: str, seed: int, root: Path = Path("runs")) -> Path:

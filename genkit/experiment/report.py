@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from genkit.experiment.folder import read_json, write, write_json
+from genkit.experiment.folder import read_json, write_json
+from genkit.files import write
 
 LIMIT = 10_000_000  # bytes of a report that still opens at once and can be mailed
 

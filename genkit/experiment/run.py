@@ -14,8 +14,9 @@ from rich.table import Table
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import environment, report
 from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, write_yaml
-from genkit.experiment.folder import Status, claim, is_run, read_json, write, write_json
+from genkit.experiment.folder import Status, claim, is_run, read_json, write_json
 from genkit.experiment.slots import main_model, names_own_code, recipes
+from genkit.files import write
 from genkit.plugin import registry
 
 T = TypeVar("T")

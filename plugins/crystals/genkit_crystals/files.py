@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genkit.errors import DataError
-from genkit.experiment.folder import write
+from genkit.files import write
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.structures import Reject, rows
 from genkit_crystals.wyckoff import LETTERS, numbers, symbols, tables

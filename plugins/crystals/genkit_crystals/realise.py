@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from genkit.errors import DataError, GenkitError, UsageError
-from genkit.experiment.folder import write
+from genkit.files import write
 from genkit.workers import each
 from genkit_crystals.files import to_pyxtal
 from genkit_crystals.protostructure import Protostructure

@@ -11,7 +11,8 @@ import numpy as np
 from genkit.discrete import Process
 from genkit.errors import UsageError
 from genkit.experiment import Run, obtain_variant, settle_variants, variants
-from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.experiment.folder import read_arrays
+from genkit.files import write_arrays
 from genkit.kinds import Dataset, Model
 from genkit.steer import D3SMC, Channel, Draws, posterior
 from genkit.testing import discrete_denoiser

@@ -13,7 +13,8 @@ import numpy as np
 from genkit.diffusion import EDM, process_of, to_range
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import Run, labels
-from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.experiment.folder import read_arrays
+from genkit.files import write_arrays
 from genkit.kinds import Method, Model, Operator
 from genkit.model import Diffusion
 from genkit.steer import DAPS, DDRM, DDSMC, DPS, MCGDiff, Observation, PiGDM, observe, posterior, weighs

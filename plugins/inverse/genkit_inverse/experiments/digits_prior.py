@@ -10,7 +10,8 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.experiment.folder import read_arrays
+from genkit.files import write_arrays
 from genkit.kinds import Model
 from genkit.metrics import sliced_wasserstein
 from genkit.model import Diffusion

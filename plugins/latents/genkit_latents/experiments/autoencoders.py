@@ -12,7 +12,8 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.experiment.folder import read_arrays
+from genkit.files import write_arrays
 from genkit_latents.data import Points
 from genkit_latents.geometry.geodesics import Energy
 from genkit_latents.geometry.numeric import Numeric

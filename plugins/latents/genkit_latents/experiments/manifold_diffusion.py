@@ -11,7 +11,8 @@ import numpy as np
 from genkit.chain import draw
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.experiment.folder import read_arrays
+from genkit.files import write_arrays
 from genkit.kinds import Dataset, Model
 from genkit_latents.data import OnManifold
 from genkit_latents.datasets.events import Events

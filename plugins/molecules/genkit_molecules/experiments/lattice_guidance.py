@@ -10,7 +10,7 @@ import numpy as np
 from genkit.discrete import sample
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import write_arrays
+from genkit.files import write_arrays
 from genkit.kinds import Model
 from genkit.steer import BSDG, FADG, guide
 from genkit_molecules import exact

@@ -10,7 +10,7 @@ import numpy as np
 
 from genkit.errors import GenkitError
 from genkit.experiment import Run
-from genkit.experiment.folder import write as write_file
+from genkit.files import write as write_file
 from genkit_molecules.data import Molecules
 from genkit_molecules.rows import some
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment.folder import write_arrays
+from genkit.files import write_arrays
 from genkit.kinds import Model
 from genkit.model import Critic, CriticRecipe, divided, learn_critic, log_odds
 from genkit.nn import transfer

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment.folder import write
+from genkit.files import write
 from genkit.model import Piece, Request
 from genkit_molecules.models.draw import AT_ONCE, Method, drawn
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.experiment.folder import read_arrays
+from genkit.files import write_arrays
 from genkit_representations import figures
 from genkit_representations.experiments.study import Study
 from genkit_representations.models.distilled import Distilled

@@ -13,7 +13,8 @@ from scipy.stats import spearmanr
 from genkit.diffusion import VE, VP, SubVP
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.experiment.folder import read_arrays
+from genkit.files import write_arrays
 from genkit.kinds import Dataset, Model
 from genkit.testing import gaussian_denoiser
 from genkit_representations import density, figures

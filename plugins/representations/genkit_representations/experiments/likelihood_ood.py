@@ -10,7 +10,8 @@ import numpy as np
 from genkit.diffusion import bits_per_dim
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays, write_arrays
+from genkit.experiment.folder import read_arrays
+from genkit.files import write_arrays
 from genkit.kinds import Dataset, Model
 from genkit_representations import density, figures
 from genkit_representations.data import Split, Splits
