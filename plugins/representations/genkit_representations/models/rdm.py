@@ -48,7 +48,7 @@ class RDM(Recipe):
     """Weight the loss by g^2 / sigma^2, which bounds the likelihood (arXiv 2101.09258); off as published."""
     optimizer: Optimizer = field(default_factory=OneCycle)
     """The optimiser."""
-    steps: int = 2000
+    steps: int = 3000
     """Training steps."""
     batch: int = 128
     """Features in a step."""
