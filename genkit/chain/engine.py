@@ -10,6 +10,7 @@ import numpy as np
 
 from genkit.chain.types import Array, Kernel, Model, PyTree, Resampler, State, callable_tree
 from genkit.errors import UsageError
+from genkit.parallel import split
 from genkit.threefry import written_out
 
 # Folded into the key of a step beside the slots, which are below 2^31.
@@ -226,6 +227,7 @@ def draw(key: Array, model: Model, n: int, cond: PyTree = None, slots: Array | N
 
 @jax.jit
 def _draw(key, model, slots):
+    slots = split(slots)
     state, _ = run(key, start(key, model, slots.shape[0], slots), model.stages, slots=slots)
     return state.p
 

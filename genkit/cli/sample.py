@@ -61,6 +61,7 @@ class Sample:
         import jax
 
         from genkit.experiment import held, is_run
+        from genkit.parallel import all_devices
 
         options, n = self.options, self.request.count(self.source)
         if n is not None and options.n is not None:
@@ -69,7 +70,7 @@ class Sample:
         inside = options.out is None and is_run(self.path)
         file = options.out or (self.path if inside else Path()) / f"samples-{options.seed}.npz"
         writer = self.request.writer(file)
-        with held(self.path) if inside else contextlib.nullcontext():
+        with held(self.path) if inside else contextlib.nullcontext(), all_devices():
             for piece in self.request(self.source, jax.random.key(options.seed), n, options.chunk):
                 writer.write(piece)
             print(f"{file}: {writer.close()}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.files import write, write_arrays
+from genkit.parallel import all_devices
 from genkit.plugin import imported
 
 Piece = dict[str, np.ndarray]
@@ -126,5 +127,7 @@ def drawn(model: Any, key: jax.Array, n: int, **conditions: Any) -> Any:
     if n < 1:
         raise UsageError(f"n={n} samples are too few; expected at least 1")
     request = request_of(model)(**conditions)
-    arrays = joined(list(request(model, key, n if (count := request.count(model)) is None else count)))
+    n = n if (count := request.count(model)) is None else count
+    with all_devices():
+        arrays = joined(list(request(model, key, n)))
     return arrays["samples"] if len(arrays) == 1 else arrays

@@ -7,6 +7,8 @@ from genkit.parallel.hosts import broadcast_text as broadcast_text
 from genkit.parallel.hosts import initialise as initialise
 from genkit.parallel.hosts import is_main as is_main
 from genkit.parallel.keys import named_key as named_key
+from genkit.parallel.mesh import all_devices as all_devices
+from genkit.parallel.mesh import in_chunks as in_chunks
 from genkit.parallel.mesh import make_mesh as make_mesh
 from genkit.parallel.mesh import replicate as replicate
 from genkit.parallel.mesh import shard_batch as shard_batch

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -73,3 +76,32 @@ def split(tree: Any) -> Any:
         return jax.lax.with_sharding_constraint(leaf, PartitionSpec("data"))
 
     return jax.tree.map(place, tree)
+
+
+def in_chunks(f: Callable[[Any], Any], xs: Any, chunk: int) -> Any:
+    """f of each row of xs, `chunk` rows at a time, each chunk split over "data" of the current mesh.
+
+    As `jax.lax.map(f, xs, batch_size=chunk)`, whose chunks stay on one device.
+    """
+    n = len(jax.tree.leaves(xs)[0])
+    whole = n // chunk * chunk
+    parts = jax.tree.map(lambda x: x[:whole].reshape(-1, chunk, *x.shape[1:]), xs)
+    done = jax.lax.map(lambda part: jax.vmap(f)(split(part)), parts)
+    done = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), done)
+    if whole == n:
+        return done
+    rest = jax.vmap(f)(split(jax.tree.map(lambda x: x[whole:], xs)))
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), done, rest)
+
+
+@contextmanager
+def all_devices() -> Iterator[None]:
+    """What is drawn inside is spread over all devices of this process: its numbers are those of one device.
+
+    Nothing where there is one device, where a mesh is set, and with several hosts.
+    """
+    if jax.device_count() == 1 or jax.process_count() > 1 or jax.sharding.get_abstract_mesh().shape:
+        yield
+        return
+    with jax.set_mesh(make_mesh()):
+        yield

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from genkit.chain import Model, callable_tree
 from genkit.discrete import Denoiser, OrderAgnostic
 from genkit.errors import UsageError
+from genkit.parallel import in_chunks
 from genkit.steer.discriminator import BSDG
 from genkit.steer.groups import run_group
 from genkit.steer.potentials import LogPotential
@@ -113,7 +114,7 @@ def _groups(
         x = done.last.p.p.x
         return Guided(x[done.which], x, done.last.log_w, done.last.log_z, done.ess, done.last.collapsed)
 
-    return jax.lax.map(group, (keys, cond, mask), batch_size=chunk or keys.shape[0])
+    return in_chunks(group, (keys, cond, mask), chunk or keys.shape[0])
 
 
 def _given(chain: Model, own: dict[str, Any]) -> Model:

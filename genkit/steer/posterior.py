@@ -14,6 +14,7 @@ from genkit.chain import Model, callable_tree
 from genkit.diffusion import Denoiser, process_of
 from genkit.errors import GenkitError, UsageError
 from genkit.kinds import Method
+from genkit.parallel import in_chunks
 from genkit.smc import Resample
 from genkit.steer.groups import run_group
 from genkit.steer.operators import Observation
@@ -121,7 +122,7 @@ def _groups(
         last = done.last
         return Draws(last.p[done.which], last.log_z, done.log_z_var, done.ess, done.eves, last.collapsed)
 
-    return jax.lax.map(group, keys, batch_size=chunk or keys.shape[0])
+    return in_chunks(group, keys, chunk or keys.shape[0])
 
 
 def weighs(method: Method, denoiser: Denoiser, observation: Observation) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from genkit.chain import Model, run, start, tilt
 from genkit.discrete import conditioned
 from genkit.errors import UsageError
+from genkit.parallel import split
 from genkit.smc import Resample
 from genkit.tree import register_dataclass
 from genkit_crystals.diffusion import CrystalDenoiser, Drawn, buckets, even
@@ -199,4 +200,4 @@ def _crystals(
         which = jax.random.categorical(jax.random.fold_in(key, particles), state.log_w)
         return jax.tree.map(lambda a: a[which], state.p.p.x), jnp.where(state.collapsed, -jnp.inf, state.log_z)
 
-    return jax.vmap(crystal)(keys, groups)
+    return jax.vmap(crystal)(*split((keys, groups)))
