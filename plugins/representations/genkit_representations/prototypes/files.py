@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
-from genkit.errors import DataError, GenkitError, UsageError
+from genkit.errors import DataError, UsageError
+from genkit.model import torch_file
 
 LAST = ("last_layer.weight_v", "last_layer.parametrizations.weight.original1", "last_layer.weight", "prototypes.weight",
         "prototypes")  # fmt: skip
@@ -26,10 +28,12 @@ def read_prototypes(path: str | Path, which: str = "teacher") -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"{path} is no file; give .npy, .npz, .safetensors or .pth")
+    if path.suffix not in _READERS:
+        raise UsageError(f"{path}: unknown ending {path.suffix!r}; known: {', '.join(_READERS)}")
     try:
         w = _READERS[path.suffix](path, which)
-    except KeyError:
-        raise UsageError(f"{path}: unknown ending {path.suffix!r}; known: {', '.join(_READERS)}") from None
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
     if w.ndim != 2:
         raise DataError(f"{path}: prototypes have shape {w.shape}; expected (K, b)")
     return np.ascontiguousarray(w, np.float32)
@@ -70,18 +74,7 @@ def _safetensors(path: Path, which: str) -> np.ndarray:
 
 
 def _torch(path: Path, which: str) -> np.ndarray:
-    try:
-        import torch  # type: ignore[import-not-found]
-    except ImportError:
-        raise GenkitError(
-            f"{path} is read by torch, which is not installed; install genkit-representations[torch], or convert it"
-        ) from None
-    import argparse
-
-    # checkpoints of DINO keep their options in an argparse.Namespace, a plain bag of values
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    return prototypes_of({k: v.float().numpy() for k, v in network_of(found, which, path).items()}, path)
+    return prototypes_of({k: v.float().numpy() for k, v in network_of(torch_file(path), which, path).items()}, path)
 
 
 def network_of(checkpoint: Any, which: str, source: Any) -> dict[str, Any]:
