@@ -66,6 +66,8 @@ class Export:
         options, ending = self.options, self.format.ending
         if options.out is None and not ending:
             raise UsageError(f"--to {options.to} needs --out PATH")
+        if options.out is not None and ending and options.out.suffix != ending:
+            raise UsageError(f"--out {options.out}: --to {options.to} writes files that end in {ending}")
         inside = options.out is None and is_run(self.model)
         out = options.out or (self.model if inside else Path()) / f"parameters{ending}"
         with held(self.model) if inside else contextlib.nullcontext():

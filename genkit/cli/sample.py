@@ -66,6 +66,8 @@ class Sample:
         options, n = self.options, self.request.count(self.source)
         if n is not None and options.n is not None:
             raise UsageError(f"--n {options.n}: the files say how many there are, {n}; leave it out")
+        if n == 0:
+            raise UsageError("the files have no rows; nothing is drawn")
         n = n or options.n or 16
         inside = options.out is None and is_run(self.path)
         file = options.out or (self.path if inside else Path()) / f"samples-{options.seed}.npz"

@@ -15,7 +15,7 @@ from genkit.model.digest import digest
 from genkit.model.files import Origin, Page, find, has_model, load, located, read, save
 from genkit.model.formats import Format
 from genkit.model.recipe import Recipe, recipe_of
-from genkit.model.request import CSV, NPZ, Piece, Request, arrays_in, request_of
+from genkit.model.request import CSV, NPZ, Piece, Request, arrays_in, joined, request_of
 from genkit.model.trained import Trained
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "divided",
     "find",
     "has_model",
+    "joined",
     "learn_critic",
     "load",
     "located",

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import safetensors
@@ -25,7 +26,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
                 every = dict(file)
             texts = {name: str(a) for name, a in every.items() if a.dtype.kind == "U"}
             return {name: a for name, a in every.items() if name not in texts}, texts
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, EOFError, TypeError, BadZipFile, safetensors.SafetensorError) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     if path.suffix not in (".ckpt", ".pt", ".pth"):
         raise DataError(f"{path}: expected a checkpoint that ends in .ckpt, .pt, .pth, .safetensors or .npz")

@@ -72,9 +72,8 @@ class Recipe:
         self._check_fingerprint(start.origin.fingerprint)
         if hasattr(start, "check"):
             start.check(data)
-        if self.finetune:
-            return self.fit(run, data, start)
-        return dataclasses.replace(start, **{name: getattr(self, name) for name in self.used})
+        start = dataclasses.replace(start, **{name: getattr(self, name) for name in self.used})
+        return self.fit(run, data, start) if self.finetune else start
 
     def _check_fingerprint(self, found: str | None) -> None:
         if self.fingerprint not in (None, found):

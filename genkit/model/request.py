@@ -103,7 +103,7 @@ def arrays_in(file: Path, alone: str = "y") -> Piece:
     try:
         content = np.load(file)
         return {alone: content} if isinstance(content, np.ndarray) else dict(content)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of arrays"
         raise UsageError(f"cannot read {file}: {reason}") from None
 

@@ -74,6 +74,7 @@ def test_an_imported_model_is_one_like_others(toy, tmp_path, monkeypatch, capsys
         (["import", "toy-tex", "bad.txt", "--out", "m"], "unknown format 'toy-tex'; did you mean"),
         (["import", "npz", "bad.txt", "--out", "m"], "Npz is only written"),
         (["export", "a", "--to", "toy-text"], "--to toy-text needs --out PATH"),
+        (["export", "a", "--out", "w.safetensors"], "--to npz writes files that end in .npz"),
     ],
 )
 def test_what_cannot_be_read_leaves_no_folder(toy, tmp_path, monkeypatch, capsys, words, said):

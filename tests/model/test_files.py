@@ -223,3 +223,27 @@ def test_a_network_is_a_pure_function_of_its_parameters():
     x, level = jnp.ones((2, 3)), jnp.ones(2)
     np.testing.assert_array_equal(jax.jit(net)(params, x, level), net.module(params)(x, level))
     assert shapes_of({"a": np.ones((2, 1))})["a"] == jax.ShapeDtypeStruct((2, 1), np.float64)
+
+
+def test_what_is_used_may_change_when_a_training_goes_on(trained, tmp_path, monkeypatch):
+    from genkit.experiment.mixture import RingDiffusion
+
+    folder = model.save(trained, tmp_path / "ring", RingDiffusion(sampler=trained.sampler)).origin.folder
+    monkeypatch.setattr(RingDiffusion, "fit", lambda self, run, data, start: start)
+    chosen = dataclasses.replace(model.recipe_of(folder), sampler=Heun(steps=9))
+    for steps in (0, 5):
+        assert dataclasses.replace(chosen, finetune=steps).obtain(None, None).sampler.steps == 9
+
+
+@pytest.mark.parametrize("name", ["empty.npz", "torn.npz", "text.npz", "empty.safetensors", "text.npy"])
+def test_files_of_arrays_that_are_none(name, tmp_path):
+    file = tmp_path / name
+    np.savez(tmp_path / "whole.npz", y=np.arange(9.0))
+    content = {"empty": b"", "text": b"no arrays", "torn": (tmp_path / "whole.npz").read_bytes()[:40]}
+    file.write_bytes(content[file.stem])
+    if file.suffix != ".npy":
+        with pytest.raises(GenkitError, match="cannot be read"):
+            model.read_checkpoint(file)
+    if file.suffix != ".safetensors":
+        with pytest.raises(UsageError, match="cannot read"):
+            model.arrays_in(file)

@@ -196,8 +196,9 @@ def _crystals(
     def crystal(key: Array, group: Array) -> tuple[Any, Array]:
         own = jnp.full(particles, group)
         model = tilt(conditioned(chain, own, slots.mask(own)), lambda p, u: steering.log_h(p, u, slots, own))
+        key, last = jax.random.split(key)
         state, _ = run(key, start(key, model, particles), model.stages, Resample())
-        which = jax.random.categorical(jax.random.fold_in(key, particles), state.log_w)
+        which = jax.random.categorical(last, state.log_w)
         return jax.tree.map(lambda a: a[which], state.p.p.x), jnp.where(state.collapsed, -jnp.inf, state.log_z)
 
     return jax.vmap(crystal)(*split((keys, groups)))

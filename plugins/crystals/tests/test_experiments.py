@@ -103,6 +103,9 @@ def test_space_groups(plain, tmp_path):
     assert run.results["train/62"] > 2 and run.results["validity/table/62"] > 0.9
     found = [Protostructure.from_label(r["protostructure"]) for r in rows(run.folder / "labels.csv")]
     assert len(found) == 12 * (run.results["validity/model/62"] + run.results["validity/model/198"])
+    drawn = run.sample(run.key("more"), 6)  # of the groups of the study, or where symmetry is higher of others
+    groups = [Protostructure.from_label(label).group for label in drawn if label]
+    assert len(drawn) == 6 and all(g in (62, 198) or g > 62 for g in groups)
 
 
 def test_crystals_on_demand_from_a_copied_model(guided, tmp_path):

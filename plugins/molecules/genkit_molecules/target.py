@@ -36,6 +36,11 @@ class Target:
     """(R,) log of the product of the marginals of q"""
 
     @property
+    def source(self) -> str:
+        """What it is called."""
+        return f"the lattice of {self.n} atoms"
+
+    @property
     def layout(self) -> Graphs:
         """What a trained model knows of them."""
         kinds = (np.bincount(part.ravel(), minlength=BONDS) for part in (self.x[:, : self.n], self.x[:, self.n :]))

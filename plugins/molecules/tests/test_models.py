@@ -170,3 +170,10 @@ def test_files_of_molecules(tmp_path):
     lines = (tmp_path / "m.csv").read_text().split("\n")
     assert lines[0] == "smiles,size,logP,QED,TPSA,weight,rings,log_z" and len(lines) == 8
     assert lines[2] == ",3,,,,,,0.0" and lines[3].endswith(",1,0.0")
+
+
+def test_a_property_needs_a_method_that_steers_to_it():
+    steered = replace(GUIDED, classifier=GUIDED.discriminator, wanted="logP")
+    request = request_of(steered)(property="logP", method="fadg/2")  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="--property logP: fadg does not steer to it"):
+        next(iter(request(steered, jax.random.key(0), 2)))

@@ -28,7 +28,7 @@ from genkit_crystals.layout import encode, layout
 from genkit_crystals.models.conditions import Conditions, require_group
 from genkit_crystals.models.encoder import Encoder, WrenformerEncoder
 from genkit_crystals.models.generator import WyckoffDiffusion
-from genkit_crystals.models.request import CHUNK, Draw
+from genkit_crystals.models.request import CHUNK, Draw, labels
 from genkit_crystals.models.trained import CrystalModel
 from genkit_crystals.protostructure import Protostructure
 from genkit_crystals.realise import Realiser, realise, write_cif
@@ -126,6 +126,11 @@ class CrystalStudy(Conditions, Experiment):
         """Train the model and the encoder of the distance, or restore them."""
         train = self.crystals(run)[0]
         model = run.trained("model", lambda: train)
+        if (seen := int(np.sum(model.groups))) > len(train):
+            run.say(
+                f"the model was trained on {seen} crystals, {len(train)} are for training here: held-out ones may be "
+                "among them, and ce/relative is then too good"
+            )
         for name in self.methods:
             self.request(name).asked(model)
         if self.encoder is not None:
@@ -137,7 +142,9 @@ class CrystalStudy(Conditions, Experiment):
 
     def draw(self, run: Run, key: Any, n: int) -> np.ndarray:
         """Labels of n crystals, (n,) text; empty for one without atoms."""
-        return next(self.request(list(self.methods)[-1])(run.model, key, n, n))["samples"]
+        seed = int(jax.random.randint(jax.random.fold_in(key, 0), (), 0, 2**31 - 1))
+        groups, one = self.groups(run, n, seed), self.request(list(self.methods)[-1])
+        return labels(one.drawn(run.model, jax.random.fold_in(key, 1), groups, self.chunk).crystals)
 
     def request(self, name: str) -> Draw:
         """What is asked of the model for a set."""
@@ -162,8 +169,8 @@ class CrystalStudy(Conditions, Experiment):
             "floor": Drawn(list(held.crystals)),
         }
         held_by = {name: self._settle(run, drawn, name) for name in (*self.methods, "table", "marginal")}
-        labels = {name: ["" if c is None else c.label for c in one.crystals] for name, one in drawn.items()}
-        write_json(run.folder / "samples.json", {"labels": labels, "seconds": seconds, "symmetry": held_by})
+        named = {name: ["" if c is None else c.label for c in one.crystals] for name, one in drawn.items()}
+        write_json(run.folder / "samples.json", {"labels": named, "seconds": seconds, "symmetry": held_by})
         found = drawn[list(self.methods)[-1]].full
         self._write(run, found, train)
         self._realise(run, found)
@@ -244,8 +251,8 @@ class CrystalStudy(Conditions, Experiment):
 
     def drawn(self, run: Run) -> dict[str, list[Protostructure | None]]:
         """The crystals of each set, None for an empty one."""
-        labels = json.loads((run.folder / "samples.json").read_text())["labels"]
-        return {k: [Protostructure.from_label(one) if one else None for one in v] for k, v in labels.items()}
+        named = json.loads((run.folder / "samples.json").read_text())["labels"]
+        return {k: [Protostructure.from_label(one) if one else None for one in v] for k, v in named.items()}
 
     def _distances(self, run: Run, sets: dict[str, list[Protostructure]]) -> dict[str, float | None]:
         train, _ = self.crystals(run)

@@ -108,7 +108,7 @@ class WyckoffDiffusion(Recipe):
             run, "denoiser", loss, model.params, source, (), optimizer=optimizer, steps=steps, batch=self.batch,
             ema=self.ema, clip=1.0,
         )  # fmt: skip
-        return replace(model, params=jax.device_get(params), **{name: getattr(self, name) for name in self.used})
+        return replace(model, params=jax.device_get(params))
 
     def classes(self, data: Crystals) -> int:
         """Counts of orbits of the data are below it."""

@@ -12,6 +12,7 @@ from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
 from genkit.experiment.folder import read_json, write_json
 from genkit.kinds import Dataset, Model
+from genkit.model import joined
 from genkit_molecules.models.draw import Method, drawn, in_two
 from genkit_molecules.models.recipe import inputs, tested
 
@@ -106,11 +107,6 @@ class Study(Experiment):
     def report(self, run: Run) -> None:
         """A table of the scores, pictures of samples and of data."""
         self.kind.show(run, self.items(run), self.read(run))
-
-
-def joined(pieces: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Pieces as one."""
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def told(found: dict[str, np.ndarray]) -> dict[str, float | None]:

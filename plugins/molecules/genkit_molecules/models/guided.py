@@ -54,6 +54,10 @@ class GuidedRecipe(CriticRecipe):
 
     def discriminator(self, run: Any, data: Any, model: Generator) -> Critic:
         """Log-odds of data against samples of the model, of the sizes that are sampled."""
+        if strange := sorted({int(n) for n in model.law()[0]} - {g.n for g in data.groups}):
+            raise UsageError(
+                f"{model!r} draws items of size {strange[0]}, {data.source} has none; give data like its own"
+            )
         file = run.folder / "generated.npz"
         if not file.exists():
             method = Method(model.discrete.name)
@@ -143,6 +147,7 @@ class Steered(GuidedRecipe):
         """Train the generator, the discriminator of what it draws untold, and the classifier."""
         values = run.once("property", lambda: data.layout.measure(self.wanted, data.texts("train")))
         above = float(np.quantile(values, self.quantile)) if self.threshold is None else self.threshold
+        above = above if start is None else start.threshold  # what the generator was told
         yes = values > above
         share = float(yes.mean())
         run.say(f"{self.wanted} > {above:.4g}: {share:.1%} of the training set")

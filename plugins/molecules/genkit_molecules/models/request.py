@@ -40,6 +40,10 @@ class Draw(Request):
                              f"{model.layout.trainers['classifier']} --wanted {self.property}` trains one")  # fmt: skip
         name = self.method or ("both/10" if self.property else model.generator.discrete.name)
         method = Method.named(name, model)
+        if self.property and method.kind not in ("classifier", "both", "cfg"):
+            raise UsageError(
+                f"--property {self.property}: {method.kind} does not steer to it; take classifier, both or cfg"
+            )
         for piece in drawn(model, key, n, method, chunk, self.strength, self.look_ahead):
             texts = model.layout.texts(piece["samples"], piece["size"])
             yield piece | {"text": np.array([text or "" for text in texts])}
@@ -87,7 +91,6 @@ class Text:
 
     def close(self) -> str:
         """Write the file; returns what is in it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         write(self.path, "".join(self.parts))
         invalid = f", {self.empty} of them invalid" if self.empty else ""
         return f"{self.count} samples{invalid}"

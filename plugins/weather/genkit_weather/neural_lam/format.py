@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from genkit_weather.neural_lam.weights import PREFIX, export_neural_lam_weights,
 
 FLOOR = float(np.finfo(np.float32).eps)  # of standard deviations
 GRID = "grid_embedder.0.weight"
+WRITTEN = "genkit"  # entry of the weights: how an export was written
 WEIGHTS, GRAPH, STATISTICS = "weights.safetensors", "graph.npz", "statistics.npz"
 
 
@@ -74,6 +76,9 @@ class NeuralLAM(Format):
         if self.graph is None:
             raise UsageError("neural-lam needs --graph, the folder or .npz of the graph that the model was trained on")
         checkpoint = Checkpoint.read(path)
+        return self._as_written(checkpoint)._read(checkpoint, path)
+
+    def _read(self, checkpoint: Checkpoint, path: Path) -> tuple[WeatherModel, Any]:
         state = {PREFIX.sub("", name): value for name, value in checkpoint.state.items()}
         if GRID not in state:
             raise DataError(f"{path} has no {GRID}; expected the weights of Graph-LAM, Hi-LAM or Hi-LAM-Parallel")
@@ -116,10 +121,20 @@ class NeuralLAM(Format):
             "forcing_std": domain.forcing_std,
             "grid_features": features,
         }
-        write(path / WEIGHTS, Checkpoint(state, told_of(network.propagate)).content())
+        lower, upper = _bounds(forecaster, area.names)
+        how = {"window": self.window, "rows": self.rows, "once": self.once, "lower": lower, "upper": upper}
+        write(path / WEIGHTS, Checkpoint(state, told_of(network.propagate) | {WRITTEN: json.dumps(how)}).content())
         write_arrays(path / STATISTICS, own)
         graphs.save(self._whole(forecaster.graph, area), path / GRAPH)
         return f"{WEIGHTS} ({len(state)} arrays), {GRAPH} and {STATISTICS}"
+
+    def _as_written(self, checkpoint: Checkpoint) -> NeuralLAM:
+        """With the orders and bounds that an export noted, which its file alone needs no options for."""
+        how = json.loads(checkpoint.told.get(WRITTEN, "{}"))
+        if not how:
+            return self
+        bounds = {name: getattr(self, name) or how[name] for name in ("lower", "upper")}
+        return replace(self, window=how["window"], rows=how["rows"], once=tuple(how["once"]), **bounds)
 
     def _propagate(self, checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
         told = checkpoint.propagate()
@@ -171,6 +186,10 @@ class NeuralLAM(Format):
         given, v, f = read_statistics(self.statistics), len(data.names), len(data.forcing_names)
         mean, std = given.get("forcing_mean", np.zeros(f)), given.get("forcing_std", np.ones(f))
         if "flux_stats" in given:
+            if "toa_radiation" not in data.forcing_names:
+                raise DataError(
+                    f"{self.statistics}: flux_stats belong to a forcing toa_radiation; {data.source} has none"
+                )
             flux = data.forcing_names.index("toa_radiation")
             mean[flux], std[flux] = given["flux_stats"].ravel()
         static = given.get("grid_features", np.zeros((data.grid[0] * data.grid[1], 0)))
@@ -222,6 +241,16 @@ class NeuralLAM(Format):
             boundary=0,
         )
         return jax.tree.map(np.asarray, replace(whole, mesh=tuple(np.asarray(m) * span for m in graph.mesh), span=span))
+
+
+def _bounds(forecaster: GraphForecaster, names: tuple[str, ...]) -> tuple[dict[str, float], dict[str, float]]:
+    """The lower and upper bounds of variables in their units."""
+    limits, mean, std = forecaster.limits, np.asarray(forecaster.domain.mean), np.asarray(forecaster.domain.std)
+    if limits is None:
+        return {}, {}
+    both = (np.asarray(bound) * std + mean for bound in (limits.low, limits.high))
+    lower, upper = ({n: float(v) for n, v in zip(names, bound, strict=True) if np.isfinite(v)} for bound in both)
+    return lower, upper
 
 
 def _network(state: dict[str, np.ndarray], propagate: tuple[str, ...], variables: int) -> GraphLAM | HiLAM:
