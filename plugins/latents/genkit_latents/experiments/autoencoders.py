@@ -40,8 +40,9 @@ def check(study: Any) -> None:
             raise UsageError(f"unknown model {name!r}; known: {', '.join(NAMED)}, and spaces such as p2 or h2,s2")
     if len(described) > 1:
         raise UsageError(f"models: {' and '.join(described)} are both spaces; take one, the others by name")
-    if getattr(study.model, "weight", 1) <= 0:
-        raise UsageError("weight=0 draws no decoder to a metric; expected more, or the models plain and poincare alone")
+    drawn = [name for name in study.models if NAMED.get(name, ("", True))[1]]
+    if drawn and getattr(study.model, "weight", 1) <= 0:
+        raise UsageError(f"weight=0 draws no decoder to the metric of {drawn[0]}; expected more, or models without one")
 
 
 def plan(recipes: Mapping[str, Any]) -> dict[str, str]:
