@@ -42,8 +42,11 @@ def softmax(x):
     e = np.exp(x - x.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
 
-    # KoLeo
 
+# KoLeo
+
+
+def test_koleo():
     """Orthonormal vectors, a regular simplex, antipodes, copies; scale does not matter; fewer than two give 0."""
     assert koleo(jnp.eye(8)) == pytest.approx(-0.5 * math.log(2), abs=1e-6)
     assert koleo(3 * simplex(8)) == pytest.approx(-0.5 * math.log(16 / 7), abs=1e-6)
@@ -54,6 +57,8 @@ def softmax(x):
     with pytest.raises(UsageError, match="groups=3"):
         koleo(jnp.eye(8), groups=3)
 
+
+def test_koleo_topk_and_groups():
     """Mean over the two nearest; groups see only themselves."""
     x = jnp.array([[1.0, 0], [math.cos(0.1), math.sin(0.1)], [math.cos(0.4), math.sin(0.4)]])
     chord = lambda angle: math.log(2 * math.sin(angle / 2))  # noqa: E731
