@@ -230,18 +230,28 @@ def test_classifiers():
 
 
 def test_optimisers():
-    """Schedules, decay of matrices alone, and factors of layers."""
+    """Schedules, decay of matrices alone (no layer scales), and DINOv2's factors of layers, here of 3 blocks."""
+    one = jnp.ones((2, 2))
+    blocks = {"kernel": jnp.ones((3, 2, 2)), "bias": jnp.ones((3, 2)), "scales": jnp.ones((3, 2, 2))}
     params = {
-        "encoder": {
-            "blocks": {"kernel": jnp.ones((3, 2, 2)), "bias": jnp.ones((3, 2))},
-            "embed": {"kernel": jnp.ones((2, 2))},
-        }
-    }
+        "encoder": {"blocks": blocks, "embed": {"kernel": one}, "token": one, "position": one, "registers": one,
+                    "norm": {"scale": jnp.ones(2)}},
+        "head": {"last": one},
+    }  # fmt: skip
     still = jax.tree.map(jnp.zeros_like, params)
     rule = DINOAdamW(lr=1.0, lr_end=1.0, warmup=0.0, decay=(0.1, 0.1), layers=0.5, patches=0.2)
-    updates = rule.build(10).update(still, rule.build(10).init(params), params)[0]["encoder"]
-    np.testing.assert_allclose(updates["blocks"]["kernel"][:, 0, 0], [-0.025, -0.05, -0.1], rtol=1e-6)
-    assert jnp.all(updates["blocks"]["bias"] == 0) and updates["embed"]["kernel"][0, 0] == pytest.approx(-0.02)
+    updates = rule.build(10).update(still, rule.build(10).init(params), params)[0]
+    known = -0.1 * 0.5 ** np.array([3, 2, 1])  # the last block is one below the norm
+    np.testing.assert_allclose(updates["encoder"]["blocks"]["kernel"][:, 0, 0], known, rtol=1e-6)
+    for name in ("token", "position", "registers"):
+        assert updates["encoder"][name][0, 0] == pytest.approx(-0.1 * 0.5**4)
+    assert updates["encoder"]["embed"]["kernel"][0, 0] == pytest.approx(-0.1 * 0.5**4 * 0.2)
+    assert updates["head"]["last"][0, 0] == pytest.approx(-0.1)
+    for vectors in ("bias", "scales"):
+        assert jnp.all(updates["encoder"]["blocks"][vectors] == 0)
+    masked = {"masked": jnp.ones(2), "blocks": params["encoder"]["blocks"], "norm": {"scale": jnp.ones(2)}}
+    after = rule._scaled(masked)
+    assert after["masked"][0] == 0.5**4 and after["norm"]["scale"][0] == 1
     rule = OneCycle(lr=1.0, rise=0.5, start=10.0, end=100.0)
     state, rates = rule.build(20).init(jnp.zeros(())), []
     for _ in range(21):
