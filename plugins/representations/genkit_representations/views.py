@@ -23,6 +23,11 @@ class Noise:
     std: float = 0.6
     """Of the noise."""
 
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.number < 1 or self.std < 0:
+            raise UsageError(f"number={self.number}, std={self.std}; expected at least 1 and 0")
+
     def __call__(self, key: Array, x: Array) -> tuple[Array, Array | None]:
         """Views (number, B, d) of x (B, d); there are no small ones."""
         return x + self.std * jax.random.normal(key, (self.number, *x.shape)), None

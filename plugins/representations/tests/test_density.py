@@ -217,9 +217,11 @@ def test_detectors_by_logits():
     assert density.max_logit(logits).tolist() == [2, 0.1]
     two = [-sum((q * (1 - q)) ** 0.1 for q in np.sort(row)[::-1][:2]) for row in p]
     np.testing.assert_allclose(density.gen(logits, 0.1, 2), two)
-    means = np.stack([p[0], p[0]])  # both rows are predicted as class 0
-    both = np.stack([logits[0], logits[0]])
-    np.testing.assert_allclose(density.kl_matching(both, logits), -(means[0] * np.log(means[0] / p)).sum(1), atol=1e-12)
+    train = np.array([[2.0, 0.0, -1.0], [1.0, 0.5, 0.0], [0.0, 1.5, 0.3]])  # predicted as classes 0, 0 and 1
+    each = np.exp(train) / np.exp(train).sum(1, keepdims=True)
+    means = [each[:2].mean(0), each[2]]
+    known = [-min(stats.entropy(row, mean) for mean in means) for row in p]
+    np.testing.assert_allclose(density.kl_matching(train, logits), known, atol=1e-12)
     x = RNG.standard_normal((50, 2))
     w, b, top = RNG.standard_normal((2, 3)), np.zeros(3), np.quantile(x, 0.9)
     np.testing.assert_allclose(density.react(x, x, w, b), density.energy(np.minimum(x, top) @ w))

@@ -20,7 +20,7 @@ from genkit_representations import evaluation, views
 from genkit_representations.data import Samples
 from genkit_representations.datasets.clusters import Clusters
 from genkit_representations.datasets.digits import Digits
-from genkit_representations.models.distillation import Distillation, ImageDistillation, stuck
+from genkit_representations.models.distillation import Distillation, ImageDistillation, _still, stuck
 from genkit_representations.models.optimizer import DINOAdamW, OneCycle
 from genkit_representations.networks import import_vit
 from genkit_representations.networks.encoders import CNN
@@ -230,18 +230,28 @@ def test_classifiers():
 
 
 def test_optimisers():
-    """Schedules, decay of matrices alone, and factors of layers."""
+    """Schedules, decay of matrices alone (no layer scales), and DINOv2's factors of layers, here of 3 blocks."""
+    one = jnp.ones((2, 2))
+    blocks = {"kernel": jnp.ones((3, 2, 2)), "bias": jnp.ones((3, 2)), "scales": jnp.ones((3, 2, 2))}
     params = {
-        "encoder": {
-            "blocks": {"kernel": jnp.ones((3, 2, 2)), "bias": jnp.ones((3, 2))},
-            "embed": {"kernel": jnp.ones((2, 2))},
-        }
-    }
+        "encoder": {"blocks": blocks, "embed": {"kernel": one}, "token": one, "position": one, "registers": one,
+                    "norm": {"scale": jnp.ones(2)}},
+        "head": {"last": one},
+    }  # fmt: skip
     still = jax.tree.map(jnp.zeros_like, params)
     rule = DINOAdamW(lr=1.0, lr_end=1.0, warmup=0.0, decay=(0.1, 0.1), layers=0.5, patches=0.2)
-    updates = rule.build(10).update(still, rule.build(10).init(params), params)[0]["encoder"]
-    np.testing.assert_allclose(updates["blocks"]["kernel"][:, 0, 0], [-0.025, -0.05, -0.1], rtol=1e-6)
-    assert jnp.all(updates["blocks"]["bias"] == 0) and updates["embed"]["kernel"][0, 0] == pytest.approx(-0.02)
+    updates = rule.build(10).update(still, rule.build(10).init(params), params)[0]
+    known = -0.1 * 0.5 ** np.array([3, 2, 1])  # the last block is one below the norm
+    np.testing.assert_allclose(updates["encoder"]["blocks"]["kernel"][:, 0, 0], known, rtol=1e-6)
+    for name in ("token", "position", "registers"):
+        assert updates["encoder"][name][0, 0] == pytest.approx(-0.1 * 0.5**4)
+    assert updates["encoder"]["embed"]["kernel"][0, 0] == pytest.approx(-0.1 * 0.5**4 * 0.2)
+    assert updates["head"]["last"][0, 0] == pytest.approx(-0.1)
+    for vectors in ("bias", "scales"):
+        assert jnp.all(updates["encoder"]["blocks"][vectors] == 0)
+    masked = {"masked": jnp.ones(2), "blocks": params["encoder"]["blocks"], "norm": {"scale": jnp.ones(2)}}
+    after = rule._scaled(masked)
+    assert after["masked"][0] == 0.5**4 and after["norm"]["scale"][0] == 1
     rule = OneCycle(lr=1.0, rise=0.5, start=10.0, end=100.0)
     state, rates = rule.build(20).init(jnp.zeros(())), []
     for _ in range(21):
@@ -378,11 +388,40 @@ def test_the_study_of_images(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [({"method": "dino"}, "no method 'dino'"), ({"kp": -1.0}, "kp=-1.0"), ({"steps": 0}, "steps=0"),
-     ({"method": "me_max", "views": views.Noise(number=1)}, "at least 2")],
+     ({"method": "me_max", "views": views.Noise(number=1)}, "at least 2"),
+     ({"views": views.Noise(number=1)}, "at least 2"), ({"drop": 0.1}, "got centering with MLPEncoder"),
+     ({"drop": 0.1, "method": "ibot", "network": ViT.preset("tiny")}, "got ibot with ViT")],
 )  # fmt: skip
 def test_wrong_options(options, says):
     with pytest.raises(UsageError, match=says):
         recipe(**options)
+
+
+@pytest.mark.parametrize("options", [{"number": 0}, {"std": -1.0}])
+def test_wrong_noise(options):
+    with pytest.raises(UsageError, match="number=.*std="):
+        views.Noise(**options)
+
+
+def test_the_momentum_of_a_teacher():
+    """That of the recipe takes the place of the method's, but the teacher of SwAV stays the student."""
+    x, y = np.zeros((4, 8, 8, 1), np.float32), np.zeros(4, int)
+    images = Samples(x, y, x, y)
+    for method, known in (("swav", (0, 0)), ("centering", (0.99, 1))):
+        assert ImageDistillation(method=method)._untrained(images).objective.momentum == known
+
+
+def test_frozen_prototypes():
+    """Directions and lengths of both heads stay; the rest of the heads does not."""
+    vit = ViT.preset("tiny")
+    net = Net(Prototyper(vit, Head(8, 4, 2, 4), free=True, patches=True, shared=False), ((4, 4, 1),))
+    ones = jax.tree.map(lambda a: jnp.ones(a.shape), net.shapes())
+    for frozen in (True, False):
+        after = _still(ones, frozen)
+        for head in ("head", "patch_head"):
+            assert jnp.all(after[head]["last"] == (not frozen)) and jnp.all(after[head]["gain"] == (not frozen))
+            assert all(jnp.all(a == 1) for a in jax.tree.leaves(after[head]["layers"]))
+        assert all(jnp.all(a == 1) for a in jax.tree.leaves(after["encoder"]))
 
 
 def test_wrong_data(data):

@@ -53,6 +53,24 @@ def test_likelihood_ood(study):
     assert set(study.figures) == {"roc", "scores", "training"}
 
 
+def test_detectors_without_a_density(tmp_path):
+    """Further splits train no density where no method needs one."""
+    options = {"methods": ("gmm", "gaussian", "knn"), "data.splits": 2, "model.steps": 2}
+    run = genkit.run(genkit.config("representations.likelihood_ood", "tiny", options), out=tmp_path / "run")
+    known = []
+    for split in run.config.data.load().splits:  # a normal law of the six leading components
+        mean = split.train.mean(0, dtype=float)
+        _, length, axes = np.linalg.svd(split.train - mean, full_matrices=False)
+        far = lambda x, m=mean, a=axes, s=length: (((x - m) @ a[:6].T / s[:6]) ** 2).sum(1)  # noqa: E731
+        (unknown,) = split.ood.values()
+        known.append((far(unknown)[:, None] > far(split.test)).mean())
+    assert run.results["auroc/gaussian/mean"] == pytest.approx(np.mean(known), abs=1e-4)
+    assert run.results["auroc/gaussian/sd"] == pytest.approx(np.std(known, ddof=1), abs=1e-4)
+    assert {"auroc/gmm/sd", "auroc/knn/sd"} <= run.results.keys()
+    assert "shrink/sd" in run.results and "bits" in run.results and "bits/sd" not in run.results
+    assert not (run.folder / "parts").exists()
+
+
 def test_the_density_alone(study, tmp_path):
     """Read again, it says the same; it refuses other features and a space without a density."""
     study.model.save(tmp_path / "model")

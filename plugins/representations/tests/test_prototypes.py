@@ -29,6 +29,7 @@ from genkit_representations.prototypes import (
     read_prototypes,
     sinkhorn,
 )
+from genkit_representations.prototypes.files import network_of
 
 METHODS = ("centering", "sinkhorn", "swav", "me_max", "vmf", "ibot", "dinov2")
 RNG = np.random.default_rng(0)
@@ -42,8 +43,11 @@ def softmax(x):
     e = np.exp(x - x.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
 
-    # KoLeo
 
+# KoLeo
+
+
+def test_koleo():
     """Orthonormal vectors, a regular simplex, antipodes, copies; scale does not matter; fewer than two give 0."""
     assert koleo(jnp.eye(8)) == pytest.approx(-0.5 * math.log(2), abs=1e-6)
     assert koleo(3 * simplex(8)) == pytest.approx(-0.5 * math.log(16 / 7), abs=1e-6)
@@ -54,6 +58,8 @@ def softmax(x):
     with pytest.raises(UsageError, match="groups=3"):
         koleo(jnp.eye(8), groups=3)
 
+
+def test_koleo_topk_and_groups():
     """Mean over the two nearest; groups see only themselves."""
     x = jnp.array([[1.0, 0], [math.cos(0.1), math.sin(0.1)], [math.cos(0.4), math.sin(0.4)]])
     chord = lambda angle: math.log(2 * math.sin(angle / 2))  # noqa: E731
@@ -241,6 +247,7 @@ def test_the_mixture_of_von_mises_and_fisher():
     prior = jnp.array([0.2, 0.3, 0.5])
     scores = o.log_probs(logits, 0.1, lengths, 16)
     np.testing.assert_allclose(o.targets(scores, prior, 0.1), softmax(density - np.log(prior)), rtol=1e-3)
+    assert jnp.isfinite(o.targets(scores, jnp.array([0.0, 0.5, 0.5]), 0.1)).all()  # a prototype no one has
 
 
 def test_the_constant_of_von_mises_and_fisher():
@@ -322,6 +329,26 @@ def test_prototypes_of_files(tmp_path):
         read_prototypes(tmp_path / "a.txt")
 
 
+def test_networks_of_a_file(tmp_path):
+    """A file of both has the one that is asked for; one without it, or a direction without its gain, is refused."""
+    w = RNG.standard_normal((5, 4)).astype(np.float32)
+    both = {"student.dino_head.last_layer.weight": -w, "teacher.dino_head.last_layer.weight": w}
+    np.savez(tmp_path / "a.npz", **both)
+    save_file(both, tmp_path / "a.safetensors")
+    for name in ("a.npz", "a.safetensors"):
+        np.testing.assert_array_equal(read_prototypes(tmp_path / name), w)
+        np.testing.assert_array_equal(read_prototypes(tmp_path / name, "student"), -w)
+    assert prototypes_of(network_of(w, "teacher", "x"), "x") is w  # nothing but an array
+    with pytest.raises(DataError, match="x holds a list"):
+        network_of([w], "teacher", "x")
+    np.savez(tmp_path / "b.npz", **{"student.prototypes": w})
+    with pytest.raises(DataError, match="no network 'teacher'"):
+        read_prototypes(tmp_path / "b.npz")
+    np.savez(tmp_path / "c.npz", **{"head.last_layer.weight_v": w})
+    with pytest.raises(DataError, match="without its gain; expected head.last_layer.weight_g"):
+        read_prototypes(tmp_path / "c.npz")
+
+
 def test_checkpoints_of_torch(tmp_path):
     """The teacher's prototypes of a DINO checkpoint; without torch one line that says so."""
     try:
@@ -340,6 +367,8 @@ def test_checkpoints_of_torch(tmp_path):
     torch.save(whole, tmp_path / "a.pth")
     known = (v / v.norm(dim=1, keepdim=True)).numpy()
     np.testing.assert_allclose(read_prototypes(tmp_path / "a.pth"), known, rtol=1e-6)
+    torch.save(v, tmp_path / "b.pt")
+    np.testing.assert_array_equal(read_prototypes(tmp_path / "b.pt"), v.numpy())
 
 
 def test_the_command(tmp_path, capsys):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+from scipy.special import logsumexp, softmax, xlogy
 
 from genkit.errors import DataError
 
@@ -35,11 +35,10 @@ def gen(logits: np.ndarray, gamma: float = 0.1, top: int = 100) -> np.ndarray:
 
 
 def kl_matching(train: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """-min_c KL(mean probabilities of the training rows predicted as c | probabilities) (arXiv 1911.11132)."""
-    p, q = softmax(train, 1), softmax(logits, 1)
-    means = np.stack([p[p.argmax(1) == c].mean(0) for c in np.unique(p.argmax(1))])
-    entropy = (means * np.log(np.maximum(means, 1e-30))).sum(1)
-    return -(entropy[None] - np.log(np.maximum(q, 1e-30)) @ means.T).min(1)
+    """-min_c KL(p | d_c), d_c the mean probabilities of training rows predicted as c (Hendrycks, arXiv 1911.11132)."""
+    known, p = softmax(train, 1), softmax(logits, 1)
+    means = np.stack([known[known.argmax(1) == c].mean(0) for c in np.unique(known.argmax(1))])
+    return -(xlogy(p, p).sum(1, keepdims=True) - p @ np.log(np.maximum(means, 1e-30)).T).min(1)
 
 
 def react(train: np.ndarray, features: np.ndarray, weights: np.ndarray, bias: np.ndarray, q: float = 0.9) -> np.ndarray:

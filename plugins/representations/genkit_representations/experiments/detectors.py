@@ -25,19 +25,28 @@ class Detectors:
         self,
         split: Split,
         models: Mapping[str, FeatureDensity],
+        preprocessing: density.Preprocessing,
         neighbours: int = 5,
         components: int = 8,
         keep: float = 0.5,
         level: float = 0.5,
     ):
-        """Fit nothing yet; `models` are the densities by method, the first of which serves typicality and scoped."""
+        """Fit nothing yet.
+
+        `models` are the densities by method, the first of which serves typicality and scoped; the other detectors see
+        the components of `preprocessing`, unscaled.
+        """
         self.split, self.models = split, models
         self.neighbours, self.components, self.keep, self.level = neighbours, components, keep, level
-        self.model = next(iter(models.values()))
         self.sets = {"test": split.test, **{f"ood/{name}": x for name, x in split.ood.items()}}
-        pre = self.model.preprocessing
-        self.z = {name: np.asarray((x - pre.mean) @ pre.rotation, np.float64) for name, x in self._all.items()}
+        mean, rotation = preprocessing.mean, preprocessing.rotation
+        self.z = {name: np.asarray((x - mean) @ rotation, np.float64) for name, x in self._all.items()}
         self._likelihoods: dict[tuple[int, str], np.ndarray] = {}
+
+    @property
+    def model(self) -> FeatureDensity:
+        """The first of the densities."""
+        return next(iter(self.models.values()))
 
     @property
     def _all(self) -> dict[str, np.ndarray]:

@@ -58,7 +58,7 @@ class Distillation(Recipe):
     drop: float = 0.0
     """Share of patches left out of the student's large views; .15 in MSN."""
     momentum: float | None = None
-    """First momentum of the teacher in place of the method's; .9995 is advised for batches under 256."""
+    """First momentum of the teacher in place of the method's, unless that is 0; .9995 for batches under 256."""
     warmup: float = 0.3
     """Share of the training over which the teacher's temperature rises."""
     freeze: float = 0.0
@@ -90,10 +90,14 @@ class Distillation(Recipe):
                 f"kp={self.kp}, drop={self.drop}, clip={self.clip}, mask={self.mask}: expected kp >= 0, 0 <= drop < 1, "
                 "clip > 0 and 0 <= mask < 1"
             )
-        if not objective(self.method).same and self.views.number < 2:
+        method = objective(self.method)
+        if self.views.number < 2:
             raise UsageError(
-                f"{self.method} needs views.number of at least 2: one for the teacher, one for the student"
+                f"views.number={self.views.number}; expected at least 2: one for the teacher, one for the student"
             )
+        if self.drop and (method.patches or not hasattr(self.network, "patches")):
+            raise UsageError(f"drop={self.drop} leaves out patches, for methods without masked patches and an encoder "
+                             f"that has some; got {self.method} with {type(self.network).__name__}")  # fmt: skip
 
     def fit(self, run: Any, data: Samples, start: Distilled | None = None) -> Distilled:
         """Train; labels are not seen."""
@@ -119,7 +123,7 @@ class Distillation(Recipe):
 
     def _untrained(self, data: Samples) -> Distilled:
         method = objective(self.method)
-        if self.momentum is not None:
+        if self.momentum is not None and method.momentum[0] > 0:  # the teacher of SwAV is the student
             method = replace(method, momentum=(self.momentum, method.momentum[1]))
         net = Net(Prototyper(self.network, self.head, method.vmf, method.patches > 0, self.shared), (data.shape,))
         mean = data.train.mean(tuple(range(data.train.ndim - 1)), dtype=np.float64)
@@ -144,7 +148,7 @@ class Distillation(Recipe):
                 tokens = self.network.patches(seen.shape[2:])  # type: ignore[attr-defined]
                 flat = random_mask(k_mask, seen.shape[0] * len(x), tokens, self.mask, self.masked)
                 mask = flat.reshape(*seen.shape[:2], tokens)
-            if self.drop and hasattr(self.network, "patches"):
+            if self.drop:
                 tokens = self.network.patches(seen.shape[2:])  # type: ignore[attr-defined]
                 keep = kept(k_keep, seen.shape[0] * len(x), tokens, self.drop).reshape(*seen.shape[:2], -1)
             given = own(seen, mask, keep, k_drop)
@@ -174,16 +178,14 @@ class Distillation(Recipe):
             search = state.step % self.refresh == 0
             (value, (aux, parts)), grads = gradient(state.params, state.ema, state.aux, x, key, heat, search)
             frozen = state.step < self.freeze * steps
-            head = grads["head"] | {"last": jnp.where(frozen, 0.0, grads["head"]["last"])}
-            grads = grads | {"head": head}
+            grads = _still(grads, frozen)
             norm = optax.tree.norm(grads)
             scale = jnp.minimum(1.0, self.clip / jnp.maximum(norm, 1e-12))
             updates, opt_state = optimizer.update(
                 jax.tree.map(lambda g: g * scale, grads), state.opt_state, state.params
             )
-            if self.freeze:  # else weight decay and the moments would move them
-                updates["head"]["last"] = jnp.where(frozen, 0.0, updates["head"]["last"])  # type: ignore[index]
-            params = optax.apply_updates(state.params, updates)
+            # else weight decay would move them
+            params = optax.apply_updates(state.params, _still(updates, frozen))
             m = momentum(state.step)
             teacher = jax.tree.map(lambda t, s: m * t + (1 - m) * s, state.ema, params)
             after = TrainState(state.step + 1, params, aux, opt_state, teacher)
@@ -225,7 +227,7 @@ class ImageDistillation(Distillation):
     views: Crops = field(default_factory=Crops)  # type: ignore[assignment]
     """Views of an image."""
     momentum: float | None = 0.99
-    """First momentum of the teacher in place of the method's; .9995 is advised for batches under 256."""
+    """First momentum of the teacher in place of the method's, unless that is 0; .9995 for batches under 256."""
     optimizer: Optimizer = field(default_factory=lambda: DINOAdamW(lr=2e-3, decay=(0.0, 0.0)))
     """The optimiser."""
     steps: int = 400
@@ -254,6 +256,17 @@ def _apart(key: Array, student: Any) -> Any:
     """Prototypes that lie on one another have no gradient of their own."""
     head = student["head"]
     return student | {"head": head | {"last": apart(key, jnp.asarray(head["last"]))}}
+
+
+def _still(grads: Any, frozen: Any) -> Any:
+    """Gradients or updates with 0 for the prototypes of all heads, directions and lengths, where `frozen`."""
+
+    def still(path: Any, a: Any) -> Any:
+        names = [key.key for key in path[:2]]
+        prototypes = names[0] in ("head", "patch_head") and names[1] in ("last", "gain")
+        return jnp.where(frozen, 0.0, a) if prototypes else a
+
+    return jax.tree_util.tree_map_with_path(still, grads)
 
 
 def _with(large: Any, small: Any) -> Any:

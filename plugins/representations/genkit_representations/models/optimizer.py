@@ -11,6 +11,9 @@ import optax
 
 from genkit.errors import UsageError
 
+BEFORE = {"embed", "token", "position", "registers", "masked"}  # of a vision transformer, before its blocks
+VECTORS = {"scales", "shifts"}  # of a block, kept two in one array
+
 
 def cosine(start: float, end: float, steps: int) -> optax.Schedule:
     """From `start` at step 0 to `end` at `steps` along half a cosine."""
@@ -30,9 +33,9 @@ class DINOAdamW:
     decay: tuple[float, float] = (0.04, 0.4)
     """Weight decay at the start and at the end; none on biases, norms and other vectors."""
     layers: float = 1.0
-    """Factor on the rate of each block below the last; 0.9 in DINOv2."""
+    """Factor on the rate for each layer below the norm and the head, whose rate is whole; 0.9 in DINOv2."""
     patches: float = 1.0
-    """Factor on the rate of the patch embedding; 0.2 in DINOv2."""
+    """Further factor on the rate of the patch embedding; 0.2 in DINOv2."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -49,18 +52,28 @@ class DINOAdamW:
         return optax.chain(
             optax.scale_by_adam(),
             optax.add_decayed_weights(decay, matrices),
-            optax.stateless(lambda updates, params: jax.tree_util.tree_map_with_path(self._scaled, updates)),
+            optax.stateless(lambda updates, params: self._scaled(updates)),
             optax.scale_by_learning_rate(rate if rise else after),
         )
 
-    def _scaled(self, path: Any, update: Any) -> Any:
-        """A stack of blocks has its depth as leading axis; what comes before it is below its first block."""
-        names = [getattr(key, "key", None) for key in path]
-        if "blocks" in names:
-            depth = update.shape[0]
-            factors = self.layers ** jnp.arange(depth - 1, -1, -1, dtype=update.dtype)
-            return update * factors.reshape(-1, *[1] * (update.ndim - 1))
-        return update * self.patches if "embed" in names else update
+    def _scaled(self, updates: Any) -> Any:
+        """By layers^(L - i) in block i of L, layers^(L + 1) before the blocks, 1 after them, as in DINOv2.
+
+        A stack of blocks has its depth L as leading axis.
+        """
+        leaves = jax.tree_util.tree_leaves_with_path(updates)
+        depth = next((leaf.shape[0] for path, leaf in leaves if "blocks" in _names(path)), 0)
+
+        def scaled(path: Any, update: Any) -> Any:
+            names = _names(path)
+            if "blocks" in names:
+                factors = self.layers ** jnp.arange(depth, 0, -1, dtype=update.dtype)
+                return update * factors.reshape(-1, *[1] * (update.ndim - 1))
+            if not names & BEFORE:
+                return update
+            return update * self.layers ** (depth + 1) * (self.patches if "embed" in names else 1.0)
+
+        return jax.tree_util.tree_map_with_path(scaled, updates)
 
 
 @dataclass(frozen=True)
@@ -90,5 +103,9 @@ class OneCycle:
 
 
 def _is_matrix(path: Any, leaf: Any) -> bool:
-    stacked = any(getattr(key, "key", None) == "blocks" for key in path)
-    return leaf.ndim - stacked > 1
+    names = _names(path)
+    return leaf.ndim - ("blocks" in names) > 1 and not names & VECTORS
+
+
+def _names(path: Any) -> set[Any]:
+    return {getattr(key, "key", None) for key in path}

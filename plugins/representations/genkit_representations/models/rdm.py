@@ -15,7 +15,7 @@ from genkit.model import Recipe
 from genkit.nn import Net
 from genkit.train import learn
 from genkit_representations.data import Split
-from genkit_representations.density import preprocess
+from genkit_representations.density import Preprocessing, preprocess
 from genkit_representations.models.density import FeatureDensity, Integrator, classes_of
 from genkit_representations.models.optimizer import OneCycle
 from genkit_representations.networks.feature_mlp import FeatureMLP
@@ -108,8 +108,12 @@ class RDM(Recipe):
         )  # fmt: skip
         return replace(model, denoiser=replace(denoiser, params=params), integrator=self.integrator)
 
+    def preprocessing(self, train: np.ndarray) -> Preprocessing:
+        """What features (n, d) become before the network sees them, fitted on them."""
+        return preprocess(train, self.components, self.centred, self.scaled)
+
     def _untrained(self, data: Split) -> FeatureDensity:
-        pre = preprocess(data.train, self.components, self.centred, self.scaled)
+        pre = self.preprocessing(data.train)
         size = pre.rotation.shape[1]
         classifier = None
         if self.conditional:

@@ -17,12 +17,15 @@ LAST = ("last_layer.weight_v", "last_layer.parametrizations.weight.original1", "
 GAINS = {"last_layer.weight_v": "last_layer.weight_g",
          "last_layer.parametrizations.weight.original1": "last_layer.parametrizations.weight.original0"}  # fmt: skip
 
+NETWORKS = {"teacher", "student"}
+
 
 def read_prototypes(path: str | Path, which: str = "teacher") -> np.ndarray:
     """Prototypes (K, b) float32 of a file.
 
     `.npy` is the array; `.npz` and `.safetensors` have one array, or one named as in a checkpoint. `.pth` and `.pt` are
-    checkpoints of the DINO family, read by torch without running code (`weights_only`); `which` is the network of it.
+    a tensor or a checkpoint of the DINO family, read by torch without running code (`weights_only`). `which` is the
+    network, teacher or student, where a file has both.
     With weight norm w = g v / |v| (weight_g, weight_v).
     """
     path = Path(path)
@@ -51,8 +54,10 @@ def prototypes_of(tensors: Mapping[str, np.ndarray], source: Any) -> np.ndarray:
             v = np.asarray(tensors[key], np.float32)
             if name not in GAINS:
                 return v
-            gain = np.asarray(tensors[key.removesuffix(name) + GAINS[name]], np.float32)
-            return gain * v / np.linalg.norm(v, axis=1, keepdims=True)
+            of = key.removesuffix(name) + GAINS[name]
+            if of not in tensors:
+                raise DataError(f"{source} has {key} without its gain; expected {of} beside it")
+            return np.asarray(tensors[of], np.float32) * v / np.linalg.norm(v, axis=1, keepdims=True)
     if len(tensors) == 1:
         return np.asarray(next(iter(tensors.values())))
     raise DataError(f"{source} has no prototypes: none of its {len(tensors)} arrays is named {', '.join(LAST[:3])}")
@@ -64,13 +69,13 @@ def _npy(path: Path, which: str) -> np.ndarray:
 
 def _npz(path: Path, which: str) -> np.ndarray:
     with np.load(path, allow_pickle=False) as file:
-        return prototypes_of(dict(file), path)
+        return prototypes_of(network_of(dict(file), which, path), path)
 
 
 def _safetensors(path: Path, which: str) -> np.ndarray:
     from safetensors.numpy import load_file
 
-    return prototypes_of(load_file(path), path)
+    return prototypes_of(network_of(load_file(path), which, path), path)
 
 
 def _torch(path: Path, which: str) -> np.ndarray:
@@ -78,13 +83,16 @@ def _torch(path: Path, which: str) -> np.ndarray:
 
 
 def network_of(checkpoint: Any, which: str, source: Any) -> dict[str, Any]:
-    """The tensors of one network of a checkpoint: of its entry `which`, or of itself where it is the network."""
+    """The tensors of one network of a checkpoint: its entry `which`, those with `which` in their names, or all."""
+    if hasattr(checkpoint, "shape"):
+        return {"prototypes": checkpoint}
+    if not isinstance(checkpoint, Mapping):
+        raise DataError(f"{source} holds a {type(checkpoint).__name__}; expected a tensor, or tensors by name")
     nested = {k: v for k, v in checkpoint.items() if isinstance(v, Mapping)}
-    if which in nested:
-        checkpoint = nested[which]
-    elif "model" in nested:  # dinov2 keeps both in one
-        checkpoint = {k: v for k, v in nested["model"].items() if k.startswith(which)}
+    checkpoint = nested.get(which, nested.get("model", checkpoint))
     tensors = {k: v for k, v in checkpoint.items() if hasattr(v, "shape")}
+    if any(NETWORKS & set(name.split(".")) for name in tensors):  # dinov2 keeps both in one
+        tensors = {name: v for name, v in tensors.items() if which in name.split(".")}
     if not tensors:
         raise DataError(f"{source} has no network {which!r}; its entries are {', '.join(map(str, checkpoint))}")
     return tensors

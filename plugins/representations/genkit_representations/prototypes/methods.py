@@ -72,7 +72,8 @@ class Objective:
         if self.target == "plain":
             return jax.nn.softmax(scores, -1)
         # of a mixture the prior is taken out of the probabilities, else the mean of the logits
-        shift = jnp.log(center) if self.vmf else center / temperature
+        tiny = jnp.finfo(jnp.float32).tiny  # a prior of 0 would make the target NaN
+        shift = jnp.log(jnp.maximum(center, tiny)) if self.vmf else center / temperature
         return jax.nn.softmax(scores - shift, -1)
 
     def first_center(self, prototypes: int) -> Array:
