@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,9 @@ class Export:
         from genkit.cli.import_ import format_named
         from genkit.experiment import parse
 
-        path, rest = Path(words[0]), [part for w in words[1:] for part in (w.split("=", 1) if "--to=" in w else [w])]
-        name = rest[rest.index("--to") + 1] if "--to" in rest[:-1] else "npz"
+        path, rest = Path(words[0]), words[1:]
+        named = [two for one, two in pairwise(rest) if one == "--to"]
+        name = [*(w.removeprefix("--to=") for w in rest if w.startswith("--to=")), *named, "npz"][0]
         format, own = format_named(name)
         made, options = parse(format, rest, "default", own, f"genkit export {path} --to {name}", ExportOptions)
         return cls(path, made, options)

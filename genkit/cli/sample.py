@@ -80,19 +80,15 @@ class Sample:
 
 def of_run() -> Any:
     """The request for a run whose experiment draws samples itself."""
-    import jax
-    import numpy as np
-
     from genkit.model import Piece, Request
+    from genkit.model.formats import named
 
     @dataclass(frozen=True)
     class OfRun(Request):
         """Samples of a run."""
 
         def __call__(self, model: Any, key: Any, n: int, chunk: int = 0) -> Iterator[Piece]:
-            leaves = jax.tree.leaves_with_path(model.sample(key, n))
-            names = [jax.tree_util.keystr(path, simple=True, separator=".") or "x" for path, _ in leaves]
-            yield {name: np.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)}
+            yield named(model.sample(key, n))
 
     return OfRun()
 

@@ -32,9 +32,10 @@ multiplied by what a site's own noisy value says of it (`Process.likelihood`).
 
 from genkit.discrete.ancestral import Ancestral
 from genkit.discrete.autoregressive import OrderAgnostic, OrderedParticle, order_agnostic_loss, parallel_budget, ranks
+from genkit.discrete.conditioned import conditioned
 from genkit.discrete.ctmc import Euler, TauLeaping
 from genkit.discrete.d3pm import d3pm_loss, d3pm_terms, prior_kl
-from genkit.discrete.factorised import Denoiser, Particle, conditioned
+from genkit.discrete.factorised import Denoiser, Particle
 from genkit.discrete.flow_matching import FlowMatching
 from genkit.discrete.guidance import ClassifierFree, Predictor
 from genkit.discrete.inpainting import Inpaint

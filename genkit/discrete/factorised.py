@@ -4,7 +4,7 @@ x is an int array (n, ...) or a pytree of such parts, each with a process of its
 kinds. The particle carries what the denoiser said at the state and time where it arrived.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import jax
@@ -252,15 +252,6 @@ class Factorised:
         last = (Finish(setting, self.argmax), stage(slice(-1, None), between))
         moves = () if len(times) == 2 else ((self.kernel(setting), stage(slice(-1), over)),)
         return Model(begin, (*moves, last))
-
-
-def conditioned(model: Model, cond: Any, mask: PyTree) -> Model:
-    """The model of a sampler here, made with any condition and mask, for others; may be called in compiled code."""
-
-    def one(a: Any) -> Any:
-        return replace(a, cond=cond, mask=mask) if isinstance(a, Setting) else a
-
-    return jax.tree.map(one, model, is_leaf=lambda a: isinstance(a, Setting))
 
 
 def _parts(process: PyTree) -> list[Any]:

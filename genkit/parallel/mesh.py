@@ -96,9 +96,10 @@ def in_chunks(f: Callable[[Any], Any], xs: Any, chunk: int) -> Any:
 
 @contextmanager
 def all_devices() -> Iterator[None]:
-    """What is drawn inside is spread over all devices of this process: its numbers are those of one device.
+    """A mesh over all devices of this process for what uses `split` or `in_chunks`: samples and groups of particles.
 
-    Nothing where there is one device, where a mesh is set, and with several hosts.
+    Their numbers are those of one device up to rounding. Does nothing where there is one device, where a mesh is set,
+    and with several hosts.
     """
     if jax.device_count() == 1 or jax.process_count() > 1 or jax.sharding.get_abstract_mesh().shape:
         yield

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit.chain import Model, callable_tree
-from genkit.discrete import Denoiser, OrderAgnostic
+from genkit.discrete import Denoiser, OrderAgnostic, conditioned
 from genkit.errors import UsageError
 from genkit.parallel import in_chunks
 from genkit.steer.discriminator import BSDG
@@ -103,10 +103,10 @@ def _groups(
     def group(given: tuple[Array, Any, Any]) -> Guided:
         key, cond, mask = given
         cond = jax.tree.map(lambda a: jnp.broadcast_to(a, (n, *a.shape)), cond)
-        own_chain: Any = _given(chain, {"cond": cond} if mask is None else {"cond": cond, "mask": mask})
+        own_chain = conditioned(chain, cond, mask)
         if method.order == "group":
             key, own = jax.random.split(key)
-            begin = own_chain.init
+            begin: Any = own_chain.init
             order = begin.orders.draw(own, jnp.broadcast_to(begin.setting.mask, begin.shape)[0].ravel())
             own_chain = replace(own_chain, init=replace(begin, order=order))
         model = method.model(own_chain, log_potential)
@@ -115,12 +115,3 @@ def _groups(
         return Guided(x[done.which], x, done.last.log_w, done.last.log_z, done.ess, done.last.collapsed)
 
     return in_chunks(group, (keys, cond, mask), chunk or keys.shape[0])
-
-
-def _given(chain: Model, own: dict[str, Any]) -> Model:
-    """The chain under the condition and the mask of a group."""
-
-    def give(part: Any) -> Any:
-        return replace(part, setting=replace(part.setting, **own))
-
-    return replace(chain, init=give(chain.init), stages=tuple((give(kernel), u) for kernel, u in chain.stages))

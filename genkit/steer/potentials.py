@@ -39,7 +39,8 @@ class Potential:
 
     Args:
         terms: the log-potentials.
-        weights: one number each; log W(x) + strength log p(c | x) has the weights (1, strength).
+        weights: one number each; log W(x) + strength log p(c | x) has the weights (1, strength). A term of weight 0 is
+            not computed.
         ramp: multiply by 1 - t, t the hidden fraction, which leaves the last potential as it is.
         hidden: no guidance while t, the hidden fraction or the time of the noise, is larger.
     """
@@ -58,9 +59,15 @@ class Potential:
         n = len(jax.tree.leaves(x)[0])
         t, total = jnp.broadcast_to(t, n), jnp.zeros(n)
         for f, w in zip(self.terms, self.weights, strict=True):
-            total = total + times(f(x, t, cond), w)
+            total = total + self._weighed(f, w, x, t, cond)
         total = times(total, 1 - t) if self.ramp else total
         return jnp.where(t <= self.hidden, total, 0.0)
+
+    @staticmethod
+    def _weighed(f: Any, w: Any, x: PyTree, t: Array, cond: Any) -> Array:
+        """w f, where f is not called for w = 0: one program serves all weights."""
+        none = jnp.zeros(t.shape)
+        return jax.lax.cond(jnp.asarray(w) == 0, lambda: none, lambda: times(f(x, t, cond), w).astype(none.dtype))
 
 
 def discriminator_loss(

@@ -278,6 +278,16 @@ def test_ramp_and_late_guidance():
     np.testing.assert_allclose(Potential((one,), (1.0,), hidden=0.25)(x, t), [1, 1, 0, 0])
     zero = jax.tree_util.Partial(lambda x, t, cond: jnp.full(len(x), -jnp.inf))
     np.testing.assert_allclose(Potential((one, zero), (1.0, 0.0))(x, t), 1)
+    calls = []
+
+    def noted(x, t, cond=None):
+        jax.debug.callback(lambda: calls.append(1))
+        return jnp.ones(len(x))
+
+    for weight, expected in ((0.0, 0), (2.0, 1)):  # what has no weight is not computed, in one program for both
+        np.testing.assert_allclose(jax.jit(Potential.__call__)(Potential((noted,), (weight,)), x, t), weight)
+        jax.effects_barrier()
+        assert len(calls) == expected
 
 
 def test_conditions_go_to_their_groups():

@@ -20,6 +20,7 @@ from genkit.discrete import conditioned
 from genkit.errors import UsageError
 from genkit.parallel import split
 from genkit.smc import Resample
+from genkit.steer import Potential
 from genkit.tree import register_dataclass
 from genkit_crystals.diffusion import CrystalDenoiser, Drawn, buckets, even
 from genkit_crystals.guidance import placed
@@ -129,18 +130,13 @@ class Steering:
     terms: tuple[Any, ...] = ()
     """log-potentials (x, t, cond) -> (n,) made of `LogOdds`"""
     weights: tuple[Any, ...] = ()
-    """one number each; a term of weight 0 is not called"""
+    """one number each, see `genkit.steer.Potential`"""
 
     def log_h(self, p: Any, u: Any, slots: Layout, group: Array) -> Array:
         """(n,) of particles whose crystals have the space groups `group` (n,)."""
 
-        def says(term: Any, weight: Any) -> Array:
-            return jax.lax.cond(
-                weight == 0, lambda: jnp.zeros(len(group)), lambda: weight * placed(term, slots)(p.x, u.t, group)
-            )
-
-        ahead = LookAhead(self.goal, slots, group)(p, u)
-        return ahead + sum(map(says, self.terms, self.weights), jnp.zeros(len(group)))
+        said = Potential(tuple(placed(term, slots) for term in self.terms), self.weights)
+        return LookAhead(self.goal, slots, group)(p, u) + said(p.x, u.t, group)
 
 
 def steered(

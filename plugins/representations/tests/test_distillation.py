@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import erf
 
 import genkit
 from genkit.errors import DataError, UsageError
@@ -22,7 +21,6 @@ from genkit_representations.datasets.clusters import Clusters
 from genkit_representations.datasets.digits import Digits
 from genkit_representations.models.distillation import Distillation, ImageDistillation, _still, stuck
 from genkit_representations.models.optimizer import DINOAdamW, OneCycle
-from genkit_representations.networks import import_vit
 from genkit_representations.networks.encoders import CNN
 from genkit_representations.networks.head import Head, Prototyper
 from genkit_representations.networks.vit import ViT
@@ -32,126 +30,6 @@ RNG = np.random.default_rng(0)
 
 
 # networks
-
-
-def weights(width=8, depth=2, patch=2, side=4, registers=0, scale=False):
-    """Random weights under timm's names."""
-    draw = lambda *shape: (0.3 * RNG.standard_normal(shape)).astype(np.float32)  # noqa: E731
-    found = {"cls_token": draw(1, 1, width), "pos_embed": draw(1, 1 + (side // patch) ** 2, width),
-             "patch_embed.proj.weight": draw(width, 3, patch, patch), "patch_embed.proj.bias": draw(width),
-             "norm.weight": draw(width), "norm.bias": draw(width)}  # fmt: skip
-    for i in range(depth):
-        shapes = {"norm1": (width,), "norm2": (width,), "attn.qkv": (3 * width, width), "attn.proj": (width, width),
-                  "mlp.fc1": (4 * width, width), "mlp.fc2": (width, 4 * width)}  # fmt: skip
-        for name, shape in shapes.items():
-            found[f"blocks.{i}.{name}.weight"], found[f"blocks.{i}.{name}.bias"] = draw(*shape), draw(shape[0])
-        if scale:
-            found |= {f"blocks.{i}.ls{j}.gamma": draw(width) for j in (1, 2)}
-    return found | ({"reg_token": draw(1, registers, width)} if registers else {})
-
-
-def reference(w, image, heads, depth=2, patch=2):
-    """A vision transformer in numpy, from its weights."""
-
-    def norm(x, name):
-        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
-        return x * w[f"{name}.weight"] + w[f"{name}.bias"]
-
-    def linear(x, name):
-        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
-
-    h, v, _ = image.shape
-    tokens = [np.einsum("ochw,hwc->o", w["patch_embed.proj.weight"], image[i : i + patch, j : j + patch])
-              for i in range(0, h, patch) for j in range(0, v, patch)]  # fmt: skip
-    x = np.concatenate([w["cls_token"][0], np.stack(tokens) + w["patch_embed.proj.bias"]]) + w["pos_embed"][0]
-    if "reg_token" in w:
-        x = np.concatenate([x[:1], w["reg_token"][0], x[1:]])
-    for i in range(depth):
-        at = f"blocks.{i}."
-        q, k, v_ = linear(norm(x, f"{at}norm1"), f"{at}attn.qkv").reshape(len(x), 3, heads, -1).transpose(1, 2, 0, 3)
-        scores = q @ k.transpose(0, 2, 1) / math.sqrt(q.shape[-1])
-        p = np.exp(scores - scores.max(-1, keepdims=True))
-        mixed = (p / p.sum(-1, keepdims=True) @ v_).transpose(1, 0, 2).reshape(len(x), -1)
-        x = x + w.get(f"{at}ls1.gamma", 1) * linear(mixed, f"{at}attn.proj")
-        u = linear(norm(x, f"{at}norm2"), f"{at}mlp.fc1")
-        x = x + w.get(f"{at}ls2.gamma", 1) * linear(u * (1 + erf(u / math.sqrt(2))) / 2, f"{at}mlp.fc2")
-    return norm(x, "norm")
-
-
-@pytest.mark.parametrize("options", [{}, {"registers": 2, "scale": True}])
-def test_imported_transformers(options):
-    """timm's weights give what numpy makes of them, with DINOv2's registers and layer scale."""
-    w = weights(**options)
-    image = RNG.standard_normal((4, 4, 3)).astype(np.float32)
-    net, params = import_vit(w, heads=2)
-    features, patches = jax.jit(lambda p, x: net(p, x))(params, image[None])
-    known = reference(w, image, 2)
-    np.testing.assert_allclose(features[0], known[0], atol=2e-5)
-    np.testing.assert_allclose(patches[0], known[1 + options.get("registers", 0) :], atol=2e-5)
-    assert jax.tree.structure(net.shapes()) == jax.tree.structure(params)
-    with pytest.raises(DataError, match="heads"):
-        import_vit(w)
-    del w["norm.bias"]
-    with pytest.raises(DataError, match="lack 'norm.bias'"):
-        import_vit(w, heads=2)
-
-
-def test_transformers_names_are_those_of_timm():
-    w = weights()
-    other = {}
-    names = {"cls_token": "embeddings.cls_token", "pos_embed": "embeddings.position_embeddings",
-             "patch_embed.proj": "embeddings.patch_embeddings.projection", "norm": "layernorm",
-             "norm1": "layernorm_before", "norm2": "layernorm_after", "attn.proj": "attention.output.dense",
-             "mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"}  # fmt: skip
-    for name, a in w.items():
-        bare, _, kind = name.rpartition(".") if name.endswith(("weight", "bias")) else (name, "", "")
-        block, _, rest = bare.partition(".")[2].partition(".") if bare.startswith("blocks.") else ("", "", bare)
-        at = f"vit.encoder.layer.{block}." if block else "vit."
-        if rest == "attn.qkv":
-            for part, one in zip(("query", "key", "value"), np.split(a, 3), strict=True):
-                other[f"{at}attention.attention.{part}.{kind}"] = one
-        else:
-            other[at + names[rest] + (f".{kind}" if kind else "")] = a
-    one, two = import_vit(w, 2)[1], import_vit(other, 2)[1]
-    jax.tree.map(np.testing.assert_array_equal, one, two)
-
-
-def test_masks_and_left_out_patches():
-    """A masked patch is not seen; the order of the patches that are kept does not matter; other sizes are encoded."""
-    net = Net(ViT(2, 8, 2, 2, drop_path=0.5), ((4, 4, 1),))
-    params = net.init(jax.random.key(0))
-    x = jnp.asarray(RNG.standard_normal((1, 4, 4, 1)), jnp.float32)
-    other = x.at[:, :2, :2].set(9.0)
-    mask = jnp.array([[True, False, False, False]])
-    call = jax.jit(lambda x, mask, keep: net(params, x, mask, keep)[0])
-    np.testing.assert_allclose(call(x, mask, None), call(other, mask, None), atol=1e-6)
-    one, two = call(x, None, jnp.array([[1, 2]])), call(other, None, jnp.array([[2, 1]]))
-    np.testing.assert_allclose(one, two, atol=1e-6)
-    assert jnp.abs(one - call(x, None, None)).max() > 1e-4
-    assert net(params, jnp.zeros((2, 2, 6, 1)))[1].shape == (2, 3, 8)
-    dropped = net(params, jnp.concatenate([x] * 64), key=jax.random.key(0))[0]
-    assert len(np.unique(np.asarray(dropped).round(4), axis=0)) > 1
-    with pytest.raises(UsageError, match="multiples"):
-        ViT(3).build(None, (4, 4, 1))  # type: ignore[arg-type]
-    cnn = Net(CNN((4, 8)), ((5, 5, 1),))
-    assert cnn(cnn.init(jax.random.key(0)), jnp.ones((2, 5, 5, 1)))[0].shape == (2, 8)
-
-
-def test_the_head():
-    """Unit prototypes unless their lengths are trained; products with a normalised output; patches have their own."""
-    net = Net(Prototyper(ViT(2, 8, 1, 2), Head(6, 16, 2, 4), True, True, False), ((4, 4, 1),))
-    params = net.init(jax.random.key(0))
-    params["head"]["gain"] = 2 * params["head"]["gain"]
-    module = net.module(params)
-    np.testing.assert_allclose(jnp.linalg.norm(module.head.prototypes(), axis=1), 2, rtol=1e-5)
-    out = module(jnp.ones((2, 3, 4, 4, 1)))
-    assert out.logits.shape == (2, 3, 6) and out.patches.shape == (2, 3, 4, 6)
-    assert jnp.abs(out.logits).max() <= 2 and "patch_head" in params
-    bound = jnp.abs(params["head"]["last"]).max()
-    assert 0.4 < bound <= 0.5  # uniform up to 1 / sqrt(4)
-
-
-# views
 
 
 def test_views():

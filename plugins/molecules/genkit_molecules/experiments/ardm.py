@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from genkit.errors import UsageError
 from genkit.kinds import Dataset, Model
 from genkit_molecules.data import Molecules
 from genkit_molecules.datasets.lattice import Lattice
 from genkit_molecules.experiments import molecules
-from genkit_molecules.experiments.study import Study
+from genkit_molecules.experiments.study import Study, sized
 from genkit_molecules.models.graphs import GraphARDM
 from genkit_molecules.models.trained import Generator
 
@@ -35,12 +34,4 @@ class ARDM(Study):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny, default, and paper (the network and the training of QM9 with hydrogen, uniform order)."""
-        return cls(**sized(name), model=GraphARDM.preset(name))
-
-
-def sized(name: str) -> dict[str, Any]:
-    """Data and number of samples of a preset of the studies of molecules."""
-    if name not in ("tiny", "default", "paper"):
-        raise UsageError(f"no preset {name!r}; there are tiny, default and paper")
-    tiny = {"data": Lattice(n=3), "samples": 40}
-    return tiny if name == "tiny" else {"samples": 10_000} if name == "paper" else {}
+        return cls(**sized(name, molecules.TINY), model=GraphARDM.preset(name))

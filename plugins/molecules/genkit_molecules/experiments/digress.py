@@ -9,8 +9,7 @@ from genkit.kinds import Dataset, Model
 from genkit_molecules.data import Molecules
 from genkit_molecules.datasets.lattice import Lattice
 from genkit_molecules.experiments import molecules
-from genkit_molecules.experiments.ardm import sized
-from genkit_molecules.experiments.study import Study
+from genkit_molecules.experiments.study import Study, sized
 from genkit_molecules.models.graphs import DiGress as Recipe
 from genkit_molecules.models.trained import Generator
 
@@ -35,4 +34,4 @@ class DiGress(Study):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny, default, and paper (QM9 without hydrogen: 9 layers, 500 steps)."""
-        return cls(**sized(name), model=Recipe.preset(name))
+        return cls(**sized(name, molecules.TINY), model=Recipe.preset(name))

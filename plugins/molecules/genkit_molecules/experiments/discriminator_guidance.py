@@ -10,8 +10,7 @@ from genkit.kinds import Dataset, Model
 from genkit_molecules.data import Molecules
 from genkit_molecules.datasets.lattice import Lattice
 from genkit_molecules.experiments import molecules
-from genkit_molecules.experiments.ardm import sized
-from genkit_molecules.experiments.study import Study
+from genkit_molecules.experiments.study import Study, sized
 from genkit_molecules.models.guided import Corrected
 from genkit_molecules.models.trained import Guided
 
@@ -41,7 +40,7 @@ class DiscriminatorGuidance(Study):
         """Those of `molecules.ardm`, the paper's with up to 50 particles."""
         known = {"tiny": (2,), "paper": (1, 5, 10, 50)}
         few: dict[str, Any] = {"particles": known[name]} if name in known else {}
-        return cls(**sized(name), **few, model=Corrected.preset(name))
+        return cls(**sized(name, molecules.TINY), **few, model=Corrected.preset(name))
 
     def methods(self, run: Run) -> list[str]:
         """The model alone, and guided."""

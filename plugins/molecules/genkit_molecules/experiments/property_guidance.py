@@ -10,8 +10,7 @@ from genkit.kinds import Dataset, Model
 from genkit_molecules.data import Molecules
 from genkit_molecules.datasets.lattice import Lattice
 from genkit_molecules.experiments import molecules, steering
-from genkit_molecules.experiments.ardm import sized
-from genkit_molecules.experiments.study import Study
+from genkit_molecules.experiments.study import Study, sized
 from genkit_molecules.models.guided import SteeredMolecules
 from genkit_molecules.models.trained import Guided
 
@@ -45,17 +44,8 @@ class PropertyGuidance(Study):
     def preset(cls, name: str) -> Self:
         """Those of `molecules.ardm`."""
         few: dict[str, Any] = {"particles": (2,)} if name == "tiny" else {}
-        return cls(**sized(name), **few, model=SteeredMolecules.preset(name))
+        return cls(**sized(name, molecules.TINY), **few, model=SteeredMolecules.preset(name))
 
     def methods(self, run: Run) -> list[str]:
         """The model alone, and steered."""
         return steering.methods(self.particles, self.look_ahead)
-
-    def evaluate(self, run: Run) -> dict[str, float | None]:
-        """Scores of the samples, and what they have of the property: see `steering.scores`."""
-        return super().evaluate(run) | steering.scores(run.model, self.read(run))
-
-    def report(self, run: Run) -> None:
-        """The tables and pictures, and the property's distribution."""
-        super().report(run)
-        steering.show(run, self.items(run), self.read(run))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from genkit.errors import UsageError
 from genkit.kinds import Dataset, Model
 from genkit_molecules.datasets.solvable import HiddenMarkov
 from genkit_molecules.experiments import sequences
-from genkit_molecules.experiments.study import Study
+from genkit_molecules.experiments.study import Study, sized
 from genkit_molecules.models.sequences import SequenceARDM
 from genkit_molecules.models.trained import Generator
 from genkit_molecules.sequences import Sequences
@@ -35,12 +34,4 @@ class ProteinARDM(Study):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny, default, and paper (the network and learning rate of EvoDiff-Seq, 38 M parameters)."""
-        return cls(**sized(name), model=SequenceARDM.preset(name))
-
-
-def sized(name: str) -> dict[str, Any]:
-    """Data and number of samples of a preset of the studies of sequences."""
-    if name not in ("tiny", "default", "paper"):
-        raise UsageError(f"no preset {name!r}; there are tiny, default and paper")
-    tiny = {"data": HiddenMarkov(length=8, train=200, test=50), "samples": 40}
-    return tiny if name == "tiny" else {"samples": 10_000} if name == "paper" else {}
+        return cls(**sized(name, sequences.TINY), model=SequenceARDM.preset(name))

@@ -9,8 +9,7 @@ from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
 from genkit_molecules.datasets.solvable import HiddenMarkov
 from genkit_molecules.experiments import sequences, steering
-from genkit_molecules.experiments.protein_ardm import sized
-from genkit_molecules.experiments.study import Study
+from genkit_molecules.experiments.study import Study, sized
 from genkit_molecules.models.guided import SteeredSequences
 from genkit_molecules.models.trained import Guided
 from genkit_molecules.sequences import Sequences
@@ -44,17 +43,8 @@ class ProteinGuidance(Study):
     def preset(cls, name: str) -> Self:
         """Those of `molecules.protein_ardm`."""
         few: dict[str, Any] = {"particles": (2,)} if name == "tiny" else {}
-        return cls(**sized(name), **few, model=SteeredSequences.preset(name))
+        return cls(**sized(name, sequences.TINY), **few, model=SteeredSequences.preset(name))
 
     def methods(self, run: Run) -> list[str]:
         """The model alone, and steered."""
         return steering.methods(self.particles, self.look_ahead)
-
-    def evaluate(self, run: Run) -> dict[str, float | None]:
-        """Scores of the samples, and what they have of the property: see `steering.scores`."""
-        return super().evaluate(run) | steering.scores(run.model, self.read(run))
-
-    def report(self, run: Run) -> None:
-        """The tables and pictures, and the property's distribution."""
-        super().report(run)
-        steering.show(run, self.items(run), self.read(run))

@@ -12,10 +12,12 @@ from genkit.errors import GenkitError
 from genkit.experiment import Run
 from genkit.files import write as write_file
 from genkit_molecules.datasets.proteins import records
+from genkit_molecules.datasets.solvable import HiddenMarkov
 from genkit_molecules.models.recipe import TESTED
 from genkit_molecules.rows import some
 from genkit_molecules.sequences import Sequences, encode, fasta
 
+TINY = HiddenMarkov(length=8, train=200, test=50)  # data of the presets tiny
 SCORED = 1000  # sequences whose similarities are computed
 
 

@@ -13,6 +13,7 @@ from genkit.experiment import Experiment, Run
 from genkit.experiment.folder import read_json, write_json
 from genkit.kinds import Dataset, Model
 from genkit.model import joined
+from genkit_molecules.experiments import steering
 from genkit_molecules.models.draw import Method, drawn, in_two
 from genkit_molecules.models.recipe import inputs, tested
 
@@ -93,20 +94,31 @@ class Study(Experiment):
 
         rate/<method> is samples a second without compilation. Of particles also log_z/<method>, log of the mean
         estimate of E[W(x)] under the model, ess/<method>, the mean effective sample size, and collapsed/<method>, the
-        share of groups whose weights vanished.
+        share of groups whose weights vanished. Of a model that steers to a property also `steering.scores`.
         """
         items, generator = self.items(run), run.model.generator
         bound = None
         if items.texts("test"):
             x, cond = inputs(tested(items), jax.random.key(1))
             bound = float(jax.jit(generator.bound)(jax.random.key(0), x, cond))
-        results = self.kind.scores(items, self.read(run), bound)
+        samples = self.read(run)
+        results = self.kind.scores(items, samples, bound)
         said = read_json(run.folder / "draws.json", {})
-        return results | {f"{kind}/{name}": value for name, one in said.items() for kind, value in one.items()}
+        results |= {f"{kind}/{name}": value for name, one in said.items() for kind, value in one.items()}
+        return results | (steering.scores(run.model, samples) if getattr(run.model, "wanted", "") else {})
 
     def report(self, run: Run) -> None:
-        """A table of the scores, pictures of samples and of data."""
+        """A table of the scores, pictures of samples and of data, the distribution of a property that is steered to."""
         self.kind.show(run, self.items(run), self.read(run))
+        if getattr(run.model, "wanted", ""):
+            steering.show(run, self.items(run), self.read(run))
+
+
+def sized(name: str, tiny: Any) -> dict[str, Any]:
+    """Data, where they are the `tiny` ones, and number of samples of a preset."""
+    if name not in ("tiny", "default", "paper"):
+        raise UsageError(f"no preset {name!r}; there are tiny, default and paper")
+    return {"data": tiny, "samples": 40} if name == "tiny" else {"samples": 10_000} if name == "paper" else {}
 
 
 def told(found: dict[str, np.ndarray]) -> dict[str, float | None]:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from genkit.discrete import ClassifierFree, sample
 from genkit.errors import UsageError
 from genkit.model import LogYes
 from genkit.steer import ARDG, BSDG, FADG, Potential, guide
-from genkit.tree import register_dataclass
 from genkit_molecules.models.trained import NULL, YES, Generator, Guided
 
 AT_ONCE = 1024  # items that are drawn at a time
@@ -134,18 +132,4 @@ def _potential(model: Any, kind: str, strength: float) -> Any:
     if model.classifier is None:
         return model.discriminator
     weights = {"classifier": (0.0, strength), "both": (1.0, strength)}.get(kind, (1.0, 0.0))
-    critics = model.discriminator, LogYes(model.classifier)
-    return Potential(tuple(Weighed(*one) for one in zip(critics, weights, strict=True)), (1.0, 1.0))
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Weighed:
-    """A log-potential times a weight, which costs nothing where the weight is 0."""
-
-    term: Any
-    weight: Any
-
-    def __call__(self, x: jax.Array, t: jax.Array, cond: Any = None) -> jax.Array:
-        """(n,)."""
-        return jax.lax.cond(self.weight == 0, lambda: jnp.zeros(len(x)), lambda: self.weight * self.term(x, t, cond))
+    return Potential((model.discriminator, LogYes(model.classifier)), weights)

@@ -141,10 +141,6 @@ class Factorised(LatticeRecipe):
         of = data.orbits
         return OrbitTable(of.index, of.turn, relabel(of.n), exact.conditionals(of, data.model(self.which)))
 
-    def fit(self, run: Any, data: Target, start: Guided | None = None) -> Guided:
-        """Tabulate it, sample it, train the discriminator."""
-        return super().fit(run, data, start)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Half(Factorised):
