@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-from genkit.experiment.folder import read_json, write_json
-from genkit.files import write
+from genkit.files import read_json, write, write_json
 
 LIMIT = 10_000_000  # bytes of a report that still opens at once and can be mailed
 

@@ -14,9 +14,9 @@ from rich.table import Table
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import environment, report
 from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, write_yaml
-from genkit.experiment.folder import Status, claim, is_run, read_json, write_json
+from genkit.experiment.folder import Status, claim, is_run
 from genkit.experiment.slots import main_model, names_own_code, recipes
-from genkit.files import write
+from genkit.files import read_json, write, write_json
 from genkit.plugin import registry
 
 T = TypeVar("T")
@@ -147,7 +147,7 @@ class Run:
 
     def each(self, name: str, items: Sequence[T]) -> Iterator[T]:
         """Items one after the other, with a display of how many are done and of the time left, as in training."""
-        from genkit.train.progress import Show
+        from genkit.train import Show
 
         with Show(name, len(items), on=self.progress) as show:
             for done, item in enumerate(items, 1):

@@ -39,13 +39,13 @@ from genkit.nn.noisy_unet import NoisyUNet
 from genkit.nn.unet import ResidualBlock, UNet, UNetModule, activation_bytes, level_sizes
 
 __all__ = [
+    "MLP",
     "Apply",
     "ConditionalNorm",
     "Conv",
     "Edges",
     "GroupNorm",
     "InteractionNet",
-    "MLP",
     "Net",
     "NoisyMLP",
     "NoisyUNet",

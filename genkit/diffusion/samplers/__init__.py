@@ -1,6 +1,6 @@
 """Samplers, one algorithm a file."""
 
-from genkit.diffusion.samplers.adaptive import Adaptive
+from genkit.diffusion.samplers.adaptive import Adaptive, integrate
 from genkit.diffusion.samplers.ancestral import Ancestral
 from genkit.diffusion.samplers.churn import ChurnedSampler
 from genkit.diffusion.samplers.consistency import Consistency
@@ -14,7 +14,7 @@ from genkit.diffusion.samplers.heun import Heun
 from genkit.diffusion.samplers.linear import LinearSampler
 from genkit.diffusion.samplers.predictor_corrector import PredictorCorrector
 from genkit.diffusion.samplers.runge_kutta import RK3, RK4
-from genkit.diffusion.samplers.table import Particle, Table
+from genkit.diffusion.samplers.table import Calls, Finish, Particle, Step, Table
 
 __all__ = [
     "DDIM",
@@ -22,6 +22,7 @@ __all__ = [
     "RK4",
     "Adaptive",
     "Ancestral",
+    "Calls",
     "ChurnedSampler",
     "Consistency",
     "DPMpp2M",
@@ -29,10 +30,13 @@ __all__ = [
     "DPMpp3M",
     "Euler",
     "EulerMaruyama",
+    "Finish",
     "Heun",
     "LinearSampler",
     "Particle",
     "PredictorCorrector",
     "SDEDPMpp2M",
+    "Step",
     "Table",
+    "integrate",
 ]

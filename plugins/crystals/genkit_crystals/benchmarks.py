@@ -23,11 +23,11 @@ class Speed:
 
     def measure(self, profile: str) -> Iterator[Row | Timed]:
         """Crystals a second by steps of the sampler, training steps, structures encoded on all cores and on one."""
-        from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes
+        from genkit_crystals.datasets import AflowPrototypes
         from genkit_crystals.diffusion import CrystalDenoiser, Objective, ancestral, generate, process
         from genkit_crystals.frequencies import Frequencies
         from genkit_crystals.layout import encode, layout
-        from genkit_crystals.networks.wyckoff_gnn import Sizes, WyckoffGNN
+        from genkit_crystals.networks import Sizes, WyckoffGNN
         from genkit_crystals.wyckoff import tables
 
         full = profile == "full"

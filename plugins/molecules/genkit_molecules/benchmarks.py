@@ -22,7 +22,7 @@ from genkit_molecules.chem import smiles_of
 from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds
 from genkit_molecules.enumerate import enumerate_graphs
 from genkit_molecules.graphs import sites
-from genkit_molecules.networks.graph_transformer import GraphTransformer
+from genkit_molecules.networks import GraphTransformer
 
 ELEMENTS = ("C", "N", "O", "F")
 ATOMS = 9  # heavy atoms of most molecules of QM9

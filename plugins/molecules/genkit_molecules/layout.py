@@ -12,12 +12,23 @@ from genkit.nn import Net
 from genkit.tree import register_dataclass
 from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, SequenceLogOdds, SequenceNet, real_sites
 from genkit_molecules.graphs import allowed, atoms, classes, places_in, sites
-from genkit_molecules.models.discrete import Space
 
 Kind = Literal["generator", "discriminator"]
 
 
 @register_dataclass
+@dataclass(frozen=True, eq=False)
+class Space:
+    """The sites of an item."""
+
+    classes: int
+    """K"""
+    weights: np.ndarray
+    """(D, K) or (K,), frequencies of the classes in the data"""
+    allowed: np.ndarray | None = None
+    """(D, K) bool, the classes of each site, where they differ"""
+
+
 @dataclass(frozen=True, eq=False)
 class Graphs:
     """Molecular graphs; see `genkit_molecules.graphs`. A size is a number of atoms."""

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from genkit.data.cache import cached
+from genkit.data import cached
 from genkit.errors import UsageError
 from genkit_crystals.data import Crystals
 from genkit_crystals.files import read_labels, write_table

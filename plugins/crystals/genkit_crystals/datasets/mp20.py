@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from genkit.data.files import fetch, local
+from genkit.data import fetch, local
 from genkit_crystals.data import Crystals
 from genkit_crystals.datasets.structures_dir import from_structures
 from genkit_crystals.files import read_labels

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from genkit.data.files import fetch, local
+from genkit.data import fetch, local
 from genkit_crystals.data import Crystals
 from genkit_crystals.files import read_labels
 

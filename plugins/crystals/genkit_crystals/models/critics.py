@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment.folder import write_json
+from genkit.files import write_json
 from genkit.kinds import Model, Optimizer
 from genkit.model import Critic, CriticRecipe, divided, learn_critic, log_odds
 from genkit.nn import Net, transfer
@@ -24,7 +24,7 @@ from genkit_crystals.layout import encode, layout
 from genkit_crystals.models.generator import WyckoffDiffusion
 from genkit_crystals.models.request import Draw
 from genkit_crystals.models.trained import CrystalModel
-from genkit_crystals.networks.wyckoff_gnn import Sizes
+from genkit_crystals.networks import Sizes
 from genkit_crystals.protostructure import Protostructure
 
 

@@ -21,7 +21,7 @@ from genkit_crystals.frequencies import Frequencies, RowFrequencies
 from genkit_crystals.layout import encode, layout
 from genkit_crystals.models.conditions import require_group
 from genkit_crystals.models.trained import CrystalModel
-from genkit_crystals.networks.wyckoff_gnn import Sizes, WyckoffGNN, silent
+from genkit_crystals.networks import Sizes, WyckoffGNN, silent
 
 
 @dataclass(frozen=True, kw_only=True)

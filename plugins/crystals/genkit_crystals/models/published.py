@@ -21,7 +21,7 @@ from genkit_crystals.frequencies import Frequencies
 from genkit_crystals.layout import encode, layout
 from genkit_crystals.models.generator import WyckoffDiffusion
 from genkit_crystals.models.trained import CrystalModel
-from genkit_crystals.networks.wyckoff_gnn import Sizes, WyckoffGNN
+from genkit_crystals.networks import Sizes, WyckoffGNN
 from genkit_crystals.wyckoff import ELEMENTS, GROUPS
 
 FIRST = "zero_dof_embedding.weight"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from genkit.data.cache import cached, location
+from genkit.data import cached, location
 from genkit.errors import UsageError
 from genkit_molecules.data import Molecules
 from genkit_molecules.enumerate import enumerate_graphs

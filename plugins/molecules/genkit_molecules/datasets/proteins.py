@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from genkit.data.files import fetch
+from genkit.data import fetch
 from genkit.errors import DataError, UsageError
 from genkit_molecules.sequences import AMINO, GAP, ODD, Sequences, encode
 

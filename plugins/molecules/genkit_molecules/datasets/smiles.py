@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from genkit.data.cache import cached
-from genkit.data.files import fetch
+from genkit.data import cached, fetch
 from genkit.errors import DataError, UsageError
 from genkit_molecules.data import Molecules
 from genkit_molecules.graphs import VALENCE

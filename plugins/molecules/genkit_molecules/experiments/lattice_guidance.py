@@ -15,8 +15,7 @@ from genkit.kinds import Model
 from genkit.steer import BSDG, FADG, guide
 from genkit_molecules import exact
 from genkit_molecules.graphs import sites
-from genkit_molecules.models.lattice import Learned, conditionals, tabulated
-from genkit_molecules.models.trained import Guided
+from genkit_molecules.models import Guided, Learned, conditionals, tabulated
 from genkit_molecules.orders import Order, name_of
 from genkit_molecules.target import ELEMENTS, Target, target
 

@@ -12,7 +12,7 @@ from genkit.errors import GenkitError
 from genkit.experiment import Run
 from genkit.files import write as write_file
 from genkit_molecules.data import Molecules
-from genkit_molecules.datasets.lattice import Lattice
+from genkit_molecules.datasets import Lattice
 from genkit_molecules.rows import some
 
 TINY = Lattice(n=3)  # data of the presets tiny

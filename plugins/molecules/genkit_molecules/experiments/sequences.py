@@ -11,9 +11,8 @@ import numpy as np
 from genkit.errors import GenkitError
 from genkit.experiment import Run
 from genkit.files import write as write_file
-from genkit_molecules.datasets.proteins import records
-from genkit_molecules.datasets.solvable import HiddenMarkov
-from genkit_molecules.models.recipe import TESTED
+from genkit_molecules.datasets import HiddenMarkov, records
+from genkit_molecules.models import TESTED
 from genkit_molecules.rows import some
 from genkit_molecules.sequences import Sequences, encode, fasta
 

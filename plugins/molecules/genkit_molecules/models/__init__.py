@@ -1,1 +1,29 @@
 """What is learned: recipes of generators and of their critics, and what they give."""
+
+from genkit_molecules.models.draw import Method, drawn, in_two
+from genkit_molecules.models.graphs import DiGress, GraphARDM
+from genkit_molecules.models.guided import Corrected, SteeredMolecules, SteeredSequences
+from genkit_molecules.models.lattice import Learned, conditionals, tabulated
+from genkit_molecules.models.recipe import TESTED, inputs, tested
+from genkit_molecules.models.sequences import SequenceARDM
+from genkit_molecules.models.trained import Generator, Guided
+
+__all__ = [
+    "TESTED",
+    "Corrected",
+    "DiGress",
+    "Generator",
+    "GraphARDM",
+    "Guided",
+    "Learned",
+    "Method",
+    "SequenceARDM",
+    "SteeredMolecules",
+    "SteeredSequences",
+    "conditionals",
+    "drawn",
+    "in_two",
+    "inputs",
+    "tabulated",
+    "tested",
+]

@@ -15,7 +15,7 @@ from genkit_molecules.layout import Kind
 from genkit_molecules.models.discrete import DISCRETE, Discrete, cross_entropy
 from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.trained import Generator
-from genkit_molecules.networks.graph_transformer import GraphTransformer
+from genkit_molecules.networks import GraphTransformer
 from genkit_molecules.orders import Order, order_named
 
 

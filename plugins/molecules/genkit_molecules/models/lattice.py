@@ -24,7 +24,7 @@ from genkit_molecules.graphs import BONDS, relabel, sites
 from genkit_molecules.layout import Kind
 from genkit_molecules.models.discrete import Discrete
 from genkit_molecules.models.trained import Generator, Guided
-from genkit_molecules.networks.graph_transformer import GraphTransformer
+from genkit_molecules.networks import GraphTransformer
 from genkit_molecules.orders import Order, order_named
 from genkit_molecules.target import Target
 

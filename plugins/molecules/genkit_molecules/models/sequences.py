@@ -12,7 +12,7 @@ from genkit_molecules.layout import Kind
 from genkit_molecules.models.discrete import Discrete, Name
 from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.trained import Generator
-from genkit_molecules.networks.bytenet import ByteNet
+from genkit_molecules.networks import ByteNet
 from genkit_molecules.sequences import Sequences
 
 

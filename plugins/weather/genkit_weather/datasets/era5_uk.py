@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from genkit.data.files import fetch, local
+from genkit.data import fetch, local
 from genkit.errors import DataError, UsageError
 from genkit_weather.data import Layout, Series, WeatherData, check
 from genkit_weather.forcings import NAMES, standard_forcing

@@ -50,7 +50,7 @@ class WeatherForecast:
         from rich.console import Console
         from rich.progress import Progress
 
-        from genkit.experiment.environment import set_up
+        from genkit.experiment import set_up
         from genkit.model import load
         from genkit.parallel import named_key
         from genkit_weather.forecasting.inputs import given

@@ -1,6 +1,7 @@
 """Graphs of weather models: meshes in the plane and on the sphere, their connection to a grid, files, pictures."""
 
 from genkit_weather.graphs.check import check_grid, checked, problems
+from genkit_weather.graphs.command import fitting
 from genkit_weather.graphs.connect import Connection
 from genkit_weather.graphs.graph import Graph, fingerprint, limited, normalised, to_jraph
 from genkit_weather.graphs.mesh import Mesh, coordinates
@@ -15,6 +16,7 @@ __all__ = [
     "checked",
     "coordinates",
     "fingerprint",
+    "fitting",
     "from_arrays",
     "limited",
     "load",

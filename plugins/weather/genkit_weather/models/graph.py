@@ -31,9 +31,7 @@ from genkit_weather.lam import (
 )
 from genkit_weather.models.recipe import MEPS_WEIGHTS, WeatherRecipe
 from genkit_weather.models.trained import WeatherModel
-from genkit_weather.networks.graph_lam import GraphLAM
-from genkit_weather.networks.hi_lam import HiLAM
-from genkit_weather.networks.unet import Sizes
+from genkit_weather.networks import GraphLAM, HiLAM, Sizes
 
 PUBLISHED = Formulation(guess="persistence", fill=False, tendencies=False, future=False)
 ADAMW = AdamW(lr=1e-3, weight_decay=0.01, b1=0.9, b2=0.95, schedule="constant", warmup=0)

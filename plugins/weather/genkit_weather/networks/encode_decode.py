@@ -49,8 +49,7 @@ class GraphOptions:
 
     def over(self, data: WeatherData) -> Graph:
         """The graph of a data set, normalised."""
-        from genkit_weather.graphs import load
-        from genkit_weather.graphs.command import fitting
+        from genkit_weather.graphs import fitting, load
 
         return normalised(self.mesh.over(data) if self.graph is None else fitting(load(self.graph), data))
 
