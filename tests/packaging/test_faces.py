@@ -4,6 +4,7 @@ import-linter sees modules alone, and a face may give a function the name of its
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,12 @@ def test_rooms_are_entered_by_their_faces(package):
     assert {name: found for name, found in wrong.items() if found} == {}
 
 
-@pytest.mark.parametrize("folder", ["examples", "benchmarks"])
-def test_scripts_use_what_is_public(folder):
-    wrong = {str(file): list(past_faces(file.read_text(), "")) for file in (ROOT / folder).rglob("*.py")}
-    assert {name: found for name, found in wrong.items() if found} == {}
+def test_scripts_and_pages_use_what_is_public():
+    scripts = [
+        (file, file.read_text()) for folder in ("examples", "benchmarks") for file in (ROOT / folder).rglob("*.py")
+    ]
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("plugins/*/README.md")]
+    for page in pages:
+        scripts += [(page, code) for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)]
+    wrong = [(str(file), found) for file, code in scripts if (found := list(past_faces(code, "")))]
+    assert wrong == []

@@ -3,7 +3,7 @@
 from genkit_latents.geometry.ambient import InverseDensity, LocalDiagonalPCA, StandardNormal
 from genkit_latents.geometry.curves import Curves, between
 from genkit_latents.geometry.likelihoods import Family, Gaussian, Normal, family
-from genkit_latents.geometry.metric import Conformal, as_tree, log_volume
+from genkit_latents.geometry.metric import Conformal, Diagonal, Full, as_tree, gaussian_curvature, log_volume
 from genkit_latents.geometry.neighbours import neighbour_pairs
 from genkit_latents.geometry.numeric import Numeric
 from genkit_latents.geometry.paths import length, straight
@@ -12,7 +12,9 @@ from genkit_latents.geometry.pullback import Pullback, stochastic
 __all__ = [
     "Conformal",
     "Curves",
+    "Diagonal",
     "Family",
+    "Full",
     "Gaussian",
     "InverseDensity",
     "LocalDiagonalPCA",
@@ -23,6 +25,7 @@ __all__ = [
     "as_tree",
     "between",
     "family",
+    "gaussian_curvature",
     "length",
     "log_volume",
     "neighbour_pairs",
