@@ -167,7 +167,7 @@ class Run:
     def figure(self, name: str, figure: Any, caption: str) -> None:
         """Save a matplotlib figure as ``figures/<name>.png`` and put it into the report."""
         if _is_main():
-            report.add_figure(self.folder, name, figure, caption)
+            self._record(report.add_figure(self.folder, name, figure, caption))
 
     def table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
         """Show a table in the terminal and put it into the report. Numbers get four digits."""
@@ -267,7 +267,11 @@ class Run:
         self.config.report(self)
         if _is_main():
             environment.write(self.folder)
-            report.build(self.folder, self.name, type(self.config).__doc__ or "")
+            self._record(report.build(self.folder, self.name, type(self.config).__doc__ or ""))
+
+    def _record(self, file: Path) -> None:
+        for logger in self.loggers:
+            logger.artifact(file)
 
 
 def run(
@@ -314,7 +318,11 @@ def run(
     elif _is_main():
         write(file, write_yaml(config, preset, seed))
     this.say(f"{name} (seed {seed}) in {folder}")
-    this.work()
+    try:
+        this.work()
+    finally:
+        for logger in this.loggers:
+            logger.close()
     return this
 
 
