@@ -20,8 +20,8 @@ from genkit.bench import Row, Timed, compiled
 from genkit.errors import GenkitError
 from genkit.nn import functional
 from genkit_weather import lam
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.graphs import Graph, Mesh, limited, normalised
 from genkit_weather.lam import unroll
 from genkit_weather.models import PUBLISHED

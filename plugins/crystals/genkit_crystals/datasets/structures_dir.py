@@ -10,9 +10,7 @@ from typing import Any
 from genkit.data import cached
 from genkit.errors import UsageError
 from genkit_crystals.data import Crystals
-from genkit_crystals.files import write_table
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.structures import SYMPREC, Reject, encode, entries
+from genkit_crystals.protostructures import SYMPREC, Protostructure, Reject, encode, entries, write_table
 
 
 @dataclass(frozen=True)

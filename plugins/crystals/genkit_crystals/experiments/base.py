@@ -18,12 +18,9 @@ from genkit.kinds import Dataset, Model
 from genkit.train import Show
 from genkit.workers import each
 from genkit_crystals import baselines, evaluation
+from genkit_crystals.chains import Drawn, Frequencies, Objective, RowFrequencies, encode, layout, marginal_loss
 from genkit_crystals.data import Crystals
 from genkit_crystals.datasets import WBM, AflowPrototypes
-from genkit_crystals.diffusion import Drawn, Objective, marginal_loss
-from genkit_crystals.files import write_pyxtal, write_table
-from genkit_crystals.frequencies import Frequencies, RowFrequencies
-from genkit_crystals.layout import encode, layout
 from genkit_crystals.models import (
     CHUNK,
     Conditions,
@@ -35,9 +32,15 @@ from genkit_crystals.models import (
     labels,
     require_group,
 )
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.realise import Realiser, realise, write_cif
-from genkit_crystals.symmetry import settled
+from genkit_crystals.protostructures import (
+    Protostructure,
+    Realiser,
+    realise,
+    settled,
+    write_cif,
+    write_pyxtal,
+    write_table,
+)
 
 YARDSTICKS = {
     "table": "table by group, row, element",

@@ -12,7 +12,7 @@ import numpy as np
 
 from genkit.data import fetch
 from genkit.errors import DataError, UsageError
-from genkit_molecules.sequences import AMINO, GAP, ODD, Sequences, encode
+from genkit_molecules.items import AMINO, GAP, ODD, Sequences, encode
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from genkit.kinds import Dataset, Model
 from genkit_molecules.datasets import HiddenMarkov
 from genkit_molecules.experiments import sequences
 from genkit_molecules.experiments.study import Study, sized
+from genkit_molecules.items import Sequences
 from genkit_molecules.models import Generator, SequenceARDM
-from genkit_molecules.sequences import Sequences
 
 
 @dataclass(frozen=True)

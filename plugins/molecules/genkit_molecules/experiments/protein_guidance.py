@@ -10,8 +10,8 @@ from genkit.kinds import Dataset, Model
 from genkit_molecules.datasets import HiddenMarkov
 from genkit_molecules.experiments import sequences, steering
 from genkit_molecules.experiments.study import Study, sized
+from genkit_molecules.items import Sequences
 from genkit_molecules.models import Guided, SteeredSequences
-from genkit_molecules.sequences import Sequences
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from genkit.discrete import (
     stratified,
     uniform,
 )
-from genkit_molecules.layout import Space
+from genkit_molecules.items import Space
 
 Array = jax.Array
 Name = Literal["ardm", "masked", "euler", "flow", "uniform", "marginal", "absorbing"]

@@ -15,7 +15,7 @@ from genkit.experiment import Experiment, Run
 from genkit.kinds import Dataset, Model
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets import QGNature
-from genkit_weather.forecasts import ForecastFile, dataset, discard, read, replace_file
+from genkit_weather.forecasting import ForecastFile, dataset, discard, read, replace_file
 from genkit_weather.host import HostWindow, surrounded
 from genkit_weather.models import Diffusion, WeatherModel
 from genkit_weather.stations import InSitu, at_stations, observed

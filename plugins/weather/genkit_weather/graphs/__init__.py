@@ -5,13 +5,29 @@ from genkit_weather.graphs.command import fitting
 from genkit_weather.graphs.connect import Connection
 from genkit_weather.graphs.graph import Graph, fingerprint, limited, normalised, to_jraph
 from genkit_weather.graphs.mesh import Mesh, coordinates
+from genkit_weather.graphs.messages import (
+    Edges,
+    InteractionNet,
+    ParallelInteractionNet,
+    Perceptron,
+    aggregate,
+    at_receivers,
+    at_senders,
+)
 from genkit_weather.graphs.store import arrays, from_arrays, load, save
 
 __all__ = [
     "Connection",
+    "Edges",
     "Graph",
+    "InteractionNet",
     "Mesh",
+    "ParallelInteractionNet",
+    "Perceptron",
+    "aggregate",
     "arrays",
+    "at_receivers",
+    "at_senders",
     "check_grid",
     "checked",
     "coordinates",

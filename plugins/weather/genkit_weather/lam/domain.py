@@ -9,8 +9,8 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Layout, Series
-from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.host import HostFields
 from genkit_weather.networks import Conditioning, Sizes
 

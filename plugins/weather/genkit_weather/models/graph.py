@@ -15,8 +15,8 @@ from genkit.errors import UsageError
 from genkit.kinds import Network, Optimizer
 from genkit.nn import Net, parameter_count, shapes_of
 from genkit.train import AdamW
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import WeatherData, statistics
-from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.graphs import Graph, Mesh, normalised
 from genkit_weather.lam import (
     Augmentation,

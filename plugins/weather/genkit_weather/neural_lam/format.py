@@ -16,12 +16,12 @@ from genkit.errors import DataError, UsageError
 from genkit.files import write, write_arrays
 from genkit.kinds import Dataset
 from genkit.model import Format
-from genkit.nn import Edges, Net, shapes_of
+from genkit.nn import Net, shapes_of
 from genkit_weather import graphs
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Statistics, WeatherData, statistics
 from genkit_weather.datasets import MEPS
-from genkit_weather.frame import frame_of, interior_of
-from genkit_weather.graphs import coordinates
+from genkit_weather.graphs import Edges, coordinates
 from genkit_weather.lam import Domain, GraphForecaster, Limits
 from genkit_weather.models import PUBLISHED, Area, GraphLAMRecipe, HiLAMRecipe, WeatherModel, published
 from genkit_weather.networks import GraphLAM, HiLAM
