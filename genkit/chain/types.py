@@ -40,6 +40,8 @@ class Kernel:
     log_prob: ClassVar[Callable[..., Array] | None] = None
     # look(keys, p, u) -> (p, log_e (n,)), a weight known before the move
     look: ClassVar[Callable[..., tuple[PyTree, Array]] | None] = None
+    # where(p, u) -> (x, t, cond): the state and time at which p arrived, as a network is told them
+    where: ClassVar[Callable[..., tuple[PyTree, Array, PyTree]] | None] = None
     # plan(key, state, u) -> (u, shared), sees the whole population
     plan: ClassVar[Callable[..., tuple[PyTree, PyTree]] | None] = None
 

@@ -43,7 +43,7 @@ def test_a_step_of_dps():
         operator = OBSERVATION.operator
         after = operator.from_basis(kernel.move(keys, p, u).z) * a1
         x = operator.from_basis(p.z) * a
-        noise = s1 * np.sqrt(s**2 - s1**2) / s * operator.from_basis(kernel.guide.basis.noise(keys))
+        noise = s1 * np.sqrt(s**2 - s1**2) / s * operator.from_basis(kernel.basis.noise(keys))
 
         def distance(x):
             return jnp.linalg.norm(OBSERVATION.y - operator(prior(x, jnp.asarray(t))), axis=1).sum()

@@ -98,6 +98,10 @@ class Step(Kernel):
         (x, d, _), _ = jax.lax.scan(self._call(p, fresh), self._nothing(p, u), u)
         return Particle(x, d, (p.denoised, *p.past)[: len(p.past)])
 
+    def where(self, p: Particle, u: Calls) -> tuple[Array, Array, Any]:  # type: ignore[override]
+        """x, the time of arrival, and the condition."""
+        return p.x, u.time[-1], self.cond
+
     def mean(self, p: Particle, u: Calls) -> Array:
         """Mean of the next state (n, ...) given this one; calls the network for all but the last call of a step."""
         u = jax.tree.map(lambda c: jnp.asarray(c, p.x.dtype), u)
@@ -147,11 +151,17 @@ class NoisyStep(Step):
 @register_dataclass
 @dataclass(frozen=True)
 class Finish(Kernel):
-    """The step to level zero: the denoised value that the particle carries, no network call."""
+    """The step to level zero, u = 0: the denoised value that the particle carries, no network call."""
+
+    cond: Any
 
     def move(self, keys: Array, p: Particle, u: Any) -> Particle:
         """x = D."""
         return Particle(p.denoised, p.denoised, p.past)
+
+    def where(self, p: Particle, u: Array) -> tuple[Array, Array, Any]:  # type: ignore[override]
+        """x, time 0, and the condition."""
+        return p.x, u, self.cond
 
 
 @register_dataclass
@@ -178,4 +188,4 @@ class Table:
         begin = Begin(denoiser, cond, self.std, self.churn, self.time, noise, shape, past)
         kernel = Step if self.steps.noise is None else NoisyStep
         stages = ((kernel(denoiser, cond), self.steps),)
-        return Model(begin, (*stages, (Finish(), np.zeros(1))) if self.final else stages)
+        return Model(begin, (*stages, (Finish(cond), np.zeros(1))) if self.final else stages)
