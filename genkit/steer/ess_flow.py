@@ -31,7 +31,7 @@ class ESSFlow(Schedule):
 
     moves: int = 50
     """Moves of a chain."""
-    shrinks: int = 20
+    shrinks: int = 50
     """Most proposals of a move."""
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class Slice(Steps):
 
     std: Any = None
     path: Path | None = None
-    shrinks: int = field(default=20, metadata={"static": True})
+    shrinks: int = field(default=50, metadata={"static": True})
 
     def begin(self, keys: Array, first: None) -> tuple[Particle, None]:
         """A draw of the flow."""
@@ -102,7 +102,7 @@ class Slice(Steps):
             k, angle, (low, high), done, p1 = carry
             xi = p.xi * jnp.cos(angle)[:, None] + nu * jnp.sin(angle)[:, None]
             x0, log_lik = self._flow(xi)
-            found = ~done & (log_lik > bar)
+            found = ~done & (log_lik >= bar)
             new = Particle(xi, x0, log_lik, p1.calls, p1.stuck)
             p1 = jax.tree.map(lambda a, b: jnp.where(found.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, p1)
             p1 = p1._replace(calls=p1.calls + ~done)

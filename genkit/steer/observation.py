@@ -208,6 +208,7 @@ def observe(operator: Operator, y: Any, noise: Any) -> Observation:
     if isinstance(noise, Noise) and not isinstance(noise, Normal):
         return Observation(operator, y, noise)
     std = noise.std if isinstance(noise, Normal) else noise
+    std = std if isinstance(std, jax.Array) else np.asarray(std, float)
     if jnp.shape(std) not in ((), y.shape):
         raise UsageError(
             f"std of the noise has shape {jnp.shape(std)}; expected one number, or one for each of y {y.shape}"

@@ -74,9 +74,8 @@ def function(f: Callable[[Array], Array], shape: Sequence[int]) -> Function:
     try:
         y = jax.eval_shape(f, jax.ShapeDtypeStruct((2, *shape), float))
     except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"the function does not take items (2, {str(shape)[1:]}: {str(error).splitlines()[0]}"
-        ) from error
+        why = str(error).splitlines()[0]
+        raise UsageError(f"the function does not take two items of shape {shape}: {why}") from error
     if not hasattr(y, "shape") or y.shape[:1] != (2,) or not jnp.issubdtype(y.dtype, jnp.floating):
         raise UsageError(f"the function gave {y} for two items of shape {shape}; expected real numbers (2, ...)")
     return Function(f, shape, prod(y.shape[1:]))
