@@ -48,6 +48,7 @@ plugin = Plugin(
         "ddsmc": ("genkit.steer:DDSMC", "decoupled diffusion SMC, weighted particles"),
         "mcgdiff": ("genkit.steer:MCGDiff", "DDIM drawn towards the measurement, weighted particles"),
         "tds": ("genkit.steer:TDS", "the twisted diffusion sampler, weighted particles"),
+        "mmps": ("genkit.steer:MMPS", "DDIM guided with the network's own covariance"),
         "pigdm": ("genkit.steer:PiGDM", "DDIM guided by a Gaussian likelihood"),
         "dps": ("genkit.steer:DPS", "DDIM guided by the gradient of the residual"),
         "daps": ("genkit.steer:DAPS", "decoupled annealing, without weights"),
@@ -55,6 +56,7 @@ plugin = Plugin(
         "fps": ("genkit.steer:FPS", "a diffused measurement followed by a particle filter"),
         "dcps": ("genkit.steer:DCPS", "Langevin and variational steps in blocks"),
         "reddiff": ("genkit.steer:REDDiff", "a point by regularised optimisation"),
+        "ess_flow": ("genkit.steer:ESSFlow", "slice sampling of the noise of a flow, without derivatives"),
     },
     guidance={
         "classifier_free": (

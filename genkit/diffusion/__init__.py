@@ -10,7 +10,7 @@ from genkit.diffusion.distillation import (
     squared,
 )
 from genkit.diffusion.grids import Grid, TimeGrid, rho_grid, time_grid
-from genkit.diffusion.guidance import Auto, Classifier, ClassifierFree, Guidance, Linear, Replacement
+from genkit.diffusion.guidance import Auto, Classifier, ClassifierFree, Guidance, Replacement
 from genkit.diffusion.likelihood import Likelihood, bits_per_dim, log_likelihood
 from genkit.diffusion.loss import MinSNR, denoising_loss
 from genkit.diffusion.noise import LogitNormal, LogNormal, LogUniform, Noise, Rho, Uniform
@@ -89,6 +89,5 @@ __all__ = [
     "Classifier",
     "ClassifierFree",
     "Guidance",
-    "Linear",
     "Replacement",
 ]

@@ -69,14 +69,8 @@ def run_groups(
         chunk: groups at a time, which bounds memory; all if not given.
         slots: (groups,) int, places of these groups in a larger whole; a run in parts equals one run.
     """
-    numbers = {
-        "groups": groups,
-        "particles": particles,
-        "draws": 1 if draws is None else draws,
-        "chunk": chunk or groups,
-    }
-    for name, value in numbers.items():
-        if value < 1:
+    for name, value in {"groups": groups, "particles": particles, "draws": draws, "chunk": chunk}.items():
+        if value is not None and value < 1:
             raise UsageError(f"{name}={value} is too few; expected at least 1")
     for leaf in jax.tree.leaves(given):
         if jnp.shape(leaf)[:1] != (groups,):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.diffusion import EDM, Process
-from genkit.steer.method import Ended, Levels, Schedule, Steps, Table, first_rest
+from genkit.diffusion import EDM, Denoiser, Guidance, Process, process_of
+from genkit.steer.method import Basis, Ended, Levels, Schedule, Steps, Table, first_rest
+from genkit.steer.observation import Observation
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -92,10 +93,13 @@ class PiGDM(GuidedSchedule):
         """With a variance r^2 of x_0."""
         return Isotropic(iterations=self.iterations)
 
+    def guidance(self, observation: Observation) -> Measured:
+        """The guidance of a denoiser by the observation, for any sampler (`genkit.diffusion.Guidance`)."""
+        return Measured(self.kernel(), observation, self.spread)
+
     def strength(self, levels: Levels, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """s^2, and r^2."""
-        s2 = levels.s**2
-        return s2, s2 * self.spread**2 / (s2 + self.spread**2)
+        return levels.s**2, _between(levels.s**2, self.spread)
 
 
 @dataclass(frozen=True)
@@ -123,13 +127,13 @@ class MMPS(GuidedSchedule):
         """With the covariance V."""
         return Matched(iterations=self.iterations)
 
+    def guidance(self, observation: Observation) -> Measured:
+        """The guidance of a denoiser by the observation, for any sampler (`genkit.diffusion.Guidance`)."""
+        return Measured(self.kernel(), observation)
+
     def strength(self, levels: Levels, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """s^2, twice."""
         return levels.s**2, levels.s**2
-
-    def calls(self, process: Process) -> int:
-        """Network calls of one particle; each has `iterations` + 1 derivatives."""
-        return super().calls(process)
 
 
 class Particle(NamedTuple):
@@ -244,6 +248,34 @@ class Matched(GuidedStep):
         near, noise2 = self.basis.observation.linearised(d), jnp.asarray(self.basis.observation.std, d.dtype) ** 2
         w, left = solve(lambda w: noise2 * w + spread2 * near.forth(back(near.back(w))), near.gap, self.iterations)
         return near.back(w), left
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Measured(Guidance):
+    """D + s^2 J^T v for any sampler, by the rule of a method."""
+
+    kernel: GuidedStep
+    observation: Any
+    spread: Any = None
+    """Standard deviation of the data; none where the rule has the network's own."""
+
+    def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
+        """One call and its derivatives."""
+        self.kernel.check(self.observation)
+        process, operator = process_of(denoiser), self.observation.operator
+        basis = Basis(denoiser, cond, self.observation)
+        alpha, s = (jnp.reshape(f(jnp.asarray(t, x.dtype)), (-1, 1)) for f in (process.alpha, process.ratio))
+        z = operator.to_basis(x) / alpha
+        d, back = jax.vjp(lambda z: operator.to_basis(denoiser(operator.from_basis(alpha * z), t, cond)), z)
+        rule = replace(self.kernel, basis=basis).rule
+        v, _ = rule(d, lambda v: back(v)[0], s**2 if self.spread is None else _between(s**2, self.spread))
+        return operator.from_basis(d + s**2 * back(v)[0])
+
+
+def _between(s2: Any, spread: Any) -> Any:
+    """Variance of x_0 at a level, of data N(m, spread^2 I)."""
+    return s2 * spread**2 / (s2 + spread**2)
 
 
 def solve(product: Callable[[Array], Array], b: Array, iterations: int) -> tuple[Array, Array]:

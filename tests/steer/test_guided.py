@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from genkit.chain import run, start
-from genkit.diffusion import EDM, VP
+from genkit.diffusion import EDM, VP, Flow, Heun, sample
 from genkit.errors import UsageError
-from genkit.steer import DAPS, DDRM, DPS, PiGDM, dense, observe, posterior
+from genkit.steer import DAPS, DDRM, DPS, MMPS, PiGDM, Poisson, dense, observe, posterior
 from genkit.testing import gaussian_denoiser, gmm_denoiser
 
 OBSERVATION = observe(dense([[0.48, 0.64]]), [1.0], 0.5)
@@ -111,3 +111,37 @@ def state_of(state):
 def test_wrong_options(make, says):
     with pytest.raises(UsageError, match=says):
         make()
+
+
+PRIOR = np.array([[1.0, 0.3], [0.3, 0.5]])
+SUM = observe(dense([[1.0, 1.0]]), [1.0], 0.2)
+
+
+def law_given(prior):
+    """Mean and covariance of x given SUM."""
+    gain = prior @ np.ones(2) / (prior.sum() + 0.04)
+    return gain, prior - np.outer(gain, prior.sum(0))
+
+
+@pytest.mark.parametrize("process", [EDM(), VP(), Flow()], ids=lambda p: type(p).__name__)
+def test_guided_denoisers_are_exact(process):
+    """MMPS for any Gaussian, PiGDM for a round one, at times of each item and at one time."""
+    with jax.enable_x64(True):
+        x = jax.random.normal(jax.random.key(0), (3, 2))
+        times = jnp.asarray(process.time(np.array([0.05, 1.0, 20.0])))
+        for t in (times, times[1]):
+            for method, cov in ((MMPS(), PRIOR), (PiGDM(spread=0.7), 0.49 * np.eye(2))):
+                guided = method.guidance(SUM)(gaussian_denoiser(0.0, cov=cov, process=process))
+                mean, left = law_given(cov)
+                expected = gaussian_denoiser(mean, cov=left, process=process)(x, t)
+                np.testing.assert_allclose(guided(x, t), expected, rtol=1e-7, atol=1e-9)
+
+
+def test_guided_denoisers_serve_any_sampler():
+    guided = MMPS(iterations=1).guidance(SUM)(gaussian_denoiser(0.0, cov=PRIOR))
+    x = sample(jax.random.key(0), Heun(40, 0.002), guided, (20_000, 2))
+    mean, cov = law_given(PRIOR)
+    np.testing.assert_allclose(x.mean(0), mean, atol=0.02)
+    np.testing.assert_allclose(np.cov(x.T), cov, atol=0.015)
+    with pytest.raises(UsageError, match="MMPS needs normal noise"):
+        MMPS().guidance(observe(dense([[1.0, 1.0]]), [1], Poisson()))(gaussian_denoiser())(x, jnp.asarray(1.0))

@@ -10,7 +10,7 @@ import numpy as np
 
 from genkit.diffusion import VP
 from genkit.errors import UsageError
-from genkit.steer import Dense, Observation, observe
+from genkit.steer import Observation, dense, observe
 from genkit_inverse.mixture import Prior
 
 CHAIN = 999  # steps of the discrete chain
@@ -53,7 +53,7 @@ def instance(seed: int, number: int, dx: int, dy: int) -> tuple[Prior, Observati
     u, _, vt = np.linalg.svd(rng.normal(size=(dy, dx)))
     s = np.sort(rng.uniform(size=dy))[::-1]
     std = rng.uniform() * s[0]
-    operator = Dense(u, s, vt.T, (dx,))
     x0 = means[rng.choice(25, p=w / w.sum())] + rng.normal(size=dx)
-    y = (u * s) @ vt[:dy] @ x0 + std * rng.normal(size=dy)
-    return Prior(np.log(w / w.sum()), means), observe(operator, y, std)
+    matrix = (u * s) @ vt[:dy]
+    y = matrix @ x0 + std * rng.normal(size=dy)
+    return Prior(np.log(w / w.sum()), means), observe(dense(matrix), y, std)
