@@ -186,7 +186,10 @@ def test_an_import_that_exits_is_shown_as_broken(install, capsys):
     """By the plugin, on the error stream of `genkit list`; one that exits where a component lies ends no command."""
     install("bad", "raise SystemExit('gone')")
     install("worse", "import sys\nsys.exit(3)")
-    assert [f"{one.name}: {one.error}" for one in registry().broken] == ["bad: SystemExit: gone", "worse: SystemExit: 3"]
+    assert [f"{one.name}: {one.error}" for one in registry().broken] == [
+        "bad: SystemExit: gone",
+        "worse: SystemExit: 3",
+    ]
     assert main(["list"]) == 0
     out, err = capsys.readouterr()
     assert "core.mixture" in out and err == (
