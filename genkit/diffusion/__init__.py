@@ -15,7 +15,7 @@ from genkit.diffusion.likelihood import Likelihood, bits_per_dim, log_likelihood
 from genkit.diffusion.loss import MinSNR, denoising_loss
 from genkit.diffusion.noise import LogitNormal, LogNormal, LogUniform, Noise, Rho, Uniform
 from genkit.diffusion.process import DDPM, EDM, VE, VP, Cosine, Flow, Process, SubVP, per_item
-from genkit.diffusion.sample import sample
+from genkit.diffusion.sample import invert, sample
 from genkit.diffusion.samplers import (
     DDIM,
     RK3,
@@ -28,9 +28,11 @@ from genkit.diffusion.samplers import (
     DPMpp3M,
     Euler,
     EulerMaruyama,
+    FlowODE,
     Heun,
     PredictorCorrector,
     SDEDPMpp2M,
+    UniPC,
 )
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "Euler",
     "EulerMaruyama",
     "Flow",
+    "FlowODE",
     "Grid",
     "Heun",
     "Likelihood",
@@ -69,9 +72,11 @@ __all__ = [
     "SDEDPMpp2M",
     "SubVP",
     "TimeGrid",
+    "UniPC",
     "Uniform",
     "bits_per_dim",
     "denoising_loss",
+    "invert",
     "log_likelihood",
     "per_item",
     "process_of",

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from genkit.chain import State, callable_tree, run, start
 from genkit.errors import UsageError
 from genkit.parallel import in_chunks
-from genkit.smc import ess, evidence_variance
+from genkit.smc import ess, log_z_variance
 from genkit.steer.method import Ended
 from genkit.tree import register_dataclass
 
@@ -31,14 +31,16 @@ class Draws:
     log_z: Array
     """(groups,) log of the estimate of the evidence p(y), or of E[W(x)], unbiased before the logarithm"""
     log_z_var: Array
-    """(groups,) estimated variance of `log_z`, from the group alone (`genkit.smc.evidence_variance`); it is made for
-    multinomial resampling. NaN with one particle"""
+    """(groups,) estimated variance of `log_z`, from the group alone; NaN where that does not tell it, as after any
+    resampling but multinomial (`genkit.smc.log_z_variance`)"""
     ess: Array
     """(groups, T + 1) effective sample size after every weighing"""
     eves: Array
     """(groups,) int, how many of the first particles have a descendant"""
     collapsed: Array
     """(groups,) bool, whether all weights vanished at some step; the samples are then not to be trusted"""
+    undefined: Array
+    """(groups,) int, how many particles with a weight met a potential of NaN or +inf, which counts as zero"""
     said: dict[str, Array]
     """What a method says of its samples, (groups, draws) by name"""
 
@@ -91,13 +93,13 @@ def _groups(
         state, kept = run(key, first, chain.stages, resampler, keep=_trace)
         sizes, resampled = jax.tree.map(lambda a, *b: jnp.concatenate([a[None], *b]), _trace(first), *(kept or ()))
         eves = jnp.zeros(particles, bool).at[state.eve].set(True).sum()
-        variance = evidence_variance(state.log_w, state.eve, resampled.sum()) if particles > 1 else jnp.nan
+        variance = log_z_variance(state, resampled.sum(), resampler)
         end, log_w = state.p if isinstance(state.p, Ended) else Ended(state.p, {}), state.log_w
         if draws is not None:
             which = jax.random.categorical(last, log_w, shape=(draws,))
             end, log_w = jax.tree.map(lambda a: a[which], end), jnp.full(draws, -jnp.log(draws), log_w.dtype)
         return Draws(
-            end.x, log_w, state.log_z, jnp.asarray(variance), sizes, eves, state.collapsed, end.said
+            end.x, log_w, state.log_z, variance, sizes, eves, state.collapsed, state.undefined, end.said
         )  # fmt: skip
 
     return in_chunks(group, (keys, given), chunk or keys.shape[0])

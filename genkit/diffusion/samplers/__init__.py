@@ -10,11 +10,13 @@ from genkit.diffusion.samplers.dpmpp_2s import DPMpp2S
 from genkit.diffusion.samplers.dpmpp_3m import DPMpp3M
 from genkit.diffusion.samplers.euler import Euler
 from genkit.diffusion.samplers.euler_maruyama import EulerMaruyama
+from genkit.diffusion.samplers.flow_ode import FlowODE
 from genkit.diffusion.samplers.heun import Heun
 from genkit.diffusion.samplers.linear import LinearSampler
 from genkit.diffusion.samplers.predictor_corrector import PredictorCorrector
 from genkit.diffusion.samplers.runge_kutta import RK3, RK4
 from genkit.diffusion.samplers.table import Particle, Table
+from genkit.diffusion.samplers.unipc import UniPC
 
 __all__ = [
     "DDIM",
@@ -29,10 +31,12 @@ __all__ = [
     "DPMpp3M",
     "Euler",
     "EulerMaruyama",
+    "FlowODE",
     "Heun",
     "LinearSampler",
     "Particle",
     "PredictorCorrector",
     "SDEDPMpp2M",
     "Table",
+    "UniPC",
 ]
