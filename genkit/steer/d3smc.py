@@ -58,7 +58,14 @@ class D3SMC:
         bars, between = jax.tree.map(lambda a: a[:-1], (bars, between))
         times, (first, after) = times[:-1], first_rest(bars)
         kernel = Conditioned(process=process, chain=self.chain)
-        moves = (Interval(times[1:], jax.tree.map(lambda a: a[:-1], bars), after, between),)
+        moves = (
+            Interval(
+                times[1:],  # type: ignore[arg-type]
+                jax.tree.map(lambda a: a[:-1], bars),
+                after,
+                between,
+            ),
+        )
         return Table((kernel,), (times[0], first), moves, times[:1])
 
     def calls(self, process: Process) -> int:

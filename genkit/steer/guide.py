@@ -41,7 +41,7 @@ class Gaussian:
     denoiser: Any
     shape: tuple[int, ...] = field(metadata={"static": True})
 
-    def __call__(self, cond: Any, mask: None) -> Model:
+    def __call__(self, cond: Any, mask: Array | None) -> Model:
         """The chain of a group."""
         return self.table.model(self.denoiser, self.shape, cond)
 

@@ -211,7 +211,9 @@ def dense(matrix: Any, shape: Sequence[int] | None = None, tolerance: float = 1e
     shape = (matrix.shape[1],) if shape is None else tuple(shape)
     if prod(shape) != matrix.shape[1]:
         raise UsageError(f"the matrix has {matrix.shape[1]} columns, items of shape {shape} have {prod(shape)} numbers")
-    (reflections, tau), upper = scipy.linalg.qr(matrix.T.astype(np.float64), mode="raw")
+    (reflections, tau), upper = scipy.linalg.qr(  # type: ignore[assignment]
+        matrix.T.astype(np.float64), mode="raw"
+    )
     k = len(tau)
     y = np.tril(reflections[:, :k], -1) + np.eye(len(reflections), k)
     t = np.diag(tau)

@@ -187,7 +187,10 @@ def test_groups_do_not_depend_on_chunks_and_new_values_compile_nothing():
     whole, *parts = draw(method.table(Cosine()), OBSERVATION)
     for part in parts:
         np.testing.assert_allclose(part.x, whole.x, atol=1e-5)
-    draw(replace(method, eta=0.5, spread=2.0).table(Cosine()), replace(OBSERVATION, y=np.zeros(1), noise=Normal(1.0)))
+    draw(
+        replace(method, eta=0.5, spread=2.0).table(Cosine()),
+        replace(OBSERVATION, y=np.zeros(1), noise=Normal(np.array(1.0))),
+    )
     assert len(count) == 1
 
 

@@ -18,7 +18,7 @@ from genkit.chain import Model
 from genkit.discrete import conditioned
 from genkit.errors import UsageError
 from genkit.smc import Resample
-from genkit.steer import Potential, Said, WeightedSum, run_groups, tilted
+from genkit.steer import Said, WeightedSum, run_groups, tilted
 from genkit.tree import register_dataclass
 from genkit_crystals.diffusion import CrystalDenoiser, Drawn, buckets, even
 from genkit_crystals.guidance import placed
@@ -130,7 +130,7 @@ class Steering:
     weights: tuple[Any, ...] = ()
     """one number each, see `genkit.steer.WeightedSum`"""
 
-    def on(self, chain: Model, slots: Layout, group: Array) -> tuple[Potential, ...]:
+    def on(self, chain: Model, slots: Layout, group: Array) -> tuple[WeightedSum, ...]:
         """The potential on each stage of a chain whose crystals have the space groups `group` (n,)."""
         ahead, weights = LookAhead(self.goal, slots, group), (1.0, *self.weights)
         terms = [placed(term, slots) for term in self.terms]
