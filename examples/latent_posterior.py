@@ -1,9 +1,9 @@
-"""A measurement through a decoder: the posterior in the latent space of a model, the decoder being part of the operator.
+"""A measurement through a decoder: the posterior in the latent space of a model, with the decoder in the operator.
 
     python examples/latent_posterior.py
 
 Latents z of two numbers have a diffusion prior (here a mixture with its exact denoiser), a decoder makes curves of 20
-points of them, and six points of one curve are counted: y ~ Poisson(10 e^curve). Prints the mean of z by three methods
+points of them, and six points of one curve are counted: y ~ Poisson(10 e^curve). Prints the mean of z by two methods
 beside that on a grid, and writes latent_posterior.png.
 """
 
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from genkit.steer import DAPS, TDS, ESSFlow, Poisson, function, observe, posterior
+from genkit.steer import TDS, ESSFlow, Poisson, function, observe, posterior
 from genkit.testing import gmm_denoiser
 
 PRIOR = gmm_denoiser([0.5, 0.5], [[-1.0, 0.5], [1.0, -0.5]], std=[0.5, 0.5])
@@ -41,10 +41,9 @@ def main(out: Path = Path(), n: int = 1000) -> dict[str, float]:
     methods = {
         "TDS": (TDS(steps=40, sigma_max=10.0), 32),
         "ESSFlow": (ESSFlow(steps=30, sigma_max=10.0), 1),
-        "DAPS": (DAPS(steps=30, sigma_max=10.0, rate=0.05), 1),
     }
-    errors, figure = {}, Figure(figsize=(9, 3), layout="constrained")
-    for axes, (name, (method, particles)) in zip(figure.subplots(1, 3, sharey=True), methods.items(), strict=True):
+    errors, figure = {}, Figure(figsize=(7, 3), layout="constrained")
+    for axes, (name, (method, particles)) in zip(figure.subplots(1, 2, sharey=True), methods.items(), strict=True):
         z = posterior(jax.random.key(0), method, PRIOR, observation, groups=n, particles=particles).x[:, 0]
         errors[name] = float(jnp.abs(z.mean(0) - exact).max())
         print(f"{name:<10} {z[:, 0].mean():8.3f} {z[:, 1].mean():8.3f}")
