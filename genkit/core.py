@@ -60,12 +60,6 @@ plugin = Plugin(
         "reddiff": ("genkit.steer:REDDiff", "a point by regularised optimisation"),
         "ess_flow": ("genkit.steer:ESSFlow", "slice sampling of the noise of a flow, without derivatives"),
     },
-    guidance={
-        "classifier_free": (
-            "genkit.diffusion:ClassifierFree",
-            "D_u + strength (D_c - D_u), interval and rescaling",
-        ),
-    },
     optimizers={
         "adamw": ("genkit.train:AdamW", "AdamW with warm-up and a cosine or constant schedule"),
         "muon": ("genkit.train:Muon", "Muon for matrices, AdamW for the rest"),

@@ -1,5 +1,21 @@
 """Sequential Monte Carlo on `genkit.chain`.
 
+A filter is a kernel that moves particles and weighs them, with the data as its inputs:
+
+    @register_dataclass
+    @dataclass(frozen=True)
+    class Volatility(Kernel):
+        rho: float
+
+        def move(self, keys, x, y):
+            return self.rho * x + 0.2 * jax.vmap(jax.random.normal)(keys)
+
+        def log_g(self, x, x1, y):
+            return jax.scipy.stats.norm.logpdf(y, 0, jnp.exp(x1 / 2))
+
+    model = Model(lambda keys: (jax.vmap(jax.random.normal)(keys), None), ((Volatility(0.95), returns),))
+    print(smc(jax.random.key(0), model, 1000))
+
 - `smc`: a model in one call; its result prints itself;
 - `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
 - `Tempering`, `PersistentSampling`, `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`,

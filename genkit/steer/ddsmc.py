@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.diffusion import EDM, Process, rho_grid
-from genkit.diffusion.grids import check_range
+from genkit.diffusion import EDM, Process, check_range, rho_grid
 from genkit.errors import UsageError
 from genkit.steer.flow import Path, flow_paths, reconstruct
 from genkit.steer.method import Schedule, Steps, Table, first_rest

@@ -16,10 +16,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from genkit.chain import Kernel, Model, callable_tree
-from genkit.chain.tilt import Tilted
-from genkit.discrete import categorical
-from genkit.discrete.autoregressive import Reveal
+from genkit.chain import Kernel, Model, Tilted, callable_tree
+from genkit.discrete import Reveal, categorical
 from genkit.errors import UsageError
 from genkit.smc import Resample
 from genkit.steer.potentials import said, shown, tilted

@@ -17,10 +17,7 @@ import numpy as np
 from jax.core import Tracer
 
 from genkit.chain import Kernel, Model, callable_tree
-from genkit.diffusion import Denoiser, Process, process_of
-from genkit.diffusion.denoiser import denoise
-from genkit.diffusion.grids import TimeGrid
-from genkit.diffusion.random import normals
+from genkit.diffusion import Denoiser, Process, TimeGrid, denoise, normals, process_of
 from genkit.errors import UsageError
 from genkit.steer.observation import Normal, Observation
 from genkit.steer.operators import LinearOperator

@@ -9,13 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.chain import Kernel, Model, callable_tree, tilt
-from genkit.chain.tilt import Tilted
-from genkit.discrete import Orders, ranks
-from genkit.discrete.factorised import PyTree
-from genkit.discrete.orders import ANY_ORDER
-from genkit.discrete.product import times
-from genkit.discrete.random import stratified
+from genkit.chain import Kernel, Model, Tilted, callable_tree, tilt
+from genkit.discrete import ANY_ORDER, Orders, PyTree, ranks, stratified, times
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from genkit.diffusion import EDM, Process
-from genkit.diffusion.grids import Grid
+from genkit.diffusion import EDM, Grid, Process
 from genkit.steer.method import Schedule, Steps, Table
 from genkit.tree import register_dataclass
 
