@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from genkit.chain import start
-from genkit.diffusion import EDM, Cosine
+from genkit.diffusion import EDM, VP, Cosine
 from genkit.errors import GenkitError, UsageError
 from genkit.smc import Resample, multinomial
 from genkit.steer import DAPS, DDRM, DDSMC, DPS, TDS, MCGDiff, Normal, PiGDM, dense, mask, observe, posterior, weighs
@@ -243,3 +243,12 @@ def test_which_methods_weigh():
     assert found == [True] * 3 + [False] * 4
     alone = posterior(jax.random.key(0), DDSMC(times=TIMES), PRIOR, OBSERVATION, groups=2, particles=1)
     assert np.isnan(alone.log_z_var).all()
+
+
+@pytest.mark.parametrize(("eta", "recon", "expected"), [
+    (0.0, "tweedie", {20: 0.629, 40: 0.665}), (0.5, "tweedie", {20: 0.696, 40: 0.751}),
+    (1.0, "tweedie", {20: 0.798, 40: 0.890}),
+])  # fmt: skip
+def test_the_chain_of_ddsmc_is_narrower_than_the_data(eta, recon, expected):
+    for steps, std in expected.items():
+        assert DDSMC(steps=steps, eta=eta, recon=recon).prior_std(VP()) == pytest.approx(std, abs=6e-4)
