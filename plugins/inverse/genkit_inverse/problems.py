@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from genkit.diffusion import VP
 from genkit.errors import UsageError
 from genkit.steer import Observation, dense, observe
-from genkit_inverse.mixture import Prior
+from genkit_inverse.mixture import PROCESS, Prior
 
 CHAIN = 999  # steps of the discrete chain
 
@@ -37,9 +36,9 @@ def indices(steps: int) -> np.ndarray:
 
 
 def times(steps: int) -> tuple[float, ...]:
-    """Those steps as times of `VP`, decreasing, without the final zero: (steps - 1,)."""
+    """Those steps as times of `PROCESS`, decreasing, without the final zero: (steps - 1,)."""
     a = abar()[indices(steps)[:0:-1]]
-    return tuple(float(t) for t in VP().time(np.sqrt(1 / a - 1)))
+    return tuple(float(t) for t in PROCESS.time(np.sqrt(1 / a - 1)))
 
 
 def instance(seed: int, number: int, dx: int, dy: int) -> tuple[Prior, Observation]:

@@ -11,14 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.diffusion import VP
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
 from genkit.metrics import sliced_wasserstein
 from genkit.steer import DDSMC, FPS, TDS, Draws, MCGDiff, Method, Observation, REDDiff, posterior, weighs
 from genkit_inverse import problems
-from genkit_inverse.mixture import Prior
+from genkit_inverse.mixture import PROCESS, Prior
 
 DIRECTIONS = 1000
 AT_ONCE = 2**20  # numbers of a state that are worked on at a time
@@ -77,7 +76,7 @@ class DDSMCGMM(Experiment):
 
     def plan(self) -> dict[str, str]:
         """Sizes."""
-        calls = {name: f"{method.calls(VP())} network calls a particle" for name, method in self.compared().items()}
+        calls = {name: f"{method.calls(PROCESS)} network calls a particle" for name, method in self.compared().items()}
         return {
             "problems": f"{self.instances} of {self.dy} numbers measured of {self.dx}",
             "particles": f"{self.samples} groups of {self.particles}, {self._chunk()} groups at a time",
@@ -135,8 +134,8 @@ class DDSMCGMM(Experiment):
         return posterior(key, method, prior, observation, self.samples, particles, chunk=chunk)
 
     def _logz_error(self, name: str, draws: Draws | None, log_z: Any) -> float:
-        """NaN where there is no evidence: FPS knows that of a whole sequence."""
-        if draws is None or np.isnan(draws.log_z_var).all() or isinstance(self.compared()[name], FPS):
+        """NaN where there is no evidence: of single particles, and FPS knows that of a whole sequence."""
+        if draws is None or draws.ess.max() <= 1 or isinstance(self.compared()[name], FPS):
             return float("nan")
         return float(jnp.abs(jax.nn.logsumexp(draws.log_z) - jnp.log(self.samples) - log_z))
 
@@ -157,9 +156,9 @@ class DDSMCGMM(Experiment):
             else:
                 results[f"{score}/{name}"] = _number(np.median(values) if score == "seconds" else values.mean())
         for name, method in self.compared().items():
-            results[f"calls/{name}"] = float(method.calls(VP()))
+            results[f"calls/{name}"] = float(method.calls(PROCESS))
             if isinstance(method, DDSMC):
-                results[f"prior_std/{name}"] = method.prior_std(VP())
+                results[f"prior_std/{name}"] = method.prior_std(PROCESS)
         return results
 
     def report(self, run: Run) -> None:
