@@ -34,6 +34,7 @@ plugin = Plugin(
         "dpmpp_3m": ("genkit.diffusion:DPMpp3M", "multistep DPM-Solver++ of third order"),
         "sde_dpmpp_2m": ("genkit.diffusion:SDEDPMpp2M", "SDE-DPM-Solver++(2M)"),
         "euler_maruyama": ("genkit.diffusion:EulerMaruyama", "Euler-Maruyama on the family of reverse SDEs"),
+        "deis": ("genkit.diffusion:DEIS", "tAB-DEIS, Adams-Bashforth for the noise in the time of the process"),
         "unipc": ("genkit.diffusion:UniPC", "UniPC, a multistep predictor with a corrector at no further call"),
         "flow_ode": ("genkit.diffusion:FlowODE", "Runge-Kutta steps in the time of rectified flow, from pure noise"),
         "rk3": ("genkit.diffusion:RK3", "Kutta's third-order method"),

@@ -18,6 +18,7 @@ from genkit.diffusion.process import DDPM, EDM, VE, VP, Cosine, Flow, Process, S
 from genkit.diffusion.sample import invert, sample
 from genkit.diffusion.samplers import (
     DDIM,
+    DEIS,
     RK3,
     RK4,
     Adaptive,
@@ -38,6 +39,7 @@ from genkit.diffusion.samplers import (
 __all__ = [
     "DDIM",
     "DDPM",
+    "DEIS",
     "EDM",
     "RK3",
     "RK4",

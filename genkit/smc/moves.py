@@ -91,10 +91,10 @@ class HMC(Move):
     """To begin with."""
     leapfrog: int = field(default=5, metadata={"static": True})
     """Leapfrog steps, one gradient each; the mean length is `step` times `leapfrog`."""
-    spread: Any = 0.5
-    """Lengths are uniform within this fraction of their mean; 0 makes all equal."""
     accept: Any = 0.7
     """Acceptance rate to which the step is adapted; None keeps it."""
+    spread: Any = 0.5
+    """Lengths are uniform within this fraction of their mean; 0 makes all equal."""
 
     @property
     def longest(self) -> float:

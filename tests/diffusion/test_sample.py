@@ -13,6 +13,7 @@ from genkit.chain import run, start
 from genkit.diffusion import (
     DDIM,
     DDPM,
+    DEIS,
     EDM,
     RK3,
     RK4,
@@ -62,6 +63,7 @@ def _fresh_trace_counter():
         (DPMpp2M(40), 40),
         (RK3(20), 58),
         (UniPC(40), 40),
+        (DEIS(40), 40),
         (Adaptive(), None),
     ],
     ids=lambda v: type(v).__name__,
