@@ -59,12 +59,6 @@ plugin = Plugin(
         "dcps": ("genkit.steer:DCPS", "Langevin and variational steps in blocks"),
         "reddiff": ("genkit.steer:REDDiff", "a point by regularised optimisation"),
     },
-    guidance={
-        "classifier_free": (
-            "genkit.diffusion:ClassifierFree",
-            "D_u + strength (D_c - D_u), interval and rescaling",
-        ),
-    },
     optimizers={
         "adamw": ("genkit.train:AdamW", "AdamW with warm-up and a cosine or constant schedule"),
         "muon": ("genkit.train:Muon", "Muon for matrices, AdamW for the rest"),

@@ -49,7 +49,6 @@ class Plugin:
     operators: Items = field(default_factory=dict)
     methods: Items = field(default_factory=dict)
     optimizers: Items = field(default_factory=dict)
-    guidance: Items = field(default_factory=dict)
     benchmarks: Items = field(default_factory=dict)
     commands: Items = field(default_factory=dict)
     loggers: Items = field(default_factory=dict)
