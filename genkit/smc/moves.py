@@ -112,7 +112,7 @@ class HMC(Move):
             factor = jax.random.uniform(size, (), one.dtype, 1 - self.spread, 1 + self.spread)
             return kernel(rest, state, log_prob, step * factor, one, self.leapfrog)
 
-        return blackjax.SamplingAlgorithm(lambda x: blackjax.hmc.init(x, log_prob), move)
+        return blackjax.SamplingAlgorithm(lambda x: blackjax.hmc.init(x, log_prob), move)  # type: ignore[arg-type]
 
 
 @register_dataclass
