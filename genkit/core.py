@@ -36,7 +36,7 @@ plugin = Plugin(
         "euler_maruyama": ("genkit.diffusion:EulerMaruyama", "Euler-Maruyama on the family of reverse SDEs"),
         "deis": ("genkit.diffusion:DEIS", "tAB-DEIS, Adams-Bashforth for the noise in the time of the process"),
         "unipc": ("genkit.diffusion:UniPC", "UniPC, a multistep predictor with a corrector at no further call"),
-        "flow_ode": ("genkit.diffusion:FlowODE", "Runge-Kutta steps in the time of rectified flow, from pure noise"),
+        "flow_ode": ("genkit.diffusion:FlowODE", "Runge-Kutta steps in the time of rectified flow"),
         "rk3": ("genkit.diffusion:RK3", "Kutta's third-order method"),
         "rk4": ("genkit.diffusion:RK4", "the classical fourth-order Runge-Kutta method"),
         "predictor_corrector": ("genkit.diffusion:PredictorCorrector", "Euler-Maruyama with Langevin corrections"),

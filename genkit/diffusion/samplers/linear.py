@@ -160,7 +160,8 @@ class LinearSampler(TimeGrid):
     @property
     def nfe(self) -> int:
         """Network calls for one sample, the one at the beginning included."""
-        return 1 + self.table().steps.time.size
+        one = replace(self, times=(2.0, 1.0)).table()  # a step, on a process that has these times
+        return 1 + ((len(self.times) or self.steps) - 1) * one.steps.time.size
 
     def model(self, denoiser: Denoiser, shape: tuple[int, ...], cond: Any = None, noise: Any = None) -> Model:
         """The chain from noise to samples of `shape` (n, ...), for `genkit.chain.run`."""
