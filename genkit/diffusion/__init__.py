@@ -19,6 +19,7 @@ from genkit.diffusion.random import normals
 from genkit.diffusion.sample import invert, sample
 from genkit.diffusion.samplers import (
     DDIM,
+    DEIS,
     RK3,
     RK4,
     Adaptive,
@@ -39,6 +40,7 @@ from genkit.diffusion.samplers import (
 __all__ = [
     "DDIM",
     "DDPM",
+    "DEIS",
     "EDM",
     "RK3",
     "RK4",

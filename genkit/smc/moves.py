@@ -91,10 +91,10 @@ class HMC(Move):
     """To begin with."""
     leapfrog: int = field(default=5, metadata={"static": True})
     """Leapfrog steps, one gradient each; the mean length is `step` times `leapfrog`."""
-    spread: Any = 0.5
-    """Lengths are uniform within this fraction of their mean; 0 makes all equal."""
     accept: Any = 0.7
     """Acceptance rate to which the step is adapted; None keeps it."""
+    spread: Any = 0.5
+    """Lengths are uniform within this fraction of their mean; 0 makes all equal."""
 
     @property
     def longest(self) -> float:
@@ -112,7 +112,7 @@ class HMC(Move):
             factor = jax.random.uniform(size, (), one.dtype, 1 - self.spread, 1 + self.spread)
             return kernel(rest, state, log_prob, step * factor, one, self.leapfrog)
 
-        return blackjax.SamplingAlgorithm(lambda x: blackjax.hmc.init(x, log_prob), move)
+        return blackjax.SamplingAlgorithm(lambda x: blackjax.hmc.init(x, log_prob), move)  # type: ignore[arg-type]
 
 
 @register_dataclass

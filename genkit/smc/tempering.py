@@ -146,8 +146,9 @@ class Tempering:
 
     Waste-free (Dau and Chopin 2022): of n particles n / steps are resampled, and all `steps` states of their chains
     are kept. Else n are resampled, moved `steps` times, and the last states are kept. Exponents, and the scale of the
-    moves, are adapted to the population: log Z is consistent in n, and Z unbiased but for a term of order 1/n (Beskos,
-    Jasra, Kantas, Thiery 2016).
+    moves, are adapted to the population: log Z is consistent in n, but Z has a bias of order 1/n (Beskos, Jasra,
+    Kantas, Thiery 2016). With a full covariance of 10 dimensions and every particle moved, Z was measured 9 % too low
+    with 100 particles and 4 % with 200; `HMC(diagonal=True)` adapts less.
     """
 
     move: Move = HMC()

@@ -8,6 +8,7 @@ import pytest
 from genkit.diffusion import (
     DDIM,
     DDPM,
+    DEIS,
     EDM,
     RK3,
     RK4,
@@ -144,6 +145,23 @@ def test_published_third_order_rule_is_of_second_order():
     assert np.log2(error[-2] / error[-1]) == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_order_of_adams_bashforth(order):
+    """In the level of EDM and in the time of VP, from where the first steps of lower orders do no harm; 0 is Euler."""
+    with jax.enable_x64(True):
+        for process, high, grid in ((EDM(), 50.0, "rho"), (VP(), 2000.0, "quadratic")):
+            denoiser = gaussian_denoiser(0.0, 0.5, process=process)
+            error = []
+            for n in (257, 513):
+                sampler = DEIS(n, 0.1, high, grid=grid, final=False, order=order)
+                table, scale = sampler.table(process), process.alpha(process.time(np.float64(0.1)))
+                exact = high * np.sqrt((0.25 + 0.1**2) / (0.25 + high**2))
+                error.append(abs(float(gaussian_moments(table, denoiser)[1]) ** 0.5 / scale - exact))
+            assert np.log2(error[0] / error[1]) == pytest.approx(order + 1, abs=0.2)
+        if order == 0:
+            assert variance(DEIS(order=0), 0.5) == pytest.approx(variance(Euler(), 0.5), rel=1e-12)
+
+
 @pytest.mark.parametrize("grid", ["rho", "quadratic"])
 @pytest.mark.parametrize("make", SOLVERS)
 def test_order_on_gaussian_data(make, grid):
@@ -180,7 +198,7 @@ def test_order_in_the_time_of_rectified_flow(rule, order):
     assert found == pytest.approx(0.81 * 0.25 + 0.01, rel=0.05 if order == 1 else 1e-3)
 
 
-@pytest.mark.parametrize("make", [Euler, DPMpp2M, DPMpp2S, DPMpp3M, UniPC, FlowODE])
+@pytest.mark.parametrize("make", [Euler, DPMpp2M, DPMpp2S, DPMpp3M, UniPC, DEIS, FlowODE])
 def test_a_constant_velocity_from_pure_noise(make):
     """x_1 - v for every sampler and shift: the first level is infinite, and the network is asked at t = 1 itself."""
     asked = []

@@ -13,6 +13,7 @@ from genkit.chain import run, start
 from genkit.diffusion import (
     DDIM,
     DDPM,
+    DEIS,
     EDM,
     RK3,
     RK4,
@@ -62,6 +63,7 @@ def _fresh_trace_counter():
         (DPMpp2M(40), 40),
         (RK3(20), 58),
         (UniPC(40), 40),
+        (DEIS(40), 40),
         (Adaptive(), None),
     ],
     ids=lambda v: type(v).__name__,
@@ -96,8 +98,8 @@ def test_calls_and_traces_of_the_others(make, calls):
 
 def test_what_every_process_promises():
     check_sampler(DDIM(200, sigma_min=0.01, sigma_max=50.0, eta=0.5), process=VP())
-    assert FlowODE(20).nfe == 39
-    check_sampler(FlowODE(40), process=Flow())
+    assert FlowODE(20, grid="flow").nfe == 39 and DDIM(times=(999.0, 500.0, 0.0)).nfe == 3
+    check_sampler(FlowODE(40, grid="flow"), process=Flow())
 
 
 @pytest.mark.parametrize("sampler", [DDIM(eta=0.5), DPMpp2S(churn=2.0)], ids=lambda s: type(s).__name__)

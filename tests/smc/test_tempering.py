@@ -225,12 +225,12 @@ def test_states_of_several_parts():
     def flat(x):
         return jnp.append(x["a"], x["b"])
 
-    sampler = Tempering(HMC(), 4)
+    sampler = Tempering(RandomWalk(), 4)
     one = sampler.run(KEY, 64, lambda key: jax.random.normal(key, (3,)), log_p0, whole)
     parts = sampler.run(KEY, 64, draw_dict, lambda x: log_p0(flat(x)), lambda x: whole(flat(x)))
     np.testing.assert_allclose(parts.log_z, one.log_z, rtol=1e-5)
     np.testing.assert_allclose(jax.vmap(flat)(parts.p.x), one.p.x, rtol=1e-3, atol=1e-4)
-    pool = PersistentSampling(HMC(), 2, max_steps=4)
+    pool = PersistentSampling(RandomWalk(), 2, max_steps=4)
     one = pool.run(KEY, 16, lambda key: jax.random.normal(key, (3,)), log_p0, lambda x: log_p0(x) - x @ x)
     parts = pool.run(KEY, 16, draw_dict, lambda x: log_p0(flat(x)), lambda x: log_p0(flat(x)) - flat(x) @ flat(x))
     np.testing.assert_allclose(parts.log_z, one.log_z, rtol=1e-5)

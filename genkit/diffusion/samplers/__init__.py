@@ -5,6 +5,7 @@ from genkit.diffusion.samplers.ancestral import Ancestral
 from genkit.diffusion.samplers.churn import ChurnedSampler
 from genkit.diffusion.samplers.consistency import Consistency
 from genkit.diffusion.samplers.ddim import DDIM
+from genkit.diffusion.samplers.deis import DEIS
 from genkit.diffusion.samplers.dpmpp_2m import DPMpp2M, SDEDPMpp2M
 from genkit.diffusion.samplers.dpmpp_2s import DPMpp2S
 from genkit.diffusion.samplers.dpmpp_3m import DPMpp3M
@@ -20,6 +21,7 @@ from genkit.diffusion.samplers.unipc import UniPC
 
 __all__ = [
     "DDIM",
+    "DEIS",
     "RK3",
     "RK4",
     "Adaptive",

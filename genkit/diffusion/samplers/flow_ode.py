@@ -6,10 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from genkit.diffusion.grids import Grid
-from genkit.diffusion.process import EDM, Flow, Process
 from genkit.diffusion.samplers.linear import Levels, LinearSampler, Sum
-from genkit.diffusion.samplers.table import Table
 from genkit.errors import UsageError
 
 Rule = Literal["euler", "midpoint", "heun", "rk4"]
@@ -17,16 +14,14 @@ Rule = Literal["euler", "midpoint", "heun", "rk4"]
 
 @dataclass(frozen=True)
 class FlowODE(LinearSampler):
-    """Fixed steps on dx/dt = v = (x - D)/t of rectified flow, from pure noise at t = 1 (Lipman et al. 2023, arXiv
-    2210.02747; Liu et al. 2023, arXiv 2209.03003).
+    """Fixed steps on dx/dt = v = (x - D)/t in the time t = s / (1 + s) of rectified flow (Lipman et al. 2023, arXiv
+    2210.02747; Liu et al. 2023, arXiv 2209.03003), for any process.
 
-    In t the velocity has a limit at pure noise, while steps in the noise level t / (1 - t) of a higher order do not
-    begin there. `euler` is `Euler`. Network calls: N (euler), 2 N - 1, 4 N - 3 (rk4), since the last step, from the
-    lowest time to the data, is the denoised value.
+    In t the velocity has a limit at pure noise, t = 1, where the published grid begins (`grid="flow"`); steps in the
+    noise level s of a higher order do not begin there. `euler` is `Euler`. Network calls: N (euler), 2 N - 1, 4 N - 3
+    (rk4), since the last step, from the lowest time to the data, is the denoised value.
     """
 
-    grid: Grid = "flow"
-    """What is evenly spaced; see `TimeGrid`."""
     rule: Rule = "midpoint"
     """Order 1, 2, 2, 4 in t."""
 
@@ -36,20 +31,10 @@ class FlowODE(LinearSampler):
         if self.rule not in get_args(Rule):
             raise UsageError(f"unknown rule {self.rule!r}; known: {', '.join(get_args(Rule))}")
 
-    def table(self, process: Process = EDM()) -> Table:
-        """Coefficients of all steps, float64."""
-        if not isinstance(process, Flow):
-            raise UsageError(f"FlowODE steps in the time of Flow, not of {process}; take euler, heun or rk4")
-        return super().table(process)
-
-    @property
-    def nfe(self) -> int:
-        """Network calls for one sample, the one at the beginning included."""
-        return 1 + self.table(Flow()).steps.time.size
-
     def step(self, x: Sum, d: list[Sum], at: Levels, denoise: Callable) -> Sum:
-        """Symbols are divided by alpha = 1 - t; k are velocities."""
-        t, t1, x = at.t, at.t1, (1 - at.t) * x
+        """(1 - t) times what is data plus noise of level s is the state of rectified flow; k are velocities."""
+        t, t1 = at.s / (1 + at.s), at.s1 / (1 + at.s1)
+        x = 1 / (1 + at.s) * x
         h, m = t1 - t, (t + t1) / 2
 
         def v(y: Sum, u: np.ndarray) -> Sum:
@@ -66,4 +51,4 @@ class FlowODE(LinearSampler):
             k2 = v(x + h / 2 * k1, m)
             k3 = v(x + h / 2 * k2, m)
             k = (k1 + 2 * k2 + 2 * k3 + v(x + h * k3, t1)) / 6
-        return (x + h * k) / (1 - t1)
+        return (1 + at.s1) * (x + h * k)

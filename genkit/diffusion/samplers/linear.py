@@ -77,12 +77,14 @@ class LinearSampler(TimeGrid):
     """End with the denoised value (the step to level zero); else with the state at sigma_min."""
 
     past = 0  # denoised values of earlier steps that `step` looks at, beside the one at the state
+    past_noise = False  # look at the noise (x - D)/s that they were taken for instead
 
     def step(self, x: Sum, d: list[Sum], at: Levels, denoise: Callable[[Sum, Any], Sum]) -> Sum:
         """The state at level `at.s1` from the state `x` at level `at.s`, both divided by alpha.
 
-        `d[0]` is the denoised value at x, `d[k]` that of k steps before; `denoise(y, s)` is a further network call
-        at a state y of level s. In the first steps, whose `at.before` is infinite, d[k] repeats d[0].
+        `d[0]` is the denoised value at x, `d[k]` that of k steps before (with `past_noise` the noise); `denoise(y, s)`
+        is a further network call at a state y of level s. In the first steps, whose `at.before` is infinite, d[k]
+        repeats d[0].
         """
         raise NotImplementedError(f"{type(self).__name__} has no step")
 
@@ -140,12 +142,13 @@ class LinearSampler(TimeGrid):
             earlier=np.zeros((len(at.s), len(calls), len(calls) - 1)),
             noise=np.stack([column(j, "eps", scale[j]) for j in every], 1) if "eps" in calls[-1][0].terms else None,
             time=np.stack([time for _, time, _ in calls], 1),
+            memory=np.stack([1 / alpha[:-1], -np.ones_like(at.s)], 1) / at.s[:, None] if self.past_noise else None,
         )
         for j in every:
             for k in range(j):
                 steps.earlier[:, j, k] = column(j, ("call", j - 1 - k), scale[j])
         if s.max() > 0.99 * PURE:
-            size = max(np.abs(a).max(initial=0.0) for a in jax.tree.leaves(replace(steps, time=None)))
+            size = max(np.abs(a).max(initial=0.0) for a in jax.tree.leaves(replace(steps, time=None, memory=None)))
             if not size < 1e-2 * PURE:
                 raise UsageError(
                     f"{type(self).__name__} has no first step from pure noise, whose level is infinite; begin at a "
@@ -157,7 +160,8 @@ class LinearSampler(TimeGrid):
     @property
     def nfe(self) -> int:
         """Network calls for one sample, the one at the beginning included."""
-        return 1 + self.table().steps.time.size
+        one = replace(self, times=(2.0, 1.0)).table()  # a step, on a process that has these times
+        return 1 + ((len(self.times) or self.steps) - 1) * one.steps.time.size
 
     def model(self, denoiser: Denoiser, shape: tuple[int, ...], cond: Any = None, noise: Any = None) -> Model:
         """The chain from noise to samples of `shape` (n, ...), for `genkit.chain.run`."""

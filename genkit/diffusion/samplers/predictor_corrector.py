@@ -121,4 +121,4 @@ class PredictorCorrector(EulerMaruyama):
     @property
     def nfe(self) -> int:
         """Network calls for one sample, the one at the beginning included."""
-        return 1 + len(self.table().steps.time) * (1 + self.corrections)
+        return 1 + ((len(self.times) or self.steps) - 1) * (1 + self.corrections)
