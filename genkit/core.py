@@ -34,6 +34,8 @@ plugin = Plugin(
         "dpmpp_3m": ("genkit.diffusion:DPMpp3M", "multistep DPM-Solver++ of third order"),
         "sde_dpmpp_2m": ("genkit.diffusion:SDEDPMpp2M", "SDE-DPM-Solver++(2M)"),
         "euler_maruyama": ("genkit.diffusion:EulerMaruyama", "Euler-Maruyama on the family of reverse SDEs"),
+        "unipc": ("genkit.diffusion:UniPC", "UniPC, a multistep predictor with a corrector at no further call"),
+        "flow_ode": ("genkit.diffusion:FlowODE", "Runge-Kutta steps in the time of rectified flow, from pure noise"),
         "rk3": ("genkit.diffusion:RK3", "Kutta's third-order method"),
         "rk4": ("genkit.diffusion:RK4", "the classical fourth-order Runge-Kutta method"),
         "predictor_corrector": ("genkit.diffusion:PredictorCorrector", "Euler-Maruyama with Langevin corrections"),
@@ -55,12 +57,6 @@ plugin = Plugin(
         "fps": ("genkit.steer:FPS", "a diffused measurement followed by a particle filter"),
         "dcps": ("genkit.steer:DCPS", "Langevin and variational steps in blocks"),
         "reddiff": ("genkit.steer:REDDiff", "a point by regularised optimisation"),
-    },
-    guidance={
-        "classifier_free": (
-            "genkit.diffusion:ClassifierFree",
-            "D_u + strength (D_c - D_u), interval and rescaling",
-        ),
     },
     optimizers={
         "adamw": ("genkit.train:AdamW", "AdamW with warm-up and a cosine or constant schedule"),

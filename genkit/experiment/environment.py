@@ -12,14 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from genkit.experiment.folder import write_json
+from genkit.files import write_json
 
 
 def set_up() -> None:
     """Turn on the compilation cache (unless GENKIT_COMPILE_CACHE=0) and join the hosts of a cluster job."""
     import jax
 
-    from genkit.data.cache import cache_dir
+    from genkit.data import cache_dir
     from genkit.parallel import initialise
 
     if os.environ.get("GENKIT_COMPILE_CACHE") != "0" and not jax.config.values.get("jax_compilation_cache_dir"):

@@ -13,9 +13,8 @@ import numpy as np
 from genkit.diffusion import EDM, EDMDenoiser, Heun, LogNormal, denoising_loss, sample
 from genkit.errors import UsageError
 from genkit.experiment.experiment import Experiment
-from genkit.experiment.folder import read_arrays
 from genkit.experiment.run import Run
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model, Network, Optimizer, Process, Sampler
 from genkit.model import Diffusion, Recipe
 from genkit.nn import Net, NoisyMLP

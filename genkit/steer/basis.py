@@ -10,9 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit.chain import Kernel, callable_tree
-from genkit.diffusion import Denoiser, Process, process_of
-from genkit.diffusion.denoiser import denoise
-from genkit.diffusion.random import normals
+from genkit.diffusion import Denoiser, Process, denoise, normals, process_of
 from genkit.errors import UsageError
 from genkit.steer.operators import Observation
 from genkit.tree import register_dataclass

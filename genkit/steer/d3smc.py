@@ -11,8 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from genkit.chain import Kernel, Model, callable_tree
-from genkit.discrete import Denoiser, Process, categorical
-from genkit.discrete.factorised import Interval, Particle, Posterior, Setting, Step
+from genkit.discrete import Denoiser, Interval, Particle, Posterior, Process, Setting, Step, categorical
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 

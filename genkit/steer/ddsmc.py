@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.chain import Kernel, Model
-from genkit.diffusion import EDM, Denoiser, Process, process_of, rho_grid
-from genkit.diffusion.grids import check_range
+from genkit.diffusion import EDM, Denoiser, Process, check_range, process_of, rho_grid
 from genkit.errors import UsageError
 from genkit.steer.basis import Basis, basis_of
 from genkit.steer.operators import Observation

@@ -16,11 +16,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from genkit.chain import Kernel, Model, callable_tree, tilt
-from genkit.chain.tilt import Tilted
-from genkit.discrete import categorical
-from genkit.discrete.autoregressive import Reveal
-from genkit.discrete.factorised import Interval
+from genkit.chain import Kernel, Model, Tilted, callable_tree, tilt
+from genkit.discrete import Interval, Reveal, categorical
 from genkit.errors import UsageError
 from genkit.smc import Resample
 from genkit.tree import register_dataclass

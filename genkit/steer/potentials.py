@@ -9,11 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit.chain import callable_tree
-from genkit.discrete import Orders, ranks
-from genkit.discrete.factorised import PyTree
-from genkit.discrete.orders import ANY_ORDER
-from genkit.discrete.product import times
-from genkit.discrete.random import stratified
+from genkit.discrete import ANY_ORDER, Orders, PyTree, ranks, stratified, times
 from genkit.tree import register_dataclass
 
 Array = jax.Array

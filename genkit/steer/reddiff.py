@@ -11,8 +11,7 @@ import numpy as np
 import optax
 
 from genkit.chain import Kernel, Model
-from genkit.diffusion import EDM, Denoiser, Process, process_of
-from genkit.diffusion.grids import Grid
+from genkit.diffusion import EDM, Denoiser, Grid, Process, process_of
 from genkit.errors import UsageError
 from genkit.steer.basis import Basis, basis_of
 from genkit.steer.operators import Observation

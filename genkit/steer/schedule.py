@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genkit.diffusion.grids import TimeGrid
-from genkit.diffusion.process import Process
+from genkit.diffusion import Process, TimeGrid
 from genkit.errors import UsageError
 
 

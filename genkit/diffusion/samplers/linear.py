@@ -9,14 +9,15 @@ a table of coefficients, in the units of the process at hand, and one compiled l
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from genkit.chain import Model
 from genkit.diffusion.denoiser import Denoiser, process_of
-from genkit.diffusion.grids import TimeGrid, check_levels
+from genkit.diffusion.grids import PURE, TimeGrid, check_levels
 from genkit.diffusion.process import EDM, Process
 from genkit.diffusion.samplers.table import Calls, Table
 from genkit.errors import UsageError
@@ -91,15 +92,22 @@ class LinearSampler(TimeGrid):
 
     def table(self, process: Process = EDM()) -> Table:
         """Coefficients of all steps, float64."""
-        t = self.time_grid(process)
+        return self._table(process, self.time_grid(process), self.final)
+
+    def inversion(self, process: Process = EDM()) -> Table:
+        """Coefficients of the way back, from the lowest level to the highest, float64; for `invert`."""
+        table = self._table(process, self.time_grid(process)[::-1], False)
+        if table.steps.noise is not None and not (table.steps.noise == 0).all():
+            raise UsageError(f"{self} adds noise, so it has no way back; take a sampler of the ODE")
+        return table
+
+    def _table(self, process: Process, t: np.ndarray, final: bool) -> Table:
         s = np.asarray(process.ratio(t), np.float64)
         raised, fresh = self.churned(s)
-        if fresh is not None and not self.final:  # end at the lowest level itself
+        if fresh is not None and not final:  # end at the lowest level itself
             raised, fresh = np.append(raised[:-1], s[-1]), np.append(fresh[:-1], 0.0)
         if fresh is not None:
             check_levels(process, float(raised.max()))
-        if s.min() <= 0:
-            raise UsageError(f"times={self.times} reach level zero; leave it out, the step to it comes by itself")
         when = t if fresh is None else np.asarray(process.time(raised), np.float64)
         alpha = np.asarray(process.alpha(when), np.float64)
         before = tuple(np.concatenate([np.full(k, np.inf), raised])[: len(s) - 1] for k in range(1, self.past + 1))
@@ -136,8 +144,15 @@ class LinearSampler(TimeGrid):
         for j in every:
             for k in range(j):
                 steps.earlier[:, j, k] = column(j, ("call", j - 1 - k), scale[j])
+        if s.max() > 0.99 * PURE:
+            size = max(np.abs(a).max(initial=0.0) for a in jax.tree.leaves(replace(steps, time=None)))
+            if not size < 1e-2 * PURE:
+                raise UsageError(
+                    f"{type(self).__name__} has no first step from pure noise, whose level is infinite; begin at a "
+                    "lower one, or take flow_ode, euler, ddim or dpmpp_2m"
+                )
         churn = None if fresh is None else alpha[0] * fresh[0]
-        return Table(alpha[0] * s[0], churn, when[0], steps, process, self.final)
+        return Table(alpha[0] * s[0], churn, when[0], steps, process, final)
 
     @property
     def nfe(self) -> int:

@@ -17,7 +17,7 @@ from genkit.errors import DataError, UsageError
 from genkit.train import Interrupted
 from genkit_weather.data import statistics
 from genkit_weather.experiments.diffusion_lam import DiffusionLAM
-from genkit_weather.forecasts import read
+from genkit_weather.forecasting.files import read
 
 SMALL = {
     "data": "l96",

@@ -15,7 +15,7 @@ from genkit.errors import UsageError
 from genkit_weather.data import statistics
 from genkit_weather.datasets.qg_host import QGHost
 from genkit_weather.datasets.qg_nature import QGNature
-from genkit_weather.forecasts import read
+from genkit_weather.forecasting.files import read
 from genkit_weather.from_xarray import to_xarray
 
 TINY = {

@@ -14,8 +14,7 @@ import numpy as np
 from genkit.diffusion import VP
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.metrics import sliced_wasserstein
 from genkit.steer import (
     DAPS,

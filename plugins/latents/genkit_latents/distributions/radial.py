@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.tree import register_dataclass
-from genkit_latents.geometry import safe
+from genkit_latents import safe
 
 Array = jax.Array
 NODES = 256  # of the quadrature: its error is below 1e-13 in the tests

@@ -12,14 +12,11 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit_latents.data import Points
+from genkit_latents.geometry import Numeric
 from genkit_latents.geometry.geodesics import Energy
-from genkit_latents.geometry.numeric import Numeric
-from genkit_latents.models import VAE, agreement, elbo, importance_bound
-from genkit_latents.models.autoencoder import NAMED
-from genkit_latents.models.spaces import is_space
+from genkit_latents.models import NAMED, VAE, agreement, elbo, importance_bound, is_space
 from genkit_latents.stats import distances, distortion, knn_accuracy
 
 COARSE = Energy(8, even=0.5)  # for tables of distances, where 1e-3 is enough

@@ -11,13 +11,12 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Dataset, Model
 from genkit_latents.data import Points
-from genkit_latents.datasets.shapes import Shape
+from genkit_latents.datasets import Shape
 from genkit_latents.experiments.study import LatentStudy
-from genkit_latents.geometry.metric import log_volume
+from genkit_latents.geometry import log_volume
 from genkit_latents.models import LandMixture
 from genkit_latents.stats import LandFit
 

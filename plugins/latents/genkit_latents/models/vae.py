@@ -16,10 +16,8 @@ from genkit.model import Request, Trained
 from genkit.nn import Net
 from genkit.tree import register_dataclass
 from genkit_latents.data import Points
-from genkit_latents.geometry.curves import Curves, between
+from genkit_latents.geometry import Curves, Numeric, between, stochastic
 from genkit_latents.geometry.geodesics import Energy, Graph, Hybrid
-from genkit_latents.geometry.numeric import Numeric
-from genkit_latents.geometry.pullback import stochastic
 from genkit_latents.models.agreement import relative_metric
 from genkit_latents.models.laws import posterior_of, prior_log_prob, prior_sample
 from genkit_latents.models.rbf import RBFDeviation

@@ -14,10 +14,9 @@ from genkit.files import write_arrays
 from genkit.kinds import Model
 from genkit.steer import BSDG, FADG, guide
 from genkit_molecules import exact
-from genkit_molecules.graphs import sites
-from genkit_molecules.models.lattice import Learned, conditionals, tabulated
-from genkit_molecules.models.trained import Guided
-from genkit_molecules.orders import Order, name_of
+from genkit_molecules.chemistry import sites
+from genkit_molecules.items import Order, name_of
+from genkit_molecules.models import Guided, Learned, conditionals, tabulated
 from genkit_molecules.target import ELEMENTS, Target, target
 
 PARTICLES = 25_000  # at a time
@@ -157,7 +156,7 @@ class LatticeGuidance(Experiment):
 
     def report(self, run: Run) -> None:
         """The table, validity and distance by the number of particles, effective sample sizes, molecules."""
-        from genkit_molecules.chem import smiles_of
+        from genkit_molecules.chemistry import smiles_of
         from genkit_molecules.figures import by_particles, grid, traces
 
         kept, results = _load(run), run.results

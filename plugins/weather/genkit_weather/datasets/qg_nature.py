@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from genkit.data.cache import cached, location
+from genkit.data import cached, location
 from genkit.errors import UsageError
 from genkit_weather.data import Layout, Series, WeatherData, check
 

@@ -28,7 +28,7 @@ from genkit_weather.lam import (
 )
 from genkit_weather.models.recipe import MEPS_WEIGHTS, WeatherRecipe
 from genkit_weather.models.trained import WeatherModel
-from genkit_weather.networks.unet import Conditioning, LamUNet, Sizes
+from genkit_weather.networks import Conditioning, LamUNet, Sizes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,7 @@ from genkit_weather.data import WeatherData
 from genkit_weather.graphs import Graph, Mesh
 from genkit_weather.lam import LatentForecaster, LatentWeights, latent_loss
 from genkit_weather.models.graph import GraphRecipe, Loss, published
-from genkit_weather.networks.graph_efm import GraphEFM
-from genkit_weather.networks.unet import Sizes
+from genkit_weather.networks import GraphEFM, Sizes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,11 +22,10 @@ from genkit.parallel import split
 from genkit.smc import Resample
 from genkit.steer import Potential
 from genkit.tree import register_dataclass
-from genkit_crystals.diffusion import CrystalDenoiser, Drawn, buckets, even
-from genkit_crystals.guidance import placed
-from genkit_crystals.layout import Layout, decode
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.wyckoff import ELEMENTS, numbers
+from genkit_crystals.chains.diffusion import CrystalDenoiser, Drawn, buckets, even
+from genkit_crystals.chains.guidance import placed
+from genkit_crystals.chains.layout import Layout, decode
+from genkit_crystals.protostructures import ELEMENTS, Protostructure, numbers
 
 Array = Any
 SPREAD = 0.5  # atoms by which an amount may be off before the end

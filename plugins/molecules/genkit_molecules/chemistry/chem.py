@@ -11,7 +11,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 
 from genkit.workers import each
-from genkit_molecules.graphs import atoms, pairs
+from genkit_molecules.chemistry.graphs import atoms, pairs
 
 T = TypeVar("T")
 ORDERS = (Chem.BondType.ZERO, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from genkit_molecules.layout import Letters
-from genkit_molecules.rows import Rows, Told
+from genkit_molecules.items.layout import Letters
+from genkit_molecules.items.rows import Rows, Told
 
-AMINO = "ACDEFGHIKLMNPQRSTVWY"
-GAP = "-"
 ODD = "BZXJUO*"  # what files may also hold: ambiguous, unknown and rare amino acids, stops
 
 # Amino acids of the test set of UniRef50, in the order of AMINO (counts published with EvoDiff, arXiv 2309.04175).

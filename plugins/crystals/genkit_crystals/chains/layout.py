@@ -14,8 +14,7 @@ import numpy as np
 
 from genkit.errors import DataError
 from genkit.tree import register_dataclass
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.wyckoff import ELEMENTS, GROUPS, tables
+from genkit_crystals.protostructures import ELEMENTS, GROUPS, Protostructure, tables
 
 Array = Any
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import sequential_vmap
 
-from genkit_molecules.graphs import VALENCE
+from genkit_molecules.chemistry.graphs import VALENCE
 
 Array = jax.Array
 MASS = {"H": 1.008, "B": 10.81, "C": 12.011, "N": 14.007, "O": 15.999, "F": 18.998, "Si": 28.085, "P": 30.974,

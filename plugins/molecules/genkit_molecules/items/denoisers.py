@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit.tree import register_dataclass
-from genkit_molecules.graphs import BONDS, atoms, classes, pairs
+from genkit_molecules.chemistry import BONDS, atoms, classes, pairs
 
 Array = jax.Array
 

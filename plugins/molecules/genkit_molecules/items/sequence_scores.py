@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_molecules.sequences import AMINO, GAP
+from genkit_molecules.items.rows import AMINO, GAP
 
 
 def scores(sample: Sequence[str], reference: Sequence[str], train: Sequence[str] = (), k: int = 3) -> dict[str, float]:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from genkit.tree import register_dataclass
-from genkit_crystals.layout import Layout, Matrices, encode
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.wyckoff import ELEMENTS, GROUPS, LETTERS
+from genkit_crystals.chains.layout import Layout, Matrices, encode
+from genkit_crystals.protostructures import ELEMENTS, GROUPS, LETTERS, Protostructure
 
 
 @register_dataclass

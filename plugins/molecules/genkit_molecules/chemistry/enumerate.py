@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from genkit_molecules.graphs import BONDS, VALENCE, pairs, relabel, sites
+from genkit_molecules.chemistry.graphs import BONDS, VALENCE, pairs, relabel, sites
 
 CHUNK = 1 << 16
 

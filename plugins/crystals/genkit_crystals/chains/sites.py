@@ -10,8 +10,8 @@ import numpy as np
 
 from genkit.discrete import Ancestral, Inpaint
 from genkit.errors import UsageError
-from genkit_crystals.layout import Layout
-from genkit_crystals.wyckoff import LETTERS, numbers, symbol, tables
+from genkit_crystals.chains.layout import Layout
+from genkit_crystals.protostructures import LETTERS, numbers, symbol, tables
 
 EXPECTED = "expected letter=element, such as a=Na; letter=2O for two orbits; letter=0 for an empty position"
 

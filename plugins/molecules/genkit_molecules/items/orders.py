@@ -11,7 +11,7 @@ import numpy as np
 
 from genkit.discrete import AnyOrder, Orders
 from genkit.errors import UsageError
-from genkit_molecules.graphs import atoms, pairs
+from genkit_molecules.chemistry import atoms, pairs
 
 Array = jax.Array
 Order = Literal["uniform", "nodes_edges", "node_edges_node"]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from genkit_crystals.diffusion import buckets
-from genkit_crystals.layout import Layout, Matrices, encode
-from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.chains.diffusion import buckets
+from genkit_crystals.chains.layout import Layout, Matrices, encode
+from genkit_crystals.protostructures import Protostructure
 
 
 @dataclass(frozen=True)

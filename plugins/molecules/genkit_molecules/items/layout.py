@@ -10,17 +10,29 @@ import numpy as np
 
 from genkit.nn import Net
 from genkit.tree import register_dataclass
-from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, SequenceLogOdds, SequenceNet, real_sites
-from genkit_molecules.graphs import allowed, atoms, classes, places_in, sites
-from genkit_molecules.models.discrete import Space
+from genkit_molecules.chemistry import allowed, atoms, classes, places_in, sites
+from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, SequenceLogOdds, SequenceNet, real_sites
+from genkit_molecules.items.sequence_scores import property_of
 
 Kind = Literal["generator", "discriminator"]
 
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
+class Space:
+    """The sites of an item."""
+
+    classes: int
+    """K"""
+    weights: np.ndarray
+    """(D, K) or (K,), frequencies of the classes in the data"""
+    allowed: np.ndarray | None = None
+    """(D, K) bool, the classes of each site, where they differ"""
+
+
+@dataclass(frozen=True, eq=False)
 class Graphs:
-    """Molecular graphs; see `genkit_molecules.graphs`. A size is a number of atoms."""
+    """Molecular graphs; see `genkit_molecules.chemistry.graphs`. A size is a number of atoms."""
 
     trainers: ClassVar[dict[str, str]] = {
         "discriminator": "molecules.discriminator_guidance --generator {}",
@@ -83,7 +95,7 @@ class Graphs:
 
     def texts(self, x: np.ndarray, size: np.ndarray, say: Any = None) -> list[str | None]:
         """SMILES of graphs (M, D) of so many atoms (M,); None where RDKit cannot sanitise them."""
-        from genkit_molecules.chem import smiles_of
+        from genkit_molecules.chemistry import smiles_of
 
         places = {n: self.places(n, x.shape[1]) for n in set(size.tolist())}
         return smiles_of([row[places[n]] for row, n in zip(x, size.tolist(), strict=True)], self.elements, say)
@@ -166,8 +178,6 @@ class Letters:
 
     def measure(self, name: str, texts: Sequence[str]) -> np.ndarray:
         """A property (M,) of sequences."""
-        from genkit_molecules.sequence_scores import property_of
-
         return property_of(texts, name)
 
 

@@ -8,7 +8,8 @@ from flax import nnx
 
 import genkit.nn as gnn
 from genkit.errors import UsageError
-from genkit.nn.graph import normalise
+from genkit_weather.graphs import Edges, InteractionNet, ParallelInteractionNet, aggregate, at_senders
+from genkit_weather.graphs.messages import normalise
 
 SENDERS, RECEIVERS, E, H = 7, 5, 20, 4
 
@@ -16,7 +17,7 @@ SENDERS, RECEIVERS, E, H = 7, 5, 20, 4
 def edges(seed=0):
     rng = np.random.default_rng(seed)
     pairs = rng.permutation(SENDERS * (RECEIVERS - 1))[:E]  # the last receiver has no edges
-    return gnn.Edges.build(pairs % SENDERS, pairs // SENDERS, rng.normal(size=(E, 3)), (SENDERS, RECEIVERS))
+    return Edges.build(pairs % SENDERS, pairs // SENDERS, rng.normal(size=(E, 3)), (SENDERS, RECEIVERS))
 
 
 def normal(*shape, seed=1):
@@ -25,12 +26,12 @@ def normal(*shape, seed=1):
 
 def test_edges_are_sorted_and_their_features_follow():
     senders, receivers = np.array([2, 0, 1, 2]), np.array([1, 1, 0, 0])
-    made = gnn.Edges.build(senders, receivers, np.stack([senders, receivers], 1), (3, 4))
+    made = Edges.build(senders, receivers, np.stack([senders, receivers], 1), (3, 4))
     assert list(made.receivers) == [0, 0, 1, 1] and list(made.senders) == [1, 2, 0, 2]
     np.testing.assert_array_equal(made.features, np.stack([made.senders, made.receivers], 1))
     assert list(made.degree) == [2, 2, 1, 1] and len(made) == 4
     with pytest.raises(UsageError, match="receiver 0 or 4"):
-        gnn.Edges.build([0, 1], [0, 4], np.zeros((2, 1)), (2, 4))
+        Edges.build([0, 1], [0, 4], np.zeros((2, 1)), (2, 4))
 
 
 def test_gathers_and_sums_have_the_gradients_of_dense_matrices():
@@ -40,7 +41,7 @@ def test_gathers_and_sums_have_the_gradients_of_dense_matrices():
     add = np.zeros((RECEIVERS, E))
     add[e.receivers, np.arange(E)] = 1
     h, g = normal(SENDERS, 2, H), normal(RECEIVERS, 2, H, seed=2)
-    sparse = lambda h: gnn.aggregate(jnp.sin(gnn.at_senders(h, e)), e)  # noqa: E731
+    sparse = lambda h: aggregate(jnp.sin(at_senders(h, e)), e)  # noqa: E731
     dense = lambda h: jnp.einsum("re,enh->rnh", add, jnp.sin(jnp.einsum("es,snh->enh", take, h)))  # noqa: E731
     for f, reference in ((sparse, dense),):
         out, back = jax.vjp(f, h)
@@ -49,18 +50,18 @@ def test_gathers_and_sums_have_the_gradients_of_dense_matrices():
         np.testing.assert_allclose(back(g)[0], expected_back(g)[0], rtol=1e-5, atol=1e-6)
     text = jax.jit(jax.grad(lambda h: sparse(h).sum())).lower(h).as_text()
     assert "indices_are_sorted = true" in text and "indices_are_sorted = false" not in text.split("scatter")[-1]
-    mean = gnn.aggregate(jnp.ones((E, 1, 1)), e, "mean")[:, 0, 0]
+    mean = aggregate(jnp.ones((E, 1, 1)), e, "mean")[:, 0, 0]
     np.testing.assert_allclose(mean, [1, 1, 1, 1, 0])
 
 
 def test_sums_of_bfloat16_are_exact_to_its_last_digit():
-    many = gnn.Edges.build(np.zeros(2000, int), np.zeros(2000, int), np.zeros((2000, 1)), (1, 1))
-    total = gnn.aggregate(jnp.full((2000, 1, 1), 1.0, jnp.bfloat16), many)
+    many = Edges.build(np.zeros(2000, int), np.zeros(2000, int), np.zeros((2000, 1)), (1, 1))
+    total = aggregate(jnp.full((2000, 1, 1), 1.0, jnp.bfloat16), many)
     assert total.dtype == jnp.bfloat16 and float(total[0, 0, 0]) == 2000  # a sum in bfloat16 stops at 256
 
 
 def net(**options):
-    return gnn.InteractionNet(H, **options, rngs=nnx.Rngs(0))
+    return InteractionNet(H, **options, rngs=nnx.Rngs(0))
 
 
 def silence(module):
@@ -93,7 +94,7 @@ def test_layers_that_say_nothing():
     for i in range(RECEIVERS - 1):
         np.testing.assert_allclose(out[i], s[e.senders[e.receivers == i]].mean(0), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(out[-1], 0)
-    np.testing.assert_allclose(new, state + gnn.at_senders(s, e), rtol=1e-6)
+    np.testing.assert_allclose(new, state + at_senders(s, e), rtol=1e-6)
 
 
 def test_the_split_first_layer_is_the_layer_of_the_concatenation():
@@ -115,7 +116,7 @@ def test_outputs_move_with_the_nodes_and_batches_do_not_mix():
     out, _ = module(e, state, s, r)
     ps, pr = rng.permutation(SENDERS), rng.permutation(RECEIVERS)
     number = jnp.arange(E)[:, None]  # features that follow the edges' new order
-    moved = gnn.Edges.build(ps[e.senders], pr[e.receivers], number, (SENDERS, RECEIVERS))
+    moved = Edges.build(ps[e.senders], pr[e.receivers], number, (SENDERS, RECEIVERS))
     order = np.asarray(moved.features[:, 0], int)
     out2, _ = module(moved, state[order], s[np.argsort(ps)], r[np.argsort(pr)])
     np.testing.assert_allclose(out2[pr], out, rtol=1e-4, atol=1e-5)
@@ -124,8 +125,8 @@ def test_outputs_move_with_the_nodes_and_batches_do_not_mix():
 
 
 def test_one_set_of_edges_in_parallel_is_an_interaction_network():
-    e = gnn.Edges.build([0, 1, 2, 3], [1, 2, 3, 0], np.zeros((4, 1)), (4, 4))
-    both = gnn.ParallelInteractionNet(H, ((0, 0),), 1, rngs=nnx.Rngs(0))
+    e = Edges.build([0, 1, 2, 3], [1, 2, 3, 0], np.zeros((4, 1)), (4, 4))
+    both = ParallelInteractionNet(H, ((0, 0),), 1, rngs=nnx.Rngs(0))
     one = net()
     one.edge_mlp, one.aggr_mlp = both.edge_mlp[0], both.aggr_mlp[0]
     h, state = normal(4, 2, H), normal(4, 2, H, seed=3)
@@ -136,5 +137,5 @@ def test_one_set_of_edges_in_parallel_is_an_interaction_network():
 
 
 def test_parameters_of_a_layer():
-    wide = gnn.InteractionNet(64, rngs=nnx.Rngs(0))
+    wide = InteractionNet(64, rngs=nnx.Rngs(0))
     assert gnn.parameter_count(gnn.functional(wide)[1]) == 29184

@@ -15,9 +15,9 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.steer import noisy_classifier_loss
 from genkit.tree import register_dataclass
+from genkit_crystals.chains.layout import Layout
 from genkit_crystals.evaluation import PROPERTIES
-from genkit_crystals.layout import Layout
-from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.protostructures import Protostructure
 
 Array = Any
 ENERGY = "energy"
@@ -49,7 +49,7 @@ def placed(critic: Any, slots: Layout) -> Any:
     return jax.tree.map(one, critic, is_leaf=lambda a: isinstance(a, LogOdds))
 
 
-def loss(key: Array, log_odds: LogOdds, batch: dict[str, Any], processes: Any) -> Array:
+def critic_loss(key: Array, log_odds: LogOdds, batch: dict[str, Any], processes: Any) -> Array:
     """Cross-entropy of `batch["yes"]` after noise, in one of the equivalent assignments of letters."""
     move, noise = jax.random.split(key)
     group, slots = batch["group"], log_odds.slots

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+AMINO = "ACDEFGHIKLMNPQRSTVWY"
+GAP = "-"
+NO, YES, NULL = np.eye(3, dtype=np.float32)  # what a generator is told of a property
+
 
 @dataclass(frozen=True)
 class Rows:
-    """Graphs of n atoms, see `genkit_molecules.graphs`, or sequences of n letters: rows x (M, D) uint8 of sites."""
+    """Graphs of n atoms (`genkit_molecules.chemistry.graphs`) or sequences of n letters: rows x (M, D) uint8."""
 
     n: int
     x: np.ndarray

@@ -16,10 +16,9 @@ from genkit.chain import callable_tree
 from genkit.discrete import Ancestral, Mixing, absorbing, cosine_steps, d3pm_terms, marginal, sample, steps, uniform
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
-from genkit_crystals.frequencies import Frequencies
-from genkit_crystals.layout import Layout, decode, layout
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.wyckoff import ELEMENTS, tables
+from genkit_crystals.chains.frequencies import Frequencies
+from genkit_crystals.chains.layout import Layout, decode, layout
+from genkit_crystals.protostructures import ELEMENTS, Protostructure, tables
 
 Array = Any
 Noise = Literal["uniform", "marginal", "zeros"]

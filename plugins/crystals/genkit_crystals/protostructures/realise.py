@@ -21,10 +21,10 @@ import numpy as np
 from genkit.errors import DataError, GenkitError, UsageError
 from genkit.files import write
 from genkit.workers import each
-from genkit_crystals.files import to_pyxtal
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.structures import protostructure
-from genkit_crystals.symmetry import SYMPREC
+from genkit_crystals.protostructures.files import to_pyxtal
+from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.structures import protostructure
+from genkit_crystals.protostructures.symmetry import SYMPREC
 
 NEAR = 0.6  # least distance in units of the sum of covalent radii
 CALCULATORS = {"chgnet": "chgnet.model.dynamics:CHGNetCalculator", "mace": "mace.calculators:mace_mp"}

@@ -17,8 +17,8 @@ from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from genkit.errors import DataError
-from genkit_molecules.chem import parallel, to_graph, to_smiles
-from genkit_molecules.graphs import sites
+from genkit_molecules.chemistry.chem import parallel, to_graph, to_smiles
+from genkit_molecules.chemistry.graphs import sites
 
 Charges = Literal["neutralise", "drop"]
 

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from genkit_molecules.graphs import classes, places_in, sites
-from genkit_molecules.layout import Graphs
-from genkit_molecules.rows import Rows, Told
+from genkit_molecules.chemistry import classes, places_in, sites
+from genkit_molecules.items.layout import Graphs
+from genkit_molecules.items.rows import Rows, Told
 
 
 @dataclass(frozen=True)

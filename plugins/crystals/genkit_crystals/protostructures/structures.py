@@ -17,8 +17,8 @@ from typing import Any
 
 from genkit.errors import DataError
 from genkit.workers import each
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.wyckoff import ELEMENTS
+from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.wyckoff import ELEMENTS
 
 SYMPREC = 0.1  # A
 COLUMNS = ("cif", "structure")

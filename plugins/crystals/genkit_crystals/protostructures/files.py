@@ -10,9 +10,9 @@ from typing import Any
 
 from genkit.errors import DataError
 from genkit.files import write
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.structures import Reject, rows
-from genkit_crystals.wyckoff import LETTERS, numbers, symbols, tables
+from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.structures import Reject, rows
+from genkit_crystals.protostructures.wyckoff import LETTERS, numbers, symbols, tables
 
 COLUMNS = ("protostructure", "wyckoff_spglib", "wyckoff")
 ENERGIES = ("e_form_per_atom_wbm", "formation_energy_per_atom", "energy_per_atom")
