@@ -10,15 +10,16 @@ from genkit.diffusion.distillation import (
     squared,
 )
 from genkit.diffusion.grids import Grid, TimeGrid, check_range, rho_grid, time_grid
-from genkit.diffusion.guidance import Auto, Classifier, ClassifierFree, Guidance, Linear, Replacement
+from genkit.diffusion.guidance import Auto, Classifier, ClassifierFree, Guidance, Replacement
 from genkit.diffusion.likelihood import Divergence, Likelihood, bits_per_dim, log_likelihood
 from genkit.diffusion.loss import MinSNR, denoising_loss
 from genkit.diffusion.noise import LogitNormal, LogNormal, LogUniform, Noise, Rho, Uniform
 from genkit.diffusion.process import DDPM, EDM, VE, VP, Cosine, Flow, Process, SubVP, per_item
 from genkit.diffusion.random import normals
-from genkit.diffusion.sample import sample
+from genkit.diffusion.sample import invert, sample
 from genkit.diffusion.samplers import (
     DDIM,
+    DEIS,
     RK3,
     RK4,
     Adaptive,
@@ -29,14 +30,17 @@ from genkit.diffusion.samplers import (
     DPMpp3M,
     Euler,
     EulerMaruyama,
+    FlowODE,
     Heun,
     PredictorCorrector,
     SDEDPMpp2M,
+    UniPC,
 )
 
 __all__ = [
     "DDIM",
     "DDPM",
+    "DEIS",
     "EDM",
     "RK3",
     "RK4",
@@ -59,11 +63,11 @@ __all__ = [
     "Euler",
     "EulerMaruyama",
     "Flow",
+    "FlowODE",
     "Grid",
     "Guidance",
     "Heun",
     "Likelihood",
-    "Linear",
     "LogNormal",
     "LogUniform",
     "LogitNormal",
@@ -78,12 +82,14 @@ __all__ = [
     "SDEDPMpp2M",
     "SubVP",
     "TimeGrid",
+    "UniPC",
     "Uniform",
     "bits_per_dim",
     "check_range",
     "consistency_loss",
     "denoise",
     "denoising_loss",
+    "invert",
     "log_likelihood",
     "normals",
     "per_item",

@@ -8,6 +8,7 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ def describe() -> dict[str, Any]:
     }
 
 
+@cache
 def versions() -> dict[str, str]:
-    """Versions of genkit, its plugins and what their numbers depend on."""
+    """Versions of genkit, its plugins and what their numbers depend on; read once, as all that is installed is."""
     names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
     installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     return {n: v for n, v in sorted(installed.items()) if n in names or n.startswith("genkit-")}

@@ -11,7 +11,7 @@ from flax import nnx
 from genkit.chain import callable_tree
 from genkit.discrete import Inpaint, sample
 from genkit.errors import DataError, UsageError
-from genkit.nn import abstract, functional, parameter_count, transfer
+from genkit.nn import Net, abstract, parameter_count, transfer
 from genkit_crystals import baselines, evaluation
 from genkit_crystals.chains.diffusion import (
     CrystalDenoiser,
@@ -47,8 +47,10 @@ def model():
     slots = layout(GROUPS)
     data = encode(crystals(), slots, 5)
     frequencies = Frequencies.of(data, slots, 5)
-    apply, params = functional(WyckoffGNN.preset("tiny").build(nnx.Rngs(0), Sizes(T, 5)))
-    denoiser = CrystalDenoiser(apply, silent(params), slots, RowFrequencies.of(crystals(), slots, 5).log())
+    net = Net(WyckoffGNN.preset("tiny"), (Sizes(T, 5),))
+    denoiser = CrystalDenoiser(
+        net, silent(jax.jit(net.init)(jax.random.key(0))), slots, RowFrequencies.of(crystals(), slots, 5).log()
+    )
     return slots, data, frequencies, process("marginal", T, frequencies), denoiser
 
 
@@ -143,14 +145,15 @@ def test_pointer_treats_all_elements_alike():
 def test_a_critic_sees_all_rows_of_a_crystal_and_no_others():
     """Its answer does not depend on the layout; it begins as the generator; two sites changed change it."""
     size, some = WyckoffGNN.preset("tiny"), crystals()
-    generator = functional(size.build(nnx.Rngs(0), Sizes(T + 1, 5)))[1]
-    apply, fresh = functional(size.build(nnx.Rngs(1), Sizes(T + 1, 5, 1)))
-    params = transfer(generator, fresh)
+    shapes = Net(size, (Sizes(T + 1, 5),)).shapes()
+    rng, critic = np.random.default_rng(0), Net(size, (Sizes(T + 1, 5, 1),))
+    generator = jax.tree.map(lambda s: 0.3 * rng.standard_normal(s.shape, np.float32), shapes)
+    params = transfer(generator, jax.jit(critic.init)(jax.random.key(1)))
     np.testing.assert_array_equal(params["element"]["embedding"], generator["element"]["embedding"])
     last = params["out"]["layers"][max(params["out"]["layers"])]
     assert not last["kernel"].any()  # without an opinion
     last["kernel"] = jax.random.normal(jax.random.key(0), last["kernel"].shape)
-    say = jax.jit(lambda slots, data: LogOdds(apply, params, slots)(data["x"], jnp.float32(2), data["group"]))
+    say = jax.jit(lambda slots, data: LogOdds(critic, params, slots)(data["x"], jnp.float32(2), data["group"]))
     answers = [say(slots, encode(some, slots, 5)[:]) for slots in (layout(GROUPS), layout())]
     np.testing.assert_allclose(*answers, rtol=2e-4, atol=1e-5)
     other = [Protostructure.from_label(label.replace("O-", "S-")) for label in LABELS]

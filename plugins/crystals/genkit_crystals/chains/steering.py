@@ -7,20 +7,18 @@ normal law with these, and the exact condition at the end (`genkit.chain.tilt`, 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.chain import Model, run, start, tilt
+from genkit.chain import Model
 from genkit.discrete import conditioned
 from genkit.errors import UsageError
-from genkit.parallel import split
 from genkit.smc import Resample
-from genkit.steer import Potential
+from genkit.steer import Said, WeightedSum, run_groups, tilted
 from genkit.tree import register_dataclass
 from genkit_crystals.chains.diffusion import CrystalDenoiser, Drawn, buckets, even
 from genkit_crystals.chains.guidance import placed
@@ -129,13 +127,13 @@ class Steering:
     terms: tuple[Any, ...] = ()
     """log-potentials (x, t, cond) -> (n,) made of `LogOdds`"""
     weights: tuple[Any, ...] = ()
-    """one number each, see `genkit.steer.Potential`"""
+    """one number each, see `genkit.steer.WeightedSum`"""
 
-    def log_h(self, p: Any, u: Any, slots: Layout, group: Array) -> Array:
-        """(n,) of particles whose crystals have the space groups `group` (n,)."""
-
-        said = Potential(tuple(placed(term, slots) for term in self.terms), self.weights)
-        return LookAhead(self.goal, slots, group)(p, u) + said(p.x, u.t, group)
+    def on(self, chain: Model, slots: Layout, group: Array) -> tuple[WeightedSum, ...]:
+        """The potential on each stage of a chain whose crystals have the space groups `group` (n,)."""
+        ahead, weights = LookAhead(self.goal, slots, group), (1.0, *self.weights)
+        terms = [placed(term, slots) for term in self.terms]
+        return tuple(WeightedSum((ahead, *(Said(kernel, f) for f in terms)), weights) for kernel, _ in chain.stages)
 
 
 def steered(
@@ -174,26 +172,28 @@ def steered(
         size = even(len(places), batch)
         for first in range(0, len(places), size):
             rows = np.resize(places[first : first + size], size)  # the last chunk is filled up
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(rows))
-            x, log_z = _crystals(keys, jnp.asarray(groups[rows]), chain, steering, slots, particles)
-            log_w[rows] = log_z
+            model = Competing(chain, steering, slots, particles)
+            given = jnp.asarray(groups[rows])
+            draws = run_groups(key, model, given, size, particles, Resample(), slots=jnp.asarray(rows))
+            log_w[rows] = jnp.where(draws.collapsed, -jnp.inf, draws.log_z)
+            x = jax.tree.map(lambda a: a[:, 0], draws.x)
             for place, found in zip(rows, decode(groups[rows], x, slots), strict=True):
                 out[place] = found if log_w[place] > -np.inf else None
     return Drawn(out, log_w)
 
 
-@partial(jax.jit, static_argnames="particles")
-def _crystals(
-    keys: Array, groups: Array, chain: Model, steering: Steering, slots: Layout, particles: int
-) -> tuple[Any, Array]:
-    """x of one crystal of each group of particles, leaves (n, ...), and log Z of each, (n,), -inf where all is lost."""
+@register_dataclass
+@dataclass(frozen=True)
+class Competing:
+    """The chain of the particles of one crystal, given its space group."""
 
-    def crystal(key: Array, group: Array) -> tuple[Any, Array]:
-        own = jnp.full(particles, group)
-        model = tilt(conditioned(chain, own, slots.mask(own)), lambda p, u: steering.log_h(p, u, slots, own))
-        key, last = jax.random.split(key)
-        state, _ = run(key, start(key, model, particles), model.stages, Resample())
-        which = jax.random.categorical(last, state.log_w)
-        return jax.tree.map(lambda a: a[which], state.p.p.x), jnp.where(state.collapsed, -jnp.inf, state.log_z)
+    chain: Model
+    steering: Steering
+    slots: Layout
+    particles: int = field(metadata={"static": True})
 
-    return jax.vmap(crystal)(*split((keys, groups)))
+    def __call__(self, group: Array) -> Model:
+        """Under the potential."""
+        own = jnp.full(self.particles, group)
+        chain = conditioned(self.chain, own, self.slots.mask(own))
+        return tilted(chain, self.steering.on(chain, self.slots, own))

@@ -52,12 +52,11 @@ def measure(run: Run, models: Models, data: Points, points: int) -> None:
     """Codes of the test rows, distances between `points` of them, and draws of every model, as ``codes.npz``."""
     few, many, found = data.test[:points], data.train[: 2 * points], {}
     for name, model in models.items():
-        encode = jax.jit(VAE.encode)
-        found[f"codes/{name}"] = np.asarray(encode(model, data.test)[0])
+        found[f"codes/{name}"] = np.asarray(model.encode(data.test)[0])
         latent = model.chosen
         if isinstance(latent, Numeric):
             latent = replace(latent, solver=COARSE)
-        codes, others = (encode(model, x)[0] for x in (few, many))
+        codes, others = (model.encode(x)[0] for x in (few, many))
         found[f"distances/{name}"] = distances(latent, codes, codes)
         found[f"to_train/{name}"] = distances(latent, codes, others)
         found[f"draws/{name}"] = np.asarray(model.decode(model.codes(run.key("draws"), 64)))

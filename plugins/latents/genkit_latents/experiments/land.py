@@ -63,9 +63,10 @@ class LandDensity(LatentStudy):
         grid = plane(data.train)
         for k in self.components:
             fit, gauss = self.trained(run, str(k)), _gaussian(data.train, k)
-            for name, x in (("test", data.test), ("grid", grid)):
-                found[f"{name}/land_{k}"] = np.asarray(_log_density(fit, jnp.asarray(x)))
-                found[f"{name}/gauss_{k}"] = gauss.score_samples(x).astype(np.float32)
+            both = np.concatenate([data.test, grid])
+            for kind, law in (("land", _log_density(fit, jnp.asarray(both))), ("gauss", gauss.score_samples(both))):
+                values = np.asarray(law, np.float32)
+                found[f"test/{kind}_{k}"], found[f"grid/{kind}_{k}"] = np.split(values, [len(data.test)])
             found[f"fit/land_{k}"] = np.asarray(fit.log_likelihood)
             found[f"means/land_{k}"] = np.asarray(fit.components.mean)
             found[f"means/gauss_{k}"] = gauss.means_

@@ -12,7 +12,7 @@ import numpy as np
 from genkit.discrete import ClassifierFree, sample
 from genkit.errors import UsageError
 from genkit.model import LogYes
-from genkit.steer import ARDG, BSDG, FADG, Potential, guide
+from genkit.steer import ARDG, BSDG, FADG, WeightedSum, guide
 from genkit_molecules.items import NULL, YES
 
 if TYPE_CHECKING:
@@ -135,4 +135,4 @@ def _potential(model: Any, kind: str, strength: float) -> Any:
     if model.classifier is None:
         return model.discriminator
     weights = {"classifier": (0.0, strength), "both": (1.0, strength)}.get(kind, (1.0, 0.0))
-    return Potential((model.discriminator, LogYes(model.classifier)), weights)
+    return WeightedSum((model.discriminator, LogYes(model.classifier)), weights)

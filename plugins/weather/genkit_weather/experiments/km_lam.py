@@ -61,7 +61,7 @@ class KmLAM(ForecastExperiment):
         if name == "default":
             return cls()
         if name == "tiny":
-            model = _recipe(900.0, 16, stages=((1, 150),))
+            model = _recipe(900.0, 16, stages=((1, 40),))
             return cls(**tiny(), host=QGHost.preset("tiny"), model=model)
         if name != "paper":
             raise UsageError(f"weather.km_lam has no preset {name!r}; it has tiny, default and paper")

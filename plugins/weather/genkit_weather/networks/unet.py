@@ -79,7 +79,7 @@ class LamUNet(gnn.UNet):
     def preset(cls, name: str) -> "LamUNet":
         """`tiny`, `default`, or `paper`: the published sizes for 268 x 238 cells."""
         if name == "tiny":
-            return cls(base=16, multipliers=(1, 2), blocks=1, embedding=64)
+            return cls(base=16, multipliers=(1,), blocks=1, embedding=64)
         if name == "paper":
             return cls(
                 base=128,
