@@ -3,14 +3,29 @@
 - `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
 - `Tempering`, `PersistentSampling`, `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`,
   `Independent`;
-- `Twisted`: normal chains that look ahead; `graph_model`: graphs of discrete variables, by `belief_propagation`;
+- `Twisted`: normal chains that look ahead; `FactorGraph`, `LatentGaussian`, `PolyaUrn`, `MixedGraph`: graphical
+  models that look ahead by a deterministic approximation (`genkit.smc.graphs`);
 - `variance`, `evidence_variance`: how accurate a run was;
 - `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.
 """
 
 from genkit.smc.conditional import Path, particle_gibbs, pimh, pmmh, sample_path
 from genkit.smc.devices import Global, Islands
-from genkit.smc.graphical import Messages, PairwiseGraph, belief_propagation, graph_model
+from genkit.smc.graphs import (
+    ORDERS,
+    FactorGraph,
+    Factors,
+    LatentGaussian,
+    Messages,
+    MixedGraph,
+    PolyaUrn,
+    belief_propagation,
+    dirichlet_ep,
+    factor_graph,
+    gaussian_ep,
+    laplace,
+    variable_order,
+)
 from genkit.smc.ibis import IBIS
 from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
 from genkit.smc.persistent import PersistentSampling
@@ -28,10 +43,23 @@ from genkit.smc.schemes import (
     systematic,
 )
 from genkit.smc.tempering import Progress, Tempering, next_exponent
-from genkit.smc.twisting import Quadratic, Twisted, twist_normal
+from genkit.smc.twisting import NormalChain, Quadratic, Twisted, twist_normal
 from genkit.smc.variance import evidence_variance, founders, variance
 
 __all__ = [
+    "ORDERS",
+    "FactorGraph",
+    "Factors",
+    "LatentGaussian",
+    "Messages",
+    "MixedGraph",
+    "NormalChain",
+    "PolyaUrn",
+    "dirichlet_ep",
+    "factor_graph",
+    "gaussian_ep",
+    "laplace",
+    "variable_order",
     "HMC",
     "IBIS",
     "MALA",
@@ -39,8 +67,6 @@ __all__ = [
     "Global",
     "Independent",
     "Islands",
-    "Messages",
-    "PairwiseGraph",
     "Path",
     "PersistentSampling",
     "Progress",
@@ -57,7 +83,6 @@ __all__ = [
     "ess",
     "evidence_variance",
     "founders",
-    "graph_model",
     "killing",
     "multinomial",
     "next_exponent",

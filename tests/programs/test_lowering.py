@@ -17,14 +17,14 @@ from genkit.smc import (
     IBIS,
     MALA,
     SCHEMES,
+    FactorGraph,
+    Factors,
     Independent,
-    PairwiseGraph,
     PersistentSampling,
     RandomWalk,
     Resample,
     Tempering,
     belief_propagation,
-    graph_model,
     particle_gibbs,
     sample_path,
 )
@@ -115,8 +115,8 @@ def test_filters_and_graphs():
 
     def graph(key):
         pair = np.tile(0.5 * np.outer([-1.0, 1.0], [-1.0, 1.0]), (2, 1, 1))
-        spins = PairwiseGraph(np.ones((3, 2)), pair, ((0, 1), (1, 2)))
-        model = graph_model(spins, belief_propagation(spins))
+        spins = FactorGraph(np.ones((3, 2)), (Factors(((0, 1), (1, 2)), pair),))
+        model = spins.model(belief_propagation(spins))
         return run(key, start(key, model, 4), model.stages, Resample())[0]
 
     check_lowers(jax.jit(gibbs), KEY)
