@@ -6,10 +6,13 @@
 - `Twisted`: normal chains that look ahead; `FactorGraph`, `LatentGaussian`, `PolyaUrn`, `MixedGraph`: graphical
   models that look ahead by a deterministic approximation (`genkit.smc.graphs`);
 - `variance`, `evidence_variance`: how accurate a run was;
+- `sample_paths`, `two_filter`: smoothing; `controlled`: twisting that is learned; `sqmc`: by quasi-random points;
+- `SMC2`: parameters of state-space models, datum by datum;
 - `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.
 """
 
 from genkit.smc.conditional import Path, particle_gibbs, pimh, pmmh, sample_path
+from genkit.smc.controlled import controlled
 from genkit.smc.devices import Global, Islands
 from genkit.smc.graphs import (
     ORDERS,
@@ -42,11 +45,21 @@ from genkit.smc.schemes import (
     stratified,
     systematic,
 )
+from genkit.smc.smc2 import SMC2
+from genkit.smc.smoothing import Populations, populations, sample_paths, two_filter
+from genkit.smc.sqmc import sqmc
 from genkit.smc.tempering import Progress, Tempering, next_exponent
 from genkit.smc.twisting import NormalChain, Quadratic, Twisted, twist_normal
 from genkit.smc.variance import evidence_variance, founders, variance
 
 __all__ = [
+    "SMC2",
+    "Populations",
+    "controlled",
+    "populations",
+    "sample_paths",
+    "sqmc",
+    "two_filter",
     "ORDERS",
     "FactorGraph",
     "Factors",
