@@ -1,11 +1,12 @@
 """Sequential Monte Carlo on `genkit.chain`.
 
+- `smc`: a model in one call; its result prints itself;
 - `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
 - `Tempering`, `PersistentSampling`, `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`,
   `Independent`;
 - `Twisted`: normal chains that look ahead; `FactorGraph`, `LatentGaussian`, `PolyaUrn`, `MixedGraph`: graphical
   models that look ahead by a deterministic approximation (`genkit.smc.graphs`);
-- `variance`, `evidence_variance`: how accurate a run was;
+- `variance`, `log_z_variance`: how accurate a run was;
 - `sample_paths`, `two_filter`: smoothing; `controlled`: twisting that is learned; `sqmc`: by quasi-random points;
 - `SMC2`: parameters of state-space models, datum by datum;
 - `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.
@@ -33,6 +34,7 @@ from genkit.smc.ibis import IBIS
 from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
 from genkit.smc.persistent import PersistentSampling
 from genkit.smc.resampling import SCHEMES, Resample, ess
+from genkit.smc.run import SMCResult, smc
 from genkit.smc.schemes import (
     branching,
     conditional_killing,
@@ -50,7 +52,7 @@ from genkit.smc.smoothing import Populations, populations, sample_paths, two_fil
 from genkit.smc.sqmc import sqmc
 from genkit.smc.tempering import Progress, Tempering, next_exponent
 from genkit.smc.twisting import NormalChain, Quadratic, Twisted, twist_normal
-from genkit.smc.variance import evidence_variance, founders, variance
+from genkit.smc.variance import evidence_variance, founders, log_z_variance, variance
 
 __all__ = [
     "SMC2",
@@ -86,6 +88,7 @@ __all__ = [
     "Quadratic",
     "RandomWalk",
     "Resample",
+    "SMCResult",
     "Tempering",
     "Twisted",
     "belief_propagation",
@@ -97,6 +100,7 @@ __all__ = [
     "evidence_variance",
     "founders",
     "killing",
+    "log_z_variance",
     "multinomial",
     "next_exponent",
     "particle_gibbs",
@@ -104,6 +108,7 @@ __all__ = [
     "pmmh",
     "residual",
     "sample_path",
+    "smc",
     "ssp",
     "stratified",
     "systematic",

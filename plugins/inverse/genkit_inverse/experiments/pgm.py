@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
 import jax
 import numpy as np
 
-from genkit.chain import Model, State, run, start
+from genkit.chain import Model, State
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run, labels
 from genkit.experiment.folder import read_arrays
 from genkit.files import write_arrays
 from genkit.kinds import Graph
 from genkit.parallel import all_devices, in_chunks
-from genkit.smc import ORDERS, Resample, ess, variable_order
+from genkit.smc import ORDERS, Resample, ess, smc, variable_order
 from genkit_inverse.graphs.lattice import Ising
 
 AT_ONCE = 2**24  # values of variables that are worked on at a time
@@ -111,8 +111,10 @@ class PGM(Experiment):
             key = jax.random.fold_in(run.key(name), n)
             chunk = min(self.runs, max(1, AT_ONCE // (n * len(order))))
             with all_devices():
-                log_z, size = estimates(key, chains[name], Resample(threshold=self.threshold), n, self.runs, chunk)
-            kept[f"log_z/{name}/{n}"] = np.asarray(log_z, np.float64)
+                ends, size = estimates(key, chains[name], Resample(threshold=self.threshold), n, self.runs, chunk)
+            for trouble in ends.troubles():
+                run.say(f"{name}, {n} particles: {trouble}")
+            kept[f"log_z/{name}/{n}"] = np.asarray(ends.log_z, np.float64)
             kept[f"ess/{name}/{n}"] = np.asarray(size)
         write_arrays(run.folder / "estimates.npz", kept)
 
@@ -175,16 +177,15 @@ class PGM(Experiment):
 
 
 @partial(jax.jit, static_argnames=("n", "runs", "chunk"))
-def estimates(key: Any, model: Model, resample: Resample, n: int, runs: int, chunk: int) -> tuple[Any, Any]:
-    """log Z (runs,), and the mean effective sample size at each variable (V,)."""
+def estimates(key: Any, model: Model, resample: Resample, n: int, runs: int, chunk: int) -> tuple[State, Any]:
+    """Last states of independent runs (runs, ...), without particles; the mean of ESS at each variable (V,)."""
 
-    def one(key: Any) -> tuple[Any, Any]:
-        state, kept = run(key, start(key, model, n), model.stages, resample, keep=_size)
-        assert kept is not None
-        return state.log_z, kept[0]
+    def one(key: Any) -> tuple[State, Any]:
+        result = smc(key, model, n, resample, _size)
+        return replace(result.state, p=()), result.kept[0]
 
-    log_z, size = in_chunks(one, jax.random.split(key, runs), chunk)
-    return log_z, size.mean(0)
+    ends, size = in_chunks(one, jax.random.split(key, runs), chunk)
+    return ends, size.mean(0)
 
 
 def summary(log_z: np.ndarray) -> dict[str, float | None]:
