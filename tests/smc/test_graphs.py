@@ -78,12 +78,10 @@ def test_one_particle_is_exact_on_a_tree():
         assert log_z(graph, None, 1, 3).std() > 0.01
 
 
-@pytest.mark.parametrize(
-    "side, coupling, magnetic, exact",
-    [(3, 0.3, 0.0, 7.346915902870), (4, 0.44, 0.0, 15.504726538718), (4, 0.44, 0.1, 16.278788118288)],
-)
-def test_evidence_of_a_torus_is_unbiased(side, coupling, magnetic, exact):
-    graph = ising_torus(side, side, coupling, magnetic)
+@pytest.mark.parametrize(("magnetic", "exact"), [(0.0, 15.504726538718), (0.1, 16.278788118288)])
+def test_evidence_of_a_torus_is_unbiased(magnetic, exact):
+    graph = ising_torus(4, 4, 0.44, magnetic)
+    np.testing.assert_allclose(graph.exact(), exact, rtol=1e-6)
     twisted = log_z(graph, belief_propagation(graph), 16, 2000)
     plain = log_z(graph, None, 16, 2000)
     assert unbiased(twisted, exact) and unbiased(plain, exact)
@@ -95,7 +93,14 @@ def test_evidence_of_a_torus_is_unbiased(side, coupling, magnetic, exact):
     "side, coupling, exact", [(4, 0.44, 15.504726538718), (8, 0.3, 50.609330498185), (16, 0.44, 238.387247204240)]
 )
 def test_exact_partition_function(side, coupling, exact):
+    """Kaufman's formula; by elimination where the torus is small."""
     np.testing.assert_allclose(ising_log_z(side, side, coupling), exact, rtol=1e-13)
+    found = ising_torus(side, side, coupling).exact()
+    assert found is None if side > 8 else abs(found - exact) < 1e-5
+
+
+def test_the_smallest_torus():
+    np.testing.assert_allclose(ising_torus(3, 3, 0.3).exact(), 7.346915902870, rtol=1e-7)
 
 
 def test_three_values_and_excluded_pairs():
@@ -138,9 +143,9 @@ def test_factors_of_many_variables_on_a_tree():
         exact = np.log(enumerated(graph)[1].sum())
         messages = belief_propagation(graph, tolerance=1e-12)
         np.testing.assert_allclose([graph.exact(), messages.log_z], exact, atol=1e-10)
-        for order in (None, (6, 4, 2, 5, 0, 1, 3), variable_order("least_degree", graph.neighbours())):
-            np.testing.assert_allclose(log_z(graph, messages, 1, 3, order), exact, atol=1e-10)
-        plain = log_z(graph, None, 8, 1000, (3, 0, 6, 1, 5, 2, 4))
+        for order in ((6, 4, 2, 5, 0, 1, 3), variable_order("least_degree", graph.neighbours())):
+            np.testing.assert_allclose(log_z(graph, messages, 2, 1000, order), exact, atol=1e-10)
+        plain = log_z(graph, None, 2, 1000, order)
         assert plain.std() > 0.05 and unbiased(plain, exact)
 
 

@@ -20,7 +20,7 @@ from genkit.threefry import written_out
 from genkit.tree import register_dataclass
 
 Array = jax.Array
-POINTS = 2**21  # of a product rule, at most, for the exact value
+POINTS = 2**17  # of a product rule, at most, for the exact value
 LEAST = 16  # nodes a variable for it
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import gammaln, psi, zeta
 
 from genkit.chain import Kernel, Model, State
 from genkit.errors import UsageError
@@ -19,7 +19,7 @@ from genkit.threefry import written_out
 from genkit.tree import register_dataclass
 
 Array = jax.Array
-LEAST = 1e-3  # parameters of a Dirichlet that look ahead is based on are at least this
+LEAST = 0.1  # parameters of the Dirichlet that looks ahead are at least this, where the counts alone give as much
 MOST = 2**19  # vectors of counts for the exact value
 
 
@@ -35,14 +35,15 @@ class Powers:
     """log of the integral of the Dirichlet prior times all sites"""
     converged: bool
     clipped: bool
-    """whether the look ahead has parameters below `LEAST` for some counts, which then count as that"""
+    """whether the look ahead has parameters below `LEAST` for some counts, which are clipped there"""
 
 
 def dirichlet_ep(urn: PolyaUrn, tolerance: float = 1e-8, max_steps: int = 200) -> Powers:
     """Expectation propagation: Minka and Lafferty, Expectation-propagation for the generative aspect model (2002).
 
-    One site after the other is made anew, such that the Dirichlet has the mean and the summed second moments of prior,
-    the other sites, and the likelihood of the draw. A site whose cavity is improper stays.
+    One site after the other is made anew, such that the Dirichlet has the mean of log theta of prior, the other sites,
+    and the likelihood of the draw: the nearest one by the Kullback-Leibler divergence, where the paper takes means and
+    variances of theta. A site whose cavity is improper stays.
 
     Args:
         urn: the model.
@@ -61,12 +62,9 @@ def dirichlet_ep(urn: PolyaUrn, tolerance: float = 1e-8, max_steps: int = 200) -
             if (cavity <= 0).any():
                 continue
             share = phi * cavity / (phi @ cavity)
-            mean = (cavity + share) / (mass + 1)
-            second = (cavity + 1) * (cavity + 2 * share) / ((mass + 1) * (mass + 2))
-            new = mean * (mean - second).sum() / (second - mean**2).sum()
-            beta[i] = new - cavity
-            scale[i] = urn.log_lik[i].max() + np.log(phi @ cavity / mass) + log_beta(cavity) - log_beta(new)
-            total = new
+            total = _matched(psi(cavity) + share / cavity - psi(mass + 1), total)
+            beta[i] = total - cavity
+            scale[i] = urn.log_lik[i].max() + np.log(phi @ cavity / mass) + log_beta(cavity) - log_beta(total)
         change = float(np.abs(beta - before).max(initial=0.0))
         if change <= tolerance:
             break
@@ -135,7 +133,7 @@ class PolyaUrn:
         """Feynman-Kac model that draws one z after the other in their `order`, by enumeration; particles have counts.
 
         With sites it looks ahead by the integral of the draws so far times the sites of the others over theta, a ratio
-        of Dirichlet constants; parameters below `LEAST` count as that. None is the left-to-right estimator without its
+        of Dirichlet constants, whose parameters are clipped at `LEAST`. None is the left-to-right estimator without its
         resampled passes (Wallach, Murray, Salakhutdinov, Mimno 2009), as plain SMC. `State.shared` is the effective
         sample size by the last draw.
         """
@@ -228,6 +226,20 @@ def log_beta(a: np.ndarray) -> Any:
 def later(beta: np.ndarray) -> np.ndarray:
     """For each draw the sum of the sites after it, (n, K)."""
     return beta[::-1].cumsum(0)[::-1] - beta
+
+
+def _matched(mean: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Parameters of the Dirichlet with this mean of log theta (K,), by Newton's method from a (Minka 2000)."""
+    for _ in range(100):
+        slope = mean - psi(a) + psi(a.sum())
+        own, all_ = zeta(2, a), zeta(2, a.sum())  # trigamma functions: the Hessian is -diag(own) + all_
+        step = (slope + (slope / own).sum() / (1 / all_ - (1 / own).sum())) / own
+        while (a + step <= 0).any():
+            step = step / 2
+        a = a + step
+        if np.abs(step).max() < 1e-12 * a.max():
+            break
+    return a
 
 
 def _log_beta(a: Array) -> Array:

@@ -27,8 +27,8 @@ class LDA:
     """File of the parameters of the Dirichlet prior, one a topic; .5 each if there is none."""
     states: int = 4
     """Topics, where they are drawn."""
-    vocabulary: int = 20
-    """Words of drawn topics, each a draw from a Dirichlet with parameters .2."""
+    vocabulary: int = 50
+    """Words of drawn topics, each a draw from a Dirichlet with parameters .5."""
     words: int = 50
     """Words of a drawn document."""
     seed: int = 0
@@ -45,7 +45,7 @@ class LDA:
         """The urn of the topics of the words."""
         rng = np.random.default_rng(self.seed)
         if self.topics is None:
-            phi = rng.dirichlet(np.full(self.vocabulary, 0.2), self.states)
+            phi = rng.dirichlet(np.full(self.vocabulary, 0.5), self.states)
         else:
             phi = np.atleast_2d(array(self.topics)).astype(np.float64)
             if (phi < 0).any() or not np.allclose(phi.sum(1), 1, atol=1e-3):
