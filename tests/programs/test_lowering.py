@@ -25,8 +25,10 @@ from genkit.smc import (
     Resample,
     Tempering,
     belief_propagation,
+    controlled,
     particle_gibbs,
     sample_path,
+    sqmc,
 )
 from genkit.steer import dense, observe, posterior
 from genkit.testing import LinearGaussian, check_lowers, discrete_denoiser, gaussian_denoiser
@@ -119,8 +121,14 @@ def test_filters_and_graphs():
         model = spins.model(belief_propagation(spins))
         return run(key, start(key, model, 4), model.stages, Resample())[0]
 
+    def learned(key):
+        chain = LinearGaussian(sy=0.5).chain(np.ones(3))
+        model = sqmc(chain, 8, 0)
+        return controlled(key, chain, 8, 2, Resample()), run(key, start(key, model, 8), model.stages)
+
     check_lowers(jax.jit(gibbs), KEY)
     check_lowers(graph, KEY)
+    check_lowers(jax.jit(learned), KEY)
 
 
 def test_what_no_other_machine_has_is_named():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -99,22 +100,7 @@ class FactorGraph:
         there (from a root to the leaves), the estimate of Z is exact for any number of particles. None is plain SMC:
         a factor enters with its last variable. `State.shared` is the effective sample size by the last variable.
         """
-        unary = jnp.asarray(self.unary, float)
-        v, k = unary.shape
-        order = check_order(order, v)
-        rank = np.argsort(order)
-        own, meets = unary, []
-        incoming = None if messages is None else to_factors(self, messages)
-        for g, group in enumerate(self.factors):
-            scope, by_rank, table = _sorted(group, rank, k)
-            heard = None if incoming is None else jnp.take_along_axis(incoming[g], by_rank[..., None], 1)
-            for s, gain in enumerate(_gains(table, heard)):
-                if s == 0:
-                    own = own + jax.ops.segment_sum(gain, scope[:, 0], v)
-                else:
-                    meets.append(_met(scope[:, :s], rank[scope[:, s]], gain.reshape(len(scope), -1, k), v))
-        inputs = Site(order, own[order], tuple(meets))
-        return Model(Begin(k, v), ((Assign(), inputs),), jnp.zeros((), float))
+        return _model(self, messages, tuple(check_order(order, len(self.unary)).tolist()))
 
 
 def factor_graph(values: Sequence[int], factors: Iterable[tuple[Sequence[int], Any]]) -> FactorGraph:
@@ -207,6 +193,26 @@ class Assign(Kernel):
         """Draw one."""
         x, table = p
         return x.at[:, u[0]].set(jax.vmap(jax.random.categorical)(written_out(keys), table).astype(x.dtype))
+
+
+@partial(jax.jit, static_argnames="order")
+def _model(graph: FactorGraph, messages: Messages | None, order: tuple[int, ...]) -> Model:
+    unary = jnp.asarray(graph.unary, float)
+    v, k = unary.shape
+    place = np.array(order)
+    rank = np.argsort(place)
+    own, meets = unary, []
+    incoming = None if messages is None else to_factors(graph, messages)
+    for g, group in enumerate(graph.factors):
+        scope, by_rank, table = _sorted(group, rank, k)
+        heard = None if incoming is None else jnp.take_along_axis(incoming[g], by_rank[..., None], 1)
+        for s, gain in enumerate(_gains(table, heard)):
+            if s == 0:
+                own = own + jax.ops.segment_sum(gain, scope[:, 0], v)
+            else:
+                meets.append(_met(scope[:, :s], rank[scope[:, s]], gain.reshape(len(scope), -1, k), v))
+    inputs = Site(place, own[place], tuple(meets))
+    return Model(Begin(k, v), ((Assign(), inputs),), jnp.zeros((), float))
 
 
 def _sorted(group: Factors, rank: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, Array]:

@@ -49,6 +49,11 @@ def belief_propagation(
     """
     if isinstance(damping, (int, float, np.number)) and not 0 <= damping < 1:
         raise UsageError(f"damping={damping} must lie in [0, 1), the share of the old messages that is kept")
+    return _propagate(graph, damping, tolerance, max_steps, begin)
+
+
+@jax.jit
+def _propagate(graph: FactorGraph, damping: Any, tolerance: Any, max_steps: Any, begin: Any) -> Messages:
     unary = jnp.asarray(graph.unary, float)
     tables = [jnp.asarray(group.table, unary.dtype) for group in graph.factors]
     least = jnp.maximum(tolerance, 20 * jnp.finfo(unary.dtype).eps)
