@@ -32,6 +32,7 @@ def test_likelihood_and_guidance(tmp_path):
     assert (tmp_path / "likelihood_and_guidance.png").is_file()
 
 
+@pytest.mark.slow
 def test_graphical_models():
     """Each estimate beside what is exact, or beside another estimator."""
     module = example("graphical_models")
