@@ -111,6 +111,15 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class Target(Protocol):
+    """A density on R^d, known up to a constant that is wanted."""
+
+    def load(self) -> Any:
+        """Return it as a callable, x (d,) -> log density (), that knows `dim` and what else is known of it."""
+        ...
+
+
+@runtime_checkable
 class Optimizer(Protocol):
     """An optimiser with its learning-rate schedule."""
 
@@ -185,6 +194,7 @@ KINDS: dict[str, type] = {
     "samplers": Sampler,
     "operators": Operator,
     "methods": Method,
+    "targets": Target,
     "optimizers": Optimizer,
     "guidance": Guidance,
     "benchmarks": Benchmark,

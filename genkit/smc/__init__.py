@@ -3,16 +3,21 @@
 - `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
 - `Tempering`, `PersistentSampling`, `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`,
   `Independent`;
+- `AnnealedImportance`, `ParallelTempering`: the same path without resampling, and all of it at once; `bridge`: the ratio of
+  two constants from samples of both;
 - `Twisted`: normal chains that look ahead; `graph_model`: graphs of discrete variables, by `belief_propagation`;
 - `variance`, `evidence_variance`: how accurate a run was;
 - `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.
 """
 
+from genkit.smc.annealing import AnnealedImportance
+from genkit.smc.bridge import bridge
 from genkit.smc.conditional import Path, particle_gibbs, pimh, pmmh, sample_path
 from genkit.smc.devices import Global, Islands
 from genkit.smc.graphical import Messages, PairwiseGraph, belief_propagation, graph_model
 from genkit.smc.ibis import IBIS
 from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
+from genkit.smc.parallel_tempering import ParallelTempering, Swapped
 from genkit.smc.persistent import PersistentSampling
 from genkit.smc.resampling import SCHEMES, Resample, ess
 from genkit.smc.schemes import (
@@ -36,21 +41,25 @@ __all__ = [
     "IBIS",
     "MALA",
     "SCHEMES",
+    "AnnealedImportance",
     "Global",
     "Independent",
     "Islands",
     "Messages",
     "PairwiseGraph",
+    "ParallelTempering",
     "Path",
     "PersistentSampling",
     "Progress",
     "Quadratic",
     "RandomWalk",
     "Resample",
+    "Swapped",
     "Tempering",
     "Twisted",
     "belief_propagation",
     "branching",
+    "bridge",
     "conditional_killing",
     "conditional_multinomial",
     "conditional_systematic",

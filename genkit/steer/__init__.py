@@ -37,6 +37,8 @@ Chains of categories under a discriminator or a classifier that looks at partial
 | `ARDG` | one for each class | no |
 | `BSDG` | 1, the chain of any sampler of `genkit.discrete` | yes |
 | `FADG` | one for each class | yes |
+
+A density known up to a constant: `PDDS`, the reverse of its diffusion under a guessed or learned potential.
 """
 
 from genkit.kinds import Method
@@ -62,6 +64,7 @@ from genkit.steer.operators import (
     mask,
     observe,
 )
+from genkit.steer.pdds import PDDS, MonteCarloPotential, NaivePotential
 from genkit.steer.posterior import Draws, posterior, weighs
 from genkit.steer.potentials import LogPotential, Potential, classifier_loss, discriminator_loss, noisy_classifier_loss
 from genkit.steer.reddiff import REDDiff
@@ -79,6 +82,7 @@ __all__ = [
     "DPS",
     "FADG",
     "FPS",
+    "PDDS",
     "PiGDM",
     "MCGDiff",
     "REDDiff",
@@ -92,6 +96,8 @@ __all__ = [
     "LogPotential",
     "Mask",
     "Method",
+    "MonteCarloPotential",
+    "NaivePotential",
     "Observation",
     "Potential",
     "RandomMatrix",
