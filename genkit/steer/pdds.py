@@ -10,7 +10,7 @@ with g_0 = p / N(0, I) and g_t(x) = E[g_0(x_0) | x_t = x], an integral that is g
 | `MonteCarloPotential` | log of the mean of g_0 at m draws of x_0 given x | m |
 | learned | a network between the naive one and its own, see the plugin inverse | 1 |
 
-A potential is a callable pytree (x (n, d), lam ()) -> (n,). Whatever it is, Z is unbiased: at lam = 0 stands g_0 itself.
+A potential is a callable pytree (x (n, d), lam () or (n,)) -> (n,). Whatever it is, Z is unbiased: at lam = 0 stands g_0 itself.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,7 @@ from genkit.smc import Resample
 from genkit.tree import register_dataclass
 
 Array = jax.Array
+OFFSET = 0.008  # of the cosine schedule: Nichol and Dhariwal 2021
 
 
 @dataclass(frozen=True)
@@ -63,33 +64,30 @@ class PDDS:
         log_p = callable_tree(log_p)
         g = NaivePotential(log_p) if potential is None else callable_tree(potential)
         levels = np.linspace(1, 0, self.steps + 1)
-        lam = noise(levels)
+        lam = self.noise(levels)
         grid = Grid(lam[:-1], lam[1:], gap(levels[:-1], levels[1:]))
         before, last = (jax.tree.map(lambda a: a[part], grid) for part in (slice(-1), slice(-1, None)))
         kernel = Reverse(g, g, self.move_step, self.moves)
         end = Reverse(g, Exact(log_p), self.move_step, self.moves)
         return Model(Begin(g, d), (((kernel, before),) if self.steps > 1 else ()) + ((end, last),))
 
+    @staticmethod
+    def noise(t: Any, xp: Any = np) -> Any:
+        """lam at time t in [0, 1], exactly 0 at 0; `xp` is numpy or jax.numpy."""
+        return -xp.expm1(_log_signal(t, xp))
+
     def calls(self) -> int:
         """Values of the potential, with its gradient, of one particle."""
         return 1 + self.steps * (1 + self.moves)
 
 
-OFFSET = 0.008  # of the cosine schedule, Nichol and Dhariwal 2021
+def gap(t: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """lam of the noise that leads from time s to t > s."""
+    return -np.expm1(_log_signal(t, np) - _log_signal(s, np))
 
 
-def noise(t: Any) -> np.ndarray:
-    """lam at time t in [0, 1]; exactly 0 at 0."""
-    return -np.expm1(_log_signal(np.asarray(t, float)))
-
-
-def gap(t: Any, s: Any) -> np.ndarray:
-    """lam of the noise that leads from s to t > s."""
-    return -np.expm1(_log_signal(np.asarray(t, float)) - _log_signal(np.asarray(s, float)))
-
-
-def _log_signal(t: np.ndarray) -> np.ndarray:
-    return np.where(t == 0, 0.0, 2 * np.log(np.cos(np.pi / 2 * (t + OFFSET) / (1 + OFFSET))))
+def _log_signal(t: Any, xp: Any) -> Any:
+    return xp.where(t == 0, 0.0, 2 * xp.log(xp.cos(np.pi / 2 * (t + OFFSET) / (1 + OFFSET))))
 
 
 @register_dataclass
@@ -192,6 +190,11 @@ def log_g0(log_p: Callable, x: Array) -> Array:
     return jax.vmap(log_p)(x) - standard_normal(x)
 
 
+def column(lam: Array) -> Array:
+    """(1, 1) or (n, 1), beside x (n, d)."""
+    return jnp.atleast_1d(lam)[:, None]
+
+
 @register_dataclass
 @dataclass(frozen=True)
 class Exact:
@@ -214,7 +217,7 @@ class NaivePotential:
 
     def __call__(self, x: Array, lam: Array) -> Array:
         """(n,)"""
-        return log_g0(self.log_p, jnp.sqrt(1 - lam) * x)
+        return log_g0(self.log_p, jnp.sqrt(1 - column(lam)) * x)
 
 
 @register_dataclass
@@ -229,5 +232,6 @@ class MonteCarloPotential:
 
     def __call__(self, x: Array, lam: Array) -> Array:
         """(n,)"""
+        lam = column(lam)
         values = jax.vmap(lambda z: log_g0(self.log_p, jnp.sqrt(1 - lam) * x + jnp.sqrt(lam) * z))(self.noise)
         return jax.nn.logsumexp(values, axis=0) - jnp.log(len(self.noise))

@@ -18,6 +18,6 @@ or a function,
 and then `--targets my_module:banana`, or ``targets=(banana(),)`` in Python.
 """
 
-from genkit_inverse.targets.density import Density, Normal, Target, Whitened, modes_found, target, whitened
+from genkit_inverse.targets.density import Beginning, Density, Normal, Target, Whitened, modes_found, target, whitened
 
-__all__ = ["Density", "Normal", "Target", "Whitened", "modes_found", "target", "whitened"]
+__all__ = ["Beginning", "Density", "Normal", "Target", "Whitened", "modes_found", "target", "whitened"]

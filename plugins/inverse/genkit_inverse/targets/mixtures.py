@@ -25,8 +25,8 @@ class Mixture(Density):
 
     means: Any
     """(k, d)"""
-    roots: Any
-    """(k, d, d), lower Cholesky factors of their covariances; None are identities"""
+    whiten: Any
+    """(k, d, d), inverse lower Cholesky factors of their covariances; None are identities"""
     scale: float = field(metadata={"static": True})
     dof: float | None = field(default=None, metadata={"static": True})
     """Degrees of freedom; None is normal."""
@@ -45,9 +45,9 @@ class Mixture(Density):
         """log density of x (d,)."""
         z = x - jnp.asarray(self.means)
         log_p = 0.0
-        if self.roots is not None:
-            z = jnp.einsum("kij,kj->ki", jnp.linalg.inv(self.roots), z)
-            log_p = -jnp.log(jnp.diagonal(self.roots, axis1=1, axis2=2)).sum(1)
+        if self.whiten is not None:
+            z = jnp.einsum("kij,kj->ki", self.whiten, z)
+            log_p = jnp.log(jnp.diagonal(self.whiten, axis1=1, axis2=2)).sum(1)
         marginal = jax.scipy.stats.norm.logpdf(z) if self.dof is None else jax.scipy.stats.t.logpdf(z, self.dof)
         return jax.nn.logsumexp(log_p + marginal.sum(1)) - jnp.log(len(self.means))
 
@@ -56,7 +56,9 @@ class Mixture(Density):
         which, noise = jax.random.split(key)
         k, shape = jax.random.randint(which, (), 0, len(self.means)), (self.dim,)
         z = jax.random.normal(noise, shape) if self.dof is None else jax.random.t(noise, self.dof, shape)
-        return jnp.asarray(self.means)[k] + (z if self.roots is None else jnp.asarray(self.roots)[k] @ z)
+        if self.whiten is not None:
+            z = jnp.linalg.solve(jnp.asarray(self.whiten)[k], z)
+        return jnp.asarray(self.means)[k] + z
 
     def members(self, x: Array) -> Array:
         """Each state belongs to the nearest mean."""
@@ -76,7 +78,7 @@ class Mixture2D:
         narrow, tall, turned = np.diag([0.7, 0.05]), np.diag([0.05, 0.7]), np.array([[1, 0.95], [0.95, 1]])
         means = np.array([[3, 0], [0, 3], [-2.5, 0], [0, -2.5], [2, 3], [3, 2]], np.float32)
         covs = np.stack([narrow, tall, narrow, tall, turned, turned])
-        return Mixture(means, np.linalg.cholesky(covs).astype(np.float32), self.scale)
+        return Mixture(means, np.linalg.inv(np.linalg.cholesky(covs)).astype(np.float32), self.scale)
 
 
 @dataclass(frozen=True)
