@@ -10,7 +10,8 @@ with g_0 = p / N(0, I) and g_t(x) = E[g_0(x_0) | x_t = x], an integral that is g
 | `MonteCarloPotential` | log of the mean of g_0 at m draws of x_0 given x | m |
 | learned | a network between the naive one and its own, see the plugin inverse | 1 |
 
-A potential is a callable pytree (x (n, d), lam () or (n,)) -> (n,). Whatever it is, Z is unbiased: at lam = 0 stands g_0 itself.
+A potential is a callable pytree (x (n, d), lam () or (n,)) -> (n,). Z is unbiased under any that is zero nowhere but where
+g_t is, as at lam = 0 stands g_0 itself.
 """
 
 from collections.abc import Callable
@@ -63,9 +64,8 @@ class PDDS:
         """As a chain."""
         log_p = callable_tree(log_p)
         g = NaivePotential(log_p) if potential is None else callable_tree(potential)
-        levels = np.linspace(1, 0, self.steps + 1)
-        lam = self.noise(levels)
-        grid = Grid(lam[:-1], lam[1:], gap(levels[:-1], levels[1:]))
+        lam = self.noise(np.linspace(1, 0, self.steps + 1))
+        grid = Grid(lam[:-1], lam[1:], (lam[:-1] - lam[1:]) / (1 - lam[1:]))
         before, last = (jax.tree.map(lambda a: a[part], grid) for part in (slice(-1), slice(-1, None)))
         kernel = Reverse(g, g, self.move_step, self.moves)
         end = Reverse(g, Exact(log_p), self.move_step, self.moves)
@@ -74,20 +74,11 @@ class PDDS:
     @staticmethod
     def noise(t: Any, xp: Any = np) -> Any:
         """lam at time t in [0, 1], exactly 0 at 0; `xp` is numpy or jax.numpy."""
-        return -xp.expm1(_log_signal(t, xp))
+        return xp.where(t == 0, 0.0, xp.sin(np.pi / 2 * (t + OFFSET) / (1 + OFFSET)) ** 2)
 
     def calls(self) -> int:
         """Values of the potential, with its gradient, of one particle."""
         return 1 + self.steps * (1 + self.moves)
-
-
-def gap(t: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """lam of the noise that leads from time s to t > s."""
-    return -np.expm1(_log_signal(t, np) - _log_signal(s, np))
-
-
-def _log_signal(t: Any, xp: Any) -> Any:
-    return xp.where(t == 0, 0.0, 2 * xp.log(xp.cos(np.pi / 2 * (t + OFFSET) / (1 + OFFSET))))
 
 
 @register_dataclass

@@ -64,8 +64,7 @@ class LogZ(Experiment):
         targets and 30 seeds)."""
         everything = (*USUAL, StudentT(), ManyWell(), LGCP(), Phi4())
         presets: dict[str, dict[str, Any]] = {
-            "tiny": {"targets": (Mixture2D(),), "methods": METHODS, "particles": (40, 200), "seeds": 2, "pdds_steps": 4,
-                     "draws": 2},
+            "tiny": {"targets": (Mixture2D(),), "methods": ("tempering", "ais", "pdds"), "particles": (100,), "seeds": 2},
             "default": {},
             "full": {"targets": everything, "methods": METHODS, "particles": (4000, 16_000)},
             "paper": {"targets": (Funnel(), Sonar(), Ionosphere(), Brownian(), LGCP()), "methods": METHODS, "seeds": 30,

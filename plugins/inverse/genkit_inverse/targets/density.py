@@ -46,6 +46,12 @@ class Normal:
         return self.mean + (z * self.root if jnp.ndim(self.root) == 1 else z @ jnp.asarray(self.root).T)
 
     @property
+    def positive(self) -> bool:
+        """Whether mean and scales are numbers and the latter positive, outside jit."""
+        diagonal = np.diagonal(self.root) if np.ndim(self.root) == 2 else np.asarray(self.root)
+        return bool(np.isfinite(self.mean).all() and np.isfinite(self.root).all() and (diagonal > 0).all())
+
+    @property
     def log_det(self) -> Array:
         """log |dx / dz|, ()."""
         return jnp.log(self.root if jnp.ndim(self.root) == 1 else jnp.diagonal(self.root)).sum()
@@ -166,7 +172,9 @@ class _Draw:
 
 
 def _check(begin: Beginning, name: str, d: int) -> None:
-    x, log_p0, log_p = (np.asarray(a) for a in _look(begin, jax.random.key(0)))
+    if begin.normal is not None and not begin.normal.positive:
+        raise UsageError(f"{name}: its base is no normal density; expected a finite mean and a positive root")
+    x, log_p = (np.asarray(a) for a in _look(begin, jax.random.key(0)))
     wrong = np.isnan(log_p) | (log_p == np.inf)
     if wrong.any():
         at = np.array2string(x[np.argmax(wrong)][:5], precision=3)
@@ -177,8 +185,6 @@ def _check(begin: Beginning, name: str, d: int) -> None:
     if (log_p == -np.inf).all():
         raise UsageError(f"{name}: the density is zero at all of {len(x)} draws of its base; expected a base around it")
     if begin.normal is not None:
-        if not (np.isfinite(log_p0).all() and np.isfinite(x).all()):
-            raise UsageError(f"{name}: its base is no normal density; expected a finite mean and a positive root")
         return
     log_z0, se = (float(a) for a in _normaliser(begin, jax.random.key(1), jnp.asarray(x)))
     if not abs(log_z0) < max(5 * se, 0.02):
@@ -189,9 +195,9 @@ def _check(begin: Beginning, name: str, d: int) -> None:
 
 
 @jax.jit
-def _look(begin: Beginning, key: Array) -> tuple[Array, Array, Array]:
+def _look(begin: Beginning, key: Array) -> tuple[Array, Array]:
     x = jax.vmap(begin.draw)(jax.random.split(key, LOOKED))
-    return x, jax.vmap(begin.log_p0)(x), jax.vmap(begin.log_p)(x)
+    return x, jax.vmap(begin.log_p)(x)
 
 
 @jax.jit
