@@ -1,12 +1,13 @@
 """Sequential Monte Carlo on `genkit.chain`.
 
+- `smc`: a model in one call; its result prints itself;
 - `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
 - `Tempering`, `PersistentSampling`, `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`,
   `Independent`;
 - `AnnealedImportance`, `ParallelTempering`: the same path without resampling, and all of it at once; `bridge`: the ratio of
   two constants from samples of both;
 - `Twisted`: normal chains that look ahead; `graph_model`: graphs of discrete variables, by `belief_propagation`;
-- `variance`, `evidence_variance`: how accurate a run was;
+- `variance`, `log_z_variance`: how accurate a run was;
 - `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.
 """
 
@@ -20,6 +21,7 @@ from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
 from genkit.smc.parallel_tempering import ParallelTempering, Swapped
 from genkit.smc.persistent import PersistentSampling
 from genkit.smc.resampling import SCHEMES, Resample, ess
+from genkit.smc.run import SMCResult, smc
 from genkit.smc.schemes import (
     branching,
     conditional_killing,
@@ -34,7 +36,7 @@ from genkit.smc.schemes import (
 )
 from genkit.smc.tempering import Progress, Tempering, next_exponent
 from genkit.smc.twisting import Quadratic, Twisted, twist_normal
-from genkit.smc.variance import evidence_variance, founders, variance
+from genkit.smc.variance import evidence_variance, founders, log_z_variance, variance
 
 __all__ = [
     "HMC",
@@ -55,6 +57,7 @@ __all__ = [
     "RandomWalk",
     "Resample",
     "Swapped",
+    "SMCResult",
     "Tempering",
     "Twisted",
     "belief_propagation",
@@ -68,6 +71,7 @@ __all__ = [
     "founders",
     "graph_model",
     "killing",
+    "log_z_variance",
     "multinomial",
     "next_exponent",
     "particle_gibbs",
@@ -75,6 +79,7 @@ __all__ = [
     "pmmh",
     "residual",
     "sample_path",
+    "smc",
     "ssp",
     "stratified",
     "systematic",

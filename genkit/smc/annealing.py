@@ -10,7 +10,7 @@ import numpy as np
 from genkit.chain import Model, State, callable_tree, run, start
 from genkit.errors import UsageError
 from genkit.smc.moves import HMC, Move
-from genkit.smc.tempering import Begin, LogProb, Progress, Temper, record_accept
+from genkit.smc.tempering import Begin, LogProb, Progress, Temper, counted, record_accept
 
 Array = jax.Array
 
@@ -47,7 +47,7 @@ class AnnealedImportance:
         f0, f = callable_tree(log_p0), callable_tree(log_p)
         zero, none = jnp.zeros((), float), jnp.zeros(self.temperatures)
         shared = Progress(zero, zero + self.move.step, none, none, none)
-        begin = start(key, Model(Begin(callable_tree(draw), f0, f), (), shared), n)
+        begin = counted(start(key, Model(Begin(callable_tree(draw), f0, f), (), shared), n))
         kernel = Temper(f0, f, 1.0, self.move, self.steps, waste_free=False)
         end, _ = run(key, begin, ((kernel, self.exponents),))
-        return replace(end, shared=record_accept(end.shared, end))
+        return replace(end, shared=record_accept(end.shared, end)).warned("AnnealedImportance")

@@ -11,7 +11,7 @@ import numpy as np
 from genkit.chain import Kernel, Model, State, callable_tree, run, start
 from genkit.errors import UsageError
 from genkit.smc.bridge import bridge
-from genkit.smc.moves import HMC, Frame, Move, adapt, frame, mutate
+from genkit.smc.moves import HMC, Frame, Move, adapt, defined, frame, mutate
 from genkit.smc.tempering import LogProb, log_ratios, times
 from genkit.tree import register_dataclass
 
@@ -63,7 +63,7 @@ class Begin:
     def __call__(self, keys: Array) -> tuple[Ladders, None]:
         """Ladders, no potential."""
         x = jax.vmap(lambda key: jax.vmap(self.draw)(jax.random.split(key, self.rungs)))(keys)
-        ratios = jax.vmap(lambda x: log_ratios(self.log_p0, self.log_p, x))(x)
+        ratios = defined(jax.vmap(lambda x: log_ratios(self.log_p0, self.log_p, x))(x))
         none = jnp.zeros(ratios.shape)
         return Ladders(x, ratios, none, none[:, 1:]), None
 
@@ -87,7 +87,9 @@ class Sweep(Kernel):
         scale, place, parity = u
         at, p = state.shared, state.p
         at = replace(at, reject=at.reject + p.reject.mean(0), sweeps=at.sweeps + (state.t > 0))
-        step = jnp.where(scale & (state.t > 0), jax.vmap(lambda s, a: adapt(self.move_by, s, a))(at.step, p.accept.mean(0)), at.step)
+        step = jnp.where(
+            scale & (state.t > 0), jax.vmap(lambda s, a: adapt(self.move_by, s, a))(at.step, p.accept.mean(0)), at.step
+        )
         now = jax.vmap(lambda x: frame(x, jnp.zeros(x.shape[0]), step[0], self.move_by), in_axes=1)(p.x)
         frames = jax.tree.map(lambda new, old: jnp.where(scale, new, old), now, at.frames)
         fresh = jnp.where(place, 0, at.sweeps)
@@ -110,7 +112,7 @@ class Sweep(Kernel):
         parts = jax.vmap(lambda key: jax.random.split(key, rungs + 1), out_axes=1)(keys)  # (R + 1, n)
         x, accept = jax.vmap(at_rung, in_axes=(0, 0, 0, 1), out_axes=1)(exponents, frames, parts[:rungs], p.x)
         x = x.at[:, 0].set(jax.vmap(self.draw)(parts[0]))
-        ratio = jax.vmap(lambda x: log_ratios(self.log_p0, self.log_p, x))(x)
+        ratio = defined(jax.vmap(lambda x: log_ratios(self.log_p0, self.log_p, x))(x))
         # log of the density after a swap over that before
         gain = times(jnp.diff(exponents), ratio[:, :-1]) - times(jnp.diff(exponents), ratio[:, 1:])
         gain = jnp.where(jnp.isnan(gain), -jnp.inf, gain)

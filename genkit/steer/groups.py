@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit.chain import Model, State, run, start
-from genkit.smc import ess, evidence_variance
+from genkit.smc import ess, log_z_variance
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -23,7 +23,7 @@ class Group:
     which: Array
     """(draws,) int, particles drawn by the last weights"""
     log_z_var: Array
-    """() estimated variance of the evidence's logarithm; NaN with one particle"""
+    """() estimated variance of the evidence's logarithm; NaN where the group does not tell it (`log_z_variance`)"""
     ess: Array
     """(T + 1,) effective sample size after every weighing"""
     eves: Array
@@ -38,8 +38,7 @@ def run_group(key: Array, model: Model, particles: int, resampler: Any, draws: i
     which = jax.random.categorical(own, last.log_w, shape=(draws,))
     sizes, resampled = jax.tree.map(lambda a, *b: jnp.concatenate([a[None], *b]), _trace(first), *(kept or ()))
     eves = jnp.zeros(particles, bool).at[last.eve].set(True).sum()
-    variance = evidence_variance(last.log_w, last.eve, resampled.sum()) if particles > 1 else jnp.nan
-    return Group(last, which, jnp.asarray(variance), sizes, eves)
+    return Group(last, which, log_z_variance(last, resampled.sum(), resampler), sizes, eves)
 
 
 def _trace(state: State) -> tuple[Array, Array]:

@@ -58,7 +58,7 @@ class PDDS:
     def run(self, key: Array, n: int, log_p: Callable, d: int, potential: Callable | None = None) -> State:
         """n weighted particles at p, `State.p.x` (n, d), and `log_z`; without a potential by the naive one."""
         model = self.model(log_p, d, potential)
-        return run(key, start(key, model, n), model.stages, Resample("systematic", self.threshold))[0]
+        return run(key, start(key, model, n), model.stages, Resample("systematic", self.threshold))[0].warned("PDDS")
 
     def model(self, log_p: Callable, d: int, potential: Callable | None = None) -> Model:
         """As a chain."""

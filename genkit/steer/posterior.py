@@ -43,8 +43,8 @@ class Draws:
     log_z: Array
     """(groups,) log of the estimated evidence p(y), unbiased before the logarithm"""
     log_z_var: Array
-    """(groups,) estimated variance of `log_z`, from the group alone (`genkit.smc.evidence_variance`); it is made for
-    multinomial resampling, with other schemes too low and even negative. NaN with one particle"""
+    """(groups,) estimated variance of `log_z`, from the group alone; NaN where that does not tell it, as after any
+    resampling but multinomial (`genkit.smc.log_z_variance`)"""
     ess: Array
     """(groups, T + 1) effective sample size after every weighing"""
     eves: Array

@@ -7,7 +7,7 @@ those whose length is free are given a budget.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import jax
@@ -40,6 +40,10 @@ class Estimate:
     """(m, d) states"""
     log_w: Array
     """(m,) their log-weights"""
+    undefined: Array
+    """() states at which the density was NaN or +inf"""
+    unfinished: Array
+    """() bool, whether it stopped before it was at the target"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ Estimator = Callable[[Array], Estimate]
 
 
 def _of(state: State, evals: Any, back: Callable[[Array], Array]) -> Estimate:
-    return Estimate(state.log_z, jnp.asarray(evals, float), back(state.p.x), state.log_w)
+    evals = jnp.asarray(evals, float)
+    return Estimate(state.log_z, evals, back(state.p.x), state.log_w, state.undefined, state.unfinished)
 
 
 def tempering(b: Beginning, d: int, s: Settings) -> Estimator:
@@ -121,19 +126,21 @@ def parallel_tempering(b: Beginning, d: int, s: Settings) -> Estimator:
         found = sampler.run(key, LADDERS, b.draw, b.log_p0, b.log_p)
         x = b.back(found.x.reshape(-1, d))
         evals = LADDERS * RUNGS * (1 + 2 * sweeps * s.step(s.moves))
-        return Estimate(found.log_z, jnp.asarray(evals, float), x, jnp.zeros(len(x)))
+        none = jnp.zeros((), int)
+        return Estimate(found.log_z, jnp.asarray(evals, float), x, jnp.zeros(len(x)), none, none > 0)
 
     return run
 
 
 def ais(b: Beginning, d: int, s: Settings) -> Estimator:
-    """Annealed importance sampling, as many exponents as the budget allows."""
-    temperatures = max(2, round(s.budget / (s.particles * s.step(s.moves))))
-    sampler = AnnealedImportance(s.move(d), temperatures, s.moves)
+    """Annealed importance sampling of an eighth of the particles, as many exponents as the budget allows."""
+    n = max(s.particles // 8, 2 * d)
+    temperatures = max(2, round(s.budget / (n * s.step(s.moves))))
+    sampler = AnnealedImportance(replace(s.move(d), diagonal=n < 20 * d), temperatures, s.moves)
 
     def run(key: Array) -> Estimate:
-        state = sampler.run(key, s.particles, b.draw, b.log_p0, b.log_p)
-        return _of(state, s.particles * (1 + temperatures * s.step(s.moves)), b.back)
+        state = sampler.run(key, n, b.draw, b.log_p0, b.log_p)
+        return _of(state, n * (1 + temperatures * s.step(s.moves)), b.back)
 
     return run
 

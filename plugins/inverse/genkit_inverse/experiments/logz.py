@@ -13,7 +13,7 @@ from genkit.experiment.folder import read_arrays
 from genkit.files import write_arrays
 from genkit.kinds import Model, Target
 from genkit_inverse.estimators import ESTIMATORS, FREE, Settings, of_model
-from genkit_inverse.experiments.estimates import COLUMNS, estimated, results_of
+from genkit_inverse.experiments.estimates import COLUMNS, KEYS, estimated, results_of
 from genkit_inverse.experiments.study import table
 from genkit_inverse.models.pdds import LearnedPDDS, PDDSPotential
 from genkit_inverse.targets import whitened
@@ -49,7 +49,7 @@ class LogZ(Experiment):
     """Effective sample size at which the next temperature of adaptive samplers is set, as a fraction."""
     leapfrog: int = 5
     """Leapfrog steps of a move by HMC."""
-    moves: int = 2
+    moves: int = 1
     """Moves of a particle at each temperature."""
     pdds_steps: int = 32
     """Steps of PDDS with a potential that is not learned."""
@@ -90,7 +90,9 @@ class LogZ(Experiment):
             )
         if free := set(self.methods) & set(FREE):
             if self.budget is None and "tempering" not in self.methods:
-                raise UsageError(f"{', '.join(sorted(free))} get the evaluations of tempering; add it, or give a budget")
+                raise UsageError(
+                    f"{', '.join(sorted(free))} get the evaluations of tempering; add it, or give a budget"
+                )
 
     def named(self) -> dict[str, Target]:
         """The targets by the names of their results."""
@@ -141,14 +143,14 @@ class LogZ(Experiment):
 
         mean and sd of log Z, error: mean less the truth, in nats; evals: evaluations of the target in a run, of pdds those
         of its training too; seconds of a run, without compilation and training; modes/<target>/<method>: modes that hold
-        at least a tenth of their probability; failed/<target>/<method>: runs whose log Z is not finite, left out of the
-        others.
+        at least a tenth of their probability; failed/<target>/<method>: runs that did not end or whose log Z is not finite,
+        left out of the others.
         """
         found, last = read_arrays(run.folder / "estimates.npz"), self.particles[-1]
         results: dict[str, float | None] = {}
         for name, target in self.named().items():
             for method in self.methods:
-                rows = {key: found[f"{name}/{last}/{method}/{key}"] for key in ("log_z", "evals", "seconds", "modes")}
+                rows = {key: found[f"{name}/{last}/{method}/{key}"] for key in KEYS}
                 results |= results_of(name, method, rows, target.load().log_z)
         return results
 
@@ -165,7 +167,9 @@ class LogZ(Experiment):
                   columns, "estimate by")  # fmt: skip
             if truth is not None:
                 panels[name] = {
-                    method: [[found[f"{name}/{n}/{method}/{key}"] for key in ("evals", "log_z")] for n in self.particles]
+                    method: [
+                        [found[f"{name}/{n}/{method}/{key}"] for key in ("evals", "log_z")] for n in self.particles
+                    ]
                     for method in self.methods
                 }
                 panels[name] = {m: [(e.mean(), z - truth) for e, z in rows] for m, rows in panels[name].items()}

@@ -14,7 +14,7 @@ from genkit.experiment.folder import read_arrays
 from genkit.files import write_arrays
 from genkit.kinds import Model, Target
 from genkit_inverse.estimators import ESTIMATORS, Settings, of_model, with_potential
-from genkit_inverse.experiments.estimates import COLUMNS, estimated, results_of
+from genkit_inverse.experiments.estimates import COLUMNS, KEYS, estimated, results_of
 from genkit_inverse.experiments.study import table
 from genkit_inverse.models.pdds import LearnedPDDS, PDDSPotential
 from genkit_inverse.targets import whitened
@@ -47,7 +47,7 @@ class PDDSStudy(Experiment):
     """Effective sample size at which the next temperature of tempering is set, as a fraction."""
     leapfrog: int = 5
     """Leapfrog steps of its moves by HMC."""
-    moves: int = 2
+    moves: int = 1
     """Its moves of a particle at each temperature."""
 
     @classmethod
@@ -117,7 +117,7 @@ class PDDSStudy(Experiment):
         found, truth, name = read_arrays(run.folder / "estimates.npz"), self.target.load().log_z, self.label
         results: dict[str, float | None] = {}
         for method in METHODS:
-            rows = {key: found[f"{method}/{key}"] for key in ("log_z", "evals", "seconds", "modes")}
+            rows = {key: found[f"{method}/{key}"] for key in KEYS}
             results |= results_of(name, method, rows, truth)
         model = run.model
         return results | {f"evals_again/{name}/pdds": float(found["pdds/evals"].mean()) - model.evals}
@@ -131,4 +131,6 @@ class PDDSStudy(Experiment):
         found = read_arrays(run.folder / "estimates.npz")
         names = [name for name in ("exact", *METHODS) if f"{name}/x" in found]
         figure = scatter({name: found[f"{name}/x"] for name in names})
-        run.figure("samples", figure, "The first two coordinates of samples of one run; in grey those of the first panel.")
+        run.figure(
+            "samples", figure, "The first two coordinates of samples of one run; in grey those of the first panel."
+        )

@@ -11,7 +11,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
-from genkit_inverse.targets.density import Density
+from genkit_inverse.targets.density import Density, standard_normal
 
 Array = jax.Array
 
@@ -48,8 +48,11 @@ class Mixture(Density):
         if self.whiten is not None:
             z = jnp.einsum("kij,kj->ki", self.whiten, z)
             log_p = jnp.log(jnp.diagonal(self.whiten, axis1=1, axis2=2)).sum(1)
-        marginal = jax.scipy.stats.norm.logpdf(z) if self.dof is None else jax.scipy.stats.t.logpdf(z, self.dof)
-        return jax.nn.logsumexp(log_p + marginal.sum(1)) - jnp.log(len(self.means))
+        if self.dof is None:
+            log_p = log_p + standard_normal(z)
+        else:
+            log_p = log_p + jax.scipy.stats.t.logpdf(z, self.dof).sum(1)
+        return jax.nn.logsumexp(log_p) - jnp.log(len(self.means))
 
     def draw(self, key: Array) -> Array:  # type: ignore[override]
         """An exact sample (d,)."""

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_inverse.targets.density import Target
+from genkit_inverse.targets.density import Normal, Target
 from genkit_inverse.targets.mixtures import check_dim
 
 Array = jax.Array
@@ -25,12 +25,19 @@ class Funnel(Target):
 
     dim: int = 10
     """Dimensions."""
-    scale: float = 3.0
-    """Standard deviation of the base; 1 misses the wide part."""
+    scale: float = 1.0
+    """Standard deviation of the base but for x_1, whose base is N(0, 9)."""
 
     def __post_init__(self) -> None:
         """Check the dimension."""
         check_dim(self.dim, 2)
+
+    @property
+    def base(self) -> Normal:
+        """With the first coordinate as it is; under N(0, I) tempering misses the wide part and the neck."""
+        root = np.full(self.dim, self.scale, np.float32)
+        root[0] = 3.0
+        return Normal(np.zeros(self.dim, np.float32), root)
 
     def __call__(self, x: Array) -> Array:
         """log density of x (d,)."""
