@@ -41,12 +41,9 @@ def estimated(
         found = jax.block_until_ready(program(jax.random.fold_in(run.key(name), seed)))
         rows["seconds"].append(time.perf_counter() - start)
         modes = modes_found(density, found.x, found.log_w)
-        for key, value in (
-            ("log_z", found.log_z),
-            ("evals", found.evals),
-            ("modes", np.nan if modes is None else modes),
-        ):
-            rows[key].append(float(value))
+        rows["modes"].append(np.nan if modes is None else modes)
+        for key in ("log_z", "evals", "undefined", "unfinished"):
+            rows[key].append(float(getattr(found, key)))
         if seed == 0:
             rows["seconds"][0] = np.nan  # it compiled
             p = np.exp(np.asarray(found.log_w, np.float64) - float(found.log_w.max()))
