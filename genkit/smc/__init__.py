@@ -4,8 +4,8 @@
 - `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
 - `Tempering`, `PersistentSampling`, `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`,
   `Independent`;
-- `AnnealedImportance`, `ParallelTempering`: the same path without resampling, and all of it at once; `bridge`: the ratio of
-  two constants from samples of both;
+- `AnnealedImportance`, `ParallelTempering`: the same path without resampling, and all of it at once; `bridge`: the
+  ratio of two constants from samples of both;
 - `Twisted`: normal chains that look ahead; `graph_model`: graphs of discrete variables, by `belief_propagation`;
 - `variance`, `log_z_variance`: how accurate a run was;
 - `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.

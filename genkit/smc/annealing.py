@@ -34,7 +34,8 @@ class AnnealedImportance:
         """Check the fields."""
         if self.temperatures < 1 or self.steps < 1 or self.power <= 0:
             raise UsageError(
-                f"temperatures={self.temperatures} and steps={self.steps} must be at least 1, power={self.power} above 0"
+                f"temperatures={self.temperatures} and steps={self.steps} must be at least 1, "
+                f"power={self.power} above 0"
             )
 
     @property

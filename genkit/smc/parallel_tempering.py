@@ -150,8 +150,8 @@ class Swapped:
 class ParallelTempering:
     """Non-reversible parallel tempering: Syed, Bouchard-Cote, Deligiannidis, Doucet 2022 (arXiv 1905.02939).
 
-    Even and odd pairs of neighbours swap in turn; the exponents are set so that all are rejected equally often. log Z is
-    the sum of bridges between neighbours. n independent ladders share what is tuned, in the first half of the run.
+    Even and odd pairs of neighbours swap in turn; the exponents are set so that all are rejected equally often. log Z
+    is the sum of bridges between neighbours. n independent ladders share what is tuned, in the first half of the run.
     """
 
     move: Move = HMC()

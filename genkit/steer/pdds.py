@@ -1,7 +1,7 @@
 """PDDS: the reverse of a diffusion of an unnormalised density, under guessed potentials that its weights correct.
 
 Phillips, Dau, Hutchinson, De Bortoli, Deligiannidis, Doucet 2024 (arXiv 2402.06320). Ornstein-Uhlenbeck noise takes the
-density p on R^d to N(0, I), which it leaves as it is: x_t ~ N(sqrt(1 - lam) x_0, lam I). The marginals are N(x; 0, I) g_t(x)
+density p on R^d to N(0, I), which it leaves as it is: x_t ~ N(sqrt(1 - lam) x_0, lam I). Marginals are N(x; 0, I) g_t(x)
 with g_0 = p / N(0, I) and g_t(x) = E[g_0(x_0) | x_t = x], an integral that is guessed:
 
 | potential | log g at level lam | evaluations of p |
@@ -10,8 +10,8 @@ with g_0 = p / N(0, I) and g_t(x) = E[g_0(x_0) | x_t = x], an integral that is g
 | `MonteCarloPotential` | log of the mean of g_0 at m draws of x_0 given x | m |
 | learned | a network between the naive one and its own, see the plugin inverse | 1 |
 
-A potential is a callable pytree (x (n, d), lam () or (n,)) -> (n,). Z is unbiased under any that is zero nowhere but where
-g_t is, as at lam = 0 stands g_0 itself.
+A potential is a callable pytree (x (n, d), lam () or (n,)) -> (n,). Z is unbiased under any that is zero nowhere but
+where g_t is, as at lam = 0 stands g_0 itself.
 """
 
 from collections.abc import Callable
@@ -66,10 +66,10 @@ class PDDS:
         g = NaivePotential(log_p) if potential is None else callable_tree(potential)
         lam = self.noise(np.linspace(1, 0, self.steps + 1))
         grid = Grid(lam[:-1], lam[1:], (lam[:-1] - lam[1:]) / (1 - lam[1:]))
-        before, last = (jax.tree.map(lambda a: a[part], grid) for part in (slice(-1), slice(-1, None)))
-        kernel = Reverse(g, g, self.move_step, self.moves)
-        end = Reverse(g, Exact(log_p), self.move_step, self.moves)
-        return Model(Begin(g, d), (((kernel, before),) if self.steps > 1 else ()) + ((end, last),))
+        before, last = jax.tree.map(lambda a: a[:-1], grid), jax.tree.map(lambda a: a[-1:], grid)
+        end = (Reverse(g, Exact(log_p), self.move_step, self.moves), last)
+        others = ((Reverse(g, g, self.move_step, self.moves), before),) if self.steps > 1 else ()
+        return Model(Begin(g, d), (*others, end))
 
     @staticmethod
     def noise(t: Any, xp: Any = np) -> Any:
@@ -132,7 +132,7 @@ class Reverse(Kernel):
     moves: int = field(metadata={"static": True})
 
     def move(self, keys: Array, p: Particle, u: Grid) -> Particle:
-        """x_s ~ q = N(sqrt(1 - lam) x + lam grad log g_t(x), lam I); it gains N(sqrt(1 - lam) x, lam I) g_s / (q g_t)."""
+        """x_s ~ q = N(sqrt(1 - lam) x + lam grad log g_t, lam I), which gains N(sqrt(1 - lam) x, lam I) g_s / (q g_t)."""
         noise_keys, mala_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         if self.moves:
             p = langevin(mala_keys, p, self.leaves, u.leaves, self.move_step * u.leaves, self.moves)

@@ -78,14 +78,13 @@ def test_pdds(tiny):
 
 
 def test_what_is_trained_gives_log_z_again(tiny):
-    """Without training; for the density that it was trained for alone; with other steps too."""
+    """Without training; for the density that it was trained for alone."""
     model = genkit.load_model(tiny.folder)
     run = jax.jit(lambda model: model.run(KEY, 60).log_z)
     assert float(run(model)) == pytest.approx(float(run(tiny.model)), abs=1e-5)
     found = model.sample(KEY, 60)
     assert found["samples"].shape == (60, 2) and found["log_w"].shape == (60,)
     np.testing.assert_allclose(found["log_z"], float(run(model)), rtol=1e-4)
-    assert model.sample(KEY, 10, steps=2)["log_z"][0] != found["log_z"][0]
     model.check(Mixture2D())
     with pytest.raises(UsageError, match="was trained for another density than Funnel"):
         model.check(Funnel())
@@ -152,7 +151,7 @@ def test_a_fresh_network_is_the_naive_potential_and_exact_without_noise():
 
 def test_training_that_turns_nan_is_stopped(tmp_path):
     options = {"model.lr": 1e20, "model.clip": 1e20, "seeds": 1}
-    with pytest.raises(GenkitError, match="loss"):
+    with pytest.raises(GenkitError, match="'potential': (loss|grad_norm) is nan at step"):
         genkit.run(genkit.config("inverse.pdds", "tiny", options), out=tmp_path / "nan")
 
 

@@ -30,17 +30,17 @@ class LogZ(Experiment):
     """Estimate log Z of densities without data, by tempering and its kin and by the reverse of a diffusion.
 
     All begin from the same base in the same coordinates. What is compared is the error against evaluations of the
-    target, counted for every run. Adaptive samplers cost what they cost; annealed importance sampling, parallel tempering
-    and PDDS get as many evaluations as `tempering` took with as many particles. A learned potential is trained for each
-    target, which its evaluations include.
+    target, counted for every run. Adaptive samplers cost what they cost; annealed importance sampling, parallel
+    tempering and PDDS get as many evaluations as `tempering` took with as many particles. A learned potential is
+    trained for each target, which its evaluations include.
     """
 
     targets: tuple[Target, ...] = USUAL
     """The densities."""
     methods: tuple[str, ...] = METHODS[:-1]
-    """What is compared: of tempering, waste_free, persistent, parallel_tempering, ais, pdds_naive, pdds_mc, pdds (learned)."""
+    """What is compared: of tempering, waste_free, persistent, parallel_tempering, ais, pdds_naive, pdds_mc, pdds."""
     model: Model[Target, LearnedPDDS] = field(default_factory=PDDSPotential)
-    """The learned potential of the first target: trained here, or the folder of what was trained. Others are trained."""
+    """The learned potential of the first target: trained here, or the folder of what was trained."""
     particles: tuple[int, ...] = (1000, 8000)
     """Particles of a run; results are those of the last number, the figure has all."""
     seeds: int = 10
@@ -60,11 +60,12 @@ class LogZ(Experiment):
 
     @classmethod
     def preset(cls, name: str) -> Self:
-        """Presets tiny (CI), default (minutes a target on two cores), full (all targets and methods), paper (the published
-        targets and 30 seeds)."""
+        """Presets tiny (CI), default (minutes a target on two cores), full (all targets and methods), paper (published
+        targets, 30 seeds)."""
         everything = (*USUAL, StudentT(), ManyWell(), LGCP(), Phi4())
         presets: dict[str, dict[str, Any]] = {
-            "tiny": {"targets": (Mixture2D(),), "methods": ("tempering", "ais", "pdds"), "particles": (100,), "seeds": 2},
+            "tiny": {"targets": (Mixture2D(),), "methods": ("tempering", "ais", "pdds"), "particles": (100,),
+                     "seeds": 2},
             "default": {},
             "full": {"targets": everything, "methods": METHODS, "particles": (4000, 16_000)},
             "paper": {"targets": (Funnel(), Sonar(), Ionosphere(), Brownian(), LGCP()), "methods": METHODS, "seeds": 30,
@@ -141,9 +142,9 @@ class LogZ(Experiment):
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """log_z/<target>/<method>/<...> over the seeds, with the last number of particles:
 
-        mean and sd of log Z, error: mean less the truth, in nats; evals: evaluations of the target in a run, of pdds those
-        of its training too; seconds of a run, without compilation and training; modes/<target>/<method>: modes that hold
-        at least a tenth of their probability; failed/<target>/<method>: runs that did not end or whose log Z is not finite,
+        mean and sd of log Z, error: mean less the truth, in nats; evals: evaluations of the target in a run, of pdds
+        those of its training too; seconds of a run, without compilation and training; modes/<target>/<method>: modes
+        that hold at least a tenth of their probability; failed/<target>/<method>: runs that did not end or whose log Z is not finite,
         left out of the others.
         """
         found, last = read_arrays(run.folder / "estimates.npz"), self.particles[-1]

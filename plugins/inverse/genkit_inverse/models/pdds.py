@@ -152,7 +152,7 @@ class PDDSPotential(Recipe):
     ema: float = 693.0
     """Half-life of the averaged parameters in steps."""
     whiten: int = 0
-    """Steps of variational inference by a normal of independent coordinates, the reference; 0 takes the target's base."""
+    """Steps of mean-field variational inference, which finds the reference; 0 takes the target's base."""
 
     @classmethod
     def preset(cls, name: str) -> PDDSPotential:

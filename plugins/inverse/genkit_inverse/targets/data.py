@@ -122,7 +122,7 @@ class Cox(Density):
 
 @dataclass(frozen=True)
 class LGCP:
-    """A log-Gaussian Cox process of 126 Finnish pines on a grid of the unit square (Moller, Syversveen, Waagepetersen 1998)."""
+    """A log-Gaussian Cox process of 126 Finnish pines on a grid of the unit square."""
 
     FILE: ClassVar[tuple[str, str, str]] = (
         "smc/pines.csv",
