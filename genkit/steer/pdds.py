@@ -1,8 +1,8 @@
 """PDDS: the reverse of a diffusion of an unnormalised density, under guessed potentials that its weights correct.
 
 Phillips, Dau, Hutchinson, De Bortoli, Deligiannidis, Doucet 2024 (arXiv 2402.06320). Ornstein-Uhlenbeck noise takes the
-density p on R^d to N(0, I), which it leaves as it is: x_t ~ N(sqrt(1 - lam) x_0, lam I). Marginals are N(x; 0, I) g_t(x)
-with g_0 = p / N(0, I) and g_t(x) = E[g_0(x_0) | x_t = x], an integral that is guessed:
+density p on R^d to N(0, I), which it leaves as it is: x_t ~ N(sqrt(1 - lam) x_0, lam I). Its marginals are
+N(x; 0, I) g_t(x) with g_0 = p / N(0, I) and g_t(x) = E[g_0(x_0) | x_t = x], an integral that is guessed:
 
 | potential | log g at level lam | evaluations of p |
 |---|---|---|
@@ -132,7 +132,7 @@ class Reverse(Kernel):
     moves: int = field(metadata={"static": True})
 
     def move(self, keys: Array, p: Particle, u: Grid) -> Particle:
-        """x_s ~ q = N(sqrt(1 - lam) x + lam grad log g_t, lam I), which gains N(sqrt(1 - lam) x, lam I) g_s / (q g_t)."""
+        """x_s ~ q = N(sqrt(1 - lam) x + lam grad log g_t, lam I) gains N(sqrt(1 - lam) x, lam I) g_s / (q g_t)."""
         noise_keys, mala_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         if self.moves:
             p = langevin(mala_keys, p, self.leaves, u.leaves, self.move_step * u.leaves, self.moves)

@@ -105,7 +105,7 @@ def test_logz(tmp_path):
 
 
 def test_the_loss_is_least_at_the_true_potential():
-    """N(0, 2.25 I), whose log g_t is quadratic in x: no gradient of the loss there, on average, and less than elsewhere."""
+    """N(0, 2.25 I), whose log g_t is quadratic in x: the loss has no gradient there, and is less than elsewhere."""
 
     @register_dataclass
     @dataclass(frozen=True)

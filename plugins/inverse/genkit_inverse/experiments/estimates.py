@@ -29,7 +29,7 @@ def estimated(
     settings: Settings,
     seeds: int,
 ) -> dict[str, np.ndarray]:
-    """Of each seed: log_z, evals, seconds, modes, undefined and unfinished, each (seeds,); NaN where they are not known.
+    """Of each seed: log_z, evals, seconds, modes, undefined and unfinished, each (seeds,); NaN where not known.
 
     The states of the first one are there as `x` (SHOWN, 2).
     """

@@ -144,8 +144,8 @@ class LogZ(Experiment):
 
         mean and sd of log Z, error: mean less the truth, in nats; evals: evaluations of the target in a run, of pdds
         those of its training too; seconds of a run, without compilation and training; modes/<target>/<method>: modes
-        that hold at least a tenth of their probability; failed/<target>/<method>: runs that did not end or whose log Z is not finite,
-        left out of the others.
+        that hold at least a tenth of their probability; failed/<target>/<method>: runs that did not end or whose log Z
+        is not finite, left out of the others.
         """
         found, last = read_arrays(run.folder / "estimates.npz"), self.particles[-1]
         results: dict[str, float | None] = {}
