@@ -29,3 +29,8 @@ def test_likelihood_and_guidance(tmp_path):
     assert results["log_p"] < 1e-3  # the prior of the flow forgets the mean of the data, against 1000
     assert all(0.05 < results[kind] < 0.5 for kind in ("dps", "pigdm", "tmpd"))
     assert (tmp_path / "likelihood_and_guidance.png").is_file()
+
+
+def test_log_z():
+    estimates = example("log_z").main(n=2000)
+    assert all(abs(value - 2.5310) < 0.15 for value in estimates.values())
