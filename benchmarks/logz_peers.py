@@ -1,8 +1,8 @@
-"""Tempering of `inverse.logz` beside blackjax, on the same targets, particles, leapfrog steps and effective sample size:
+"""Tempering of `inverse.logz` beside blackjax: same targets, particles, leapfrog steps, effective sample sizes.
 
     genkit bench benchmarks.logz_peers:LogZPeers
 
-needs the plugin inverse. Each row is the root mean square error of log Z over runs; time is of a run.
+needs the plugin inverse. Rows are root mean square errors of log Z over runs; time is of a run.
 """
 
 from collections.abc import Callable, Iterator
@@ -61,5 +61,5 @@ class LogZPeers:
             for who, call in (("genkit", ours), ("blackjax", theirs)):
                 values = np.array([call(jax.random.key(i)) for i in range(seeds)])
                 errors[who] = float(np.sqrt((values**2).mean()))
-                yield Row(f"{name}, {n} particles: error of log Z of {who}", errors[who], "nats", None, None, "")
+                yield Row(f"{name}, {n} particles: error of log Z of {who}", errors[who], "nats")
             yield Timed(f"{name}, {n} particles", lambda f=ours: f(key), {}, ("blackjax", lambda f=theirs: f(key)))
