@@ -120,6 +120,15 @@ class Graph(Protocol):
 
 
 @runtime_checkable
+class Target(Protocol):
+    """A density on R^d, known up to a constant that is wanted."""
+
+    def load(self) -> Any:
+        """Return it as a callable, x (d,) -> log density (), that knows `dim` and what else is known of it."""
+        ...
+
+
+@runtime_checkable
 class Optimizer(Protocol):
     """An optimiser with its learning-rate schedule."""
 
@@ -186,6 +195,7 @@ KINDS: dict[str, type] = {
     "operators": Operator,
     "methods": Method,
     "graphs": Graph,
+    "targets": Target,
     "optimizers": Optimizer,
     "benchmarks": Benchmark,
     "commands": Command,

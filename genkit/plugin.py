@@ -49,6 +49,7 @@ class Plugin:
     operators: Items = field(default_factory=dict)
     methods: Items = field(default_factory=dict)
     graphs: Items = field(default_factory=dict)
+    targets: Items = field(default_factory=dict)
     optimizers: Items = field(default_factory=dict)
     benchmarks: Items = field(default_factory=dict)
     commands: Items = field(default_factory=dict)

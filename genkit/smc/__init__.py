@@ -20,6 +20,8 @@ A filter is a kernel that moves particles and weighs them, with the data as its 
 - `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
 - `Tempering`, `PersistentSampling`, `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`,
   `Independent`;
+- `AnnealedImportance`, `ParallelTempering`: the same path without resampling, and all of it at once; `bridge`: the
+  ratio of two constants from samples of both;
 - `Twisted`: normal chains that look ahead; `FactorGraph`, `LatentGaussian`, `PolyaUrn`, `MixedGraph`: graphical
   models that look ahead by a deterministic approximation (`genkit.smc.graphs`);
 - `variance`, `log_z_variance`: how accurate a run was;
@@ -28,6 +30,8 @@ A filter is a kernel that moves particles and weighs them, with the data as its 
 - `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.
 """
 
+from genkit.smc.annealing import AnnealedImportance
+from genkit.smc.bridge import bridge
 from genkit.smc.conditional import Path, particle_gibbs, pimh, pmmh, sample_path
 from genkit.smc.controlled import controlled
 from genkit.smc.devices import Global, Islands
@@ -48,6 +52,7 @@ from genkit.smc.graphs import (
 )
 from genkit.smc.ibis import IBIS
 from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
+from genkit.smc.parallel_tempering import ParallelTempering, Swapped
 from genkit.smc.persistent import PersistentSampling
 from genkit.smc.resampling import SCHEMES, Resample, ess
 from genkit.smc.run import SMCResult, smc
@@ -71,63 +76,67 @@ from genkit.smc.twisting import NormalChain, Quadratic, Twisted, twist_normal
 from genkit.smc.variance import evidence_variance, founders, log_z_variance, variance
 
 __all__ = [
-    "SMC2",
-    "Populations",
-    "controlled",
-    "populations",
-    "sample_paths",
-    "sqmc",
-    "two_filter",
+    "HMC",
+    "IBIS",
+    "MALA",
     "ORDERS",
+    "SCHEMES",
+    "SMC2",
+    "AnnealedImportance",
     "FactorGraph",
     "Factors",
+    "Global",
+    "Independent",
+    "Islands",
     "LatentGaussian",
     "Messages",
     "MixedGraph",
     "NormalChain",
-    "PolyaUrn",
-    "dirichlet_ep",
-    "factor_graph",
-    "gaussian_ep",
-    "laplace",
-    "variable_order",
-    "HMC",
-    "IBIS",
-    "MALA",
-    "SCHEMES",
-    "Global",
-    "Independent",
-    "Islands",
+    "ParallelTempering",
     "Path",
     "PersistentSampling",
+    "PolyaUrn",
+    "Populations",
     "Progress",
     "Quadratic",
     "RandomWalk",
     "Resample",
     "SMCResult",
+    "Swapped",
     "Tempering",
     "Twisted",
     "belief_propagation",
     "branching",
+    "bridge",
     "conditional_killing",
     "conditional_multinomial",
     "conditional_systematic",
+    "controlled",
+    "dirichlet_ep",
     "ess",
     "evidence_variance",
+    "factor_graph",
     "founders",
+    "gaussian_ep",
     "killing",
+    "laplace",
     "log_z_variance",
     "multinomial",
     "next_exponent",
     "particle_gibbs",
     "pimh",
     "pmmh",
+    "populations",
     "residual",
     "sample_path",
+    "sample_paths",
     "smc",
+    "sqmc",
     "ssp",
     "stratified",
     "systematic",
     "twist_normal",
+    "two_filter",
+    "variable_order",
     "variance",
 ]

@@ -46,6 +46,8 @@ at states on the way:
 
 All groups of particles run in `run_groups`. A `Potential` is (particles, inputs of the step) -> (n,) for any chain;
 `said` makes it of a state function, `tilted` puts a chain under it.
+
+A density known up to a constant: `PDDS`, the reverse of its diffusion under a guessed or learned potential.
 """
 
 from genkit.kinds import Method
@@ -76,6 +78,7 @@ from genkit.steer.operators import (
     identity,
     mask,
 )
+from genkit.steer.pdds import PDDS, MonteCarloPotential, NaivePotential
 from genkit.steer.posterior import posterior, weighs
 from genkit.steer.potentials import (
     Potential,
@@ -107,6 +110,7 @@ __all__ = [
     "FPS",
     "METHODS",
     "MMPS",
+    "PDDS",
     "TDS",
     "Bernoulli",
     "Channel",
@@ -120,6 +124,8 @@ __all__ = [
     "MCGDiff",
     "Mask",
     "Method",
+    "MonteCarloPotential",
+    "NaivePotential",
     "Noise",
     "Normal",
     "Observation",

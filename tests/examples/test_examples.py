@@ -39,6 +39,7 @@ def test_latent_posterior(tmp_path):
     assert (tmp_path / "latent_posterior.png").is_file()
 
 
+@pytest.mark.slow
 def test_graphical_models():
     """Each estimate beside what is exact, or beside another estimator."""
     module = example("graphical_models")
@@ -50,3 +51,8 @@ def test_graphical_models():
     (plain, quasi, learned), path, state, log_z = module.volatility(y)
     assert abs(plain - quasi) < 0.3 and abs(learned - quasi) < 0.1
     assert path.shape == (5,) and log_z.shape == (6,) and np.isfinite(log_z).all()
+
+
+def test_log_z():
+    estimates = example("log_z").main(n=2000)
+    assert all(abs(value - 2.5310) < 0.15 for value in estimates.values())

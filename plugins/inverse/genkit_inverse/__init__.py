@@ -29,6 +29,11 @@ plugin = Plugin(
             "posterior samplers on images: operators, PSNR, calibration",
         ),
         "pgm": ("genkit_inverse.experiments.pgm:PGM", "log Z of graphical models, by SMC with a look ahead"),
+        "logz": ("genkit_inverse.experiments.logz:LogZ", "log Z of densities without data, by many estimators"),
+        "pdds": (
+            "genkit_inverse.experiments.pdds:PDDSStudy",
+            "the reverse of a diffusion of a density, with a learned potential",
+        ),
     },
     datasets={
         "binary_digits": ("genkit_inverse.datasets.binary:BinaryDigits", "1797 handwritten digits of 8 x 8 bits", BITS),
@@ -56,6 +61,11 @@ plugin = Plugin(
             "a discrete diffusion model of binary images",
             f"{BITS} -> genkit_inverse.models.binary_prior:BinaryDiffusion",
         ),
+        "pdds": (
+            "genkit_inverse.models.pdds:PDDSPotential",
+            "a potential for the reverse of a diffusion of a density",
+            "genkit.kinds:Target -> genkit_inverse.models.pdds:LearnedPDDS",
+        ),
     },
     networks={
         "logit_unet": (
@@ -63,6 +73,19 @@ plugin = Plugin(
             "U-Net on images of classes",
             "tuple[int, int], int, int",
         ),
+        "potential_mlp": ("genkit_inverse.networks.potential:PotentialMLP", "the network of PDDS", "int"),
+    },
+    targets={
+        "mixture2d": ("genkit_inverse.targets.mixtures:Mixture2D", "six unequal normals in the plane"),
+        "gmm40": ("genkit_inverse.targets.mixtures:GMM40", "forty normals far apart"),
+        "student_t": ("genkit_inverse.targets.mixtures:StudentT", "ten Student-t components"),
+        "funnel": ("genkit_inverse.targets.shapes:Funnel", "Neal's funnel"),
+        "manywell": ("genkit_inverse.targets.shapes:ManyWell", "double wells beside normals"),
+        "phi4": ("genkit_inverse.targets.shapes:Phi4", "a field of phi^4 on a periodic lattice"),
+        "brownian": ("genkit_inverse.targets.shapes:Brownian", "a Brownian motion with unknown scales"),
+        "sonar": ("genkit_inverse.targets.data:Sonar", "logistic regression of the sonar set"),
+        "ionosphere": ("genkit_inverse.targets.data:Ionosphere", "logistic regression of the ionosphere set"),
+        "lgcp": ("genkit_inverse.targets.data:LGCP", "a log-Gaussian Cox process of Finnish pines"),
     },
     graphs={
         "ising": ("genkit_inverse.graphs.lattice:Ising", "spins on a lattice in random fields"),

@@ -1,6 +1,7 @@
 """Figures of comparisons on problems whose posterior is known."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -203,4 +204,24 @@ def sizes(traces: Mapping[str, np.ndarray]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("ESS over particles")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
+    return figure
+
+
+def errors(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Root mean square errors by evaluations; a panel a target, of each method pairs (evaluations, errors (seeds,))."""
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.4 * columns + 1.8, 3.0 * rows), layout="constrained")
+    drawn = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, (name, of) in zip(drawn, panels.items(), strict=False):
+        for i, (method, points) in enumerate(of.items()):
+            evals, rms = zip(*[(e, np.sqrt(np.mean(z[np.isfinite(z)] ** 2))) for e, z in points], strict=True)
+            axes.plot(evals, rms, color=COLOURS[i % len(COLOURS)], marker="o", ms=4, lw=1.2, label=method)
+        axes.set(xscale="log", yscale="log", xlabel="evaluations of the target")
+        axes.set_title(name, fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in drawn[len(panels) :]:
+        axes.set_visible(False)
+    drawn[0].set_ylabel("error of log Z")
+    figure.legend(*drawn[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
     return figure

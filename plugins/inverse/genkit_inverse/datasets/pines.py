@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genkit.data.files import fetch, local
+from genkit.data import fetch, local
 
 FILE = "smc/pines.csv"
 SHA256 = "c57af2e9f2a38ed99a3884fbf81ad1b0c607adcf7749bad53a6df66ef313c89a"

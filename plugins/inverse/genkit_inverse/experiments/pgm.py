@@ -12,12 +12,11 @@ import numpy as np
 from genkit.chain import Model, State
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run, labels
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Graph
 from genkit.parallel import all_devices, in_chunks
 from genkit.smc import ORDERS, Resample, ess, smc, variable_order
-from genkit_inverse.graphs.lattice import Ising
+from genkit_inverse.graphs import Ising
 
 AT_ONCE = 2**24  # values of variables that are worked on at a time
 

@@ -12,3 +12,7 @@ An own one is a class,
 
 and then `genkit run inverse.pgm --model my_module:Triangle`.
 """
+
+from genkit_inverse.graphs.lattice import Ising
+
+__all__ = ["Ising"]

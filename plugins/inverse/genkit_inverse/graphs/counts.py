@@ -11,7 +11,7 @@ import numpy as np
 
 from genkit.errors import DataError, UsageError
 from genkit.smc import LatentGaussian
-from genkit_inverse.datasets.pines import Pines
+from genkit_inverse.datasets import Pines
 from genkit_inverse.graphs.files import integers
 
 Array = jax.Array

@@ -2,5 +2,15 @@
 
 from genkit_inverse.models.binary_prior import KERNELS, BinaryDiffusion, BinaryPrior, bit_channel
 from genkit_inverse.models.image_prior import ImagePrior, loss
+from genkit_inverse.models.pdds import LearnedPDDS, PDDSPotential
 
-__all__ = ["KERNELS", "BinaryDiffusion", "BinaryPrior", "ImagePrior", "bit_channel", "loss"]
+__all__ = [
+    "KERNELS",
+    "BinaryDiffusion",
+    "BinaryPrior",
+    "ImagePrior",
+    "LearnedPDDS",
+    "PDDSPotential",
+    "bit_channel",
+    "loss",
+]

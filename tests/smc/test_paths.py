@@ -1,0 +1,89 @@
+"""Annealed importance sampling, parallel tempering and bridges, against integrals in closed form."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genkit.errors import UsageError
+from genkit.smc import HMC, AnnealedImportance, ParallelTempering, RandomWalk, bridge
+
+KEY = jax.random.key(0)
+LOG_Z = -2.4047189562170503  # of N(x; 0, 1) exp(-(x - 2)^2 / 0.5); the posterior is N(1.6, 0.2)
+
+
+def draw(key):
+    return jax.random.normal(key, (1,))
+
+
+def log_p0(x):
+    return jax.scipy.stats.norm.logpdf(x).sum()
+
+
+def log_p(x):
+    return log_p0(x) - jnp.sum((x - 2) ** 2) / 0.5
+
+
+def test_bridge_of_two_normals():
+    """3 N(.5, 1) over N(0, 1), and half of a normal, whose ratio is 1 / 2; a constant moves it by just that."""
+    rng, n = np.random.default_rng(0), 4000
+    x0, x1 = rng.normal(size=n), 0.5 + rng.normal(size=n)
+    here, there = (np.log(3) + 0.5 * x - 0.125 for x in (x0, x1))
+    r, error = jax.jit(bridge)(here, there)
+    assert abs(r - np.log(3)) < 4 * error and 0.003 < error < 0.02
+    # importance sampling from one side has a variance of e^.25 - 1 = .284 over n; the bridge may only be better
+    assert error < (0.284 / n) ** 0.5
+    np.testing.assert_allclose(jax.jit(bridge)(here + 100, there + 100)[0], r + 100, rtol=1e-6)
+    half = np.where(x0 > 0, 0.0, -np.inf)
+    r, error = jax.jit(bridge)(half, np.zeros(n))
+    assert abs(r - np.log(0.5)) < 4 * error and error < 0.02
+
+
+def test_annealed_importance_is_unbiased():
+    sampler = AnnealedImportance(RandomWalk(accept=None), 10, steps=2)
+
+    def one(key, shift):
+        state = sampler.run(key, 64, draw, log_p0, lambda x: log_p(x) + shift)
+        w = jnp.exp(state.log_w)
+        return state.log_z, w @ state.p.x[:, 0], state.resampled, state.shared.exponents
+
+    runs = jax.jit(jax.vmap(one, in_axes=(0, None)))
+    log_z, mean, resampled, exponents = runs(jax.random.split(KEY, 400), 0.0)
+    ratio = np.exp(np.asarray(log_z, np.float64) - LOG_Z)
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 20 and 0.01 < ratio.std() < 0.3
+    assert abs(mean.mean() - 1.6) < 4 * mean.std() / 20 + 1 / 64
+    assert not resampled.any()
+    np.testing.assert_allclose(exponents[0], (np.arange(1, 11) / 10) ** 4, rtol=1e-5)
+    np.testing.assert_allclose(runs(jax.random.split(KEY, 400), 3.0)[0], log_z + 3, rtol=1e-5, atol=1e-4)
+
+
+def test_parallel_tempering():
+    """Two modes far apart, one of 0.3; exponents that make all swaps equally likely."""
+    sampler = ParallelTempering(RandomWalk(), rungs=6, sweeps=60, steps=2)
+
+    def wide(key):
+        return 4 * jax.random.normal(key, (1,))
+
+    def log_wide(x):
+        return jax.scipy.stats.norm.logpdf(x, scale=4.0).sum()
+
+    def modes(x, shift):
+        pair = jnp.array([-6.0, 6.0])
+        return jax.nn.logsumexp(jax.scipy.stats.norm.logpdf(x, pair, 0.5) + jnp.log(jnp.array([0.3, 0.7]))) + shift
+
+    run = jax.jit(lambda key, shift: sampler.run(key, 100, wide, log_wide, lambda x: modes(x, shift)))
+    found, moved = run(KEY, 0.0), run(KEY, 5.0)
+    assert abs(found.log_z) < 0.15 and 0 < found.error < 0.05
+    assert moved.log_z - found.log_z == pytest.approx(5, abs=2e-3)
+    x = np.asarray(found.x)
+    assert x.shape == (60, 100, 1) and abs((x < 0).mean() - 0.3) < 0.06
+    assert abs(x[x > 0].mean() - 6) < 0.03 and abs(x[x > 0].std() - 0.5) < 0.03
+    assert found.exponents[0] == 0 and found.exponents[-1] == 1 and (np.diff(found.exponents) > 0).all()
+    assert found.reject.min() > 0.1 and np.ptp(found.reject) < 0.15
+
+
+def test_errors():
+    with pytest.raises(UsageError, match="temperatures=0 and steps=1 must be at least 1"):
+        AnnealedImportance(HMC(), 0)
+    with pytest.raises(UsageError, match="rungs=1 must be at least 2"):
+        ParallelTempering(rungs=1)
