@@ -1,7 +1,7 @@
 """Encoders of vectors and of images without patches.
 
 An encoder's module has `width` and is called as (x (n, ...), mask, keep, key) -> (features (n, width), those of the
-patches (n, T, width) or None). It has patches where `patches(shape)` tells how many.
+patches (n, T, width) or None). It has patches where `grid(shape)` tells how many rows and columns of them.
 """
 
 from __future__ import annotations
