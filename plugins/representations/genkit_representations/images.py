@@ -109,7 +109,9 @@ def _of_npz(path: Path, shape: tuple[int, int, int]) -> dict[str, ImageSet]:
     for name in [n for n in arrays if n in ("train", "test") or n.startswith("ood/")]:
         a, labels = arrays[name], arrays.get({"train": "labels", "test": "test_labels"}.get(name, ""))
         if a.ndim not in (3, 4) or (a.ndim == 4 and a.shape[3] not in (1, 3)) or not len(a):
-            raise DataError(f"{path}: {name} has shape {a.shape}; expected images (n, h, w), (n, h, w, 1) or (n, h, w, 3)")
+            raise DataError(
+                f"{path}: {name} has shape {a.shape}; expected images (n, h, w), (n, h, w, 1) or (n, h, w, 3)"
+            )
         if labels is not None and labels.shape != (len(a),):
             raise DataError(f"{path}: {name} has {len(a)} images and labels of shape {labels.shape}")
         classes = None if labels is None else np.unique(labels, return_inverse=True)[1]

@@ -89,10 +89,8 @@ class Crops:
             if not 0 < low <= high <= 1:
                 raise UsageError(f"{name}={getattr(self, name)}; expected 0 < low <= high <= 1")
         if min(self.number, self.size, self.small_size) < 1 or self.small < 0:
-            raise UsageError(
-                f"number={self.number}, size={self.size}, small={self.small}, small_size={self.small_size}; expected at "
-                "least 1, and 0 for small"
-            )
+            raise UsageError(f"number={self.number}, size={self.size}, small={self.small}, small_size="
+                             f"{self.small_size}; expected at least 1, and 0 for small")  # fmt: skip
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse samples that are no images."""

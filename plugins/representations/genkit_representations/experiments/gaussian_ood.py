@@ -50,7 +50,12 @@ class GaussianOOD(Study):
     """Features whose density is known."""
     model: Model[Split, FeatureDensity] = field(
         default_factory=lambda: RDM(
-            components=None, steps=6000, network=FeatureMLP(depth=3), ema=300.0, integrator=Integrator(steps=40)
+            components=None,
+            steps=4000,
+            network=FeatureMLP(depth=3),
+            ema=300.0,
+            held=0.0,
+            integrator=Integrator(steps=40),
         )
     )
     """The density that is learned."""

@@ -100,7 +100,9 @@ class Distillation(Recipe):
                 f"views.number={self.views.number}; expected at least 2: one for the teacher, one for the student"
             )
         if method.patches and not hasattr(self.network, "grid"):
-            raise UsageError(f"{self.method} hides patches, which {type(self.network).__name__} does not have; take vit")
+            raise UsageError(
+                f"{self.method} hides patches; {type(self.network).__name__} has none, take the network vit"
+            )
         if self.drop and (method.patches or not hasattr(self.network, "grid")):
             raise UsageError(f"drop={self.drop} leaves out patches, for methods without masked patches and an encoder "
                              f"that has some; got {self.method} with {type(self.network).__name__}")  # fmt: skip
