@@ -80,6 +80,9 @@ plugin = Plugin(
         ),
         "one_cycle": ("genkit_representations.models.optimizer:OneCycle", "Adam under a rate that rises and falls"),
     },
+    benchmarks={
+        "speed": ("genkit_representations.benchmarks:Speed", "likelihoods of features, prototypes counted, KoLeo"),
+    },
     commands={
         "prototypes": (
             "genkit_representations.commands.prototypes:Prototypes",

@@ -65,7 +65,7 @@ class GaussianOOD(Study):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default and paper (which is the default)."""
-        tiny = {"model": RDM(network=FeatureMLP.preset("tiny"), components=None, steps=60), "samples": 500,
+        tiny = {"model": RDM(network=FeatureMLP.preset("tiny"), components=None, steps=60, held=0.0), "samples": 500,
                 "data": Normal(points=500, test=100)}  # fmt: skip
         return preset(cls, name, {"tiny": tiny, "default": {}, "paper": {}})
 
