@@ -48,7 +48,7 @@ def read_network(path: str | Path, which: str = "teacher") -> dict[str, np.ndarr
     if path.suffix not in _READERS:
         raise UsageError(f"{path}: unknown ending {path.suffix!r}; known: .npy, {', '.join(_READERS)}")
     found = network_of(_opened(path, lambda: _READERS[path.suffix](path)), which, path)
-    return {name: np.asarray(a.float() if hasattr(a, "float") else a) for name, a in found.items()}
+    return {name: a.detach().float().numpy() if hasattr(a, "detach") else a for name, a in found.items()}
 
 
 def prototypes_of(tensors: Mapping[str, np.ndarray], source: Any) -> np.ndarray:
