@@ -61,6 +61,10 @@ class ViT:
                              "sides that are multiples of it")  # fmt: skip
         return shape[0] // self.patch, shape[1] // self.patch
 
+    def check(self, shape: tuple[int, ...], view: tuple[int, ...]) -> None:
+        """Refuse samples and views that patches do not divide."""
+        self.grid(shape), self.grid(view)
+
     def build(self, rngs: nnx.Rngs, shape: tuple[int, ...]) -> ViTModule:
         """The module for images (h, w, c)."""
         return ViTModule(self, shape, rngs)
