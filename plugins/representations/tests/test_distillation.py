@@ -321,7 +321,8 @@ def test_wrong_data(data):
      ({"network": "vit", "views.size": 10}, "shape \\(10, 10, 1\\)"),
      ({"views.size": 0}, "size=0"), ({"views.small": 1, "views.small_size": 0}, "small_size=0"),
      ({"network": "cnn", "methods": ("ibot",)}, "ibot hides patches; CNN has none"),
-     ({"network": "mlp", "drop": 0.2}, "drop=0.2"), ({"views.small": 1}, "no views of shape \\(4, 4, 1\\)"), ({"data": "clusters"}, "crops are of images")],
+     ({"network": "mlp", "drop": 0.2}, "drop=0.2"), ({"data": "clusters"}, "crops are of images"),
+     ({"views.small": 1}, "no views of shape \\(4, 4, 1\\)")],
 )  # fmt: skip
 def test_sizes_are_refused_with_the_configuration(options, says):
     """Before a folder is made, and in one line."""

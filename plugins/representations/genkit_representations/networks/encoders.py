@@ -1,8 +1,8 @@
 """Encoders of vectors and of images without patches.
 
 An encoder's module has `width` and is called as (x (n, ...), mask, keep, key) -> (features (n, width), those of the
-patches (n, T, width) or None). It has patches where `grid(shape)` tells how many rows and columns of them; `check(shape,
-view)` refuses views of samples that it cannot take.
+patches (n, T, width) or None). It has patches where `grid(shape)` tells how many rows and columns of them;
+`check(shape, view)` refuses views of samples that it cannot take.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class MLPEncoder:
     def check(self, shape: tuple[int, ...], view: tuple[int, ...]) -> None:
         """Refuse views of another shape than that of the samples."""
         if view != shape:
-            raise UsageError(f"a perceptron for samples of shape {shape} takes no views of shape {view}; take a cnn or a "
-                             "vit, or views as large as the samples")  # fmt: skip
+            raise UsageError(f"a perceptron for samples of shape {shape} takes no views of shape {view}; take a cnn or "
+                             "a vit, or views as large as the samples")  # fmt: skip
 
     def build(self, rngs: nnx.Rngs, shape: tuple[int, ...]) -> MLPEncoderModule:
         """The module for samples of a shape."""
