@@ -19,7 +19,7 @@ from genkit_representations import evaluation, views
 from genkit_representations.data import Samples
 from genkit_representations.datasets.clusters import Clusters
 from genkit_representations.datasets.digits import Digits
-from genkit_representations.models.distillation import Distillation, ImageDistillation, _still, stuck
+from genkit_representations.models.distillation import Distillation, ImageDistillation, _still, _with_moments, stuck
 from genkit_representations.models.optimizer import DINOAdamW, OneCycle
 from genkit_representations.networks.head import Head, Prototyper
 from genkit_representations.networks.vit import ViT
@@ -329,6 +329,20 @@ def test_sizes_are_refused_with_the_configuration(options, says):
     with pytest.raises(UsageError, match=says) as caught:
         genkit.config("representations.images", "default", options)
     assert "\n" not in str(caught.value)
+
+
+def test_the_moments_of_a_trained_head(data):
+    """They are those of the training samples, so that the answers do not hang on the batch."""
+    small = recipe(head=Head(32, 16, 3, 8, batch_norm=True))
+    model = small._untrained(data)
+    params = model.net.init(jax.random.key(0))
+    after = _with_moments(model, params, data.train)
+    assert jax.tree.structure(after) == jax.tree.structure(params)
+    model = dataclasses.replace(model, student=after, teacher=after)
+    first = model.features(data.train) @ np.asarray(params["head"]["layers"][0]["kernel"])
+    np.testing.assert_allclose(after["head"]["norms"][0]["mean"], first.mean(0), atol=1e-5)
+    np.testing.assert_allclose(after["head"]["norms"][0]["variance"], first.var(0), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(model.probabilities(data.test[:3]), model.probabilities(data.test)[:3], atol=1e-5)
 
 
 def test_batch_norm():
