@@ -117,12 +117,11 @@ class Modes:
 
     def horizon(self) -> float:
         """A time at which every mode has come to its end, to 1e-12 of it."""
-        late = 1.0
-        while np.abs(self.z(late) - self.end).max() > 1e-12 * max(1.0, np.abs(self.end).max()):
-            late *= 2
-            if late > 1e9:
-                raise UsageError(f"the modes do not come to s / lam = {self.end}: one stands still at its start")
-        return late
+        late = 2.0 ** np.arange(30)
+        there = np.abs(self.z(late) - self.end).max(-1) <= 1e-12 * max(1.0, np.abs(self.end).max())
+        if not there.any():
+            raise UsageError(f"the modes do not come to s / lam = {self.end}: one stands still at its start")
+        return float(late[there.argmax()])
 
     def turns(self, points: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
         """Times (m, 2) between which the error has an extremum, and its slope's sign (m,) before it.
