@@ -93,7 +93,7 @@ def test_values_do_not_depend_on_the_batch(model):
 def test_an_untrained_density_is_normal(scaled):
     """Preconditioned, a network of zero is the denoiser of normal data with the deviations of the training features."""
     x = (np.random.default_rng(0).standard_normal((200, 3)) * [1, 2, 0.5] + 1).astype(np.float32)
-    recipe = RDM(network=FeatureMLP(8, 1, 8), components=None, scaled=scaled, integrator=Integrator(steps=40))
+    recipe = RDM(network=FeatureMLP(8, 1, 8), components=None, scaled=scaled, integrator=Integrator(steps=80))
     model = recipe._untrained(Split(x, x, {"a": x}))
     params = model.denoiser.network.init(jax.random.key(0))
     model = dataclasses.replace(model, denoiser=dataclasses.replace(model.denoiser, params=params))
