@@ -14,8 +14,8 @@ from genkit.bench import Row, Timed
 from genkit.diffusion import EDMDenoiser, SubVP
 from genkit.nn import Net
 from genkit_representations.density import preprocess
-from genkit_representations.models.density import FeatureDensity, Integrator
-from genkit_representations.networks.feature_mlp import FeatureMLP
+from genkit_representations.models import FeatureDensity, Integrator
+from genkit_representations.networks import FeatureMLP
 from genkit_representations.prototypes import collapse, koleo
 
 

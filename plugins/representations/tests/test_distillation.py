@@ -228,7 +228,7 @@ def test_the_trained_model(run, tmp_path):
     assert model.prototypes().shape == (32, 8) and not np.allclose(model.prototypes("student"), model.prototypes())
     with pytest.raises(UsageError, match="samples of shape \\(8,\\)"):
         model.features(x[:, :3])
-    from genkit_representations.commands.prototypes import Prototypes
+    from genkit_representations.commands import Prototypes
 
     Prototypes(tmp_path / "model").run()
 

@@ -152,7 +152,7 @@ def test_encoding_own_images(tmp_path, capsys):
     from PIL import Image
     from safetensors.numpy import save_file
 
-    from genkit_representations.commands.encode import Encode
+    from genkit_representations.commands import Encode
     from genkit_representations.datasets.heldout import Features
 
     w = weights()
@@ -185,7 +185,7 @@ def test_encoding_own_images(tmp_path, capsys):
 
 def test_wrong_images(tmp_path):
     """Each is one line that names the file or the set."""
-    from genkit_representations.commands.encode import Encode
+    from genkit_representations.commands import Encode
     from genkit_representations.images import image_sets
 
     def sets(**arrays):

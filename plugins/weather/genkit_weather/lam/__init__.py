@@ -6,7 +6,7 @@ What is told and predicted is that of Diffusion-LAM (Larsson et al. 2025, arXiv 
 from genkit_weather.lam.domain import Domain, Formulation, Inputs, advance, condition, first_guess, target
 from genkit_weather.lam.examples import Batch, Examples
 from genkit_weather.lam.fitting import domain_of
-from genkit_weather.lam.graph import GraphForecaster, graph_loss
+from genkit_weather.lam.graph import GraphForecaster, graph_loss, unroll
 from genkit_weather.lam.latent import LatentForecaster, LatentWeights, latent_loss
 from genkit_weather.lam.limits import Limits
 from genkit_weather.lam.loss import (
@@ -56,4 +56,5 @@ __all__ = [
     "rollout",
     "smooth_noise",
     "target",
+    "unroll",
 ]

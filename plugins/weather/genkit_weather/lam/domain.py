@@ -9,10 +9,10 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Layout, Series
-from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.host import HostFields
-from genkit_weather.networks.unet import Conditioning, Sizes
+from genkit_weather.networks import Conditioning, Sizes
 
 Guess = Literal["persistence", "harmonic", "diurnal", "relaxed"]
 

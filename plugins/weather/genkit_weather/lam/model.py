@@ -10,7 +10,7 @@ from genkit.diffusion import Denoiser, process_of, sample
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_weather.lam.domain import Domain, Inputs, advance, condition, target
-from genkit_weather.networks.unet import Conditioning
+from genkit_weather.networks import Conditioning
 
 
 @register_dataclass

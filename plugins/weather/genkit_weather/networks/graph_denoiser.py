@@ -11,7 +11,7 @@ from flax import nnx
 
 import genkit.nn as gnn
 from genkit.errors import UsageError
-from genkit_weather.frame import frame_of, interior_of
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.graphs import Mesh, normalised
 from genkit_weather.networks.encode_decode import GraphOptions, over_image
 from genkit_weather.networks.graph_lam import GraphLAM

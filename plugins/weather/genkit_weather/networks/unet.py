@@ -11,7 +11,7 @@ from flax import nnx
 
 import genkit.nn as gnn
 from genkit.tree import register_dataclass
-from genkit_weather.frame import interior_of, join
+from genkit_weather.area import interior_of, join
 
 
 @register_dataclass
@@ -22,7 +22,7 @@ class Conditioning:
     interior: jax.Array
     """(n, h, w, Ci): past states, static fields, first guess"""
     frame: jax.Array
-    """(n, cells, Cf): the future frame, past states, static fields, in the order of `genkit_weather.frame`"""
+    """(n, cells, Cf): the future frame, past states, static fields, in the order of `genkit_weather.area.frame`"""
     scalars: jax.Array
     """(n, G): forcing that is the same everywhere; G may be 0"""
     key: Any = field(default=None)
@@ -79,7 +79,7 @@ class LamUNet(gnn.UNet):
     def preset(cls, name: str) -> "LamUNet":
         """`tiny`, `default`, or `paper`: the published sizes for 268 x 238 cells."""
         if name == "tiny":
-            return cls(base=16, multipliers=(1, 2), blocks=1, embedding=64)
+            return cls(base=16, multipliers=(1,), blocks=1, embedding=64)
         if name == "paper":
             return cls(
                 base=128,
