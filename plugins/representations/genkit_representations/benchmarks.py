@@ -31,7 +31,7 @@ class Speed:
         net = Net(FeatureMLP(), (d,))
         params = net.init(jax.random.key(0))
         params["last"]["kernel"] = 0.1 * jax.random.normal(jax.random.key(1), params["last"]["kernel"].shape)
-        denoiser = EDMDenoiser(net, params, np.ones(d, np.float32), SubVP(b0=0.2, b1=20.0, t_min=1e-2))
+        denoiser = EDMDenoiser(net, params, 1.0, SubVP(b0=0.2, b1=20.0, t_min=1e-2))
         model = FeatureDensity(denoiser, preprocess(x), None, Integrator())
         for name, integrator in (("exact trace", Integrator()), ("one probe", Integrator(trace="rademacher"))):
             one = replace(model, integrator=integrator)

@@ -63,7 +63,8 @@ class ViT:
 
     def check(self, shape: tuple[int, ...], view: tuple[int, ...]) -> None:
         """Refuse samples and views that patches do not divide."""
-        self.grid(shape), self.grid(view)
+        for one in (shape, view):
+            self.grid(one)
 
     def build(self, rngs: nnx.Rngs, shape: tuple[int, ...]) -> ViTModule:
         """The module for images (h, w, c)."""
