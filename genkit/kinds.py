@@ -111,6 +111,15 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class Graph(Protocol):
+    """A graphical model whose normalising constant is wanted. A method `exact()` may know its logarithm."""
+
+    def load(self) -> Any:
+        """Return it as one of `genkit.smc`, such as `FactorGraph`, or what has their methods."""
+        ...
+
+
+@runtime_checkable
 class Optimizer(Protocol):
     """An optimiser with its learning-rate schedule."""
 
@@ -176,6 +185,7 @@ KINDS: dict[str, type] = {
     "samplers": Sampler,
     "operators": Operator,
     "methods": Method,
+    "graphs": Graph,
     "optimizers": Optimizer,
     "benchmarks": Benchmark,
     "commands": Command,

@@ -48,6 +48,7 @@ class Plugin:
     samplers: Items = field(default_factory=dict)
     operators: Items = field(default_factory=dict)
     methods: Items = field(default_factory=dict)
+    graphs: Items = field(default_factory=dict)
     optimizers: Items = field(default_factory=dict)
     benchmarks: Items = field(default_factory=dict)
     commands: Items = field(default_factory=dict)

@@ -48,6 +48,8 @@ class Kernel:
     where: ClassVar[Callable[..., tuple[PyTree, Array, PyTree]] | None] = None
     # plan(key, state, u) -> (u, shared), sees the whole population
     plan: ClassVar[Callable[..., tuple[PyTree, PyTree]] | None] = None
+    # parents(state, u) -> (idx (n,) int, log_w (n,)), resamples by what the particles are, in place of a `Resampler`
+    parents: ClassVar[Callable[..., tuple[Array, Array]] | None] = None
 
     def move(self, keys: Array, p: PyTree, u: PyTree) -> PyTree:
         """Draw from M_t(p, .); may return r n states for n particles, those of one particle side by side."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import tyro
 
 from genkit.errors import UsageError
@@ -14,7 +16,7 @@ from genkit.errors import UsageError
 
 @dataclass(frozen=True)
 class Compare:
-    """Compare the results of two or more runs, and show in which options they differ."""
+    """Compare the results of two or more runs, show in which options they differ, and which differences are sure."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Run folders."""
@@ -24,7 +26,7 @@ class Compare:
     """Allow configurations to name own code (module:Class)."""
 
     def run(self) -> None:
-        """Print two tables."""
+        """Print the tables."""
         from rich.console import Console
         from rich.table import Table
 
@@ -52,3 +54,30 @@ class Compare:
         if not names:
             raise UsageError(f"no result matches {self.only!r}; results.json of a run holds their names")
         table("results", [(k, [cell(run.results.get(k)) for run in runs]) for k in names])
+        rows = differences(runs, self.only)
+        if rows:
+            table("differences from the first run on the same items, with 95 % of a paired bootstrap", rows)
+
+
+def differences(runs: Sequence[Any], only: str) -> list[tuple[str, list[str]]]:
+    """Mean difference of each run from the first, and its interval, for scores that were kept item by item.
+
+    Of runs on other items there is none.
+    """
+    first, *others = (run.items for run in runs)
+    same = [one if first and one and np.array_equal(first["items"], one["items"]) else {} for one in others]
+    names = [k for k in first if k != "items" and fnmatch.fnmatch(k, only) and any(k in one for one in same)]
+    return [(k, ["–", *(_difference(first, one, k) for one in same)]) for k in names]
+
+
+def _difference(first: Mapping[str, Any], one: Mapping[str, Any], name: str) -> str:
+    if name not in one:
+        return "–"
+    import jax
+
+    from genkit.experiment import cell
+    from genkit.metrics import paired_bootstrap
+
+    found = paired_bootstrap(jax.random.key(0), one[name], first[name])
+    mean, low, high = (cell(float(v)) for v in (found.mean, found.low, found.high))
+    return f"{mean} [{low}, {high}]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from genkit.experiment import environment, report
 from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, write_yaml
 from genkit.experiment.folder import Status, claim, is_run
 from genkit.experiment.slots import main_model, names_own_code, recipes
-from genkit.files import read_json, write, write_json
+from genkit.files import read_arrays, read_json, write, write_arrays, write_json
 from genkit.plugin import registry
 
 T = TypeVar("T")
@@ -183,7 +183,21 @@ class Run:
         if _is_main():
             report.add_table(self.folder, name, list(header), cells, caption)
 
+    def keep_items(self, values: Mapping[str, Any], items: Any) -> None:
+        """Keep scores of single items, name -> (n,), in the order of the data; `items` (n,) says which they are.
+
+        `genkit compare` tests the differences of runs on the same items.
+        """
+        if _is_main():
+            write_arrays(self.folder / "items.npz", {"items": items, **values})
+
     # what users of a finished run use
+
+    @property
+    def items(self) -> dict[str, Any]:
+        """Scores of single items, and "items", which they are; empty where none were kept."""
+        file = self.folder / "items.npz"
+        return read_arrays(file) if file.exists() else {}
 
     @property
     def results(self) -> dict[str, float | None]:

@@ -20,14 +20,32 @@ A filter is a kernel that moves particles and weighs them, with the data as its 
 - `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
 - `Tempering`, `PersistentSampling`, `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`,
   `Independent`;
-- `Twisted`: normal chains that look ahead; `graph_model`: graphs of discrete variables, by `belief_propagation`;
+- `Twisted`: normal chains that look ahead; `FactorGraph`, `LatentGaussian`, `PolyaUrn`, `MixedGraph`: graphical
+  models that look ahead by a deterministic approximation (`genkit.smc.graphs`);
 - `variance`, `log_z_variance`: how accurate a run was;
+- `sample_paths`, `two_filter`: smoothing; `controlled`: twisting that is learned; `sqmc`: by quasi-random points;
+- `SMC2`: parameters of state-space models, datum by datum;
 - `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.
 """
 
 from genkit.smc.conditional import Path, particle_gibbs, pimh, pmmh, sample_path
+from genkit.smc.controlled import controlled
 from genkit.smc.devices import Global, Islands
-from genkit.smc.graphical import Messages, PairwiseGraph, belief_propagation, graph_model
+from genkit.smc.graphs import (
+    ORDERS,
+    FactorGraph,
+    Factors,
+    LatentGaussian,
+    Messages,
+    MixedGraph,
+    PolyaUrn,
+    belief_propagation,
+    dirichlet_ep,
+    factor_graph,
+    gaussian_ep,
+    laplace,
+    variable_order,
+)
 from genkit.smc.ibis import IBIS
 from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
 from genkit.smc.persistent import PersistentSampling
@@ -45,11 +63,34 @@ from genkit.smc.schemes import (
     stratified,
     systematic,
 )
+from genkit.smc.smc2 import SMC2
+from genkit.smc.smoothing import Populations, populations, sample_paths, two_filter
+from genkit.smc.sqmc import sqmc
 from genkit.smc.tempering import Progress, Tempering, next_exponent
-from genkit.smc.twisting import Quadratic, Twisted, twist_normal
+from genkit.smc.twisting import NormalChain, Quadratic, Twisted, twist_normal
 from genkit.smc.variance import evidence_variance, founders, log_z_variance, variance
 
 __all__ = [
+    "SMC2",
+    "Populations",
+    "controlled",
+    "populations",
+    "sample_paths",
+    "sqmc",
+    "two_filter",
+    "ORDERS",
+    "FactorGraph",
+    "Factors",
+    "LatentGaussian",
+    "Messages",
+    "MixedGraph",
+    "NormalChain",
+    "PolyaUrn",
+    "dirichlet_ep",
+    "factor_graph",
+    "gaussian_ep",
+    "laplace",
+    "variable_order",
     "HMC",
     "IBIS",
     "MALA",
@@ -57,8 +98,6 @@ __all__ = [
     "Global",
     "Independent",
     "Islands",
-    "Messages",
-    "PairwiseGraph",
     "Path",
     "PersistentSampling",
     "Progress",
@@ -76,7 +115,6 @@ __all__ = [
     "ess",
     "evidence_variance",
     "founders",
-    "graph_model",
     "killing",
     "log_z_variance",
     "multinomial",

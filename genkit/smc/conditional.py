@@ -59,14 +59,19 @@ def sample_path(
     first, later = (None, None) if ref is None else ((ref.first, ref.log_g), ref.later)
     begin = start(forward, model, n, ref=first)
     ancestor = method == "ancestor" and ref is not None
-    end, kept = run(forward, begin, model.stages, resample, keep=_history, ref=later, ancestor=ancestor)
+    end, kept = run(forward, begin, model.stages, resample, keep=history, ref=later, ancestor=ancestor)
     assert kept is not None
+    return trace(backward, model, begin, kept, end, method), end
 
-    place = jax.random.categorical(jax.random.fold_in(backward, 0), end.log_w)
+
+def trace(key: Array, model: Model, begin: State, kept: tuple, end: State, method: Method) -> Path:
+    """One path back through a run, from a place drawn by the final weights; `kept` is its `history`."""
+    n = end.log_w.shape[0]
+    place = jax.random.categorical(jax.random.fold_in(key, 0), end.log_w)
     path = []
     for s in reversed(range(len(model.stages))):
         kernel, inputs = model.stages[s]
-        before = _history(begin)[:2] if s == 0 else jax.tree.map(lambda a: a[-1], kept[s - 1][:2])
+        before = history(begin)[:2] if s == 0 else jax.tree.map(lambda a: a[-1], kept[s - 1][:2])
         if method == "backward":
             _check(kernel)
             parents = jax.tree.map(lambda a, b: jnp.concatenate([jnp.asarray(a)[None], b[:-1]]), before, kept[s][:2])
@@ -79,7 +84,7 @@ def sample_path(
             parent = ancestors[place]
             if parents is not None:
                 log_w = parents[1] + log_joint(kernel, parents[0], p, u)
-                drawn = jax.random.categorical(jax.random.fold_in(backward, t), log_w)
+                drawn = jax.random.categorical(jax.random.fold_in(key, t), log_w)
                 parent = jnp.where(resampled, drawn, parent)
             return parent.astype(place.dtype), p
 
@@ -89,7 +94,7 @@ def sample_path(
     log_g = begin.log_w + begin.log_z + jnp.log(n)
     has_g = jax.eval_shape(model.init, jax.random.split(key, 1))[1] is not None
     first = jax.tree.map(lambda a: a[place], begin.p)
-    return Path(first, log_g[place] if has_g else None, tuple(path)), end
+    return Path(first, log_g[place] if has_g else None, tuple(path))
 
 
 def particle_gibbs(
@@ -136,6 +141,7 @@ def pmmh(
     estimate: Callable[[Array, PyTree], tuple[Array, PyTree]],
     log_prior: Callable[[PyTree], Array],
     propose: Callable[[Array, PyTree], PyTree],
+    log_propose: Callable[[PyTree, PyTree], Array] | None = None,
 ) -> Link:
     """Particle marginal Metropolis-Hastings: exact for the posterior of theta, though Z is only estimated.
 
@@ -145,7 +151,8 @@ def pmmh(
         theta: where to begin.
         estimate: (key, theta) -> (log of an unbiased estimate of Z(theta), anything to keep).
         log_prior: theta -> ().
-        propose: (key, theta) -> theta, symmetric.
+        propose: (key, theta) -> theta.
+        log_propose: (theta, proposed) -> (), log-density of the proposal, up to a constant; None where it is symmetric.
 
     Returns:
         The chain, leaves (steps, ...).
@@ -160,6 +167,8 @@ def pmmh(
         k0, k1, k2 = jax.random.split(key, 3)
         new = link(k1, propose(k0, now.theta))
         ratio = new.log_z + new.log_prior - now.log_z - now.log_prior
+        if log_propose is not None:
+            ratio += log_propose(new.theta, now.theta) - log_propose(now.theta, new.theta)
         accept = jnp.log(jax.random.uniform(k2)) < ratio  # NaN (two estimates of zero) rejects
         now = jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, now)
         now = Link(now.theta, now.log_z, now.log_prior, now.draw, accept)
@@ -174,7 +183,8 @@ def pimh(key: Array, steps: int, estimate: Callable[[Array], tuple[Array, PyTree
     return pmmh(key, steps, (), lambda key, _: estimate(key), lambda _: jnp.zeros(()), lambda _, theta: theta)
 
 
-def _history(state: State) -> tuple[PyTree, Array, Array, Array, Array]:
+def history(state: State) -> tuple[PyTree, Array, Array, Array, Array]:
+    """What a path needs of each step."""
     return state.p, state.log_w, state.ancestors, state.resampled, state.t
 
 

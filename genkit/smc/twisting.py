@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genkit.chain import Kernel
+from genkit.chain import Kernel, Model
 from genkit.threefry import written_out
 from genkit.tree import register_dataclass
 
@@ -64,3 +64,52 @@ class Twisted(Kernel):
     def log_g(self, p: Array, p1: Array, u: Any) -> Array:
         """log G - log psi."""
         return self.kernel.log_g(p, p1, u[0]) - u[1](p1)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class NormalChain:
+    """x_0 ~ N(mean, std^2), x_t by the normal moves of a kernel, weighed at t = 0..T-1; each particle an array.
+
+    What the methods that know the law of a move take: twisting, `controlled`, `SQMC`.
+    """
+
+    mean: Any
+    """(...), the shape of one particle"""
+    std: Any
+    """(...) or ()"""
+    kernel: Any
+    """`normal(p, u) -> (mean (n, ...), std)`, its move, and `log_g(p, p1, u)`; p is None at t = 0."""
+    inputs: Any
+    """Leaves (T, ...)"""
+
+    def model(self, psi: Quadratic | None = None) -> Model:
+        """The chain, twisted by psi, leaves (T, ...), where it is given; particles (n, ...)."""
+        first, later = (jax.tree.map(lambda a, s=s: a[s], (self.inputs, psi)) for s in (0, slice(1, None)))
+        begin = NormalBegin(self.mean, self.std, self.kernel, *first)
+        if psi is None:
+            return Model(begin, ((self.kernel, later[0]),))
+        return Model(begin, ((Twisted(self.kernel), later),))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class NormalBegin:
+    """x_0 and its weight, twisted by psi if there is one."""
+
+    mean: Any
+    std: Any
+    kernel: Any
+    u: Any
+    psi: Quadratic | None = None
+
+    def __call__(self, keys: Array) -> tuple[Array, Array]:
+        """Particles (n, ...) and their weights."""
+        mean = jnp.broadcast_to(jnp.asarray(self.mean, float), (keys.shape[0], *jnp.shape(self.mean)))
+        z = jax.vmap(lambda k: jax.random.normal(k, mean.shape[1:], mean.dtype))(written_out(keys))
+        if self.psi is None:
+            x = mean + self.std * z
+            return x, self.kernel.log_g(None, x, self.u)
+        mean, std, log_m = twist_normal(mean, self.std, self.psi)
+        x = mean + std * z
+        return x, log_m + self.kernel.log_g(None, x, self.u) - self.psi(x)

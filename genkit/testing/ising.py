@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from genkit.smc import PairwiseGraph
+from genkit.smc import FactorGraph, Factors
 
 
-def ising_torus(rows: int, columns: int, coupling: float, magnetic: float = 0.0) -> PairwiseGraph:
+def ising_torus(rows: int, columns: int, coupling: float, magnetic: float = 0.0) -> FactorGraph:
     """Spins s = -1, +1 (values 0, 1), exp(coupling s_i s_j) on the edges of a periodic lattice, exp(magnetic s)."""
     site = np.arange(rows * columns).reshape(rows, columns)
     edges = [(int(a), int(b)) for axis in (0, 1) for a, b in zip(site.flat, np.roll(site, -1, axis).flat, strict=True)]
     s = np.array([-1.0, 1.0])
     pair = np.broadcast_to(coupling * np.outer(s, s), (len(edges), 2, 2))
-    return PairwiseGraph(np.broadcast_to(magnetic * s, (site.size, 2)), pair, tuple(edges))
+    return FactorGraph(np.broadcast_to(magnetic * s, (site.size, 2)), (Factors(tuple(edges), pair),))
 
 
 def ising_log_z(rows: int, columns: int, coupling: float) -> float:

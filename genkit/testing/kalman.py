@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from genkit.chain import Kernel, Model
-from genkit.smc import Quadratic, Twisted, twist_normal
+from genkit.smc import NormalChain, Quadratic
 from genkit.threefry import written_out
 from genkit.tree import register_dataclass
 
@@ -70,21 +69,22 @@ class LinearGaussian:
             c = const[t] + 0.5 * (np.log(v / self.sx**2) + v * shift[t] ** 2)
         return Quadratic(precision, shift, const)
 
-    def bootstrap(self, y: np.ndarray) -> Model:
+    def chain(self, y: np.ndarray) -> NormalChain:
         """Moves of the model, potentials by the observations; particles x (n,)."""
-        kernel = Bootstrap(self.rho, self.sx, self.sy)
-        return Model(Begin(kernel, self.variance**0.5, y[0]), ((kernel, np.asarray(y[1:])),))
+        return NormalChain(0.0, self.variance**0.5, Bootstrap(self.rho, self.sx, self.sy), np.asarray(y))
+
+    def bootstrap(self, y: np.ndarray) -> Model:
+        """That chain as it is."""
+        return self.chain(y).model()
 
     def guided(self, y: np.ndarray) -> Model:
         """Moves that know the next observation: the twisting by it alone."""
         const = -0.5 * (np.log(2 * np.pi * self.sy**2) + np.square(y) / self.sy**2)
-        return self.twisted(y, Quadratic(np.full(len(y), self.sy**-2.0), np.asarray(y) / self.sy**2, const))
+        return self.chain(y).model(Quadratic(np.full(len(y), self.sy**-2.0), np.asarray(y) / self.sy**2, const))
 
     def twisted(self, y: np.ndarray, psi: Quadratic) -> Model:
         """Twisted by psi, leaves (T,)."""
-        kernel = Bootstrap(self.rho, self.sx, self.sy)
-        first, later = (jax.tree.map(lambda a, s=s: a[s], psi) for s in (0, slice(1, None)))
-        return Model(Begin(kernel, self.variance**0.5, y[0], first), ((Twisted(kernel), (np.asarray(y[1:]), later)),))
+        return self.chain(y).model(psi)
 
 
 @register_dataclass
@@ -111,24 +111,3 @@ class Bootstrap(Kernel):
     def log_g(self, p: Array | None, p1: Array, u: Array) -> Array:
         """log N(y_t; x_t, sy^2)."""
         return jax.scipy.stats.norm.logpdf(u, p1, self.sy)
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Begin:
-    """x_0 and its observation, twisted by psi if there is one."""
-
-    kernel: Bootstrap
-    std: Any
-    y: Any
-    psi: Quadratic | None = None
-
-    def __call__(self, keys: Array) -> tuple[Array, Array]:
-        """Particles (n,) and their weights."""
-        z = jax.vmap(jax.random.normal)(written_out(keys))
-        if self.psi is None:
-            x = self.std * z
-            return x, self.kernel.log_g(None, x, self.y)
-        mean, std, log_m = twist_normal(jnp.zeros_like(z), self.std, self.psi)
-        x = mean + std * z
-        return x, log_m + self.kernel.log_g(None, x, self.y) - self.psi(x)

@@ -7,7 +7,6 @@ import pytest
 
 from genkit.diffusion import (
     DDIM,
-    DDPM,
     DEIS,
     EDM,
     RK3,
@@ -64,60 +63,6 @@ def test_spread_of_samples(row):
         np.testing.assert_allclose([variance(s, std) ** 0.5 for s in samplers], expected, atol=6e-7)
 
 
-def test_variance_to_ten_digits():
-    churn = dict(churn=40.0, churn_min=0.05, churn_max=50.0)
-    cases = [
-        (Heun(18, 0.002), 0.2783877575704868),
-        (Heun(40, 0.002), 0.2549006484630832),
-        (Heun(256, 0.002), 0.25009543378551),
-        (Heun(256, 0.002, **churn), 0.25098622427805845),
-        (Heun(256, 0.002, **churn, churn_noise=1.003), 0.2524944004997455),
-        (Euler(18, 0.002), 0.4230314364079774**2),
-        (Heun(18, 0.002), 0.527624637001047**2),
-        (DPMpp2M(18, 0.002), 0.5311400744184355**2),
-    ]
-    with jax.enable_x64(True):
-        for sampler, expected in cases:
-            np.testing.assert_allclose(variance(sampler, 0.5), expected, rtol=1e-10)
-    for sampler, expected in cases:
-        np.testing.assert_allclose(variance(sampler, 0.5), expected, rtol=1e-3)
-
-
-def test_discrete_chain_of_ddpm():
-    """T = 1000 with linear betas from N(0, 1); DDIM on whole steps between."""
-    every = dict(steps=1000, sigma_min=None, sigma_max=None, grid="time")
-    unit = DDPM().abar()[0]  # the large variance keeps unit variance down to the first step, whose end has no noise
-    start = DDPM().sigma(np.float64(999.0))  # the sampler begins with this std, the figures with 1
-    with jax.enable_x64(True):
-        for std, small, large in (
-            (0.5, 0.2461252113602836, 0.250752075007364),
-            (1.0, 0.9910673763521617, unit),
-        ):
-            for kind, expected in (("small", small), ("large", large)):
-                table = Ancestral(variance=kind, **every).table(DDPM())
-                table = type(table)(1.0, None, table.time, table.steps, table.process, True)
-                np.testing.assert_allclose(variance(table, std, DDPM()), expected, rtol=1e-9)
-        for steps, gain in (
-            (10, 0.36161172269556463),
-            (20, 0.43045167833308084),
-            (50, 0.4719151076392354),
-            (100, 0.4858475896443185),
-            (1000, 0.49849528299607054),
-        ):
-            times = tuple(np.round(np.linspace(999, 0, steps)))
-            for sampler in (DDIM(times=times), Euler(times=times)):
-                np.testing.assert_allclose(variance(sampler, 0.5, DDPM()) ** 0.5 / start, gain, rtol=1e-9)
-
-
-ERRORS = {
-    Euler: (1.505e-1, 8.135e-2, 4.249e-2, 2.172e-2, 1.098e-2, 5.520e-3),
-    Heun: (1.391e-1, 3.145e-2, 7.353e-3, 1.777e-3, 4.370e-4, 1.083e-4),
-    DPMpp2S: (4.609e-2, 1.388e-2, 3.754e-3, 9.719e-4, 2.469e-4, 6.221e-5),
-    DPMpp2M: (7.862e-2, 3.526e-2, 7.944e-3, 1.844e-3, 4.448e-4, 1.093e-4),
-    DPMpp3M: (None, 4.24e-2, 2.25e-3, 2.61e-4, 3.14e-5, 3.84e-6),
-    RK3: (2.13e-3, 5.15e-4, 1.11e-4, 1.65e-5, 2.22e-6, 2.87e-7),
-    RK4: (8.178e-3, 6.158e-4, 3.919e-5, 2.449e-6, 1.527e-7, 9.525e-9),
-}
 ORDER = {Euler: 1, Heun: 2, DPMpp2S: 2, DPMpp2M: 2, DPMpp3M: 3, RK3: 3, RK4: 4, UniPC: 3}
 
 
@@ -128,20 +73,9 @@ def flow_errors(make, nodes, grid="rho", **options):
     return [abs(variance(sampler, 0.5) ** 0.5 - exact) for sampler in samplers]
 
 
-@pytest.mark.parametrize("make", ERRORS)
-def test_errors_of_the_flow(make):
-    nodes = [9, 17, 33, 65, 129, 257]
-    with jax.enable_x64(True):
-        error = flow_errors(make, nodes)
-    for found, expected in zip(error, ERRORS[make], strict=True):
-        assert expected is None or found == pytest.approx(expected, rel=2e-2 if make is RK3 else 2.5e-3)
-
-
 def test_published_third_order_rule_is_of_second_order():
     with jax.enable_x64(True):
-        error = flow_errors(DPMpp3M, [9, 17, 33, 65, 129, 257, 1025, 2049], compat=True)
-    expected = (2.341e-1, 1.287e-2, 6.336e-4, 3.313e-4, 1.018e-4, 2.768e-5)
-    np.testing.assert_allclose(error[:6], expected, rtol=1e-3)
+        error = flow_errors(DPMpp3M, [1025, 2049], compat=True)
     assert np.log2(error[-2] / error[-1]) == pytest.approx(2, abs=0.1)
 
 

@@ -42,13 +42,8 @@ def test_correlated_gaussian(process, solver, tolerance):
         assert at_levels(np.asarray(x), np.zeros(2), COV, 0.002, 80.0) == pytest.approx(-1.6261388839855737, abs=1e-12)
 
 
-def test_what_the_prior_forgets():
+def test_far_from_both_ends_it_is_the_density_itself():
     with jax.enable_x64(True):
-        x, denoiser = jnp.array([[0.4, -0.2]]), gaussian_denoiser(0.0, cov=COV)
-        for high, expected in ((80.0, -1.6261476591736823), (10.0, -1.6197980069004636)):
-            found = log_likelihood(KEY, x, denoiser, steps=600, sigma_min=1e-6, sigma_max=high).log_p
-            np.testing.assert_allclose(found, expected, atol=1e-6)
-        # far from both ends it is the density itself
         x, denoiser = jnp.array([[0.3, -0.7]]), gaussian_denoiser([0.1, -0.2], std=[0.5, 1.0])
         found = log_likelihood(KEY, x, denoiser, steps=1500, sigma_min=1e-6, sigma_max=1e5).log_p
         np.testing.assert_allclose(found, -1.3497298858494, atol=1e-5)
@@ -73,15 +68,8 @@ def test_mixture():
         np.testing.assert_allclose(found[near], denoiser.log_prob(x, 1e-3)[near], atol=2e-3)
 
 
-@pytest.mark.parametrize("kind, variance", [("rademacher", 4.0), ("gaussian", 30.0)])
-def test_traces(kind, variance):
-    """J = [[2, 1], [1, 3]]: mean 5; variance 2 sum_{i != j} J_ij^2, and 2 |J|^2."""
-    jacobian, n = jnp.array([[2.0, 1.0], [1.0, 3.0]]), 100_000
-    estimate = Divergence(kind)
-    vectors = estimate.draw(jax.random.split(KEY, n), (n, 2), jnp.float32)
-    _, trace = estimate(lambda x: x @ jacobian, jnp.zeros((n, 2)), vectors)
-    np.testing.assert_allclose(trace.mean(), 5, atol=4 * (variance / n) ** 0.5)
-    np.testing.assert_allclose(trace.var(), variance, rtol=0.02)
+def test_exact_trace():
+    jacobian = jnp.array([[2.0, 1.0], [1.0, 3.0]])
     exact = Divergence("exact")
     unit = exact.draw(None, (3, 2), jnp.float32)
     np.testing.assert_allclose(exact(lambda x: x @ jacobian, jnp.zeros((3, 2)), unit)[1], 5)

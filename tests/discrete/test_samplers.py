@@ -62,12 +62,6 @@ def data(end):
     return end
 
 
-def test_chain_of_uniform_noise():
-    process = uniform(3, steps(np.cumprod(np.append(1, 1 - np.linspace(0.02, 0.2, 50)))))
-    end = law(Ancestral(process), np.array([0.6, 0.3, 0.1]))
-    np.testing.assert_allclose(end, [0.59999817, 0.30000104, 0.10000079], atol=6e-9)
-
-
 @pytest.mark.parametrize(
     "make, expected",
     [
@@ -106,12 +100,8 @@ def test_one_site_is_exact_at_any_stride():
 
 def test_masks_two_sites_at_a_time():
     """Sites that show in the same step are independent: the law is (1 - 1/T) q + (1/T) q_1 x q_2."""
-    for n, same in ((1, 0.5), (2, 0.65), (4, 0.725), (16, 0.78125)):
-        end = data(law(Ancestral(masked(2, Linear()), n), SAME))
-        np.testing.assert_allclose(np.trace(end), same, rtol=1e-12)
-    for n, tv in ((1, 0.22), (8, 0.0275), (64, 0.0034375)):
+    for n in (1, 8, 64):
         end = data(law(Ancestral(masked(2, Linear()), n), Q))
-        np.testing.assert_allclose(np.abs(end - Q).sum() / 2, tv, rtol=1e-12)
         np.testing.assert_allclose(end, (1 - 1 / n) * Q + np.outer(Q.sum(1), Q.sum(0)) / n, rtol=1e-10)
 
 

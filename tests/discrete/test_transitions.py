@@ -97,13 +97,6 @@ def test_schedules_in_continuous_time(schedule, end):
     np.testing.assert_array_equal(schedule.grid(4), [1, 0.75, 0.5, 0.25, 0])
 
 
-def test_probability_to_keep_a_class():
-    for alpha, same, other in ((0.9, 0.92, 0.02), (0.5, 0.6, 0.1), (0.1, 0.28, 0.18)):
-        process = uniform(5, steps([1.0, alpha]))
-        q = np.exp(process.log_qbar(jnp.array([[2]]), 1.0))[0, 0]
-        np.testing.assert_allclose(q, np.where(np.arange(5) == 2, same, other), rtol=1e-6)
-
-
 def test_cumulative_matrices():
     expected = {
         "uniform": np.full((3, 3), 0.20672277) + np.eye(3) * (0.58655445 - 0.20672277),

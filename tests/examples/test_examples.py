@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -36,3 +37,16 @@ def test_latent_posterior(tmp_path):
     errors = example("latent_posterior").main(tmp_path, n=500)
     assert errors["ESSFlow"] < 0.08 and errors["TDS"] < 0.15
     assert (tmp_path / "latent_posterior.png").is_file()
+
+
+def test_graphical_models():
+    """Each estimate beside what is exact, or beside another estimator."""
+    module = example("graphical_models")
+    _, estimate, exact = module.discrete()
+    assert abs(estimate - exact) < 0.05
+    estimate, exact, field = module.counts()
+    assert abs(estimate - exact) < 0.05 and field[0] > field[2]
+    y = np.random.default_rng(0).normal(size=6)
+    (plain, quasi, learned), path, state, log_z = module.volatility(y)
+    assert abs(plain - quasi) < 0.3 and abs(learned - quasi) < 0.1
+    assert path.shape == (5,) and log_z.shape == (6,) and np.isfinite(log_z).all()

@@ -17,16 +17,18 @@ from genkit.smc import (
     IBIS,
     MALA,
     SCHEMES,
+    FactorGraph,
+    Factors,
     Independent,
-    PairwiseGraph,
     PersistentSampling,
     RandomWalk,
     Resample,
     Tempering,
     belief_propagation,
-    graph_model,
+    controlled,
     particle_gibbs,
     sample_path,
+    sqmc,
 )
 from genkit.steer import dense, observe, posterior
 from genkit.testing import LinearGaussian, check_lowers, discrete_denoiser, gaussian_denoiser
@@ -115,12 +117,18 @@ def test_filters_and_graphs():
 
     def graph(key):
         pair = np.tile(0.5 * np.outer([-1.0, 1.0], [-1.0, 1.0]), (2, 1, 1))
-        spins = PairwiseGraph(np.ones((3, 2)), pair, ((0, 1), (1, 2)))
-        model = graph_model(spins, belief_propagation(spins))
+        spins = FactorGraph(np.ones((3, 2)), (Factors(((0, 1), (1, 2)), pair),))
+        model = spins.model(belief_propagation(spins))
         return run(key, start(key, model, 4), model.stages, Resample())[0]
+
+    def learned(key):
+        chain = LinearGaussian(sy=0.5).chain(np.ones(3))
+        model = sqmc(chain, 8, 0)
+        return controlled(key, chain, 8, 2, Resample()), run(key, start(key, model, 8), model.stages)
 
     check_lowers(jax.jit(gibbs), KEY)
     check_lowers(graph, KEY)
+    check_lowers(jax.jit(learned), KEY)
 
 
 def test_what_no_other_machine_has_is_named():

@@ -9,9 +9,9 @@ import pytest
 
 from genkit.chain import Model, run, start
 from genkit.errors import UsageError
-from genkit.smc import Path, Resample, particle_gibbs, pimh, pmmh, sample_path
+from genkit.smc import NormalChain, Path, Resample, particle_gibbs, pimh, pmmh, sample_path
 from genkit.testing import LinearGaussian
-from genkit.testing.kalman import Begin, Bootstrap
+from genkit.testing.kalman import Bootstrap
 
 KEY = jax.random.key(0)
 LG = LinearGaussian(sy=0.5)
@@ -105,8 +105,7 @@ def test_marginal_metropolis():
     variance = w @ (grid - mean) ** 2
 
     def estimate(key, theta):
-        kernel = Bootstrap(0.9, jnp.exp(theta), 0.5)
-        model = Model(Begin(kernel, 1.0, Y[0]), ((kernel, Y[1:]),))
+        model = NormalChain(0.0, 1.0, Bootstrap(0.9, jnp.exp(theta), 0.5), Y).model()
         return run(key, start(key, model, 20), model.stages, Resample())[0].log_z, ()
 
     def one(key):

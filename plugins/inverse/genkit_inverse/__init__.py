@@ -28,11 +28,17 @@ plugin = Plugin(
             "genkit_inverse.experiments.ddsmc_images:DDSMCImages",
             "posterior samplers on images: operators, PSNR, calibration",
         ),
+        "pgm": ("genkit_inverse.experiments.pgm:PGM", "log Z of graphical models, by SMC with a look ahead"),
     },
     datasets={
         "binary_digits": ("genkit_inverse.datasets.binary:BinaryDigits", "1797 handwritten digits of 8 x 8 bits", BITS),
         "digits": ("genkit_inverse.datasets.digits:Digits", "1797 handwritten digits of 8 x 8 cells, bundled", IMAGES),
         "mnist": ("genkit_inverse.datasets.mnist:MNIST", "10 000 handwritten digits of 28 x 28 cells", IMAGES),
+        "pines": (
+            "genkit_inverse.datasets.pines:Pines",
+            "places of 126 Finnish pines in the unit square",
+            "numpy:ndarray",
+        ),
         "gaussian_patches": (
             "genkit_inverse.datasets.gaussian_patches:GaussianPatches",
             "correlated Gaussian patches, whose posterior is known",
@@ -57,6 +63,12 @@ plugin = Plugin(
             "U-Net on images of classes",
             "tuple[int, int], int, int",
         ),
+    },
+    graphs={
+        "ising": ("genkit_inverse.graphs.lattice:Ising", "spins on a lattice in random fields"),
+        "potts": ("genkit_inverse.graphs.lattice:Potts", "more than two states on a lattice in random fields"),
+        "lda": ("genkit_inverse.graphs.topics:LDA", "the likelihood of a document under fixed topics"),
+        "car_poisson": ("genkit_inverse.graphs.counts:CARPoisson", "counts on a lattice with a Gaussian log intensity"),
     },
     methods={
         "single": ("genkit_inverse.methods:Single", "DDSMC with a single particle, without weights"),

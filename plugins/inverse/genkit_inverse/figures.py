@@ -156,3 +156,51 @@ def lines(levels: np.ndarray, panels: Mapping[str, Mapping[str, np.ndarray]]) ->
     drawn[0].set_ylabel("residual over chi")
     figure.legend(*drawn[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
     return figure
+
+
+def violins(estimates: Mapping[str, np.ndarray], exact: float | None, lines: Mapping[str, float | None]) -> Figure:
+    """Laws of estimates (runs,) named <twist>/<particles>, a panel a number of particles, on one axis.
+
+    A line at the exact value; dashed ones in the colour of a twist at what its approximation says. Estimates that are
+    not finite are left out.
+    """
+    names = list(dict.fromkeys(key.split("/")[0] for key in estimates))
+    counts = list(dict.fromkeys(key.split("/")[1] for key in estimates))
+    figure = Figure(figsize=(1.2 + (0.7 + 0.75 * len(names)) * len(counts), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(counts), squeeze=False, sharey=True)[0]
+    for axes, n in zip(panels, counts, strict=True):
+        for i, name in enumerate(names):
+            colour, values = COLOURS[i % len(COLOURS)], estimates[f"{name}/{n}"]
+            values = values[np.isfinite(values)]
+            if len(values) > 1 and np.ptp(values) > 0:
+                body = axes.violinplot(values, [i], widths=0.8, showextrema=False)["bodies"][0]  # type: ignore[index]
+                body.set(facecolor=colour, alpha=0.35, edgecolor="none")
+            x = i + 0.12 * np.random.default_rng(0).uniform(-1, 1, len(values))
+            axes.scatter(x, values, s=5, color=colour, lw=0, alpha=0.7)
+            if lines.get(name) is not None:
+                axes.axhline(lines[name], color=colour, ls="--", lw=1)
+        if exact is not None:
+            axes.axhline(exact, color="black", lw=1, zorder=0)
+        axes.set(xticks=range(len(names)), xlabel=f"{n} particles", xlim=(-0.6, len(names) - 0.4))
+        axes.set_xticklabels(names)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("log Z")
+    return figure
+
+
+def sizes(traces: Mapping[str, np.ndarray]) -> Figure:
+    """Effective sample sizes (variables,) named <twist>/<particles>, a panel a number, as fractions of it."""
+    names = list(dict.fromkeys(key.split("/")[0] for key in traces))
+    counts = list(dict.fromkeys(key.split("/")[1] for key in traces))
+    figure = Figure(figsize=(3.2 * len(counts) + 1.4, 3.0), layout="constrained")
+    panels = figure.subplots(1, len(counts), squeeze=False, sharey=True)[0]
+    for axes, n in zip(panels, counts, strict=True):
+        for i, name in enumerate(names):
+            axes.plot(traces[f"{name}/{n}"] / int(n), color=COLOURS[i % len(COLOURS)], lw=1, label=name)
+        axes.set(ylim=(0, 1.03), xlabel="variable, in their order")
+        axes.set_title(f"{n} particles", fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("ESS over particles")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
+    return figure

@@ -18,9 +18,8 @@ from genkit_molecules.evaluation import (
     moses,
     property_of,
 )
-from genkit_molecules.items import sequence_scores
+from genkit_molecules.items import AMINO, sequence_scores
 from genkit_molecules.items.sequence_scores import jensen_shannon, scores
-from genkit_molecules.items.sequences import AMINO
 from genkit_molecules.nspdk import nspdk_like, pair_features
 
 TEST = ["Oc1ccccc1-c1cccc2cnccc12", "COc1cccc(NC(=O)Cc2coc3ccc(OC)cc23)c1"]

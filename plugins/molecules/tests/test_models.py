@@ -14,9 +14,9 @@ from genkit.cli import main
 from genkit.errors import UsageError
 from genkit.model import Critic, request_of
 from genkit_molecules.chemistry.chem import to_smiles
+from genkit_molecules.items import Sequences
 from genkit_molecules.items.data import Molecules
 from genkit_molecules.items.rows import Rows, some
-from genkit_molecules.items.sequences import Sequences
 from genkit_molecules.models.discrete import Discrete
 from genkit_molecules.models.draw import Method, drawn
 from genkit_molecules.models.trained import Generator, Guided

@@ -16,7 +16,9 @@ from genkit import metrics
 from genkit.errors import DataError, UsageError
 from genkit_weather.data import Statistics, WeatherData
 
-METRICS = ("rmse", "mae", "bias", "crps", "spread", "ssr")
+METRICS = ("rmse", "mae", "bias", "crps", "spread", "ssr", "energy", "variogram")
+OF_SEVERAL = ("spread", "ssr", "energy", "variogram")  # members
+MEANS = ("mse", "mae", "crps", "energy", "variogram")  # over the starts, so that a bootstrap may resample these
 CHUNK_BYTES = 64 * 2**20  # of one variable, read and scored at once
 ORDER = ("start", "lead", "member", "y", "x")
 
@@ -33,9 +35,10 @@ def verify(
     """Flat results `<metric>/<variable>/<lead>`, as rmse/z_up/6h, in the units of the variable.
 
     rmse, mae and bias are those of the ensemble mean, crps is the fair one, spread the root of the mean
-    unbiased variance, ssr = sqrt((M + 1) / M) spread / rmse; also crps_biased. All means come before the
-    roots. A single member has a crps, its absolute error, and neither spread nor ssr. None where the forecast
-    is not finite.
+    unbiased variance, ssr = sqrt((M + 1) / M) spread / rmse; energy is the fair score of the whole field, in units
+    times the root of the number of cells, variogram that of pairs of cells up to two apart; also crps_biased. All means
+    come before the roots. A single member has a crps, its absolute error, and none that need several. None where the
+    forecast is not finite.
 
     Args:
         forecast: what is scored; its starts and leads must be in `truth`.
@@ -45,7 +48,13 @@ def verify(
         baseline: name put before the metric, as persistence.rmse/z_up/6h.
         names: which metrics.
     """
-    table = scores(forecast, truth, frame=frame, weights=weights)
+    return summary(scores(forecast, truth, frame=frame, weights=weights), baseline, names)
+
+
+def summary(
+    table: xr.Dataset, baseline: str | None = None, names: tuple[str, ...] = METRICS
+) -> dict[str, float | None]:
+    """The results of `verify` from the `scores` of each start."""
     prefix = "" if baseline is None else f"{baseline}."
     results: dict[str, float | None] = {}
     for name in names:
@@ -54,6 +63,17 @@ def verify(
                 key = f"{prefix}{name}/{variable}/{float(lead):g}h"
                 results[key] = float(value) if np.isfinite(value) else None
     return results
+
+
+def by_start(table: xr.Dataset) -> dict[str, np.ndarray]:
+    """Scores of each start (start,) as `<score>/<variable>/<lead>`, those whose mean is a score again."""
+    return {
+        f"{kind}/{name}/{float(lead):g}h": table[name].sel(score=kind, lead=lead).values
+        for name in map(str, table.data_vars)
+        for kind in MEANS
+        if kind in table["score"].values
+        for lead in table["lead"].values
+    }
 
 
 def growth(forecast: xr.Dataset, climate: Statistics, *, frame: tuple[int, int] = (0, 0)) -> dict[str, float | None]:
@@ -83,7 +103,8 @@ def scores(
 ) -> xr.Dataset:
     """Scores of each start, (score, start, lead) a variable: `verify` averages them, a bootstrap resamples.
 
-    Scores: mse, mae and bias of the ensemble mean, crps (fair), crps_biased; variance from two members on.
+    Scores: mse, mae and bias of the ensemble mean, crps (fair), crps_biased; variance, energy and
+    variogram from two members on.
     """
     table = {}
     for name, ens, obs, cells in pieces(forecast, truth, frame):
@@ -173,6 +194,8 @@ def _each(ens: jax.Array, obs: jax.Array, weights: jax.Array | None) -> dict[str
         }
         if x.shape[1] > 1:
             result["variance"] = metrics.variance(x, weights, 1, (-2, -1))
+            result["energy"] = metrics.energy_score(x, y, weights, True, 1, (-2, -1), ())
+            result["variogram"] = metrics.variogram_score(x, y, axis=1, reduce=())
         return result
 
     by_lead = jax.lax.map(at_lead, (ens.swapaxes(0, 1), obs.swapaxes(0, 1)))
@@ -192,7 +215,7 @@ def _summary(table: xr.Dataset, name: str) -> Mapping[str, np.ndarray]:
     def score(variable: str, kind: str) -> np.ndarray:
         return average[variable].sel(score=kind).values
 
-    if name in ("spread", "ssr") and "variance" not in kinds:
+    if name in OF_SEVERAL and "variance" not in kinds:
         return {}
     if name == "rmse":
         return {v: np.sqrt(score(v, "mse")) for v in variables}

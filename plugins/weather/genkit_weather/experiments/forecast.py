@@ -163,7 +163,7 @@ class ForecastExperiment(Experiment):
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """Scores by variable and lead, of the model and of the baselines, on the same starts."""
-        from genkit_weather.verification import growth, verify
+        from genkit_weather.verification import by_start, growth, scores, summary, verify
 
         data = self.weather(run)
         results: dict[str, Any] = {}
@@ -172,7 +172,9 @@ class ForecastExperiment(Experiment):
                 results |= growth(forecasts, statistics(data), frame=data.frame)
         true = self.truth(data)
         with self.forecasts(run) as forecasts:
-            results |= verify(forecasts, true, frame=data.frame, weights=data.weights)
+            table = scores(forecasts, true, frame=data.frame, weights=data.weights)
+            results |= summary(table)
+            run.keep_items(by_start(table), self._times(data, self.plans(data)[0]).astype(str))
             results |= self.in_situ(forecasts, data)
         for name, forecast in self.baseline_forecasts(run, data):
             results |= verify(forecast, true, frame=data.frame, weights=data.weights, baseline=name)

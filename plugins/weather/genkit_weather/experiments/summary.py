@@ -19,6 +19,8 @@ def report(run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset
     lines = [("RMSE", "rmse"), *((f"RMSE {b}", f"{b}.rmse") for b in compared), ("CRPS", "crps")]
     lines += [(f"CRPS {b}", f"{b}.crps") for b in compared if b in ("climatology", "oracle")]
     lines += [("spread/skill", "ssr")]
+    if any(key.startswith("energy/") for key in results):
+        lines += [("energy score", "energy"), ("variogram score", "variogram")]
     for lead in shown:
         rows = [[title, *(results.get(f"{metric}/{name}/{lead}") for name in data.names)] for title, metric in lines]
         caption = (
