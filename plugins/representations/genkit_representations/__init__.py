@@ -41,6 +41,7 @@ plugin = Plugin(
         ),
         "digits": ("genkit_representations.datasets.digits:Digits", "1797 digits of 8 x 8, bundled", SAMPLES),
         "mnist": ("genkit_representations.datasets.digits:MNIST", "10 000 digits of 28 x 28", SAMPLES),
+        "images": ("genkit_representations.datasets.images:Images", "own images of a folder or an .npz file", SAMPLES),
         "held_out_digits": (
             "genkit_representations.datasets.heldout:HeldOutDigits",
             "digits with two unknown classes, five times",
@@ -79,7 +80,14 @@ plugin = Plugin(
         ),
         "one_cycle": ("genkit_representations.models.optimizer:OneCycle", "Adam under a rate that rises and falls"),
     },
+    benchmarks={
+        "speed": ("genkit_representations.benchmarks:Speed", "likelihoods of features, prototypes counted, KoLeo"),
+    },
     commands={
-        "prototypes": ("genkit_representations.command:Prototypes", "count the different prototypes of a checkpoint"),
+        "prototypes": (
+            "genkit_representations.commands.prototypes:Prototypes",
+            "count the different prototypes of a checkpoint",
+        ),
+        "encode": ("genkit_representations.commands.encode:Encode", "features of own images by an encoder"),
     },
 )

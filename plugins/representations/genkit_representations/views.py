@@ -37,6 +37,10 @@ class Noise:
         if len(shape) != 1:
             raise UsageError(f"views by noise are for vectors, the samples have shape {shape}; take image_distillation")
 
+    def shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """Of the views of a sample, each once."""
+        return (shape,)
+
 
 @dataclass(frozen=True)
 class Crops:
@@ -84,13 +88,19 @@ class Crops:
             low, high = getattr(self, name)
             if not 0 < low <= high <= 1:
                 raise UsageError(f"{name}={getattr(self, name)}; expected 0 < low <= high <= 1")
-        if self.number < 1 or self.small < 0:
-            raise UsageError(f"number={self.number}, small={self.small}; expected at least 1 and 0")
+        if min(self.number, self.size, self.small_size) < 1 or self.small < 0:
+            raise UsageError(f"number={self.number}, size={self.size}, small={self.small}, small_size="
+                             f"{self.small_size}; expected at least 1, and 0 for small")  # fmt: skip
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse samples that are no images."""
         if len(shape) != 3:
             raise UsageError(f"crops are of images, the samples have shape {shape}; take the recipe distillation")
+
+    def shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """Of the views of an image (h, w, c), each once."""
+        sizes = (self.size, self.small_size) if self.small else (self.size,)
+        return tuple((size, size, shape[2]) for size in sizes)
 
     def __call__(self, key: Array, x: Array) -> tuple[Array, Array | None]:
         """Large crops (number, B, size, size, c) of x (B, h, w, c), and small ones."""
@@ -171,28 +181,30 @@ def gaussian_blur(x: Array, std: Array, radius: int = 5) -> Array:
     return x
 
 
-def random_mask(key: Array, count: int, tokens: int, ratio: tuple[float, float], probability: float = 1.0) -> Array:
-    """Patches to hide, (count, tokens) bool: a random share within `ratio` of an image, with some probability of any.
+def random_mask(
+    key: Array, count: int, grid: tuple[int, int], ratio: tuple[float, float], probability: float = 1.0
+) -> Array:
+    """Patches to hide of a grid (h, w), (count, h w) bool: a random share within `ratio`, with some probability of any.
 
     iBOT hides .3 of every image; DINOv2 .1 to .5 of half of them.
     """
-    keys = jax.random.split(key, 3)
-    share = jax.random.uniform(keys[0], (count, 1), minval=ratio[0], maxval=ratio[1])
-    share = jnp.where(jax.random.uniform(keys[1], (count, 1)) < probability, share, 0.0)
-    rank = jnp.argsort(jnp.argsort(jax.random.uniform(keys[2], (count, tokens)), 1), 1)
-    return rank < jnp.round(share * tokens)
+    k_wanted, k_rank = jax.random.split(key)
+    tokens = grid[0] * grid[1]
+    rank = jnp.argsort(jnp.argsort(jax.random.uniform(k_rank, (count, tokens)), 1), 1)
+    return rank < _wanted(k_wanted, count, tokens, ratio, probability)[:, None]
 
 
-def block_mask(key: Array, count: int, grid: tuple[int, int], ratio: tuple[float, float], most: int = 10) -> Array:
-    """The same by rectangles (BEiT, arXiv 2106.08254), (count, h w) bool: at most `most` of them, sides 3:10 to 10:3.
+def block_mask(
+    key: Array, count: int, grid: tuple[int, int], ratio: tuple[float, float], probability: float = 1.0, most: int = 10
+) -> Array:
+    """The same by rectangles (BEiT, arXiv 2106.08254): at most `most` of them, sides 3:10 to 10:3.
 
     A rectangle is added while the wanted number of patches is not exceeded by it; what is missing is drawn alone.
     """
     h, w = grid
 
-    def one(key: Array) -> Array:
-        k_share, k_boxes, k_rest = jax.random.split(key, 3)
-        wanted = jnp.round(jax.random.uniform(k_share, minval=ratio[0], maxval=ratio[1]) * h * w)
+    def one(key: Array, wanted: Array) -> Array:
+        k_boxes, k_rest = jax.random.split(key)
 
         def add(mask: Array, key: Array) -> tuple[Array, None]:
             keys = jax.random.split(key, 4)
@@ -209,7 +221,15 @@ def block_mask(key: Array, count: int, grid: tuple[int, int], ratio: tuple[float
         order = jnp.where(mask.ravel(), -1.0, jax.random.uniform(k_rest, (h * w,)))
         return jnp.argsort(jnp.argsort(order)) < wanted
 
-    return jax.vmap(one)(jax.random.split(key, count))
+    k_wanted, k_each = jax.random.split(key)
+    return jax.vmap(one)(jax.random.split(k_each, count), _wanted(k_wanted, count, h * w, ratio, probability))
+
+
+def _wanted(key: Array, count: int, tokens: int, ratio: tuple[float, float], probability: float) -> Array:
+    """How many patches to hide, (count,)."""
+    k_share, k_any = jax.random.split(key)
+    share = jax.random.uniform(k_share, (count,), minval=ratio[0], maxval=ratio[1])
+    return jnp.round(jnp.where(jax.random.uniform(k_any, (count,)) < probability, share, 0.0) * tokens)
 
 
 def kept(key: Array, count: int, tokens: int, drop: float) -> Array:

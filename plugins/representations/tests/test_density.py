@@ -18,7 +18,7 @@ from genkit_representations.data import Split
 from genkit_representations.datasets.heldout import Features, HeldOutDigits
 from genkit_representations.datasets.normal import Normal
 from genkit_representations.models.density import FeatureDensity, Integrator
-from genkit_representations.models.rdm import likelihood_weight, linear_classifier
+from genkit_representations.models.rdm import RDM, likelihood_weight, linear_classifier
 from genkit_representations.networks.feature_mlp import FeatureMLP
 
 RATES = {"b0": 0.2, "b1": 20.0, "t_min": 1e-5}
@@ -87,6 +87,22 @@ def test_values_do_not_depend_on_the_batch(model):
         np.testing.assert_allclose(of.log_prob(some[::-1])[::-1], whole, atol=1e-5)
         np.testing.assert_allclose(np.concatenate([of.log_prob(some[:3]), of.log_prob(some[3:])]), whole, atol=1e-5)
     assert (model.log_prob(some, seed=1) == model.log_prob(some)).all()  # the exact trace draws nothing
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_an_untrained_density_is_normal(scaled):
+    """Preconditioned, a network of zero is the denoiser of normal data with the deviations of the training features."""
+    x = (np.random.default_rng(0).standard_normal((200, 3)) * [1, 2, 0.5] + 1).astype(np.float32)
+    recipe = RDM(network=FeatureMLP(8, 1, 8), components=None, scaled=scaled, integrator=Integrator(steps=80))
+    model = recipe._untrained(Split(x, x, {"a": x}))
+    params = model.denoiser.network.init(jax.random.key(0))
+    model = dataclasses.replace(model, denoiser=dataclasses.replace(model.denoiser, params=params))
+    pre = model.preprocessing
+    z = np.asarray(pre(x), float)
+    known = density.flow_of_gaussian(recipe.process, z[:9], np.zeros(3), z.var(0)) + pre.log_det()
+    np.testing.assert_allclose(model.log_prob(x[:9], "input"), known, atol=1e-3)
+    law = stats.multivariate_normal(x.mean(0), np.cov(x.T, ddof=0))  # what it is without the ends of the path
+    np.testing.assert_allclose(known, law.logpdf(x[:9]), atol=1e-2)
 
 
 def test_space(model):

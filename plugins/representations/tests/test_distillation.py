@@ -19,9 +19,8 @@ from genkit_representations import evaluation, views
 from genkit_representations.data import Samples
 from genkit_representations.datasets.clusters import Clusters
 from genkit_representations.datasets.digits import Digits
-from genkit_representations.models.distillation import Distillation, ImageDistillation, _still, stuck
+from genkit_representations.models.distillation import Distillation, ImageDistillation, _still, _with_moments, stuck
 from genkit_representations.models.optimizer import DINOAdamW, OneCycle
-from genkit_representations.networks.encoders import CNN
 from genkit_representations.networks.head import Head, Prototyper
 from genkit_representations.networks.vit import ViT
 from genkit_representations.prototypes import objective
@@ -43,12 +42,17 @@ def test_views():
     cut = jax.vmap(lambda k: views.resized_crop(k, ramp, 8, (0.25, 0.25)))(jax.random.split(key, 200))
     rise = (cut[:, 6] - cut[:, 1]).mean(1)[:, 0] / 5 * 8  # of the whole side
     assert 0.43 * 16 / 15 * 0.9 < rise.min() and rise.max() < 0.58 * 16 / 15 * 1.1  # sqrt(1/4) times 3:4 to 4:3
-    mask = views.random_mask(key, 400, 10, (0.3, 0.3))
+    mask = views.random_mask(key, 400, (2, 5), (0.3, 0.3))
     assert (mask.sum(1) == 3).all() and 0.2 < mask[:, 0].mean() < 0.4
-    some = views.random_mask(key, 400, 10, (0.1, 0.5), 0.5)
-    assert 0.4 < (some.sum(1) == 0).mean() < 0.6 and some.sum(1).max() == 5
-    block = views.block_mask(key, 50, (6, 6), (0.3, 0.3))
-    assert (block.sum(1) == 11).all()
+    for hide in (views.random_mask, jax.jit(views.block_mask, static_argnums=(1, 2))):
+        some = hide(key, 400, (2, 5), (0.1, 0.5), 0.5)
+        assert 0.4 < (some.sum(1) == 0).mean() < 0.6 and some.sum(1).max() == 5
+    pairs = []  # of neighbours that are both hidden: more of them in rectangles than among single patches
+    for hide in (views.random_mask, views.block_mask):
+        masks = np.asarray(hide(key, 50, (6, 6), (0.3, 0.3))).reshape(50, 6, 6)
+        assert (masks.sum((1, 2)) == 11).all()
+        pairs.append((masks[:, 1:] & masks[:, :-1]).sum() + (masks[:, :, 1:] & masks[:, :, :-1]).sum())
+    assert pairs[1] > 1.5 * pairs[0]
     keep = views.kept(key, 5, 10, 0.15)
     assert keep.shape == (5, 8) and all(len(set(row)) == 8 for row in np.asarray(keep))
     noisy, none = views.Noise(3, 0.5)(key, jnp.zeros((1000, 4)))
@@ -224,7 +228,7 @@ def test_the_trained_model(run, tmp_path):
     assert model.prototypes().shape == (32, 8) and not np.allclose(model.prototypes("student"), model.prototypes())
     with pytest.raises(UsageError, match="samples of shape \\(8,\\)"):
         model.features(x[:, :3])
-    from genkit_representations.command import Prototypes
+    from genkit_representations.commands import Prototypes
 
     Prototypes(tmp_path / "model").run()
 
@@ -305,11 +309,62 @@ def test_frozen_prototypes():
 def test_wrong_data(data):
     with pytest.raises(UsageError, match="crops are of images"):
         ImageDistillation().fit(None, data)
-    with pytest.raises(UsageError, match="has none"):
-        Net(Prototyper(CNN(), Head(8), patches=True), ((4, 4, 1),)).shapes()
     with pytest.raises(UsageError, match="methods="):
         genkit.config("representations.prototypes", "tiny", {"methods": ("dino",)})
     assert objective("dinov2").koleo == 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"network": "vit", "network.patch": 3}, "patches of 3 for samples of shape \\(8, 8, 1\\)"),
+     ({"network": "vit", "network.patch": 4, "views.small": 2, "views.small_size": 6}, "shape \\(6, 6, 1\\)"),
+     ({"network": "vit", "views.size": 10}, "shape \\(10, 10, 1\\)"),
+     ({"views.size": 0}, "size=0"), ({"views.small": 1, "views.small_size": 0}, "small_size=0"),
+     ({"network": "cnn", "methods": ("ibot",)}, "ibot hides patches; CNN has none"),
+     ({"network": "mlp", "drop": 0.2}, "drop=0.2"), ({"data": "clusters"}, "crops are of images"),
+     ({"views.small": 1}, "no views of shape \\(4, 4, 1\\)")],
+)  # fmt: skip
+def test_sizes_are_refused_with_the_configuration(options, says):
+    """Before a folder is made, and in one line."""
+    with pytest.raises(UsageError, match=says) as caught:
+        genkit.config("representations.images", "default", options)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_moments_of_a_trained_head(data):
+    """They are those of the training samples, so that the answers do not hang on the batch."""
+    small = recipe(head=Head(32, 16, 3, 8, batch_norm=True))
+    model = small._untrained(data)
+    params = model.net.init(jax.random.key(0))
+    after = _with_moments(model, params, data.train)
+    assert jax.tree.structure(after) == jax.tree.structure(params)
+    model = dataclasses.replace(model, student=after, teacher=after)
+    first = model.features(data.train) @ np.asarray(params["head"]["layers"][0]["kernel"])
+    np.testing.assert_allclose(after["head"]["norms"][0]["mean"], first.mean(0), atol=1e-5)
+    np.testing.assert_allclose(after["head"]["norms"][0]["variance"], first.var(0), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(model.probabilities(data.test[:3]), model.probabilities(data.test)[:3], atol=1e-5)
+
+
+def test_batch_norm():
+    """In training by the moments of the batch, all views together; the trained head keeps those of the data."""
+    head = Head(6, 16, 3, 4, batch_norm=True)
+    net = Net(Prototyper(ViT(2, 8, 1, 2), head), ((4, 4, 1),))
+    module = net.module(net.init(jax.random.key(0)))
+    large, small = RNG.standard_normal((2, 5, 4, 4, 1)), RNG.standard_normal((1, 5, 2, 2, 1))
+    features = module(large, small).features
+    z = [np.asarray(layer.kernel[...]) for layer in module.head.layers]
+    x = np.asarray(features)
+    for kernel in z[:2]:
+        x = x @ kernel
+        mean, variance = x.mean((0, 1)), x.var((0, 1))
+        x = np.asarray(jax.nn.gelu((x - mean) / np.sqrt(variance + 1e-5), approximate=False))
+    known = x @ z[2]
+    known = known / np.linalg.norm(known, axis=-1, keepdims=True) @ np.asarray(module.head.prototypes()).T
+    trained = module(large, small, training=True).logits
+    assert jnp.abs(module.head(features[:, :2], True) - trained[:, :2]).max() > 1e-3  # another batch
+    np.testing.assert_allclose(module(large, small, training=True).logits, known, atol=2e-5)
+    np.testing.assert_allclose(module(large, small).logits, known, atol=2e-5)  # the moments were kept
+    np.testing.assert_allclose(module.head(features[:, :2]), known[:, :2], atol=2e-5)  # and hang on no batch
 
 
 if __name__ == "__main__":

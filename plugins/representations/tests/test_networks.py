@@ -1,5 +1,6 @@
 """Encoders and heads: transformers with weights of others against plain loops, masks."""
 
+import dataclasses
 import math
 
 import jax
@@ -78,6 +79,12 @@ def test_imported_transformers(options):
     assert jax.tree.structure(net.shapes()) == jax.tree.structure(params)
     with pytest.raises(DataError, match="heads"):
         import_vit(w)
+    with pytest.raises(DataError, match="no place for norm_pre.weight"):
+        import_vit(w | {"norm_pre.weight": w["norm.weight"]}, heads=2)
+    bare = w | {"cls_token": w["cls_token"] + w["pos_embed"][:, :1], "pos_embed": w["pos_embed"][:, 1:]}
+    again = import_vit(bare, heads=2)[1]  # timm's with registers have no position of the class token
+    np.testing.assert_allclose(again["token"] + again["position"][:1], params["token"] + params["position"][:1])
+    np.testing.assert_array_equal(again["position"][1:], params["position"][1:])
     del w["norm.bias"]
     with pytest.raises(DataError, match="lack 'norm.bias'"):
         import_vit(w, heads=2)
@@ -116,6 +123,8 @@ def test_masks_and_left_out_patches():
     np.testing.assert_allclose(one, two, atol=1e-6)
     assert jnp.abs(one - call(x, None, None)).max() > 1e-4
     assert net(params, jnp.zeros((2, 2, 6, 1)))[1].shape == (2, 3, 8)
+    with pytest.raises(UsageError, match="multiples"):
+        net(params, jnp.zeros((2, 3, 6, 1)))
     dropped = net(params, jnp.concatenate([x] * 64), key=jax.random.key(0))[0]
     assert len(np.unique(np.asarray(dropped).round(4), axis=0)) > 1
     with pytest.raises(UsageError, match="multiples"):
@@ -138,4 +147,70 @@ def test_the_head():
     assert 0.4 < bound <= 0.5  # uniform up to 1 / sqrt(4)
 
 
-# views
+def test_encoding_own_images(tmp_path, capsys):
+    """Weights of others and images of a file or a folder become a file of features that a study reads."""
+    from PIL import Image
+    from safetensors.numpy import save_file
+
+    from genkit_representations.commands import Encode
+    from genkit_representations.datasets.heldout import Features
+
+    w = weights()
+    save_file(w, tmp_path / "w.safetensors")
+    rng = np.random.default_rng(0)
+    images = {
+        name: rng.integers(0, 256, (n, 4, 4, 3), np.uint8) for name, n in {"train": 3, "test": 2, "ood/a": 2}.items()
+    }
+    np.savez(tmp_path / "x.npz", labels=np.array(["cat", "dog", "cat"]), **images)
+    for name, batch in images.items():
+        for i, image in enumerate(batch):
+            at = tmp_path / "x" / name / (("cat", "dog", "cat")[i] if name == "train" else "")
+            at.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(at / f"{i}.png")
+    encode = Encode(
+        tmp_path / "w.safetensors", tmp_path / "x.npz", tmp_path / "f.npz", mean=(0.5, 0.4, 0.3), heads=2, batch=2
+    )
+    encode.run()
+    split = Features(tmp_path / "f.npz").load().splits[0]
+    scaled = (images["train"] / 255 - np.array(encode.mean)) / np.array(encode.std)
+    known = [reference(w, image.astype(np.float32), 2)[0] for image in scaled]
+    np.testing.assert_allclose(split.train, known, atol=5e-5)
+    assert split.labels.tolist() == [0, 1, 0] and split.ood["a"].shape == (2, 8)
+    dataclasses.replace(encode, images=tmp_path / "x", out=tmp_path / "g.npz").run()
+    again = Features(tmp_path / "g.npz").load().splits[0]  # files lie by class: both cats, then the dog
+    np.testing.assert_allclose(again.train, split.train[[0, 2, 1]], atol=1e-5)
+    assert again.labels.tolist() == [0, 0, 1]
+    assert "train: 3 images, 8 features" in capsys.readouterr().out
+
+
+def test_wrong_images(tmp_path):
+    """Each is one line that names the file or the set."""
+    from genkit_representations.commands import Encode
+    from genkit_representations.images import image_sets
+
+    def sets(**arrays):
+        np.savez(tmp_path / "x.npz", **arrays)
+        return image_sets(tmp_path / "x.npz", (4, 4, 3))
+
+    with pytest.raises(DataError, match="train has shape"):
+        sets(train=np.zeros((3, 5)))
+    with pytest.raises(DataError, match="train has 3 images and labels of shape \\(2,\\)"):
+        sets(train=np.zeros((3, 4, 4), np.uint8), labels=np.zeros(2, int))
+    with pytest.raises(DataError, match="has no images; expected train"):
+        sets(pictures=np.zeros((3, 4, 4), np.uint8))
+    with pytest.raises(DataError, match="test: images of type float64 are outside"):
+        sets(test=np.full((1, 4, 4), 2.0))["test"][slice(None)]
+    with pytest.raises(DataError, match="neither an .npz file nor a folder"):
+        image_sets(tmp_path / "none", (4, 4, 3))
+    (tmp_path / "y" / "train").mkdir(parents=True)
+    with pytest.raises(DataError, match="known endings"):
+        image_sets(tmp_path / "y", (4, 4, 3))
+    (tmp_path / "y" / "train" / "a.png").write_text("no image")
+    with pytest.raises(DataError, match="a.png is no image"):
+        image_sets(tmp_path / "y", (4, 4, 3))["train"][slice(None)]
+    with pytest.raises(UsageError, match="batch=0"):
+        Encode(tmp_path, tmp_path, batch=0).run()
+    large = np.arange(2 * 8 * 6).reshape(2, 8, 6).astype(np.uint8)  # the short side to 4, the middle of the long one
+    cut = sets(train=large)["train"][slice(None)]
+    assert cut.shape == (2, 4, 4, 3) and (cut[..., 0] == cut[..., 2]).all()
+    assert cut[0].mean() == pytest.approx(large[0].mean() / 255, abs=0.02)

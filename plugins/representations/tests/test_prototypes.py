@@ -372,7 +372,7 @@ def test_checkpoints_of_torch(tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    from genkit_representations.command import Prototypes
+    from genkit_representations.commands import Prototypes
 
     np.save(tmp_path / "w.npy", np.eye(4)[[0, 0, 1, 2]])
     Prototypes(tmp_path / "w.npy", out=tmp_path / "r.json").run()

@@ -31,6 +31,11 @@ class Clusters:
     seed: int = 0
     """of centres and samples"""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a sample."""
+        return (self.dim,)
+
     def load(self) -> Samples:
         """Generated."""
         if min(self.clusters, self.dim, self.test) < 1 or self.points < self.clusters or self.noise <= 0:

@@ -23,6 +23,8 @@ SOURCE = "https://raw.githubusercontent.com/fgnt/mnist/master/"
 class Digits:
     """1797 digits of 8 x 8 pixels, which come with scikit-learn (UCI optical digits); a third is for testing."""
 
+    shape: ClassVar[tuple[int, ...]] = (8, 8, 1)
+
     tail: float = 1.0
     """Size of the rarest class over that of the commonest in training; sizes fall geometrically."""
     seed: int = 0
@@ -42,6 +44,7 @@ class MNIST:
     """The 10 000 test images of MNIST, 28 x 28; a fifth is for testing."""
 
     suggests: ClassVar[dict[str, Any]] = {"views.size": 28, "views.small_size": 12}
+    shape: ClassVar[tuple[int, ...]] = (28, 28, 1)
 
     tail: float = 1.0
     """Size of the rarest class over that of the commonest in training; sizes fall geometrically."""

@@ -27,7 +27,8 @@ def score_and_curvature(denoiser: Any, x: Array, t: Array, vectors: Array, cond:
 def ratio(square: np.ndarray, trace: np.ndarray) -> np.ndarray:
     """Score-curvature ratio |s|^2 / -tr ds/dx, whose parts have equal means over the model's own law, (n,).
 
-    SCOPED (arXiv 2510.01456) joins the two in one statistic; its exact form was not at hand, this ratio is ours.
+    SCOPED (arXiv 2510.01456) scores by the density of a ratio of score and curvature; its exact form was not at hand,
+    this one is ours. Which of the two is divided by the other is the same to the density of its logarithm.
     """
     return square / np.maximum(-trace, 1e-12)
 

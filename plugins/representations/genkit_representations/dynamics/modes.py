@@ -12,6 +12,7 @@ eta = 0 is linear regression with rate |gamma|, gamma = 0 the network with quadr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,15 +117,14 @@ class Modes:
 
     def horizon(self) -> float:
         """A time at which every mode has come to its end, to 1e-12 of it."""
-        late = 1.0
-        while np.abs(self.z(late) - self.end).max() > 1e-12 * max(1.0, np.abs(self.end).max()):
-            late *= 2
-            if late > 1e9:
-                raise UsageError(f"the modes do not come to s / lam = {self.end}: one stands still at its start")
-        return late
+        late = 2.0 ** np.arange(30)
+        there = np.abs(self.z(late) - self.end).max(-1) <= 1e-12 * max(1.0, np.abs(self.end).max())
+        if not there.any():
+            raise UsageError(f"the modes do not come to s / lam = {self.end}: one stands still at its start")
+        return float(late[there.argmax()])
 
-    def extrema(self, points: int = 20_000) -> list[Extremum]:
-        """Minima and maxima of the error for t > 0, in time, by root finding on its derivative.
+    def turns(self, points: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+        """Times (m, 2) between which the error has an extremum, and its slope's sign (m,) before it.
 
         Where the curve has ended, its derivative is rounding noise; those of less than 1e-13 of the largest are taken
         for none.
@@ -134,11 +134,12 @@ class Modes:
         slope = self.error_slope(t)
         clear = np.abs(slope) > 1e-13 * np.abs(slope).max()
         t, sign = t[clear], np.sign(slope[clear])
-        found = []
-        for i in np.flatnonzero(sign[1:] != sign[:-1]):
-            at: Any = brentq(lambda x: float(self.error_slope(x)), t[i], t[i + 1], xtol=1e-14, rtol=np.float64(1e-14))
-            found.append(Extremum("min" if sign[i] < 0 else "max", float(at), float(self.error(at))))
-        return found
+        at = np.flatnonzero(sign[1:] != sign[:-1])
+        return np.stack([t[at], t[at + 1]], 1), sign[at]
+
+    def extrema(self) -> tuple[Extremum, ...]:
+        """Minima and maxima of the error for t > 0, in time, by root finding on its derivative."""
+        return _extrema(self)
 
     def regret(self) -> float:
         """What is lost by stopping at the first minimum: its error less the least of the whole curve.
@@ -148,6 +149,15 @@ class Modes:
         lows = [one.error for one in self.extrema() if one.kind == "min"]
         end = float(self.error_of(self.end))
         return lows[0] - min(*lows, end, float(self.error(0.0))) if lows else 0.0
+
+
+@lru_cache(maxsize=64)
+def _extrema(modes: Modes) -> tuple[Extremum, ...]:
+    found = []
+    for (low, high), sign in zip(*modes.turns(), strict=True):
+        at: Any = brentq(lambda x: float(modes.error_slope(x)), low, high, xtol=1e-14, rtol=np.float64(1e-14))
+        found.append(Extremum("min" if sign < 0 else "max", float(at), float(modes.error(at))))
+    return tuple(found)
 
 
 def invariant(a: float, b: float, eta_a: float = 1.0, eta_b: float = 1.0) -> tuple[float, float]:

@@ -20,12 +20,17 @@ from genkit_representations.prototypes import Collapse, Method, collapse
 KP = 0.1  # weight of the regulariser where the model has none
 
 
-def check_methods(methods: tuple[str, ...]) -> None:
-    """Refuse unknown methods."""
+def check(study: Any) -> None:
+    """Refuse unknown methods, and samples that the views or the network cannot take."""
     known = get_args(Method)
-    wrong = [m for m in methods if m.removesuffix("_kp") not in known]
-    if wrong or not methods:
-        raise UsageError(f"methods={methods}; expected one or more of {', '.join(known)}, each also with _kp")
+    wrong = [m for m in study.methods if m.removesuffix("_kp") not in known]
+    if wrong or not study.methods:
+        raise UsageError(f"methods={study.methods}; expected one or more of {', '.join(known)}, each also with _kp")
+    if not 0 < study.eps < 2:
+        raise UsageError(f"eps={study.eps}; expected 0 < eps < 2")
+    for _, _, recipe in variants(study):  # each checks itself
+        if hasattr(study.data, "shape"):  # else when the data are loaded
+            recipe.check(study.data.shape)
 
 
 def named(recipe: Any) -> str:

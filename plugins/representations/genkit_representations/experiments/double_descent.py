@@ -136,7 +136,7 @@ def phases(points: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
                 end = s[i] / lam[j]
                 row = {"lam": (1.0, lam[j]), "s": (2.0, s[i]), "target": (1.2, end), "test": (1.0, 0.8 / end**2)}
                 modes = replace(base, **row, start=(1e-3, 1e-3 * min(1.0, end)), gamma=(gamma, gamma), eta=eta)
-                counts[i, j] = len(modes.extrema(points=400))
+                counts[i, j] = len(modes.turns(points=400)[1])
         found[name] = counts
     return lam, s, found
 

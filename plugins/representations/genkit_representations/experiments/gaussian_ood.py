@@ -48,7 +48,12 @@ class GaussianOOD(Study):
     """Features whose density is known."""
     model: Model[Split, FeatureDensity] = field(
         default_factory=lambda: RDM(
-            components=None, steps=6000, network=FeatureMLP(depth=3), ema=300.0, integrator=Integrator(steps=40)
+            components=None,
+            steps=4000,
+            network=FeatureMLP(depth=3),
+            ema=300.0,
+            held=0.0,
+            integrator=Integrator(steps=40),
         )
     )
     """The density that is learned."""
@@ -58,7 +63,7 @@ class GaussianOOD(Study):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default and paper (which is the default)."""
-        tiny = {"model": RDM(network=FeatureMLP.preset("tiny"), components=None, steps=60), "samples": 500,
+        tiny = {"model": RDM(network=FeatureMLP.preset("tiny"), components=None, steps=60, held=0.0), "samples": 500,
                 "data": Normal(points=500, test=100)}  # fmt: skip
         return preset(cls, name, {"tiny": tiny, "default": {}, "paper": {}})
 

@@ -7,12 +7,11 @@ from typing import Self
 
 import numpy as np
 
-from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
 from genkit_representations import evaluation, figures
 from genkit_representations.data import Samples
-from genkit_representations.datasets import Digits
+from genkit_representations.datasets import Digits, Images
 from genkit_representations.experiments import distilling
 from genkit_representations.experiments.study import Study, at_least, preset, summary
 from genkit_representations.models import Distilled, ImageDistillation
@@ -47,17 +46,16 @@ class ImageStudy(Study):
 
     @classmethod
     def preset(cls, name: str) -> Self:
-        """Presets tiny (CI), default (minutes), paper (DINO's ViT-S/16; bring images of 224 pixels)."""
+        """Presets tiny (CI), default (minutes), paper (DINO's ViT-S/16 on own images, in a folder `images`)."""
         model = ImageDistillation.preset(name)
         tiny = {"model": model, "methods": ("ibot_kp",)}
-        return preset(cls, name, {"tiny": tiny, "default": {"model": model}, "paper": {"model": model}})
+        paper = {"model": model, "data": Images()}
+        return preset(cls, name, {"tiny": tiny, "default": {"model": model}, "paper": paper})
 
     def __post_init__(self) -> None:
         """Check the options."""
         at_least(self, 1, "seeds", "neighbours", "shots")
-        distilling.check_methods(self.methods)
-        if not 0 < self.eps < 2:
-            raise UsageError(f"eps={self.eps}; expected 0 < eps < 2")
+        distilling.check(self)
 
     def train(self, run: Run) -> None:
         """Train all methods."""

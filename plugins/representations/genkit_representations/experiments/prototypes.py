@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Self
 
-from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
 from genkit_representations import evaluation
@@ -52,9 +51,7 @@ class PrototypeStudy(Study):
     def __post_init__(self) -> None:
         """Check the options."""
         at_least(self, 1, "seeds", "neighbours")
-        distilling.check_methods(self.methods)
-        if not 0 < self.eps < 2:
-            raise UsageError(f"eps={self.eps}; expected 0 < eps < 2")
+        distilling.check(self)
 
     def train(self, run: Run) -> None:
         """Train all methods."""

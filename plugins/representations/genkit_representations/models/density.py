@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.diffusion import NetworkDenoiser
+from genkit.diffusion import EDMDenoiser, NetworkDenoiser
 from genkit.errors import UsageError
 from genkit.model import Trained
 from genkit.tree import register_dataclass
@@ -51,7 +51,7 @@ class Integrator:
 class FeatureDensity(Trained):
     """A diffusion model of features with what was fitted to them before."""
 
-    denoiser: NetworkDenoiser
+    denoiser: EDMDenoiser | NetworkDenoiser
     preprocessing: Preprocessing
     classifier: Any
     """weights (k, C) and bias (C,) of the classes that the network is given, of preprocessed features; or None"""

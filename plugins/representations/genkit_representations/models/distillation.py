@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import nnx
 
 from genkit.data import batches
 from genkit.errors import UsageError
@@ -21,12 +22,13 @@ from genkit.train import AdamW, Phase, TrainState
 from genkit_representations.data import Samples
 from genkit_representations.models.distilled import Distilled
 from genkit_representations.models.optimizer import DINOAdamW, cosine
-from genkit_representations.networks import CNN, Head, MLPEncoder, Prototyper, ViT
+from genkit_representations.networks import Head, MLPEncoder, Prototyper, ViT
 from genkit_representations.prototypes import Method, apart, koleo, neighbours, objective, unit
-from genkit_representations.views import Crops, Noise, kept, random_mask
+from genkit_representations.views import Crops, Noise, block_mask, kept, random_mask
 
 Array = Any
 STUCK = 3  # validations in a row with a loss of log K
+MOMENTS = 4096  # samples whose moments a batch norm keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,8 @@ class Distillation(Recipe):
     """Least and largest share of patches hidden from the student, where the method has them (.1 to .5 in DINOv2)."""
     masked: float = 1.0
     """Probability that any are hidden in an image; .5 in DINOv2."""
+    mask_shape: Literal["patches", "blocks"] = "patches"
+    """Single patches at random, or rectangles of them (BEiT), as in iBOT and DINOv2."""
     drop: float = 0.0
     """Share of patches left out of the student's large views; .15 in MSN."""
     momentum: float | None = None
@@ -93,13 +97,24 @@ class Distillation(Recipe):
             raise UsageError(
                 f"views.number={self.views.number}; expected at least 2: one for the teacher, one for the student"
             )
-        if self.drop and (method.patches or not hasattr(self.network, "patches")):
+        if method.patches and not hasattr(self.network, "grid"):
+            raise UsageError(
+                f"{self.method} hides patches; {type(self.network).__name__} has none, take the network vit"
+            )
+        if self.drop and (method.patches or not hasattr(self.network, "grid")):
             raise UsageError(f"drop={self.drop} leaves out patches, for methods without masked patches and an encoder "
                              f"that has some; got {self.method} with {type(self.network).__name__}")  # fmt: skip
 
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse samples (shape of one) that the views or the network cannot take."""
+        self.views.check(shape)
+        if hasattr(self.network, "check"):
+            for view in self.views.shapes(shape):
+                self.network.check(shape, view)  # type: ignore[attr-defined]
+
     def fit(self, run: Any, data: Samples, start: Distilled | None = None) -> Distilled:
         """Train; labels are not seen."""
-        self.views.check(data.shape)
+        self.check(data.shape)
         steps = self.steps if start is None else self.finetune
         model = self._untrained(data) if start is None else start
         optimizer = self.optimizer.build(steps)
@@ -117,7 +132,11 @@ class Distillation(Recipe):
             every=((max(1, steps // 20), look),), best="none",
         )  # fmt: skip
         state = run.fit(phase)
-        return replace(model, student=state.params, teacher=state.ema, centers=state.aux["centers"])
+        student, teacher = state.params, state.ema
+        if self.head.batch_norm:
+            some = data.train[:: -(-len(data.train) // MOMENTS)]
+            student, teacher = (_with_moments(model, params, some) for params in (student, teacher))
+        return replace(model, student=student, teacher=teacher, centers=state.aux["centers"])
 
     def _untrained(self, data: Samples) -> Distilled:
         method = objective(self.method)
@@ -139,19 +158,16 @@ class Distillation(Recipe):
             large, small = self.views(k_view, x)
             large, small = model.scaled(large), None if small is None else model.scaled(small)
             known, own = net.module(teacher), net.module(student)
-            targets = jax.tree.map(jax.lax.stop_gradient, known(large if method.same else large[:1]))
             seen = large if method.same else large[1:]
+            targets = known(large if method.same else large[:1], training=True)
+            targets = jax.tree.map(jax.lax.stop_gradient, targets)
             mask = keep = None
             if method.patches:
-                tokens = self.network.patches(seen.shape[2:])  # type: ignore[attr-defined]
-                flat = random_mask(k_mask, seen.shape[0] * len(x), tokens, self.mask, self.masked)
-                mask = flat.reshape(*seen.shape[:2], tokens)
+                mask = self._mask(k_mask, seen.shape)
             if self.drop:
-                tokens = self.network.patches(seen.shape[2:])  # type: ignore[attr-defined]
+                tokens = math.prod(self.network.grid(seen.shape[2:]))  # type: ignore[attr-defined]
                 keep = kept(k_keep, seen.shape[0] * len(x), tokens, self.drop).reshape(*seen.shape[:2], -1)
-            given = own(seen, mask, keep, k_drop)
-            if small is not None:
-                given = _with(given, own(small, None, None, jax.random.fold_in(k_drop, 1)))
+            given = own(seen, small, mask, keep, k_drop, training=True)
             lengths = own.head.lengths(), jax.lax.stop_gradient(known.head.lengths())
             total, centers, parts = method(given, targets, aux["centers"], heat, lengths, dim, mask)
             aux = {**aux, "centers": centers}
@@ -164,6 +180,12 @@ class Distillation(Recipe):
             return total, (aux, parts)
 
         return loss
+
+    def _mask(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """Patches to hide (V, B, T) of views (V, B, h, w, c)."""
+        grid, count = self.network.grid(shape[2:]), shape[0] * shape[1]  # type: ignore[attr-defined]
+        hide = block_mask if self.mask_shape == "blocks" else random_mask
+        return hide(key, count, grid, self.mask, self.masked).reshape(*shape[:2], -1)
 
     def _step(self, model: Distilled, optimizer: optax.GradientTransformation, steps: int) -> Callable[..., Any]:
         method, loss = model.objective, self._loss(model)
@@ -214,11 +236,11 @@ class Distillation(Recipe):
 class ImageDistillation(Distillation):
     """Self-distillation of images with multi-crop views, masked patches where the method has them.
 
-    The default network is convolutional, which learns more from few small images; methods with masked patches need
-    `--network vit`.
+    The default network is a perceptron, which learns most from few images of 8 x 8: the mean over the image, with which
+    a convolutional one ends, forgets places. Small crops need `--network cnn` or `vit`, masked patches a `vit`.
     """
 
-    network: Network[tuple[int, ...]] = field(default_factory=CNN)
+    network: Network[tuple[int, ...]] = field(default_factory=lambda: MLPEncoder((256, 256)))
     """The encoder; methods with masked patches need a ViT."""
     head: Head = field(default_factory=lambda: Head(prototypes=256, hidden=128, layers=2, bottleneck=32))
     """From features to prototypes."""
@@ -267,7 +289,13 @@ def _still(grads: Any, frozen: Any) -> Any:
     return jax.tree_util.tree_map_with_path(still, grads)
 
 
-def _with(large: Any, small: Any) -> Any:
-    """One output of large and small views; patches are those of the large ones."""
-    features = jnp.concatenate([large.features, small.features])
-    return replace(large, features=features, logits=jnp.concatenate([large.logits, small.logits]))
+def _with_moments(model: Distilled, params: Any, x: Array) -> Any:
+    """Parameters whose batch norms have the moments of samples."""
+
+    @jax.jit
+    def kept_moments(params: Any, x: Array) -> Any:
+        module = model.net.module(params)
+        module(model.scaled(x)[None], training=True)
+        return nnx.to_pure_dict(nnx.state(module))
+
+    return kept_moments(params, x)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
-from genkit.diffusion import NetworkDenoiser, SubVP, Uniform, denoising_loss
+from genkit.diffusion import EDMDenoiser, LogNormal, NetworkDenoiser, Noise, SubVP, Uniform, denoising_loss
 from genkit.errors import DataError, UsageError
 from genkit.kinds import Network, Optimizer, Process
 from genkit.model import Recipe
@@ -20,20 +21,27 @@ from genkit_representations.models.density import FeatureDensity, Integrator, cl
 from genkit_representations.models.optimizer import OneCycle
 from genkit_representations.networks import FeatureMLP
 
+DRAWS = 8  # of levels and noise in a validation
+
 
 @dataclass(frozen=True, kw_only=True)
 class RDM(Recipe):
     """Representation diffusion model: the density of an encoder's features (arXiv 2504.07793).
 
     With `conditional` the network is given the class that a linear classifier of the features predicts, in training and
-    in use. A share of the training features is held back to choose the training step on.
+    in use.
     """
 
-    fixed: ClassVar[tuple[str, ...]] = ("network", "process", "components", "centred", "scaled", "conditional", "steps")
+    fixed: ClassVar[tuple[str, ...]] = (
+        "network", "process", "components", "centred", "scaled", "conditional", "preconditioned", "steps",
+    )  # fmt: skip
     used: ClassVar[tuple[str, ...]] = ("integrator",)
 
     network: Network[int] = field(default_factory=FeatureMLP)
-    """The network; it predicts the noise."""
+    """The network."""
+    preconditioned: bool = True
+    """The network adds to the denoiser of normal data, at levels about theirs, as in EDM (arXiv 2206.00364); without,
+    it predicts the noise, at times drawn evenly, as published."""
     process: Process = field(default_factory=lambda: SubVP(b0=0.2, b1=20.0, t_min=1e-2))
     """The Gaussian path; its lowest time is where the data are read, 1e-5 published."""
     components: int | None = 20
@@ -45,19 +53,20 @@ class RDM(Recipe):
     conditional: bool = False
     """Whether the network is given a class."""
     likelihood_weighting: bool = False
-    """Weight the loss by g^2 / sigma^2, which bounds the likelihood (arXiv 2101.09258); off as published."""
+    """Weight the loss by g^2 / sigma^2 at times drawn evenly, which bounds the likelihood (arXiv 2101.09258); off as
+    published."""
     optimizer: Optimizer = field(default_factory=OneCycle)
     """The optimiser."""
-    steps: int = 3000
-    """Training steps."""
-    batch: int = 128
+    steps: int = 600
+    """Training steps; on some hundred features the held ones rise again after 300."""
+    batch: int = 256
     """Features in a step."""
     ema: float | None = 100.0
     """Half-life of the averaged parameters in steps; none published (theirs was never updated)."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     held: float = 0.1
-    """Share of the training features for validation."""
+    """Share of the training features held back, by whose loss a step is chosen; 0 keeps the last step of all."""
     integrator: Integrator = field(default_factory=Integrator)
     """How likelihoods are computed."""
 
@@ -69,7 +78,7 @@ class RDM(Recipe):
                        integrator=Integrator(steps=6))  # fmt: skip
         if name == "paper":
             return cls(network=FeatureMLP.preset("paper"), process=SubVP(b0=0.2, b1=20.0, t_min=1e-5), components=768,
-                       centred=False, scaled=False, steps=9800, batch=4096, ema=None, held=0.01,
+                       centred=False, scaled=False, preconditioned=False, steps=9800, batch=4096, ema=None, held=0.01,
                        integrator=Integrator("dopri5", trace="rademacher"))  # fmt: skip
         return cls()
 
@@ -79,8 +88,8 @@ class RDM(Recipe):
         for name in ("steps", "batch"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
-        if not 0 < self.held < 1 or self.clip <= 0 or (self.ema is not None and self.ema <= 0):
-            raise UsageError(f"held={self.held}, clip={self.clip}, ema={self.ema}; expected 0 < held < 1, others > 0")
+        if not 0 <= self.held < 1 or self.clip <= 0 or (self.ema is not None and self.ema <= 0):
+            raise UsageError(f"held={self.held}, clip={self.clip}, ema={self.ema}; expected 0 <= held < 1, others > 0")
 
     def fit(self, run: Any, data: Split, start: FeatureDensity | None = None) -> FeatureDensity:
         """Fit the preprocessing, the classifier where there is one, and the network."""
@@ -91,26 +100,34 @@ class RDM(Recipe):
         if model.classifier is not None:
             rows["cond"] = np.asarray(classes_of(model.logits(data.train)))
         order = np.random.default_rng(run.seed).permutation(len(z))
-        cut = max(1, round(self.held * len(z)))
+        cut = max(1, round(self.held * len(z))) if self.held else 0
         train, known = ({name: a[part] for name, a in rows.items()} for part in (order[cut:], order[:cut]))
+        noise: Noise = Uniform()
+        if self.preconditioned and not self.likelihood_weighting:  # EDM's levels, theirs being for a deviation of 1/2
+            noise = LogNormal(-1.2 + math.log(2 * np.mean(self._deviation(z))), 1.2)
         weight = likelihood_weight if self.likelihood_weighting else None
 
         def loss(params: Any, aux: None, batch: Any, key: Any, training: bool = True) -> Any:
             of = replace(denoiser, params=params)
-            value = denoising_loss(key, of, batch["x"], batch.get("cond"), Uniform(), level_weight=weight)
+            value = denoising_loss(key, of, batch["x"], batch.get("cond"), noise, level_weight=weight)
             return value, (aux, {})
 
         first = denoiser.network.init(run.key("rdm network")) if start is None else denoiser.params
         params = learn(
-            run, "rdm", loss, first, train, [known] * 8, optimizer=self.optimizer.build(steps), steps=steps,
-            batch=min(self.batch, len(train["x"])), ema=self.ema, clip=self.clip, validate=max(1, steps // 20),
-            keep="best",
+            run, "rdm", loss, first, train, [known] * DRAWS if cut else [], optimizer=self.optimizer.build(steps),
+            steps=steps, batch=min(self.batch, len(train["x"])), ema=self.ema, clip=self.clip,
+            validate=max(1, steps // 20), keep="best" if cut else "last",
         )  # fmt: skip
         return replace(model, denoiser=replace(denoiser, params=params), integrator=self.integrator)
 
     def preprocessing(self, train: np.ndarray) -> Preprocessing:
         """What features (n, d) become before the network sees them, fitted on them."""
         return preprocess(train, self.components, self.centred, self.scaled)
+
+    def _deviation(self, z: Any) -> Any:
+        """Of each component of preprocessed features; the same number for all data where these are scaled, so that
+        further trainings compile nothing."""
+        return 1.0 if self.scaled else np.asarray(z).std(0)
 
     def _untrained(self, data: Split) -> FeatureDensity:
         pre = self.preprocessing(data.train)
@@ -121,9 +138,12 @@ class RDM(Recipe):
                 raise DataError("a conditional model needs labels of the training features; the data have none")
             classifier = linear_classifier(np.asarray(pre(data.train)), data.labels)
         process: Any = self.process
-        return FeatureDensity(
-            NetworkDenoiser(Net(self.network, (size,)), None, process), pre, classifier, self.integrator
-        )
+        net = Net(self.network, (size,))
+        if self.preconditioned:
+            denoiser: Any = EDMDenoiser(net, None, self._deviation(pre(data.train)), process)
+        else:
+            denoiser = NetworkDenoiser(net, None, process)
+        return FeatureDensity(denoiser, pre, classifier, self.integrator)
 
 
 def linear_classifier(x: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,7 +1,8 @@
 """Encoders of vectors and of images without patches.
 
 An encoder's module has `width` and is called as (x (n, ...), mask, keep, key) -> (features (n, width), those of the
-patches (n, T, width) or None). It has patches where `patches(shape)` tells how many.
+patches (n, T, width) or None). It has patches where `grid(shape)` tells how many rows and columns of them;
+`check(shape, view)` refuses views of samples that it cannot take.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ class MLPEncoder:
 
     widths: tuple[int, ...] = (96, 96)
     """Features of its layers."""
+
+    def check(self, shape: tuple[int, ...], view: tuple[int, ...]) -> None:
+        """Refuse views of another shape than that of the samples."""
+        if view != shape:
+            raise UsageError(f"a perceptron for samples of shape {shape} takes no views of shape {view}; take a cnn or "
+                             "a vit, or views as large as the samples")  # fmt: skip
 
     def build(self, rngs: nnx.Rngs, shape: tuple[int, ...]) -> MLPEncoderModule:
         """The module for samples of a shape."""

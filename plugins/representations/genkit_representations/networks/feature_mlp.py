@@ -25,17 +25,19 @@ class FeatureMLP:
     """Residual blocks; 12 published."""
     embedding: int = 64
     """Numbers of the embedded time and class; 256 published."""
+    frequency: float = 3.0
+    """Largest one of the embedded time, radians a unit; 999 published, which ties neighbouring levels less."""
 
     @classmethod
     def preset(cls, name: str) -> FeatureMLP:
         """Presets tiny (CI), default (two cores), paper."""
         if name == "tiny":
             return cls(32, 1, 32)
-        return cls(1536, 12, 256) if name == "paper" else cls()
+        return cls(1536, 12, 256, 999.0) if name == "paper" else cls()
 
     def __post_init__(self) -> None:
         """Check the sizes."""
-        if min(self.width, self.depth, self.embedding) < 1 or self.width % 2 or self.embedding % 2:
+        if min(self.width, self.depth, self.embedding, self.frequency) <= 0 or self.width % 2 or self.embedding % 2:
             raise UsageError(f"{self}: expected positive sizes, width and embedding even")
 
     def build(self, rngs: nnx.Rngs, size: int) -> FeatureMLPModule:
@@ -57,8 +59,8 @@ class FeatureMLPModule(nnx.Module):
         self.last = zero(width, size, rngs)
 
     def __call__(self, x: Any, t: Any, classes: Any = None) -> Any:
-        """The noise in x; the time is that of the process, 0 to 1."""
-        features = sinusoids(999 * t, positional_frequencies(self.config.width))
+        """What the denoiser takes the network for; the time is as the denoiser tells it."""
+        features = sinusoids(self.config.frequency * t, positional_frequencies(self.config.width))
         time = jax.nn.silu(_two(self.time, features))
         context = jnp.zeros_like(time)
         seen = classes is not None

@@ -27,6 +27,8 @@ class Head:
     """Of the perceptron."""
     bottleneck: int = 256
     """Numbers of a prototype."""
+    batch_norm: bool = False
+    """Normalise the hidden features over the batch, as MSN does (arXiv 2204.07141); off in DINO."""
 
     def __post_init__(self) -> None:
         """Check the sizes."""
@@ -50,15 +52,23 @@ class HeadModule(nnx.Module):
         self.layers = nnx.List(
             [nnx.Linear(a, b, kernel_init=NORMAL, rngs=rngs) for a, b in zip(sizes, sizes[1:], strict=False)]
         )
+        hidden = sizes[1:-1] if config.batch_norm else []
+        self.norms = nnx.List([BatchNorm(size) for size in hidden])
         bound = config.bottleneck**-0.5
         shape = (config.prototypes, config.bottleneck)
         self.last = nnx.Param(jax.random.uniform(rngs(), shape, minval=-bound, maxval=bound))
         self.gain = nnx.Param(jnp.ones(config.prototypes)) if free else None
 
-    def __call__(self, x: Any) -> Any:
-        """Products (..., K) of features (..., width) with the prototypes."""
-        for layer in self.layers[:-1]:
-            x = jax.nn.gelu(layer(x), approximate=False)
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        """Products (..., K) of features (..., width) with the prototypes.
+
+        In training a batch norm takes, and keeps, the moments of these features; else it takes those that it has.
+        """
+        for i, layer in enumerate(self.layers[:-1]):
+            x = layer(x)
+            if self.norms:
+                x = self.norms[i](x, training)
+            x = jax.nn.gelu(x, approximate=False)
         return unit(self.layers[-1](x)) @ self.prototypes().T
 
     def prototypes(self) -> Any:
@@ -68,6 +78,21 @@ class HeadModule(nnx.Module):
     def lengths(self) -> Any:
         """(K,): 1, or what is trained."""
         return jnp.ones(self.last.shape[0]) if self.gain is None else self.gain[...]
+
+
+class BatchNorm(nnx.Module):
+    """Batch norm (arXiv 1502.03167) of features (..., width), over all their leading axes and so over all devices."""
+
+    def __init__(self, width: int):
+        self.scale, self.shift = nnx.Param(jnp.ones(width)), nnx.Param(jnp.zeros(width))
+        self.mean, self.variance = nnx.Param(jnp.zeros(width)), nnx.Param(jnp.ones(width))
+
+    def __call__(self, x: Any, training: bool) -> Any:
+        """By the moments of x, which are kept, or by those that were kept."""
+        if training:
+            axes = tuple(range(x.ndim - 1))
+            self.mean[...], self.variance[...] = x.mean(axes), x.var(axes)
+        return (x - self.mean[...]) * jax.lax.rsqrt(self.variance[...] + 1e-5) * self.scale[...] + self.shift[...]
 
 
 @dataclass(frozen=True)
@@ -87,8 +112,6 @@ class Prototyper:
 
     def build(self, rngs: nnx.Rngs, shape: tuple[int, ...]) -> PrototyperModule:
         """The module for samples of a shape."""
-        if self.patches and not hasattr(self.encoder, "patches"):
-            raise UsageError(f"masked patches need an encoder that has some; {type(self.encoder).__name__} has none")
         return PrototyperModule(self, shape, rngs)
 
 
@@ -102,13 +125,25 @@ class PrototyperModule(nnx.Module):
         self.patch_head = config.head.build(rngs, self.encoder.width, config.free) if own else None
         self.patches = config.patches
 
-    def __call__(self, x: Any, mask: Any = None, keep: Any = None, key: Any = None) -> Output:
-        """The output of views (V, B, ...); `mask` (V, B, T) and `keep` (V, B, k) as for the encoder."""
-        views, batch = x.shape[:2]
-        flat = lambda a: None if a is None else a.reshape(views * batch, *a.shape[2:])  # noqa: E731
-        apart = lambda a: a.reshape(views, batch, *a.shape[1:])  # noqa: E731
-        features, patches = self.encoder(flat(x), flat(mask), flat(keep), key)
+    def __call__(
+        self, x: Any, small: Any = None, mask: Any = None, keep: Any = None, key: Any = None, training: bool = False
+    ) -> Output:
+        """The output of views (V, B, ...) and of small ones (S, B, ...), all through the head at once.
+
+        `mask` (V, B, T), `keep` (V, B, k) and `key` are for the encoder, `mask` and `keep` on the large views alone.
+        """
+        features, patches = self._encode(x, mask, keep, key)
         products = None
         if self.patches and keep is None:
-            products = apart((self.patch_head or self.head)(patches))
-        return Output(apart(features), apart(self.head(features)), products)
+            products = (self.patch_head or self.head)(patches, training)
+        if small is not None:
+            key = None if key is None else jax.random.fold_in(key, 1)
+            features = jnp.concatenate([features, self._encode(small, None, None, key)[0]])
+        return Output(features, self.head(features, training), products)
+
+    def _encode(self, x: Any, mask: Any, keep: Any, key: Any) -> tuple[Any, Any]:
+        views, batch = x.shape[:2]
+        flat = lambda a: None if a is None else a.reshape(views * batch, *a.shape[2:])  # noqa: E731
+        apart = lambda a: None if a is None else a.reshape(views, batch, *a.shape[1:])  # noqa: E731
+        features, patches = self.encoder(flat(x), flat(mask), flat(keep), key)
+        return apart(features), apart(patches)

@@ -1,7 +1,8 @@
-"""Weights of vision transformers from elsewhere: safetensors of timm, DINO, DINOv2 and transformers."""
+"""Weights of vision transformers from elsewhere: of timm, DINO, DINOv2 and transformers."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from genkit.errors import DataError
 from genkit.nn import Net
 from genkit_representations.networks.vit import ViT
+from genkit_representations.prototypes import read_network
 
 SIZES = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16, 1536: 24}  # width: heads, of published transformers
 TRANSFORMERS = (  # names of transformers' models as those of timm
@@ -35,10 +37,8 @@ TRANSFORMERS = (  # names of transformers' models as those of timm
 
 
 def read_vit(path: str | Path, heads: int | None = None) -> tuple[Net, dict[str, Any]]:
-    """A vision transformer and its parameters from a .safetensors file, see `import_vit`."""
-    from safetensors.numpy import load_file
-
-    return import_vit(load_file(path), heads)
+    """A vision transformer and its parameters from a file of `read_network`, the teacher's of two; see `import_vit`."""
+    return import_vit(read_network(path), heads)
 
 
 def import_vit(tensors: Mapping[str, np.ndarray], heads: int | None = None) -> tuple[Net, dict[str, Any]]:
@@ -46,21 +46,25 @@ def import_vit(tensors: Mapping[str, np.ndarray], heads: int | None = None) -> t
 
     Sizes are those of the arrays; `heads` are not told by them and guessed from the width where they are not given.
     Linear maps (out, in) are transposed, the patch convolution (out, in, h, w) becomes a matrix, query, key and value
-    are joined where they are apart. Registers and layer scale are taken where there are some. Raises DataError where an
-    array is missing.
+    are joined where they are apart. Registers and layer scale are taken where there are some; positions without one for
+    the class token have it in the token. Raises DataError where an array is missing, or has no place in this network.
     """
     named = {_renamed(k): np.asarray(v, np.float32) for k, v in tensors.items()}
+    used: set[str] = set()
 
     def get(name: str) -> np.ndarray:
         if name not in named:
             raise DataError(f"the weights of a vision transformer lack {name!r}; there are {len(named)} others")
+        used.add(name)
         return named[name]
 
     conv = get("patch_embed.proj.weight")
     width, channels, patch, _ = conv.shape
     depth = 1 + max((int(m[1]) for k in named if (m := re.match(r"blocks\.(\d+)\.", k))), default=-1)
     position = get("pos_embed").reshape(-1, width)
-    side = round((len(position) - 1) ** 0.5)
+    side = math.isqrt(len(position))
+    if side * side == len(position):
+        position = np.concatenate([np.zeros_like(position[:1]), position])
     if side * side != len(position) - 1:
         raise DataError(f"positions of {len(position) - 1} patches are no square image")
     registers = next((named[k] for k in ("reg_token", "register_tokens") if k in named), None)
@@ -82,6 +86,8 @@ def import_vit(tensors: Mapping[str, np.ndarray], heads: int | None = None) -> t
     }
     if registers is not None:
         params["registers"] = registers.reshape(-1, width)
+    if rest := [name for name in named if name not in used and re.match("blocks|patch_embed|norm", name)]:
+        raise DataError(f"a vision transformer of this kind has no place for {', '.join(rest[:3])} of the weights")
     return Net(vit, ((side * patch, side * patch, channels),)), params
 
 
@@ -106,7 +112,7 @@ def _stacked(layers: list[Any]) -> Any:
 
 
 def _renamed(name: str) -> str:
-    name = re.sub(r"^(module|backbone|teacher)\.", "", name)
+    name = re.sub(r"^((module|backbone|teacher|student)\.)+", "", name)
     for pattern, to in TRANSFORMERS:
         name = re.sub(pattern, to, name)
     return name

@@ -54,15 +54,20 @@ class ViT:
                 f"registers={self.registers}: expected positive sizes and heads that divide the width"
             )
 
-    def patches(self, shape: tuple[int, ...]) -> int:
-        """Patches of an image (h, w, c)."""
-        return (shape[0] // self.patch) * (shape[1] // self.patch)
-
-    def build(self, rngs: nnx.Rngs, shape: tuple[int, ...]) -> ViTModule:
-        """The module for images (h, w, c) whose sides are multiples of `patch`."""
+    def grid(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Rows and columns of patches of an image (h, w, c); raises UsageError where its sides are no multiples."""
         if len(shape) != 3 or shape[0] % self.patch or shape[1] % self.patch:
             raise UsageError(f"a ViT of patches of {self.patch} for samples of shape {shape}; expected (h, w, c) with "
                              "sides that are multiples of it")  # fmt: skip
+        return shape[0] // self.patch, shape[1] // self.patch
+
+    def check(self, shape: tuple[int, ...], view: tuple[int, ...]) -> None:
+        """Refuse samples and views that patches do not divide."""
+        for one in (shape, view):
+            self.grid(one)
+
+    def build(self, rngs: nnx.Rngs, shape: tuple[int, ...]) -> ViTModule:
+        """The module for images (h, w, c)."""
         return ViTModule(self, shape, rngs)
 
 
@@ -75,7 +80,7 @@ class ViTModule(nnx.Module):
     def __init__(self, config: ViT, shape: tuple[int, ...], rngs: nnx.Rngs):
         width, p = config.width, config.patch
         self.config, self.width = config, width
-        self.grid = (shape[0] // p, shape[1] // p)
+        self.grid = config.grid(shape)
         self.embed = nnx.Linear(p * p * shape[2], width, kernel_init=normal(width), rngs=rngs)
         self.token = nnx.Param(NORMAL(rngs(), (1, width)))
         self.position = nnx.Param(NORMAL(rngs(), (1 + self.grid[0] * self.grid[1], width)))
@@ -95,7 +100,7 @@ class ViTModule(nnx.Module):
         """
         config, p = self.config, self.config.patch
         n, h, w, c = x.shape
-        grid = h // p, w // p
+        grid = config.grid((h, w, c))
         x = x.reshape(n, grid[0], p, grid[1], p, c).transpose(0, 1, 3, 2, 4, 5).reshape(n, grid[0] * grid[1], p * p * c)
         x = self.embed(x)
         if mask is not None:
@@ -115,12 +120,12 @@ class ViTModule(nnx.Module):
         return x[:, 0], x[:, 1 + config.registers :]
 
     def _positions(self, grid: tuple[int, int]) -> Any:
-        """(T, width), by cubic interpolation where the grid is another."""
+        """(T, width), by cubic interpolation where the grid is another, as timm and DINOv2 with registers do it."""
         position = self.position[...][1:]
         if grid == self.grid:
             return position
         image = position.reshape(*self.grid, self.width)
-        return jax.image.resize(image, (*grid, self.width), "cubic", antialias=False).reshape(-1, self.width)
+        return jax.image.resize(image, (*grid, self.width), "cubic").reshape(-1, self.width)
 
 
 def normal(width: int) -> Any:

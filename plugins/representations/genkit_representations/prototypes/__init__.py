@@ -1,6 +1,6 @@
 """Self-distillation with prototypes: objectives, regularisers, and the report of their collapse."""
 
-from genkit_representations.prototypes.files import prototypes_of, read_prototypes
+from genkit_representations.prototypes.files import prototypes_of, read_network, read_prototypes
 from genkit_representations.prototypes.losses import distillation, entropy, masked_patches, me_max, moved, sinkhorn
 from genkit_representations.prototypes.methods import Method, Objective, Output, objective
 from genkit_representations.prototypes.report import EPS, Collapse, Rule, collapse, groups
@@ -27,6 +27,7 @@ __all__ = [
     "neighbours",
     "objective",
     "prototypes_of",
+    "read_network",
     "read_prototypes",
     "sinkhorn",
     "unit",

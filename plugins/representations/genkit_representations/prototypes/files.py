@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from genkit.errors import DataError, UsageError
 from genkit.model import torch_file
@@ -23,23 +25,30 @@ NETWORKS = {"teacher", "student"}
 def read_prototypes(path: str | Path, which: str = "teacher") -> np.ndarray:
     """Prototypes (K, b) float32 of a file.
 
-    `.npy` is the array; `.npz` and `.safetensors` have one array, or one named as in a checkpoint. `.pth` and `.pt` are
-    a tensor or a checkpoint of the DINO family, read by torch without running code (`weights_only`). `which` is the
-    network, teacher or student, where a file has both.
-    With weight norm w = g v / |v| (weight_g, weight_v).
+    `.npy` is the array; the other files of `read_network` have one array, or one named as in a checkpoint of the DINO
+    family. With weight norm w = g v / |v| (weight_g, weight_v).
     """
     path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"{path} is no file; give .npy, .npz, .safetensors or .pth")
-    if path.suffix not in _READERS:
-        raise UsageError(f"{path}: unknown ending {path.suffix!r}; known: {', '.join(_READERS)}")
-    try:
-        w = _READERS[path.suffix](path, which)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+    if path.suffix == ".npy":
+        w = _opened(path, lambda: np.load(path, allow_pickle=False))
+    else:
+        w = prototypes_of(read_network(path, which), path)
     if w.ndim != 2:
         raise DataError(f"{path}: prototypes have shape {w.shape}; expected (K, b)")
     return np.ascontiguousarray(w, np.float32)
+
+
+def read_network(path: str | Path, which: str = "teacher") -> dict[str, np.ndarray]:
+    """The named arrays of a network in an `.npz`, a `.safetensors`, or a `.pth` or `.pt` file.
+
+    Those of torch are a tensor or a checkpoint, read by torch without running code (`weights_only`). `which` is the
+    network, teacher or student, where a file has both.
+    """
+    path = Path(path)
+    if path.suffix not in _READERS:
+        raise UsageError(f"{path}: unknown ending {path.suffix!r}; known: .npy, {', '.join(_READERS)}")
+    found = network_of(_opened(path, lambda: _READERS[path.suffix](path)), which, path)
+    return {name: a.detach().float().numpy() if hasattr(a, "detach") else a for name, a in found.items()}
 
 
 def prototypes_of(tensors: Mapping[str, np.ndarray], source: Any) -> np.ndarray:
@@ -63,25 +72,6 @@ def prototypes_of(tensors: Mapping[str, np.ndarray], source: Any) -> np.ndarray:
     raise DataError(f"{source} has no prototypes: none of its {len(tensors)} arrays is named {', '.join(LAST[:3])}")
 
 
-def _npy(path: Path, which: str) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
-
-
-def _npz(path: Path, which: str) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as file:
-        return prototypes_of(network_of(dict(file), which, path), path)
-
-
-def _safetensors(path: Path, which: str) -> np.ndarray:
-    from safetensors.numpy import load_file
-
-    return prototypes_of(network_of(load_file(path), which, path), path)
-
-
-def _torch(path: Path, which: str) -> np.ndarray:
-    return prototypes_of({k: v.float().numpy() for k, v in network_of(torch_file(path), which, path).items()}, path)
-
-
 def network_of(checkpoint: Any, which: str, source: Any) -> dict[str, Any]:
     """The tensors of one network of a checkpoint: its entry `which`, those with `which` in their names, or all."""
     if hasattr(checkpoint, "shape"):
@@ -98,4 +88,18 @@ def network_of(checkpoint: Any, which: str, source: Any) -> dict[str, Any]:
     return tensors
 
 
-_READERS = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors, ".pth": _torch, ".pt": _torch}
+def _opened(path: Path, read: Callable[[], Any]) -> Any:
+    if not path.is_file():
+        raise UsageError(f"{path} is no file; give .npy, {', '.join(_READERS)}")
+    try:
+        return read()
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, SafetensorError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+
+
+def _npz(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+_READERS = {".npz": _npz, ".safetensors": load_file, ".pth": torch_file, ".pt": torch_file}
