@@ -44,7 +44,7 @@ def count(config, inputs, outputs, embedding):
 
     widths = [config.base * m for m in config.multipliers]
     cells, n, total = config.patch**2, config.blocks, 0
-    skips, now = [widths[0]], widths[0]
+    skips, now = [config.base], config.base
     total += conv(inputs * cells, now)
     for level, width in enumerate(widths):
         if level:

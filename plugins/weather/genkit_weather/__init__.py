@@ -4,7 +4,7 @@ from genkit.plugin import Plugin
 
 DATA = "genkit_weather.data:WeatherData"
 MODEL = f"{DATA} -> genkit_weather.models.trained:WeatherModel"
-ON_CELLS = "genkit_weather.networks.unet:Sizes"
+ON_CELLS = "genkit_weather.networks.conditioning:Sizes"
 ON_GRAPHS = f"{ON_CELLS}, genkit_weather.graphs.graph:Graph"
 
 plugin = Plugin(

@@ -3,11 +3,13 @@
 What is told and predicted is that of Diffusion-LAM (Larsson et al. 2025, arXiv 2502.07532); Graph-LAM shares it.
 """
 
+from genkit_weather.lam.crps import Generator, Score, crps_loss
 from genkit_weather.lam.domain import Domain, Formulation, Inputs, advance, condition, first_guess, target
 from genkit_weather.lam.examples import Batch, Examples
-from genkit_weather.lam.fitting import domain_of
+from genkit_weather.lam.fitting import changes, domain_of
 from genkit_weather.lam.graph import GraphForecaster, graph_loss
 from genkit_weather.lam.latent import LatentForecaster, LatentWeights, latent_loss
+from genkit_weather.lam.leads import Coupling, check_deterministic, mixing
 from genkit_weather.lam.limits import Limits
 from genkit_weather.lam.loss import (
     Augmentation,
@@ -20,15 +22,18 @@ from genkit_weather.lam.loss import (
 )
 from genkit_weather.lam.model import Forecaster, MeanModel, Sampled, denoising_problem
 from genkit_weather.lam.rollout import Outlook, Stepper, forecast, rollout
+from genkit_weather.lam.times import Times
 from genkit_weather.lam.windows import Window, Windows
 
 __all__ = [
     "Augmentation",
     "Batch",
+    "Coupling",
     "Domain",
     "Examples",
     "Forecaster",
     "Formulation",
+    "Generator",
     "GraphForecaster",
     "Inputs",
     "LatentForecaster",
@@ -37,12 +42,17 @@ __all__ = [
     "MeanModel",
     "Outlook",
     "Sampled",
+    "Score",
     "Stepper",
+    "Times",
     "Window",
     "Windows",
     "advance",
     "augment",
+    "changes",
+    "check_deterministic",
     "condition",
+    "crps_loss",
     "denoising_problem",
     "diffusion_loss",
     "domain_of",
@@ -53,6 +63,7 @@ __all__ = [
     "latent_loss",
     "mean_error",
     "mean_loss",
+    "mixing",
     "rollout",
     "smooth_noise",
     "target",

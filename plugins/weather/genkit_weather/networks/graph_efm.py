@@ -11,9 +11,9 @@ from flax import nnx
 
 import genkit.nn as gnn
 from genkit_weather.graphs import Graph, Mesh
+from genkit_weather.networks.conditioning import Sizes
 from genkit_weather.networks.encode_decode import GraphOptions, check_embedders, embed_fields, layer_options
 from genkit_weather.networks.hi_lam import MeshEmbedders
-from genkit_weather.networks.unet import Sizes
 
 MIN_STD = 1e-4
 
