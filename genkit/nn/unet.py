@@ -121,7 +121,7 @@ class ResidualBlock(nnx.Module):
         dtype = jnp.dtype(config.dtype)
         options = {"padding": config.padding, "dtype": dtype, "rngs": rngs}
         self.size, self.down, self.rate = size, down, config.dropout
-        self.filter = {"taps": config.taps, "padding": config.padding}
+        self.filter = config.taps, config.padding
         self.norm1 = GroupNorm(inputs, dtype=dtype)
         self.conv1 = Conv(inputs, outputs, kernel, **options)
         self.emb = linear(embedding, outputs, dtype=dtype, rngs=rngs)
@@ -138,8 +138,8 @@ class ResidualBlock(nnx.Module):
         if self.size is None:
             return x
         if self.down:
-            return pad_replicate(downsample(x, **self.filter), self.size)
-        return upsample(x, self.size, **self.filter)
+            return pad_replicate(downsample(x, *self.filter), self.size)
+        return upsample(x, self.size, *self.filter)
 
     def __call__(self, x, emb, key=None):
         """`x` (n, h, w, inputs), `emb` (n or 1, e); `key` switches dropout on."""

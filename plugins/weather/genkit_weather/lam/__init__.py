@@ -22,10 +22,11 @@ from genkit_weather.lam.loss import (
 )
 from genkit_weather.lam.model import Forecaster, MeanModel, Sampled, denoising_problem
 from genkit_weather.lam.rollout import Outlook, Stepper, forecast, rollout
-from genkit_weather.lam.times import Times
+from genkit_weather.lam.times import STEP, Times
 from genkit_weather.lam.windows import Window, Windows
 
 __all__ = [
+    "STEP",
     "Augmentation",
     "Batch",
     "Coupling",

@@ -12,7 +12,7 @@ from genkit.tree import register_dataclass
 from genkit_weather.data import Layout, Series, take
 from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.host import HostFields
-from genkit_weather.lam.times import Times
+from genkit_weather.lam.times import STEP, Times
 from genkit_weather.networks.conditioning import Conditioning, Sizes
 
 Guess = Literal["persistence", "harmonic", "diurnal", "relaxed", "none"]
@@ -24,10 +24,10 @@ class Formulation:
     """What is predicted and what the network is told (Larsson et al. 2025, arXiv 2502.07532)."""
 
     guess: Guess = "harmonic"
-    """first guess of the next state: none, the state itself is predicted; persistence (published); plus the harmonic extension of the frame tendency;
-    plus the hour-of-day climatological change, then only the frame residual is extended; relaxed: the climatology of
-    the hour plus the extension of the frame's departure from it, plus a share, fitted to the training split, of what
-    the interior departs from that now"""
+    """first guess of the next state: persistence (published); plus the harmonic extension of the frame tendency; plus
+    the hour-of-day climatological change, then only the frame residual is extended; relaxed: the climatology of the
+    hour plus the extension of the frame's departure from it, plus a share, fitted to the training split, of what the
+    interior departs from that now; none: the state itself is predicted"""
     fill: bool = True
     """tell the interior the harmonic extension of the frame tendency"""
     tendencies: bool = True
@@ -130,7 +130,7 @@ class Domain:
     formulation: Formulation = field(metadata={"static": True})
     host: HostFields | None = None
     """of a second data set around the area"""
-    times: Times = field(default=Times(), metadata={"static": True})
+    times: Times = field(default=STEP, metadata={"static": True})
     """the lag and the leads that a model was trained for"""
     step_hours: float = field(default=6.0, metadata={"static": True})
     """between states of the data"""

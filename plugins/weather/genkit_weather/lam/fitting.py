@@ -22,11 +22,11 @@ from genkit_weather.lam.domain import (
     hours,
 )
 from genkit_weather.lam.examples import Examples
-from genkit_weather.lam.times import Times
+from genkit_weather.lam.times import STEP, Times
 
 
 def domain_of(
-    data: WeatherData, formulation: Formulation, stats: Statistics | None = None, times: Times = Times()
+    data: WeatherData, formulation: Formulation, stats: Statistics | None = None, times: Times = STEP
 ) -> Domain:
     """Gather the statistics, those of the residual included, from the training split."""
     stats = statistics(data) if stats is None else stats
@@ -86,7 +86,7 @@ def residual_moments(domain: Domain, data: WeatherData) -> tuple[np.ndarray, np.
 
 
 def fitted_memory(domain: Domain, data: WeatherData) -> np.ndarray:
-    """(V,) or (leads, V) share of the departure from the frame's extension left after a step, by least squares, in 0..1."""
+    """(V,) or (leads, V) share of the departure from the frame's extension left after it, by least squares, in 0..1."""
 
     def products(domain: Domain, batch: Any) -> tuple[jax.Array, jax.Array]:
         now = departure(domain, anomalies(domain, batch.inputs))

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from genkit.chain import particle_keys
 from genkit.tree import register_dataclass
 from genkit_weather.graphs import Graph
-from genkit_weather.lam.domain import Domain, Inputs, condition, target
 from genkit_weather.lam.crps import crps_rollout, fair_crps
+from genkit_weather.lam.domain import Domain, Inputs, condition, target
 from genkit_weather.lam.graph import apply_output, entries
 from genkit_weather.lam.limits import Limits
 from genkit_weather.lam.unroll import unroll

@@ -1,9 +1,9 @@
 """The noise that a member starts from at each lead of a block (Andrae et al. 2025, arXiv 2410.05431).
 
-A deterministic sampler maps noise z and a lead tau to a state: one z for all leads makes a trajectory that is continuous
-in tau, another z at each lead makes states that have nothing to do with one another but what they are conditioned on. In
-between is an Ornstein-Uhlenbeck process over the lead. In all three z_k = sum_j W_kj eps_j with rows of unit norm, so
-that each state alone has the same distribution.
+A deterministic sampler maps noise z and a lead tau to a state. One z for all leads makes a trajectory continuous in
+tau; another z at each lead makes states that share only what they are conditioned on; in between is an
+Ornstein-Uhlenbeck process over the lead. In all three z_k = sum_j W_kj eps_j with rows of unit norm, so that each state
+alone has the same distribution.
 """
 
 from functools import partial
@@ -53,6 +53,6 @@ def check_deterministic(table: Any, coupling: Coupling) -> None:
     """Refuse a sampler that draws noise on the way, where noise is to be shared over the leads."""
     if coupling != "independent" and any(np.any(a) for a in (table.churn, table.steps.noise) if a is not None):
         raise UsageError(
-            f"coupling={coupling} follows one noise over all leads, which needs a deterministic sampler: set churn to 0, "
-            "or choose coupling=independent"
+            f"coupling={coupling} follows a noise over the leads, which needs a sampler without noise: set churn to "
+            "0, or choose coupling=independent"
         )

@@ -14,7 +14,7 @@ from genkit.tree import register_dataclass
 from genkit_weather.data import Series, frames, take
 from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.lam.domain import Domain, Inputs, known
-from genkit_weather.lam.times import Times
+from genkit_weather.lam.times import STEP, Times
 
 
 class Stepper(Protocol):
@@ -56,7 +56,7 @@ class Outlook:
     """(S, outputs, 3, H, W, V) climatology of the hours of the windows, or None"""
     outside: Any = None
     """values (S, L, nodes, .) and times (S, L, .) of a second data set around the area, or None"""
-    times: Times = field(default=Times(), metadata={"static": True})
+    times: Times = field(default=STEP, metadata={"static": True})
     """lag and leads"""
 
     @property
@@ -102,7 +102,7 @@ class Outlook:
 
 
 @partial(jax.jit, donate_argnames="states", static_argnames=("times", "together"))
-def forecast(key, model: Stepper, states, frame, forcing, climate, outside, slots, blocks, times=Times(), together=1):
+def forecast(key, model: Stepper, states, frame, forcing, climate, outside, slots, blocks, times=STEP, together=1):
     """Scan over the given blocks; returns the last two states and (outputs, n, h, w, V) physical states.
 
     `states` = (before, prev); `frame` (lag + L + 1, n, cells, V), `forcing`, `climate` and `outside` (outputs, n, ...),
@@ -112,7 +112,7 @@ def forecast(key, model: Stepper, states, frame, forcing, climate, outside, slot
     model = model.prepared() if hasattr(model, "prepared") else model  # type: ignore[attr-defined]
     several = len(model.domain.times.leads) > 1
     windows = jnp.moveaxis(frame[times.windows(len(blocks) * times.block)], 2, 3)
-    rest = jax.tree.map(lambda a: a.reshape(len(blocks), -1, *a.shape[1:]), (forcing, climate, outside))
+    rest = jax.tree.map(lambda a: a.reshape(len(blocks), len(times.leads), *a.shape[1:]), (forcing, climate, outside))
 
     def body(states, u):
         block, *given = u
@@ -129,8 +129,11 @@ def forecast(key, model: Stepper, states, frame, forcing, climate, outside, slot
             x = model.step(own, inputs, here)
             return jnp.moveaxis(x.reshape(n, c, *x.shape[1:]), 0, 1)
 
-        groups = jax.tree.map(lambda a: a.reshape(-1, together, *a.shape[1:]), (np.asarray(times.leads), given))
-        if len(times.leads) == together:
+        parts = len(times.leads) // together
+        groups = jax.tree.map(
+            lambda a: a.reshape(parts, together, *a.shape[1:]), (np.asarray(times.leads, np.int32), given)
+        )
+        if parts == 1:
             x = at(jax.tree.map(lambda a: a[0], groups))
         else:
             x = jax.lax.map(at, groups).reshape(-1, *prev.shape)

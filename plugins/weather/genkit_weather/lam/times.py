@@ -51,8 +51,8 @@ class Times:
         before = self.block - self.lag
         if leads > self.block and before and before not in self.leads:
             raise UsageError(
-                f"after a block of {self.block} steps the state {self.lag} steps earlier is not known: the block has the "
-                f"leads {list(self.leads)}; choose a lag of the block's length, or shorter by one of its leads"
+                f"after a block of {self.block} steps the state {self.lag} steps earlier is not known: the block has "
+                f"the leads {list(self.leads)}; choose a lag of the block's length, or shorter by one of its leads"
             )
         return [first + lead for first in range(0, leads, self.block) for lead in self.leads]
 
@@ -78,3 +78,6 @@ class Times:
         """Place in a block of the state `lag` before its end; None where that is the one from which the block began."""
         before = self.block - self.lag
         return None if before == 0 else before // self.delta - 1
+
+
+STEP = Times()  # one step at a time

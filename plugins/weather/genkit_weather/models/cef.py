@@ -1,4 +1,4 @@
-"""The recipe of continuous ensemble forecasts: one network for all lead times (Andrae et al. 2025, arXiv 2410.05431)."""
+"""The recipe of continuous ensemble forecasts: a network for all leads (Andrae et al. 2025, arXiv 2410.05431)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from genkit.diffusion import Heun, process_of
 from genkit.errors import UsageError
 from genkit.kinds import Network
-from genkit.tree import register_dataclass
 from genkit.train import AdamW
+from genkit.tree import register_dataclass
 from genkit_weather.data import WeatherData
 from genkit_weather.lam import (
     Augmentation,

@@ -82,11 +82,11 @@ class WeatherModel(Trained):
         chunk: int | None = None,
         lead_chunk: int | None = None,
     ) -> Iterator[tuple[range, np.ndarray]]:
-        """Yield (outputs, states (start, lead, member, H, W, V)), some leads at a time: physical units, frame included.
+        """Yield (outputs, states (start, lead, member, H, W, V)), some leads at a time: physical units, with frame.
 
-        Outputs are numbers from 1 on of the leads that the model predicts. Members do not depend on the other starts, on
-        their number or on what bounds the memory: `chunk`, the member-states advanced at once, and `lead_chunk`, the
-        leads of a block.
+        Outputs are numbers from 1 on of the leads that the model predicts. Members do not depend on the other starts,
+        on their number or on what bounds the memory: `chunk`, the member-states advanced at once, and `lead_chunk`,
+        the leads of a block.
         """
         from genkit.parallel import make_mesh
 

@@ -58,9 +58,9 @@ def _nature_chunk(flow: Flow, state: jax.Array, key: jax.Array, when: jax.Array)
 def nature(flow: Flow, seed: int, spinup: int, length: int) -> dict[str, np.ndarray]:
     """One free run of `length` outputs after `spinup`.
 
-    area (T, 32, 32, 5) float32: fields of the limited area; coarse (T, 16, 16, 5) float16: 4 x 4 block means of the
-    fields of the full domain; globe (T, 32, 32, 5) float32: 2 x 2 block means of them; blocks (T, 32, 32, 3) float16: 2 x 2 block means of q1, q2, th; full (T, 64, 64, 3)
-    float32: q1, q2, th themselves.
+    area (T, 32, 32, 5) float32: fields of the limited area; coarse (T, 16, 16, 5) float16 and globe (T, 32, 32, 5)
+    float32: 4 x 4 and 2 x 2 block means of the fields of the full domain; blocks (T, 32, 32, 3) float16: 2 x 2 block
+    means of q1, q2, th; full (T, 64, 64, 3) float32: q1, q2, th themselves.
     """
     start, noise = jax.random.split(jax.random.key(seed))
     state = jax.jit(model.initial, static_argnums=0)(flow, start)
