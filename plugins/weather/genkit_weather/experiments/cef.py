@@ -59,7 +59,7 @@ class ContinuousEnsembles(ForecastExperiment):
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes on two cores), paper (ERA5 at 5.625 degrees)."""
         tiny: dict[str, Any] = {
-            "data": QGGlobal.preset("tiny"), "starts": 2, "leads": 8, "members": 2, "long_leads": 0, "compare": (),
+            "data": QGGlobal.preset("tiny"), "starts": 2, "leads": 4, "members": 2, "long_leads": 0, "compare": (),
             "baselines": ("climatology", "persistence", "ar2"),
         }  # fmt: skip
         paper: dict[str, Any] = {

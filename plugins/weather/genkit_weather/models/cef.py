@@ -91,6 +91,8 @@ class CEF(Diffusion):
     """What is predicted and what the network is told."""
     network: Network[Sizes] = field(default_factory=lambda: LamUNet(padding=PERIODIC))
     """The denoising network."""
+    steps: int = 600
+    """Training steps of each stage."""
     T_it: float = 24.0
     """Hours of a block: the step of the autoregression."""
     delta: float = 6.0
@@ -110,7 +112,7 @@ class CEF(Diffusion):
         """Presets tiny (CI), default (minutes on two cores), paper (the published 5.625 degree configuration)."""
         if name == "tiny":
             network = replace(LamUNet.preset("tiny"), base=8, embedder=8, embedding=32, padding=PERIODIC)
-            return cls(network=network, steps=60, sampler=Heun(steps=5), delta=12.0)
+            return cls(network=network, steps=60, sampler=Heun(steps=5), T_it=12.0)
         if name == "paper":
             return cls(
                 network=PUBLISHED, formulation=Formulation("none", fill=False, tendencies=False), sigma_data=(1.0,),
