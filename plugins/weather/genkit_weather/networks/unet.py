@@ -72,6 +72,8 @@ class LamUNet(gnn.UNet):
         """Module F(x (n, h, w, V), c_noise (n,), Conditioning) -> (n, h, w, V); x and c_noise None with a latent."""
         if not self.embedder and any(sizes.frame):
             raise UsageError("a frame has other fields than the interior; give the network an embedder, above 0")
+        if any(f and rule == "circular" for f, rule in zip(sizes.frame, self.padding, strict=True)):
+            raise UsageError(f"padding={self.padding} joins ends that a frame divides; choose zero or replicate there")
         return LamUNetModule(self, sizes, rngs)
 
 
