@@ -20,12 +20,12 @@ from genkit.bench import Row, Timed, compiled
 from genkit.errors import GenkitError
 from genkit.nn import functional
 from genkit_weather import lam
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.graphs import Graph, Mesh, limited, normalised
-from genkit_weather.lam.graph import unroll
-from genkit_weather.models.graph import PUBLISHED
-from genkit_weather.networks.graph_lam import GraphLAM
+from genkit_weather.lam import unroll
+from genkit_weather.models import PUBLISHED
+from genkit_weather.networks import GraphLAM
 from genkit_weather.neural_lam import import_neural_lam_weights
 
 LEADS, MEMBERS, H, P = 19, 10, 64, 4

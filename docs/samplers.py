@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from genkit.bench.convergence import Convergence
+from genkit.bench import Convergence
 
 STYLE = {
     **{"Euler": ("0.6", "o"), "Ancestral": ("0.6", "x"), "SDEDPMpp2M": ("#c2571a", "x"), "Heun": ("#0b6e99", "o")},

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from genkit.diffusion import Heun, Linear, log_likelihood, sample
+from genkit.diffusion import Heun, log_likelihood, sample
+from genkit.steer import MMPS, PiGDM, dense, observe
 from genkit.testing import gmm_denoiser
 
 WEIGHTS, MEANS, STD = np.array([0.3, 0.7]), np.array([[-1.5, 0.0], [1.0, 0.5]]), np.array([0.4, 0.6])
@@ -44,14 +45,15 @@ def main(out: Path = Path(), n: int = 4000) -> dict[str, float]:
     draws = {"no guidance": sample(jax.random.key(1), Heun(40, 0.01), DENOISER, (n, 2))}
     exact_mean = posterior_mean()
     print(f"\n{'posterior mean':<14} {'x_1':>8} {'x_2':>8}\n{'exact':<14} {exact_mean[0]:8.3f} {exact_mean[1]:8.3f}")
-    for kind in ("dps", "pigdm", "tmpd"):
-        guided = Linear(ROW, Y, NOISE, kind, sigma_data=1.0)(DENOISER)
+    observation = observe(dense(ROW), Y, NOISE)
+    for kind, method in (("pigdm", PiGDM(spread=1.0)), ("mmps", MMPS())):
+        guided = method.guidance(observation)(DENOISER)
         draws[kind] = sample(jax.random.key(1), Heun(40, 0.01), guided, (n, 2))
         mean = draws[kind].mean(0)
         print(f"{kind:<14} {mean[0]:8.3f} {mean[1]:8.3f}")
         results[kind] = float(np.abs(mean - exact_mean).max())
-    figure = Figure(figsize=(10, 3), layout="constrained")
-    for axes, (name, points) in zip(figure.subplots(1, 4), draws.items(), strict=True):
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    for axes, (name, points) in zip(figure.subplots(1, 3), draws.items(), strict=True):
         axes.plot([-3, 3], [3, -3], color="0.7", lw=1)
         axes.scatter(*points.T, s=2, alpha=0.4, lw=0)
         axes.set(title=name, xlim=(-3, 3), ylim=(-3, 3), aspect="equal")

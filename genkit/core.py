@@ -34,6 +34,9 @@ plugin = Plugin(
         "dpmpp_3m": ("genkit.diffusion:DPMpp3M", "multistep DPM-Solver++ of third order"),
         "sde_dpmpp_2m": ("genkit.diffusion:SDEDPMpp2M", "SDE-DPM-Solver++(2M)"),
         "euler_maruyama": ("genkit.diffusion:EulerMaruyama", "Euler-Maruyama on the family of reverse SDEs"),
+        "deis": ("genkit.diffusion:DEIS", "tAB-DEIS, Adams-Bashforth for the noise in the time of the process"),
+        "unipc": ("genkit.diffusion:UniPC", "UniPC, a multistep predictor with a corrector at no further call"),
+        "flow_ode": ("genkit.diffusion:FlowODE", "Runge-Kutta steps in the time of rectified flow"),
         "rk3": ("genkit.diffusion:RK3", "Kutta's third-order method"),
         "rk4": ("genkit.diffusion:RK4", "the classical fourth-order Runge-Kutta method"),
         "predictor_corrector": ("genkit.diffusion:PredictorCorrector", "Euler-Maruyama with Langevin corrections"),
@@ -48,6 +51,7 @@ plugin = Plugin(
         "ddsmc": ("genkit.steer:DDSMC", "decoupled diffusion SMC, weighted particles"),
         "mcgdiff": ("genkit.steer:MCGDiff", "DDIM drawn towards the measurement, weighted particles"),
         "tds": ("genkit.steer:TDS", "the twisted diffusion sampler, weighted particles"),
+        "mmps": ("genkit.steer:MMPS", "DDIM guided with the network's own covariance"),
         "pigdm": ("genkit.steer:PiGDM", "DDIM guided by a Gaussian likelihood"),
         "dps": ("genkit.steer:DPS", "DDIM guided by the gradient of the residual"),
         "daps": ("genkit.steer:DAPS", "decoupled annealing, without weights"),
@@ -55,12 +59,7 @@ plugin = Plugin(
         "fps": ("genkit.steer:FPS", "a diffused measurement followed by a particle filter"),
         "dcps": ("genkit.steer:DCPS", "Langevin and variational steps in blocks"),
         "reddiff": ("genkit.steer:REDDiff", "a point by regularised optimisation"),
-    },
-    guidance={
-        "classifier_free": (
-            "genkit.diffusion:ClassifierFree",
-            "D_u + strength (D_c - D_u), interval and rescaling",
-        ),
+        "ess_flow": ("genkit.steer:ESSFlow", "slice sampling of the noise of a flow, without derivatives"),
     },
     optimizers={
         "adamw": ("genkit.train:AdamW", "AdamW with warm-up and a cosine or constant schedule"),

@@ -120,15 +120,6 @@ class Optimizer(Protocol):
 
 
 @runtime_checkable
-class Guidance(Protocol):
-    """A map from denoiser to denoiser."""
-
-    def __call__(self, denoiser: Any) -> Any:
-        """Return the guided denoiser."""
-        ...
-
-
-@runtime_checkable
 class Benchmark(Protocol):
     """A suite of measurements."""
 
@@ -155,11 +146,11 @@ class Logger(Protocol):
         ...
 
     def artifact(self, path: Path) -> None:
-        """Record a file of the run."""
+        """Record a file of the run: a figure, the report."""
         ...
 
     def close(self) -> None:
-        """Flush and release."""
+        """Flush and release; the run has ended."""
         ...
 
 
@@ -186,7 +177,6 @@ KINDS: dict[str, type] = {
     "operators": Operator,
     "methods": Method,
     "optimizers": Optimizer,
-    "guidance": Guidance,
     "benchmarks": Benchmark,
     "commands": Command,
     "loggers": Logger,

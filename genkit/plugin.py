@@ -49,11 +49,16 @@ class Plugin:
     operators: Items = field(default_factory=dict)
     methods: Items = field(default_factory=dict)
     optimizers: Items = field(default_factory=dict)
-    guidance: Items = field(default_factory=dict)
     benchmarks: Items = field(default_factory=dict)
     commands: Items = field(default_factory=dict)
     loggers: Items = field(default_factory=dict)
     formats: Items = field(default_factory=dict)
+
+    def __new__(cls, name: str = "", summary: str = "", api: int = API, *_: Any, **__: Any) -> Plugin:
+        """Refuse another api before `__init__` finds fault with the kinds that it has and this one has not."""
+        if api not in (API, *OLDER):
+            raise TypeError(f"it speaks plugin api {api}, this genkit speaks {API}; update one of them")
+        return super().__new__(cls)
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,6 @@ def _load(entry: importlib.metadata.EntryPoint) -> Installed:
         plugin = entry.load()
         if not isinstance(plugin, Plugin):
             raise TypeError(f"{entry.value} is a {type(plugin).__name__}, not a genkit.plugin.Plugin")
-        if plugin.api not in (API, *OLDER):
-            raise TypeError(f"it speaks plugin api {plugin.api}, this genkit speaks {API}; update one of them")
         for kind in KINDS:
             for item, texts in getattr(plugin, kind).items():
                 if not (isinstance(texts, tuple) and len(texts) in (2, 3) and all(isinstance(t, str) for t in texts)):
@@ -184,6 +187,8 @@ class Registry:
         except (ImportError, AttributeError) as error:
             wrong = GenkitError if item.plugin else UsageError
             raise wrong(f"{item.name} cannot be loaded: {type(error).__name__}: {error}") from error
+        except SystemExit as leave:  # which would end the command without a word
+            raise GenkitError(f"{item.name} cannot be loaded: its module exits while it is imported") from leave
         protocol = KINDS[kind]
         if not isinstance(found, type) or not issubclass(found, protocol):
             methods = [
@@ -191,6 +196,11 @@ class Registry:
             ]
             raise UsageError(f"{item.name} is no {protocol.__name__}; expected a class with {', '.join(methods)}()")
         return found
+
+    @property
+    def broken(self) -> list[Installed]:
+        """Those that could not be loaded."""
+        return [one for one in self.installed if one.plugin is None]
 
     @property
     def packages(self) -> set[str]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from genkit.cli.main import main
 from genkit.errors import GenkitError, UsageError
 from genkit.kinds import KINDS
 from genkit.plugin import Installed, Plugin, Registry, registry
@@ -113,6 +114,8 @@ def test_the_name_of_a_class_that_is_registered_where_it_is_exported():
         ("def plugin(:", "SyntaxError"),
         ("plugin = 3", "is a int, not a genkit.plugin.Plugin"),
         (good("bad").replace("summary", "api=99, summary"), "it speaks plugin api 99, this genkit speaks 2"),
+        (good("bad").replace("summary", "api=99, spells={}, summary"), "it speaks plugin api 99, this genkit speaks 2"),
+        (good("bad").replace("summary", "spells={}, summary"), "unexpected keyword argument 'spells'"),
         (good("other"), "its entry point is named 'bad' but the plugin 'other'"),
         ("", "AttributeError"),
         ("raise BaseException", "BaseException: "),
@@ -179,9 +182,30 @@ def test_no_plugin_takes_the_name_of_the_core(install):
     assert "also claimed by genkit-jax" in next(one.error for one in found if one.plugin is None)
 
 
-def test_an_import_that_exits_is_shown_as_broken(install):
+def test_an_import_that_exits_is_shown_as_broken(install, capsys):
+    """By the plugin, on the error stream of `genkit list`; one that exits where a component lies ends no command."""
     install("bad", "raise SystemExit('gone')")
-    assert next(one.error for one in registry().installed if one.name == "bad") == "SystemExit: gone"
+    install("worse", "import sys\nsys.exit(3)")
+    assert [f"{one.name}: {one.error}" for one in registry().broken] == [
+        "bad: SystemExit: gone",
+        "worse: SystemExit: 3",
+    ]
+    assert main(["list"]) == 0
+    out, err = capsys.readouterr()
+    assert "core.mixture" in out and err == (
+        "genkit: broken plugins, left out: bad (SystemExit: gone); worse (SystemExit: 3); "
+        "`genkit plugins --verbose` shows more\n"
+    )
+    folder = install("late", plain("late", "datasets={'points': ('late_exits:Points', 'points')}"))
+    (folder / "late_exits.py").write_text("import sys\nsys.exit(3)\n")
+    with pytest.raises(GenkitError, match="late.points cannot be loaded: its module exits while it is imported"):
+        registry().load("datasets", "late.points")
+
+
+def test_nothing_is_said_where_no_plugin_is_broken(install, capsys):
+    install("fine", good("fine"))
+    assert main(["list", "datasets"]) == 0
+    assert capsys.readouterr() == ("  fine.thing                   a thing\n", "")
 
 
 def test_plugins_of_the_first_api_still_work(install):
@@ -206,6 +230,6 @@ def test_what_the_core_registers():
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_this_checkout_registers_can_be_loaded(kind):
     found = registry()
-    assert not [one for one in found.installed if one.plugin is None]
+    assert not found.broken
     for item in found.items(kind):
         assert found.name_of(kind, found.load(kind, item.name)) == item.name

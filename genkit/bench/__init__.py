@@ -13,9 +13,10 @@ A suite is a frozen dataclass whose `measure(profile)` yields rows:
 The profile is ``full``, or ``smoke`` for a machine that only tests whether the suite works: small shapes, one round.
 """
 
+from genkit.bench.convergence import Convergence
 from genkit.bench.harness import measure
 from genkit.bench.programs import compiled, sampling
 from genkit.bench.records import baseline, machine, record, table
 from genkit.bench.rows import Row, Timed
 
-__all__ = ["Row", "Timed", "baseline", "compiled", "machine", "measure", "record", "sampling", "table"]
+__all__ = ["Convergence", "Row", "Timed", "baseline", "compiled", "machine", "measure", "record", "sampling", "table"]

@@ -22,6 +22,7 @@ from genkit.diffusion import (
     Ancestral,
     ClassifierFree,
     Cosine,
+    Divergence,
     DPMpp2M,
     DPMpp2S,
     DPMpp3M,
@@ -37,7 +38,6 @@ from genkit.diffusion import (
     log_likelihood,
     sample,
 )
-from genkit.diffusion.likelihood import Divergence
 from genkit.testing import gaussian_denoiser, gaussian_moments, gmm_denoiser
 
 LOW, HIGH, STD = 0.002, 80.0, 0.5

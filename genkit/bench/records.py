@@ -15,10 +15,8 @@ from typing import Any
 import jax
 
 from genkit.bench.rows import Row
-from genkit.experiment.environment import describe
-from genkit.experiment.folder import read_json, write_json
-from genkit.experiment.report import cell
-from genkit.files import write
+from genkit.experiment import cell, describe
+from genkit.files import read_json, write, write_json
 
 FOLDER = Path("benchmarks")
 Values = Mapping[tuple[str, str], float]

@@ -74,6 +74,8 @@ def _start(key, init, shared, slots, ref):
         shared=jax.tree.map(jnp.asarray, shared),
         resampled=jnp.zeros((), bool),
         collapsed=jnp.zeros((), bool),
+        undefined=jnp.zeros((), jnp.int32),
+        unfinished=jnp.zeros((), bool),
     )
     return state if log_g is None else _weigh(state, log_g, "init")
 
@@ -175,8 +177,8 @@ def run_until(
 ) -> State:
     """Steps of one kernel, all with the input u, until done(state) or for `max_steps`.
 
-    For kernels whose `plan` finds the way, as in adaptive tempering; `State.shared` tells how far it got. Under
-    `jax.vmap` each run ends on its own. Has no derivative in reverse mode.
+    For kernels whose `plan` finds the way, as in adaptive tempering; `State.unfinished` says that `max_steps` were too
+    few, `State.shared` how far it got. Under `jax.vmap` each run ends on its own. Has no derivative in reverse mode.
     """
     resampler = resampler if resampler is None else callable_tree(resampler)
     return _until(key, state, kernel, callable_tree(done), max_steps, resampler, u)
@@ -185,9 +187,12 @@ def run_until(
 @jax.jit
 def _until(key, state, kernel, done, max_steps, resampler, u):
     last = state.t + max_steps
-    return jax.lax.while_loop(
-        lambda s: (s.t < last) & ~jnp.asarray(done(s)), lambda s: step(key, s, kernel, u, resampler), state
-    )
+
+    def going(s: State) -> Array:
+        return ~jnp.asarray(done(s))
+
+    state = jax.lax.while_loop(lambda s: (s.t < last) & going(s), lambda s: step(key, s, kernel, u, resampler), state)
+    return replace(state, unfinished=going(state))
 
 
 @partial(jax.jit, static_argnames=("keep", "ancestor"))
@@ -236,9 +241,15 @@ def _weigh(state: State, log_g: Array, who: str) -> State:
     n = state.log_w.shape[0]
     if jnp.shape(log_g) != (n,):
         raise UsageError(f"{who} returned weights of shape {jnp.shape(log_g)}; expected ({n},), one a particle")
-    log_w, total = reweigh(state.log_w, log_g)
-    collapsed = state.collapsed | (total == -jnp.inf)
-    return replace(state, log_w=log_w, log_z=state.log_z + total, collapsed=collapsed)
+    wrong = ~(log_g < jnp.inf)  # NaN too
+    log_w, total = reweigh(state.log_w, jnp.where(wrong, -jnp.inf, log_g))
+    return replace(
+        state,
+        log_w=log_w,
+        log_z=state.log_z + total,
+        collapsed=state.collapsed | (total == -jnp.inf),
+        undefined=state.undefined + (wrong & (state.log_w > -jnp.inf)).sum(dtype=jnp.int32),
+    )
 
 
 def _pin(p: PyTree, ref: PyTree) -> PyTree:

@@ -10,21 +10,23 @@ from genkit.chain.types import Array, Kernel, Model, PyTree, callable_tree
 from genkit.tree import register_dataclass
 
 
-def tilt(chain: Model, log_potential: Callable[[PyTree, PyTree], Array]) -> Model:
+def tilt(chain: Model, log_potential: Callable[[PyTree, PyTree], Array] | tuple) -> Model:
     """Law of the chain's end reweighed by a potential h, which guides the population on its way.
 
-    log_potential(p, u) -> (n,) is log h of particles that arrived by a step of inputs u. Step t multiplies the weights
-    by h_t / h_{t-1} (h_0 = 1), so that a path weighs h_T(p_T) and log_z estimates log E[h_T(p_T)]; where the steps
-    before T look at something easier, they only choose which paths go on. Each particle carries its log h (`Tilted`),
-    so it is evaluated once a step. A kernel's own potentials are kept.
+    log_potential(p, u) -> (n,) is log h of particles that arrived by a step of inputs u; a tuple has one for each
+    stage. Step t multiplies the weights by h_t / h_{t-1} (h_0 = 1), so that a path weighs h_T(p_T) and log_z estimates
+    log E[h_T(p_T)]; where the steps before T look at something easier, they only choose which paths go on. Each
+    particle carries its log h (`Tilted`), so it is evaluated once a step. A kernel's own potentials are kept.
     """
-    h = callable_tree(log_potential)
+    stages = chain.stages
+    each = log_potential if isinstance(log_potential, tuple) else (log_potential,) * len(stages)
+    tilted = tuple((TiltedKernel(k, callable_tree(h)), u) for (k, u), h in zip(stages, each, strict=True))
 
     def init(keys: Array) -> tuple["Tilted", Array | None]:
         p, log_g = chain.init(keys)
         return Tilted(p, jnp.zeros(keys.shape[0], float)), log_g
 
-    return replace(chain, init=init, stages=tuple((TiltedKernel(k, h), u) for k, u in chain.stages))
+    return replace(chain, init=init, stages=tilted)
 
 
 @register_dataclass

@@ -3,11 +3,15 @@
 Vocabulary: Chopin and Papaspiliopoulos, An Introduction to Sequential Monte Carlo (2020), chapter 5.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from genkit.tree import register_dataclass
 
@@ -40,6 +44,8 @@ class Kernel:
     log_prob: ClassVar[Callable[..., Array] | None] = None
     # look(keys, p, u) -> (p, log_e (n,)), a weight known before the move
     look: ClassVar[Callable[..., tuple[PyTree, Array]] | None] = None
+    # where(p, u) -> (x, t, cond): the state and time at which p arrived, as a network is told them
+    where: ClassVar[Callable[..., tuple[PyTree, Array, PyTree]] | None] = None
     # plan(key, state, u) -> (u, shared), sees the whole population
     plan: ClassVar[Callable[..., tuple[PyTree, PyTree]] | None] = None
 
@@ -58,7 +64,8 @@ class State:
     log_w: Array
     """(n,) log-weights, normalised: logsumexp is 0."""
     log_z: Array
-    """() log of the estimated normalising constant; exp(log_z) is unbiased."""
+    """() log of the estimated normalising constant. exp(log_z) is unbiased where moves and potentials are chosen before
+    the run; what `plan` adapts to the population, as exponents and step sizes, biases it by a term of order 1/n."""
     eve: Array
     """(n,) int, slot of the first ancestor."""
     ancestors: Array
@@ -71,6 +78,52 @@ class State:
     """() bool, whether the last step resampled."""
     collapsed: Array
     """() bool, whether all weights were zero at some step; log_z is then -inf, the weights uniform."""
+    undefined: Array
+    """() int32, how many particles with a weight met a potential of NaN or +inf; it counted as zero."""
+    unfinished: Array
+    """() bool, whether `run_until` gave up at `max_steps`; log_z is then that of another target."""
+
+    def mean(self, f: Callable[[PyTree], PyTree] = lambda p: p) -> PyTree:
+        """Weighted means of f(particles), leaves (n, ...); those without a weight do not count, whatever f is there."""
+        w = jnp.exp(self.log_w)
+
+        def one(a: Array) -> Array:
+            a = jnp.asarray(a)
+            return jnp.tensordot(w, jnp.where(w.reshape(-1, *(1,) * (a.ndim - 1)) > 0, a, 0), 1)
+
+        return jax.tree.map(one, f(self.p))
+
+    def troubles(self) -> tuple[str, ...]:
+        """What went wrong, a sentence each; of many runs (leading axes), in how many. Nothing of traced values."""
+        flags = self.undefined, self.unfinished, self.collapsed
+        if any(not isinstance(a, (jax.Array, np.ndarray)) or isinstance(a, Tracer) for a in flags):
+            return ()
+        undefined, unfinished, collapsed = map(np.asarray, flags)
+        found = (
+            (
+                undefined > 0,
+                f"{undefined.sum()} particles met a potential of NaN or +inf, which counts as zero; check where the "
+                "target is defined",
+            ),
+            (unfinished, "it stopped at max_steps before its end, so log_z is not that of the target; raise max_steps"),
+            (collapsed, "all weights were zero at some step, so log_z is -inf; take more particles or smaller steps"),
+        )
+        return tuple(
+            said + (f" (in {flag.sum()} of {flag.size} runs)" if flag.ndim else "")
+            for flag, said in found
+            if flag.any()
+        )
+
+    def warned(self, who: str) -> "State":
+        """The state itself, after a RuntimeWarning for each of its `troubles`, in the name of `who`."""
+        for trouble in self.troubles():
+            warnings.warn(f"{who}: {trouble}", RuntimeWarning, stacklevel=3)
+        return self
+
+    def __repr__(self) -> str:
+        """One line."""
+        about = f"{self.log_w.shape[-1]} particles after {self.t} steps, log_z {self.log_z}"
+        return f"State({'; '.join((about, *self.troubles()))})"
 
 
 class Resampler(Protocol):

@@ -28,8 +28,7 @@ class Compare:
         from rich.console import Console
         from rich.table import Table
 
-        from genkit.experiment import flat, load
-        from genkit.experiment.report import cell
+        from genkit.experiment import cell, flat, load
 
         if len(self.runs) < 2:
             raise UsageError(f"compare needs at least two run folders, got {len(self.runs)}")

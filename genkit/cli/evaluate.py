@@ -27,8 +27,7 @@ def again(folder: Path, stages: tuple[str, ...], trust: bool) -> None:
     """Repeat stages of a run, with progress in the terminal."""
     from rich.console import Console
 
-    from genkit.experiment import load
-    from genkit.experiment.environment import set_up
+    from genkit.experiment import load, set_up
 
     set_up()
     run = load(folder, trust)

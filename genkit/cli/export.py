@@ -58,8 +58,7 @@ class Export:
         """Write it."""
         import jax
 
-        from genkit.experiment import held, is_run
-        from genkit.experiment.environment import set_up
+        from genkit.experiment import held, is_run, set_up
 
         set_up()
         source, text = self._source()
@@ -78,8 +77,7 @@ class Export:
     def _source(self) -> tuple[Any, Path]:
         """What holds the arrays, and the text that explains them."""
         from genkit import model
-        from genkit.experiment import load
-        from genkit.experiment.slots import main_model
+        from genkit.experiment import load, main_model
 
         trust = self.options.trust
         if model.located(self.model):

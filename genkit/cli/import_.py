@@ -33,8 +33,7 @@ class Import:
             print("usage: genkit import FORMAT PATH --out MODEL [options]\n\nFORMAT: " + ", ".join(readable()))
             print("`genkit import FORMAT --help` shows the options of that format")
             raise SystemExit(0 if words and words[0] in ("-h", "--help") else 2)
-        from genkit.experiment import parse
-        from genkit.experiment.environment import set_up
+        from genkit.experiment import parse, set_up
 
         set_up()
         name, rest = words[0], words[1:]

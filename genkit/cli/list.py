@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from genkit.errors import UsageError
@@ -35,3 +36,6 @@ class List:
                 print(f"{kind}:")
             for item in items:
                 print(f"  {item.name:<28} {item.summary}")
+        if broken := registry().broken:
+            names = "; ".join(f"{one.name} ({one.error})" for one in broken)
+            print(f"genkit: broken plugins, left out: {names}; `genkit plugins --verbose` shows more", file=sys.stderr)

@@ -44,8 +44,7 @@ class Sample:
             print("usage: genkit sample MODEL [options]\n\nMODEL: folder of a run or of a trained model")
             print("`genkit sample MODEL --help` shows the conditions and methods of that model")
             raise SystemExit(0 if words and words[0] in ("-h", "--help") else 2)
-        from genkit.experiment import parse
-        from genkit.experiment.environment import set_up
+        from genkit.experiment import parse, set_up
 
         set_up()
         path, rest = Path(words[0]), words[1:]
@@ -80,8 +79,7 @@ class Sample:
 
 def of_run() -> Any:
     """The request for a run whose experiment draws samples itself."""
-    from genkit.model import Piece, Request
-    from genkit.model.formats import named
+    from genkit.model import Piece, Request, named
 
     @dataclass(frozen=True)
     class OfRun(Request):

@@ -142,9 +142,8 @@ def table(sweep: Sweep) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from genkit.experiment.folder import read_json
-    from genkit.experiment.report import cell
-    from genkit.files import write
+    from genkit.experiment import cell
+    from genkit.files import read_json, write
 
     results = [read_json(p.folder / "results.json", {}) for p in sweep.points]
     keys = list(dict.fromkeys(k for p in sweep.points for k in p.options))
@@ -228,7 +227,7 @@ def _log(point: Point) -> Path:
 
 
 def _state(folder: Path) -> str:
-    from genkit.experiment.folder import read_json
+    from genkit.files import read_json
 
     return read_json(folder / "status.json", {}).get("state", "not run")
 

@@ -2,19 +2,23 @@
 
 from typing import TYPE_CHECKING, Any
 
-from genkit.data.cache import cache_dir as cache_dir
-from genkit.data.cache import cached as cached
+from genkit.data.cache import cache_dir, cached, location
+from genkit.data.files import fetch, local
 
 if TYPE_CHECKING:
-    from genkit.data.pipeline import Arrays as Arrays
-    from genkit.data.pipeline import Batches as Batches
-    from genkit.data.pipeline import Source as Source
-    from genkit.data.pipeline import batches as batches
+    from genkit.data.idx import read_idx
+    from genkit.data.pipeline import Arrays, Batches, Source, batches
+
+__all__ = ["Arrays", "Batches", "Source", "batches", "cache_dir", "cached", "fetch", "local", "location", "read_idx"]
 
 
 def __getattr__(name: str) -> Any:
     # The pipeline needs jax, the cache does not: commands that only look for files stay fast.
-    if name in ("Arrays", "Batches", "Source", "batches"):
+    if name == "read_idx":
+        from genkit.data.idx import read_idx
+
+        return read_idx
+    if name in __all__:
         from genkit.data import pipeline
 
         return getattr(pipeline, name)

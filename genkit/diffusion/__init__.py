@@ -1,6 +1,6 @@
 """Gaussian diffusion: processes, denoisers, noise distributions, losses and samplers."""
 
-from genkit.diffusion.denoiser import Denoiser, EDMDenoiser, NetworkDenoiser, Rescaled, process_of, to_range
+from genkit.diffusion.denoiser import Denoiser, EDMDenoiser, NetworkDenoiser, Rescaled, denoise, process_of, to_range
 from genkit.diffusion.distillation import (
     ConsistencyFunction,
     consistency_loss,
@@ -9,15 +9,17 @@ from genkit.diffusion.distillation import (
     pseudo_huber,
     squared,
 )
-from genkit.diffusion.grids import Grid, TimeGrid, rho_grid, time_grid
-from genkit.diffusion.guidance import Auto, Classifier, ClassifierFree, Guidance, Linear, Replacement
-from genkit.diffusion.likelihood import Likelihood, bits_per_dim, log_likelihood
+from genkit.diffusion.grids import Grid, TimeGrid, check_range, rho_grid, time_grid
+from genkit.diffusion.guidance import Auto, Classifier, ClassifierFree, Guidance, Replacement
+from genkit.diffusion.likelihood import Divergence, Likelihood, bits_per_dim, log_likelihood
 from genkit.diffusion.loss import MinSNR, denoising_loss
 from genkit.diffusion.noise import LogitNormal, LogNormal, LogUniform, Noise, Rho, Uniform
 from genkit.diffusion.process import DDPM, EDM, VE, VP, Cosine, Flow, Process, SubVP, per_item
-from genkit.diffusion.sample import sample
+from genkit.diffusion.random import normals
+from genkit.diffusion.sample import invert, sample
 from genkit.diffusion.samplers import (
     DDIM,
+    DEIS,
     RK3,
     RK4,
     Adaptive,
@@ -28,14 +30,17 @@ from genkit.diffusion.samplers import (
     DPMpp3M,
     Euler,
     EulerMaruyama,
+    FlowODE,
     Heun,
     PredictorCorrector,
     SDEDPMpp2M,
+    UniPC,
 )
 
 __all__ = [
     "DDIM",
     "DDPM",
+    "DEIS",
     "EDM",
     "RK3",
     "RK4",
@@ -43,17 +48,24 @@ __all__ = [
     "VP",
     "Adaptive",
     "Ancestral",
+    "Auto",
+    "Classifier",
+    "ClassifierFree",
     "Consistency",
+    "ConsistencyFunction",
     "Cosine",
     "DPMpp2M",
     "DPMpp2S",
     "DPMpp3M",
     "Denoiser",
+    "Divergence",
     "EDMDenoiser",
     "Euler",
     "EulerMaruyama",
     "Flow",
+    "FlowODE",
     "Grid",
+    "Guidance",
     "Heun",
     "Likelihood",
     "LogNormal",
@@ -64,31 +76,30 @@ __all__ = [
     "Noise",
     "PredictorCorrector",
     "Process",
+    "Replacement",
     "Rescaled",
     "Rho",
     "SDEDPMpp2M",
     "SubVP",
     "TimeGrid",
+    "UniPC",
     "Uniform",
     "bits_per_dim",
+    "check_range",
+    "consistency_loss",
+    "denoise",
     "denoising_loss",
+    "invert",
     "log_likelihood",
+    "normals",
     "per_item",
     "process_of",
-    "rho_grid",
-    "sample",
-    "time_grid",
-    "to_range",
-    "ConsistencyFunction",
-    "consistency_loss",
     "progressive_loss",
     "progressive_target",
     "pseudo_huber",
+    "rho_grid",
+    "sample",
     "squared",
-    "Auto",
-    "Classifier",
-    "ClassifierFree",
-    "Guidance",
-    "Linear",
-    "Replacement",
+    "time_grid",
+    "to_range",
 ]

@@ -8,8 +8,11 @@ import numpy as np
 from genkit.diffusion.process import Process
 from genkit.errors import UsageError
 
-Grid = Literal["rho", "logsnr", "time", "quadratic", "log"]
-"""What is evenly spaced: s^(1/rho) of the noise level s = sigma / alpha (EDM), log s, time t, sqrt t, log t."""
+Grid = Literal["rho", "logsnr", "time", "quadratic", "log", "flow"]
+"""What is evenly spaced: s^(1/rho) of the noise level s = sigma / alpha (EDM), log s, time t, sqrt t, log t; `flow` has
+s / (1 + s) = 1, 1 - 1/N, ..., 1/N, from pure noise in equal steps of rectified flow to the data."""
+PURE = 1e6  # level that stands for the infinite one of pure noise: what it has of the data is lost in float32
+BEYOND = 1.001  # pure noise may be a little above the highest time of a process
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,13 @@ class TimeGrid:
     rho: float = 7.0
     """Exponent of the grid rho; larger puts more levels near sigma_min."""
     grid: Grid = "rho"
-    """What is evenly spaced: s^(1/rho), log s, time t, sqrt t or log t."""
+    """What is evenly spaced: s^(1/rho), log s, time t, sqrt t or log t; flow: from pure noise by steps of 1/N, whatever
+    sigma_min and sigma_max are."""
+    shift: float = 1.0
+    """Factor on the noise levels of the grid: the timestep shift t' = shift t / (1 + (shift - 1) t) of rectified flow
+    (Esser et al. 2024, arXiv 2403.03206, eq. 23; 3 for images of 1024 x 1024)."""
     times: tuple[float, ...] = ()
-    """Own times of the process, decreasing, in place of a grid."""
+    """Own times of the process, decreasing, in place of a grid; a first one of pure noise, as 1 of `Flow`, is legal."""
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -36,12 +43,40 @@ class TimeGrid:
         check_range(low, 1e12 if self.sigma_max is None else self.sigma_max, self.rho)
         if any(b >= a for a, b in zip(self.times, self.times[1:], strict=False)):
             raise UsageError(f"times={self.times} must decrease, from noise to data")
+        if self.shift <= 0:
+            raise UsageError(f"shift={self.shift} must be positive; 1 leaves the noise levels as they are")
 
     def time_grid(self, process: Process) -> np.ndarray:
         """Times of the process, (N,) float64, decreasing, without the final one at level zero."""
         if self.times:
-            return np.asarray(self.times, np.float64)
-        return time_grid(process, self.grid, self.steps, self.sigma_min, self.sigma_max, self.rho)
+            return own_times(process, self.times)
+        t = time_grid(process, self.grid, self.steps, self.sigma_min, self.sigma_max, self.rho)
+        if self.shift == 1:
+            return t
+        s = np.minimum(self.shift * process.ratio(t), PURE)
+        check_levels(process, s[0], s[-1])
+        return np.asarray(process.time(s), np.float64)
+
+
+def own_times(process: Process, times: tuple[float, ...]) -> np.ndarray:
+    """Times that a user gave, (N,) float64; `PURE` stands for pure noise, what a process does not have is refused."""
+    t = np.asarray(times, np.float64)
+    with np.errstate(all="ignore"):
+        s = np.asarray(process.ratio(t), np.float64)
+        pure = s > PURE
+        s = np.where(pure, PURE, s)
+        back = np.asarray(process.time(s), np.float64)
+    known = (t <= BEYOND * process.t_max) & (pure | ((s >= 0) & np.isclose(back, t, rtol=1e-6, atol=1e-9)))
+    if not known.all():
+        raise UsageError(
+            f"times={times} hold {t[~known][0]:g}, which is no time of {process}; its times are {process.t_min:g} to "
+            f"{process.t_max:g}, from data to noise"
+        )
+    if s.min() <= 0:
+        raise UsageError(f"times={times} reach level zero; leave it out, the step to it comes by itself")
+    if (np.diff(s) >= 0).any():
+        raise UsageError(f"times={times} of {process} do not lower the noise level at every step")
+    return np.where(pure, back, t)
 
 
 def rho_grid(steps: int, low: float, high: float, rho: float = 7.0) -> np.ndarray:
@@ -71,6 +106,12 @@ def time_grid(
         rho: exponent of the grid `rho`.
     """
     check_steps(steps)
+    if kind == "flow":
+        s = np.append(PURE, np.arange(steps - 1, 0, -1.0) / np.arange(1, steps))
+        t = np.asarray(process.time(s), np.float64)
+        if t[0] > BEYOND * process.t_max:
+            raise UsageError(f"the grid 'flow' begins at pure noise, of which {process} has no time; take another grid")
+        return t
     low = float(process.ratio(np.float64(process.t_min))) if low is None else low
     high = float(process.ratio(np.float64(process.t_max))) if high is None else high
     check_range(low, high, rho)

@@ -1,5 +1,6 @@
 """Guidance: maps from denoiser to denoiser, composed from left to right.
 
+Those by a measurement are `genkit.steer.PiGDM` and `MMPS`, by their method `guidance`.
 Each is a frozen dataclass whose strengths and observations are leaves; called on a denoiser it returns the guided one.
 All speak through Tweedie's formula: adding g to the score of p_t adds (sigma^2 / alpha) g to the denoised value.
 """
@@ -7,8 +8,8 @@ All speak through Tweedie's formula: adding g to the score of p_t adds (sigma^2 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -137,70 +138,6 @@ class Classifier(Guidance):
         """One call, and one gradient of the classifier."""
         gradient = jax.grad(lambda x: self.log_prob(x, t, cond).sum())(x)
         return denoiser(x, t, cond) + self.strength * score_scale(denoiser, t, x) * gradient
-
-
-Variance = Literal["dps", "pigdm", "tmpd"]
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Linear(Guidance):
-    """Posterior guidance for y = A x_0 + noise N(0, std^2 I): D + strength (sigma^2 / alpha) J^T A^T S^-1 (y - A D).
-
-    J = dD/dx. S approximates the variance of y given x_t:
-
-        dps    std^2 I                              Chung et al. 2023 (arXiv 2209.14687), with their Gaussian likelihood
-        pigdm  r^2 A A^T + std^2 I, r^2 = s^2 sigma_data^2 / (s^2 + sigma_data^2), s = sigma / alpha
-                                                    Song et al. 2023 (PiGDM, ICLR)
-        tmpd   (sigma^2 / alpha) A J A^T + std^2 I  Boys et al. 2023 (arXiv 2310.06721), m derivatives for m numbers
-
-    For Gaussian data `tmpd` is exact, `pigdm` where their covariance is sigma_data^2 I, and `dps` ignores what is not
-    known of x_0: at high noise levels it is far too sure.
-    """
-
-    matrix: Any
-    """A, (m, d) for data of d numbers"""
-    y: Any
-    """(m,), or (n, m) one an item"""
-    std: Any
-    """standard deviation of the observation's noise"""
-    variance: Variance = field(default="tmpd", metadata={"static": True})
-    strength: Any = 1.0
-    sigma_data: Any = 0.5
-    """standard deviation of the data, for `pigdm`"""
-
-    def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
-        """One call and its derivatives."""
-        n, matrix = x.shape[0], jnp.asarray(self.matrix, x.dtype)
-        if self.variance not in get_args(Variance):
-            raise UsageError(f"unknown variance {self.variance!r}; known: {', '.join(get_args(Variance))}")
-        if matrix.shape != (jnp.shape(self.y)[-1], x[0].size):
-            raise UsageError(
-                f"A has shape {matrix.shape}; expected {jnp.shape(self.y)[-1]} rows, the numbers of y, and {x[0].size} "
-                "columns, the numbers of an item"
-            )
-        d, pull = jax.vjp(lambda x: denoiser(x, t, cond), x)
-        scale = jnp.broadcast_to(score_scale(denoiser, t, x).reshape(-1), (n,))
-
-        def back(v: Array) -> Array:
-            """J^T A^T v, (n, d), of v (n, m)."""
-            return pull((v @ matrix).reshape(x.shape))[0].reshape(n, -1)
-
-        gap = jnp.asarray(self.y, x.dtype) - d.reshape(n, -1) @ matrix.T
-        noise = jnp.asarray(self.std, x.dtype) ** 2 * jnp.eye(matrix.shape[0], dtype=x.dtype)
-        if self.variance == "dps":
-            weighted = gap / jnp.asarray(self.std, x.dtype) ** 2
-        else:
-            if self.variance == "pigdm":
-                s2 = jnp.broadcast_to(process_of(denoiser).ratio(per_item(t, x)).reshape(-1) ** 2, (n,))
-                r2 = s2 * self.sigma_data**2 / (s2 + self.sigma_data**2)
-                spread = r2[:, None, None] * (matrix @ matrix.T)
-            else:
-                rows = jax.vmap(lambda e: back(jnp.broadcast_to(e, (n, e.size))))(jnp.eye(len(matrix), dtype=x.dtype))
-                spread = scale[:, None, None] * jnp.einsum("mnd,kd->nmk", rows, matrix)  # A J A^T, J symmetric
-                spread = (spread + spread.swapaxes(1, 2)) / 2
-            weighted = jnp.linalg.solve(spread + noise, gap[..., None])[..., 0]
-        return d + (self.strength * scale[:, None] * back(weighted)).reshape(x.shape)
 
 
 @register_dataclass

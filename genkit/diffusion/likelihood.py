@@ -15,7 +15,7 @@ from genkit.chain import callable_tree
 from genkit.diffusion.denoiser import Denoiser, denoise, process_of
 from genkit.diffusion.grids import check_levels, check_range
 from genkit.diffusion.random import normals
-from genkit.diffusion.samplers.adaptive import integrate
+from genkit.diffusion.samplers import integrate
 from genkit.errors import GenkitError, UsageError
 
 Array = jax.Array

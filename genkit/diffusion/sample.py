@@ -8,7 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 from genkit.chain import Model, callable_tree, draw
-from genkit.diffusion.denoiser import Denoiser
+from genkit.diffusion.denoiser import Denoiser, process_of
 from genkit.errors import GenkitError, UsageError
 
 Array = jax.Array
@@ -64,6 +64,30 @@ def sample(
             "noise levels are those it was trained for"
         )
     return x
+
+
+def invert(sampler: Any, denoiser: Denoiser, x: Array, cond: Any = None) -> Array:
+    """Noise z of the shape of x from which `sample(..., noise=z)` comes back to x: DDIM inversion, by any sampler.
+
+    The sampler's steps on the probability-flow ODE are taken from the data, as the state at the lowest level, up to the
+    highest; z times that level is the state there (Song et al. 2021, arXiv 2010.02502, section 4.3). Under another
+    condition, or from a lower `sigma_max`, `sample` then gives a variation of x. To begin with fresh noise instead
+    (SDEdit: Meng et al. 2022, arXiv 2108.01073) needs no inversion: `noise=x / sigma_max + z`.
+
+    Args:
+        sampler: one without noise, such as `Euler(...)` (DDIM) or `DPMpp2M(...)`.
+        denoiser: (x (n, ...), t (), cond) -> E[x_0 | x_t].
+        x: data (n, ...).
+        cond: pytree of leaves (n, ...), or None.
+
+    Raises:
+        UsageError: a sampler that adds noise.
+    """
+    process = process_of(denoiser)
+    table = sampler.inversion(process)
+    low, high = table.time, table.steps.time[-1, -1]
+    model = table.model(callable_tree(denoiser), x.shape, cond, x * (process.alpha(low) / table.std))
+    return draw(jax.random.key(0), model, x.shape[0], cond).x / process.sigma(high)
 
 
 @jax.jit

@@ -31,21 +31,28 @@ multiplied by what a site's own noisy value says of it (`Process.likelihood`).
 """
 
 from genkit.discrete.ancestral import Ancestral
-from genkit.discrete.autoregressive import OrderAgnostic, OrderedParticle, order_agnostic_loss, parallel_budget, ranks
+from genkit.discrete.autoregressive import (
+    OrderAgnostic,
+    OrderedParticle,
+    Reveal,
+    order_agnostic_loss,
+    parallel_budget,
+    ranks,
+)
 from genkit.discrete.conditioned import conditioned
 from genkit.discrete.ctmc import Euler, TauLeaping
 from genkit.discrete.d3pm import d3pm_loss, d3pm_terms, prior_kl
-from genkit.discrete.factorised import Denoiser, Particle
+from genkit.discrete.factorised import Denoiser, Interval, Particle, Posterior, PyTree, Setting, Step
 from genkit.discrete.flow_matching import FlowMatching
 from genkit.discrete.guidance import ClassifierFree, Predictor
 from genkit.discrete.inpainting import Inpaint
 from genkit.discrete.masked import hidden_nll, masked_loss
-from genkit.discrete.orders import AnyOrder, Orders
+from genkit.discrete.orders import ANY_ORDER, AnyOrder, Orders
 from genkit.discrete.process import Process
-from genkit.discrete.product import Product
-from genkit.discrete.random import categorical
+from genkit.discrete.product import Product, times
+from genkit.discrete.random import categorical, stratified
 from genkit.discrete.sample import sample
-from genkit.discrete.schedule import Cosine, Linear, Steps, cosine_steps, steps
+from genkit.discrete.schedule import Cosine, Linear, Steps, cosine_steps, float_time, steps
 from genkit.discrete.transitions import (
     Dense,
     Mixing,
@@ -58,6 +65,7 @@ from genkit.discrete.transitions import (
 )
 
 __all__ = [
+    "ANY_ORDER",
     "Ancestral",
     "AnyOrder",
     "ClassifierFree",
@@ -67,15 +75,21 @@ __all__ = [
     "Euler",
     "FlowMatching",
     "Inpaint",
+    "Interval",
     "Linear",
     "Mixing",
     "OrderAgnostic",
     "OrderedParticle",
     "Orders",
     "Particle",
+    "Posterior",
     "Predictor",
     "Process",
     "Product",
+    "PyTree",
+    "Reveal",
+    "Setting",
+    "Step",
     "Steps",
     "TauLeaping",
     "absorbing",
@@ -86,6 +100,7 @@ __all__ = [
     "d3pm_terms",
     "dense",
     "discretised_gaussian",
+    "float_time",
     "hidden_nll",
     "marginal",
     "masked",
@@ -96,5 +111,7 @@ __all__ = [
     "ranks",
     "sample",
     "steps",
+    "stratified",
+    "times",
     "uniform",
 ]

@@ -143,6 +143,10 @@ class Reveal(Kernel):
         """The particle of the state x, come from p."""
         return self.setting.arrive(x, p.order, u[1])
 
+    def where(self, p: OrderedParticle, u: tuple[Array, Array]) -> tuple[Array, Array, Any]:  # type: ignore[override]
+        """x, the hidden fraction (n,), and the condition."""
+        return p.x, self.setting.time(p.x, u[1]), self.setting.cond
+
 
 @register_dataclass
 @dataclass(frozen=True)

@@ -166,6 +166,10 @@ class Step(Kernel):
         """The particle of the state x, come from p."""
         return self.setting.arrive(x, u.t, u.earlier)
 
+    def where(self, p: Particle, u: Interval) -> tuple[PyTree, Array, Any]:  # type: ignore[override]
+        """x, the time of arrival, and the condition."""
+        return p.x, u.t, self.setting.cond
+
 
 @register_dataclass
 @dataclass(frozen=True)

@@ -94,6 +94,10 @@ class Held(Kernel):
         """log-density of the move, (n,)."""
         return self.kernel.setting.log_prob(self._law(p, u), p1.x)
 
+    def where(self, p: Particle, u: Interval) -> tuple[PyTree, Array, Any]:  # type: ignore[override]
+        """That of the kernel."""
+        return self.kernel.where(p, u)
+
     @property
     def log_g(self):  # type: ignore[override]
         """log p(x_s | x_t) - log q(x_s | x_t, x_0) of the known sites."""

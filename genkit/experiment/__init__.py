@@ -1,46 +1,52 @@
 """Experiments, their configuration, run folders and reports."""
 
-from genkit.experiment.config import (
-    config,
-    differences,
-    flat,
-    labels,
-    read_yaml,
-    with_options,
-    write_yaml,
-)
+from typing import TYPE_CHECKING, Any
+
+from genkit.experiment.config import config, differences, flat, labels, read_yaml, with_options, write_yaml
+from genkit.experiment.environment import describe, set_up
 from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status, held, is_run
 from genkit.experiment.parse import Choice, choose, parse, preset_of
-from genkit.experiment.rehearsal import Rehearsal, costs, rehearse
+from genkit.experiment.report import build as build_report
+from genkit.experiment.report import cell
+from genkit.experiment.report import clear as clear_report
 from genkit.experiment.run import STAGES, Run, check_restored, load, run
-from genkit.experiment.slots import Slot, slots, walk
+from genkit.experiment.slots import Slot, main_model, slots, walk
 from genkit.experiment.variants import obtain_variant, settle_variants, variants
 
+if TYPE_CHECKING:
+    from genkit.experiment.rehearsal import Rehearsal, costs, rehearse
+
 __all__ = [
+    "STAGES",
     "Choice",
     "Experiment",
     "Rehearsal",
     "Run",
-    "STAGES",
     "Slot",
     "Status",
+    "build_report",
+    "cell",
     "check_restored",
     "choose",
+    "clear_report",
     "config",
     "costs",
+    "describe",
     "differences",
     "flat",
     "held",
     "is_run",
     "labels",
     "load",
+    "main_model",
     "obtain_variant",
     "parse",
     "preset_of",
     "read_yaml",
     "rehearse",
     "run",
+    "set_up",
     "settle_variants",
     "slots",
     "variants",
@@ -48,3 +54,12 @@ __all__ = [
     "with_options",
     "write_yaml",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A rehearsal needs jax, a configuration does not: completion stays fast.
+    if name in ("Rehearsal", "costs", "rehearse"):
+        from genkit.experiment import rehearsal
+
+        return getattr(rehearsal, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

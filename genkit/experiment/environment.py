@@ -8,17 +8,18 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from genkit.experiment.folder import write_json
+from genkit.files import write_json
 
 
 def set_up() -> None:
     """Turn on the compilation cache (unless GENKIT_COMPILE_CACHE=0) and join the hosts of a cluster job."""
     import jax
 
-    from genkit.data.cache import cache_dir
+    from genkit.data import cache_dir
     from genkit.parallel import initialise
 
     if os.environ.get("GENKIT_COMPILE_CACHE") != "0" and not jax.config.values.get("jax_compilation_cache_dir"):
@@ -45,8 +46,9 @@ def describe() -> dict[str, Any]:
     }
 
 
+@cache
 def versions() -> dict[str, str]:
-    """Versions of genkit, its plugins and what their numbers depend on."""
+    """Versions of genkit, its plugins and what their numbers depend on; read once, as all that is installed is."""
     names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
     installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     return {n: v for n, v in sorted(installed.items()) if n in names or n.startswith("genkit-")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import socket
 import time
@@ -12,10 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from genkit.errors import GenkitError, UsageError
-from genkit.files import write
+from genkit.files import read_json, write_json
 
 
 def claim(name: str, seed: int, root: Path = Path("runs")) -> Path:
@@ -31,27 +28,6 @@ def claim(name: str, seed: int, root: Path = Path("runs")) -> Path:
         except OSError as error:
             raise GenkitError(f"cannot make the run folder {folder}: {error.strerror}; choose another --out") from error
     raise GenkitError(f"{root / name / stem} and a thousand more exist already; choose another --out")
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON as a whole file."""
-    write(path, json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of such a file."""
-    with np.load(path) as file:
-        return dict(file)
-
-
-def read_json(path: Path, missing: Any) -> Any:
-    """Read JSON, or return `missing` where there is no file."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return missing
-    except ValueError as error:
-        raise GenkitError(f"{path} is not JSON ({error}); it was changed by hand or the disk failed") from None
 
 
 def is_run(folder: Path) -> bool:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genkit.diffusion import EDM, EDMDenoiser, Heun, LogNormal, denoising_loss, sample
 from genkit.errors import UsageError
 from genkit.experiment.experiment import Experiment
-from genkit.experiment.folder import read_arrays
 from genkit.experiment.run import Run
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model, Network, Optimizer, Process, Sampler
 from genkit.model import Diffusion, Recipe
 from genkit.nn import Net, NoisyMLP
@@ -34,21 +35,22 @@ class Ring:
         """n points, (n, 2)."""
         which, noise = jax.random.split(key)
         index = jax.random.randint(which, (n,), 0, self.components)
-        return self.centres()[index] + self.spread * jax.random.normal(noise, (n, 2))
+        return jnp.asarray(self.centres())[index] + self.spread * jax.random.normal(noise, (n, 2))
 
-    def centres(self) -> jax.Array:
+    def centres(self) -> np.ndarray:
         """Means of the components, (K, 2)."""
-        angle = 2 * jnp.pi * jnp.arange(self.components) / self.components
-        return 0.7 * jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
+        angle = 2 * np.pi * np.arange(self.components) / self.components
+        return (0.7 * np.stack([np.cos(angle), np.sin(angle)], -1)).astype(np.float32)
 
     def denoiser(self, process: Any) -> Any:
         """The exact denoiser."""
         from genkit.testing import gmm_denoiser
 
-        weights = jnp.full(self.components, 1 / self.components)
-        return gmm_denoiser(weights, self.centres(), jnp.full(self.components, self.spread), process=process)
+        weights = np.full(self.components, 1 / self.components)
+        return gmm_denoiser(weights, self.centres(), np.full(self.components, self.spread), process=process)
 
 
+@partial(jax.jit, static_argnames=("data", "noise", "n"))
 def loss(key: Any, denoiser: Any, data: Ring, noise: LogNormal, n: int) -> jax.Array:
     """Denoising loss of n fresh points at levels of `noise`, weighted as in EDM."""
     draw, levels = jax.random.split(key)
@@ -171,8 +173,8 @@ class Mixture(Experiment):
 
         fresh, results = self.ring.sample(run.key("evaluate"), self.samples), {}
         for name, x in read_arrays(run.folder / "samples.npz").items():
-            nearest = jnp.linalg.norm(x[:, None] - self.ring.centres()[None], axis=-1).min(1)
-            results[f"energy_distance/{name}"] = float(energy_distance(jnp.asarray(x), fresh))
+            nearest = np.linalg.norm(x[:, None] - self.ring.centres()[None], axis=-1).min(1)
+            results[f"energy_distance/{name}"] = float(jax.jit(energy_distance)(x, fresh))
             results[f"outliers/{name}"] = float((nearest > 4 * self.spread).mean())
         trained = run.model.denoiser
         for name, denoiser in (("model", trained), ("oracle", self.ring.denoiser(trained.process))):

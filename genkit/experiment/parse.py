@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -232,10 +233,18 @@ def _retype(config: Any, rename: Naming | None = None, in_slot: bool = False) ->
         if rename and rename(name) != name:
             hint = Annotated[hint, tyro.conf.arg(name=rename(name))]
         shown[name], annotations[name] = value, hint
-    body = {"__annotations__": annotations, "__doc__": cls.__doc__, "__module__": cls.__module__}
+    hints = tuple(annotations.items())
+    try:
+        return _subclass(cls, hints)(**shown)
+    except TypeError:  # a hint that has no hash
+        return _subclass.__wrapped__(cls, hints)(**shown)
+
+
+@lru_cache(maxsize=1024)  # of a class that it has not met tyro reads the source
+def _subclass(cls: type, hints: tuple[tuple[str, Any], ...]) -> type:
+    body = {"__annotations__": dict(hints), "__doc__": cls.__doc__, "__module__": cls.__module__}
     body["__post_init__"] = lambda self: None  # the real class checks its values, in `_restore`
-    made = dataclasses.dataclass(frozen=True, kw_only=True)(type(cls.__name__, (cls,), body))
-    return made(**shown)
+    return dataclasses.dataclass(frozen=True, kw_only=True)(type(cls.__name__, (cls,), body))
 
 
 def _restore(parsed: Any, base: Any, in_slot: bool = False) -> Any:

@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-from genkit.experiment.folder import read_json, write_json
-from genkit.files import write
+from genkit.files import read_json, write, write_json
 
 LIMIT = 10_000_000  # bytes of a report that still opens at once and can be mailed
 
@@ -35,16 +34,18 @@ details { margin: 12px 0 } summary { cursor: pointer; font-weight: 600; color: v
 """
 
 
-def add_figure(folder: Path, name: str, figure: Any, caption: str) -> None:
-    """Save a matplotlib figure as ``figures/<name>.png`` and note it for the report; the figure is closed."""
+def add_figure(folder: Path, name: str, figure: Any, caption: str) -> Path:
+    """Save a matplotlib figure as ``figures/<name>.png``, note it for the report, close it; returns the file."""
     import matplotlib.pyplot as plt
 
     png = io.BytesIO()
     tight = None if figure.get_layout_engine() else "tight"  # a layout leaves no margins, and tight would draw it twice
     figure.savefig(png, format="png", dpi=110, bbox_inches=tight)
     plt.close(figure)
-    write(folder / "figures" / f"{name}.png", png.getvalue())
+    file = folder / "figures" / f"{name}.png"
+    write(file, png.getvalue())
     _add(folder, {"name": name, "kind": "figure", "caption": caption})
+    return file
 
 
 def add_table(folder: Path, name: str, header: list[str], rows: list[list[str]], caption: str) -> None:

@@ -14,9 +14,9 @@ from rich.table import Table
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import environment, report
 from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, write_yaml
-from genkit.experiment.folder import Status, claim, is_run, read_json, write_json
+from genkit.experiment.folder import Status, claim, is_run
 from genkit.experiment.slots import main_model, names_own_code, recipes
-from genkit.files import write
+from genkit.files import read_json, write, write_json
 from genkit.plugin import registry
 
 T = TypeVar("T")
@@ -147,7 +147,7 @@ class Run:
 
     def each(self, name: str, items: Sequence[T]) -> Iterator[T]:
         """Items one after the other, with a display of how many are done and of the time left, as in training."""
-        from genkit.train.progress import Show
+        from genkit.train import Show
 
         with Show(name, len(items), on=self.progress) as show:
             for done, item in enumerate(items, 1):
@@ -167,7 +167,7 @@ class Run:
     def figure(self, name: str, figure: Any, caption: str) -> None:
         """Save a matplotlib figure as ``figures/<name>.png`` and put it into the report."""
         if _is_main():
-            report.add_figure(self.folder, name, figure, caption)
+            self._record(report.add_figure(self.folder, name, figure, caption))
 
     def table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
         """Show a table in the terminal and put it into the report. Numbers get four digits."""
@@ -267,7 +267,11 @@ class Run:
         self.config.report(self)
         if _is_main():
             environment.write(self.folder)
-            report.build(self.folder, self.name, type(self.config).__doc__ or "")
+            self._record(report.build(self.folder, self.name, type(self.config).__doc__ or ""))
+
+    def _record(self, file: Path) -> None:
+        for logger in self.loggers:
+            logger.artifact(file)
 
 
 def run(
@@ -314,7 +318,11 @@ def run(
     elif _is_main():
         write(file, write_yaml(config, preset, seed))
     this.say(f"{name} (seed {seed}) in {folder}")
-    this.work()
+    try:
+        this.work()
+    finally:
+        for logger in this.loggers:
+            logger.close()
     return this
 
 

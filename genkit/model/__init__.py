@@ -13,7 +13,7 @@ from genkit.model.critic import Critic, CriticRecipe, Labelled, LogYes, divided,
 from genkit.model.diffusion import Diffusion
 from genkit.model.digest import digest
 from genkit.model.files import Origin, Page, find, has_model, load, located, read, save
-from genkit.model.formats import Format
+from genkit.model.formats import Format, named
 from genkit.model.recipe import Recipe, recipe_of
 from genkit.model.request import CSV, NPZ, Piece, Request, arrays_in, joined, request_of
 from genkit.model.trained import Trained
@@ -43,6 +43,7 @@ __all__ = [
     "load",
     "located",
     "log_odds",
+    "named",
     "read",
     "read_checkpoint",
     "recipe_of",

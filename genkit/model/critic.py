@@ -28,7 +28,7 @@ NOISES = 4  # noises under which they are seen
 @register_dataclass
 @dataclass(frozen=True)
 class Critic:
-    """Log-odds of yes at a state, (x, t, cond) -> (n,); a `genkit.steer.LogPotential`.
+    """Log-odds of yes at a state, (x, t, cond) -> (n,); a `genkit.steer.StateFunction`.
 
     Trained on both kinds equally often, the network is at its best log p(x_t | yes) - log p(x_t | no): of data against
     samples the ratio of their laws. With the log-odds of yes among the data it is that of p(yes | x_t).

@@ -73,7 +73,7 @@ class Draw(Request):
         assert self.operator is not None and self.observation is not None
         operator = self.operator.build(shape)
         y, std = _measured(self.observation)
-        std = std if self.std is None else self.std
+        std = std if self.std is None else np.asarray(self.std)
         if std is None:
             raise UsageError(f"{self.observation} has no std of the noise; give --std")
         try:
@@ -82,15 +82,15 @@ class Draw(Request):
             raise UsageError(f"{self.observation}: {error}") from None
 
 
-def _measured(file: Path) -> tuple[np.ndarray, float | None]:
-    """y and the deviation of its noise, where the file has it."""
+def _measured(file: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """y and the deviation of its noise, () or one a number, where the file has it."""
     arrays = arrays_in(file)
     if "y" not in arrays:
         raise UsageError(f"{file} has {', '.join(arrays) or 'nothing'}; expected the measurement as y")
     y, std = arrays["y"], arrays.get("std")
-    if y.dtype.kind not in "biufc" or (std is not None and std.size != 1):
-        raise UsageError(f"{file}: y is of {y.dtype}, std {std}; expected numbers, and one std")
-    return y, None if std is None else float(std.reshape(()))
+    if y.dtype.kind not in "biufc" or (std is not None and std.dtype.kind not in "iuf"):
+        raise UsageError(f"{file}: y is of {y.dtype}, std {std}; expected numbers, and one std or one for each of y")
+    return y, std.reshape(()) if std is not None and std.size == 1 else std
 
 
 @register_dataclass

@@ -24,34 +24,21 @@ from genkit.nn.functional import (
     traced_rngs,
     transfer,
 )
-from genkit.nn.graph import (
-    Edges,
-    InteractionNet,
-    ParallelInteractionNet,
-    Perceptron,
-    aggregate,
-    at_receivers,
-    at_senders,
-)
 from genkit.nn.mlp import MLP, ConditionalNorm, layer_norm, linear, xavier_uniform
 from genkit.nn.noisy_mlp import NoisyMLP
 from genkit.nn.noisy_unet import NoisyUNet
 from genkit.nn.unet import ResidualBlock, UNet, UNetModule, activation_bytes, level_sizes
 
 __all__ = [
+    "MLP",
     "Apply",
     "ConditionalNorm",
     "Conv",
-    "Edges",
     "GroupNorm",
-    "InteractionNet",
-    "MLP",
     "Net",
     "NoisyMLP",
     "NoisyUNet",
     "Padding",
-    "ParallelInteractionNet",
-    "Perceptron",
     "ResidualBlock",
     "ScalarEmbedding",
     "SelfAttention",
@@ -59,9 +46,6 @@ __all__ = [
     "UNetModule",
     "abstract",
     "activation_bytes",
-    "aggregate",
-    "at_receivers",
-    "at_senders",
     "depth_to_space",
     "downsample",
     "dropout",

@@ -1,18 +1,26 @@
 """Device meshes, sharding rules and several hosts."""
 
-from genkit.parallel.hosts import agree as agree
-from genkit.parallel.hosts import barrier as barrier
-from genkit.parallel.hosts import broadcast_int as broadcast_int
-from genkit.parallel.hosts import broadcast_text as broadcast_text
-from genkit.parallel.hosts import initialise as initialise
-from genkit.parallel.hosts import is_main as is_main
-from genkit.parallel.keys import named_key as named_key
-from genkit.parallel.mesh import all_devices as all_devices
-from genkit.parallel.mesh import in_chunks as in_chunks
-from genkit.parallel.mesh import make_mesh as make_mesh
-from genkit.parallel.mesh import replicate as replicate
-from genkit.parallel.mesh import shard_batch as shard_batch
-from genkit.parallel.mesh import split as split
-from genkit.parallel.rules import Rule as Rule
-from genkit.parallel.rules import fsdp as fsdp
-from genkit.parallel.rules import shardings as shardings
+from genkit.parallel.hosts import agree, barrier, broadcast_int, broadcast_text, initialise, is_main
+from genkit.parallel.keys import named_key
+from genkit.parallel.mesh import all_devices, in_chunks, make_mesh, replicate, shard_batch, split
+from genkit.parallel.rules import Rule, fsdp, path_name, shardings
+
+__all__ = [
+    "Rule",
+    "agree",
+    "all_devices",
+    "barrier",
+    "broadcast_int",
+    "broadcast_text",
+    "fsdp",
+    "in_chunks",
+    "initialise",
+    "is_main",
+    "make_mesh",
+    "named_key",
+    "path_name",
+    "replicate",
+    "shard_batch",
+    "shardings",
+    "split",
+]

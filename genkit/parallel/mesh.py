@@ -34,8 +34,11 @@ def make_mesh(data: int | None = None, model: int = 1) -> Mesh:
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """A copy of every leaf on every device of the mesh; with several hosts all must hold the same values."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    if jax.process_count() == 1:
+        return jax.device_put(tree, everywhere)
     # jit, as device_put takes no array of one host to a mesh of several.
-    return jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
+    return jax.jit(lambda x: x, out_shardings=everywhere)(tree)
 
 
 def _on_data(leaf: Any, mesh: Mesh) -> NamedSharding:

@@ -1,10 +1,27 @@
 """Sequential Monte Carlo on `genkit.chain`.
 
+A filter is a kernel that moves particles and weighs them, with the data as its inputs:
+
+    @register_dataclass
+    @dataclass(frozen=True)
+    class Volatility(Kernel):
+        rho: float
+
+        def move(self, keys, x, y):
+            return self.rho * x + 0.2 * jax.vmap(jax.random.normal)(keys)
+
+        def log_g(self, x, x1, y):
+            return jax.scipy.stats.norm.logpdf(y, 0, jnp.exp(x1 / 2))
+
+    model = Model(lambda keys: (jax.vmap(jax.random.normal)(keys), None), ((Volatility(0.95), returns),))
+    print(smc(jax.random.key(0), model, 1000))
+
+- `smc`: a model in one call; its result prints itself;
 - `Resample` and its schemes, over several devices `Global` and `Islands`: what `genkit.chain.run` takes;
 - `Tempering`, `PersistentSampling`, `IBIS`: samplers of densities, with the MCMC moves `RandomWalk`, `MALA`, `HMC`,
   `Independent`;
 - `Twisted`: normal chains that look ahead; `graph_model`: graphs of discrete variables, by `belief_propagation`;
-- `variance`, `evidence_variance`: how accurate a run was;
+- `variance`, `log_z_variance`: how accurate a run was;
 - `sample_path`, `particle_gibbs`, `pmmh`, `pimh`: particle Markov chain Monte Carlo.
 """
 
@@ -15,6 +32,7 @@ from genkit.smc.ibis import IBIS
 from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
 from genkit.smc.persistent import PersistentSampling
 from genkit.smc.resampling import SCHEMES, Resample, ess
+from genkit.smc.run import SMCResult, smc
 from genkit.smc.schemes import (
     branching,
     conditional_killing,
@@ -29,7 +47,7 @@ from genkit.smc.schemes import (
 )
 from genkit.smc.tempering import Progress, Tempering, next_exponent
 from genkit.smc.twisting import Quadratic, Twisted, twist_normal
-from genkit.smc.variance import evidence_variance, founders, variance
+from genkit.smc.variance import evidence_variance, founders, log_z_variance, variance
 
 __all__ = [
     "HMC",
@@ -47,6 +65,7 @@ __all__ = [
     "Quadratic",
     "RandomWalk",
     "Resample",
+    "SMCResult",
     "Tempering",
     "Twisted",
     "belief_propagation",
@@ -59,6 +78,7 @@ __all__ = [
     "founders",
     "graph_model",
     "killing",
+    "log_z_variance",
     "multinomial",
     "next_exponent",
     "particle_gibbs",
@@ -66,6 +86,7 @@ __all__ = [
     "pmmh",
     "residual",
     "sample_path",
+    "smc",
     "ssp",
     "stratified",
     "systematic",

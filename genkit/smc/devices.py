@@ -29,6 +29,11 @@ class Global:
 
     resample: Resampler = Resample()
 
+    @property
+    def independent(self) -> bool:
+        """Whether the n children of a population are independent draws by its weights."""
+        return getattr(self.resample, "independent", False)
+
     def __call__(self, key: Array, before: Array, after: Array) -> tuple[Array, Array, Array]:
         """(idx (m,), log_w (m,), did ()), split over devices."""
         _check(after.shape[0])

@@ -8,19 +8,20 @@ import jax
 import jax.numpy as jnp
 
 from genkit.chain import Kernel, Model, State, callable_tree, run, start
-from genkit.smc.moves import Move, RandomWalk, adapt, frame, mutate
+from genkit.smc.moves import Move, RandomWalk, adapt, defined, frame, mutate
 from genkit.smc.resampling import Resample
 from genkit.tree import register_dataclass
 
 Array = jax.Array
+PyTree = Any
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Particle:
-    """A parameter x (n, d), and the acceptance rate of its last moves (n,)."""
+    """A parameter x, leaves (n, ...), and the acceptance rate of its last moves (n,)."""
 
-    x: Array
+    x: PyTree
     accept: Array
 
 
@@ -51,7 +52,7 @@ class Datum(Kernel):
     def plan(self, key: Array, state: State, u: Array) -> tuple[Any, Array]:
         """Weights after the datum decide on the move as they will on resampling."""
         log_e = jax.vmap(lambda x: self.log_lik(x, jax.tree.map(lambda a: a[u], self.data)))(state.p.x)
-        log_w = state.log_w + log_e
+        log_w = state.log_w + defined(log_e)
         step = jnp.where(state.resampled, adapt(self.move_by, state.shared, state.p.accept.mean()), state.shared)
         return (u, log_e, self.resample.due(log_w), frame(state.p.x, log_w, step, self.move_by)), step
 
@@ -63,11 +64,11 @@ class Datum(Kernel):
         """MCMC on the posterior of the data so far; none where nothing was resampled."""
         last, _, due, around = u
 
-        def log_prob(x: Array) -> Array:
+        def log_prob(x: PyTree) -> Array:
             each = jax.vmap(lambda y: self.log_lik(x, y))(self.data)
             return self.log_p0(x) + jnp.where(jnp.arange(each.shape[0]) <= last, each, 0.0).sum()
 
-        def mcmc(x: Array) -> tuple[Array, Array]:
+        def mcmc(x: PyTree) -> tuple[PyTree, Array]:
             return mutate(keys, x, log_prob, self.move_by, around, self.steps, waste_free=False)
 
         return Particle(*jax.lax.cond(due, mcmc, lambda x: (x, p.accept), p.x))
@@ -90,9 +91,9 @@ class IBIS:
         self,
         key: Array,
         n: int,
-        draw: Callable[[Array], Array],
-        log_p0: Callable[[Array], Array],
-        log_lik: Callable[[Array, Any], Array],
+        draw: Callable[[Array], PyTree],
+        log_p0: Callable[[PyTree], Array],
+        log_lik: Callable[[PyTree, Any], Array],
         data: Any,
     ) -> tuple[State, Array]:
         """The posterior of all data as a weighted population, and log p(y_0..y_t), (T,).
@@ -100,9 +101,9 @@ class IBIS:
         Args:
             key: the key of the run.
             n: number of particles.
-            draw: key -> x (d,), from the prior.
-            log_p0: (d,) -> (), its density.
-            log_lik: (x (d,), y) -> (), of one datum y given x (and, for dependent data, what y itself carries).
+            draw: key -> x, from the prior: an array, or any pytree of real numbers.
+            log_p0: x -> (), its density.
+            log_lik: (x, y) -> (), of one datum y given x (and, for dependent data, what y itself carries).
             data: leaves (T, ...).
         """
         begin = start(key, Model(Begin(callable_tree(draw)), (), jnp.asarray(self.move.step, float)), n)
@@ -111,7 +112,7 @@ class IBIS:
         count = jax.tree.leaves(data)[0].shape[0]
         state, kept = run(key, begin, ((kernel, jnp.arange(count)),), self.resample, _log_z)
         assert kept is not None
-        return state, kept[0]
+        return state.warned("IBIS"), kept[0]
 
 
 def _log_z(state: State) -> Array:

@@ -11,13 +11,24 @@ import jax.numpy as jnp
 
 from genkit.chain import Kernel, Model, State, callable_tree, run_until, start
 from genkit.errors import UsageError
-from genkit.smc.moves import HMC, Frame, Move, adapt, frame, mutate
+from genkit.smc.moves import HMC, Frame, Move, adapt, defined, frame, mutate
 from genkit.smc.resampling import SCHEMES, ess
 from genkit.smc.schemes import Scheme
-from genkit.smc.tempering import Begin, LogProb, Particle, Progress, exponent_of_size, log_ratios, record_accept, times
+from genkit.smc.tempering import (
+    Begin,
+    LogProb,
+    Particle,
+    Progress,
+    counted,
+    exponent_of_size,
+    log_ratios,
+    record_accept,
+    times,
+)
 from genkit.tree import register_dataclass
 
 Array = jax.Array
+PyTree = Any
 
 
 @register_dataclass
@@ -25,8 +36,8 @@ Array = jax.Array
 class Pool:
     """The populations of all steps so far, one a row; rows beyond are empty. `State.shared` while it runs."""
 
-    x: Array
-    """(T + 1, n, d)"""
+    x: PyTree
+    """leaves (T + 1, n, ...)"""
     log_ratio: Array
     """(T + 1, n) log p - log p0"""
     eve: Array
@@ -74,10 +85,11 @@ class Persist(Kernel):
         log_z = jax.nn.logsumexp(log_w)
         scheme = self.scheme if callable(self.scheme) else SCHEMES[self.scheme]
         parents = scheme(key, log_w.ravel(), n)
-        x, log_ratio, eve = (a.reshape(-1, *a.shape[2:])[parents] for a in (pool.x, pool.log_ratio, pool.eve))
+        every = in_a_row((pool.x, pool.log_ratio, pool.eve))
+        x, log_ratio, eve = jax.tree.map(lambda a: a[parents], every)
         pick = Member(x, log_ratio, jnp.zeros(n), eve)
         step = jnp.where(t > 0, adapt(self.move_by, at.step, at.accept[t - 1]), at.step)
-        around = frame(pool.x.reshape(-1, pool.x.shape[-1]), log_w.ravel(), step, self.move_by)
+        around = frame(every[0], log_w.ravel(), step, self.move_by)
         progress = replace(
             at, exponent=b, step=step, exponents=at.exponents.at[t].set(b), ess=at.ess.at[t].set(ess(log_w.ravel()))
         )
@@ -91,12 +103,17 @@ class Persist(Kernel):
     def move(self, keys: Array, p: Member, u: tuple[Any, Array, Array, Frame]) -> Member:
         """MCMC at p0^(1-b) p^b."""
 
-        def log_prob(x: Array) -> Array:
+        def log_prob(x: PyTree) -> Array:
             prior = self.log_p0(x)
             return prior + times(u[2], self.log_p(x) - prior)
 
         x, accept = mutate(keys, p.x, log_prob, self.move_by, u[3], self.steps, waste_free=False)
-        return Member(x, log_ratios(self.log_p0, self.log_p, x), accept, p.eve)
+        return Member(x, defined(log_ratios(self.log_p0, self.log_p, x)), accept, p.eve)
+
+
+def in_a_row(pool: PyTree) -> PyTree:
+    """Leaves (rows n, ...) of a pool's leaves (rows, n, ...)."""
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), pool)
 
 
 def enlist(state: State) -> Pool:
@@ -111,7 +128,7 @@ def enlist(state: State) -> Pool:
     added = jnp.logaddexp(pool.log_mixture, times(reached[t], pool.log_ratio) - pool.log_z[t])
     log_mixture = jnp.where(row < t, added, jnp.where(row == t, own, jnp.inf))
     return Pool(
-        pool.x.at[t].set(p.x),
+        jax.tree.map(lambda a, new: a.at[t].set(new), pool.x, p.x),
         pool.log_ratio.at[t].set(p.log_ratio),
         pool.eve.at[t].set(p.eve),
         log_mixture,
@@ -137,7 +154,7 @@ class PersistentSampling:
     populations are drawn from p0 until they are enough."""
     scheme: str | Scheme = "systematic"
     max_steps: int = 100
-    """Limit on the steps; `state.shared.exponent` is below 1 where it was too low."""
+    """Limit on the steps; where it was too low the state is `unfinished`, `state.shared.exponent` below 1."""
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -146,19 +163,19 @@ class PersistentSampling:
                 f"steps={self.steps} and max_steps={self.max_steps} must be at least 1, alpha={self.alpha} above 0"
             )
 
-    def run(self, key: Array, n: int, draw: Callable[[Array], Array], log_p0: LogProb, log_p: LogProb) -> State:
+    def run(self, key: Array, n: int, draw: Callable[[Array], PyTree], log_p0: LogProb, log_p: LogProb) -> State:
         """A weighted population of all particles, (max_steps + 1) n places of which those not used have weight zero.
 
         Arguments are those of `Tempering.run`; `shared` of the result is a `Progress`.
         """
         f0, f = callable_tree(log_p0), callable_tree(log_p)
         first = Begin(callable_tree(draw), f0, f)
-        begin = start(key, Model(first, ()), n)
+        begin = counted(start(key, Model(first, ()), n))
         p = begin.p
         rows, zero, none = self.max_steps + 1, jnp.zeros((), float), jnp.zeros(self.max_steps)
         empty = jnp.zeros((rows, n))
         pool = Pool(
-            jnp.zeros((rows, *p.x.shape), p.x.dtype),
+            jax.tree.map(lambda a: jnp.zeros((rows, *a.shape), a.dtype), p.x),
             empty,
             jnp.zeros((rows, n), begin.eve.dtype),
             empty + jnp.inf,
@@ -168,7 +185,7 @@ class PersistentSampling:
         begin = replace(begin, p=Member(p.x, p.log_ratio, p.accept, begin.eve), shared=pool)
         kernel = Persist(f0, f, self.alpha, self.move, self.steps, self.scheme)
         end = run_until(key, begin, kernel, _arrived, self.max_steps)
-        return _all(end)
+        return _all(end).warned("PersistentSampling")
 
 
 @jax.jit
@@ -179,7 +196,7 @@ def _all(end: State) -> State:
     accept = jnp.repeat(jnp.concatenate([jnp.zeros(1), pool.progress.accept]), n)
     return replace(
         end,
-        p=Particle(pool.x.reshape(-1, pool.x.shape[-1]), pool.log_ratio.ravel(), accept),
+        p=Particle(in_a_row(pool.x), pool.log_ratio.ravel(), accept),
         log_w=log_w - jax.nn.logsumexp(log_w),
         eve=eve,
         ancestors=jnp.arange(eve.shape[0], dtype=jnp.int32),

@@ -61,6 +61,11 @@ class Resample:
         if isinstance(self.threshold, (int, float, np.number)) and not 0 <= self.threshold <= 1:
             raise UsageError(f"threshold={self.threshold} must lie in [0, 1], a fraction of the number of particles")
 
+    @property
+    def independent(self) -> bool:
+        """Whether the n children of a population are independent draws by its weights."""
+        return self.scheme in ("multinomial", schemes.multinomial) and self.m is None
+
     def __call__(self, key: Array, before: Array, after: Array) -> tuple[Array, Array, Array]:
         """(idx (m,), log_w (m,), did ()); see `genkit.chain.Resampler`."""
         n = after.shape[0]

@@ -196,6 +196,7 @@ def weights(log_w: Array) -> Array:
 def _cumulative(w: Array, m: int) -> Array:
     """Cumulative sums (n,) of w >= 0 in whole numbers: rounded to 2^-30 of the total (float64: 2^-62), or a little
     more beyond 2^22 children, so that the estimate in `_below` stays near enough."""
+    m = int(m)  # numpy's integers wrap around and have no bit_length
     bits, kind = (62, jnp.uint64) if w.dtype == jnp.float64 else (30, jnp.uint32)
     scale = 2.0 ** (bits - (m >> 22).bit_length()) / jnp.maximum(w.sum(), jnp.finfo(w.dtype).tiny)
     return _cumsum(jnp.round(w * scale).astype(kind))

@@ -10,21 +10,22 @@ import numpy as np
 
 from genkit.chain import Kernel, Model, State, callable_tree, run, run_until, start
 from genkit.errors import UsageError
-from genkit.smc.moves import HMC, Frame, Move, adapt, frame, mutate
+from genkit.smc.moves import HMC, Frame, Move, adapt, defined, frame, mutate
 from genkit.smc.resampling import Resample, ess
 from genkit.smc.schemes import Scheme
 from genkit.tree import register_dataclass
 
 Array = jax.Array
-LogProb = Callable[[Array], Array]
+PyTree = Any
+LogProb = Callable[[PyTree], Array]
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Particle:
-    """A state x (n, d), log p(x) - log p0(x) (n,), and the acceptance rate of its last moves (n,)."""
+    """A state x, leaves (n, ...), log p(x) - log p0(x) (n,), and the acceptance rate of its last moves (n,)."""
 
-    x: Array
+    x: PyTree
     log_ratio: Array
     accept: Array
 
@@ -131,12 +132,12 @@ class Temper(Kernel):
     def move(self, keys: Array, p: Particle, u: tuple[Array, Array, Frame]) -> Particle:
         """MCMC at p0^(1-b) p^b."""
 
-        def log_prob(x: Array) -> Array:
+        def log_prob(x: PyTree) -> Array:
             prior = self.log_p0(x)
             return prior + times(u[1], self.log_p(x) - prior)
 
         x, accept = mutate(keys, p.x, log_prob, self.move_by, u[2], self.steps, self.waste_free)
-        return Particle(x, log_ratios(self.log_p0, self.log_p, x), accept)
+        return Particle(x, defined(log_ratios(self.log_p0, self.log_p, x)), accept)
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,10 @@ class Tempering:
     """SMC sampler for log Z of an unnormalised density and samples of it.
 
     Waste-free (Dau and Chopin 2022): of n particles n / steps are resampled, and all `steps` states of their chains
-    are kept. Else n are resampled, moved `steps` times, and the last states are kept.
+    are kept. Else n are resampled, moved `steps` times, and the last states are kept. Exponents, and the scale of the
+    moves, are adapted to the population: log Z is consistent in n, but Z has a bias of order 1/n (Beskos, Jasra,
+    Kantas, Thiery 2016). With a full covariance of 10 dimensions and every particle moved, Z was measured 9 % too low
+    with 100 particles and 4 % with 200; `HMC(diagonal=True)` adapts less.
     """
 
     move: Move = HMC()
@@ -155,7 +159,7 @@ class Tempering:
     waste_free: bool = True
     scheme: str | Scheme = "systematic"
     max_steps: int = 200
-    """Limit on adaptive exponents; `state.shared.exponent` is below 1 where it was too low."""
+    """Limit on adaptive exponents; where it was too low the state is `unfinished`, `state.shared.exponent` below 1."""
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -166,42 +170,53 @@ class Tempering:
         self,
         key: Array,
         n: int,
-        draw: Callable[[Array], Array],
+        draw: Callable[[Array], PyTree],
         log_p0: LogProb,
         log_p: LogProb,
         exponents: np.ndarray | None = None,
     ) -> State:
         """A weighted population from p, `log_z` = log of its integral over that of p0, and as `shared` a `Progress`.
 
+        Outside jit what went wrong is warned of (`State.troubles`).
+
         Args:
             key: the key of the run.
             n: number of particles; with `waste_free`, `steps` must divide it.
-            draw: key -> x (d,), from p0.
-            log_p0: (d,) -> (), normalised if log Z itself is wanted.
-            log_p: (d,) -> (), unnormalised.
+            draw: key -> x, from p0: an array, or any pytree of real numbers.
+            log_p0: x -> (), normalised if log Z itself is wanted.
+            log_p: x -> (), unnormalised; -inf outside the support of p. NaN and +inf count as -inf, and in
+                `State.undefined`.
             exponents: (T,) increasing to 1; None is adaptive, in a while loop.
         """
         if self.waste_free and n % self.steps:
             raise UsageError(f"{n} particles cannot be kept waste-free from chains of {self.steps}; it must divide n")
+        if exponents is not None and (np.diff(exponents, prepend=0.0).min() < 0 or exponents[-1] != 1):
+            raise UsageError(f"exponents={exponents} must increase from above 0 to 1, where the target is")
         f0, f = callable_tree(log_p0), callable_tree(log_p)
         zero, none = jnp.zeros((), float), jnp.zeros(self.max_steps if exponents is None else len(exponents))
         init = Begin(callable_tree(draw), f0, f)
-        begin = start(key, Model(init, (), Progress(zero, zero + self.move.step, none, none, none)), n)
+        begin = counted(start(key, Model(init, (), Progress(zero, zero + self.move.step, none, none, none)), n))
         kernel = Temper(f0, f, self.alpha, self.move, self.steps, self.waste_free)
         resample = Resample(self.scheme, 1.0, n // self.steps if self.waste_free else None)
         if exponents is None:
             end = run_until(key, begin, kernel, _arrived, self.max_steps, resample)
         else:
             end = run(key, begin, ((kernel, np.asarray(exponents)),), resample)[0]
-        return replace(end, shared=record_accept(end.shared, end))
+        return replace(end, shared=record_accept(end.shared, end)).warned("Tempering")
 
 
 def _arrived(state: State) -> Array:
     return state.shared.exponent >= 1
 
 
-def log_ratios(log_p0: LogProb, log_p: LogProb, x: Array) -> Array:
-    """log p - log p0, (n,) for x (n, d)."""
+def counted(state: State) -> State:
+    """The first population, with the states at which p is NaN or +inf counted as `undefined` and p as zero there."""
+    p = replace(state.p, log_ratio=defined(state.p.log_ratio))
+    return replace(state, p=p, undefined=(~(state.p.log_ratio < jnp.inf)).sum(dtype=jnp.int32))
+
+
+def log_ratios(log_p0: LogProb, log_p: LogProb, x: PyTree) -> Array:
+    """log p - log p0, (n,) for x with leaves (n, ...)."""
     return jax.vmap(lambda x: log_p(x) - log_p0(x))(x)
 
 

@@ -10,15 +10,66 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from genkit.chain import Kernel, Model, callable_tree
-from genkit.discrete import Denoiser, Process, categorical
-from genkit.discrete.factorised import Interval, Particle, Posterior, Setting, Step
+from genkit.chain import callable_tree
+from genkit.discrete import Denoiser, Interval, Particle, Posterior, Process, Setting, Step, categorical
 from genkit.errors import UsageError
+from genkit.steer.method import Steps, Table, first_rest
 from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 CHAINS = ("decoupled", "ancestral")
+
+
+@dataclass(frozen=True)
+class D3SMC:
+    """D3SMC (Ekstrom Kelvinius, Zhao and Lindsten, ICML 2025, arXiv 2502.06379): DDSMC for discrete data.
+
+    The chain is x_t ~ sum_i p(x_0 = i | x_{t+1}) q(x_t | x_0 = i), site by site, with any process of
+    `genkit.discrete`: a uniform one, masks, or one that is absorbed in a class. The target is this chain times the
+    likelihood of y if every site were drawn from p(x_0 | x_t) on its own, the proposal the chain with x_0 given y.
+    T network calls a particle, no derivative. The evidence is that of the chain, whose sites are independent within a
+    step, which is an approximation to the data for every number of steps.
+
+        table = D3SMC(steps=50).table(process)
+        draws = posterior(key, table, denoiser, channel(y, flips, seen), groups=16, particles=64)
+    """
+
+    steps: int | None = None
+    """Network calls; none is all of a chain in discrete time."""
+    chain: Literal["decoupled", "ancestral"] = "decoupled"
+    """Forget the state when x_0 is known, or the reverse step of D3PM (arXiv 2107.03006, eq. 4)."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        if self.chain not in CHAINS:
+            raise UsageError(f"chain={self.chain!r} is unknown; known: {', '.join(CHAINS)}")
+
+    def table(self, process: Process) -> Table:
+        """Levels of all steps, float64."""
+        if not isinstance(process, Process) or isinstance(process.log_prior, Tracer):
+            raise UsageError(
+                f"{type(process).__name__} is no process of genkit.discrete outside jit; make the table of D3SMC by "
+                "table(process) and give it to posterior"
+            )
+        times = process.grid(self.steps)
+        bars, between = process.intervals(times)
+        bars, between = jax.tree.map(lambda a: a[:-1], (bars, between))
+        times, (first, after) = times[:-1], first_rest(bars)
+        kernel = Conditioned(process=process, chain=self.chain)
+        moves = (
+            Interval(
+                times[1:],  # type: ignore[arg-type]
+                jax.tree.map(lambda a: a[:-1], bars),
+                after,
+                between,
+            ),
+        )
+        return Table((kernel,), (times[0], first), moves, times[:1])
+
+    def calls(self, process: Process) -> int:
+        """Network calls of one particle."""
+        return len(process.grid(self.steps)) - 1
 
 
 @register_dataclass
@@ -110,128 +161,60 @@ class Given:
 
 
 @register_dataclass
-@dataclass(frozen=True)
-class Begin:
-    """Noise, weighed by the surrogate."""
+@dataclass(frozen=True, kw_only=True)
+class Conditioned(Steps):
+    """A step of the chain, with p(x_0 | x_t, y) in place of p(x_0 | x_t), and the weight that makes up for it.
 
-    setting: Setting
-    given: Given
-    t: Any
-    bar: Any
+    The end, x_0 ~ p(x_0 | x_1, y), would weigh R p / r over the surrogate, which is one.
+    """
 
-    def __call__(self, keys: Array) -> tuple[Particle, Array]:
-        """Particles and log G_T."""
-        process: Process = self.setting.process
-        shape = (len(keys), *self.given.log_r.shape[:-1], process.states)
-        return self.arrive(categorical(keys, jnp.broadcast_to(process.log_prior, shape)))
+    name = "D3SMC"
 
-    def arrive(self, x: Array) -> tuple[Particle, Array]:
-        """The particle of a state (n, *shape) at the first time, and its weight."""
-        p = self.setting.arrive(x, jnp.asarray(self.t, float), self.bar)
-        return p, self.given.log_lik(p)
+    process: Any = None
+    chain: Literal["decoupled", "ancestral"] = field(default="decoupled", metadata={"static": True})
+    step: Any = None
+    law: Any = None
+    """`Given` of the measurement"""
 
-
-@register_dataclass
-@dataclass(frozen=True)
-class Conditioned(Kernel):
-    """A step of the chain, with p(x_0 | x_t, y) in place of p(x_0 | x_t), and the weight that makes up for it."""
-
-    step: Step
-    given: Given
-
-    def move(self, keys: Array, p: Particle, u: Interval) -> Particle:
-        """Draw and call the denoiser."""
-        return self.step.move(keys, self.given.condition(p), u)
-
-    def log_g(self, p: Particle, p1: Particle, u: Interval) -> Array:
-        """Ratio of the surrogates times that of chain and proposal."""
-        return self.given.gain(p, p1) + self.step.log_prob(p, p1, u) - self.log_prob(p, p1, u)
-
-    def log_prob(self, p: Particle, p1: Particle, u: Interval) -> Array:
-        """log r, (n,)."""
-        return self.step.log_prob(self.given.condition(p), p1, u)
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Finish(Kernel):
-    """x_0 ~ p(x_0 | x_1, y). What its weight would be, R p / r over the surrogate, is one. Gives items (n, *shape)."""
-
-    given: Given
-
-    def move(self, keys: Array, p: Particle, u: Any) -> Array:
-        """x_0, int32."""
-        return categorical(keys, self.given.law(p))
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Table:
-    """Levels of all steps, computed in float64 outside jit; give it to jitted code as an argument."""
-
-    process: Process
-    times: Any
-    """(T,), of the levels above data"""
-    bars: Any
-    """Levels of Qbar at the times, leaves (T, ...)."""
-    between: Any
-    """Levels of the matrices between them, leaves (T - 1, ...)."""
-    chain: Literal["decoupled", "ancestral"] = field(metadata={"static": True})
-
-    def model(self, denoiser: Denoiser, observation: Channel, cond: Any = None) -> Model:
-        """The chain from noise to items (n, *shape) int32 with weights of the posterior; log Z estimates log p(y)."""
+    def check(self, observation: Channel) -> None:
+        """Refuse a channel of other classes."""
         if observation.classes != self.process.data_classes:
             raise UsageError(
                 f"the channel has {observation.classes} classes, the process {self.process.data_classes}; "
                 "expected the same"
             )
+
+    def given(self, process: None, denoiser: Denoiser, observation: Channel, cond: Any) -> Conditioned:
+        """The kernel for a denoiser and a measurement."""
+        self.check(observation)
         # no value that a site can have in noise alone, such as the mask symbol, is a value of x_0
         unused = ((0, 0),) * len(observation.shape) + ((0, self.process.states - observation.classes),)
-        given = Given(jnp.pad(jnp.asarray(observation.log_r, float), unused))
+        law = Given(jnp.pad(jnp.asarray(observation.log_r, float), unused))
         setting = Setting(callable_tree(denoiser), cond, self.process, np.array(True))
-        step = {"decoupled": Decoupled, "ancestral": Posterior}[self.chain](setting)
-        first, before, after = (jax.tree.map(lambda a, k=k: a[k], self.bars) for k in (0, slice(-1), slice(1, None)))
-        moves = Conditioned(step, given), Interval(self.times[1:], before, after, self.between)
-        begin = Begin(setting, given, self.times[0], first)
-        return Model(begin, (*([moves] if len(self.times) > 1 else []), (Finish(given), self.times[:1])))
+        return replace(self, law=law, step={"decoupled": Decoupled, "ancestral": Posterior}[self.chain](setting))
 
+    def begin(self, keys: Array, first: tuple[Any, Any]) -> tuple[Particle, Array]:
+        """Noise, weighed by the surrogate."""
+        shape = (len(keys), *self.law.log_r.shape[:-1], self.process.states)
+        return self.arrive(categorical(keys, jnp.broadcast_to(self.process.log_prior, shape)), first)
 
-@dataclass(frozen=True)
-class D3SMC:
-    """D3SMC (Ekstrom Kelvinius, Zhao and Lindsten, ICML 2025, arXiv 2502.06379): DDSMC for discrete data.
+    def arrive(self, x: Array, first: tuple[Any, Any]) -> tuple[Particle, Array]:
+        """The particle of a state (n, *shape) at the first time, and its weight."""
+        p = self.step.setting.arrive(x, jnp.asarray(first[0], float), first[1])
+        return p, self.law.log_lik(p)
 
-    The chain is x_t ~ sum_i p(x_0 = i | x_{t+1}) q(x_t | x_0 = i), site by site, with any process of
-    `genkit.discrete`: a uniform one, masks, or one that is absorbed in a class. The target is this chain times the
-    likelihood of y if every site were drawn from p(x_0 | x_t) on its own, the proposal the chain with x_0 given y.
-    T network calls a particle, no derivative. The evidence is that of the chain, whose sites are independent within a
-    step, which is an approximation to the data for every number of steps.
+    def move(self, keys: Array, p: Particle, u: Interval) -> Particle:
+        """Draw and call the denoiser."""
+        return self.step.move(keys, self.law.condition(p), u)
 
-        table = D3SMC(steps=50).table(process)
-        draws = posterior(key, table, denoiser, channel(y, flips, seen), groups=16, particles=64)
-    """
+    def log_g(self, p: Particle, p1: Particle, u: Interval) -> Array:
+        """Ratio of the surrogates times that of chain and proposal."""
+        return self.law.gain(p, p1) + self.step.log_prob(p, p1, u) - self.log_prob(p, p1, u)
 
-    steps: int | None = None
-    """Network calls; none is all of a chain in discrete time."""
-    chain: Literal["decoupled", "ancestral"] = "decoupled"
-    """Forget the state when x_0 is known, or the reverse step of D3PM (arXiv 2107.03006, eq. 4)."""
+    def log_prob(self, p: Particle, p1: Particle, u: Interval) -> Array:
+        """log r, (n,)."""
+        return self.step.log_prob(self.law.condition(p), p1, u)
 
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        if self.chain not in CHAINS:
-            raise UsageError(f"chain={self.chain!r} is unknown; known: {', '.join(CHAINS)}")
-
-    def table(self, process: Process) -> Table:
-        """Levels of all steps, float64."""
-        if not isinstance(process, Process) or isinstance(process.log_prior, Tracer):
-            raise UsageError(
-                f"{type(process).__name__} is no process of genkit.discrete outside jit; make the table of D3SMC by "
-                "table(process) and give it to posterior"
-            )
-        times = process.grid(self.steps)
-        bars, between = process.intervals(times)
-        bars, between = jax.tree.map(lambda a: a[:-1], (bars, between))
-        return Table(process, times[:-1], bars, between, self.chain)
-
-    def calls(self, process: Process) -> int:
-        """Network calls of one particle."""
-        return len(process.grid(self.steps)) - 1
+    def end(self, keys: Array, p: Particle, last: Any) -> Array:
+        """x_0, int32 (n, *shape)."""
+        return categorical(keys, self.law.law(p))

@@ -3,161 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.chain import Kernel, Model
-from genkit.diffusion import EDM, Denoiser, Process, process_of
+from genkit.diffusion import EDM, Process
 from genkit.errors import UsageError
-from genkit.steer.basis import Basis, basis_of
-from genkit.steer.operators import Observation
-from genkit.steer.schedule import Levels, Schedule
+from genkit.steer.method import Basis, Levels, Schedule, Steps, Table
 from genkit.tree import register_dataclass
 
 Array = jax.Array
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Jump:
-    """DDIM from a level to a lower one; leaves () for one step, (T,) for a stage."""
-
-    time: Any
-    """of the departure"""
-    alpha: Any
-    """of the departure"""
-    after: Any
-    """alpha of the arrival"""
-    keep: Any
-    noise: Any
-
-    def mean(self, basis: Basis, x: Array) -> Array:
-        """Mean of x at the arrival, (n, d); one network call."""
-        return self.land(basis, x)[0]
-
-    def land(self, basis: Basis, x: Array) -> tuple[Array, Array]:
-        """The mean, and the denoised value at the departure, both (n, d)."""
-        z = x / self.alpha
-        d = basis.denoised(z, self.time, self.alpha)
-        return self.after * (d + self.keep * (z - d)), d
-
-    @property
-    def std(self) -> Any:
-        """Standard deviation of x there."""
-        return self.after * self.noise
-
-
-def misfit(basis: Basis, x: Array, alpha: Any) -> Array:
-    """|alpha y - A x|^2 / (2 std^2), (n,), of x (n, d) at a level with that alpha: the potential of a block."""
-    s, c, std = basis.measured
-    return 0.5 * (((alpha * c - s * x[:, : s.size]) / std) ** 2).sum(1)
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Langevin(Kernel):
-    """A tamed Langevin step at the head of a block; states are V^T x (n, d)."""
-
-    basis: Basis
-    gamma: Any
-
-    def move(self, keys: Array, p: Array, u: tuple[Any, Jump]) -> Array:
-        """Up the gradient of log p(x) - misfit of the mean at the block's end; one network call, differentiated."""
-        s, jump = u
-        end, back, d = jax.vjp(lambda x: jump.land(self.basis, x), p, has_aux=True)
-        (pull,) = back(jax.grad(lambda x: misfit(self.basis, x, jump.after).sum())(end))
-        gradient = (d - p / jump.alpha) / (jump.alpha * s**2) - pull
-        step = self.gamma / (1 + self.gamma * jnp.linalg.norm(gradient, axis=1, keepdims=True))
-        return p + step * gradient + jnp.sqrt(2 * self.gamma) * self.basis.noise(keys)
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Descend(Kernel):
-    """A level down by the normal law nearest to the chain's step times the potential of the block's end."""
-
-    basis: Basis
-    rate: Any
-    rounds: int = field(metadata={"static": True})
-
-    def move(self, keys: Array, p: Array, u: tuple[Jump, Jump]) -> Array:
-        """Normalised gradient steps on its mean and log standard deviations from those of the chain, then a draw."""
-        down, ahead = u
-        prior = down.mean(self.basis, p)
-        log_std = jnp.log(down.std)
-
-        def divergence(law: tuple[Array, Array], eps: Array, more: Array) -> Array:
-            """KL(N(mean, exp(width)^2) | chain's step) + E misfit by one draw, summed over particles."""
-            mean, width = law
-            end = ahead.mean(self.basis, mean + jnp.exp(width) * eps) + ahead.std * more
-            gap = jnp.exp(2 * (width - log_std)) + ((mean - prior) / down.std) ** 2
-            return (0.5 * gap - width).sum() + misfit(self.basis, end, ahead.after).sum()
-
-        def improve(k: Any, law: tuple[Array, Array]) -> tuple[Array, Array]:
-            own, other = (self.basis.noise(_fold(keys, 2 * k + i)) for i in (1, 2))
-            slopes = jax.grad(divergence)(law, own, other)
-            return jax.tree.map(lambda a, g: a - self.rate * g / (_length(g) + 1e-8), law, slopes)
-
-        mean, width = jax.lax.fori_loop(0, self.rounds, improve, (prior, jnp.full_like(prior, log_std)))
-        return mean + jnp.exp(width) * self.basis.noise(_fold(keys, 0))
-
-
-def _fold(keys: Array, k: Any) -> Array:
-    return jax.vmap(jax.random.fold_in, (0, None))(keys, k)
-
-
-def _length(g: Array) -> Array:
-    return jnp.linalg.norm(g, axis=1, keepdims=True)
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Begin:
-    """Noise at the highest level."""
-
-    basis: Basis
-    std: Any
-
-    def __call__(self, keys: Array) -> tuple[Array, None]:
-        """Particles, no potential."""
-        return self.std * self.basis.noise(keys), None
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Finish(Kernel):
-    """x_0 = D, as items (n, *shape); one network call."""
-
-    basis: Basis
-
-    def move(self, keys: Array, p: Array, u: Jump) -> Array:
-        """V D."""
-        return self.basis.observation.operator.from_basis(u.mean(self.basis, p))
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Table:
-    """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""
-
-    std: Any
-    blocks: tuple[tuple[tuple[Any, Jump], tuple[Jump, Jump]], ...]
-    """Inputs of the Langevin steps and of the steps down, leaves (M,) and (T_l,)."""
-    last: Jump
-    gamma: Any
-    rate: Any
-    rounds: int = field(metadata={"static": True})
-    process: Process = field(metadata={"static": True})
-
-    def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
-        """The chain from noise to items (n, *shape)."""
-        basis = basis_of(self.process, denoiser, cond, observation)
-        kernels = Langevin(basis, self.gamma), Descend(basis, self.rate, self.rounds)
-        stages = [stage for block in self.blocks for stage in zip(kernels, block, strict=True)]
-        return Model(Begin(basis, self.std), (*stages, (Finish(basis), self.last)))
 
 
 @dataclass(frozen=True)
@@ -192,9 +49,7 @@ class DCPS(Schedule):
         for name in ("blocks", "langevin", "rounds"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
-        for name in ("gamma", "rate"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name}={getattr(self, name)} must be positive")
+        self.positive("gamma", "rate")
 
     def ends(self, levels: Levels) -> np.ndarray:
         """Places of the levels between blocks, (blocks + 1,), the last one level zero."""
@@ -218,13 +73,115 @@ class DCPS(Schedule):
             start = np.full(self.langevin, head)
             blocks.append(((s[start], jumps(start, end)), (jumps(places, places + 1), jumps(places + 1, end))))
         last = jumps(np.array([len(levels.s) - 1]), len(levels.s))
-        std = levels.start * levels.alpha[0]
-        return Table(std, tuple(blocks), last, self.gamma, self.rate, self.rounds, process)
+        options = {"gamma": self.gamma, "rate": self.rate, "rounds": self.rounds}
+        kernels = (Langevin(**options), Descend(**options)) * self.blocks
+        stages = tuple(stage for block in blocks for stage in block)
+        return Table(kernels, levels.start * levels.alpha[0], stages, last, process)
 
     def calls(self, process: Process) -> int:
         """Network calls of one particle."""
         return self.blocks * self.langevin + (len(self.levels(process).s) - 1) * (1 + self.rounds) + 1
 
-    def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
-        """See `Table.model`."""
-        return self.table(process_of(denoiser)).model(denoiser, observation, cond)
+
+class Jump(NamedTuple):
+    """DDIM from a level to a lower one; leaves () for one step, (T,) for a stage."""
+
+    time: Any
+    """of the departure"""
+    alpha: Any
+    """of the departure"""
+    after: Any
+    """alpha of the arrival"""
+    keep: Any
+    noise: Any
+
+    def mean(self, basis: Basis, x: Array) -> Array:
+        """Mean of x at the arrival, (n, d); one network call."""
+        return self.land(basis, x)[0]
+
+    def land(self, basis: Basis, x: Array) -> tuple[Array, Array]:
+        """The mean, and the denoised value at the departure, both (n, d)."""
+        z = x / self.alpha
+        d = basis.denoised(z, self.time, self.alpha)
+        return self.after * (d + self.keep * (z - d)), d
+
+    @property
+    def std(self) -> Any:
+        """Standard deviation of x there."""
+        return self.after * self.noise
+
+
+def misfit(basis: Basis, x: Array, alpha: Any) -> Array:
+    """|alpha y - A x|^2 / (2 std^2), (n,), of x (n, d) at a level with that alpha: the potential of a block."""
+    s, c, std = basis.measured
+    return 0.5 * (((alpha * c - s * x[:, : s.size]) / std) ** 2).sum(1)
+
+
+@register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Block(Steps):
+    """Base of the steps of a block; states are V^T x (n, d)."""
+
+    name = "DCPS"
+
+    gamma: Any = None
+    rate: Any = None
+    rounds: int = field(default=2, metadata={"static": True})
+
+    def begin(self, keys: Array, first: Any) -> tuple[Array, None]:
+        """Noise at the highest level, of standard deviation `first`."""
+        return first * self.basis.noise(keys), None
+
+    def end(self, keys: Array, p: Array, last: Jump) -> Array:
+        """x_0 = D, as items (n, *shape); one network call."""
+        return self.basis.observation.operator.from_basis(last.mean(self.basis, p))
+
+
+@register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Langevin(Block):
+    """A tamed Langevin step at the head of a block."""
+
+    def move(self, keys: Array, p: Array, u: tuple[Any, Jump]) -> Array:
+        """Up the gradient of log p(x) - misfit of the mean at the block's end; one network call, differentiated."""
+        s, jump = u
+        end, back, d = jax.vjp(lambda x: jump.land(self.basis, x), p, has_aux=True)
+        (pull,) = back(jax.grad(lambda x: misfit(self.basis, x, jump.after).sum())(end))
+        gradient = (d - p / jump.alpha) / (jump.alpha * s**2) - pull
+        step = self.gamma / (1 + self.gamma * jnp.linalg.norm(gradient, axis=1, keepdims=True))
+        return p + step * gradient + jnp.sqrt(2 * self.gamma) * self.basis.noise(keys)
+
+
+@register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Descend(Block):
+    """A level down by the normal law nearest to the chain's step times the potential of the block's end."""
+
+    def move(self, keys: Array, p: Array, u: tuple[Jump, Jump]) -> Array:
+        """Normalised gradient steps on its mean and log standard deviations from those of the chain, then a draw."""
+        down, ahead = u
+        prior = down.mean(self.basis, p)
+        log_std = jnp.log(down.std)
+
+        def divergence(law: tuple[Array, Array], eps: Array, more: Array) -> Array:
+            """KL(N(mean, exp(width)^2) | chain's step) + E misfit by one draw, summed over particles."""
+            mean, width = law
+            end = ahead.mean(self.basis, mean + jnp.exp(width) * eps) + ahead.std * more
+            gap = jnp.exp(2 * (width - log_std)) + ((mean - prior) / down.std) ** 2
+            return (0.5 * gap - width).sum() + misfit(self.basis, end, ahead.after).sum()
+
+        def improve(k: Any, law: tuple[Array, Array]) -> tuple[Array, Array]:
+            own, other = (self.basis.noise(_fold(keys, 2 * k + i)) for i in (1, 2))
+            slopes = jax.grad(divergence)(law, own, other)
+            return jax.tree.map(lambda a, g: a - self.rate * g / (_length(g) + 1e-8), law, slopes)
+
+        mean, width = jax.lax.fori_loop(0, self.rounds, improve, (prior, jnp.full_like(prior, log_std)))
+        return mean + jnp.exp(width) * self.basis.noise(_fold(keys, 0))
+
+
+def _fold(keys: Array, k: Any) -> Array:
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, k)
+
+
+def _length(g: Array) -> Array:
+    return jnp.linalg.norm(g, axis=1, keepdims=True)

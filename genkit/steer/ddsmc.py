@@ -3,210 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.chain import Kernel, Model
-from genkit.diffusion import EDM, Denoiser, Process, process_of, rho_grid
-from genkit.diffusion.grids import check_range
+from genkit.diffusion import EDM, Process, check_range, rho_grid
 from genkit.errors import UsageError
-from genkit.steer.basis import Basis, basis_of
-from genkit.steer.operators import Observation
-from genkit.steer.schedule import Levels, Schedule
+from genkit.steer.flow import Path, flow_paths, reconstruct
+from genkit.steer.method import Schedule, Steps, Table, first_rest
+from genkit.steer.observation import Observation
 from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 GUARD = 1e-3  # least share of the proposal's variance that an observation leaves
 ENDS = ("exact", "reference")
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Particle:
-    """A state and what was reconstructed from it, in the basis of the operator and divided by alpha."""
-
-    z: Array
-    """(n, d) state"""
-    x0: Array
-    """(n, d) reconstruction f(z)"""
-    log_lik: Array
-    """(n,) log of the surrogate likelihood"""
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Path:
-    """Euler steps of the probability flow from a level to zero; leaves as for one arrival."""
-
-    s: Any
-    """(L + 1,) levels, the first `count` + 1 count"""
-    time: Any
-    """(L,)"""
-    alpha: Any
-    """(L,)"""
-    count: Any
-    """() int, number of steps, which is that of network calls"""
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Inputs:
-    """Coefficients of a step; leaves () for one step, (T,) for a stage."""
-
-    c0: Any
-    """of the reconstruction in the prior's mean"""
-    c1: Any
-    """of the state in the prior's mean"""
-    lam2: Any
-    """variance of the prior"""
-    base: Any
-    """variance of the proposal where nothing is observed"""
-    before2: Any
-    """rho^2 of the reconstruction that the proposal conditions"""
-    after2: Any
-    """rho^2 of the surrogate likelihood on arrival"""
-    path: Path
-
-
-def flow_paths(levels: Levels, most: int | None) -> Path:
-    """Paths to zero from every level, in at most that many steps of the levels that remain; leaves (T, ...)."""
-    n = len(levels.s)
-    most = min(most or n, n)
-    places = [np.unique(np.linspace(i, n - 1, min(most, n - i)).round().astype(int)) for i in range(n)]
-    count = np.array([len(where) for where in places], np.int32)
-    index = np.stack([np.pad(where, (0, most - len(where)), mode="edge") for where in places])
-    s = np.where(np.arange(most) < count[:, None], levels.s[index], 0.0)
-    return Path(np.concatenate([s, np.zeros((n, 1))], 1), levels.t[index], levels.alpha[index], count)
-
-
-def reconstruct(basis: Basis, z: Array, path: Path) -> Array:
-    """x_0 by the probability flow from z, (n, d)."""
-    s = jnp.asarray(path.s, z.dtype)
-    time, alpha = jnp.asarray(path.time), jnp.asarray(path.alpha)
-
-    def call(k: Any, z: Array) -> Array:
-        d = basis.denoised(z, time[k], alpha[k])
-        return d + s[k + 1] / s[k] * (z - d)
-
-    return call(0, z) if time.shape == (1,) else jax.lax.fori_loop(0, path.count, call, z)
-
-
-def arrive(basis: Basis, z: Array, rho2: Any, path: Path) -> Particle:
-    """Reconstruct from z (n, d) and weigh."""
-    x0 = reconstruct(basis, z, path)
-    return Particle(z, x0, basis.observation.log_prob(x0, jnp.asarray(rho2, z.dtype)))
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Begin:
-    """Noise at the highest level, weighed by the surrogate likelihood."""
-
-    basis: Basis
-    std: Any
-    rho2: Any
-    path: Path
-
-    def __call__(self, keys: Array) -> tuple[Particle, Array]:
-        """Particles and log G_T."""
-        z = self.basis.noise(keys)
-        p = arrive(self.basis, jnp.asarray(self.std, z.dtype) * z, self.rho2, self.path)
-        return p, p.log_lik
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Step(Kernel):
-    """One level down: x_t ~ r(. | x_{t+1}, y), the prior's transition conditioned on y."""
-
-    basis: Basis
-
-    def _means(self, p: Particle, u: Inputs) -> tuple[Array, Array, Array]:
-        """Means of prior and proposal (n, d), variance of the proposal (d,)."""
-        gain, mu = condition(self.basis.observation, p.x0, u.before2)
-        carried = u.c1 * p.z
-        var = u.base - u.c0**2 * u.before2 * gain
-        return u.c0 * p.x0 + carried, u.c0 * mu + carried, var
-
-    def move(self, keys: Array, p: Particle, u: Inputs) -> Particle:
-        """Draw, reconstruct, weigh."""
-        _, mean, var = self._means(p, u)
-        z = mean + jnp.sqrt(var) * self.basis.noise(keys)
-        return arrive(self.basis, z, u.after2, u.path)
-
-    def log_g(self, p: Particle, p1: Particle, u: Inputs) -> Array:
-        """Ratio of the surrogates times that of prior and proposal."""
-        prior, mean, var = self._means(p, u)
-        # a coordinate at a time: where nothing is observed both densities are one and cancel exactly
-        ratio = -0.5 * ((p1.z - prior) ** 2 / u.lam2 - (p1.z - mean) ** 2 / var + jnp.log(u.lam2 / var))
-        return p1.log_lik - p.log_lik + ratio.sum(1)
-
-    def log_prob(self, p: Particle, p1: Particle, u: Inputs) -> Array:
-        """log r, (n,), of the arrival's `z`."""
-        _, mean, var = self._means(p, u)
-        return -0.5 * ((p1.z - mean) ** 2 / var + jnp.log(2 * jnp.pi * var)).sum(1)
-
-
-def condition(observation: Observation, x0: Array, rho2: Any) -> tuple[Array, Array]:
-    """N(x0, rho2 I) conditioned on y: the share (d,) that y takes of the variance, and the mean (n, d)."""
-    operator = observation.operator
-    s, c = (jnp.asarray(a, x0.dtype) for a in (operator.s, observation.coordinates))
-    total = s**2 * rho2 + jnp.asarray(observation.std, x0.dtype) ** 2
-    unseen = (0, x0.shape[1] - s.size)
-    shift = rho2 * s / total * (c - s * x0[:, : s.size])
-    return jnp.pad(rho2 * s**2 / total, unseen), x0 + jnp.pad(shift, ((0, 0), unseen))
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Finish(Kernel):
-    """To level zero, where the prior leaves nothing to draw: x_0 is the reconstruction. Gives items (n, *shape)."""
-
-    basis: Basis
-    reference: bool = field(default=False, metadata={"static": True})
-    """Put the conditioned mean in its place, without its density, as the reference code; biased."""
-
-    def _x0(self, p: Particle, u: Any) -> Array:
-        return condition(self.basis.observation, p.x0, jnp.asarray(u, p.x0.dtype))[1] if self.reference else p.x0
-
-    def move(self, keys: Array, p: Particle, u: Any) -> Array:
-        """x_0."""
-        return self.basis.observation.operator.from_basis(self._x0(p, u))
-
-    def log_g(self, p: Particle, p1: Array, u: Any) -> Array:
-        """The likelihood in place of its surrogate."""
-        return self.basis.observation.log_prob(self._x0(p, u)) - p.log_lik
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Table:
-    """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""
-
-    std: Any
-    """() of the state at the highest level"""
-    first2: Any
-    """() rho^2 there"""
-    last2: Any
-    """(1,) rho^2 at the lowest level"""
-    path: Path
-    """of the first reconstruction"""
-    steps: Inputs
-    """Leaves (T - 1, ...)."""
-    clipped: Any
-    """(T - 1,) bool, where rho of the proposal was lowered so that its variance stays positive"""
-    process: Process = field(metadata={"static": True})
-    reference: bool = field(default=False, metadata={"static": True})
-
-    def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
-        """The chain from noise to items (n, *shape) with weights of the posterior; log Z estimates log p(y)."""
-        basis = basis_of(self.process, denoiser, cond, observation)
-        begin = Begin(basis, self.std, self.first2, self.path)
-        return Model(begin, ((Step(basis), self.steps), (Finish(basis, self.reference), self.last2)))
 
 
 @dataclass(frozen=True)
@@ -217,7 +30,8 @@ class DDSMC(Schedule):
     divided by alpha, where x_0 = f(x_{t+1}) is reconstructed: eta = 0 forgets the state (DAPS), eta = 1 is the
     ancestral step of DDPM. The target is this chain times N(y; A f(x_t), std^2 I + rho_t^2 A A^T), the proposal its
     transition for x_0 ~ N(f, rho^2 I) given y. No derivative of the network; T calls a particle with `tweedie`,
-    T (T + 1) / 2 with `ode`.
+    T (T + 1) / 2 with `ode`. With few levels the chain is narrower than the data (`prior_std`), and the evidence is
+    that of the chain.
     """
 
     eta: float = 0.0
@@ -245,8 +59,7 @@ class DDSMC(Schedule):
                 raise UsageError(f"{name}={getattr(self, name)!r} is unknown; known: {', '.join(known)}")
         if self.inner is not None and self.inner < 1:
             raise UsageError(f"inner={self.inner} is too few; the flow needs at least 1 step")
-        if self.spread <= 0:
-            raise UsageError(f"spread={self.spread} must be positive")
+        self.positive("spread")
 
     def rho2(self, s: np.ndarray) -> np.ndarray:
         """Variance rho^2 of the reconstruction at levels s (T,)."""
@@ -256,35 +69,148 @@ class DDSMC(Schedule):
         check_range(low, high)
         return rho_grid(len(s), low, high)[:-1] ** 2
 
+    def prior(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the step from each level but the last: c0, c1 of its mean c0 x_0 + c1 x and its variance, (T - 1,)."""
+        gap = s[:-1] ** 2 - s[1:] ** 2
+        total = self.eta * s[1:] ** 2 + gap
+        return gap / total, self.eta * s[1:] ** 2 / total, gap * s[1:] ** 2 / total
+
+    def limits(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Variances of the proposal where nothing is observed, and the largest rho^2 that leaves them positive."""
+        c0, _, lam2 = self.prior(s)
+        base = s[1:] ** 2 if self.proposal == "reference" else lam2
+        return base, (1 - GUARD) * base / c0**2
+
+    def clipped(self, process: Process = EDM()) -> np.ndarray:
+        """(T - 1,) bool, where rho of the proposal is lowered so that its variance stays positive."""
+        s = self.levels(process).s
+        return self.rho2(s)[:-1] > self.limits(s)[1]
+
     def table(self, process: Process = EDM()) -> Table:
         """Coefficients of all steps, float64."""
         levels = self.levels(process)
         s, rho2 = levels.s, self.rho2(levels.s)
+        first, rest = first_rest(Arrival(rho2, flow_paths(levels, 1 if self.recon == "tweedie" else self.inner)))
+        base, most = self.limits(s)
+        steps = Inputs(*self.prior(s), base, np.minimum(rho2[:-1], most), rest)
+        kernel = Decoupled(reference=self.last == "reference")
+        return Table((kernel,), (levels.start, first), (steps,), rho2[-1:], process)
+
+    def prior_std(self, process: Process = EDM(), spread: float = 1.0) -> float:
+        """Standard deviation of x_0 under the chain without a measurement, if the data are N(0, spread^2 I).
+
+        The less it is than `spread`, the more the posterior is pulled to the mean and the evidence is that of others.
+        """
+        levels = self.levels(process)
         paths = flow_paths(levels, 1 if self.recon == "tweedie" else self.inner)
-        gap = s[:-1] ** 2 - s[1:] ** 2
-        total = self.eta * s[1:] ** 2 + gap
-        c0, lam2 = gap / total, gap * s[1:] ** 2 / total
-        base = s[1:] ** 2 if self.proposal == "reference" else lam2
-        most = (1 - GUARD) * base / c0**2
-        steps = Inputs(
-            c0=c0,
-            c1=self.eta * s[1:] ** 2 / total,
-            lam2=lam2,
-            base=base,
-            before2=np.minimum(rho2[:-1], most),
-            after2=rho2[1:],
-            path=jax.tree.map(lambda a: a[1:], paths),
-        )
-        first = jax.tree.map(lambda a: a[0], paths)
-        return Table(
-            levels.start, rho2[0], rho2[-1:], first, steps, rho2[:-1] > most, process, self.last == "reference"
-        )
+        ratio = (spread**2 + paths.s[:, :-1] * paths.s[:, 1:]) / (spread**2 + paths.s[:, :-1] ** 2)
+        f = np.where(np.arange(ratio.shape[1]) < paths.count[:, None], ratio, 1.0).prod(1)  # x_0 = f z
+        v = levels.start**2
+        for c0, c1, lam2, own in zip(*self.prior(levels.s), f[:-1], strict=True):
+            v = (c0 * own + c1) ** 2 * v + lam2
+        return float(f[-1] * v**0.5)
 
     def calls(self, process: Process) -> int:
         """Network calls of one particle."""
-        table = self.table(process)
-        return int(table.path.count + table.steps.path.count.sum())
+        return int(flow_paths(self.levels(process), 1 if self.recon == "tweedie" else self.inner).count.sum())
 
-    def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
-        """See `Table.model`."""
-        return self.table(process_of(denoiser)).model(denoiser, observation, cond)
+
+class Particle(NamedTuple):
+    """A state and what was reconstructed from it, in the basis of the operator and divided by alpha."""
+
+    z: Array
+    """(n, d) state"""
+    x0: Array
+    """(n, d) reconstruction f(z)"""
+    log_lik: Array
+    """(n,) log of the surrogate likelihood"""
+
+
+class Arrival(NamedTuple):
+    """Of a level; leaves () for one, (T,) for many."""
+
+    rho2: Any
+    """variance of x_0 in the surrogate likelihood"""
+    path: Path
+
+
+class Inputs(NamedTuple):
+    """Coefficients of a step; leaves () for one step, (T,) for a stage."""
+
+    c0: Any
+    """of the reconstruction in the prior's mean"""
+    c1: Any
+    """of the state in the prior's mean"""
+    lam2: Any
+    """variance of the prior"""
+    base: Any
+    """variance of the proposal where nothing is observed"""
+    rho2: Any
+    """of the reconstruction that the proposal conditions"""
+    arrival: Arrival
+
+
+@register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Decoupled(Steps):
+    """One level down: x_t ~ r(. | x_{t+1}, y), the prior's transition conditioned on y."""
+
+    name = "DDSMC"
+
+    reference: bool = field(default=False, metadata={"static": True})
+    """End in the conditioned mean without its density, as the reference code; biased."""
+
+    def begin(self, keys: Array, first: tuple[Any, Arrival]) -> tuple[Particle, Array]:
+        """Noise at the highest level, weighed by the surrogate likelihood."""
+        z = self.basis.noise(keys)
+        p = self.arrive(jnp.asarray(first[0], z.dtype) * z, first[1])
+        return p, p.log_lik
+
+    def arrive(self, z: Array, u: Arrival) -> Particle:
+        """Reconstruct from z (n, d) and weigh."""
+        x0 = reconstruct(self.basis, z, u.path)
+        return Particle(z, x0, self.basis.observation.log_prob(x0, jnp.asarray(u.rho2, z.dtype)))
+
+    def move(self, keys: Array, p: Particle, u: Inputs) -> Particle:
+        """Draw, reconstruct, weigh."""
+        _, mean, var = self._means(p, u)
+        return self.arrive(mean + jnp.sqrt(var) * self.basis.noise(keys), u.arrival)
+
+    def log_g(self, p: Particle, p1: Particle, u: Inputs) -> Array:
+        """Ratio of the surrogates times that of prior and proposal."""
+        prior, mean, var = self._means(p, u)
+        # a coordinate at a time: where nothing is observed both densities are one and cancel exactly
+        ratio = -0.5 * ((p1.z - prior) ** 2 / u.lam2 - (p1.z - mean) ** 2 / var + jnp.log(u.lam2 / var))
+        return p1.log_lik - p.log_lik + ratio.sum(1)
+
+    def log_prob(self, p: Particle, p1: Particle, u: Inputs) -> Array:
+        """log r, (n,), of the arrival's `z`."""
+        _, mean, var = self._means(p, u)
+        return -0.5 * ((p1.z - mean) ** 2 / var + jnp.log(2 * jnp.pi * var)).sum(1)
+
+    def end(self, keys: Array, p: Particle, last: Any) -> Array:
+        """At level zero the prior leaves nothing to draw: x_0 is the reconstruction."""
+        return self.basis.observation.operator.from_basis(self._x0(p, last))
+
+    def log_end(self, p: Particle, last: Any) -> Array:  # type: ignore[override]
+        """The likelihood in place of its surrogate."""
+        return self.basis.observation.log_prob(self._x0(p, last)) - p.log_lik
+
+    def _means(self, p: Particle, u: Inputs) -> tuple[Array, Array, Array]:
+        """Means of prior and proposal (n, d), variance of the proposal (d,)."""
+        gain, mu = condition(self.basis.observation, p.x0, u.rho2)
+        carried = u.c1 * p.z
+        return u.c0 * p.x0 + carried, u.c0 * mu + carried, u.base - u.c0**2 * u.rho2 * gain
+
+    def _x0(self, p: Particle, rho2: Any) -> Array:
+        return condition(self.basis.observation, p.x0, jnp.asarray(rho2, p.x0.dtype))[1] if self.reference else p.x0
+
+
+def condition(observation: Observation, x0: Array, rho2: Any) -> tuple[Array, Array]:
+    """N(x0, rho2 I) conditioned on y: the share (d,) that y takes of the variance, and the mean (n, d)."""
+    operator = observation.operator
+    s, c = (jnp.asarray(a, x0.dtype) for a in (operator.s, observation.coordinates))
+    total = s**2 * rho2 + jnp.asarray(observation.std, x0.dtype) ** 2
+    unseen = (0, x0.shape[1] - s.size)
+    shift = rho2 * s / total * (c - s * x0[:, : s.size])
+    return jnp.pad(rho2 * s**2 / total, unseen), x0 + jnp.pad(shift, ((0, 0), unseen))

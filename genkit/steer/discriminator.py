@@ -1,8 +1,8 @@
 """Discriminator guidance of order-agnostic chains: Kelvinius and Lindsten 2024 (arXiv 2310.15817).
 
 A discriminator that tells data q from samples of a model p, both partly hidden, has at its best the log-odds
-log q(x_S) - log p(x_S), and q(x_i | x_S) = p(x_i | x_S) W(x_S, x_i) / W(x_S) with W = exp(log-odds). A `LogPotential`
-is such a function, or the log-probability of a class, or a sum (`Potential`).
+log q(x_S) - log p(x_S), and q(x_i | x_S) = p(x_i | x_S) W(x_S, x_i) / W(x_S) with W = exp(log-odds). A
+`StateFunction` is such a function, or the log-probability of a class, or a `WeightedSum`.
 
 Weighted particles have the law p(x) W(x) / Z of the last potential: partial states only decide which paths go on, so
 their errors vanish with more particles, and those of the last one stay.
@@ -16,13 +16,11 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from genkit.chain import Kernel, Model, callable_tree, tilt
-from genkit.chain.tilt import Tilted
-from genkit.discrete import categorical
-from genkit.discrete.autoregressive import Reveal
-from genkit.discrete.factorised import Interval
+from genkit.chain import Kernel, Model, Tilted, callable_tree
+from genkit.discrete import Reveal, categorical
 from genkit.errors import UsageError
 from genkit.smc import Resample
+from genkit.steer.potentials import said, shown, tilted
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -116,15 +114,9 @@ class BSDG:
         if self.order not in ("particle", "group"):
             raise UsageError(f"order={self.order!r}; expected 'particle' or 'group'")
 
-    def model(self, chain: Model, log_potential: Any) -> Model:
-        """The chain of any sampler of `genkit.discrete` under the potential."""
-        h, setting = callable_tree(log_potential), chain.init.setting  # type: ignore[attr-defined]
-
-        def log_h(p: Any, u: Any) -> Array:
-            t = u.t if isinstance(u, Interval) else setting.time(p.x, u[1])
-            return h(p.x, t, setting.cond)
-
-        return tilt(chain, log_h)
+    def model(self, chain: Model, says: Any) -> Model:
+        """The chain of any sampler, discrete or Gaussian, under what is said of its states."""
+        return tilted(chain, said(chain, says))
 
 
 @register_dataclass
@@ -135,15 +127,16 @@ class FADG(BSDG):
     Fields are those of `BSDG`. Costs a call of the potential for each class. Of one particle it is `ARDG`.
     """
 
-    def model(self, chain: Model, log_potential: Any) -> Model:
-        """The chain of `OrderAgnostic`, one site a step, under the potential."""
-        h = callable_tree(log_potential)
+    def model(self, chain: Model, says: Any) -> Model:
+        """The chain of `OrderAgnostic`, one site a step, under what is said of its states."""
+        h = callable_tree(says)
         stages = []
         for kernel, u in chain.stages:
             if not isinstance(kernel, Reveal) or kernel.width > 1:
                 raise UsageError("FADG and ARDG weigh all values of one site: give them OrderAgnostic with no budget")
             stages.append((Adapted(kernel, h), u))
-        return replace(chain, init=jax.tree_util.Partial(_weightless, callable_tree(chain.init)), stages=tuple(stages))
+        begin = jax.tree_util.Partial(_weightless, callable_tree(chain.init))
+        return shown(replace(chain, init=begin, stages=tuple(stages)))
 
 
 @register_dataclass

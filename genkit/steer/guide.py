@@ -1,21 +1,20 @@
-"""Samples under discriminator guidance, from many independent groups of particles, one compiled program."""
+"""Samples of any chain under a function of its states: a discriminator, a classifier, a reward."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from genkit.chain import Model, callable_tree
-from genkit.discrete import Denoiser, OrderAgnostic, conditioned
+from genkit.diffusion import process_of
+from genkit.discrete import conditioned
 from genkit.errors import UsageError
-from genkit.parallel import in_chunks
 from genkit.steer.discriminator import BSDG
-from genkit.steer.groups import run_group
-from genkit.steer.potentials import LogPotential
+from genkit.steer.draws import Draws, run_groups
+from genkit.steer.potentials import StateFunction
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -23,95 +22,100 @@ Array = jax.Array
 
 @register_dataclass
 @dataclass(frozen=True)
-class Guided:
-    """Samples, and the weighted particles that they were drawn from."""
+class Discrete:
+    """A chain of `genkit.discrete`, made before its conditions are known."""
 
-    x: Array
-    """(groups, draws, *sites) samples"""
-    particles: Array
-    """(groups, particles, *sites)"""
-    log_w: Array
-    """(groups, particles), normalised in each group"""
-    log_z: Array
-    """(groups,) log of the estimate of E_p[W(x)], unbiased before the logarithm"""
-    ess: Array
-    """(groups, T + 1) effective sample size after every weighing"""
-    collapsed: Array
-    """(groups,) bool, whether all weights vanished at some step; the samples are then not to be trusted"""
+    chain: Model
+
+    def __call__(self, cond: Any, mask: Array | None) -> Model:
+        """The chain of a group."""
+        return conditioned(self.chain, cond, mask)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Gaussian:
+    """A chain of `genkit.diffusion`."""
+
+    table: Any
+    denoiser: Any
+    shape: tuple[int, ...] = field(metadata={"static": True})
+
+    def __call__(self, cond: Any, mask: Array | None) -> Model:
+        """The chain of a group."""
+        return self.table.model(self.denoiser, self.shape, cond)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Guided:
+    """The chain of a group under the potential."""
+
+    method: BSDG
+    chain: Discrete | Gaussian
+    says: Any
+
+    def __call__(self, given: tuple[Any, Array | None, Array | None]) -> Model:
+        """With the condition, the mask and, where it has one order for all its particles, the key of the group."""
+        cond, mask, key = given
+        n = self.method.particles
+        cond = jax.tree.map(lambda a: jnp.broadcast_to(a, (n, *a.shape)), cond)
+        chain = self.chain(cond, mask)
+        if key is not None:
+            begin: Any = chain.init
+            order = begin.orders.draw(key, jnp.broadcast_to(begin.setting.mask, begin.shape)[0].ravel())
+            chain = replace(chain, init=replace(begin, order=order))
+        return self.method.model(chain, self.says)
 
 
 def guide(
     key: Array,
     method: BSDG,
     sampler: Any,
-    denoiser: Denoiser,
-    log_potential: LogPotential,
+    denoiser: Any,
+    says: StateFunction,
     shape: tuple[int, ...],
     cond: Any = None,
-    draws: int = 1,
+    draws: int | None = 1,
     chunk: int | None = None,
     slots: Array | None = None,
     mask: Array | None = None,
-) -> Guided:
-    """Run independent groups of particles and draw from each by its last weights; one compiled program.
-
-    The draws of one group share ancestors: for independent samples take one of each.
+) -> Draws:
+    """Run independent groups of particles (`run_groups`) and draw from each by its last weights.
 
     Args:
-        key: key of the whole; group g does not depend on how many there are, nor on `chunk`.
-        method: `ARDG()`, `BSDG(particles)` or `FADG(particles)`.
-        sampler: such as `OrderAgnostic(classes)`.
-        denoiser: the model p, logits (n, *sites, K).
-        log_potential: see `LogPotential`.
-        shape: (groups, *sites).
-        cond: leaves (groups, ...), what denoiser and potential are conditioned on.
-        draws: samples of each group.
+        key: key of the whole.
+        method: `BSDG(particles)`; for `OrderAgnostic` also `ARDG()` or `FADG(particles)`.
+        sampler: of `genkit.discrete`, such as `OrderAgnostic(classes)`, or of `genkit.diffusion.samplers`; one that
+            adds noise, since copies of a particle never part again without.
+        denoiser: the model p that the sampler calls.
+        says: log of the weight of a state, see `StateFunction`.
+        shape: (groups, ...).
+        cond: leaves (groups, ...), what denoiser and `says` are conditioned on.
+        draws: samples of each group; None gives all particles with their weights.
         chunk: groups at a time, which bounds memory; all if not given.
         slots: (groups,) int, places of these groups in a larger whole; a draw in parts equals one draw.
-        mask: (groups, *sites) bool, the sites that are real; the others come back as 0.
+        mask: (groups, *sites) bool, the sites of discrete data that are real; the others come back as 0.
     """
-    groups = shape[0]
-    for name, value in {"groups": groups, "draws": draws, "chunk": chunk or groups}.items():
-        if value < 1:
-            raise UsageError(f"{name}={value} is too few; expected at least 1")
-    for leaf in jax.tree.leaves(cond):
-        if leaf.shape[:1] != (groups,):
-            raise UsageError(f"cond has a leaf of shape {leaf.shape}; its first axis must be the {groups} groups")
-    if method.order == "group" and not isinstance(sampler, OrderAgnostic):
-        raise UsageError("order='group' needs a sampler with orders, OrderAgnostic")
-    chain = sampler.model(callable_tree(denoiser), (method.particles, *shape[1:]))
-    chain = replace(chain, init=callable_tree(chain.init))
-    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(groups) if slots is None else slots)
+    groups, *item = shape
     if mask is not None and jnp.shape(mask) != tuple(shape):
         raise UsageError(f"mask has shape {jnp.shape(mask)}; expected {tuple(shape)}, of every group")
-    return _groups(keys, method, chain, callable_tree(log_potential), cond, mask, draws, chunk)
-
-
-@partial(jax.jit, static_argnames=("draws", "chunk"))
-def _groups(
-    keys: Array,
-    method: BSDG,
-    chain: Model,
-    log_potential: Any,
-    cond: Any,
-    mask: Array | None,
-    draws: int,
-    chunk: int | None,
-) -> Guided:
-    n = method.particles
-
-    def group(given: tuple[Array, Any, Any]) -> Guided:
-        key, cond, mask = given
-        cond = jax.tree.map(lambda a: jnp.broadcast_to(a, (n, *a.shape)), cond)
-        own_chain = conditioned(chain, cond, mask)
-        if method.order == "group":
-            key, own = jax.random.split(key)
-            begin: Any = own_chain.init
-            order = begin.orders.draw(own, jnp.broadcast_to(begin.setting.mask, begin.shape)[0].ravel())
-            own_chain = replace(own_chain, init=replace(begin, order=order))
-        model = method.model(own_chain, log_potential)
-        done = run_group(key, model, n, method.resampler, draws)
-        x = done.last.p.p.x
-        return Guided(x[done.which], x, done.last.log_w, done.last.log_z, done.ess, done.last.collapsed)
-
-    return in_chunks(group, (keys, cond, mask), chunk or keys.shape[0])
+    denoiser, size = callable_tree(denoiser), (method.particles, *item)
+    table = getattr(sampler, "table", None)
+    if table is None:
+        chain = sampler.model(denoiser, size)
+        made: Any = Discrete(replace(chain, init=callable_tree(chain.init)))
+    elif mask is None:
+        made = Gaussian(table(process_of(denoiser)), denoiser, size)
+    else:
+        raise UsageError("a mask was given to a sampler of Gaussian diffusion, which has no sites")
+    orders = None
+    if method.order == "group":
+        if table is not None or not hasattr(made.chain.init, "orders"):
+            raise UsageError("order='group' needs a sampler with orders, OrderAgnostic")
+        places = jnp.arange(groups) if slots is None else slots
+        orders = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, 2**32 - 1), places)
+    model = Guided(method, made, callable_tree(says))
+    return run_groups(
+        key, model, (cond, mask, orders), groups, method.particles, method.resampler, draws, chunk, slots
+    )  # fmt: skip

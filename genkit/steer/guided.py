@@ -1,37 +1,151 @@
-"""Chains guided by a likelihood without weights, on linear operators: PiGDM and DPS."""
+"""Chains guided by a likelihood without weights: DPS, PiGDM and MMPS."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.chain import Kernel, Model
-from genkit.diffusion import EDM, Denoiser, Process, process_of
-from genkit.errors import UsageError
-from genkit.steer.basis import Basis, Items, basis_of
-from genkit.steer.operators import Observation
-from genkit.steer.schedule import Levels, Schedule
+from genkit.diffusion import EDM, Denoiser, Guidance, Process, process_of
+from genkit.steer.method import Basis, Ended, Levels, Schedule, Steps, Table, first_rest
+from genkit.steer.observation import Observation
 from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@register_dataclass
 @dataclass(frozen=True)
-class Particle:
+class GuidedSchedule(Schedule):
+    """Base: DDIM towards D + factor J^T v, with J = dD/dz and v (n, d) of the method. Samples are not weighed."""
+
+    eta: float = 1.0
+    """Noise of DDIM, 0 to 1."""
+
+    def kernel(self) -> GuidedStep:
+        """The rule that gives v."""
+        raise NotImplementedError(f"{type(self).__name__} has no kernel")
+
+    def strength(self, levels: Levels, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Factor of the gradient and variance of x_0 at the levels, (T,); `keep` (T,) of the steps from there."""
+        raise NotImplementedError(f"{type(self).__name__} has no strength")
+
+    def table(self, process: Process = EDM()) -> Table:
+        """Coefficients of all steps, float64."""
+        levels = self.levels(process)
+        keep, noise = self.ddim(levels.s, self.eta)
+        first, rest = first_rest(Arrival(levels.t, levels.alpha, *self.strength(levels, np.append(keep, 0.0))))
+        return Table((self.kernel(),), (levels.start, first), (Inputs(keep, noise, rest),), np.zeros(1), process)
+
+
+@dataclass(frozen=True)
+class DPS(GuidedSchedule):
+    """DPS (Chung et al., ICLR 2023, arXiv 2209.14687): after each ancestral step, x' -= scale grad_x |y - A D(x)|.
+
+    The std of the measurement is not used; `scale` stands for it, in the units of x and not of x / alpha. Made for
+    many small steps: 1000 in the paper. Takes any operator; under another noise the root of the deviance is the
+    distance (`Noise.distance`).
+    """
+
+    scale: float = 1.0
+    """Size of the step down the gradient."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        self.positive("scale")
+
+    def kernel(self) -> GuidedStep:
+        """Down the distance."""
+        return Nearer()
+
+    def strength(self, levels: Levels, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The shift of x' as one of the denoised value, which moves the state by 1 - keep."""
+        after = np.append(levels.alpha[1:], 1.0)
+        return self.scale / (levels.alpha * after * (1 - keep)), np.zeros_like(keep)
+
+
+@dataclass(frozen=True)
+class PiGDM(GuidedSchedule):
+    """PiGDM (Song et al., ICLR 2023): adds s^2 times the gradient of log N(y; A D, r^2 A A^T + std^2 I).
+
+    r^2 = s^2 spread^2 / (s^2 + spread^2), which is exact for data N(m, spread^2 I). No inverse of a matrix: the
+    covariance is diagonal in the basis of a linear operator; for any other function, with its derivative as A, the
+    system is solved by conjugate gradients.
+    """
+
+    eta: float = 0.2
+    """Noise of DDIM, 0 to 1."""
+    spread: float = 1.0
+    """Standard deviation of the data."""
+    iterations: int = 10
+    """Of the conjugate gradients, of an operator without singular values."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        self.positive("spread", "iterations")
+
+    def kernel(self) -> GuidedStep:
+        """With a variance r^2 of x_0."""
+        return Isotropic(iterations=self.iterations)
+
+    def guidance(self, observation: Observation) -> Measured:
+        """The guidance of a denoiser by the observation, for any sampler (`genkit.diffusion.Guidance`)."""
+        return Measured(self.kernel(), observation, self.spread)
+
+    def strength(self, levels: Levels, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """s^2, and r^2."""
+        return levels.s**2, _between(levels.s**2, self.spread)
+
+
+@dataclass(frozen=True)
+class MMPS(GuidedSchedule):
+    """MMPS, moment matching (Rozet et al., NeurIPS 2024, arXiv 2405.13712): PiGDM with the network's own covariance.
+
+    Adds s^2 J^T A^T (std^2 I + A V A^T)^-1 (y - A D) with V = s^2 J, the covariance of x_0 given the state if the
+    denoiser is exact; for Gaussian data of any covariance the guidance is exact. The system is solved by conjugate
+    gradients, each iteration with a derivative of the network. They take V for symmetric, which a trained network does
+    not promise: `Draws.said["residual"]` is the largest relative residual on the way, near 0 where all were solved.
+    Takes any differentiable operator, with its derivative as A.
+    """
+
+    eta: float = 0.2
+    """Noise of DDIM, 0 to 1."""
+    iterations: int = 5
+    """Of the conjugate gradients; as many as there are measured numbers are exact."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        self.positive("iterations")
+
+    def kernel(self) -> GuidedStep:
+        """With the covariance V."""
+        return Matched(iterations=self.iterations)
+
+    def guidance(self, observation: Observation) -> Measured:
+        """The guidance of a denoiser by the observation, for any sampler (`genkit.diffusion.Guidance`)."""
+        return Measured(self.kernel(), observation)
+
+    def strength(self, levels: Levels, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """s^2, twice."""
+        return levels.s**2, levels.s**2
+
+
+class Particle(NamedTuple):
     """A state in the basis of the operator, divided by alpha, and the guided x_0 there; both (n, d)."""
 
     z: Array
     x0: Array
+    residual: Array
+    """(n,) largest relative residual of the systems so far"""
 
 
-@register_dataclass
-@dataclass(frozen=True)
-class Arrival:
+class Arrival(NamedTuple):
     """Where a step ends and how it is guided there; leaves () for one step, (T,) for a stage."""
 
     time: Any
@@ -42,145 +156,149 @@ class Arrival:
     """variance of x_0 in the likelihood"""
 
 
+class Inputs(NamedTuple):
+    """Of a step; leaves () for one step, (T,) for a stage."""
+
+    keep: Any
+    noise: Any
+    arrival: Arrival
+
+
 @register_dataclass
-@dataclass(frozen=True)
-class Guide:
-    """D + factor J^T A^T w, with w = (spread2 A A^T + std^2 I)^-1 (y - A D), or (y - A D) / |y - A D|."""
+@dataclass(frozen=True, kw_only=True)
+class GuidedStep(Steps):
+    """A step of DDIM towards the guided value; a subclass has `rule`."""
 
-    basis: Basis
-    unit: bool = field(metadata={"static": True})
-    """The latter."""
+    needs = ("normal noise",)
+    solves: ClassVar[bool] = False
+    """Whether a residual is told."""
 
-    def arrive(self, z: Array, u: Arrival) -> Particle:
-        """Denoise and differentiate; one network call and its derivative."""
-        s, c, std = self.basis.measured
+    def rule(self, d: Array, back: Callable[[Array], Array], spread2: Any) -> tuple[Array, Array]:
+        """v (n, d) at denoised values d (n, d) with back(v) = J^T v, and the relative residual (n,)."""
+        raise NotImplementedError(f"{type(self).__name__} has no rule")
+
+    def begin(self, keys: Array, first: tuple[Any, Arrival]) -> tuple[Particle, None]:
+        """Noise at the highest level."""
+        z = self.basis.noise(keys)
+        return self.arrive(jnp.asarray(first[0], z.dtype) * z, first[1], jnp.zeros(len(z), z.dtype)), None
+
+    def arrive(self, z: Array, u: Arrival, residual: Array) -> Particle:
+        """Denoise and differentiate; one network call and its derivatives."""
         d, back = jax.vjp(lambda z: self.basis.denoised(z, u.time, u.alpha), z)
-        gap = c - s * d[:, : s.size]
-        if self.unit:
-            length = jnp.sqrt((gap**2).sum(1, keepdims=True) + self.basis.observation.outside2)
-            w = gap / jnp.maximum(length, 1e-12)
-        else:
-            w = gap / (u.spread2 * s**2 + std**2)
-        (pull,) = back(jnp.pad(s * w, ((0, 0), (0, z.shape[1] - s.size))))
-        return Particle(z, d + u.factor * pull)
+        v, left = self.rule(d, lambda v: back(v)[0], jnp.asarray(u.spread2, z.dtype))
+        return Particle(z, d + u.factor * back(v)[0], jnp.maximum(residual, left))
 
-
-@register_dataclass
-@dataclass(frozen=True)
-class Begin:
-    """Noise at the highest level."""
-
-    guide: Guide
-    std: Any
-    u: Arrival
-
-    def __call__(self, keys: Array) -> tuple[Particle, None]:
-        """Particles, no potential."""
-        z = self.guide.basis.noise(keys)
-        return self.guide.arrive(jnp.asarray(self.std, z.dtype) * z, self.u), None
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Step(Kernel):
-    """DDIM towards the guided value."""
-
-    guide: Guide
-
-    def move(self, keys: Array, p: Particle, u: tuple[Any, Any, Arrival]) -> Particle:
+    def move(self, keys: Array, p: Particle, u: Inputs) -> Particle:
         """x0 + keep (z - x0) + noise eps."""
-        keep, noise, arrival = u
-        return self.guide.arrive(p.x0 + keep * (p.z - p.x0) + noise * self.guide.basis.noise(keys), arrival)
+        z = p.x0 + u.keep * (p.z - p.x0) + u.noise * self.basis.noise(keys)
+        return self.arrive(z, u.arrival, p.residual)
+
+    def end(self, keys: Array, p: Particle, last: Any) -> Any:
+        """Items, and what is left of the systems where there are any."""
+        x = super().end(keys, p, last)
+        return Ended(x, {"residual": p.residual}) if self.solves else x
+
+
+@register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Nearer(GuidedStep):
+    """v = -grad |y - A D|."""
+
+    name = "DPS"
+    needs = ()
+
+    def rule(self, d: Array, back: Callable[[Array], Array], spread2: Any) -> tuple[Array, Array]:
+        """The gradient of the distance."""
+        slope = jax.grad(lambda d: self.basis.observation.distance(d).sum())(d)
+        return -slope, jnp.zeros(len(d), d.dtype)
+
+
+@register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Isotropic(GuidedStep):
+    """v = A^T (spread2 A A^T + std^2 I)^-1 (y - A D)."""
+
+    name = "PiGDM"
+
+    iterations: int = field(default=10, metadata={"static": True})
+
+    def rule(self, d: Array, back: Callable[[Array], Array], spread2: Any) -> tuple[Array, Array]:
+        """Diagonal in the basis, else by conjugate gradients."""
+        observation = self.basis.observation
+        near, noise2 = observation.linearised(d), jnp.asarray(observation.std, d.dtype) ** 2
+        if observation.diagonal:
+            s = jnp.asarray(observation.operator.s, d.dtype)
+            return near.back(near.gap / (spread2 * s**2 + noise2)), jnp.zeros(len(d), d.dtype)
+        w, left = solve(lambda w: noise2 * w + spread2 * near.forth(near.back(w)), near.gap, self.iterations)
+        return near.back(w), left
+
+
+@register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Matched(GuidedStep):
+    """v = A^T (spread2 A J^T A^T + std^2 I)^-1 (y - A D)."""
+
+    name = "MMPS"
+    solves = True
+
+    iterations: int = field(default=5, metadata={"static": True})
+
+    def rule(self, d: Array, back: Callable[[Array], Array], spread2: Any) -> tuple[Array, Array]:
+        """By conjugate gradients."""
+        near, noise2 = self.basis.observation.linearised(d), jnp.asarray(self.basis.observation.std, d.dtype) ** 2
+        w, left = solve(lambda w: noise2 * w + spread2 * near.forth(back(near.back(w))), near.gap, self.iterations)
+        return near.back(w), left
 
 
 @register_dataclass
 @dataclass(frozen=True)
-class Table:
-    """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""
+class Measured(Guidance):
+    """D + s^2 J^T v for any sampler, by the rule of a method."""
 
-    std: Any
-    first: Arrival
-    steps: tuple[Any, Any, Arrival]
-    unit: bool = field(metadata={"static": True})
-    process: Process = field(metadata={"static": True})
+    kernel: GuidedStep
+    observation: Any
+    spread: Any = None
+    """Standard deviation of the data; none where the rule has the network's own."""
 
-    def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
-        """The chain from noise to items (n, *shape)."""
-        guide = Guide(basis_of(self.process, denoiser, cond, observation), self.unit)
-        return Model(Begin(guide, self.std, self.first), ((Step(guide), self.steps), (Items(guide.basis), np.zeros(1))))
-
-
-@dataclass(frozen=True)
-class Guided(Schedule):
-    """Base of methods that guide DDIM: a subclass has `strength`. Approximate: samples are not weighed."""
-
-    unit = False
-
-    eta: float = 1.0
-    """Noise of DDIM, 0 to 1."""
-
-    def strength(self, levels: Levels, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Factor of the gradient and variance of x_0 at the levels, (T,); `keep` (T,) of the steps from there."""
-        raise NotImplementedError(f"{type(self).__name__} has no strength")
-
-    def table(self, process: Process = EDM()) -> Table:
-        """Coefficients of all steps, float64."""
-        levels = self.levels(process)
-        keep, noise = self.ddim(levels.s, self.eta)
-        arrivals = Arrival(levels.t, levels.alpha, *self.strength(levels, np.append(keep, 0.0)))
-        first, rest = (jax.tree.map(lambda a, which=which: a[which], arrivals) for which in (0, slice(1, None)))
-        return Table(levels.start, first, (keep, noise, rest), self.unit, process)
-
-    def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
-        """See `Table.model`."""
-        return self.table(process_of(denoiser)).model(denoiser, observation, cond)
+    def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
+        """One call and its derivatives."""
+        self.kernel.check(self.observation)
+        process, operator = process_of(denoiser), self.observation.operator
+        basis = Basis(denoiser, cond, self.observation)
+        alpha, s = (jnp.reshape(f(jnp.asarray(t, x.dtype)), (-1, 1)) for f in (process.alpha, process.ratio))
+        z = operator.to_basis(x) / alpha
+        d, back = jax.vjp(lambda z: operator.to_basis(denoiser(operator.from_basis(alpha * z), t, cond)), z)
+        rule = replace(self.kernel, basis=basis).rule
+        v, _ = rule(d, lambda v: back(v)[0], s**2 if self.spread is None else _between(s**2, self.spread))
+        return operator.from_basis(d + s**2 * back(v)[0])
 
 
-@dataclass(frozen=True)
-class PiGDM(Guided):
-    """PiGDM (Song et al., ICLR 2023): adds s^2 times the gradient of log N(y; A D, r^2 A A^T + std^2 I).
+def _between(s2: Any, spread: Any) -> Any:
+    """Variance of x_0 at a level, of data N(m, spread^2 I)."""
+    return s2 * spread**2 / (s2 + spread**2)
 
-    r^2 = s^2 spread^2 / (s^2 + spread^2), which is exact for data N(m, spread^2 I). No inverse of a matrix: the
-    covariance is diagonal in the basis of the operator.
+
+def solve(product: Callable[[Array], Array], b: Array, iterations: int) -> tuple[Array, Array]:
+    """Conjugate gradients for many symmetric systems at once: x (n, m) with product(x) = b, and |r| / |b| (n,).
+
+    A system that is solved, or whose matrix shows a direction of no positive curvature, stays as it is.
     """
 
-    eta: float = 0.2
-    """Noise of DDIM, 0 to 1."""
-    spread: float = 1.0
-    """Standard deviation of the data."""
+    def dot(a: Array, b: Array) -> Array:
+        return (a * b).sum(1, keepdims=True)
 
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        super().__post_init__()
-        if self.spread <= 0:
-            raise UsageError(f"spread={self.spread} must be positive")
+    def once(k: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        x, r, p = carry
+        q, rr = product(p), dot(r, r)
+        curved = dot(p, q)
+        goes = (curved > 0) & (rr > tiny)
+        step = jnp.where(goes, rr / jnp.where(goes, curved, 1.0), 0.0)
+        x, r1 = x + step * p, r - step * q
+        turn = jnp.where(goes, dot(r1, r1) / jnp.where(goes, rr, 1.0), 0.0)
+        return x, r1, r1 + turn * p
 
-    def strength(self, levels: Levels, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """s^2, and r^2."""
-        s2 = levels.s**2
-        return s2, s2 * self.spread**2 / (s2 + self.spread**2)
-
-
-@dataclass(frozen=True)
-class DPS(Guided):
-    """DPS (Chung et al., ICLR 2023, arXiv 2209.14687): after each ancestral step, x' -= scale grad_x |y - A D(x)|.
-
-    The std of the measurement is not used; `scale` stands for it, in the units of x and not of x / alpha. Made for
-    many small steps: 1000 in the paper.
-    """
-
-    unit = True
-
-    scale: float = 1.0
-    """Size of the step down the gradient."""
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        super().__post_init__()
-        if self.scale <= 0:
-            raise UsageError(f"scale={self.scale} must be positive")
-
-    def strength(self, levels: Levels, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The shift of x' as one of the denoised value, which moves the state by 1 - keep."""
-        after = np.append(levels.alpha[1:], 1.0)
-        return self.scale / (levels.alpha * after * (1 - keep)), np.zeros_like(keep)
+    size = dot(b, b)
+    tiny = jnp.finfo(b.dtype).eps ** 2 * size
+    x, r, _ = jax.lax.fori_loop(0, iterations, once, (jnp.zeros_like(b), b, b))
+    ratio = jnp.where(size > 0, dot(r, r) / jnp.where(size > 0, size, 1.0), 0.0)
+    return x, jnp.sqrt(ratio)[:, 0]

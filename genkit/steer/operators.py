@@ -1,30 +1,33 @@
-"""Linear measurements y = A x_0 + std N(0, I) by the singular value decomposition A = U diag(s) V^T.
+"""What is measured of items: linear operators by singular values, any function beside them.
 
-In the basis of V the likelihood of every linear measurement is diagonal, and as V is orthogonal the noise of a
-diffusion is white there too. Methods need no matrix, only the four rotations; one set of operators serves them all.
-Coordinates V^T x come with the r observed ones first, those of the singular values s (r,); all other are unobserved.
+A linear operator is A = U diag(s) V^T. In the basis of V the likelihood of every linear measurement is diagonal, and as
+V is orthogonal the noise of a diffusion is white there too. Methods need no matrix, only the four rotations; one set of
+operators serves them all. Coordinates V^T x come with the r observed ones first, those of the singular values s (r,);
+all other are unobserved. A `Function` has no such basis: its coordinates are the numbers of the item as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
+import scipy.linalg
 
+from genkit.chain import callable_tree
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 
 Array = jax.Array
+MOST = 10**8  # numbers of a matrix that is made of an operator
 
 
-class LinearOperator:
-    """A linear map; subclasses are frozen dataclasses, registered pytrees, with the four rotations and `s`.
+class Operator:
+    """A map of items to measurements; subclasses are frozen dataclasses, registered pytrees.
 
     Items x have the shape `shape` and d = prod(shape) numbers, measurements `size` = m numbers.
     """
@@ -33,6 +36,53 @@ class LinearOperator:
     """Of an item."""
     size: int
     """Numbers of a measurement, m."""
+
+    def __call__(self, x: Array) -> Array:
+        """A(x), (n, m), of x (n, *shape)."""
+        raise NotImplementedError(f"{type(self).__name__} has no __call__")
+
+    def to_basis(self, x: Array) -> Array:
+        """Coordinates (n, d) of x (n, *shape)."""
+        return x.reshape(x.shape[0], -1)
+
+    def from_basis(self, z: Array) -> Array:
+        """Items (n, *shape) of coordinates z (n, d)."""
+        return z.reshape(z.shape[0], *self.shape)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Function(Operator):
+    """Any differentiable function of items; made by `function`. ESSFlow takes one that is not."""
+
+    f: Any
+    shape: tuple[int, ...] = field(metadata={"static": True})
+    size: int = field(metadata={"static": True})
+
+    def __call__(self, x: Array) -> Array:
+        """f(x), flat."""
+        return self.f(x).reshape(x.shape[0], self.size)
+
+
+def function(f: Callable[[Array], Array], shape: Sequence[int]) -> Function:
+    """An operator from a function of a batch of items (n, *shape) -> (n, ...), linear or not.
+
+    Its adjoint and derivatives come by differentiation. Parameters, such as those of a decoder, are leaves where f is a
+    pytree (`jax.tree_util.Partial(f, params)`).
+    """
+    f, shape = callable_tree(f), tuple(shape)
+    try:
+        y = jax.eval_shape(f, jax.ShapeDtypeStruct((2, *shape), float))
+    except (TypeError, ValueError) as error:
+        why = str(error).splitlines()[0]
+        raise UsageError(f"the function does not take two items of shape {shape}: {why}") from error
+    if not hasattr(y, "shape") or y.shape[:1] != (2,) or not jnp.issubdtype(y.dtype, jnp.floating):
+        raise UsageError(f"the function gave {y} for two items of shape {shape}; expected real numbers (2, ...)")
+    return Function(f, shape, prod(y.shape[1:]))
+
+
+class LinearOperator(Operator):
+    """A linear map by its singular values: a subclass has the four rotations and `s`."""
 
     @property
     def s(self) -> Any:
@@ -73,6 +123,17 @@ class LinearOperator:
         """A^+ y, (n, *shape), of y (n, m): the smallest of the closest solutions."""
         return self._spread(self.from_data(y) / jnp.asarray(self.s, y.dtype))
 
+    def whitened(self, std: Any) -> LinearOperator:
+        """diag(1 / std) A, for noise of standard deviations std (m,)."""
+        if self.size * prod(self.shape) > MOST:
+            raise UsageError(
+                f"{type(self).__name__} of {self.size} x {prod(self.shape)} numbers is too large to be weighed row by "
+                "row; give one std, or the operator as function(...) to DPS, MMPS, TDS, DAPS, REDDiff or ESSFlow"
+            )
+        with jax.enable_x64(True):
+            rows = np.asarray(self.adjoint(jnp.eye(self.size, dtype=float))).reshape(self.size, -1)
+        return dense(rows / np.asarray(std)[:, None], self.shape)
+
     def _spread(self, c: Array) -> Array:
         return self.from_basis(jnp.pad(c, ((0, 0), (0, prod(self.shape) - self.rank))))
 
@@ -80,14 +141,22 @@ class LinearOperator:
 @register_dataclass
 @dataclass(frozen=True)
 class Dense(LinearOperator):
-    """A matrix by its decomposition; made by `dense`."""
+    """A matrix by its decomposition, in m d numbers and as many products; made by `dense`.
+
+    V = (I - Y T Y^T) diag(P, I) with the k = min(m, d) reflections that make the rows triangular (the compact form of
+    Schreiber and Van Loan 1989), so that a few rows of a large item need no matrix (d, d).
+    """
 
     u: Any
     """(m, r)"""
     values: Any
     """(r,)"""
-    v: Any
-    """(d, d), columns of the observed coordinates first"""
+    y: Any
+    """(d, k)"""
+    t: Any
+    """(k, k)"""
+    p: Any
+    """(k, k), columns of the observed coordinates first"""
     shape: tuple[int, ...] = field(metadata={"static": True})
 
     @property
@@ -102,11 +171,16 @@ class Dense(LinearOperator):
 
     def to_basis(self, x: Array) -> Array:
         """V^T x."""
-        return x.reshape(x.shape[0], -1) @ jnp.asarray(self.v, x.dtype)
+        y, t, p = (jnp.asarray(a, x.dtype) for a in (self.y, self.t, self.p))
+        x = x.reshape(x.shape[0], -1)
+        x = x - (x @ y) @ t @ y.T
+        return x.at[:, : len(p)].set(x[:, : len(p)] @ p)
 
     def from_basis(self, z: Array) -> Array:
         """V z."""
-        return (z @ jnp.asarray(self.v, z.dtype).T).reshape(z.shape[0], *self.shape)
+        y, t, p = (jnp.asarray(a, z.dtype) for a in (self.y, self.t, self.p))
+        z = z.at[:, : len(p)].set(z[:, : len(p)] @ p.T)
+        return (z - (z @ y) @ t.T @ y.T).reshape(z.shape[0], *self.shape)
 
     def to_data(self, c: Array) -> Array:
         """U c."""
@@ -118,7 +192,7 @@ class Dense(LinearOperator):
 
 
 def dense(matrix: Any, shape: Sequence[int] | None = None, tolerance: float = 1e-6) -> Dense:
-    """An operator from a matrix (m, d), decomposed in float64.
+    """An operator from a matrix (m, d), decomposed in float64; rows of a large item are cheap, it stores m d numbers.
 
     A complex matrix measures real data by its real and then its imaginary parts, 2 m numbers; `observe` does the same
     with a complex y. Singular values below `tolerance` times the largest are nothing measured: what they would
@@ -137,27 +211,41 @@ def dense(matrix: Any, shape: Sequence[int] | None = None, tolerance: float = 1e
     shape = (matrix.shape[1],) if shape is None else tuple(shape)
     if prod(shape) != matrix.shape[1]:
         raise UsageError(f"the matrix has {matrix.shape[1]} columns, items of shape {shape} have {prod(shape)} numbers")
-    u, s, vt = np.linalg.svd(matrix.astype(np.float64), full_matrices=True)
+    (reflections, tau), upper = scipy.linalg.qr(  # type: ignore[assignment]
+        matrix.T.astype(np.float64), mode="raw"
+    )
+    k = len(tau)
+    y = np.tril(reflections[:, :k], -1) + np.eye(len(reflections), k)
+    t = np.diag(tau)
+    for j in range(1, k):
+        t[:j, j] = -tau[j] * t[:j, :j] @ (y[:, :j].T @ y[:, j])
+    u, s, pt = np.linalg.svd(upper[:k].T, full_matrices=False)
     r = int((s > tolerance * s[0]).sum())
     if r == 0:
         raise UsageError("the matrix is zero: it measures nothing")
-    return Dense(u[:, :r], s[:r], vt.T, shape)
+    return Dense(u[:, :r], s[:r], y, t, pt.T, shape)
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Mask(LinearOperator):
-    """Some of the numbers of an item as they are; made by `mask`."""
+    """Some of the numbers of an item as they are, or each times a number; made by `mask`."""
 
     order: Any
     """(d,) int, places of the item's numbers, the observed ones first"""
+    values: Any
+    """(m,) what each is multiplied by: ones"""
     shape: tuple[int, ...] = field(metadata={"static": True})
     size: int = field(metadata={"static": True})
 
     @property
     def s(self) -> Any:
-        """Ones (m,)."""
-        return np.ones(self.size)
+        """(m,)."""
+        return self.values
+
+    def whitened(self, std: Any) -> Mask:
+        """Each number over its std (m,)."""
+        return replace(self, values=self.values / std)
 
     def to_basis(self, x: Array) -> Array:
         """Reorder."""
@@ -182,7 +270,7 @@ def mask(seen: Any) -> Mask:
     if not seen.any():
         raise UsageError("the mask hides everything; at least one number must be seen")
     order = np.argsort(~seen.reshape(-1), kind="stable").astype(np.int32)
-    return Mask(order, seen.shape, int(seen.sum()))
+    return Mask(order, np.ones(seen.sum()), seen.shape, int(seen.sum()))
 
 
 def identity(shape: Sequence[int]) -> Mask:
@@ -215,62 +303,3 @@ class RandomMatrix:
             raise UsageError(f"rows={self.rows} of a random matrix; items of shape {tuple(shape)} allow 1 to {d}")
         matrix = np.random.default_rng(self.seed).normal(size=(self.rows, d)) / np.sqrt(self.rows)
         return dense(matrix, shape)
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Observation:
-    """A measurement y = A x_0 + std N(0, I), in the units of the data; made by `observe`."""
-
-    operator: Any
-    """A `LinearOperator`."""
-    y: Any
-    """(m,)"""
-    std: Any
-    """() standard deviation of the noise in each of the m numbers"""
-
-    @property
-    def coordinates(self) -> Array:
-        """U^T y, (r,)."""
-        return self.operator.from_data(jnp.asarray(self.y)[None])[0]
-
-    @property
-    def outside2(self) -> Array:
-        """|y - U U^T y|^2, (): what no x explains, 0 where the rank is m."""
-        y = jnp.asarray(self.y)
-        if self.operator.size == self.operator.rank:
-            return jnp.zeros((), y.dtype)
-        return ((y - self.operator.to_data(self.coordinates[None])[0]) ** 2).sum()
-
-    def log_prob(self, z: Array, spread2: Any = 0.0) -> Array:
-        """log N(y; A x, std^2 I + spread2 A A^T), (n,), of x given by coordinates z (n, d).
-
-        `spread2` is a variance of x beside z. Where r < m, what y has outside of the range of A counts as noise.
-        """
-        s, c = jnp.asarray(self.operator.s, z.dtype), self.coordinates.astype(z.dtype)
-        noise2 = jnp.asarray(self.std, z.dtype) ** 2
-        variance = noise2 + spread2 * s**2
-        log_p = -0.5 * ((c - s * z[:, : s.size]) ** 2 / variance + jnp.log(2 * jnp.pi * variance)).sum(1)
-        outside = self.operator.size - s.size
-        rest = self.outside2.astype(z.dtype) / noise2 + outside * jnp.log(2 * jnp.pi * noise2)
-        return log_p - 0.5 * rest
-
-
-def observe(operator: LinearOperator, y: Any, std: Any) -> Observation:
-    """An observation, checked.
-
-    Args:
-        operator: A.
-        y: (m,) real; or complex, of which the real and then the imaginary parts are the m numbers.
-        std: standard deviation of the noise in each real number, positive.
-    """
-    y = y if isinstance(y, jax.Array) else np.asarray(y)
-    if jnp.iscomplexobj(y):
-        y = jnp.concatenate([y.real, y.imag])
-    if y.shape != (operator.size,):
-        raise UsageError(f"y has shape {y.shape}; expected ({operator.size},), the numbers that the operator measures")
-    if not isinstance(y, Tracer) and not np.isfinite(np.asarray(y)).all():
-        raise UsageError("y has NaN or infinite numbers; leave them out of the measurement, by a mask")
-    if not isinstance(std, Tracer) and not np.all((np.asarray(std) > 0) & np.isfinite(std)):
-        raise UsageError(f"std={std} of the noise must be positive; for a measurement without noise give a small one")
-    return Observation(operator, y, std)

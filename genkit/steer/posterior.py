@@ -1,9 +1,9 @@
-"""Samples of a posterior from many independent groups of particles, one compiled program."""
+"""Samples of a posterior."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import jax
@@ -14,10 +14,9 @@ from genkit.chain import Model, callable_tree
 from genkit.diffusion import Denoiser, process_of
 from genkit.errors import GenkitError, UsageError
 from genkit.kinds import Method
-from genkit.parallel import in_chunks
 from genkit.smc import Resample
-from genkit.steer.groups import run_group
-from genkit.steer.operators import Observation
+from genkit.steer.draws import Draws, run_groups
+from genkit.steer.observation import Observation
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -35,22 +34,19 @@ class Steered(Protocol):
 
 @register_dataclass
 @dataclass(frozen=True)
-class Draws:
-    """What independent groups of particles gave."""
+class Posed:
+    """The problem of a group, by its own observation, if there is one for each, and condition."""
 
-    x: Array
-    """(groups, draws, *shape) samples"""
-    log_z: Array
-    """(groups,) log of the estimated evidence p(y), unbiased before the logarithm"""
-    log_z_var: Array
-    """(groups,) estimated variance of `log_z`, from the group alone (`genkit.smc.evidence_variance`); it is made for
-    multinomial resampling, with other schemes too low and even negative. NaN with one particle"""
-    ess: Array
-    """(groups, T + 1) effective sample size after every weighing"""
-    eves: Array
-    """(groups,) int, how many of the first particles have a descendant"""
-    collapsed: Array
-    """(groups,) bool, whether all weights vanished"""
+    table: Steered
+    denoiser: Denoiser
+    observation: Any
+    particles: int = field(metadata={"static": True})
+
+    def __call__(self, given: tuple[Any, Any]) -> Model:
+        """The chain of its particles."""
+        own, cond = given
+        cond = jax.tree.map(lambda a: jnp.broadcast_to(a, (self.particles, *a.shape)), cond)
+        return self.table.model(self.denoiser, self.observation if own is None else own, cond)
 
 
 def posterior(
@@ -60,40 +56,43 @@ def posterior(
     observation: Any,
     groups: int,
     particles: int = 256,
-    draws: int = 1,
+    draws: int | None = 1,
     cond: Any = None,
     resampler: Any = EVERY_STEP,
     chunk: int | None = None,
 ) -> Draws:
-    """Run independent groups of particles and draw from each by its last weights.
+    """Run independent groups of particles (`run_groups`) and draw from each by its last weights.
 
-    The draws of one group share ancestors: for independent samples take one of each. With one particle a group there
-    is nothing to weigh: samples are those of the proposal.
+    With one particle a group there is nothing to weigh: samples are those of the proposal.
 
     Args:
-        key: key of the whole; group g does not depend on how many there are, nor on `chunk`.
+        key: key of the whole.
         method: such as `DDSMC()`, or its `table(process)`, which may be an argument of jitted code.
         denoiser: the prior, (x (n, ...), t, cond) -> E[x_0 | x_t].
-        observation: from `observe`; of discrete data from `channel`.
+        observation: from `observe`; of discrete data from `channel`. Or a sequence of them, one a group, of one
+            operator type and shape.
         groups: number of groups.
         particles: particles in a group.
-        draws: samples of each group.
-        cond: condition of the denoiser for `particles` items, the same in each group.
+        draws: samples of each group; None gives all particles with their weights.
+        cond: conditions of the groups for the denoiser, leaves (groups, ...).
         resampler: see `genkit.chain.Resampler`; resamples at every step if not given.
         chunk: groups at a time, which bounds memory; all if not given.
 
     Raises:
-        UsageError: numbers that are not positive.
+        UsageError: numbers that are not positive, what a method cannot take.
         GenkitError: outside jit, where all weights of a group vanished or became NaN.
     """
-    for name, value in {"groups": groups, "particles": particles, "draws": draws, "chunk": chunk or groups}.items():
-        if value < 1:
-            raise UsageError(f"{name}={value} is too few; expected at least 1")
     make = getattr(method, "table", None)
     table: Any = make(process_of(denoiser)) if make else method
-    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(groups))
-    resampler = None if resampler is None else callable_tree(resampler)
-    result = _groups(keys, table, callable_tree(denoiser), observation, cond, resampler, particles, draws, chunk)
+    own = None
+    each = observation if isinstance(observation, list | tuple) else [observation]
+    if check := getattr(table, "check", None):
+        for one in each:
+            check(one)
+    if each is observation:
+        observation, own = None, _stacked(each, groups)
+    model = Posed(table, callable_tree(denoiser), observation, particles)
+    result = run_groups(key, model, (own, cond), groups, particles, resampler, draws, chunk)
     bad = result.collapsed | jnp.isnan(result.log_z)
     if not isinstance(bad, Tracer) and bad.any():
         raise GenkitError(
@@ -103,26 +102,14 @@ def posterior(
     return result
 
 
-@partial(jax.jit, static_argnames=("particles", "draws", "chunk"))
-def _groups(
-    keys: Array,
-    table: Steered,
-    denoiser: Denoiser,
-    observation: Any,
-    cond: Any,
-    resampler: Any,
-    particles: int,
-    draws: int,
-    chunk: int | None,
-) -> Draws:
-    model = table.model(denoiser, observation, cond)
-
-    def group(key: Array) -> Draws:
-        done = run_group(key, model, particles, resampler, draws)
-        last = done.last
-        return Draws(last.p[done.which], last.log_z, done.log_z_var, done.ess, done.eves, last.collapsed)
-
-    return in_chunks(group, keys, chunk or keys.shape[0])
+def _stacked(observations: Sequence[Any], groups: int) -> Any:
+    """Leaves (groups, ...)."""
+    if len(observations) != groups:
+        raise UsageError(f"{len(observations)} observations were given for {groups} groups; expected one each, or one")
+    kinds = {(jax.tree.structure(o), tuple(jnp.shape(a) for a in jax.tree.leaves(o))) for o in observations}
+    if len(kinds) > 1:
+        raise UsageError("the observations of the groups have operators of several kinds or shapes; expected one kind")
+    return jax.tree.map(lambda *a: jnp.stack(a), *observations)
 
 
 def weighs(method: Method, denoiser: Denoiser, observation: Observation) -> bool:

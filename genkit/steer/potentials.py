@@ -1,30 +1,39 @@
-"""Weights of states on the way to data: sums of log-potentials, and how a discriminator is trained to be one."""
+"""Potentials steer a chain: how they are made of what is said of states, and how a discriminator learns to say it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from genkit.chain import callable_tree
-from genkit.discrete import Orders, ranks
-from genkit.discrete.factorised import PyTree
-from genkit.discrete.orders import ANY_ORDER
-from genkit.discrete.product import times
-from genkit.discrete.random import stratified
+from genkit.chain import Kernel, Model, Tilted, callable_tree, tilt
+from genkit.discrete import ANY_ORDER, Orders, PyTree, ranks, stratified, times
+from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-class LogPotential(Protocol):
-    """log of a weight at a state on the way to data.
+class Potential(Protocol):
+    """log of what a step weighs, or of a tilt (`genkit.chain.tilt`): one signature for any chain, a pytree.
 
-    Partly revealed: x (n, *sites) int, K where hidden; t (n,) the hidden fraction. Noisy: x_t of a discrete diffusion,
-    or its parts, and t its time; 0 is data. Parameters are leaves of a pytree, as in a `Denoiser`. -inf says that
-    nothing possible can come of x.
+    `p` are the particles that arrived by a step of inputs `u`.
+    """
+
+    def __call__(self, p: Any, u: Any) -> Array:
+        """Return (n,) float."""
+        ...
+
+
+class StateFunction(Protocol):
+    """log of a weight at a state on the way to data, as a classifier, a discriminator or a reward says it.
+
+    Noisy: x_t of a diffusion, Gaussian or discrete, or its parts, and t its time; 0 is data. Partly revealed: x (n,
+    *sites) int, K where hidden; t (n,) the hidden fraction. Parameters are leaves of a pytree, as in a `Denoiser`.
+    -inf says that nothing possible can come of x.
     """
 
     def __call__(self, x: PyTree, t: Array, cond: Any = None) -> Array:
@@ -34,45 +43,84 @@ class LogPotential(Protocol):
 
 @register_dataclass
 @dataclass(frozen=True)
-class Potential:
-    """A weighted sum of log-potentials: of a discriminator and of classifiers, say.
+class Said:
+    """The potential of a state function on the steps of a kernel: told the state and time at which particles arrive."""
+
+    kernel: Any
+    says: Any
+
+    def __call__(self, p: Any, u: Any) -> Array:
+        """(n,)."""
+        x, t, cond = self.kernel.where(p, u)
+        return self.says(x, jnp.broadcast_to(t, len(jax.tree.leaves(x)[0])), cond)
+
+
+def said(chain: Model, says: StateFunction) -> tuple[Potential, ...]:
+    """A state function as a potential, one for each stage of a chain (`genkit.chain.tilt`)."""
+    says = callable_tree(says)
+    for kernel, _ in chain.stages:
+        if kernel.where is None:
+            raise UsageError(
+                f"{type(kernel).__name__} does not say where it arrives; give it where(p, u) -> (x, t, cond)"
+            )
+    return tuple(Said(kernel, says) for kernel, _ in chain.stages)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Show(Kernel):
+    """The end of a tilted chain: states, without what particles carry."""
+
+    def move(self, keys: Array, p: Tilted, u: Any) -> PyTree:
+        """x."""
+        return p.p.x
+
+
+def shown(chain: Model) -> Model:
+    """A chain of `Tilted` particles that ends in their states."""
+    return replace(chain, stages=(*chain.stages, (Show(), np.zeros(1))))
+
+
+def tilted(chain: Model, potential: Any) -> Model:
+    """The chain under a potential, or one a stage, from noise to states (`genkit.chain.tilt`)."""
+    return shown(tilt(chain, potential))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class WeightedSum:
+    """A weighted sum of potentials, or of state functions: of a discriminator and of classifiers, say.
 
     Args:
-        terms: the log-potentials.
+        terms: all of one signature.
         weights: one number each; log W(x) + strength log p(c | x) has the weights (1, strength). A term of weight 0 is
             not computed.
-        ramp: multiply by 1 - t, t the hidden fraction, which leaves the last potential as it is.
-        hidden: no guidance while t, the hidden fraction or the time of the noise, is larger.
     """
 
     terms: tuple[Any, ...]
     weights: Any
-    ramp: bool = field(default=False, metadata={"static": True})
-    hidden: Any = float("inf")
 
     def __post_init__(self):
         """Terms may be plain functions."""
         object.__setattr__(self, "terms", tuple(callable_tree(f) for f in self.terms))
 
-    def __call__(self, x: PyTree, t: Array, cond: Any = None) -> Array:
+    def __call__(self, *at: Any) -> Array:
         """(n,)."""
-        n = len(jax.tree.leaves(x)[0])
-        t, total = jnp.broadcast_to(t, n), jnp.zeros(n)
+        total = jnp.zeros(len(jax.tree.leaves(at[0])[0]))
         for f, w in zip(self.terms, self.weights, strict=True):
-            total = total + self._weighed(f, w, x, t, cond)
-        total = times(total, 1 - t) if self.ramp else total
-        return jnp.where(t <= self.hidden, total, 0.0)
+            total = total + self._weighed(f, w, total, at)
+        return total
 
     @staticmethod
-    def _weighed(f: Any, w: Any, x: PyTree, t: Array, cond: Any) -> Array:
+    def _weighed(f: Any, w: Any, none: Array, at: tuple[Any, ...]) -> Array:
         """w f, where f is not called for w = 0: one program serves all weights."""
-        none = jnp.zeros(t.shape)
-        return jax.lax.cond(jnp.asarray(w) == 0, lambda: none, lambda: times(f(x, t, cond), w).astype(none.dtype))
+        none = jnp.zeros_like(none)
+        return jax.lax.cond(jnp.asarray(w) == 0, lambda: none, lambda: times(f(*at), w).astype(none.dtype))
 
 
 def discriminator_loss(
     key: Array,
-    log_odds: LogPotential,
+    log_odds: StateFunction,
     real: Array,
     generated: Array,
     classes: int,
@@ -103,7 +151,7 @@ def discriminator_loss(
 
 def classifier_loss(
     key: Array,
-    log_odds: LogPotential,
+    log_odds: StateFunction,
     x: Array,
     label: Array,
     classes: int,
@@ -135,7 +183,7 @@ def classifier_loss(
 
 def noisy_classifier_loss(
     key: Array,
-    log_odds: LogPotential,
+    log_odds: StateFunction,
     x: PyTree,
     label: Array,
     process: PyTree,

@@ -1,27 +1,55 @@
-"""The twisted diffusion sampler for linear measurements."""
+"""The twisted diffusion sampler."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from genkit.chain import Kernel, Model
-from genkit.diffusion import EDM, Denoiser, Process, process_of
+from genkit.diffusion import EDM, Process
 from genkit.errors import UsageError
-from genkit.steer.basis import Basis, Items, basis_of
-from genkit.steer.operators import Observation
-from genkit.steer.schedule import Schedule
+from genkit.steer.method import Schedule, Steps, Table, first_rest
 from genkit.tree import register_dataclass
 
 Array = jax.Array
 
 
-@register_dataclass
 @dataclass(frozen=True)
-class Particle:
+class TDS(Schedule):
+    """TDS (Wu et al. 2023, arXiv 2306.17775): DDIM with the score of p(y | x_0 = D(x_t)) added, and weights.
+
+    The target is the unconditional chain times the likelihood of its end: the last step x_0 = D(x_1) changes no
+    weight. Needs a derivative of the network and of the likelihood in each of its T calls; takes any operator and
+    noise. The twisting function is far too narrow at high noise levels: without `clip` particles are thrown far away on
+    coarse grids. With any clip the weights are exact.
+    """
+
+    eta: float = 1.0
+    """Noise of DDIM, above 0 to 1."""
+    clip: float | None = 3.0
+    """Longest shift of a step by the twisting, a Euclidean norm in standard deviations of the step; any if none."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        if not 0 < self.eta <= 1:
+            raise UsageError(f"eta={self.eta} is outside (0, 1]; the weights need a density of the step")
+        self.positive("clip")
+
+    def table(self, process: Process = EDM()) -> Table:
+        """Coefficients of all steps, float64."""
+        levels = self.levels(process)
+        keep, noise = self.ddim(levels.s, self.eta)
+        clip = np.inf if self.clip is None else self.clip
+        longest = np.append(clip * noise / (1 - keep), np.inf)  # of what the step from there adds to D
+        first, rest = first_rest(Arrival(levels.s, levels.t, levels.alpha, longest))
+        return Table((Twisted(),), (levels.start, first), (Inputs(keep, noise, rest),), np.zeros(1), process)
+
+
+class Particle(NamedTuple):
     """A state in the basis of the operator, divided by alpha, and the twisting function there."""
 
     z: Array
@@ -31,69 +59,58 @@ class Particle:
     pull: Array
     """(n, d) s^2 times the gradient of `log_lik`: what it adds to the denoised value"""
     log_lik: Array
-    """(n,) log N(y; A x0, std^2 I)"""
+    """(n,) log p(y | x0)"""
 
 
-@register_dataclass
-@dataclass(frozen=True)
-class Inputs:
+class Arrival(NamedTuple):
+    """Of a level; leaves () for one, (T,) for many."""
+
+    s: Any
+    time: Any
+    alpha: Any
+    longest: Any
+    """norm of `pull`"""
+
+
+class Inputs(NamedTuple):
     """Of a step; leaves () for one step, (T,) for a stage."""
 
     keep: Any
     noise: Any
-    s: Any
-    """level of arrival"""
-    time: Any
-    alpha: Any
-
-
-def arrive(basis: Basis, z: Array, u: Any, clip: Any) -> Particle:
-    """Denoise, weigh and differentiate; one network call and its derivative."""
-
-    def value(z: Array) -> tuple[Array, tuple[Array, Array]]:
-        x0 = basis.denoised(z, u.time, u.alpha)
-        log_lik = basis.observation.log_prob(x0)
-        return log_lik.sum(), (x0, log_lik)
-
-    gradient, (x0, log_lik) = jax.grad(value, has_aux=True)(z)
-    pull = jnp.asarray(u.s, z.dtype) ** 2 * gradient
-    length = jnp.linalg.norm(pull, axis=1, keepdims=True)
-    return Particle(z, x0, pull * jnp.minimum(1.0, clip / jnp.maximum(length, 1e-30)), log_lik)
+    arrival: Arrival
 
 
 @register_dataclass
-@dataclass(frozen=True)
-class Begin:
-    """Noise at the highest level, weighed by the twisting function."""
-
-    basis: Basis
-    std: Any
-    u: Inputs
-    clip: Any
-
-    def __call__(self, keys: Array) -> tuple[Particle, Array]:
-        """Particles and log G_T."""
-        z = self.basis.noise(keys)
-        p = arrive(self.basis, jnp.asarray(self.std, z.dtype) * z, self.u, self.clip)
-        return p, p.log_lik
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Step(Kernel):
+@dataclass(frozen=True, kw_only=True)
+class Twisted(Steps):
     """A step of DDIM with the twisted score."""
 
-    basis: Basis
-    clip: Any
+    name = "TDS"
+    needs = ("noise",)
 
-    @staticmethod
-    def _mean(p: Particle, u: Inputs, d: Array) -> Array:
-        return d + u.keep * (p.z - d)
+    def begin(self, keys: Array, first: tuple[Any, Arrival]) -> tuple[Particle, Array]:
+        """Noise at the highest level, weighed by the twisting function."""
+        z = self.basis.noise(keys)
+        p = self.arrive(jnp.asarray(first[0], z.dtype) * z, first[1])
+        return p, p.log_lik
+
+    def arrive(self, z: Array, u: Arrival) -> Particle:
+        """Denoise, weigh and differentiate; one network call and its derivative."""
+
+        def value(z: Array) -> tuple[Array, tuple[Array, Array]]:
+            x0 = self.basis.denoised(z, u.time, u.alpha)
+            log_lik = self.basis.observation.log_prob(x0)
+            return log_lik.sum(), (x0, log_lik)
+
+        gradient, (x0, log_lik) = jax.grad(value, has_aux=True)(z)
+        pull = jnp.asarray(u.s, z.dtype) ** 2 * gradient
+        length = jnp.linalg.norm(pull, axis=1, keepdims=True)
+        return Particle(z, x0, pull * jnp.minimum(1.0, u.longest / jnp.maximum(length, 1e-30)), log_lik)
 
     def move(self, keys: Array, p: Particle, u: Inputs) -> Particle:
         """Draw with the twisted denoised value."""
         z = self._mean(p, u, p.x0 + p.pull) + u.noise * self.basis.noise(keys)
-        return arrive(self.basis, z, u, self.clip)
+        return self.arrive(z, u.arrival)
 
     def log_g(self, p: Particle, p1: Particle, u: Inputs) -> Array:
         """Ratio of the twisting functions times that of prior and proposal."""
@@ -105,56 +122,6 @@ class Step(Kernel):
         gap = (p1.z - self._mean(p, u, p.x0 + p.pull)) / u.noise
         return -0.5 * (gap**2 + jnp.log(2 * jnp.pi * u.noise**2)).sum(1)
 
-
-@register_dataclass
-@dataclass(frozen=True)
-class Table:
-    """Coefficients of all steps, computed in float64 outside jit; give it to jitted code as an argument."""
-
-    std: Any
-    first: Inputs
-    steps: Inputs
-    clip: Any
-    process: Process = field(metadata={"static": True})
-
-    def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
-        """The chain from noise to items (n, *shape)."""
-        basis = basis_of(self.process, denoiser, cond, observation)
-        begin = Begin(basis, self.std, self.first, self.clip)
-        return Model(begin, ((Step(basis, self.clip), self.steps), (Items(basis), self.first.s[None])))
-
-
-@dataclass(frozen=True)
-class TDS(Schedule):
-    """TDS (Wu et al. 2023, arXiv 2306.17775): DDIM with the score of N(y; A D(x_t), std^2 I) added, and weights.
-
-    The target is the unconditional chain times the likelihood of its end: the last step x_0 = D(x_1) changes no
-    weight. Needs a derivative of the network in each of its T calls. The twisting function is far too narrow at high
-    noise levels, so that without `clip` particles can be thrown far away on coarse grids.
-    """
-
-    eta: float = 1.0
-    """Noise of DDIM, above 0 to 1."""
-    clip: float | None = None
-    """Longest shift of the denoised value, a Euclidean norm; any if none."""
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        super().__post_init__()
-        if not 0 < self.eta <= 1:
-            raise UsageError(f"eta={self.eta} is outside (0, 1]; the weights need a density of the step")
-        if self.clip is not None and self.clip <= 0:
-            raise UsageError(f"clip={self.clip} must be positive")
-
-    def table(self, process: Process = EDM()) -> Table:
-        """Coefficients of all steps, float64."""
-        levels = self.levels(process)
-        keep, noise = self.ddim(levels.s, self.eta)
-        arrivals = Inputs(None, None, levels.s, levels.t, levels.alpha)
-        first, rest = (jax.tree.map(lambda a, which=which: a[which], arrivals) for which in (0, slice(1, None)))
-        steps = Inputs(keep, noise, rest.s, rest.time, rest.alpha)
-        return Table(levels.start, first, steps, float("inf") if self.clip is None else self.clip, process)
-
-    def model(self, denoiser: Denoiser, observation: Observation, cond: Any = None) -> Model:
-        """See `Table.model`."""
-        return self.table(process_of(denoiser)).model(denoiser, observation, cond)
+    @staticmethod
+    def _mean(p: Particle, u: Inputs, d: Array) -> Array:
+        return d + u.keep * (p.z - d)

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.chain import Model
-from genkit.discrete import Process
-from genkit.discrete.schedule import float_time
+from genkit.discrete import Process, float_time
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 

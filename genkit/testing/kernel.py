@@ -64,15 +64,21 @@ def check_kernel(kernel: Kernel, p: Any, u: Any, state: Callable[[Any], Any] = _
                 f"use one key per particle and no statistics of the population",
             )
 
+    def compiled(method: str) -> Callable[..., Any] | None:
+        if getattr(kernel, method) is None:
+            return None
+        program = jax.jit(lambda kernel, *args: getattr(kernel, method)(*args))
+        return lambda *args: program(kernel, *args)
+
     r = many // n
     alone("move", p1, lambda s: move(kernel, keys[s], part(p, s), u), r)
-    if kernel.look is not None:
+    if (look := compiled("look")) is not None:
         with claim(f"{name}.look fails"):
-            seen = kernel.look(keys, p, u)
+            seen = look(keys, p, u)
         require(seen[1].shape == (n,), f"{name}.look returned weights of shape {seen[1].shape}; expected ({n},)")
-        alone("look", seen, lambda s: kernel.look(keys[s], part(p, s), u), 1)  # type: ignore[misc]
+        alone("look", seen, lambda s: look(keys[s], part(p, s), u), 1)
     for method in ("log_g", "log_prob"):
-        f = getattr(kernel, method)
+        f = compiled(method)
         if f is None:
             continue
         with claim(f"{name}.{method} fails"):
@@ -81,10 +87,16 @@ def check_kernel(kernel: Kernel, p: Any, u: Any, state: Callable[[Any], Any] = _
         require(not jnp.isnan(value).any(), f"{name}.{method} returned NaN; a potential of zero is -inf")
         alone(method, value, lambda s, f=f: f(part(p, s), part(p1, slice(r * s.start, r * s.stop)), u), r)
     if kernel.log_prob is not None and r == 1:
-        many_keys = particle_keys(jax.random.key(1), jnp.arange(DRAWS))
-        tiled = jax.tree.map(lambda a: jnp.repeat(a[:1], DRAWS, 0), p)
-        moved = kernel.move(many_keys, tiled, u)
-        log_q = np.asarray(kernel.log_prob(tiled, moved, u), np.float64)
+
+        @jax.jit
+        def drawn(kernel: Any, p: Any, u: Any) -> tuple[Any, jax.Array]:
+            many_keys = particle_keys(jax.random.key(1), jnp.arange(DRAWS))
+            tiled = jax.tree.map(lambda a: jnp.repeat(a[:1], DRAWS, 0), p)
+            moved = kernel.move(many_keys, tiled, u)
+            return moved, kernel.log_prob(tiled, moved, u)
+
+        moved, log_q = drawn(kernel, p, u)
+        log_q = np.asarray(log_q, np.float64)
         x = state(moved)
         require(hasattr(x, "dtype"), f"{name} moves a {type(x).__name__}; give state=..., which picks one array of it")
         require(np.isfinite(log_q).all(), f"{name}.log_prob is not finite where move arrives")

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit.diffusion import process_of
-from genkit.diffusion.samplers.linear import LinearSampler
-from genkit.diffusion.samplers.table import Calls, Finish, Particle, Step, Table
+from genkit.diffusion.samplers import Calls, Finish, LinearSampler, Particle, Step, Table
 from genkit.errors import UsageError
 
 Array = jax.Array

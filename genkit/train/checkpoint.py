@@ -11,8 +11,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from genkit.errors import GenkitError
-from genkit.parallel import barrier, is_main
-from genkit.parallel.rules import path_name
+from genkit.parallel import barrier, is_main, path_name
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # orbax notes every file it touches
 

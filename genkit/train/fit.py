@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from genkit.errors import GenkitError
 from genkit.kinds import Logger
-from genkit.parallel import is_main, make_mesh, replicate
+from genkit.parallel import agree, is_main, make_mesh, replicate
 from genkit.programs import watched
 from genkit.train import checkpoint
 from genkit.train.compiled import compile_step
@@ -244,7 +244,7 @@ class _Fit:
     # saving
 
     def _save(self, which: str, state: Any) -> None:
-        if bool(_has_nan(state)):
+        if _has_nan(state):
             self._not_finite(self.step, "the state has NaN")
         meta = {
             "config": self.config,
@@ -270,10 +270,11 @@ class _Fit:
         )
 
 
-@jax.jit
-def _has_nan(state: Any) -> jax.Array:
-    found = [jnp.isnan(x).any() for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    return jnp.stack(found).any() if found else jnp.bool(False)
+def _has_nan(state: Any) -> bool:
+    """Whether a number of the state is NaN, in any process; looked at on the host, where a checkpoint brings it."""
+    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    shards = (shard.data for x in floats for shard in x.addressable_shards if shard.replica_id == 0)
+    return bool(agree(any(np.isnan(np.asarray(data)).any() for data in shards)))
 
 
 def _mesh_for(batch: Any) -> Mesh:

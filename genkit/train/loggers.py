@@ -36,9 +36,6 @@ class JsonLines:
         except OSError as error:
             raise self._failed(error) from error
 
-    def artifact(self, path: Path) -> None:
-        """Nothing to do: the files lie beside the lines."""
-
     def close(self) -> None:
         """Close the file."""
         self._file.close()

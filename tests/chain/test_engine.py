@@ -1,6 +1,6 @@
 """The loop against closed forms, with resamplers made for the test only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import chex
@@ -197,6 +197,49 @@ def test_dead_particles_and_collapse():
     np.testing.assert_array_equal(kept[0][1], [np.log(0.5).astype(np.float32), -np.inf, -np.inf])
 
 
+def test_potentials_that_are_no_numbers_count_as_zero_and_are_told():
+    """NaN and +inf leave the other particles as they are; each particle with a weight is counted once."""
+
+    @register_dataclass
+    @dataclass(frozen=True)
+    class Holes(Kernel):
+        def move(self, keys, p, u):
+            return p
+
+        def log_g(self, p, p1, u):
+            return jnp.where(p1 == 0, jnp.nan, jnp.where(p1 == 1, jnp.inf, jnp.where(p1 == 2, -jnp.inf, u)))
+
+    model = Model(lambda keys: (jnp.arange(8), None), ((Holes(), np.log([3.0, 2.0])),))
+
+    def one(key):
+        return run(key, start(key, model, 8), model.stages)[0]
+
+    state = one(KEY)
+    np.testing.assert_allclose(np.exp(state.log_w), [0, 0, 0, *[0.2] * 5], rtol=1e-6)
+    np.testing.assert_allclose(state.log_z, np.log(6 * 5 / 8), rtol=1e-6)
+    assert state.undefined == 2 and not state.collapsed
+    assert state.troubles() == (
+        "2 particles met a potential of NaN or +inf, which counts as zero; check where the target is defined",
+    )
+    assert "8 particles after 2 steps" in repr(state) and "2 particles met" in repr(state)
+    with pytest.warns(RuntimeWarning, match="a filter: 2 particles met a potential of NaN"):
+        assert state.warned("a filter") is state
+    many = jax.vmap(one)(jax.random.split(KEY, 3))
+    assert many.troubles()[0].startswith("6 particles met") and many.troubles()[0].endswith("(in 3 of 3 runs)")
+    assert jax.eval_shape(one, KEY).troubles() == ()
+
+    state, _ = run(KEY, start(KEY, Model(lambda keys: (jnp.zeros(4), None), ()), 4), ((Holes(), np.zeros(1)),))
+    assert state.collapsed and state.undefined == 4 and state.log_z == -jnp.inf and np.isfinite(state.log_w).all()
+
+
+def test_weighted_means_leave_out_what_has_no_weight():
+    state = start(KEY, Model(lambda keys: (jnp.arange(4.0), jnp.log(jnp.array([0.0, 1.0, 1.0, 2.0]))), ()), 4)
+    np.testing.assert_allclose(state.mean(), (1 + 2 + 2 * 3) / 4, rtol=1e-6)
+    means = state.mean(lambda x: {"root": jnp.log(x), "both": jnp.stack([x, x**2], 1)})  # log 0 has no weight
+    np.testing.assert_allclose(means["root"], (np.log(2) + 2 * np.log(3)) / 4, rtol=1e-6)
+    np.testing.assert_allclose(means["both"], [9 / 4, 23 / 4], rtol=1e-6)
+
+
 def test_nothing_optional_leaves_a_trace():
     """Plain sampling carries the constants of its weights and computes nothing with them."""
     model = Model(gaussian_init, ((Walk(), np.zeros(3)),))
@@ -303,9 +346,14 @@ def test_run_until():
     many = jax.vmap(one)(keys, jnp.array([0, 2, 9]))
     np.testing.assert_array_equal(many.t, [0, 2, 5])
     np.testing.assert_array_equal(many.shared, many.t)
+    np.testing.assert_array_equal(many.unfinished, [False, False, True])
+    assert many.troubles() == (
+        "it stopped at max_steps before its end, so log_z is not that of the target; raise max_steps (in 1 of 3 runs)",
+    )
     for i, t in enumerate(many.t):
         stages = ((Count(), np.ones(t)),)
         alone, _ = run(keys[i], start(keys[i], model, 3), stages, Multinomial()) if t else (one(keys[i], 0), None)
+        alone = replace(alone, unfinished=many.unfinished[i])
         chex.assert_trees_all_close(jax.tree.map(lambda a, i=i: a[i], many), alone, rtol=1e-6)
 
 

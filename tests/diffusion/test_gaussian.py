@@ -8,6 +8,7 @@ import pytest
 from genkit.diffusion import (
     DDIM,
     DDPM,
+    DEIS,
     EDM,
     RK3,
     RK4,
@@ -21,16 +22,21 @@ from genkit.diffusion import (
     Euler,
     EulerMaruyama,
     Flow,
+    FlowODE,
     Heun,
+    NetworkDenoiser,
     SDEDPMpp2M,
     SubVP,
+    UniPC,
+    invert,
     sample,
 )
+from genkit.errors import UsageError
 from genkit.testing import gaussian_denoiser, gaussian_moments, gmm_denoiser
 
 MEAN = 0.7
 GENCAST = dict(churn=2.5, churn_min=0.75, churn_noise=1.05)
-SOLVERS = [Euler, Heun, DPMpp2S, DPMpp2M, DPMpp3M, RK3, RK4]
+SOLVERS = [Euler, Heun, DPMpp2S, DPMpp2M, DPMpp3M, RK3, RK4, UniPC]
 NOISY = [DDIM, Ancestral, SDEDPMpp2M, EulerMaruyama]
 
 # steps, lowest, highest level, std of the data; std of samples: Heun, 2S, Heun with churn, 2S with churn
@@ -112,7 +118,7 @@ ERRORS = {
     RK3: (2.13e-3, 5.15e-4, 1.11e-4, 1.65e-5, 2.22e-6, 2.87e-7),
     RK4: (8.178e-3, 6.158e-4, 3.919e-5, 2.449e-6, 1.527e-7, 9.525e-9),
 }
-ORDER = {Euler: 1, Heun: 2, DPMpp2S: 2, DPMpp2M: 2, DPMpp3M: 3, RK3: 3, RK4: 4}
+ORDER = {Euler: 1, Heun: 2, DPMpp2S: 2, DPMpp2M: 2, DPMpp3M: 3, RK3: 3, RK4: 4, UniPC: 3}
 
 
 def flow_errors(make, nodes, grid="rho", **options):
@@ -122,7 +128,7 @@ def flow_errors(make, nodes, grid="rho", **options):
     return [abs(variance(sampler, 0.5) ** 0.5 - exact) for sampler in samplers]
 
 
-@pytest.mark.parametrize("make", SOLVERS)
+@pytest.mark.parametrize("make", ERRORS)
 def test_errors_of_the_flow(make):
     nodes = [9, 17, 33, 65, 129, 257]
     with jax.enable_x64(True):
@@ -139,6 +145,23 @@ def test_published_third_order_rule_is_of_second_order():
     assert np.log2(error[-2] / error[-1]) == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_order_of_adams_bashforth(order):
+    """In the level of EDM and in the time of VP, from where the first steps of lower orders do no harm; 0 is Euler."""
+    with jax.enable_x64(True):
+        for process, high, grid in ((EDM(), 50.0, "rho"), (VP(), 2000.0, "quadratic")):
+            denoiser = gaussian_denoiser(0.0, 0.5, process=process)
+            error = []
+            for n in (257, 513):
+                sampler = DEIS(n, 0.1, high, grid=grid, final=False, order=order)
+                table, scale = sampler.table(process), process.alpha(process.time(np.float64(0.1)))
+                exact = high * np.sqrt((0.25 + 0.1**2) / (0.25 + high**2))
+                error.append(abs(float(gaussian_moments(table, denoiser)[1]) ** 0.5 / scale - exact))
+            assert np.log2(error[0] / error[1]) == pytest.approx(order + 1, abs=0.2)
+        if order == 0:
+            assert variance(DEIS(order=0), 0.5) == pytest.approx(variance(Euler(), 0.5), rel=1e-12)
+
+
 @pytest.mark.parametrize("grid", ["rho", "quadratic"])
 @pytest.mark.parametrize("make", SOLVERS)
 def test_order_on_gaussian_data(make, grid):
@@ -146,6 +169,82 @@ def test_order_on_gaussian_data(make, grid):
     with jax.enable_x64(True):
         error = flow_errors(make, nodes, grid)
     assert np.log2(error[0] / error[1]) == pytest.approx(ORDER[make], abs=0.1)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_a_corrector_gains_an_order(order):
+    with jax.enable_x64(True):
+        error = flow_errors(UniPC, [257, 513], order=order)
+    assert np.log2(error[0] / error[1]) == pytest.approx(order + 1, abs=0.15)
+
+
+@pytest.mark.parametrize("rule, order", [("euler", 1), ("midpoint", 2), ("heun", 2), ("rk4", 4)])
+def test_order_in_the_time_of_rectified_flow(rule, order):
+    """From pure noise at t = 1 down to t = 0.1, on a mixture; on a Gaussian the variance (1 - t)^2 std^2 + t^2."""
+    mixture = gmm_denoiser([0.3, 0.7], [[-2.0], [1.0]], std=[0.6, 0.8], process=Flow())
+    z = jnp.linspace(-1.5, 1.5, 7)[:, None]
+
+    def sampler(n, rule):
+        return FlowODE(times=tuple(np.linspace(1, 0.1, n)), rule=rule, final=False)
+
+    with jax.enable_x64(True):
+        x = [
+            sample(jax.random.key(0), sampler(*at), mixture, z.shape, noise=z)
+            for at in ((33, rule), (65, rule), (513, "rk4"))
+        ]
+        error = [float(jnp.sqrt(((one - x[2]) ** 2).mean())) for one in x[:2]]
+        found = variance(sampler(65, rule), 0.5, Flow())
+    assert np.log2(error[0] / error[1]) == pytest.approx(order, abs=0.2)
+    assert found == pytest.approx(0.81 * 0.25 + 0.01, rel=0.05 if order == 1 else 1e-3)
+
+
+@pytest.mark.parametrize("make", [Euler, DPMpp2M, DPMpp2S, DPMpp3M, UniPC, DEIS, FlowODE])
+def test_a_constant_velocity_from_pure_noise(make):
+    """x_1 - v for every sampler and shift: the first level is infinite, and the network is asked at t = 1 itself."""
+    asked = []
+
+    def network(params, x, t, cond):
+        jax.debug.callback(lambda t: asked.append(float(t[0])), t)
+        return jnp.broadcast_to(params, x.shape)
+
+    denoiser = NetworkDenoiser(network, jnp.array([0.5, -2.0]), Flow(), "flow")
+    z = jnp.array([[1.0, 0.0], [-0.3, 2.0]])
+    for options in ({"grid": "flow"}, {"grid": "flow", "shift": 3.0}, {"times": (1.0, 0.6, 0.2)}):
+        x = sample(jax.random.key(0), make(5, **options), denoiser, (2, 2), noise=z)
+        np.testing.assert_allclose(x, z - jnp.array([0.5, -2.0]), atol=1e-5)
+    jax.effects_barrier()
+    assert max(asked) == pytest.approx(1, abs=2e-6)
+
+
+def test_timestep_shift():
+    """Of rectified flow, t' = shift t / (1 + (shift - 1) t); of any process a factor on its levels."""
+    t = np.arange(5, 0, -1) / 5
+    np.testing.assert_allclose(Euler(5, grid="flow").time_grid(Flow()), t, atol=1e-6)
+    np.testing.assert_allclose(Euler(5, grid="flow", shift=3.0).time_grid(Flow()), 3 * t / (1 + 2 * t), atol=1e-6)
+    for process in (EDM(), Cosine()):
+        levels = [process.ratio(Euler(5, 0.1, 20.0, shift=shift).time_grid(process)) for shift in (1.0, 2.5)]
+        np.testing.assert_allclose(levels[1], 2.5 * levels[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("make, order", [(Euler, 1), (Heun, 2), (DPMpp2M, 2), (RK4, 4)])
+def test_inversion_is_the_flow_back(make, order):
+    """To noise z with which the exact flow arrives at the data; the way there and back again has that order too."""
+    errors, trips = [], []
+    with jax.enable_x64(True):
+        x = jnp.array([[0.2], [1.5]])
+        for process in (EDM(), VP()):
+            denoiser = gaussian_denoiser(MEAN, 0.5, process=process)
+            for n in (129, 257):
+                sampler = make(n, 0.1, 50.0, final=False)
+                z = invert(sampler, denoiser, x)
+                exact = (MEAN + (x - MEAN) * np.sqrt((0.25 + 50.0**2) / (0.25 + 0.1**2))) / 50
+                errors.append(float(abs(z - exact).max()))
+                back = sample(jax.random.key(0), sampler, denoiser, x.shape, noise=z)
+                trips.append(float(abs(back / process.alpha(process.time(np.float64(0.1))) - x).max()))
+            assert np.log2(errors[-2] / errors[-1]) == pytest.approx(order, abs=0.2)
+            assert trips[-1] < trips[-2] * 0.7 and trips[-1] < 0.2
+    with pytest.raises(UsageError, match="adds noise, so it has no way back"):
+        invert(DDIM(eta=0.5), denoiser, x)
 
 
 @pytest.mark.parametrize("make", SOLVERS)

@@ -13,6 +13,7 @@ from genkit.chain import run, start
 from genkit.diffusion import (
     DDIM,
     DDPM,
+    DEIS,
     EDM,
     RK3,
     RK4,
@@ -21,6 +22,7 @@ from genkit.diffusion import (
     Adaptive,
     Ancestral,
     Consistency,
+    Cosine,
     DPMpp2M,
     DPMpp2S,
     DPMpp3M,
@@ -28,9 +30,11 @@ from genkit.diffusion import (
     Euler,
     EulerMaruyama,
     Flow,
+    FlowODE,
     Heun,
     PredictorCorrector,
     SDEDPMpp2M,
+    UniPC,
     sample,
 )
 from genkit.errors import GenkitError, UsageError
@@ -58,6 +62,8 @@ def _fresh_trace_counter():
         (EulerMaruyama(400, grid="logsnr"), 400),
         (DPMpp2M(40), 40),
         (RK3(20), 58),
+        (UniPC(40), 40),
+        (DEIS(40), 40),
         (Adaptive(), None),
     ],
     ids=lambda v: type(v).__name__,
@@ -92,6 +98,8 @@ def test_calls_and_traces_of_the_others(make, calls):
 
 def test_what_every_process_promises():
     check_sampler(DDIM(200, sigma_min=0.01, sigma_max=50.0, eta=0.5), process=VP())
+    assert FlowODE(20, grid="flow").nfe == 39 and DDIM(times=(999.0, 500.0, 0.0)).nfe == 3
+    check_sampler(FlowODE(40, grid="flow"), process=Flow())
 
 
 @pytest.mark.parametrize("sampler", [DDIM(eta=0.5), DPMpp2S(churn=2.0)], ids=lambda s: type(s).__name__)
@@ -268,6 +276,19 @@ def test_wrong_options(make, options, words):
         (lambda: Adaptive().table(VP()).model(gaussian_denoiser(), (2, 1)), r"table is for VP.* the denoiser for EDM"),
         (lambda: Heun(sigma_max=0.0), "sigma_min < sigma_max"),
         (lambda: Euler(times=(80.0, 1.0, 0.0)).table(), "reach level zero"),
+        (lambda: Euler(times=(0.5, 0.0)).table(Flow()), "reach level zero"),
+        (lambda: Euler(times=(1200.0, 500.0)).table(DDPM()), "hold 1200, which is no time of DDPM.* 0 to 999"),
+        (lambda: Euler(times=(1000.0, 500.0)).table(DDPM()), "hold 1000, which is no time of DDPM"),
+        (lambda: Euler(times=(900.0, -3.0)).table(DDPM()), "hold -3, which is no time of DDPM"),
+        (lambda: Euler(times=(1.2, 0.5)).table(Flow()), "hold 1.2, which is no time of Flow"),
+        (lambda: Euler(times=(0.5, -0.1)).table(Flow()), "hold -0.1, which is no time of Flow"),
+        (lambda: Euler(times=(1.5, 0.5)).table(Cosine()), "hold 1.5, which is no time of Cosine"),
+        (lambda: Euler(times=(0.5, -0.1)).table(VP()), "hold -0.1, which is no time of VP"),
+        (lambda: Euler(times=(np.nan, 0.5)).table(VE()), "hold nan, which is no time of VE"),
+        (lambda: Heun(times=(1.0, 0.5)).table(Flow()), "Heun has no first step from pure noise"),
+        (lambda: Euler(grid="flow").table(VP()), "begins at pure noise, of which VP"),
+        (lambda: Euler(times=(1.5, 0.5)).table(VP()), "hold 1.5, which is no time of VP"),
+        (lambda: Euler(shift=0.0), "shift=0.0 must be positive"),
         (lambda: Heun(18, 0.002).table(DDPM()), "0.002 is beyond those of DDPM.*0.01 to 157"),
         (lambda: Heun(sigma_max=None, churn=10.0).table(DDPM()), "beyond those of DDPM"),
         (lambda: Euler(10, 0.002, 40.0, grid="quadratic").table(VE()), "ends at time -"),
@@ -277,6 +298,7 @@ def test_wrong_options(make, options, words):
     ],
 )
 def test_wrong_values(make, words):
+    """No level is clamped or divided by zero in silence."""
     with pytest.raises(UsageError, match=words) as error:
         make()
     assert "\n" not in str(error.value)

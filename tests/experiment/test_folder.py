@@ -13,8 +13,8 @@ import pytest
 
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import Status
-from genkit.experiment.folder import claim, read_json, write_json
-from genkit.files import write
+from genkit.experiment.folder import claim
+from genkit.files import read_json, write, write_json
 
 
 def refuse(number):

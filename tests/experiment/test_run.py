@@ -1,5 +1,6 @@
 """Runs: stages, resuming, what a folder holds, what is refused."""
 
+import contextlib
 import errno
 import io
 import itertools
@@ -51,6 +52,21 @@ def test_a_table_and_a_figure_of_one_name_are_both_in_the_report(study):
     run.figure("double", Figure(), "A line.")
     page = report.build(run.folder, "toy.study", "").read_text()
     assert "How it doubles" in page and ">8<" in page and ">7<" not in page and "A line." in page
+
+
+@pytest.mark.parametrize("mode", ["good", "fail"])
+def test_a_logger_hears_of_files_and_is_closed_however_the_run_ends(study, mode):
+    heard = []
+    logger = SimpleNamespace(artifact=lambda path: heard.append(path.name), close=lambda: heard.append("closed"))
+
+    def with_logger(run):
+        run.loggers = (logger,)
+
+    with contextlib.nullcontext() if mode == "good" else pytest.raises(DataError):
+        genkit.run(genkit.config("toy.study", mode=mode), out="a", prepare=with_logger).figure(
+            "one", Figure(), "A line."
+        )
+    assert heard == (["report.html", "closed", "one.png"] if mode == "good" else ["closed"])
 
 
 def test_no_terminal_cuts_a_number(study):

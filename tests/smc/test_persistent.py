@@ -67,7 +67,8 @@ def test_more_than_one_population_may_be_asked_for():
 
 
 def test_a_density_that_is_zero_everywhere_or_in_part():
-    dead = SAMPLER.run(KEY, 64, draw, log_p0, lambda x: -jnp.inf * jnp.ones_like(x[0]))
+    with pytest.warns(RuntimeWarning, match="PersistentSampling: all weights were zero"):
+        dead = SAMPLER.run(KEY, 64, draw, log_p0, lambda x: -jnp.inf * jnp.ones_like(x[0]))
     assert dead.collapsed and dead.log_z == -jnp.inf and dead.t == 1 and np.isfinite(dead.log_w).all()
     half = SAMPLER.run(KEY, 64, draw, log_p0, lambda x: jnp.where(x[0] > 0, log_p0(x), -jnp.inf))
     assert abs(jnp.exp(half.log_z) - 0.5) < 4 * 0.5 / 64**0.5 and not half.collapsed

@@ -1,5 +1,6 @@
 """SMC samplers against integrals in closed form."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -7,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genkit.chain import State, particle_keys
 from genkit.errors import UsageError
-from genkit.smc import HMC, MALA, Independent, RandomWalk, Tempering, ess, next_exponent
-from genkit.smc.moves import frame, mutate
+from genkit.smc import HMC, MALA, Independent, PersistentSampling, RandomWalk, Tempering, ess, next_exponent
+from genkit.smc.moves import Frame, adapt, frame, mutate
 
 KEY = jax.random.key(0)
 LOG_Z = -2.4047189562170503  # of N(x; 0, 1) exp(-(x - 2)^2 / 0.5); the posterior is N(1.6, 0.2)
@@ -36,7 +38,7 @@ def many(sampler, n, runs, exponents=None):
     return [np.asarray(a, np.float64) for a in jax.jit(jax.vmap(one))(jax.random.split(KEY, runs))]
 
 
-MOVES = RandomWalk(), MALA(), HMC(leapfrog=4), Independent(), RandomWalk(diagonal=True)
+MOVES = RandomWalk(), MALA(), HMC(), Independent(), RandomWalk(diagonal=True)
 
 
 @pytest.mark.parametrize("move", MOVES, ids=lambda m: type(m).__name__)
@@ -55,6 +57,29 @@ def test_moves_leave_their_target(move):
     for power in (1, 2, 3):
         a, b = x**power, after**power
         assert (abs(a.mean(0) - b.mean(0)) < 4 * (a - b).std(0) / 20_000**0.5).all()
+
+
+@pytest.mark.parametrize("spread", [0.5, 0.0])
+def test_trajectories_neither_come_back_nor_turn_over(spread):
+    """On N(0, I) a trajectory of length T gives corr(x, x') = E cos T and corr(x^2, x'^2) = E cos^2 T.
+
+    The default, and a step that acceptance alone would let grow to half a turn and beyond.
+    """
+    x, n = jax.random.normal(KEY, (40_000, 4)), 40_000
+    move = HMC(spread=spread)
+    longer = adapt(move, jnp.float32(1.0), jnp.float32(0.99))
+    np.testing.assert_allclose(longer * move.leapfrog, np.pi / 2, rtol=1e-6)
+    assert adapt(HMC(), jnp.float32(0.2), jnp.float32(0.5)) < 0.2
+    for step in (0.3, longer):
+        at = Frame(jnp.zeros(4), jnp.ones(4), jnp.asarray(step))
+        after, accept = jax.jit(
+            partial(mutate, log_prob=lambda x: -x @ x / 2, move=move, at=at, steps=1, waste_free=False)
+        )(jax.random.split(KEY, n), x)
+        assert accept.mean() > 0.97
+        angle = 2 * np.arcsin(np.linspace(1 - spread, 1 + spread, 1001) * step / 2) * 5  # of leapfrog steps
+        for power, exact in ((1, np.cos(angle).mean()), (2, (np.cos(angle) ** 2).mean())):
+            found = np.corrcoef(np.ravel(x**power), np.ravel(after**power))[0, 1]
+            assert abs(found - exact) < 4 / (4 * n) ** 0.5 + 0.02 and abs(exact) < 0.2  # 0.02 for what is refused
 
 
 @pytest.mark.parametrize("waste_free", [True, False])
@@ -139,7 +164,8 @@ def test_new_values_do_not_retrace():
 
 def test_a_density_that_is_zero_everywhere_or_in_part():
     for sampler in (Tempering(RandomWalk(), 4), Tempering(MALA(), 2, waste_free=False)):
-        state = sampler.run(KEY, 64, draw, log_p0, lambda x: -jnp.inf * jnp.ones_like(x[0]))
+        with pytest.warns(RuntimeWarning, match="all weights were zero"):
+            state = sampler.run(KEY, 64, draw, log_p0, lambda x: -jnp.inf * jnp.ones_like(x[0]))
         assert state.collapsed and state.log_z == -jnp.inf and state.t == 1
         assert np.isfinite(state.p.x).all() and np.isfinite(state.log_w).all()
     # half of the prior: Z = 1/2
@@ -148,10 +174,75 @@ def test_a_density_that_is_zero_everywhere_or_in_part():
     assert (half.p.x[half.log_w > -jnp.inf] > 0).all() and not half.collapsed
 
 
+def test_a_run_that_stops_early_says_so():
+    sampler = Tempering(RandomWalk(), 4, max_steps=2)
+    with pytest.warns(RuntimeWarning, match="Tempering: it stopped at max_steps before its end"):
+        state = sampler.run(KEY, 64, draw, log_p0, log_p)
+    assert state.unfinished and state.shared.exponent < 1
+    assert not Tempering(RandomWalk(), 4).run(KEY, 64, draw, log_p0, log_p).unfinished
+
+
+@pytest.mark.parametrize("move", MOVES[:4], ids=lambda m: type(m).__name__)
+def test_a_density_that_is_no_number_outside_its_support(move):
+    """p = x^2 e^-x, whose logarithm is NaN below zero: Z = 2, mean 3; the states there are counted once."""
+
+    def log_gamma(x):
+        return 2 * jnp.log(x[0]) - x[0]
+
+    def wide(key):
+        return 4 * jax.random.normal(key, (1,))
+
+    def log_wide(x):
+        return jax.scipy.stats.norm.logpdf(x, 0, 4).sum()
+
+    def one(key):
+        return Tempering(move, 5).run(key, 2000, wide, log_wide, log_gamma)
+
+    states = jax.jit(jax.vmap(one))(jax.random.split(KEY, 20))
+    below = np.array(
+        [
+            (jax.vmap(wide)(particle_keys(jax.random.fold_in(k, 0), jnp.arange(2000))) < 0).sum()
+            for k in jax.random.split(KEY, 20)
+        ]
+    )
+    np.testing.assert_array_equal(states.undefined, below)
+    assert not states.collapsed.any() and not states.unfinished.any()
+    ratio = np.exp(np.asarray(states.log_z, np.float64)) / 2
+    mean = np.asarray(jax.vmap(State.mean)(replace(states, p=states.p.x[..., 0])), np.float64)
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 20**0.5 and abs(mean.mean() - 3) < 4 * mean.std() / 20**0.5
+
+
+def test_states_of_several_parts():
+    """A dict of an array and a scalar is the same run as one array of all its numbers."""
+
+    def draw_dict(key):
+        x = jax.random.normal(key, (3,))
+        return {"a": x[:2], "b": x[2]}
+
+    def whole(x):
+        return log_p0(x) - jnp.sum((x - 2) ** 2) / 0.5
+
+    def flat(x):
+        return jnp.append(x["a"], x["b"])
+
+    sampler = Tempering(RandomWalk(), 4)
+    one = sampler.run(KEY, 64, lambda key: jax.random.normal(key, (3,)), log_p0, whole)
+    parts = sampler.run(KEY, 64, draw_dict, lambda x: log_p0(flat(x)), lambda x: whole(flat(x)))
+    np.testing.assert_allclose(parts.log_z, one.log_z, rtol=1e-5)
+    np.testing.assert_allclose(jax.vmap(flat)(parts.p.x), one.p.x, rtol=1e-3, atol=1e-4)
+    pool = PersistentSampling(RandomWalk(), 2, max_steps=4)
+    one = pool.run(KEY, 16, lambda key: jax.random.normal(key, (3,)), log_p0, lambda x: log_p0(x) - x @ x)
+    parts = pool.run(KEY, 16, draw_dict, lambda x: log_p0(flat(x)), lambda x: log_p0(flat(x)) - flat(x) @ flat(x))
+    np.testing.assert_allclose(parts.log_z, one.log_z, rtol=1e-5)
+    np.testing.assert_allclose(jax.vmap(flat)(parts.p.x), one.p.x, rtol=1e-3, atol=1e-4)
+
+
 def test_errors():
     with pytest.raises(UsageError, match="64 particles cannot be kept waste-free from chains of 10"):
         Tempering().run(KEY, 64, draw, log_p0, log_p)
     with pytest.raises(UsageError, match="steps=1 must be at least 2"):
         Tempering(steps=1)
-    with pytest.raises(UsageError, match=r"MCMC moves need particles of shape \(n, d\), got \(8,\)"):
-        Tempering(steps=4).run(KEY, 8, jax.random.normal, log_p0, log_p)
+    with pytest.raises(UsageError, match="MCMC moves need real numbers, got int32"):
+        Tempering(steps=4).run(KEY, 8, lambda key: jax.random.randint(key, (1,), 0, 9), log_p0, log_p)
+    with pytest.raises(UsageError, match="must increase from above 0 to 1, where the target is"):
+        Tempering(steps=4).run(KEY, 8, draw, log_p0, log_p, np.array([0.5, 0.9]))

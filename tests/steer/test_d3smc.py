@@ -98,7 +98,7 @@ class Noised:
 
         def begin(keys):
             which = jax.vmap(jax.random.categorical, (0, None))(keys, self.log_q)
-            return model.init.arrive(jnp.asarray(BITS)[which])
+            return model.init.steps.arrive(jnp.asarray(BITS)[which], model.init.first)
 
         return replace(model, init=begin)
 
@@ -147,7 +147,7 @@ def test_the_last_weight_is_one():
     p = start(jax.random.key(0), model, 6).p
     check_kernel(kernel, p, jax.tree.map(lambda a: jnp.asarray(a[1]), inputs))
     x0 = last.move(particle_keys(jax.random.key(1), jnp.arange(6)), p, None)
-    given = last.given
+    given = kernel.law
     log_p, log_r = (np.take_along_axis(np.asarray(q.logits), np.asarray(x0)[..., None], -1).sum((1, 2))
                     for q in (p, given.condition(p)))  # fmt: skip
     log_like = np.log(np.where(SEEN, FLIPS[x0, Y], 1.0)).sum(1)
@@ -189,4 +189,4 @@ def test_guided_denoisers_are_refused():
     prior, _ = PROBLEMS["masked"]
     guided = ClassifierFree(jnp.zeros(()), 2.0)(prior)
     with pytest.raises(UsageError, match="one law of x_0"):
-        posterior(KEY, D3SMC(4).table(prior.process), guided, channel(Y, FLIPS), 1, 2, cond=jnp.zeros(2))
+        posterior(KEY, D3SMC(4).table(prior.process), guided, channel(Y, FLIPS), 1, 2, cond=jnp.zeros(1))

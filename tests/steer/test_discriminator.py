@@ -12,7 +12,7 @@ from genkit.chain import run, start
 from genkit.discrete import Ancestral, Linear, OrderAgnostic, masked, sample, steps, uniform
 from genkit.errors import UsageError
 from genkit.smc import Resample
-from genkit.steer import ARDG, BSDG, FADG, Potential, discriminator_loss, guide, noisy_classifier_loss
+from genkit.steer import ARDG, BSDG, FADG, WeightedSum, discriminator_loss, guide, noisy_classifier_loss
 from genkit.testing import all_states, discrete_denoiser, ising_denoiser, potts_denoiser
 
 KEY = jax.random.key(0)
@@ -39,7 +39,7 @@ def along(model, x):
     """log-density of all states x under FADG's moves, along the particles' order, and the log-weights of the paths."""
     p, _ = model.init(jax.random.split(KEY, len(x)))
     log_q, log_w = 0.0, 0.0
-    for kernel, inputs in model.stages:
+    for kernel, inputs in model.stages[:-1]:  # the last one only shows the states
         for i in range(len(inputs[0])):
             u = jax.tree.map(lambda a, i=i: jnp.asarray(a)[i], inputs)
             ahead, log_e = kernel.look(None, p, u)
@@ -88,7 +88,7 @@ def test_two_tokens():
 )  # fmt: skip
 def test_powers_of_the_ratio(alpha, one, two, limit, z):
     with jax.enable_x64(True):
-        drawn, weighted = laws(Potential((odds(),), (alpha,)))
+        drawn, weighted = laws(WeightedSum((odds(),), (alpha,)))
     np.testing.assert_allclose(drawn, [one, two], atol=1e-6)
     np.testing.assert_allclose(weighted.sum(1), z, atol=1e-6)
     np.testing.assert_allclose(weighted / weighted.sum(1, keepdims=True), [limit] * 2, atol=1e-6)
@@ -129,7 +129,7 @@ def test_orders_that_contradict():
 
     # many particles: groups with one order find the constant of that order, those with many find 1
     methods = [FADG(2000, Resample(threshold=1.0), order) for order in ("group", "particle")]
-    one, many = (guide(KEY, m, OrderAgnostic(2), inconsistent, odds(q, pbar), (64, 2)) for m in methods)
+    one, many = (guide(KEY, m, OrderAgnostic(2), inconsistent, odds(q, pbar), (64, 2), draws=None) for m in methods)
     near = np.abs(np.exp(one.log_z)[:, None] - z)
     assert near.min(1).max() < 0.006 and set(near.argmin(1)) == {0, 1}
     assert np.abs(np.exp(many.log_z) - 1).max() < 0.006
@@ -138,7 +138,7 @@ def test_orders_that_contradict():
 
 def law(draws, states=2):
     """Weighted frequencies of the particles of all groups, (S^D,)."""
-    x = np.asarray(draws.particles).reshape(-1, draws.particles.shape[-1])
+    x = np.asarray(draws.x).reshape(-1, draws.x.shape[-1])
     index = (x * states ** np.arange(x.shape[1])[::-1]).sum(1)
     w = np.exp(np.asarray(draws.log_w)).ravel() / len(draws.log_w)
     return np.bincount(index, w, states ** x.shape[1])
@@ -165,8 +165,9 @@ def test_exact_law_of_few_particles(n, tv):
 def test_law_of_few_particles(n, tv):
     """One site of three classes: N draws from p, one of them chosen by q / p."""
     p, q, groups = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5]), 40_000
-    draws = guide(KEY, BSDG(n), OrderAgnostic(3), discrete_denoiser(p), odds(q, p), (groups, 1))
-    drawn = np.bincount(np.asarray(draws.x).ravel(), minlength=3) / groups
+    problem = KEY, BSDG(n), OrderAgnostic(3), discrete_denoiser(p), odds(q, p), (groups, 1)
+    drawn = np.bincount(np.asarray(guide(*problem).x).ravel(), minlength=3) / groups
+    draws = guide(*problem, draws=None)
     weighted = law(draws, 3)
     for found in (drawn, weighted):
         np.testing.assert_allclose(np.abs(found - q).sum() / 2, tv, atol=4 * 0.5 / groups**0.5)
@@ -203,7 +204,10 @@ def test_spins_by_their_energy_alone(ring):
         return coupling * pairs.sum(1) + h * s.sum(1) + n * jnp.log(2.0)
 
     uniform = jax.tree_util.Partial(lambda x, t, cond: jnp.zeros((*x.shape, 2)))
-    final = Potential((energy,), (1.0,), hidden=0.0)
+
+    def final(x, t, cond=None):
+        return jnp.where(t > 0, 0.0, energy(x, t))
+
     log_z = guide(KEY, BSDG(50), OrderAgnostic(2), uniform, final, (200, n)).log_z
     z = np.exp(np.asarray(log_z, np.float64) - exact)
     assert abs(z.mean() - 1) < 4 * z.std() / 200**0.5 and z.std() > 0.1
@@ -241,13 +245,13 @@ SOFT = np.array([[0.9, 0.3], [0.2, 0.6]])
 )
 def test_strong_guidance_to_a_class_is_corrected(given, gamma, expected):
     """The law q(x) p(c | x)^gamma / Z, which guidance without weights misses."""
-    towards = Potential((odds(Q * given, Q),), (gamma,))
+    towards = WeightedSum((odds(Q * given, Q),), (gamma,))
     with jax.enable_x64(True):
         _, weighted = laws(towards, discrete_denoiser(Q))
     np.testing.assert_allclose(weighted / weighted.sum(1, keepdims=True), [expected] * 2, atol=1e-6)
     chain = Ancestral(masked(2, Linear()), 4)
     groups, n = 100, 400
-    draws = guide(KEY, BSDG(n), chain, discrete_denoiser(Q, masked(2, Linear())), towards, (groups, 2))
+    draws = guide(KEY, BSDG(n), chain, discrete_denoiser(Q, masked(2, Linear())), towards, (groups, 2), draws=None)
     # four steps reveal pairs at once, so that the model of this chain is (1 - 1/4) q + 1/4 of its marginals
     model = 0.75 * Q + 0.25 * np.outer(Q.sum(1), Q.sum(0))
     target = (model * given**gamma).ravel()
@@ -268,16 +272,15 @@ def test_what_is_impossible():
         assert same.all() == isinstance(method, FADG)
 
 
-def test_ramp_and_late_guidance():
+def test_a_weighted_sum():
     def one(x, t, cond=None):
         return jnp.ones(len(x))
 
     t = jnp.array([0.0, 0.25, 0.5, 1.0])
     x = jnp.zeros((4, 2), int)
-    np.testing.assert_allclose(Potential((one, one), (2.0, 1.0), ramp=True)(x, t), [3, 2.25, 1.5, 0])
-    np.testing.assert_allclose(Potential((one,), (1.0,), hidden=0.25)(x, t), [1, 1, 0, 0])
-    zero = jax.tree_util.Partial(lambda x, t, cond: jnp.full(len(x), -jnp.inf))
-    np.testing.assert_allclose(Potential((one, zero), (1.0, 0.0))(x, t), 1)
+    np.testing.assert_allclose(WeightedSum((one, one), (2.0, 1.5))(x, t), 3.5)
+    zero = jax.tree_util.Partial(lambda x, t, cond=None: jnp.full(len(x), -jnp.inf))
+    np.testing.assert_allclose(WeightedSum((one, zero), (1.0, 0.0))(x, t), 1)
     calls = []
 
     def noted(x, t, cond=None):
@@ -285,7 +288,7 @@ def test_ramp_and_late_guidance():
         return jnp.ones(len(x))
 
     for weight, expected in ((0.0, 0), (2.0, 1)):  # what has no weight is not computed, in one program for both
-        np.testing.assert_allclose(jax.jit(Potential.__call__)(Potential((noted,), (weight,)), x, t), weight)
+        np.testing.assert_allclose(jax.jit(WeightedSum.__call__)(WeightedSum((noted,), (weight,)), x, t), weight)
         jax.effects_barrier()
         assert len(calls) == expected
 
@@ -309,11 +312,11 @@ def test_groups_with_fewer_sites_and_groups_drawn_in_parts(method):
 
     setting = KEY, method, OrderAgnostic(2), lambda x, t, cond: jnp.broadcast_to(log_p, (*x.shape, 2)), towards
     mask = jnp.array([[True, True], [True, False], [False, True], [True, True]])
-    draws = guide(*setting, (4, 2), mask, mask=mask)
+    draws = guide(*setting, (4, 2), mask, mask=mask, draws=None)
     np.testing.assert_allclose(draws.log_z, mask.sum(1) * np.log(1.6), rtol=1e-5)
-    assert not draws.particles[~np.broadcast_to(mask[:, None], (4, 3, 2))].any()
-    part = guide(*setting, (2, 2), mask[2:], slots=jnp.array([2, 3]), mask=mask[2:])
-    np.testing.assert_array_equal(part.particles, draws.particles[2:])
+    assert not draws.x[~np.broadcast_to(mask[:, None], (4, 3, 2))].any()
+    part = guide(*setting, (2, 2), mask[2:], slots=jnp.array([2, 3]), mask=mask[2:], draws=None)
+    np.testing.assert_array_equal(part.x, draws.x[2:])
 
 
 def test_loss_of_the_best_discriminator():
@@ -331,7 +334,7 @@ def test_loss_of_the_best_discriminator():
     best = float(loss(keys[2], w))
     assert abs(best - expected) < 0.006 and best < np.log(2)
     for alpha in (0.5, 1.5):
-        assert float(loss(keys[2], Potential((w,), (alpha,)))) > best + 0.001
+        assert float(loss(keys[2], WeightedSum((w,), (alpha,)))) > best + 0.001
 
 
 def test_a_discriminator_of_noisy_states():
@@ -349,7 +352,7 @@ def test_a_discriminator_of_noisy_states():
         exact.append(-(one * np.log(one / (one + other)) + other * np.log(other / (one + other))).sum() / 2)
     assert abs(float(loss(KEY, best)) - np.mean(exact)) < 0.003 and np.mean(exact) < np.log(2) - 0.02
     for alpha in (0.5, 1.5):
-        assert float(loss(KEY, Potential((best,), (alpha,)))) > float(loss(KEY, best)) + 0.001
+        assert float(loss(KEY, WeightedSum((best,), (alpha,)))) > float(loss(KEY, best)) + 0.001
     draws = guide(KEY, BSDG(16), Ancestral(process), p, best, (6000, 2))
     found = np.bincount(np.asarray(draws.x[:, 0]) @ [2, 1], minlength=4) / 6000
     # the chain draws sites one by one given x_t, and its own law, not P, is weighed by Q / P

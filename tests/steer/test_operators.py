@@ -64,7 +64,7 @@ def test_complex_measurements_are_real_and_imaginary_parts():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: observe(dense(WIDE), np.zeros(2), 0.0), "must be positive"),
+        (lambda: observe(dense(WIDE), np.zeros(2), -0.1), "must be positive"),
         (lambda: observe(dense(WIDE), np.zeros(3), 0.1), r"expected \(2,\)"),
         (lambda: observe(dense(WIDE), np.array([0.0, np.nan]), 0.1), "NaN"),
         (lambda: dense(np.zeros((2, 3))), "measures nothing"),

@@ -65,6 +65,10 @@ class Integrate(Kernel):
         x = (process.alpha(t) * y).astype(dtype)
         return Particle(x, denoise(self.denoiser, x, t, self.cond))
 
+    def where(self, p: Particle, u: Any) -> tuple[Array, Array, Any]:  # type: ignore[override]
+        """x, the time of the lowest level, and the condition."""
+        return p.x, process_of(self.denoiser).time(jnp.asarray(u)[1]), self.cond
+
 
 @register_dataclass
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class FlowTable:
         t = self.process.time(jnp.asarray(self.values)[0])
         begin = Begin(denoiser, cond, self.process.sigma(t), None, t, noise, shape, 0)
         stages = ((Integrate(denoiser, cond, self.solver), np.asarray(self.values)[None]),)
-        return Model(begin, (*stages, (Finish(), np.zeros(1))) if self.final else stages)
+        return Model(begin, (*stages, (Finish(cond), np.zeros(1))) if self.final else stages)
 
 
 @dataclass(frozen=True)

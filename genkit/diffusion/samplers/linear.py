@@ -9,14 +9,15 @@ a table of coefficients, in the units of the process at hand, and one compiled l
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from genkit.chain import Model
 from genkit.diffusion.denoiser import Denoiser, process_of
-from genkit.diffusion.grids import TimeGrid, check_levels
+from genkit.diffusion.grids import PURE, TimeGrid, check_levels
 from genkit.diffusion.process import EDM, Process
 from genkit.diffusion.samplers.table import Calls, Table
 from genkit.errors import UsageError
@@ -76,12 +77,14 @@ class LinearSampler(TimeGrid):
     """End with the denoised value (the step to level zero); else with the state at sigma_min."""
 
     past = 0  # denoised values of earlier steps that `step` looks at, beside the one at the state
+    past_noise = False  # look at the noise (x - D)/s that they were taken for instead
 
     def step(self, x: Sum, d: list[Sum], at: Levels, denoise: Callable[[Sum, Any], Sum]) -> Sum:
         """The state at level `at.s1` from the state `x` at level `at.s`, both divided by alpha.
 
-        `d[0]` is the denoised value at x, `d[k]` that of k steps before; `denoise(y, s)` is a further network call
-        at a state y of level s. In the first steps, whose `at.before` is infinite, d[k] repeats d[0].
+        `d[0]` is the denoised value at x, `d[k]` that of k steps before (with `past_noise` the noise); `denoise(y, s)`
+        is a further network call at a state y of level s. In the first steps, whose `at.before` is infinite, d[k]
+        repeats d[0].
         """
         raise NotImplementedError(f"{type(self).__name__} has no step")
 
@@ -91,15 +94,22 @@ class LinearSampler(TimeGrid):
 
     def table(self, process: Process = EDM()) -> Table:
         """Coefficients of all steps, float64."""
-        t = self.time_grid(process)
+        return self._table(process, self.time_grid(process), self.final)
+
+    def inversion(self, process: Process = EDM()) -> Table:
+        """Coefficients of the way back, from the lowest level to the highest, float64; for `invert`."""
+        table = self._table(process, self.time_grid(process)[::-1], False)
+        if table.steps.noise is not None and not (table.steps.noise == 0).all():
+            raise UsageError(f"{self} adds noise, so it has no way back; take a sampler of the ODE")
+        return table
+
+    def _table(self, process: Process, t: np.ndarray, final: bool) -> Table:
         s = np.asarray(process.ratio(t), np.float64)
         raised, fresh = self.churned(s)
-        if fresh is not None and not self.final:  # end at the lowest level itself
+        if fresh is not None and not final:  # end at the lowest level itself
             raised, fresh = np.append(raised[:-1], s[-1]), np.append(fresh[:-1], 0.0)
         if fresh is not None:
             check_levels(process, float(raised.max()))
-        if s.min() <= 0:
-            raise UsageError(f"times={self.times} reach level zero; leave it out, the step to it comes by itself")
         when = t if fresh is None else np.asarray(process.time(raised), np.float64)
         alpha = np.asarray(process.alpha(when), np.float64)
         before = tuple(np.concatenate([np.full(k, np.inf), raised])[: len(s) - 1] for k in range(1, self.past + 1))
@@ -132,17 +142,26 @@ class LinearSampler(TimeGrid):
             earlier=np.zeros((len(at.s), len(calls), len(calls) - 1)),
             noise=np.stack([column(j, "eps", scale[j]) for j in every], 1) if "eps" in calls[-1][0].terms else None,
             time=np.stack([time for _, time, _ in calls], 1),
+            memory=np.stack([1 / alpha[:-1], -np.ones_like(at.s)], 1) / at.s[:, None] if self.past_noise else None,
         )
         for j in every:
             for k in range(j):
                 steps.earlier[:, j, k] = column(j, ("call", j - 1 - k), scale[j])
+        if s.max() > 0.99 * PURE:
+            size = max(np.abs(a).max(initial=0.0) for a in jax.tree.leaves(replace(steps, time=None, memory=None)))
+            if not size < 1e-2 * PURE:
+                raise UsageError(
+                    f"{type(self).__name__} has no first step from pure noise, whose level is infinite; begin at a "
+                    "lower one, or take flow_ode, euler, ddim or dpmpp_2m"
+                )
         churn = None if fresh is None else alpha[0] * fresh[0]
-        return Table(alpha[0] * s[0], churn, when[0], steps, process, self.final)
+        return Table(alpha[0] * s[0], churn, when[0], steps, process, final)
 
     @property
     def nfe(self) -> int:
         """Network calls for one sample, the one at the beginning included."""
-        return 1 + self.table().steps.time.size
+        one = replace(self, times=(2.0, 1.0)).table()  # a step, on a process that has these times
+        return 1 + ((len(self.times) or self.steps) - 1) * one.steps.time.size
 
     def model(self, denoiser: Denoiser, shape: tuple[int, ...], cond: Any = None, noise: Any = None) -> Model:
         """The chain from noise to samples of `shape` (n, ...), for `genkit.chain.run`."""

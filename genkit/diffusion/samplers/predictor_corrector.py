@@ -54,6 +54,10 @@ class CorrectedStep(Step):
 
         return jax.lax.scan(call, p, jnp.arange(self.corrections + 1))[0]
 
+    def where(self, p: Particle, u: Corrections) -> tuple[Array, Array, Any]:  # type: ignore[override]
+        """x, the time of arrival, and the condition."""
+        return super().where(p, u.predictor)
+
 
 def _langevin(p: Particle, u: Corrections, z: Array) -> Array:
     """x + e score + sqrt(2 e) z with e = 2 a (snr |z| / |score|)^2, each norm a mean over the batch."""
@@ -79,7 +83,7 @@ class CorrectedTable:
         """The chain from noise to samples of `shape` (n, ...)."""
         plain = self.predictor.model(denoiser, shape, cond, noise)
         stages = ((CorrectedStep(denoiser, cond, self.corrections), self.steps),)
-        return Model(plain.init, (*stages, (Finish(), np.zeros(1))) if self.predictor.final else stages)
+        return Model(plain.init, (*stages, (Finish(cond), np.zeros(1))) if self.predictor.final else stages)
 
 
 @dataclass(frozen=True)
@@ -117,4 +121,4 @@ class PredictorCorrector(EulerMaruyama):
     @property
     def nfe(self) -> int:
         """Network calls for one sample, the one at the beginning included."""
-        return 1 + len(self.table().steps.time) * (1 + self.corrections)
+        return 1 + ((len(self.times) or self.steps) - 1) * (1 + self.corrections)

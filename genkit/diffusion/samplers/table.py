@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -27,7 +27,7 @@ class Particle:
     x: Array
     denoised: Array
     past: tuple[Array, ...] = ()
-    """denoised values of the steps before, the latest first, as many as the sampler looks back on"""
+    """denoised values (with `Calls.memory` noise) of the steps before, the latest first, as many as are looked at"""
 
 
 @register_dataclass
@@ -48,6 +48,8 @@ class Calls:
     """(C,), zero but for the last; None if no step has noise"""
     time: Any
     """(C,)"""
+    memory: Any = None
+    """(2,): of the state and of the denoised value in what is kept as past; None keeps the denoised value"""
 
 
 def add_noise(keys: Array, x: Array, std: Array) -> Array:
@@ -95,12 +97,18 @@ class Step(Kernel):
         """Calls are one loop, so that the network is compiled once here."""
         u = jax.tree.map(lambda c: jnp.asarray(c, p.x.dtype), u)
         fresh = None if u.noise is None else add_noise(keys, jnp.zeros_like(p.x), u.noise[-1])
-        (x, d, _), _ = jax.lax.scan(self._call(p, fresh), self._nothing(p, u), u)
-        return Particle(x, d, (p.denoised, *p.past)[: len(p.past)])
+        calls = replace(u, memory=None)
+        (x, d, _), _ = jax.lax.scan(self._call(p, fresh), self._nothing(p, u), calls)
+        kept = p.denoised if u.memory is None else u.memory[0] * p.x + u.memory[1] * p.denoised
+        return Particle(x, d, (kept, *p.past)[: len(p.past)])
+
+    def where(self, p: Particle, u: Calls) -> tuple[Array, Array, Any]:  # type: ignore[override]
+        """x, the time of arrival, and the condition."""
+        return p.x, u.time[-1], self.cond
 
     def mean(self, p: Particle, u: Calls) -> Array:
         """Mean of the next state (n, ...) given this one; calls the network for all but the last call of a step."""
-        u = jax.tree.map(lambda c: jnp.asarray(c, p.x.dtype), u)
+        u = jax.tree.map(lambda c: jnp.asarray(c, p.x.dtype), replace(u, memory=None))
         inner, last = jax.tree.map(lambda c: c[:-1], u), jax.tree.map(lambda c: c[-1], u)
         (_, _, earlier), _ = jax.lax.scan(self._call(p, None), self._nothing(p, u), inner)
         return _combine(p, earlier, last)
@@ -147,11 +155,17 @@ class NoisyStep(Step):
 @register_dataclass
 @dataclass(frozen=True)
 class Finish(Kernel):
-    """The step to level zero: the denoised value that the particle carries, no network call."""
+    """The step to level zero, u = 0: the denoised value that the particle carries, no network call."""
+
+    cond: Any
 
     def move(self, keys: Array, p: Particle, u: Any) -> Particle:
         """x = D."""
         return Particle(p.denoised, p.denoised, p.past)
+
+    def where(self, p: Particle, u: Array) -> tuple[Array, Array, Any]:  # type: ignore[override]
+        """x, time 0, and the condition."""
+        return p.x, u, self.cond
 
 
 @register_dataclass
@@ -178,4 +192,4 @@ class Table:
         begin = Begin(denoiser, cond, self.std, self.churn, self.time, noise, shape, past)
         kernel = Step if self.steps.noise is None else NoisyStep
         stages = ((kernel(denoiser, cond), self.steps),)
-        return Model(begin, (*stages, (Finish(), np.zeros(1))) if self.final else stages)
+        return Model(begin, (*stages, (Finish(cond), np.zeros(1))) if self.final else stages)

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from genkit_crystals.diffusion import Drawn
-from genkit_crystals.frequencies import Frequencies, RowFrequencies
-from genkit_crystals.layout import Layout, Matrices, decode
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.wyckoff import ELEMENTS
+from genkit_crystals.chains import Drawn, Frequencies, Layout, Matrices, RowFrequencies, decode
+from genkit_crystals.protostructures import ELEMENTS, Protostructure
 
 
 def marginals(rng: np.random.Generator, groups: np.ndarray, slots: Layout, frequencies: Frequencies) -> Drawn:

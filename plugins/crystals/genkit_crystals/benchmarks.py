@@ -23,12 +23,19 @@ class Speed:
 
     def measure(self, profile: str) -> Iterator[Row | Timed]:
         """Crystals a second by steps of the sampler, training steps, structures encoded on all cores and on one."""
-        from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes
-        from genkit_crystals.diffusion import CrystalDenoiser, Objective, ancestral, generate, process
-        from genkit_crystals.frequencies import Frequencies
-        from genkit_crystals.layout import encode, layout
-        from genkit_crystals.networks.wyckoff_gnn import Sizes, WyckoffGNN
-        from genkit_crystals.wyckoff import tables
+        from genkit_crystals.chains import (
+            CrystalDenoiser,
+            Frequencies,
+            Objective,
+            ancestral,
+            encode,
+            generate,
+            layout,
+            process,
+        )
+        from genkit_crystals.datasets import AflowPrototypes
+        from genkit_crystals.networks import Sizes, WyckoffGNN
+        from genkit_crystals.protostructures import tables
 
         full = profile == "full"
         length, n, widths = (100, 256, (6, 12)) if full else (4, 8, ())
@@ -72,7 +79,7 @@ def _encoding(n: int) -> Timed:
     """Structures of AFLOW's prototypes, repeated, on all cores and on one."""
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
-    from genkit_crystals.structures import Entry, encode
+    from genkit_crystals.protostructures import Entry, encode
 
     texts = [one["snl"].structure.to(fmt="poscar") for one in AFLOW_PROTOTYPE_LIBRARY[:n]]
     entries = [Entry(str(i), texts[i % len(texts)], "poscar") for i in range(n)]

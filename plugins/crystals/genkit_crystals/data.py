@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genkit.errors import DataError
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.structures import Reject
+from genkit_crystals.protostructures import Protostructure, Reject
 
 
 @dataclass(frozen=True)

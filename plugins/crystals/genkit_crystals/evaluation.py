@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from genkit.metrics import frechet_of_samples
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.wyckoff import ELEMENTS, symbols, tables
+from genkit_crystals.protostructures import ELEMENTS, Protostructure, symbols, tables
 
 Crystals = Sequence[Protostructure]
 MOST_STATES = 50_000  # combinations of oxidation states that are tried

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.wyckoff import LAST, symbols
+from genkit_crystals.protostructures import LAST, Protostructure, symbols
 
 COLOURS = {
     "model": "#0b6e99", "discriminator": "#c2453d", "classifier": "#b9a03a", "both": "#3d3a8c",

@@ -15,12 +15,12 @@ import genkit
 from genkit.cli.sample import Sample
 from genkit.errors import UsageError
 from genkit.testing import check_plugin
-from genkit_crystals.guidance import Property
-from genkit_crystals.layout import encode, layout
+from genkit_crystals.chains.guidance import Property
+from genkit_crystals.chains.layout import encode, layout
+from genkit_crystals.chains.steering import LookAhead, goal
 from genkit_crystals.models.request import Draw
 from genkit_crystals.models.trained import CrystalModel
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.steering import LookAhead, goal
+from genkit_crystals.protostructures.protostructure import Protostructure
 
 SALT, STRONTIUM_TITANATE = "AB_cF8_225_a_b:Cl-Na", "A3BC_cP5_221_c_a_b:O-Sr-Ti"
 

@@ -11,10 +11,9 @@ from flax import nnx
 from genkit.chain import callable_tree
 from genkit.discrete import Inpaint, sample
 from genkit.errors import DataError, UsageError
-from genkit.nn import abstract, functional, parameter_count, transfer
+from genkit.nn import Net, abstract, parameter_count, transfer
 from genkit_crystals import baselines, evaluation
-from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes, decorations, originals
-from genkit_crystals.diffusion import (
+from genkit_crystals.chains.diffusion import (
     CrystalDenoiser,
     Objective,
     ancestral,
@@ -24,14 +23,15 @@ from genkit_crystals.diffusion import (
     process,
     restricted,
 )
-from genkit_crystals.frequencies import Frequencies, RowFrequencies
-from genkit_crystals.guidance import LogOdds
-from genkit_crystals.layout import decode, encode, layout
+from genkit_crystals.chains.frequencies import Frequencies, RowFrequencies
+from genkit_crystals.chains.guidance import LogOdds
+from genkit_crystals.chains.layout import decode, encode, layout
+from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes, decorations, originals
 from genkit_crystals.networks.wrenformer import TokenSizes, Wrenformer, feature_tables, features, tokens
 from genkit_crystals.networks.wyckoff_gnn import Layer, Pointer, Sizes, WyckoffGNN, _waves, silent
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.symmetry import settled
-from genkit_crystals.wyckoff import numbers, tables
+from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.symmetry import settled
+from genkit_crystals.protostructures.wyckoff import numbers, tables
 
 T, GROUPS = 6, (1, 62, 225, 221)
 LABELS = ["AB_cF8_225_a_b:Cl-Na", "A3BC_cP5_221_c_a_b:O-Sr-Ti", "AB3C_oP20_62_c_cd_a:Ca-O-Ti", "A2B_aP6_1_4a_2a:O-Si"]
@@ -47,8 +47,10 @@ def model():
     slots = layout(GROUPS)
     data = encode(crystals(), slots, 5)
     frequencies = Frequencies.of(data, slots, 5)
-    apply, params = functional(WyckoffGNN.preset("tiny").build(nnx.Rngs(0), Sizes(T, 5)))
-    denoiser = CrystalDenoiser(apply, silent(params), slots, RowFrequencies.of(crystals(), slots, 5).log())
+    net = Net(WyckoffGNN.preset("tiny"), (Sizes(T, 5),))
+    denoiser = CrystalDenoiser(
+        net, silent(jax.jit(net.init)(jax.random.key(0))), slots, RowFrequencies.of(crystals(), slots, 5).log()
+    )
     return slots, data, frequencies, process("marginal", T, frequencies), denoiser
 
 
@@ -143,14 +145,15 @@ def test_pointer_treats_all_elements_alike():
 def test_a_critic_sees_all_rows_of_a_crystal_and_no_others():
     """Its answer does not depend on the layout; it begins as the generator; two sites changed change it."""
     size, some = WyckoffGNN.preset("tiny"), crystals()
-    generator = functional(size.build(nnx.Rngs(0), Sizes(T + 1, 5)))[1]
-    apply, fresh = functional(size.build(nnx.Rngs(1), Sizes(T + 1, 5, 1)))
-    params = transfer(generator, fresh)
+    shapes = Net(size, (Sizes(T + 1, 5),)).shapes()
+    rng, critic = np.random.default_rng(0), Net(size, (Sizes(T + 1, 5, 1),))
+    generator = jax.tree.map(lambda s: 0.3 * rng.standard_normal(s.shape, np.float32), shapes)
+    params = transfer(generator, jax.jit(critic.init)(jax.random.key(1)))
     np.testing.assert_array_equal(params["element"]["embedding"], generator["element"]["embedding"])
     last = params["out"]["layers"][max(params["out"]["layers"])]
     assert not last["kernel"].any()  # without an opinion
     last["kernel"] = jax.random.normal(jax.random.key(0), last["kernel"].shape)
-    say = jax.jit(lambda slots, data: LogOdds(apply, params, slots)(data["x"], jnp.float32(2), data["group"]))
+    say = jax.jit(lambda slots, data: LogOdds(critic, params, slots)(data["x"], jnp.float32(2), data["group"]))
     answers = [say(slots, encode(some, slots, 5)[:]) for slots in (layout(GROUPS), layout())]
     np.testing.assert_allclose(*answers, rtol=2e-4, atol=1e-5)
     other = [Protostructure.from_label(label.replace("O-", "S-")) for label in LABELS]

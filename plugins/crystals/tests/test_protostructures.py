@@ -12,10 +12,10 @@ from pymatgen.analysis.prototypes import (
 from pymatgen.core import Lattice, Structure
 
 from genkit.errors import DataError
-from genkit_crystals.files import from_pyxtal, read_labels, to_pyxtal
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.structures import encode, entries, protostructure
-from genkit_crystals.wyckoff import LETTERS, numbers, tables
+from genkit_crystals.protostructures.files import from_pyxtal, read_labels, to_pyxtal
+from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.structures import encode, entries, protostructure
+from genkit_crystals.protostructures.wyckoff import LETTERS, numbers, tables
 
 CUBIC, HALF = Lattice.cubic, (0.5, 0.5, 0.5)
 O, Q, QUARTZ = (0, 0, 0), (0.25, 0.25, 0.25), Lattice.hexagonal(4.9137, 5.4047)

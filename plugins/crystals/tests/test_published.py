@@ -9,10 +9,10 @@ import safetensors.numpy
 import genkit
 from genkit.cli.import_ import Import
 from genkit.errors import DataError, UsageError
-from genkit_crystals.layout import encode, layout
+from genkit_crystals.chains.layout import encode, layout
 from genkit_crystals.models.published import Published
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.wyckoff import tables
+from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.wyckoff import tables
 
 LABELS = ["AB_cF8_225_a_b:Cl-Na", "A3BC_cP5_221_c_a_b:O-Sr-Ti", "AB3C_oP20_62_c_cd_a:Ca-O-Ti", "A2B_aP6_1_4a_2a:O-Si"]
 

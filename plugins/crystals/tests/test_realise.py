@@ -5,9 +5,9 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from genkit.errors import GenkitError, UsageError
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.realise import Realiser, calculator, nearest_pair, realise, write_cif
-from genkit_crystals.structures import encode, entries
+from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.realise import Realiser, calculator, nearest_pair, realise, write_cif
+from genkit_crystals.protostructures.structures import encode, entries
 
 LABELS = ["A3BC_cP5_221_c_a_b:O-Sr-Ti", "AB3C_oP20_62_c_cd_a:Ca-O-Ti", "A2B_hP9_154_c_a:O-Si", "AB_cF8_216_a_c:S-Zn"]
 

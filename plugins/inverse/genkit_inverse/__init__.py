@@ -58,6 +58,9 @@ plugin = Plugin(
             "tuple[int, int], int, int",
         ),
     },
+    methods={
+        "single": ("genkit_inverse.methods:Single", "DDSMC with a single particle, without weights"),
+    },
     operators={
         "inpaint_box": ("genkit_inverse.operators:BoxInpainting", "a box in the middle is hidden"),
         "inpaint_random": ("genkit_inverse.operators:RandomInpainting", "random cells are hidden"),

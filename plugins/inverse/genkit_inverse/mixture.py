@@ -14,6 +14,8 @@ from genkit.tree import register_dataclass
 
 Array = jax.Array
 
+PROCESS = VP(t_max=1.01)  # the chain of the problem goes a little beyond time 1
+
 
 @register_dataclass
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Prior:
     """(K,), normalised"""
     means: Any
     """(K, d)"""
-    process: Process = field(default=VP(), metadata={"static": True})
+    process: Process = field(default=PROCESS, metadata={"static": True})
 
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
         """(n, d)."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from genkit.diffusion import VP
 from genkit.errors import UsageError
-from genkit.steer import Dense, Observation, observe
-from genkit_inverse.mixture import Prior
+from genkit.steer import Observation, dense, observe
+from genkit_inverse.mixture import PROCESS, Prior
 
 CHAIN = 999  # steps of the discrete chain
 
@@ -37,9 +36,9 @@ def indices(steps: int) -> np.ndarray:
 
 
 def times(steps: int) -> tuple[float, ...]:
-    """Those steps as times of `VP`, decreasing, without the final zero: (steps - 1,)."""
+    """Those steps as times of `PROCESS`, decreasing, without the final zero: (steps - 1,)."""
     a = abar()[indices(steps)[:0:-1]]
-    return tuple(float(t) for t in VP().time(np.sqrt(1 / a - 1)))
+    return tuple(float(t) for t in PROCESS.time(np.sqrt(1 / a - 1)))
 
 
 def instance(seed: int, number: int, dx: int, dy: int) -> tuple[Prior, Observation]:
@@ -53,7 +52,7 @@ def instance(seed: int, number: int, dx: int, dy: int) -> tuple[Prior, Observati
     u, _, vt = np.linalg.svd(rng.normal(size=(dy, dx)))
     s = np.sort(rng.uniform(size=dy))[::-1]
     std = rng.uniform() * s[0]
-    operator = Dense(u, s, vt.T, (dx,))
     x0 = means[rng.choice(25, p=w / w.sum())] + rng.normal(size=dx)
-    y = (u * s) @ vt[:dy] @ x0 + std * rng.normal(size=dy)
-    return Prior(np.log(w / w.sum()), means), observe(operator, y, std)
+    matrix = (u * s) @ vt[:dy]
+    y = matrix @ x0 + std * rng.normal(size=dy)
+    return Prior(np.log(w / w.sum()), means), observe(dense(matrix), y, std)

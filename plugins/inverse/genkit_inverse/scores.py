@@ -93,10 +93,11 @@ def summary(rows: Mapping[str, np.ndarray], draws: int) -> dict[str, Any]:
     if "log_z" in rows:
         out["log_z"] = (logsumexp(rows["log_z"], axis=1) - np.log(rows["log_z"].shape[1])).mean()
     if "ess" in rows:
+        told = float(rows["log_z_var"].mean())  # NaN where a group does not tell it
         out |= {
             "ess": rows["ess"].mean(),
             "eves": rows["eves"].mean(),
             "log_z_sd": rows["log_z"].var(axis=1, ddof=1).mean() ** 0.5 if draws > 1 else None,
-            "log_z_sd_run": max(rows["log_z_var"].mean(), 0.0) ** 0.5,
+            "log_z_sd_run": None if np.isnan(told) else told**0.5,
         }
     return out

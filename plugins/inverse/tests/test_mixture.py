@@ -11,7 +11,7 @@ from genkit.errors import UsageError
 from genkit.steer import dense, observe
 from genkit.testing import check_denoiser, gmm_denoiser
 from genkit_inverse import problems
-from genkit_inverse.mixture import Prior
+from genkit_inverse.mixture import PROCESS, Prior
 
 WEIGHTS, MEANS = np.array([0.2, 0.5, 0.3]), np.array([[-8.0, -8.0], [0.0, 0.0], [8.0, 8.0]])
 PRIOR = Prior(np.log(WEIGHTS), MEANS)
@@ -43,7 +43,7 @@ def test_samples_are_those_of_the_density():
 
 
 def test_the_denoiser_is_that_of_the_general_mixture():
-    general = gmm_denoiser(WEIGHTS, MEANS, process=VP())
+    general = gmm_denoiser(WEIGHTS, MEANS, process=PROCESS)
     with jax.enable_x64(True):
         x = 6 * jax.random.normal(jax.random.key(0), (20, 2), dtype=float)
         for t in (0.001, 0.1, 0.5, 1.0):

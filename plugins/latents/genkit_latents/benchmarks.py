@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.bench import Row, Timed
+from genkit_latents.geometry import Conformal
 from genkit_latents.geometry.geodesics import Energy, Refined, Shooting, solve
 from genkit_latents.geometry.manifolds import HalfPlane
-from genkit_latents.geometry.metric import Conformal
 
 TOY = Conformal(lambda z: 1 + z @ z)
 TOY_LENGTH = 2.4695777466585582  # (-1, .5) to (1, .5), from the Jacobi metric

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from genkit.errors import DataError
-from genkit_latents.geometry.neighbours import neighbour_pairs
+from genkit_latents.geometry import neighbour_pairs
 
 
 @dataclass(frozen=True)

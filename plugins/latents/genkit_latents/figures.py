@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 
 from genkit.errors import UsageError
 from genkit_latents.charts import Chart
-from genkit_latents.geometry.curves import between
+from genkit_latents.geometry import between, log_volume
 from genkit_latents.geometry.manifolds import Sphere
-from genkit_latents.geometry.metric import log_volume
 from genkit_latents.models import VAE, agreement
 
 GRID = 60  # cells of the background

@@ -2,7 +2,7 @@
 
 from genkit.plugin import Plugin
 
-MOLECULES, SEQUENCES = "genkit_molecules.data:Molecules", "genkit_molecules.sequences:Sequences"
+MOLECULES, SEQUENCES = "genkit_molecules.items.data:Molecules", "genkit_molecules.items.sequences:Sequences"
 GENERATOR, GUIDED = "genkit_molecules.models.trained:Generator", "genkit_molecules.models.trained:Guided"
 ON_TARGET = f"genkit_molecules.target:Target -> {GUIDED}"
 ON_SEQUENCES = f"{SEQUENCES} -> {GENERATOR}"

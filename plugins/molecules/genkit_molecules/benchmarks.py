@@ -18,11 +18,9 @@ from genkit.discrete import OrderAgnostic, order_agnostic_loss, sample
 from genkit.nn import functional
 from genkit.steer import FADG, guide
 from genkit.train import AdamW, TrainState, make_step
-from genkit_molecules.chem import smiles_of
-from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds
-from genkit_molecules.enumerate import enumerate_graphs
-from genkit_molecules.graphs import sites
-from genkit_molecules.networks.graph_transformer import GraphTransformer
+from genkit_molecules.chemistry import enumerate_graphs, sites, smiles_of
+from genkit_molecules.items import GraphDenoiser, GraphLogOdds
+from genkit_molecules.networks import GraphTransformer
 
 ELEMENTS = ("C", "N", "O", "F")
 ATOMS = 9  # heavy atoms of most molecules of QM9

@@ -19,7 +19,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from scipy.stats import gaussian_kde, wasserstein_distance
 
 from genkit.errors import UsageError
-from genkit_molecules.chem import parallel, quiet
+from genkit_molecules.chemistry import parallel, quiet
 
 
 def log_p(mol: Chem.Mol) -> float:

@@ -17,8 +17,8 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
-from genkit_molecules.graphs import BONDS, pairs, relabel, sites
-from genkit_molecules.orders import Order
+from genkit_molecules.chemistry import BONDS, pairs, relabel, sites
+from genkit_molecules.items import Order
 
 Array = jax.Array
 S = BONDS + 1  # values of a site, "hidden" the last

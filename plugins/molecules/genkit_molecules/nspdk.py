@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from rdkit import Chem
 
-from genkit_molecules.chem import parallel
+from genkit_molecules.chemistry import parallel
 
 
 def nspdk_like(sample: Sequence[str], reference: Sequence[str]) -> float:

@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit_molecules import exact
-from genkit_molecules.enumerate import copies, enumerate_graphs
+from genkit_molecules.chemistry import BONDS, copies, enumerate_graphs, relabel, sites
 from genkit_molecules.exact import Orbits, Score
-from genkit_molecules.graphs import BONDS, relabel, sites
-from genkit_molecules.layout import Graphs
+from genkit_molecules.items import Graphs
 
 Array = jax.Array
 ELEMENTS = ("C", "N", "O", "F")

@@ -8,7 +8,6 @@ import pytest
 from rdkit import Chem
 
 from genkit.errors import UsageError
-from genkit_molecules import sequence_scores
 from genkit_molecules.evaluation import (
     basic,
     cosine,
@@ -19,9 +18,10 @@ from genkit_molecules.evaluation import (
     moses,
     property_of,
 )
+from genkit_molecules.items import sequence_scores
+from genkit_molecules.items.sequence_scores import jensen_shannon, scores
+from genkit_molecules.items.sequences import AMINO
 from genkit_molecules.nspdk import nspdk_like, pair_features
-from genkit_molecules.sequence_scores import jensen_shannon, scores
-from genkit_molecules.sequences import AMINO
 
 TEST = ["Oc1ccccc1-c1cccc2cnccc12", "COc1cccc(NC(=O)Cc2coc3ccc(OC)cc23)c1"]
 GEN = ["CNC", "Oc1ccccc1-c1cccc2cnccc12", "INVALID", "CCCP",

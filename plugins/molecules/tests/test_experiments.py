@@ -11,9 +11,9 @@ import genkit
 from genkit.cli import main
 from genkit.discrete import sample
 from genkit.errors import UsageError
-from genkit_molecules.data import Molecules
+from genkit_molecules.items.data import Molecules
+from genkit_molecules.items.rows import Rows
 from genkit_molecules.models.discrete import Discrete, Name, cross_entropy, in_parallel, site_costs
-from genkit_molecules.rows import Rows
 
 KEY = jax.random.key(0)
 X = np.array([[0, 1, 5, 1, 0, 2]] * 3 + [[0, 0, 0, 1, 1, 0]], np.uint8)  # three atoms of six elements

@@ -10,9 +10,9 @@ import pytest
 from rdkit import Chem
 
 from genkit.errors import DataError, UsageError
-from genkit_molecules.chem import sdf_of, smiles_of, to_graph
+from genkit_molecules.chemistry.chem import sdf_of, smiles_of, to_graph
+from genkit_molecules.chemistry.reading import table_of_qm9
 from genkit_molecules.datasets.smiles import QM9Small, Smiles, ZINC250k
-from genkit_molecules.reading import table_of_qm9
 
 DATA = pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA names no folder of data sets")
 

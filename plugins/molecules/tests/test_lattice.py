@@ -11,12 +11,12 @@ import genkit
 from genkit.discrete import OrderAgnostic, order_agnostic_loss, sample
 from genkit.errors import UsageError
 from genkit_molecules import exact
-from genkit_molecules.chem import smiles_of
+from genkit_molecules.chemistry.chem import smiles_of
+from genkit_molecules.chemistry.enumerate import copies, enumerate_graphs
+from genkit_molecules.chemistry.graphs import atoms, pairs, relabel, sites
 from genkit_molecules.datasets.lattice import Lattice
-from genkit_molecules.enumerate import copies, enumerate_graphs
 from genkit_molecules.evaluation import property_of
-from genkit_molecules.graphs import atoms, pairs, relabel, sites
-from genkit_molecules.orders import order_named
+from genkit_molecules.items.orders import order_named
 from genkit_molecules.target import target
 
 KEY = jax.random.key(0)

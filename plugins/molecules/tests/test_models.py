@@ -13,13 +13,13 @@ import genkit
 from genkit.cli import main
 from genkit.errors import UsageError
 from genkit.model import Critic, request_of
-from genkit_molecules.chem import to_smiles
-from genkit_molecules.data import Molecules
+from genkit_molecules.chemistry.chem import to_smiles
+from genkit_molecules.items.data import Molecules
+from genkit_molecules.items.rows import Rows, some
+from genkit_molecules.items.sequences import Sequences
 from genkit_molecules.models.discrete import Discrete
 from genkit_molecules.models.draw import Method, drawn
 from genkit_molecules.models.trained import Generator, Guided
-from genkit_molecules.rows import Rows, some
-from genkit_molecules.sequences import Sequences
 
 KEY = jax.random.key(0)
 GRAPHS = Rows(2, np.array([[0, 2, 1]], np.uint8)), Rows(3, np.array([[0, 0, 3, 1, 0, 1]] * 3, np.uint8))

@@ -10,11 +10,11 @@ from flax import nnx
 
 from genkit.discrete import order_agnostic_loss
 from genkit.nn import abstract, functional, parameter_count, transfer
-from genkit_molecules.denoisers import GraphDenoiser, GraphLogOdds, real_sites
-from genkit_molecules.graphs import relabel, sites
+from genkit_molecules.chemistry.graphs import relabel, sites
+from genkit_molecules.chemistry.structure import ATOM, GRAPH, cycles, features
+from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, real_sites
+from genkit_molecules.items.orders import NodeEdgesNode, NodesEdges
 from genkit_molecules.networks.graph_transformer import GraphTransformer
-from genkit_molecules.orders import NodeEdgesNode, NodesEdges
-from genkit_molecules.structure import ATOM, GRAPH, cycles, features
 
 KEY = jax.random.key(0)
 SMALL = GraphTransformer(2, dx=16, de=8, dy=4, heads=2, hidden_x=16, hidden_e=12, hidden_y=8, dropout=0.0, time=True,

@@ -16,10 +16,10 @@ from genkit.nn import abstract, functional, parameter_count
 from genkit.testing import hmm_denoiser
 from genkit_molecules.datasets.proteins import Fasta, SteroidIsomerase
 from genkit_molecules.datasets.solvable import HiddenMarkov, Potts, Table
+from genkit_molecules.items.sequences import fasta
 from genkit_molecules.networks.bytenet import ByteNet
 from genkit_molecules.networks.mlp import SequenceMLP
 from genkit_molecules.networks.sequence_transformer import SequenceTransformer
-from genkit_molecules.sequences import fasta
 
 DATA = pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA names no folder of data sets")
 

@@ -15,9 +15,9 @@ from genkit.bench import Row, Timed, compiled, sampling
 from genkit.diffusion import EDMDenoiser, Heun, Rho
 from genkit.nn import functional
 from genkit.train import AdamW, TrainState, make_step
-from genkit_weather.datasets.qg_nature import QGNature
+from genkit_weather.datasets import QGNature
 from genkit_weather.lam import Batch, Formulation, Inputs, condition, diffusion_loss, domain_of
-from genkit_weather.networks.unet import LamUNet
+from genkit_weather.networks import LamUNet
 
 
 @dataclass(frozen=True)

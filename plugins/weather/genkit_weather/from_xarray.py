@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from genkit.errors import DataError, UsageError
+from genkit_weather.area import NAMES, angles, standard_forcing
 from genkit_weather.data import Series, WeatherData, check
-from genkit_weather.forcings import NAMES, angles, standard_forcing
 
 LAT, LON = ("lat", "latitude"), ("lon", "longitude")
 

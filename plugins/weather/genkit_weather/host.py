@@ -25,10 +25,9 @@ from scipy.spatial import KDTree
 
 from genkit.errors import DataError, UsageError
 from genkit.tree import register_dataclass
+from genkit_weather.area import Places, arc, interior_of
 from genkit_weather.data import Series, WeatherData, statistics
-from genkit_weather.frame import interior_of
 from genkit_weather.lazy import Lazy
-from genkit_weather.places import Places, arc
 
 
 @dataclass(frozen=True)

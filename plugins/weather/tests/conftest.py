@@ -8,13 +8,19 @@ from genkit_weather.data import Series, WeatherData
 
 @pytest.fixture(scope="session")
 def small_nature(tmp_path_factory):
-    """(options, data) of a nature run of a few days, in a cache of its own."""
+    """(options, data) of a nature run of a few days, in a cache of its own; all tests share it, as it takes seconds."""
     from genkit_weather.datasets.qg_nature import QGNature
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GENKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        options = QGNature(train=24, val=5, test=36, spinup=30)
+        options = QGNature(train=24, val=8, test=36, spinup=30)
         yield options, options.load()
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Runs whose report is not looked at draw nothing of their forecasts; Graph-EFM and Diffusion-LAM draw all."""
+    monkeypatch.setattr("genkit_weather.experiments.summary.report", lambda *_: None)
 
 
 @pytest.fixture

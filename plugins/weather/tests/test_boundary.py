@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genkit.errors import UsageError
-from genkit_weather.boundary import harmonic
+from genkit_weather.area.boundary import harmonic
 
 
 def test_discrete_harmonic_fields_are_reproduced():

@@ -17,7 +17,7 @@ from genkit.errors import DataError, UsageError
 from genkit.train import Interrupted
 from genkit_weather.data import statistics
 from genkit_weather.experiments.diffusion_lam import DiffusionLAM
-from genkit_weather.forecasts import read
+from genkit_weather.forecasting.files import read
 
 SMALL = {
     "data": "l96",
@@ -62,6 +62,7 @@ def test_leaves_results_forecasts_and_report(run):
     assert json.loads((run.folder / "status.json").read_text())["state"] == "done"
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_replayed_configuration_gives_the_same_configuration_and_results(run, tmp_path):
     from genkit.experiment import read_yaml
 
@@ -71,6 +72,7 @@ def test_replayed_configuration_gives_the_same_configuration_and_results(run, tm
     assert again.results == run.results
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_interrupted_training_ends_like_an_uninterrupted_one(run, tmp_path, monkeypatch):
     import importlib
 
@@ -141,6 +143,7 @@ def test_members_do_not_depend_on_chunks(run):
     np.testing.assert_allclose(narrow.sample(key, 3), wide.sample(key, 3), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_two_stages_and_zarr(tmp_path):
     config = small(two_stage=True, format="zarr", steps=4, validate=4, long_leads=5)
     done = genkit.run(config, out=tmp_path / "e")
@@ -180,9 +183,10 @@ def test_a_model_knows_its_normalisation_and_its_layout(run):
 
 def test_data_that_a_model_was_not_trained_for_are_refused(run, tmp_path):
     with pytest.raises(DataError, match="has names=.*the model .* was trained with .*value"):
-        genkit.run(small(model=run.folder, data="qg_nature"), out=tmp_path / "g")
+        genkit.run(small(model=run.folder, data="synthetic_advection"), out=tmp_path / "g")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_fine_tuning_goes_on_from_the_weights_and_keeps_the_statistics(run, tmp_path):
     further = genkit.run(small(model=run.folder, **{"model.finetune": 2, "data.seed": 5}), out=tmp_path / "f")
     before, after = genkit.load_model(run.folder), genkit.load_model(further.folder)

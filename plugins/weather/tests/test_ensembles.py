@@ -12,7 +12,7 @@ import xarray as xr
 import genkit
 from genkit.errors import UsageError
 from genkit_weather.experiments.coherence import lead_correlation, step_ratio
-from genkit_weather.forecasts import read
+from genkit_weather.forecasting import read
 
 NETWORK = {
     "data": "l96",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genkit_weather.forcings import angles, hour_angle, standard_forcing, toa_radiation, year_angle
+from genkit_weather.area.forcings import angles, hour_angle, standard_forcing, toa_radiation, year_angle
 
 
 def moment(day: int, hour: int) -> np.ndarray:

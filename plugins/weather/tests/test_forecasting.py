@@ -13,8 +13,9 @@ import genkit
 from genkit.cli import main
 from genkit.errors import UsageError
 from genkit_weather.data import statistics
+from genkit_weather.datasets.qg_host import QGHost
 from genkit_weather.datasets.qg_nature import QGNature
-from genkit_weather.forecasts import read
+from genkit_weather.forecasting.files import read
 from genkit_weather.from_xarray import to_xarray
 
 TINY = {
@@ -24,10 +25,12 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, small_nature):
     """A finished run, its model copied elsewhere, and the files of its second start."""
-    folder = tmp_path_factory.mktemp("forecasting")
-    run = genkit.run(genkit.config("weather.diffusion_lam", "tiny", TINY), out=folder / "run")
+    folder, config = tmp_path_factory.mktemp("forecasting"), genkit.config("weather.diffusion_lam", "tiny", TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genkit_weather.experiments.summary.report", lambda *_: None)
+        run = genkit.run(replace(config, data=small_nature[0]), out=folder / "run")
     data = run.config.weather(run)
     number, start = run.config.chosen(data)[1]
     states = to_xarray(data, data.test[number])
@@ -76,10 +79,10 @@ def test_only_the_frame_of_the_boundary_is_read(made):
 
 
 def test_warmer_data_do_not_change_a_trained_model(made, tmp_path):
-    """15 days 8 K warmer, appended: other statistics and another split, the same forecast."""
+    """8 days 8 K warmer, appended: other statistics and another split, the same forecast."""
     run, _ = made
     data = run.config.weather(run)
-    (number, start), days = run.config.chosen(data)[1], 60
+    (number, start), days = run.config.chosen(data)[1], 32
     warm = {n: replace(s, state=np.concatenate([s.state, s.state[-days:] + 8]),
                        forcing=np.concatenate([s.forcing, s.forcing[-days:]]),
                        time=np.concatenate([s.time, s.time[-1] + (s.time[1] - s.time[0]) * np.arange(1, days + 1)]))
@@ -165,16 +168,20 @@ def test_other_models_and_paths_are_refused(made, tmp_path, capsys):
     assert (folder / "kept.zarr" / "notes.txt").exists()
 
 
-KM = {"data": "qg_nature", "starts": 2, "leads": 2, "long_leads": 0, "baselines": (), "window.encoding": 4}
+KM = {"starts": 2, "leads": 2, "long_leads": 0, "baselines": (), "window.encoding": 4}
 
 
-def test_a_second_data_set_as_the_boundary(tmp_path):
+@pytest.mark.usefixtures("no_pictures")
+def test_a_second_data_set_as_the_boundary(tmp_path, small_nature):
+    def config(**options):
+        of = genkit.config("weather.km_lam", "tiny", {**KM, **options})
+        return replace(of, data=small_nature[0], host=QGHost(small_nature[0]))
+
     options = {
-        **KM,
         "network": "graph_lam", "network.mesh.kind": "rect_flat", "network.mesh.distance": 2000.0,
         "network.width": 6, "network.layers": 1, "stages": ((1, 2),), "validate": 2, "batch": 2,
     }  # fmt: skip
-    run = genkit.run(genkit.config("weather.km_lam", "tiny", options), out=tmp_path / "run")
+    run = genkit.run(config(**options), out=tmp_path / "run")
     data = run.config.weather(run)
     number, start = run.config.chosen(data)[1]
     states = to_xarray(data, data.test[number])
@@ -196,6 +203,4 @@ def test_a_second_data_set_as_the_boundary(tmp_path):
                         strict=True):  # fmt: skip
         np.testing.assert_array_equal(one, two)
     with pytest.raises(UsageError, match="was trained with HostWindow.*past=1"):
-        genkit.run(
-            genkit.config("weather.km_lam", "tiny", {**KM, "model": run.folder, "window.past": 0}), out=tmp_path / "w"
-        )
+        genkit.run(config(model=run.folder, **{"window.past": 0}), out=tmp_path / "w")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genkit_weather.forecasts import ForecastFile, dataset, read
+from genkit_weather.forecasting.files import ForecastFile, dataset, read
 
 STARTS = np.array(["2001-01-01T06", "2001-01-03"], "datetime64[s]")
 LEADS = [1, 2, 3]

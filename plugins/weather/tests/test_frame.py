@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genkit_weather.frame import frame_of, frame_size, interior_of, join
+from genkit_weather.area.frame import frame_of, frame_size, interior_of, join
 
 CASES = [((7, 9), (2, 3)), ((1, 12), (0, 4)), ((6, 5), (1, 0)), ((4, 4), (0, 0))]
 

@@ -13,9 +13,9 @@ from genkit import metrics
 from genkit.errors import DataError, UsageError
 from genkit.nn import abstract, functional, parameter_count
 from genkit_weather import lam
+from genkit_weather.area.frame import interior_of
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets.synthetic_advection import SyntheticAdvection
-from genkit_weather.frame import interior_of
 from genkit_weather.graphs import Mesh, normalised
 from genkit_weather.lam.graph import entries
 from genkit_weather.models.graph import PUBLISHED

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from genkit.errors import UsageError
+from genkit_weather.area.frame import frame_of, interior_of
 from genkit_weather.data import Series, WeatherData, statistics
-from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.lam import Examples, Formulation, Inputs, advance, condition, domain_of, first_guess, target
 
 H, W, V, FRAME = 8, 9, 2, (2, 2)

@@ -14,8 +14,8 @@ from genkit.errors import UsageError
 from genkit.parallel import make_mesh
 from genkit.tree import register_dataclass
 from genkit_weather import lam
+from genkit_weather.area.frame import interior_of
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.frame import interior_of
 from genkit_weather.networks.unet import LamUNet
 
 V, FRAME = 2, (2, 2)

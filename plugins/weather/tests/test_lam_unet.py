@@ -17,7 +17,7 @@ SMALL = LamUNet(base=8, multipliers=(1, 2), blocks=1, embedder=4, embedding=8)
 
 
 def draw(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 def conditioning(sizes, n=2):
@@ -32,9 +32,11 @@ def conditioning(sizes, n=2):
 
 @pytest.fixture(scope="module")
 def lively():
-    apply, params = gnn.functional(SMALL.build(nnx.Rngs(0), SIZES))
-    leaves, tree = jax.tree.flatten(params)
-    return jax.jit(apply), jax.tree.unflatten(tree, [0.3 * draw(i, *leaf.shape) for i, leaf in enumerate(leaves)])
+    net = gnn.Net(SMALL, (SIZES,))
+    leaves, tree = jax.tree.flatten(net.shapes())
+    return jax.jit(net), jax.tree.unflatten(
+        tree, [np.float32(0.3) * draw(i, *leaf.shape) for i, leaf in enumerate(leaves)]
+    )
 
 
 def test_every_input_matters(lively):
@@ -58,12 +60,13 @@ def test_items_do_not_mix(lively):
 
 
 def test_the_noise_skip_adds_a_multiple_of_the_noisy_input_by_scale_and_variable():
-    module = SMALL.build(nnx.Rngs(0), SIZES)
+    net = gnn.Net(SMALL, (SIZES,))
+    params, call = jax.jit(net.init)(jax.random.key(0)), jax.jit(net)
     x, cond = conditioning(SIZES)
-    before = module(x, jnp.array([0.1, -0.4]), cond)
-    gains = jnp.array([[2.0, -1.0], [0.0, 0.0], [0.5, 3.0], [0.0, 0.0]])
-    module.skip.bias = nnx.Param(gains.ravel())
-    after = module(x, jnp.array([0.1, -0.4]), cond)
+    before = call(params, x, jnp.array([0.1, -0.4]), cond)
+    gains = np.array([[2.0, -1.0], [0.0, 0.0], [0.5, 3.0], [0.0, 0.0]], np.float32)
+    params["skip"]["bias"] = gains.ravel()
+    after = call(params, x, jnp.array([0.1, -0.4]), cond)
     expected = gains[0] * x + gains[2] * smoothed(x, 3)[..., 2, :]
     np.testing.assert_allclose(after - before, expected, atol=1e-4)
 
@@ -91,9 +94,9 @@ def test_published_size_by_abstract_evaluation():
 
 def test_a_row_of_cells_and_a_domain_without_frame():
     for sizes in (replace(SIZES, grid=(1, 12), frame=(0, 4)), replace(SIZES, frame=(0, 0), boundary=0)):
-        module = SMALL.build(nnx.Rngs(0), sizes)
+        net = gnn.Net(SMALL, (sizes,))
         x, cond = conditioning(sizes)
-        assert module(x, jnp.zeros(2), cond).shape == x.shape
+        assert jax.eval_shape(net, net.shapes(), x, jnp.zeros(2), cond).shape == x.shape
 
 
 def test_smoothed_copies_have_the_response_of_splines():

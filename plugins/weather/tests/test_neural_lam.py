@@ -176,8 +176,8 @@ def test_same_weights_and_graph_give_the_same_output(name):
     network, params = functional(module)
     state = {**reference.state, "state_mean": np.zeros(V)}
     loaded = import_neural_lam_weights(params, state)
-    merged = nnx.merge(network.graph, loaded)
-    out = merged.on_nodes(graph, np.asarray(x, np.float32)[:, None], None, np.zeros((1, 0), np.float32))
+    call = jax.jit(lambda params, *args: nnx.merge(network.graph, params).on_nodes(graph, *args))
+    out = call(loaded, np.asarray(x, np.float32)[:, None], None, np.zeros((1, 0), np.float32))
     np.testing.assert_allclose(out[:, 0], expected, atol=1e-4 * np.abs(expected).max())
     with pytest.raises(DataError, match="no output_map.2.bias"):
         import_neural_lam_weights(params, {k: v for k, v in state.items() if k != "output_map.2.bias"})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genkit.errors import DataError
-from genkit_weather.places import Places, arc, unit_vectors
+from genkit_weather.area.places import Places, arc, unit_vectors
 
 RNG = np.random.default_rng(0)
 

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from genkit.data.cache import cache_dir
 from genkit.errors import UsageError
 from genkit_weather.data import frames, truth
 from genkit_weather.datasets.qg import generate
@@ -16,7 +15,7 @@ from genkit_weather.datasets.qg_nature import QGNature, _smooth_noise
 
 def test_shapes_forcing_and_static_fields(small_nature):
     options, data = small_nature
-    assert [len(s[0]) for s in (data.train, data.val, data.test)] == [24, 5, 36]
+    assert [len(s[0]) for s in (data.train, data.val, data.test)] == [24, 8, 36]
     assert data.train[0].state.shape == (24, 32, 32, 5) and data.train[0].state.dtype == np.float32
     assert data.grid == (32, 32) and data.frame == (4, 4) and data.step_hours == 6
     assert data.frame_mask.sum() == 32 * 32 - 24 * 24
@@ -49,13 +48,12 @@ def test_the_same_parameters_read_the_cache_and_give_the_same_numbers(small_natu
     with monkeypatch.context() as patch:
         patch.setattr(generate, "natures", lambda *_: pytest.fail("generated again"))
         assert np.array_equal(options.load().train[0].state, data.train[0].state)
-    (file,) = cache_dir().glob("qg_nature-*.npz")
-    assert file.stat().st_size < 20e6
+    assert options.path().stat().st_size < 20e6
 
 
 def test_a_rerun_with_the_truths_own_noise_is_the_truth(small_nature):
     options, data = small_nature
-    with np.load(next(cache_dir().glob("qg_nature-*.npz"))) as file:
+    with np.load(options.path()) as file:
         full = file["test_full"]
     noise = jax.random.split(jax.random.key(options.seeds[2]))[1]
     starts = np.array([0, 9])

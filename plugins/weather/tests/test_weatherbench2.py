@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 
 from genkit.errors import DataError, UsageError
+from genkit_weather.area.forcings import standard_forcing
 from genkit_weather.data import check, statistics
 from genkit_weather.datasets.weatherbench2 import LEVELS, VARIABLES, WeatherBench2
-from genkit_weather.forcings import standard_forcing
 
 T, LON, LAT = 40, 12, 7
 TIME = np.datetime64("2020-01-01T00", "ns") + np.arange(T) * np.timedelta64(6, "h")

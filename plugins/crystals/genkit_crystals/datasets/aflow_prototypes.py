@@ -8,11 +8,10 @@ from typing import Self
 
 import numpy as np
 
-from genkit.data.cache import cached
+from genkit.data import cached
 from genkit.errors import UsageError
 from genkit_crystals.data import Crystals
-from genkit_crystals.files import read_labels, write_table
-from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.protostructures import Protostructure, read_labels, write_table
 
 HEAVIEST = 94
 LANTHANIDES, ACTINIDES = range(57, 72), range(89, 95)
@@ -43,7 +42,7 @@ class AflowPrototypes:
 
     def load(self) -> Crystals:
         """The decorated crystals."""
-        from genkit_crystals.wyckoff import tables
+        from genkit_crystals.protostructures import tables
 
         if not 1 <= self.species <= 5 or not 1 <= self.rows <= 27 or self.orbits < 1:
             raise UsageError(f"aflow_prototypes: {self}; expected 1 to 5 species, 1 to 27 rows, orbits from 1")
@@ -92,7 +91,7 @@ def family(z: int) -> tuple[int, ...]:
 def _encode(path: Path) -> None:
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
-    from genkit_crystals.structures import protostructure
+    from genkit_crystals.protostructures import protostructure
 
     labels = [protostructure(one["snl"].structure).label for one in AFLOW_PROTOTYPE_LIBRARY]
     write_table(path, {"protostructure": np.array(labels)})

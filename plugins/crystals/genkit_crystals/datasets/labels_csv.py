@@ -5,7 +5,7 @@ from pathlib import Path
 
 from genkit.errors import UsageError
 from genkit_crystals.data import Crystals
-from genkit_crystals.files import read_labels
+from genkit_crystals.protostructures import read_labels
 
 
 @dataclass(frozen=True)

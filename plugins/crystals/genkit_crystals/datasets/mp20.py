@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from genkit.data.files import fetch, local
+from genkit.data import fetch, local
 from genkit_crystals.data import Crystals
 from genkit_crystals.datasets.structures_dir import from_structures
-from genkit_crystals.files import read_labels
+from genkit_crystals.protostructures import read_labels
 
 LABELS = "crystals/mp20_biternary_val_labels.csv"
 LABELS_SHA256 = "c4cc8aa6fb0d87b6ec2d67f0d778ef88a1a01583f9ea8b2a3dd8c8f108abc2e0"

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genkit.data.cache import cached
+from genkit.data import cached
 from genkit.errors import UsageError
 from genkit_crystals.data import Crystals
-from genkit_crystals.files import write_table
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.structures import SYMPREC, Reject, encode, entries
+from genkit_crystals.protostructures import SYMPREC, Protostructure, Reject, encode, entries, write_table
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def from_structures(folder: Path, symprec: float = SYMPREC, workers: int | None 
     }
 
     def make(path: Path) -> None:
-        from genkit.train.progress import Show
+        from genkit.train import Show
 
         with Show("encoding", len(todo)) as show:
             found = encode(todo, workers, symprec, lambda done: show.update(done, None))

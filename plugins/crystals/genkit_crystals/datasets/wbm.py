@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from genkit.data.files import fetch, local
+from genkit.data import fetch, local
 from genkit_crystals.data import Crystals
-from genkit_crystals.files import read_labels
+from genkit_crystals.protostructures import read_labels
 
 FILE = "crystals/2023-12-13-wbm-summary.csv.gz"
 FILE_MD5 = "1555268d3aa59d20262cb9d01ce0994b"

@@ -13,26 +13,34 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import write_json
+from genkit.files import write_json
 from genkit.kinds import Dataset, Model
-from genkit.train.progress import Show
+from genkit.train import Show
 from genkit.workers import each
 from genkit_crystals import baselines, evaluation
+from genkit_crystals.chains import Drawn, Frequencies, Objective, RowFrequencies, encode, layout, marginal_loss
 from genkit_crystals.data import Crystals
-from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes
-from genkit_crystals.datasets.wbm import WBM
-from genkit_crystals.diffusion import Drawn, Objective, marginal_loss
-from genkit_crystals.files import write_pyxtal, write_table
-from genkit_crystals.frequencies import Frequencies, RowFrequencies
-from genkit_crystals.layout import encode, layout
-from genkit_crystals.models.conditions import Conditions, require_group
-from genkit_crystals.models.encoder import Encoder, WrenformerEncoder
-from genkit_crystals.models.generator import WyckoffDiffusion
-from genkit_crystals.models.request import CHUNK, Draw, labels
-from genkit_crystals.models.trained import CrystalModel
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.realise import Realiser, realise, write_cif
-from genkit_crystals.symmetry import settled
+from genkit_crystals.datasets import WBM, AflowPrototypes
+from genkit_crystals.models import (
+    CHUNK,
+    Conditions,
+    CrystalModel,
+    Draw,
+    Encoder,
+    WrenformerEncoder,
+    WyckoffDiffusion,
+    labels,
+    require_group,
+)
+from genkit_crystals.protostructures import (
+    Protostructure,
+    Realiser,
+    realise,
+    settled,
+    write_cif,
+    write_pyxtal,
+    write_table,
+)
 
 YARDSTICKS = {
     "table": "table by group, row, element",

@@ -8,8 +8,7 @@ from typing import Self
 from genkit.kinds import Model
 from genkit_crystals.data import Crystals
 from genkit_crystals.experiments.base import CrystalStudy, guided_sizes
-from genkit_crystals.models.critics import Corrected
-from genkit_crystals.models.trained import CrystalModel
+from genkit_crystals.models import Corrected, CrystalModel
 
 
 @dataclass(frozen=True)

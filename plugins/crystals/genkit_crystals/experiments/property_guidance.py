@@ -11,13 +11,11 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.kinds import Model
+from genkit_crystals.chains import ENERGY
 from genkit_crystals.data import Crystals
 from genkit_crystals.experiments.base import CrystalStudy, guided_sizes
-from genkit_crystals.guidance import ENERGY
-from genkit_crystals.models.critics import Steered
-from genkit_crystals.models.request import Draw
-from genkit_crystals.models.trained import CrystalModel
-from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.models import CrystalModel, Draw, Steered
+from genkit_crystals.protostructures import Protostructure
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,8 @@ from genkit.metrics import frechet_of_samples
 from genkit_crystals import evaluation
 from genkit_crystals.data import Crystals
 from genkit_crystals.experiments.base import CrystalStudy, sizes
-from genkit_crystals.models.conditions import require_group
-from genkit_crystals.models.encoder import Encoder
-from genkit_crystals.models.generator import WyckoffDiffusion
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.wyckoff import symbol
+from genkit_crystals.models import Encoder, WyckoffDiffusion, require_group
+from genkit_crystals.protostructures import Protostructure, symbol
 
 SCORES = ("validity", "novelty/prototype", "atoms_w1", "element_tv", "neutral")
 

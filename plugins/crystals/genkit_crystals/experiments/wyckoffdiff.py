@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from genkit_crystals.experiments.base import CrystalStudy, sizes
-from genkit_crystals.models.generator import WyckoffDiffusion
+from genkit_crystals.models import WyckoffDiffusion
 
 
 @dataclass(frozen=True)

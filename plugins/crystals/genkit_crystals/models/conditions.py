@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_crystals.sites import Sites, sites
-from genkit_crystals.steering import Goal, goal
-from genkit_crystals.wyckoff import LAST, numbers, symbol, symbols
+from genkit_crystals.chains import Goal, Sites, goal, sites
+from genkit_crystals.protostructures import LAST, numbers, symbol, symbols
 
 
 @dataclass(frozen=True)

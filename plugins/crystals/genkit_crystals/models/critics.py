@@ -11,21 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment.folder import write_json
+from genkit.files import write_json
 from genkit.kinds import Model, Optimizer
 from genkit.model import Critic, CriticRecipe, divided, learn_critic, log_odds
 from genkit.nn import Net, transfer
 from genkit.train import AdamW
-from genkit_crystals import guidance
-from genkit_crystals.bucketed import Bucketed
+from genkit_crystals.chains import ENERGY, Bucketed, LogOdds, Property, critic_loss, encode, layout
 from genkit_crystals.data import Crystals
-from genkit_crystals.guidance import ENERGY, LogOdds, Property
-from genkit_crystals.layout import encode, layout
 from genkit_crystals.models.generator import WyckoffDiffusion
 from genkit_crystals.models.request import Draw
 from genkit_crystals.models.trained import CrystalModel
-from genkit_crystals.networks.wyckoff_gnn import Sizes
-from genkit_crystals.protostructure import Protostructure
+from genkit_crystals.networks import Sizes
+from genkit_crystals.protostructures import Protostructure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +91,7 @@ class Corrected(CriticRecipe):
         def loss(params: Any, aux: Any, batch: tuple[Any, ...], key: jax.Array, training: bool = True) -> Any:
             total, n = jnp.zeros(()), sum(len(part["group"]) for part in batch)
             for i, (part, own) in enumerate(zip(batch, source.slots if training else (slots,), strict=True)):
-                value = guidance.loss(jax.random.fold_in(key, i), LogOdds(network, params, own), part, processes)
+                value = critic_loss(jax.random.fold_in(key, i), LogOdds(network, params, own), part, processes)
                 total += len(part["group"]) / n * value
             return total, (aux, {})
 

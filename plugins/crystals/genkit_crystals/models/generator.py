@@ -14,14 +14,21 @@ from genkit.kinds import Network, Optimizer
 from genkit.model import Recipe
 from genkit.nn import Net, parameter_count
 from genkit.train import AdamW, learn
-from genkit_crystals.bucketed import Bucketed
+from genkit_crystals.chains import (
+    Bucketed,
+    CrystalDenoiser,
+    Final,
+    Frequencies,
+    Noise,
+    Objective,
+    RowFrequencies,
+    encode,
+    layout,
+)
 from genkit_crystals.data import Crystals
-from genkit_crystals.diffusion import CrystalDenoiser, Final, Noise, Objective
-from genkit_crystals.frequencies import Frequencies, RowFrequencies
-from genkit_crystals.layout import encode, layout
 from genkit_crystals.models.conditions import require_group
 from genkit_crystals.models.trained import CrystalModel
-from genkit_crystals.networks.wyckoff_gnn import Sizes, WyckoffGNN, silent
+from genkit_crystals.networks import Sizes, WyckoffGNN, silent
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,15 +14,12 @@ import numpy as np
 from genkit.errors import DataError, UsageError
 from genkit.model import Format, read_checkpoint
 from genkit.nn import Net
+from genkit_crystals.chains import Frequencies, Noise, Objective, encode, layout
 from genkit_crystals.data import Crystals
-from genkit_crystals.diffusion import Noise, Objective
-from genkit_crystals.files import read_labels
-from genkit_crystals.frequencies import Frequencies
-from genkit_crystals.layout import encode, layout
 from genkit_crystals.models.generator import WyckoffDiffusion
 from genkit_crystals.models.trained import CrystalModel
-from genkit_crystals.networks.wyckoff_gnn import Sizes, WyckoffGNN
-from genkit_crystals.wyckoff import ELEMENTS, GROUPS
+from genkit_crystals.networks import Sizes, WyckoffGNN
+from genkit_crystals.protostructures import ELEMENTS, GROUPS, read_labels
 
 FIRST = "zero_dof_embedding.weight"
 CONTEXT = {"dof": "dof", "letter": "pos", "group": "sg", "step": "time", "multiplicity": "multiplicity"}

@@ -13,13 +13,9 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.model import LogYes, Piece, Request
 from genkit.workers import each
-from genkit_crystals.diffusion import Drawn, generate, restricted
-from genkit_crystals.guidance import Property
+from genkit_crystals.chains import Drawn, Property, Steering, generate, restricted, steered
 from genkit_crystals.models.conditions import Conditions
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.realise import Realiser
-from genkit_crystals.steering import Steering, steered
-from genkit_crystals.symmetry import settled
+from genkit_crystals.protostructures import Protostructure, Realiser, settled
 
 CHUNK = 250  # crystals drawn at a time
 Method = Literal["alone", "discriminator", "classifier", "both"]

@@ -11,11 +11,8 @@ from genkit.discrete import Ancestral
 from genkit.errors import UsageError
 from genkit.model import Critic, Request, Trained
 from genkit.tree import register_dataclass
+from genkit_crystals.chains import CrystalDenoiser, Final, Frequencies, Noise, Property, ancestral, layout, process
 from genkit_crystals.data import Crystals
-from genkit_crystals.diffusion import CrystalDenoiser, Final, Noise, ancestral, process
-from genkit_crystals.frequencies import Frequencies
-from genkit_crystals.guidance import Property
-from genkit_crystals.layout import layout
 from genkit_crystals.models.conditions import listed, require_group
 from genkit_crystals.models.request import Draw
 

@@ -11,9 +11,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.model import Piece
 from genkit.workers import each
-from genkit_crystals.files import write_table
-from genkit_crystals.protostructure import Protostructure
-from genkit_crystals.realise import Realiser, write_cif
+from genkit_crystals.protostructures import Protostructure, Realiser, write_cif, write_table
 
 COLUMNS = ("label", "group", "formula", "atoms", "file", "reason", "log_w")
 

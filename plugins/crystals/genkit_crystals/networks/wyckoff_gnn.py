@@ -9,8 +9,8 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.nn import MLP
-from genkit_crystals.layout import Layout
-from genkit_crystals.wyckoff import ELEMENTS, GROUPS, LETTERS
+from genkit_crystals.chains import Layout
+from genkit_crystals.protostructures import ELEMENTS, GROUPS, LETTERS
 
 Array = Any
 MULTIPLICITIES = 193  # 0..192

@@ -1,1 +1,8 @@
 """Data sets of images."""
+
+from genkit_inverse.datasets.binary import BinaryDigits
+from genkit_inverse.datasets.digits import Digits
+from genkit_inverse.datasets.gaussian_patches import GaussianPatches
+from genkit_inverse.datasets.mnist import MNIST
+
+__all__ = ["MNIST", "BinaryDigits", "Digits", "GaussianPatches"]

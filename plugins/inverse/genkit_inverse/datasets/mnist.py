@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from genkit.data.files import fetch, local
+from genkit.data import fetch, local
 from genkit_inverse.images import Images, split
 
 FILE = "images/t10k-images-idx3-ubyte.gz"

@@ -11,16 +11,15 @@ import numpy as np
 from genkit.discrete import Process
 from genkit.errors import UsageError
 from genkit.experiment import Run, obtain_variant, settle_variants, variants
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Dataset, Model
 from genkit.steer import D3SMC, Channel, Draws, posterior
 from genkit.testing import discrete_denoiser
-from genkit_inverse.datasets.binary import BinaryDigits
+from genkit_inverse.datasets import BinaryDigits
 from genkit_inverse.experiments.study import InverseStudy, table
 from genkit_inverse.images import Bits
-from genkit_inverse.models.binary_prior import KERNELS, BinaryDiffusion, BinaryPrior, bit_channel
-from genkit_inverse.networks.logits import Classifier
+from genkit_inverse.models import KERNELS, BinaryDiffusion, BinaryPrior, bit_channel
+from genkit_inverse.networks import Classifier
 
 METHODS = ("d3smc", "ancestral", "single")
 PATCH = (slice(3, 5), slice(3, 5))  # four cells in the middle of 8 x 8: a prior of which every state can be summed

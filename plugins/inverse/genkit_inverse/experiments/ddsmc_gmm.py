@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.diffusion import VP
 from genkit.errors import GenkitError, UsageError
-from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.experiment import Experiment, Run, labels
+from genkit.files import read_arrays, write_arrays
 from genkit.metrics import sliced_wasserstein
-from genkit.steer import (
-    DAPS,
-    DCPS,
-    DDRM,
-    DDSMC,
-    DPS,
-    FPS,
-    TDS,
-    Draws,
-    MCGDiff,
-    Method,
-    Observation,
-    PiGDM,
-    REDDiff,
-    posterior,
-)
+from genkit.steer import DDSMC, FPS, TDS, Draws, MCGDiff, Method, Observation, REDDiff, posterior, weighs
 from genkit_inverse import problems
-from genkit_inverse.mixture import Prior
+from genkit_inverse.mixture import PROCESS, Prior
 
 DIRECTIONS = 1000
-EVIDENCE = ("ddsmc_tweedie", "ddsmc_ode", "mcgdiff", "tds")  # estimate log p(y)
-WEIGHED = (*EVIDENCE, "fps")  # the others need one particle a sample
 AT_ONCE = 2**20  # numbers of a state that are worked on at a time
 
 
@@ -64,31 +45,15 @@ class DDSMCGMM(Experiment):
     """Particles in a group."""
     steps: int = 20
     """Points of the grid of times, the data included."""
-    methods: tuple[str, ...] = ("ddsmc", "mcgdiff", "tds")
-    """What is compared: of ddsmc, mcgdiff, tds, fps; without weights single (DDSMC with one particle), pigdm, dps,
-    daps, ddrm, dcps, reddiff."""
-    recon: Literal["both", "tweedie", "ode"] = "both"
-    """Reconstruction of DDSMC."""
-    eta: float = 0.0
-    """DDSMC's share of the ancestral step."""
-    last: Literal["exact", "reference"] = "exact"
-    """DDSMC's last step."""
-    proposal: Literal["exact", "reference"] = "exact"
-    """DDSMC's variance of the proposal."""
-    kappa: float = 1e-2
-    """MCGDiff's least variance of a potential."""
-    clip: float | None = None
-    """Longest shift by TDS's twisting; any if none."""
-    dps_scale: float = 1.0
-    """DPS's step down the gradient."""
-    reddiff_steps: int = 1000
-    """RED-diff's steps, for which the grid of times has too few."""
+    methods: tuple[Method, ...] = field(default_factory=lambda: (DDSMC(), DDSMC(recon="ode"), MCGDiff(), TDS()))
+    """What is compared. Methods without `times` of their own get those of the problem; RED-diff, which is no chain, has
+    its `steps`."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default, and paper (10 000 samples)."""
         presets = {
-            "tiny": {"instances": 2, "samples": 20, "particles": 16, "steps": 8, "reddiff_steps": 50},
+            "tiny": {"instances": 2, "samples": 20, "particles": 16, "steps": 8},
             "default": {},
             "paper": {"samples": 10_000},
         }
@@ -102,38 +67,16 @@ class DDSMCGMM(Experiment):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
         problems.instance(0, 0, self.dx, self.dy)
-        if not self.methods:
-            raise UsageError("methods is empty; name at least one")
         self.compared()
 
     def compared(self) -> dict[str, Method]:
-        """The methods by the names of their results."""
+        """The methods by the names of their results, on the problem's grid of times."""
         times = problems.times(self.steps)
-        recons = ("tweedie", "ode") if self.recon == "both" else (self.recon,)
-        known: dict[str, dict[str, Method]] = {
-            "ddsmc": {
-                f"ddsmc_{recon}": DDSMC(times=times, eta=self.eta, recon=recon, last=self.last, proposal=self.proposal)
-                for recon in recons
-            },
-            "mcgdiff": {"mcgdiff": MCGDiff(times=times, kappa=self.kappa)},
-            "tds": {"tds": TDS(times=times, clip=self.clip)},
-            "single": {"single": DDSMC(times=times, eta=self.eta, last=self.last, proposal=self.proposal)},
-            "pigdm": {"pigdm": PiGDM(times=times)},
-            "dps": {"dps": DPS(times=times, scale=self.dps_scale)},
-            "daps": {"daps": DAPS(times=times, inner=None)},
-            "ddrm": {"ddrm": DDRM(times=times)},
-            "fps": {"fps": FPS(times=times)},
-            "dcps": {"dcps": DCPS(times=times)},
-            "reddiff": {"reddiff": REDDiff(steps=self.reddiff_steps)},
-        }
-        for name in self.methods:
-            if name not in known:
-                raise UsageError(f"unknown method {name!r}; known: {', '.join(known)}")
-        return {full: method for name in self.methods for full, method in known[name].items()}
+        return dict(zip(labels("methods", self.methods), (_on(method, times) for method in self.methods), strict=True))
 
     def plan(self) -> dict[str, str]:
         """Sizes."""
-        calls = {name: f"{method.calls(VP())} network calls a particle" for name, method in self.compared().items()}
+        calls = {name: f"{method.calls(PROCESS)} network calls a particle" for name, method in self.compared().items()}
         return {
             "problems": f"{self.instances} of {self.dy} numbers measured of {self.dx}",
             "particles": f"{self.samples} groups of {self.particles}, {self._chunk()} groups at a time",
@@ -169,7 +112,7 @@ class DDSMCGMM(Experiment):
                         "sw": float(distant(distance, x, truth)),
                         "ess": np.nan if draws is None else float(draws.ess.mean()),
                         "eves": np.nan if draws is None else float(draws.eves.mean()),
-                        "logz_error": self._logz_error(draws, log_z) if draws and name in EVIDENCE else np.nan,
+                        "logz_error": self._logz_error(name, draws, log_z),
                         "log_prob": float(exact.log_prob(x).mean()),
                         "seconds": seconds,
                     }
@@ -185,19 +128,23 @@ class DDSMCGMM(Experiment):
         return max(1, AT_ONCE // (self.particles * max(self.dx, 32)))
 
     def _posterior(self, key: Any, name: str, prior: Prior, observation: Observation) -> Draws:
-        particles = self.particles if name in WEIGHED else 1
+        method = self.compared()[name]
+        particles = self.particles if weighs(method, prior, observation) else 1
         chunk = min(self._chunk() * self.particles // particles, self.samples)
-        return posterior(key, self.compared()[name], prior, observation, self.samples, particles, chunk=chunk)
+        return posterior(key, method, prior, observation, self.samples, particles, chunk=chunk)
 
-    def _logz_error(self, draws: Draws, log_z: Any) -> float:
+    def _logz_error(self, name: str, draws: Draws | None, log_z: Any) -> float:
+        """NaN where there is no evidence: of single particles, and FPS knows that of a whole sequence."""
+        if draws is None or draws.ess.max() <= 1 or isinstance(self.compared()[name], FPS):
+            return float("nan")
         return float(jnp.abs(jax.nn.logsumexp(draws.log_z) - jnp.log(self.samples) - log_z))
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """Over the instances: sw/<method>/mean, sd, se (standard error) and median; means of the other scores.
 
         ess is a mean over the steps, logz_error that of |log Z - log p(y)|, with Z a mean over all groups; log_prob
-        the mean log-density of the samples under the posterior, seconds the median of an instance. A method that
-        failed on an instance has no figures.
+        the mean log-density of the samples under the posterior, seconds the median of an instance; prior_std the
+        standard deviation that DDSMC's chain has for data N(0, I). A method that failed on an instance has no figures.
         """
         results: dict[str, float | None] = {}
         for full, values in read_arrays(run.folder / "scores.npz").items():
@@ -209,7 +156,9 @@ class DDSMCGMM(Experiment):
             else:
                 results[f"{score}/{name}"] = _number(np.median(values) if score == "seconds" else values.mean())
         for name, method in self.compared().items():
-            results[f"calls/{name}"] = float(method.calls(VP()))
+            results[f"calls/{name}"] = float(method.calls(PROCESS))
+            if isinstance(method, DDSMC):
+                results[f"prior_std/{name}"] = method.prior_std(PROCESS)
         return results
 
     def report(self, run: Run) -> None:
@@ -224,6 +173,7 @@ class DDSMCGMM(Experiment):
         })  # fmt: skip
         self._table(run, "cost", "Cost of a particle and of an instance, and what is left", names[1:], {
             "calls": "calls/{}", "seconds": "seconds/{}", "ancestors": "eves/{}", "log Z err": "logz_error/{}",
+            "prior std": "prior_std/{}",
             "log p(x | y)": "log_prob/{}",
         })  # fmt: skip
         scores, shown = read_arrays(run.folder / "scores.npz"), read_arrays(run.folder / "samples.npz")
@@ -237,11 +187,13 @@ class DDSMCGMM(Experiment):
             scatter({name: shown[name] for name in ("exact", *self.compared())}),
             "The first two coordinates of the samples of the first instance.",
         )
-        if set(WEIGHED).isdisjoint(self.compared()):
+        sizes = {name: shown[f"ess/{name}"] for name in self.compared()}
+        weighed = {name: size for name, size in sizes.items() if size.max() > 1}
+        if not weighed:
             return
         run.figure(
             "ess",
-            traces({name: shown[f"ess/{name}"] for name in self.compared() if name in WEIGHED}, self.particles),
+            traces(weighed, self.particles),
             "Effective sample size after every step of the first instance, mean over the groups.",
         )
 
@@ -258,3 +210,9 @@ class DDSMCGMM(Experiment):
 
 def _number(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _on(method: Any, times: tuple[float, ...]) -> Method:
+    """The method on these times, if it is a chain that has none of its own."""
+    free = not isinstance(method, REDDiff) and getattr(method, "times", None) == ()
+    return replace(method, times=times) if free else method

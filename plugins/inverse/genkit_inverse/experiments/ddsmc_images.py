@@ -13,16 +13,15 @@ import numpy as np
 from genkit.diffusion import EDM, process_of, to_range
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import Run, labels
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Method, Model, Operator
 from genkit.model import Diffusion
 from genkit.steer import DAPS, DDRM, DDSMC, DPS, MCGDiff, Observation, PiGDM, observe, posterior, weighs
 from genkit_inverse import scores
-from genkit_inverse.datasets.mnist import MNIST
+from genkit_inverse.datasets import MNIST
 from genkit_inverse.experiments.study import InverseStudy, table
 from genkit_inverse.images import Images
-from genkit_inverse.models.image_prior import ImagePrior
+from genkit_inverse.models import ImagePrior
 from genkit_inverse.operators import BoxInpainting, GaussianBlur, SuperResolution
 
 AT_ONCE = 512  # particles that are worked on at a time

@@ -10,15 +10,14 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model
 from genkit.metrics import sliced_wasserstein
 from genkit.model import Diffusion
-from genkit_inverse.datasets.mnist import MNIST
+from genkit_inverse.datasets import MNIST
 from genkit_inverse.experiments.study import InverseStudy, table
 from genkit_inverse.images import Images
-from genkit_inverse.models.image_prior import ImagePrior, loss
+from genkit_inverse.models import ImagePrior, loss
 
 SHOWN = 32
 

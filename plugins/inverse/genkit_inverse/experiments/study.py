@@ -8,7 +8,7 @@ from typing import Any
 
 from genkit.experiment import Experiment, Run
 from genkit.kinds import Dataset
-from genkit_inverse.datasets.digits import Digits
+from genkit_inverse.datasets import Digits
 from genkit_inverse.images import Images
 
 

@@ -21,7 +21,7 @@ from genkit.steer import D3SMC, Channel, channel, posterior
 from genkit.train import AdamW, Phase, TrainState, make_step
 from genkit.tree import register_dataclass
 from genkit_inverse.images import Bits
-from genkit_inverse.networks.logits import Classifier, LogitUNet
+from genkit_inverse.networks import Classifier, LogitUNet
 
 KERNELS = ("uniform", "masked")
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genkit.data.files import fetch, local
-from genkit.data.idx import read_idx
+from genkit.data import fetch, local, read_idx
 from genkit.errors import UsageError
 from genkit_latents.data import Points, check, graph_distances, split
 

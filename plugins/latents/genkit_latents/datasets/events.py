@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from genkit.data.files import fetch, local
+from genkit.data import fetch, local
 from genkit.errors import DataError
 from genkit_latents.data import OnManifold, split
 from genkit_latents.geometry.manifolds import Sphere

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genkit.data.files import fetch, local
+from genkit.data import fetch, local
 from genkit.errors import DataError
 from genkit_latents.data import Points, check
 

@@ -2,7 +2,14 @@
 
 from genkit_latents.distributions.brownian import BrownianMotion, walk
 from genkit_latents.distributions.heat import HyperbolicHeatKernel, SphericalHeatKernel, sphere_heat_kernel
-from genkit_latents.distributions.radial import PowerSpherical, Radial, RiemannianNormal, Uniform, VonMisesFisher
+from genkit_latents.distributions.radial import (
+    PowerSpherical,
+    Radial,
+    RiemannianNormal,
+    Uniform,
+    VonMisesFisher,
+    log_sphere,
+)
 from genkit_latents.distributions.wrapped import WrappedNormal
 
 __all__ = [
@@ -15,6 +22,7 @@ __all__ = [
     "Uniform",
     "VonMisesFisher",
     "WrappedNormal",
+    "log_sphere",
     "sphere_heat_kernel",
     "walk",
 ]

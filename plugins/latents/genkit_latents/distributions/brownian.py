@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -51,11 +52,13 @@ class BrownianMotion:
     t: Array | float = 1.0
     steps: int = field(default=20, metadata={"static": True})
 
+    @partial(jax.jit, static_argnames="n")
     def sample(self, key: Array, n: int) -> Array:
         """n points (n, *shape)."""
         keys = jax.random.split(key, n)
         return jax.vmap(lambda k: walk(self.manifold, k, self.mean, self.t, self.steps))(keys)
 
+    @jax.jit
     def log_prob(self, x: Array) -> Array:
         """Log density at a point x (*shape)."""
         v = self.manifold.log(self.mean, x)

@@ -12,8 +12,8 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
+from genkit_latents import safe
 from genkit_latents.distributions.radial import Radial, log_sphere
-from genkit_latents.geometry import safe
 
 Array = jax.Array
 

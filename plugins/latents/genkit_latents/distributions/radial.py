@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.tree import register_dataclass
-from genkit_latents.geometry import safe
+from genkit_latents import safe
 
 Array = jax.Array
 NODES = 256  # of the quadrature: its error is below 1e-13 in the tests
@@ -63,6 +64,7 @@ class Radial:
         d, k = self.manifold.dim, self.manifold.kappa
         return self.log_kernel(r) + (d - 1) * (jnp.log(r) + safe.log_sinc(k * jnp.square(r)))
 
+    @jax.jit
     def log_normaliser(self) -> Array:
         """log Z ()."""
         limit = self._limit()
@@ -70,6 +72,7 @@ class Radial:
         inside = jax.nn.logsumexp(self._log_radius(r) + jnp.asarray(_LOG_W, r.dtype)) + jnp.log(limit)
         return inside + log_sphere(self.manifold.dim)
 
+    @jax.jit
     def log_prob(self, x: Array) -> Array:
         """Log density (...) at points (..., *shape)."""
         return self.log_kernel(self.manifold.dist(self.mean, x)) - self.log_normaliser()
@@ -82,6 +85,7 @@ class Radial:
         share = jnp.concatenate([jnp.zeros(1, p.dtype), jnp.cumsum((p[1:] + p[:-1]) / 2)])
         return jnp.interp(u, share / share[-1], grid)
 
+    @partial(jax.jit, static_argnames="n")
     def sample(self, key: Array, n: int) -> Array:
         """n points (n, *shape)."""
         one, two = jax.random.split(key)

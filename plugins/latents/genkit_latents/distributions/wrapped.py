@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,11 +30,13 @@ class WrappedNormal:
     std: Array
     """(dim,) or ()"""
 
+    @partial(jax.jit, static_argnames="n")
     def sample(self, key: Array, n: int) -> Array:
         """n points (n, *shape), differentiable in mean and std."""
         a = self.std * jax.random.normal(key, (n, self.manifold.dim), self.mean.dtype)
         return self.manifold.exp(self.mean, jnp.tensordot(a, self.manifold.frame(self.mean), 1))
 
+    @jax.jit
     def log_prob(self, x: Array) -> Array:
         """Log density at a point x (*shape), with respect to the volume."""
         manifold = self.manifold

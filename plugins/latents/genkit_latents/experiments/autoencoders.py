@@ -12,14 +12,11 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit_latents.data import Points
+from genkit_latents.geometry import Numeric
 from genkit_latents.geometry.geodesics import Energy
-from genkit_latents.geometry.numeric import Numeric
-from genkit_latents.models import VAE, agreement, elbo, importance_bound
-from genkit_latents.models.autoencoder import NAMED
-from genkit_latents.models.spaces import is_space
+from genkit_latents.models import NAMED, VAE, agreement, elbo, importance_bound, is_space
 from genkit_latents.stats import distances, distortion, knn_accuracy
 
 COARSE = Energy(8, even=0.5)  # for tables of distances, where 1e-3 is enough
@@ -55,12 +52,11 @@ def measure(run: Run, models: Models, data: Points, points: int) -> None:
     """Codes of the test rows, distances between `points` of them, and draws of every model, as ``codes.npz``."""
     few, many, found = data.test[:points], data.train[: 2 * points], {}
     for name, model in models.items():
-        encode = jax.jit(VAE.encode)
-        found[f"codes/{name}"] = np.asarray(encode(model, data.test)[0])
+        found[f"codes/{name}"] = np.asarray(model.encode(data.test)[0])
         latent = model.chosen
         if isinstance(latent, Numeric):
             latent = replace(latent, solver=COARSE)
-        codes, others = (encode(model, x)[0] for x in (few, many))
+        codes, others = (model.encode(x)[0] for x in (few, many))
         found[f"distances/{name}"] = distances(latent, codes, codes)
         found[f"to_train/{name}"] = distances(latent, codes, others)
         found[f"draws/{name}"] = np.asarray(model.decode(model.codes(run.key("draws"), 64)))

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit_latents.geometry import length, straight
 from genkit_latents.geometry.geodesics import Energy, Graph, Hybrid, solve
-from genkit_latents.geometry.paths import length, straight
 
 
 def curves(

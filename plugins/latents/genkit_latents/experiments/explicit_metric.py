@@ -9,11 +9,11 @@ from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
 from genkit_latents.data import Points
-from genkit_latents.datasets.digits import Digits
+from genkit_latents.datasets import Digits
 from genkit_latents.experiments import autoencoders
 from genkit_latents.experiments.study import LatentStudy
 from genkit_latents.models import VAE, Autoencoder
-from genkit_latents.networks.coder import Coder
+from genkit_latents.networks import Coder
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Dataset, Model
 from genkit_latents.data import Points
-from genkit_latents.datasets.shapes import Shape
+from genkit_latents.datasets import Shape
 from genkit_latents.experiments.study import LatentStudy
-from genkit_latents.geometry.metric import log_volume
+from genkit_latents.geometry import log_volume
 from genkit_latents.models import LandMixture
 from genkit_latents.stats import LandFit
 
@@ -64,9 +63,10 @@ class LandDensity(LatentStudy):
         grid = plane(data.train)
         for k in self.components:
             fit, gauss = self.trained(run, str(k)), _gaussian(data.train, k)
-            for name, x in (("test", data.test), ("grid", grid)):
-                found[f"{name}/land_{k}"] = np.asarray(_log_density(fit, jnp.asarray(x)))
-                found[f"{name}/gauss_{k}"] = gauss.score_samples(x).astype(np.float32)
+            both = np.concatenate([data.test, grid])
+            for kind, law in (("land", _log_density(fit, jnp.asarray(both))), ("gauss", gauss.score_samples(both))):
+                values = np.asarray(law, np.float32)
+                found[f"test/{kind}_{k}"], found[f"grid/{kind}_{k}"] = np.split(values, [len(data.test)])
             found[f"fit/land_{k}"] = np.asarray(fit.log_likelihood)
             found[f"means/land_{k}"] = np.asarray(fit.components.mean)
             found[f"means/gauss_{k}"] = gauss.means_

@@ -11,17 +11,15 @@ import numpy as np
 from genkit.chain import draw
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Dataset, Model
 from genkit_latents.data import OnManifold
-from genkit_latents.datasets.events import Events
+from genkit_latents.datasets import Events
 from genkit_latents.distributions import VonMisesFisher
 from genkit_latents.experiments.study import LatentStudy
 from genkit_latents.flows import ManifoldModel
 from genkit_latents.geometry.manifolds import Sphere
-from genkit_latents.models import ManifoldDensity
-from genkit_latents.models.manifold_density import METHODS
+from genkit_latents.models import METHODS, ManifoldDensity
 
 KENT, RSGM = "mixture of Kent", "RSGM (De Bortoli et al. 2022)"
 PUBLISHED = {  # test NLL of De Bortoli et al. 2022, table 2; their splits are not ours

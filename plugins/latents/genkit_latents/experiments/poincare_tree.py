@@ -10,11 +10,11 @@ from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
 from genkit.train import AdamW
 from genkit_latents.data import Points
-from genkit_latents.datasets.tree import Tree
+from genkit_latents.datasets import Tree
 from genkit_latents.experiments import autoencoders
 from genkit_latents.experiments.study import LatentStudy
 from genkit_latents.models import VAE, Autoencoder
-from genkit_latents.networks.coder import Coder
+from genkit_latents.networks import Coder
 
 
 def _recipe(**options: Any) -> Autoencoder:

@@ -11,19 +11,17 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model
 from genkit.train import AdamW
 from genkit_latents.data import Points
-from genkit_latents.datasets.shapes import Shape
+from genkit_latents.datasets import Shape
 from genkit_latents.experiments.curves import check, curves, shares
 from genkit_latents.experiments.study import LatentStudy
+from genkit_latents.geometry import Pullback, log_volume, stochastic
 from genkit_latents.geometry.geodesics import Energy
-from genkit_latents.geometry.metric import log_volume
-from genkit_latents.geometry.pullback import Pullback, stochastic
 from genkit_latents.models import VAE, Autoencoder
-from genkit_latents.networks.coder import Coder
+from genkit_latents.networks import Coder
 
 SOLVER = Energy(32, iterations=50, even=0.5)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from genkit.experiment import Experiment, Run, obtain_variant, settle_variants, variants
 from genkit.kinds import Dataset, Model
 from genkit_latents.data import Points
-from genkit_latents.datasets.shapes import Shape
+from genkit_latents.datasets import Shape
 from genkit_latents.models import VAE, Autoencoder
 
 

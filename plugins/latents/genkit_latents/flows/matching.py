@@ -18,10 +18,10 @@ import jax.numpy as jnp
 
 from genkit.diffusion import VP
 from genkit.errors import UsageError
+from genkit_latents import safe
 from genkit_latents.distributions import Uniform, sphere_heat_kernel, walk
 from genkit_latents.flows.field import divergence
 from genkit_latents.flows.spectral import path
-from genkit_latents.geometry import safe
 from genkit_latents.geometry.manifolds import Sphere
 
 Array = jax.Array

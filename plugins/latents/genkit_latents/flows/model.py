@@ -18,7 +18,7 @@ from genkit.tree import register_dataclass
 from genkit_latents.data import OnManifold
 from genkit_latents.flows.field import divergence
 from genkit_latents.flows.matching import FlowMatching, ScoreMatching, pull
-from genkit_latents.geometry.metric import as_tree
+from genkit_latents.geometry import as_tree
 
 Array = jax.Array
 

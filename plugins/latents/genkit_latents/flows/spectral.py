@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_latents.distributions.radial import log_sphere
-from genkit_latents.geometry.manifolds import FlatTorus, Sphere
-from genkit_latents.geometry.manifolds.base import check_positive
+from genkit_latents.distributions import log_sphere
+from genkit_latents.geometry.manifolds import FlatTorus, Sphere, check_positive
 
 Array = jax.Array
 

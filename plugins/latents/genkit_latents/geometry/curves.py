@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from genkit_latents.geometry.geodesics import Solver, solve
-from genkit_latents.geometry.geodesics.result import begin
+from genkit_latents.geometry.geodesics import Solver, begin, solve
 from genkit_latents.geometry.numeric import Numeric
 
 Array = jax.Array

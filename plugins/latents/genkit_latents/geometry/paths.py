@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit_latents.geometry.metric import acceleration, square
-from genkit_latents.geometry.safe import root
+from genkit_latents.safe import root
 
 Array = jax.Array
 

@@ -1,15 +1,17 @@
 """Models of this plugin: recipes that train them, and what is trained."""
 
 from genkit_latents.models.agreement import Agreement, agreement, metric_penalty, relative_metric
-from genkit_latents.models.autoencoder import Autoencoder
+from genkit_latents.models.autoencoder import NAMED, Autoencoder
 from genkit_latents.models.land import LandMixture
-from genkit_latents.models.manifold_density import ManifoldDensity
+from genkit_latents.models.manifold_density import METHODS, ManifoldDensity
 from genkit_latents.models.rbf import RBFDeviation, fit_rbf
-from genkit_latents.models.spaces import Space, space
+from genkit_latents.models.spaces import Space, is_space, space
 from genkit_latents.models.training import Setting
 from genkit_latents.models.vae import VAE, elbo, importance_bound
 
 __all__ = [
+    "METHODS",
+    "NAMED",
     "VAE",
     "Agreement",
     "Autoencoder",
@@ -22,6 +24,7 @@ __all__ = [
     "elbo",
     "fit_rbf",
     "importance_bound",
+    "is_space",
     "metric_penalty",
     "relative_metric",
     "space",

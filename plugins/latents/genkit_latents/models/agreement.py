@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from genkit_latents.geometry.likelihoods import Family
+from genkit_latents.geometry import Family
 
 Array = jax.Array
 

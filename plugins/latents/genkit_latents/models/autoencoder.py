@@ -12,13 +12,13 @@ from genkit.kinds import Network, Optimizer
 from genkit.model import Recipe
 from genkit.train import AdamW
 from genkit_latents.data import Points
-from genkit_latents.geometry.ambient import InverseDensity, StandardNormal
+from genkit_latents.geometry import InverseDensity, StandardNormal
 from genkit_latents.geometry.manifolds import Manifold
 from genkit_latents.models.rbf import fit_rbf
 from genkit_latents.models.spaces import space
 from genkit_latents.models.training import Setting, train, untrained
 from genkit_latents.models.vae import VAE
-from genkit_latents.networks.coder import Coder
+from genkit_latents.networks import Coder
 
 NAMED = {  # letter of the space, whether the decoder is drawn to its metric
     "plain": ("e", False), "euclidean": ("e", True), "hyperbolic": ("p", True), "spherical": ("s", True),

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 from genkit.errors import UsageError
 from genkit.model import Recipe
 from genkit_latents.data import Points
-from genkit_latents.geometry.ambient import LocalDiagonalPCA
+from genkit_latents.geometry import LocalDiagonalPCA, Numeric
 from genkit_latents.geometry.geodesics import Energy
-from genkit_latents.geometry.numeric import Numeric
 from genkit_latents.stats import LandFit, fit_land
 
 

@@ -16,7 +16,7 @@ from genkit.train import AdamW, Phase, TrainState, load, make_step
 from genkit_latents.data import OnManifold
 from genkit_latents.distributions import Uniform
 from genkit_latents.flows import Field, FlowMatching, ManifoldModel, ScoreMatching
-from genkit_latents.networks.waves import Waves
+from genkit_latents.networks import Waves
 
 METHODS = {"flow": FlowMatching(), "score": ScoreMatching()}
 

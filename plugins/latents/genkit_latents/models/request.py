@@ -57,7 +57,7 @@ class Draw(Request):
         z = model.codes(key, n)
         for i in range(0, n, chunk):
             part = z[i : i + chunk]
-            yield {"samples": np.asarray(_decode(model, part)), "latents": np.asarray(part)}
+            yield {"samples": np.asarray(model.decode(part)), "latents": np.asarray(part)}
 
     def _ends(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
         p, q = (self._read(model, file) for file in (self.start, self.end))
@@ -77,23 +77,13 @@ class Draw(Request):
         if in_data:
             if not np.isfinite(x).all():
                 raise UsageError(f"{file}: row {int(np.argwhere(~np.isfinite(x))[0][0])} is not finite")
-            x = _encode(model, x)
+            x = model.encode(x)[0]
         return np.asarray(model.latent.check(x, f"{file}: points"))
 
 
 def _curves(model: Any, p: np.ndarray, q: np.ndarray, points: int) -> Piece:
     found = model.geodesics(p, q, points)
     flat = found.curve.reshape(-1, *found.curve.shape[2:])
-    decoded = _decode(model, flat).reshape(*found.curve.shape[:2], -1)
+    decoded = model.decode(flat).reshape(*found.curve.shape[:2], -1)
     arrays = {"samples": decoded, "latents": found.curve, "length": found.length, "converged": found.converged}
     return {name: np.asarray(array) for name, array in arrays.items()}
-
-
-@jax.jit
-def _encode(model: Any, x: Any) -> Any:
-    return model.encode(x)[0]
-
-
-@jax.jit
-def _decode(model: Any, z: Any) -> Any:
-    return model.decode(z)

@@ -13,7 +13,7 @@ from genkit.errors import UsageError
 from genkit.kinds import Network
 from genkit.nn import Net, shapes_of
 from genkit.train import Phase, TrainState, make_step
-from genkit_latents.geometry.likelihoods import Family, Gaussian, Normal, family
+from genkit_latents.geometry import Family, Gaussian, Normal, family
 from genkit_latents.geometry.manifolds import Euclidean, Manifold
 from genkit_latents.models.agreement import metric_penalty
 from genkit_latents.models.spaces import space

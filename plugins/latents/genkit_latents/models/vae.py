@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -15,10 +16,8 @@ from genkit.model import Request, Trained
 from genkit.nn import Net
 from genkit.tree import register_dataclass
 from genkit_latents.data import Points
-from genkit_latents.geometry.curves import Curves, between
+from genkit_latents.geometry import Curves, Numeric, between, stochastic
 from genkit_latents.geometry.geodesics import Energy, Graph, Hybrid
-from genkit_latents.geometry.numeric import Numeric
-from genkit_latents.geometry.pullback import stochastic
 from genkit_latents.models.agreement import relative_metric
 from genkit_latents.models.laws import posterior_of, prior_log_prob, prior_sample
 from genkit_latents.models.rbf import RBFDeviation
@@ -84,6 +83,7 @@ class VAE(Trained):
                 f"{self!r} is a model of rows of {self.inputs}; {data.source} has rows of {data.train.shape[1]}"
             )
 
+    @jax.jit
     def encode(self, x: Array) -> tuple[Array, Array]:
         """Means (n, *shape) and deviations (n, dim) of the posterior of rows x (n, D)."""
         return self.net(self.params["net"], "encode", self.latent, x)
@@ -96,10 +96,12 @@ class VAE(Trained):
             raw = raw.at[: len(offset)].add(matrix @ z + offset)  # the means come first
         return self.family.parameters(raw)
 
+    @jax.jit
     def decode(self, z: Array) -> Array:
         """Means (n, D) of the data at points z (n, *shape)."""
         return jax.vmap(lambda z: self.family.mean(self.eta(z)))(z)
 
+    @partial(jax.jit, static_argnames="n")
     def codes(self, key: Array, n: int) -> Array:
         """n draws (n, *shape) of the prior."""
         return prior_sample(self.latent, self.prior_std, key, n)

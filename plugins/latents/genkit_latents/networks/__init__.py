@@ -1,1 +1,6 @@
 """Networks, one a file."""
+
+from genkit_latents.networks.coder import Coder
+from genkit_latents.networks.waves import Waves
+
+__all__ = ["Coder", "Waves"]

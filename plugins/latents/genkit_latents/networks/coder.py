@@ -13,9 +13,8 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.nn import linear
-from genkit_latents.geometry import safe
-from genkit_latents.geometry.manifolds import Euclidean, Manifold, PoincareBall, Product, Sphere
-from genkit_latents.geometry.manifolds.stereographic import ConstantCurvature
+from genkit_latents import safe
+from genkit_latents.geometry.manifolds import ConstantCurvature, Euclidean, Manifold, PoincareBall, Product, Sphere
 
 Array = jax.Array
 ACTIVATIONS: dict[str, Callable] = {

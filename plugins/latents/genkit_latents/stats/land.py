@@ -110,6 +110,7 @@ class LandFit(Trained):
         if data.train.shape[1:] != shape:
             raise UsageError(f"{self!r} is a model of points {shape}; {data.source} has {data.train.shape[1:]}")
 
+    @jax.jit
     def log_prob(self, x: Array) -> Array:
         """Log density (n,) of points (n, *shape), with respect to the volume."""
         return jax.nn.logsumexp(_joint(self.components, self.weights, self.noise, x), 0)

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from genkit.data.cache import cached, location
+from genkit.data import cached, location
 from genkit.errors import UsageError
-from genkit_molecules.data import Molecules
-from genkit_molecules.enumerate import enumerate_graphs
-from genkit_molecules.rows import Rows
+from genkit_molecules.chemistry import enumerate_graphs
+from genkit_molecules.items import Molecules, Rows
 
 VERSION = 1  # raise it when the same parameters give other molecules
 
@@ -55,7 +54,7 @@ class Lattice:
 
     def load(self) -> Molecules:
         """All molecules as training data."""
-        from genkit_molecules.chem import smiles_of
+        from genkit_molecules.chemistry import smiles_of
 
         x = self.graphs()
         smiles = tuple(s for s in smiles_of(x, self.elements) if s is not None)

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from genkit.data.files import fetch
+from genkit.data import fetch
 from genkit.errors import DataError, UsageError
-from genkit_molecules.sequences import AMINO, GAP, ODD, Sequences, encode
+from genkit_molecules.items import AMINO, GAP, ODD, Sequences, encode
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from genkit.data.cache import cached
-from genkit.data.files import fetch
+from genkit.data import cached, fetch
 from genkit.errors import DataError, UsageError
-from genkit_molecules.data import Molecules
-from genkit_molecules.graphs import VALENCE
-from genkit_molecules.rows import Rows
+from genkit_molecules.chemistry import VALENCE
+from genkit_molecules.items import Molecules, Rows
 
 ORGANIC = ("C", "N", "O", "F", "S", "Cl", "Br", "I", "P")
 
@@ -68,7 +66,7 @@ class Smiles:
 
 def molecules(path: Path, of: Smiles) -> Molecules:
     """The molecules of a file under the rules of a data set."""
-    from genkit_molecules.reading import Rules, by_size, column, read
+    from genkit_molecules.chemistry import Rules, by_size, column, read
 
     rules = Rules(of.elements, of.charges, of.fragments, of.max_atoms)
     found = read(path, of.column, rules, of.invalid, of.limit)
@@ -153,7 +151,7 @@ class QM9(Smiles):
 
     def path(self) -> Path:
         """A table of the SMILES in the cache, made from the archive (86 MB), which is looked for or downloaded."""
-        from genkit_molecules.reading import table_of_qm9
+        from genkit_molecules.chemistry import table_of_qm9
 
         def make(path: Path) -> None:
             url = "https://ndownloader.figshare.com/files/"

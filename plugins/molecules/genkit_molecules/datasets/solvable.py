@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_molecules.sequences import AMINO, UNIREF50, Sequences
+from genkit_molecules.items import AMINO, UNIREF50, Sequences
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from genkit.kinds import Dataset, Model
-from genkit_molecules.data import Molecules
-from genkit_molecules.datasets.lattice import Lattice
+from genkit_molecules.datasets import Lattice
 from genkit_molecules.experiments import molecules
 from genkit_molecules.experiments.study import Study, sized
-from genkit_molecules.models.graphs import GraphARDM
-from genkit_molecules.models.trained import Generator
+from genkit_molecules.items import Molecules
+from genkit_molecules.models import Generator, GraphARDM
 
 
 @dataclass(frozen=True)

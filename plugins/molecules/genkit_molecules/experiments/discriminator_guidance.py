@@ -7,12 +7,11 @@ from typing import Any, ClassVar, Self
 
 from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
-from genkit_molecules.data import Molecules
-from genkit_molecules.datasets.lattice import Lattice
+from genkit_molecules.datasets import Lattice
 from genkit_molecules.experiments import molecules
 from genkit_molecules.experiments.study import Study, sized
-from genkit_molecules.models.guided import Corrected
-from genkit_molecules.models.trained import Guided
+from genkit_molecules.items import Molecules
+from genkit_molecules.models import Corrected, Guided
 
 
 @dataclass(frozen=True)

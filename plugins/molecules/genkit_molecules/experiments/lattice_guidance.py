@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+import jax
 import numpy as np
 
 from genkit.discrete import sample
@@ -14,10 +15,9 @@ from genkit.files import write_arrays
 from genkit.kinds import Model
 from genkit.steer import BSDG, FADG, guide
 from genkit_molecules import exact
-from genkit_molecules.graphs import sites
-from genkit_molecules.models.lattice import Learned, conditionals, tabulated
-from genkit_molecules.models.trained import Guided
-from genkit_molecules.orders import Order, name_of
+from genkit_molecules.chemistry import sites
+from genkit_molecules.items import Order, name_of
+from genkit_molecules.models import Guided, Learned, conditionals, tabulated
 from genkit_molecules.target import ELEMENTS, Target, target
 
 PARTICLES = 25_000  # at a time
@@ -117,7 +117,7 @@ class LatticeGuidance(Experiment):
         for name, method, ratio in runs:
             draws = guide(
                 run.key(name), method, sampler, denoiser, exact.table(of, ratio),
-                (self.groups, sites(self.n)), chunk=min(self.groups, max(1, PARTICLES // method.particles)),
+                (self.groups, sites(self.n)), chunk=min(self.groups, max(1, PARTICLES // method.particles)), draws=None,
             )  # fmt: skip
             weights = np.exp(np.asarray(draws.log_w, np.float64))
             weights /= weights.sum(1, keepdims=True) * self.groups
@@ -125,12 +125,13 @@ class LatticeGuidance(Experiment):
             parts = [slice(0, half), slice(half, 2 * half)]
             whole, *halves = (
                 data.histogram(x.reshape(-1, x.shape[-1]), w.ravel() / w.sum())
-                for x, w in ((np.asarray(draws.particles)[p], weights[p]) for p in (slice(None), *parts))
+                for x, w in ((np.asarray(draws.x)[p], weights[p]) for p in (slice(None), *parts))
             )
             # halves differ by twice the error of the whole
             kept |= {f"mass/{name}": whole, f"floor/{name}": _tv(*halves) / 2, f"ess/{name}": draws.ess.mean(0)}
             if name == f"fadg/{largest}":
-                kept["samples/fadg"] = draws.x[:24, 0]
+                which = jax.random.categorical(run.key("shown"), draws.log_w[:24])
+                kept["samples/fadg"] = draws.x[np.arange(len(which)), which]
         kept["samples/ardm"] = sample(run.key("ardm"), sampler, denoiser, (24, sites(self.n)))
         write_arrays(run.folder / "laws.npz", {**kept, "bound": exact.bound(of, data.log_q, log_p, order)})
 
@@ -157,7 +158,7 @@ class LatticeGuidance(Experiment):
 
     def report(self, run: Run) -> None:
         """The table, validity and distance by the number of particles, effective sample sizes, molecules."""
-        from genkit_molecules.chem import smiles_of
+        from genkit_molecules.chemistry import smiles_of
         from genkit_molecules.figures import by_particles, grid, traces
 
         kept, results = _load(run), run.results

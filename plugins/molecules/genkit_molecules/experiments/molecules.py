@@ -11,9 +11,8 @@ import numpy as np
 from genkit.errors import GenkitError
 from genkit.experiment import Run
 from genkit.files import write as write_file
-from genkit_molecules.data import Molecules
-from genkit_molecules.datasets.lattice import Lattice
-from genkit_molecules.rows import some
+from genkit_molecules.datasets import Lattice
+from genkit_molecules.items import Molecules, some
 
 TINY = Lattice(n=3)  # data of the presets tiny
 PAIRED = 500  # molecules whose pairs of neighbourhoods are counted
@@ -23,7 +22,7 @@ Texts = list[str | None]
 
 def write(folder: Path, name: str, smiles: Texts) -> None:
     """samples_<name>.smi, with an empty line for an invalid one, and .sdf."""
-    from genkit_molecules.chem import sdf_of
+    from genkit_molecules.chemistry import sdf_of
 
     file = f"samples_{name.replace('/', '_')}"
     write_file(folder / f"{file}.smi", "".join(f"{s or ''}\n" for s in smiles))

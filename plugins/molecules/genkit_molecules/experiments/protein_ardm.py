@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from genkit.kinds import Dataset, Model
-from genkit_molecules.datasets.solvable import HiddenMarkov
+from genkit_molecules.datasets import HiddenMarkov
 from genkit_molecules.experiments import sequences
 from genkit_molecules.experiments.study import Study, sized
-from genkit_molecules.models.sequences import SequenceARDM
-from genkit_molecules.models.trained import Generator
-from genkit_molecules.sequences import Sequences
+from genkit_molecules.items import Sequences
+from genkit_molecules.models import Generator, SequenceARDM
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ from typing import Any, ClassVar, Self
 
 from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
-from genkit_molecules.datasets.solvable import HiddenMarkov
+from genkit_molecules.datasets import HiddenMarkov
 from genkit_molecules.experiments import sequences, steering
 from genkit_molecules.experiments.study import Study, sized
-from genkit_molecules.models.guided import SteeredSequences
-from genkit_molecules.models.trained import Guided
-from genkit_molecules.sequences import Sequences
+from genkit_molecules.items import Sequences
+from genkit_molecules.models import Guided, SteeredSequences
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,9 @@ import numpy as np
 from genkit.errors import GenkitError
 from genkit.experiment import Run
 from genkit.files import write as write_file
-from genkit_molecules.datasets.proteins import records
-from genkit_molecules.datasets.solvable import HiddenMarkov
-from genkit_molecules.models.recipe import TESTED
-from genkit_molecules.rows import some
-from genkit_molecules.sequences import Sequences, encode, fasta
+from genkit_molecules.datasets import HiddenMarkov, records
+from genkit_molecules.items import Sequences, encode, fasta, some
+from genkit_molecules.models import TESTED
 
 TINY = HiddenMarkov(length=8, train=200, test=50)  # data of the presets tiny
 SCORED = 1000  # sequences whose similarities are computed
@@ -35,12 +33,12 @@ def read(folder: Path, name: str) -> list[str]:
 
 
 def scores(data: Sequences, samples: dict[str, list[str]], bound: float | None) -> dict[str, float | None]:
-    """<score>/<method> of `genkit_molecules.sequence_scores`, and for test data <score>/test.
+    """<score>/<method> of `genkit_molecules.items.sequence_scores`, and for test data <score>/test.
 
     bound/test: nats a test sequence; perplexity/test: exp of that a site. Of a known law nll/<method> and nll/test,
     its exact mean -log p, and entropy_gap/test, the bound less nll/test, 0 at the best.
     """
-    from genkit_molecules.sequence_scores import scores
+    from genkit_molecules.items import scores
 
     train, test = (some(data.texts(split), SCORED) for split in ("train", "test"))
     results: dict[str, float | None] = {}

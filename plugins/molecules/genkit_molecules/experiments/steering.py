@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genkit.experiment import Run
-from genkit_molecules.models.trained import Guided
+from genkit_molecules.models import Guided
 
 
 def methods(particles: tuple[int, ...], look_ahead: bool) -> list[str]:

@@ -10,12 +10,11 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import read_json, write_json
+from genkit.files import read_json, write_json
 from genkit.kinds import Dataset, Model
 from genkit.model import joined
 from genkit_molecules.experiments import steering
-from genkit_molecules.models.draw import Method, drawn, in_two
-from genkit_molecules.models.recipe import inputs, tested
+from genkit_molecules.models import Method, drawn, in_two, inputs, tested
 
 
 class Study(Experiment):

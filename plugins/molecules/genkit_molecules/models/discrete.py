@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.discrete import (
+    ANY_ORDER,
     Ancestral,
     Euler,
     FlowMatching,
@@ -27,26 +28,14 @@ from genkit.discrete import (
     order_agnostic_loss,
     parallel_budget,
     steps,
+    stratified,
     uniform,
 )
-from genkit.discrete.orders import ANY_ORDER
-from genkit.discrete.random import stratified
+from genkit_molecules.items import Space
 
 Array = jax.Array
 Name = Literal["ardm", "masked", "euler", "flow", "uniform", "marginal", "absorbing"]
 DISCRETE = ("uniform", "marginal", "absorbing")
-
-
-@dataclass(frozen=True, eq=False)
-class Space:
-    """The sites of an item."""
-
-    classes: int
-    """K"""
-    weights: np.ndarray
-    """(D, K) or (K,), frequencies of the classes in the data"""
-    allowed: np.ndarray | None = None
-    """(D, K) bool, the classes of each site, where they differ"""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -12,8 +12,11 @@ import numpy as np
 from genkit.discrete import ClassifierFree, sample
 from genkit.errors import UsageError
 from genkit.model import LogYes
-from genkit.steer import ARDG, BSDG, FADG, Potential, guide
-from genkit_molecules.models.trained import NULL, YES, Generator, Guided
+from genkit.steer import ARDG, BSDG, FADG, WeightedSum, guide
+from genkit_molecules.items import NULL, YES
+
+if TYPE_CHECKING:
+    from genkit_molecules.models.trained import Generator, Guided
 
 AT_ONCE = 1024  # items that are drawn at a time
 PARTICLES = 2500  # likewise
@@ -132,4 +135,4 @@ def _potential(model: Any, kind: str, strength: float) -> Any:
     if model.classifier is None:
         return model.discriminator
     weights = {"classifier": (0.0, strength), "both": (1.0, strength)}.get(kind, (1.0, 0.0))
-    return Potential((model.discriminator, LogYes(model.classifier)), weights)
+    return WeightedSum((model.discriminator, LogYes(model.classifier)), weights)

@@ -8,15 +8,12 @@ from typing import Any, ClassVar, Literal
 from genkit.errors import UsageError
 from genkit.kinds import Network
 from genkit.train import AdamW
-from genkit_molecules.data import Molecules
-from genkit_molecules.denoisers import real_sites
-from genkit_molecules.graphs import atoms
-from genkit_molecules.layout import Kind
+from genkit_molecules.chemistry import atoms
+from genkit_molecules.items import Kind, Molecules, Order, order_named, real_sites
 from genkit_molecules.models.discrete import DISCRETE, Discrete, cross_entropy
 from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.trained import Generator
-from genkit_molecules.networks.graph_transformer import GraphTransformer
-from genkit_molecules.orders import Order, order_named
+from genkit_molecules.networks import GraphTransformer
 
 
 @dataclass(frozen=True, kw_only=True)

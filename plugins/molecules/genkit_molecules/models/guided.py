@@ -20,14 +20,12 @@ from genkit.model import Critic, CriticRecipe, divided, learn_critic, log_odds
 from genkit.nn import transfer
 from genkit.steer import classifier_loss
 from genkit.train import AdamW
-from genkit_molecules.data import Molecules
+from genkit_molecules.items import Molecules, Rows, Sequences, Told
 from genkit_molecules.models.draw import Method, drawn, in_two
 from genkit_molecules.models.graphs import GraphARDM
 from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.sequences import SequenceARDM
 from genkit_molecules.models.trained import Generator, Guided
-from genkit_molecules.rows import Rows, Told
-from genkit_molecules.sequences import Sequences
 
 
 @dataclass(frozen=True, kw_only=True)

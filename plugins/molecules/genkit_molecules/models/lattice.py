@@ -19,13 +19,12 @@ from genkit.nn import transfer
 from genkit.steer import discriminator_loss
 from genkit.train import AdamW, Phase, TrainState, make_step
 from genkit_molecules import exact
+from genkit_molecules.chemistry import BONDS, relabel, sites
 from genkit_molecules.exact import OrbitTable
-from genkit_molecules.graphs import BONDS, relabel, sites
-from genkit_molecules.layout import Kind
+from genkit_molecules.items import Kind, Order, order_named
 from genkit_molecules.models.discrete import Discrete
 from genkit_molecules.models.trained import Generator, Guided
-from genkit_molecules.networks.graph_transformer import GraphTransformer
-from genkit_molecules.orders import Order, order_named
+from genkit_molecules.networks import GraphTransformer
 from genkit_molecules.target import Target
 
 STATES = 4096  # that the network sees at a time

@@ -12,9 +12,9 @@ from genkit.errors import UsageError
 from genkit.kinds import Network, Optimizer
 from genkit.model import Recipe
 from genkit.train import AdamW, learn
+from genkit_molecules.items import NO, NULL, YES, some
 from genkit_molecules.models.discrete import Discrete, in_parallel, site_costs
-from genkit_molecules.models.trained import NO, NULL, YES, Generator
-from genkit_molecules.rows import some
+from genkit_molecules.models.trained import Generator
 
 TESTED = 512  # items whose bound is computed
 

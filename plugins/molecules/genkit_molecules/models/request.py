@@ -109,7 +109,7 @@ class Structures(Text):
 
     def lines(self, texts: list[str], piece: Piece) -> str:
         """A piece as text."""
-        from genkit_molecules.chem import sdf_of
+        from genkit_molecules.chemistry import sdf_of
 
         return sdf_of([text for text in texts if text])
 
@@ -119,7 +119,7 @@ class Fasta(Text):
 
     def lines(self, texts: list[str], piece: Piece) -> str:
         """A piece as text."""
-        from genkit_molecules.sequences import fasta
+        from genkit_molecules.items import fasta
 
         return fasta(texts, first=self.count)
 
@@ -168,6 +168,6 @@ class SequenceTable(Table):
 
     def measure(self, name: str, texts: list[str]) -> np.ndarray:
         """A property of sequences."""
-        from genkit_molecules.sequence_scores import property_of
+        from genkit_molecules.items import property_of
 
         return property_of(texts, name)

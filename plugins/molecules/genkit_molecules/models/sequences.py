@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 from genkit.errors import UsageError
 from genkit.kinds import Network
 from genkit.train import AdamW
-from genkit_molecules.layout import Kind
+from genkit_molecules.items import Kind, Sequences
 from genkit_molecules.models.discrete import Discrete, Name
 from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.trained import Generator
-from genkit_molecules.networks.bytenet import ByteNet
-from genkit_molecules.sequences import Sequences
+from genkit_molecules.networks import ByteNet
 
 
 @dataclass(frozen=True, kw_only=True)

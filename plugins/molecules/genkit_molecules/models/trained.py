@@ -11,10 +11,8 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.model import Request, Trained
 from genkit.tree import register_dataclass
-from genkit_molecules.layout import Graphs, Layout
+from genkit_molecules.items import Graphs, Layout
 from genkit_molecules.models.discrete import Discrete
-
-NO, YES, NULL = np.eye(3, dtype=np.float32)  # what a generator is told of a property
 
 
 @register_dataclass

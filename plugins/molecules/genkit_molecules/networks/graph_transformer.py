@@ -11,8 +11,7 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.nn import dropout, linear, positional_frequencies, sinusoids
-from genkit_molecules.graphs import BONDS, pairs
-from genkit_molecules.structure import ATOM, GRAPH, features
+from genkit_molecules.chemistry import ATOM, BONDS, GRAPH, features, pairs
 
 Array = jax.Array
 TIME = 32  # features of the hidden fraction
@@ -43,7 +42,7 @@ class GraphTransformer:
     time: bool = False
     """Tell the network the time, or the fraction that is hidden."""
     features: bool = False
-    """Tell it cycles, the spectrum and free valences of the graph as it is seen, see `genkit_molecules.structure`."""
+    """Tell it cycles, the spectrum and free valences of the graph as seen: `genkit_molecules.chemistry.features`."""
 
     @classmethod
     def preset(cls, name: str) -> GraphTransformer:

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from genkit.data.files import fetch, local
-from genkit.data.idx import read_idx
+from genkit.data import fetch, local, read_idx
 from genkit.errors import UsageError
 from genkit_representations.data import Samples
 

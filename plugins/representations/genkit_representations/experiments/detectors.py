@@ -10,8 +10,7 @@ import numpy as np
 
 from genkit_representations import density
 from genkit_representations.data import Split
-from genkit_representations.models.density import FeatureDensity
-from genkit_representations.models.rdm import linear_classifier
+from genkit_representations.models import FeatureDensity, linear_classifier
 
 BY_LOGITS = {"energy": density.energy, "msp": density.msp, "max_logit": density.max_logit, "gen": density.gen}
 BY_CLASS = (*BY_LOGITS, "rdm_class", "kl_matching", "mahalanobis", "relative_mahalanobis", "vim")  # need labels

@@ -11,11 +11,10 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit_representations import figures
 from genkit_representations.experiments.study import Study
-from genkit_representations.models.distilled import Distilled
+from genkit_representations.models import Distilled
 from genkit_representations.prototypes import Collapse, Method, collapse
 
 KP = 0.1  # weight of the regulariser where the model has none

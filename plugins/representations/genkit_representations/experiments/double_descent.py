@@ -9,8 +9,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit_representations import figures
 from genkit_representations.dynamics import Modes, case, cases, descend, flow, regression
 from genkit_representations.experiments.study import at_least, preset

@@ -13,17 +13,15 @@ from scipy.stats import spearmanr
 from genkit.diffusion import VE, VP, SubVP
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Dataset, Model
 from genkit.testing import gaussian_denoiser
 from genkit_representations import density, figures
 from genkit_representations.data import Split, Splits
-from genkit_representations.datasets.normal import Normal
+from genkit_representations.datasets import Normal
 from genkit_representations.experiments.study import Study, at_least, preset
-from genkit_representations.models.density import FeatureDensity, Integrator
-from genkit_representations.models.rdm import RDM
-from genkit_representations.networks.feature_mlp import FeatureMLP
+from genkit_representations.models import RDM, FeatureDensity, Integrator
+from genkit_representations.networks import FeatureMLP
 
 MEAN, VARIANCE = np.array([1, -2, 0.5, 3]), np.array([0.25, 1, 4, 0.01])
 POINT = np.array([[1.2, -1, 0, 3.05]])

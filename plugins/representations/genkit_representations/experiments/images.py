@@ -12,11 +12,10 @@ from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
 from genkit_representations import evaluation, figures
 from genkit_representations.data import Samples
-from genkit_representations.datasets.digits import Digits
+from genkit_representations.datasets import Digits
 from genkit_representations.experiments import distilling
 from genkit_representations.experiments.study import Study, at_least, preset, summary
-from genkit_representations.models.distillation import ImageDistillation
-from genkit_representations.models.distilled import Distilled
+from genkit_representations.models import Distilled, ImageDistillation
 from genkit_representations.prototypes import EPS, collapse
 
 METHODS = ("centering", "centering_kp", "me_max_kp")

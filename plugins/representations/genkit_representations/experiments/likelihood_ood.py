@@ -10,16 +10,14 @@ import numpy as np
 from genkit.diffusion import bits_per_dim
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.experiment.folder import read_arrays
-from genkit.files import write_arrays
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Dataset, Model
 from genkit_representations import density, figures
 from genkit_representations.data import Split, Splits
-from genkit_representations.datasets.heldout import HeldOutDigits
+from genkit_representations.datasets import HeldOutDigits
 from genkit_representations.experiments.detectors import BY_CLASS, KNOWN, Detectors
 from genkit_representations.experiments.study import Study, at_least, preset, summary
-from genkit_representations.models.density import FeatureDensity
-from genkit_representations.models.rdm import RDM
+from genkit_representations.models import RDM, FeatureDensity
 
 METHODS = ("rdm", "rdm_class", "gmm", "gaussian", "mahalanobis", "relative_mahalanobis", "knn", "vim", "energy", "msp",
            "typicality", "scoped")  # fmt: skip

@@ -10,11 +10,10 @@ from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
 from genkit_representations import evaluation
 from genkit_representations.data import Samples
-from genkit_representations.datasets.clusters import Clusters
+from genkit_representations.datasets import Clusters
 from genkit_representations.experiments import distilling
 from genkit_representations.experiments.study import Study, at_least, preset, summary
-from genkit_representations.models.distillation import Distillation
-from genkit_representations.models.distilled import Distilled
+from genkit_representations.models import Distillation, Distilled
 from genkit_representations.prototypes import EPS, collapse
 
 METHODS = tuple(f"{m}{kp}" for m in ("centering", "sinkhorn", "me_max", "vmf") for kp in ("", "_kp"))

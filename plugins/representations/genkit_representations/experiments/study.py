@@ -11,7 +11,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
 from genkit.kinds import Dataset
-from genkit_representations.datasets.clusters import Clusters
+from genkit_representations.datasets import Clusters
 
 
 @dataclass(frozen=True)

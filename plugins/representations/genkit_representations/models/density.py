@@ -13,8 +13,14 @@ from genkit.diffusion import NetworkDenoiser
 from genkit.errors import UsageError
 from genkit.model import Trained
 from genkit.tree import register_dataclass
-from genkit_representations.density import Preprocessing, calls, flow_log_prob, kernel_density, score_and_curvature
-from genkit_representations.density.scoped import ratio
+from genkit_representations.density import (
+    Preprocessing,
+    calls,
+    flow_log_prob,
+    kernel_density,
+    ratio,
+    score_and_curvature,
+)
 
 CHUNK = 256  # features at a time; all chunks are one program
 

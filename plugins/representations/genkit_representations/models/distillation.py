@@ -21,9 +21,7 @@ from genkit.train import AdamW, Phase, TrainState
 from genkit_representations.data import Samples
 from genkit_representations.models.distilled import Distilled
 from genkit_representations.models.optimizer import DINOAdamW, cosine
-from genkit_representations.networks.encoders import CNN, MLPEncoder
-from genkit_representations.networks.head import Head, Prototyper
-from genkit_representations.networks.vit import ViT
+from genkit_representations.networks import CNN, Head, MLPEncoder, Prototyper, ViT
 from genkit_representations.prototypes import Method, apart, koleo, neighbours, objective, unit
 from genkit_representations.views import Crops, Noise, kept, random_mask
 

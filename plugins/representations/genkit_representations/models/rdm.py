@@ -18,7 +18,7 @@ from genkit_representations.data import Split
 from genkit_representations.density import Preprocessing, preprocess
 from genkit_representations.models.density import FeatureDensity, Integrator, classes_of
 from genkit_representations.models.optimizer import OneCycle
-from genkit_representations.networks.feature_mlp import FeatureMLP
+from genkit_representations.networks import FeatureMLP
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ class FeatureMLP:
     def preset(cls, name: str) -> FeatureMLP:
         """Presets tiny (CI), default (two cores), paper."""
         if name == "tiny":
-            return cls(32, 2, 32)
+            return cls(32, 1, 32)
         return cls(1536, 12, 256) if name == "paper" else cls()
 
     def __post_init__(self) -> None:

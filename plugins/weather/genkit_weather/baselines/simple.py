@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_weather.boundary import harmonic
+from genkit_weather.area import harmonic
 from genkit_weather.data import BLOCK, Series, WeatherData, blocks, frames, take
 
 DAY = np.timedelta64(1, "D")

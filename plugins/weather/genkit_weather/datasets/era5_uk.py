@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from genkit.data.files import fetch, local
+from genkit.data import fetch, local
 from genkit.errors import DataError, UsageError
+from genkit_weather.area import NAMES, standard_forcing
 from genkit_weather.data import Layout, Series, WeatherData, check
-from genkit_weather.forcings import NAMES, standard_forcing
 
 ARRAYS = "weather/era5_uk_t2m_2019-03.npz"
 ARRAYS_SHA256 = "9ab5acf031328d1ae45a369d08a3c892c1580cd5ca79a70af0b0d8416b380e61"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from genkit.errors import DataError, UsageError
+from genkit_weather.area import angles
 from genkit_weather.data import Layout, Series, WeatherData
-from genkit_weather.forcings import angles
 from genkit_weather.lazy import Lazy
 
 HOURS, ON_DISK, DROPPED = 65, 18, 15

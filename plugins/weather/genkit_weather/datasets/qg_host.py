@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from genkit.data.cache import cached
+from genkit.data import cached
 from genkit.errors import UsageError
 from genkit_weather.data import Series, WeatherData, check
 from genkit_weather.datasets.qg_nature import EPOCH, KM, LONG_NAMES, NAMES, QGNature

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from genkit.data.cache import cached, location
+from genkit.data import cached, location
 from genkit.errors import UsageError
 from genkit_weather.data import Layout, Series, WeatherData, check
 
@@ -60,8 +60,8 @@ class QGNature:
 
     @classmethod
     def preset(cls, name: str) -> "QGNature":
-        """The default (also the paper's) size, or "tiny": 240, 60 and 60 outputs."""
-        return cls(train=240, val=60, test=60, spinup=120) if name == "tiny" else cls()
+        """The default (also the paper's) size, or "tiny": 96, 36 and 48 outputs."""
+        return cls(train=96, val=36, test=48, spinup=60) if name == "tiny" else cls()
 
     def layout(self) -> Layout:
         """Sizes, without the data."""

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from genkit.errors import DataError, UsageError
+from genkit_weather.area import NAMES, standard_forcing
 from genkit_weather.data import Layout, Series, WeatherData
-from genkit_weather.forcings import NAMES, standard_forcing
 from genkit_weather.lazy import Lazy
 
 VARIABLES = (

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from genkit.errors import DataError, UsageError
+from genkit_weather.area import NAMES, standard_forcing
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.forcings import NAMES, standard_forcing
 from genkit_weather.lazy import Lazy
 
 LEVELS = (50, 100, 150, 200, 250, 300, 400, 500, 600, 700, 850, 925, 1000)  # hPa

@@ -13,14 +13,12 @@ from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
 from genkit_weather.data import Series, WeatherData, truth
-from genkit_weather.datasets.qg_global import QGGlobal
-from genkit_weather.datasets.weatherbench1 import WeatherBench1
+from genkit_weather.datasets import QGGlobal, WeatherBench1
 from genkit_weather.experiments.coherence import lead_correlation, step_ratio
 from genkit_weather.experiments.forecast import ForecastExperiment, Plan, Start
-from genkit_weather.forecasts import dataset, read
+from genkit_weather.forecasting import dataset, read
 from genkit_weather.lam import Coupling
-from genkit_weather.models import WeatherModel
-from genkit_weather.models.cef import CEF, calls
+from genkit_weather.models import CEF, WeatherModel, calls
 from genkit_weather.verification import verify
 
 Rival = Literal["ar_delta", "ar_T_it", "ci"]

@@ -8,10 +8,9 @@ from typing import Any, Self
 from genkit.errors import UsageError
 from genkit.kinds import Model
 from genkit_weather.data import WeatherData
-from genkit_weather.datasets.meps_npy import MEPS
+from genkit_weather.datasets import MEPS
 from genkit_weather.experiments.forecast import ForecastExperiment, tiny
-from genkit_weather.models import WeatherModel
-from genkit_weather.models.crps import CRPSLAM
+from genkit_weather.models import CRPSLAM, WeatherModel
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from genkit.errors import UsageError
-from genkit_weather.datasets.meps_npy import MEPS
+from genkit_weather.datasets import MEPS
 from genkit_weather.experiments.forecast import ForecastExperiment, tiny
-from genkit_weather.models.diffusion import Diffusion
+from genkit_weather.models import Diffusion
 
 
 @dataclass(frozen=True)

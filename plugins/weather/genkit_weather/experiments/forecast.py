@@ -14,13 +14,12 @@ from genkit.errors import DataError, UsageError
 from genkit.experiment import Experiment, Run
 from genkit.kinds import Dataset, Model
 from genkit_weather.data import Series, WeatherData, statistics, truth
-from genkit_weather.datasets.qg_nature import QGNature
-from genkit_weather.forecasts import ForecastFile, dataset, discard, read, replace_file
+from genkit_weather.datasets import QGNature
+from genkit_weather.forecasting import ForecastFile, dataset, discard, read, replace_file
 from genkit_weather.host import HostWindow, surrounded
 from genkit_weather.lam import STEP, Times
-from genkit_weather.models import WeatherModel
-from genkit_weather.models.diffusion import Diffusion
-from genkit_weather.stations.compare import InSitu, at_stations, observed
+from genkit_weather.models import Diffusion, WeatherModel
+from genkit_weather.stations import InSitu, at_stations, observed
 
 Start = tuple[int, int]  # series of the test split, index of the last known state
 
@@ -197,7 +196,7 @@ class ForecastExperiment(Experiment):
         with self.forecasts(run) as forecasts:
             report(run, self.weather(run), forecasts.load(), self.truth(self.weather(run)), self.baselines)
             if self.stations.file is not None:
-                from genkit_weather.stations.report import report as add_stations
+                from genkit_weather.stations import report as add_stations
 
                 add_stations(run, self.stations, forecasts, self.weather(run).frame, run.results)
 
@@ -214,7 +213,7 @@ class ForecastExperiment(Experiment):
         """Scores at the stations of `stations.file`; none where there is no file."""
         if self.stations.file is None:
             return {}
-        from genkit_weather.stations.scores import station_scores, thresholds
+        from genkit_weather.stations import station_scores, thresholds
 
         found = observed(self.stations, forecast, data.frame)
         events = thresholds(self.stations.thresholds, found)

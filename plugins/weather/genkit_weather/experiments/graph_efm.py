@@ -9,8 +9,7 @@ from genkit.kinds import Model
 from genkit_weather.data import WeatherData
 from genkit_weather.experiments.forecast import ForecastExperiment
 from genkit_weather.experiments.graph_lam import on_graphs
-from genkit_weather.models import WeatherModel
-from genkit_weather.models.latent import GraphEFMRecipe
+from genkit_weather.models import GraphEFMRecipe, WeatherModel
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,9 @@ from typing import Any, Self
 from genkit.errors import UsageError
 from genkit.kinds import Model
 from genkit_weather.data import WeatherData
-from genkit_weather.datasets.meps_npy import MEPS
-from genkit_weather.datasets.weatherbench2 import WeatherBench2
+from genkit_weather.datasets import MEPS, WeatherBench2
 from genkit_weather.experiments.forecast import ForecastExperiment, tiny
-from genkit_weather.models import WeatherModel
-from genkit_weather.models.graph import GraphLAMRecipe, HiLAMRecipe
+from genkit_weather.models import GraphLAMRecipe, HiLAMRecipe, WeatherModel
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,13 @@ from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
 from genkit_weather import diagnostics, figures
 from genkit_weather.data import WeatherData, statistics
-from genkit_weather.datasets.qg_host import QGHost
+from genkit_weather.datasets import QGHost
 from genkit_weather.experiments.forecast import ForecastExperiment, Plan, Start, tiny
 from genkit_weather.graphs import Mesh
 from genkit_weather.host import HostWindow
 from genkit_weather.lam import Augmentation
-from genkit_weather.models import WeatherModel
-from genkit_weather.models.graph import ADAMW, PUBLISHED, HiLAMRecipe
-from genkit_weather.networks.graph_lam import GraphLAM
-from genkit_weather.networks.hi_lam import HiLAM
+from genkit_weather.models import ADAMW, PUBLISHED, HiLAMRecipe, WeatherModel
+from genkit_weather.networks import GraphLAM, HiLAM
 from genkit_weather.stations import InSitu
 from genkit_weather.verification import verify
 
@@ -63,7 +61,7 @@ class KmLAM(ForecastExperiment):
         if name == "default":
             return cls()
         if name == "tiny":
-            model = _recipe(900.0, 16, stages=((1, 150),))
+            model = _recipe(900.0, 16, stages=((1, 40),))
             return cls(**tiny(), host=QGHost.preset("tiny"), model=model)
         if name != "paper":
             raise UsageError(f"weather.km_lam has no preset {name!r}; it has tiny, default and paper")

@@ -8,8 +8,13 @@ from genkit_weather.figures.plume import plume
 from genkit_weather.figures.ranks import rank_histogram
 from genkit_weather.figures.spectra import spectra
 from genkit_weather.figures.stations import station_map, station_scores, station_series
+from genkit_weather.figures.style import FORECAST, GREY, INK, OTHERS
 
 __all__ = [
+    "FORECAST",
+    "GREY",
+    "INK",
+    "OTHERS",
     "ablation",
     "coherence",
     "forecast_maps",

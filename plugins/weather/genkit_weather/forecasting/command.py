@@ -50,11 +50,11 @@ class WeatherForecast:
         from rich.console import Console
         from rich.progress import Progress
 
-        from genkit.experiment.environment import set_up
+        from genkit.experiment import set_up
         from genkit.model import load
         from genkit.parallel import named_key
+        from genkit_weather.forecasting.files import ForecastFile, discard, replace_file
         from genkit_weather.forecasting.inputs import given
-        from genkit_weather.forecasts import ForecastFile, discard, replace_file
         from genkit_weather.models import WeatherModel
 
         for name in ("leads", "members", "chunk"):

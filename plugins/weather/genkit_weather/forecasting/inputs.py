@@ -10,9 +10,8 @@ import numpy as np
 import xarray as xr
 
 from genkit.errors import DataError
+from genkit_weather.area import NAMES, angles, frame_of, standard_forcing
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.forcings import NAMES, angles, standard_forcing
-from genkit_weather.frame import frame_of
 from genkit_weather.from_xarray import LAT, LON, horizontal, kilometres, place, stack, times
 from genkit_weather.models import Area, WeatherModel
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from genkit.errors import DataError
+from genkit_weather.forecasting.files import dataset, read
 from genkit_weather.forecasting.inputs import at_times, open_file, states_of
-from genkit_weather.forecasts import dataset, read
 from genkit_weather.models import WeatherModel
 from genkit_weather.verification import lead_hours, verify
 

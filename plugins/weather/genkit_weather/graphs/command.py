@@ -9,7 +9,7 @@ from typing import Any
 
 from genkit.errors import DataError, UsageError
 from genkit.kinds import Dataset
-from genkit_weather.datasets.qg_nature import QGNature
+from genkit_weather.datasets import QGNature
 from genkit_weather.graphs.mesh import Mesh
 
 USAGE = """usage: genkit weather-graph build [--data NAME] [--mesh.kind KIND] [--out FILE] [--picture FILE] [options]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from genkit.errors import DataError
-from genkit.nn import Edges
 from genkit.tree import register_dataclass
+from genkit_weather.graphs.messages import Edges
 
 
 @register_dataclass

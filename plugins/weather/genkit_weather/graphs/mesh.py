@@ -8,13 +8,12 @@ from typing import Literal
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit_weather.area import EARTH, frame_of, interior_of, unit_vectors
 from genkit_weather.data import WeatherData
-from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.graphs import rectangular, spherical
 from genkit_weather.graphs.check import checked
 from genkit_weather.graphs.connect import Connection
 from genkit_weather.graphs.graph import Graph
-from genkit_weather.places import EARTH, unit_vectors
 
 Kind = Literal["rect_flat", "rect_multiscale", "rect_hierarchical", "tri_flat", "tri_multiscale", "tri_hierarchical"]
 DEGREE = 111.195  # km of a degree of latitude

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from genkit_weather.figures.style import FORECAST, GREY, INK, OTHERS
+from genkit_weather.figures import FORECAST, GREY, INK, OTHERS
 from genkit_weather.graphs.graph import Graph
 
 COLOURS = (FORECAST, "#d55e00", "#009e73", *OTHERS)

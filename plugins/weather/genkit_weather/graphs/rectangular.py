@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.nn import Edges
 from genkit_weather.graphs import connect
 from genkit_weather.graphs.connect import Connection, Pairs
 from genkit_weather.graphs.graph import Graph, fingerprint
+from genkit_weather.graphs.messages import Edges
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 import yaml
 
 from genkit.errors import DataError
-from genkit.nn import Edges
 from genkit_weather.graphs.graph import Graph
+from genkit_weather.graphs.messages import Edges
 
 VERSION = "0.1.0"
 LISTS = ("m2m_edge_index", "m2m_features", "mesh_features", "mesh_up_edge_index", "mesh_up_features",

@@ -23,6 +23,7 @@ from genkit_weather.lam.loss import (
 from genkit_weather.lam.model import Forecaster, MeanModel, Sampled, denoising_problem
 from genkit_weather.lam.rollout import Outlook, Stepper, forecast, rollout
 from genkit_weather.lam.times import STEP, Times
+from genkit_weather.lam.unroll import unroll
 from genkit_weather.lam.windows import Window, Windows
 
 __all__ = [
@@ -68,4 +69,5 @@ __all__ = [
     "rollout",
     "smooth_noise",
     "target",
+    "unroll",
 ]

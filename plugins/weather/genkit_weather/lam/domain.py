@@ -9,11 +9,11 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Layout, Series, take
-from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.host import HostFields
 from genkit_weather.lam.times import STEP, Times
-from genkit_weather.networks.conditioning import Conditioning, Sizes
+from genkit_weather.networks import Conditioning, Sizes
 
 Guess = Literal["persistence", "harmonic", "diurnal", "relaxed", "none"]
 LONGEST = 240.0  # hours: the unit of the lead times that networks are told

@@ -8,8 +8,8 @@ import numpy as np
 
 from genkit.errors import DataError
 from genkit.tree import register_dataclass
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Series
-from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.lam.domain import Domain, Inputs, known
 
 

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_weather.boundary import harmonic
+from genkit_weather.area import frame_of, harmonic
 from genkit_weather.data import Statistics, WeatherData, statistics
-from genkit_weather.frame import frame_of
 from genkit_weather.lam.domain import (
     Domain,
     Formulation,

@@ -11,7 +11,7 @@ from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_weather.lam.domain import Domain, Inputs, advance, condition, target
 from genkit_weather.lam.leads import lead_noise
-from genkit_weather.networks.conditioning import Conditioning
+from genkit_weather.networks import Conditioning
 
 
 @register_dataclass

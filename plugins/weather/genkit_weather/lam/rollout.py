@@ -11,8 +11,8 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Series, frames, take
-from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.lam.domain import Domain, Inputs, known
 from genkit_weather.lam.times import STEP, Times
 

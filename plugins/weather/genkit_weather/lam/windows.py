@@ -8,8 +8,8 @@ import numpy as np
 
 from genkit.errors import DataError
 from genkit.tree import register_dataclass
+from genkit_weather.area import interior_of
 from genkit_weather.data import Series, truth
-from genkit_weather.frame import interior_of
 from genkit_weather.host import Host
 from genkit_weather.lam.domain import Domain
 from genkit_weather.lam.rollout import Outlook

@@ -31,8 +31,7 @@ from genkit_weather.lam import (
 )
 from genkit_weather.models.diffusion import Diffusion
 from genkit_weather.models.trained import WeatherModel
-from genkit_weather.networks.conditioning import Sizes
-from genkit_weather.networks.unet import LamUNet
+from genkit_weather.networks import LamUNet, Sizes
 
 PERIODIC = ("circular", "circular")
 PUBLISHED = LamUNet(

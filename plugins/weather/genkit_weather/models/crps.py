@@ -15,9 +15,7 @@ from genkit_weather.data import WeatherData
 from genkit_weather.graphs import Mesh
 from genkit_weather.lam import Augmentation, Formulation, Generator, Score, crps_loss, domain_of
 from genkit_weather.models.staged import Loss, StagedRecipe
-from genkit_weather.networks.conditioning import Sizes
-from genkit_weather.networks.graph_denoiser import GraphDenoiser
-from genkit_weather.networks.unet import LamUNet
+from genkit_weather.networks import GraphDenoiser, LamUNet, Sizes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,8 +30,7 @@ from genkit_weather.lam import (
 )
 from genkit_weather.models.recipe import MEPS_WEIGHTS, WeatherRecipe
 from genkit_weather.models.trained import WeatherModel
-from genkit_weather.networks.conditioning import Conditioning, Sizes
-from genkit_weather.networks.unet import LamUNet
+from genkit_weather.networks import Conditioning, LamUNet, Sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,7 @@ class Diffusion(WeatherRecipe):
     def preset(cls, name: str) -> Diffusion:
         """Presets tiny (CI), default (minutes on two cores), paper (the published MEPS configuration)."""
         if name == "tiny":
-            return cls(network=LamUNet.preset("tiny"), steps=150, sampler=Heun(steps=10))
+            return cls(network=LamUNet.preset("tiny"), steps=60, sampler=Heun(steps=10))
         if name == "paper":
             return cls(
                 network=LamUNet.preset("paper"), formulation=Formulation.preset("paper"), sigma_data=(1.0,),

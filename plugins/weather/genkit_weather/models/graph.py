@@ -11,8 +11,8 @@ from genkit.errors import UsageError
 from genkit.kinds import Network, Optimizer
 from genkit.nn import Net, parameter_count, shapes_of
 from genkit.train import AdamW
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import WeatherData, statistics
-from genkit_weather.frame import frame_of, interior_of
 from genkit_weather.graphs import Graph, Mesh, normalised
 from genkit_weather.lam import (
     Augmentation,
@@ -25,9 +25,7 @@ from genkit_weather.lam import (
 )
 from genkit_weather.models.recipe import MEPS_WEIGHTS
 from genkit_weather.models.staged import Loss, StagedRecipe
-from genkit_weather.networks.conditioning import Sizes
-from genkit_weather.networks.graph_lam import GraphLAM
-from genkit_weather.networks.hi_lam import HiLAM
+from genkit_weather.networks import GraphLAM, HiLAM, Sizes
 
 PUBLISHED = Formulation(guess="persistence", fill=False, tendencies=False, future=False)
 ADAMW = AdamW(lr=1e-3, weight_decay=0.01, b1=0.9, b2=0.95, schedule="constant", warmup=0)
@@ -141,7 +139,7 @@ def published(name: str) -> dict[str, Any]:
 def deterministic(name: str, network: Any, kind: Any, globe: Any) -> dict[str, Any]:
     """Options of a preset of the deterministic models; `globe` is the network of the global one."""
     if name == "tiny":
-        return {"network": network(mesh=Mesh(kind, distance=900.0), width=24, layers=1), "stages": ((1, 150),)}
+        return {"network": network(mesh=Mesh(kind, distance=900.0), width=24, layers=1), "stages": ((1, 40),)}
     if name not in ("paper", "global"):
         return {}
     network = globe if name == "global" else network(mesh=Mesh(kind), shared_embedder=True)

@@ -12,8 +12,7 @@ from genkit_weather.graphs import Graph, Mesh
 from genkit_weather.lam import LatentForecaster, LatentWeights, latent_loss
 from genkit_weather.models.graph import GraphRecipe, published
 from genkit_weather.models.staged import Loss
-from genkit_weather.networks.conditioning import Sizes
-from genkit_weather.networks.graph_efm import GraphEFM
+from genkit_weather.networks import GraphEFM, Sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,7 @@ class GraphEFMRecipe(GraphRecipe):
         """Presets tiny, default, paper (MEPS) and global (1.5 degrees), both of the published sizes."""
         if name == "tiny":
             network = GraphEFM(mesh=Mesh("rect_hierarchical", distance=900.0), width=24)
-            return cls(network=network, stages=((1, 90),), beta=(1.0,), crps=(10.0,))
+            return cls(network=network, stages=((1, 40),), beta=(1.0,), crps=(10.0,))
         meshes = {"paper": Mesh("rect_hierarchical", levels=3), "global": Mesh("tri_hierarchical", levels=4)}
         if name not in meshes:
             return cls()

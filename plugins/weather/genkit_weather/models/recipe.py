@@ -17,7 +17,7 @@ from genkit_weather.data import WeatherData
 from genkit_weather.lam import STEP, Augmentation, Formulation, Times
 from genkit_weather.models.area import Area, Surroundings
 from genkit_weather.models.trained import WeatherModel
-from genkit_weather.networks.conditioning import Sizes
+from genkit_weather.networks import Sizes
 
 VALIDATION = 64  # examples of the validation split that are looked at, spread evenly over it
 MEPS_WEIGHTS = {  # of the published models: by the level of a variable

@@ -12,8 +12,8 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.model import Trained
 from genkit.tree import register_dataclass
+from genkit_weather.area import join
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.frame import join
 from genkit_weather.lam import Outlook, Sampled, Stepper, Times, rollout
 from genkit_weather.models.area import Area, Surroundings
 

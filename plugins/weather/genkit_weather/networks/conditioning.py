@@ -16,7 +16,7 @@ class Conditioning:
     interior: jax.Array
     """(n, h, w, Ci): past states, static fields, first guess"""
     frame: jax.Array
-    """(n, cells, Cf): the future frame, past states, static fields, in the order of `genkit_weather.frame`"""
+    """(n, cells, Cf): the future frame, past states, static fields, in the order of `genkit_weather.area`"""
     scalars: jax.Array
     """(n, G): forcing that is the same everywhere; G may be 0"""
     key: Any = field(default=None)

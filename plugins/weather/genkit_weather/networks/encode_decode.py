@@ -14,7 +14,7 @@ from flax import nnx
 import genkit.nn as gnn
 from genkit.errors import UsageError
 from genkit_weather.data import WeatherData
-from genkit_weather.graphs import Graph, Mesh, normalised
+from genkit_weather.graphs import Graph, InteractionNet, Mesh, Perceptron, normalised
 from genkit_weather.networks.conditioning import Conditioning, Sizes
 
 N = TypeVar("N", bound="GraphOptions")
@@ -49,8 +49,7 @@ class GraphOptions:
 
     def over(self, data: WeatherData) -> Graph:
         """The graph of a data set, normalised."""
-        from genkit_weather.graphs import load
-        from genkit_weather.graphs.command import fitting
+        from genkit_weather.graphs import fitting, load
 
         return normalised(self.mesh.over(data) if self.graph is None else fitting(load(self.graph), data))
 
@@ -67,17 +66,17 @@ class EncodeDecode(nnx.Module):
         grid = config.grid_width or config.width
         options = layer_options(config, rngs)
         inputs, outside = sizes.interior + sizes.scalars, sizes.boundary + sizes.scalars
-        self.grid_embedder = gnn.Perceptron(inputs, grid, **options)
+        self.grid_embedder = Perceptron(inputs, grid, **options)
         separate = check_embedders(config, sizes, graph)
-        self.boundary_embedder = gnn.Perceptron(outside, grid, **options) if separate else None
+        self.boundary_embedder = Perceptron(outside, grid, **options) if separate else None
         features = graph.g2m.features.shape[1]
-        self.g2m_embedder = gnn.Perceptron(features, grid, **options)
-        self.m2g_embedder = gnn.Perceptron(features, grid, **options)
-        self.g2m_gnn = gnn.InteractionNet(grid, propagate="g2m" in propagate, **options)
-        self.encoding_grid_mlp = gnn.Perceptron(grid, grid, **options)
-        self.m2g_gnn = gnn.InteractionNet(grid, propagate="m2g" in propagate, **options)
+        self.g2m_embedder = Perceptron(features, grid, **options)
+        self.m2g_embedder = Perceptron(features, grid, **options)
+        self.g2m_gnn = InteractionNet(grid, propagate="g2m" in propagate, **options)
+        self.encoding_grid_mlp = Perceptron(grid, grid, **options)
+        self.m2g_gnn = InteractionNet(grid, propagate="m2g" in propagate, **options)
         both = sizes.outputs * (2 if config.output_std else 1)
-        self.output_map = gnn.Perceptron(grid, grid, both, norm=False, **options)
+        self.output_map = Perceptron(grid, grid, both, norm=False, **options)
         self.mesh_in = self.mesh_out = None
         if grid != config.width:
             self.mesh_in = gnn.linear(grid, config.width, dtype=self.dtype, rngs=rngs)
@@ -160,7 +159,7 @@ def over_image(on_nodes: Any, graph: Graph, cond: Conditioning, *rest: Any) -> j
     return jnp.moveaxis(out, 0, 1).reshape(n, h, w, -1)
 
 
-def embed_fields(mlp: gnn.Perceptron, fields: jax.Array, scalars: jax.Array) -> jax.Array:
+def embed_fields(mlp: Perceptron, fields: jax.Array, scalars: jax.Array) -> jax.Array:
     """The perceptron of [fields, scalars] without repeating the scalars at each node."""
     first = mlp.part(fields, 0) + mlp.bias(fields.dtype)
     return mlp.after_first(first + mlp.part(scalars, fields.shape[-1]) if scalars.shape[-1] else first)

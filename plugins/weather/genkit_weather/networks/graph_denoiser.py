@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from genkit.errors import UsageError
-from genkit_weather.frame import frame_of, interior_of
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.graphs import Mesh, normalised
 from genkit_weather.networks.conditioning import Conditioning, Sizes
 from genkit_weather.networks.embedding import Embedding

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-import genkit.nn as gnn
-from genkit_weather.graphs import Graph, Mesh
+from genkit_weather.graphs import Edges, Graph, InteractionNet, Mesh, Perceptron
 from genkit_weather.networks.conditioning import Sizes
 from genkit_weather.networks.encode_decode import GraphOptions, check_embedders, embed_fields, layer_options
 from genkit_weather.networks.hi_lam import MeshEmbedders
@@ -54,10 +53,10 @@ class LatentEncoder(nnx.Module):
     def __init__(self, config: GraphEFM, graph: Graph, layers: int, outputs: int, rngs: nnx.Rngs):
         width, options = config.width, layer_options(config, rngs)
         upward = {**options, "propagate": config.encoders == "propagate"}
-        self.g2m_gnn = gnn.InteractionNet(width, **upward)
-        self.mesh_up_gnns = nnx.List([gnn.InteractionNet(width, **upward) for _ in graph.up])
+        self.g2m_gnn = InteractionNet(width, **upward)
+        self.mesh_up_gnns = nnx.List([InteractionNet(width, **upward) for _ in graph.up])
         self.intra_level_gnns = nnx.List([_nets(layers, width, options) for _ in graph.mesh])
-        self.latent_map = gnn.Perceptron(width, width, outputs, norm=False, **options)
+        self.latent_map = Perceptron(width, width, outputs, norm=False, **options)
 
     def __call__(self, graph: Graph, static: dict[str, Any], grid: jax.Array) -> jax.Array:
         """Grid to mesh, then level by level to the top."""
@@ -79,15 +78,15 @@ class LatentDecoder(nnx.Module):
 
     def __init__(self, config: GraphEFM, graph: Graph, outputs: int, rngs: nnx.Rngs):
         width, more = config.width, layer_options(config, rngs)
-        self.latent_embedder = gnn.Perceptron(config.latent or width, width, **more)
-        self.grid_update_mlp = gnn.Perceptron(width, width, **more)
-        self.g2m_gnn = gnn.InteractionNet(width, **more)
-        self.mesh_up_gnns = nnx.List([gnn.InteractionNet(width, **more) for _ in graph.up])
-        self.mesh_down_gnns = nnx.List([gnn.InteractionNet(width, propagate=True, **more) for _ in graph.down])
+        self.latent_embedder = Perceptron(config.latent or width, width, **more)
+        self.grid_update_mlp = Perceptron(width, width, **more)
+        self.g2m_gnn = InteractionNet(width, **more)
+        self.mesh_up_gnns = nnx.List([InteractionNet(width, **more) for _ in graph.up])
+        self.mesh_down_gnns = nnx.List([InteractionNet(width, propagate=True, **more) for _ in graph.down])
         self.intra_up_gnns = nnx.List([_nets(config.layers, width, more) for _ in graph.mesh])
         self.intra_down_gnns = nnx.List([_nets(config.layers, width, more) for _ in graph.down])
-        self.m2g_gnn = gnn.InteractionNet(width, propagate=True, **more)
-        self.output_map = gnn.Perceptron(width, width, outputs, norm=False, **more)
+        self.m2g_gnn = InteractionNet(width, propagate=True, **more)
+        self.output_map = Perceptron(width, width, outputs, norm=False, **more)
 
     def __call__(self, graph: Graph, static: dict[str, Any], inside: jax.Array, grid: jax.Array, z: jax.Array):
         """`inside` (N, n, H) of `grid` (N + N_b, n, H); z (M_top, n, d_z) -> (N, n, outputs)."""
@@ -119,13 +118,13 @@ class GraphEFMModule(nnx.Module):
         self.top = len(graph.mesh[-1])
         width, options = config.width, layer_options(config, rngs)
         inputs, outside = sizes.interior + sizes.scalars, sizes.boundary + sizes.scalars
-        self.grid_prev_embedder = gnn.Perceptron(inputs, width, **options)
-        self.grid_current_embedder = gnn.Perceptron(inputs + sizes.outputs, width, **options)
+        self.grid_prev_embedder = Perceptron(inputs, width, **options)
+        self.grid_current_embedder = Perceptron(inputs + sizes.outputs, width, **options)
         separate = check_embedders(config, sizes, graph)
-        self.boundary_embedder = gnn.Perceptron(outside, width, **options) if separate else None
+        self.boundary_embedder = Perceptron(outside, width, **options) if separate else None
         features = graph.g2m.features.shape[1]
-        self.g2m_embedder = gnn.Perceptron(features, width, **options)
-        self.m2g_embedder = gnn.Perceptron(features, width, **options)
+        self.g2m_embedder = Perceptron(features, width, **options)
+        self.m2g_embedder = Perceptron(features, width, **options)
         self.mesh = MeshEmbedders(graph, width, width, **options)
         self.prior_model = (
             LatentEncoder(config, graph, config.prior_layers, self.latent, rngs) if self.learned else None
@@ -179,10 +178,10 @@ def kl(mean: Any, std: Any, prior_mean: Any, prior_std: Any = 1.0) -> jax.Array:
 
 
 def _nets(count: int, width: int, options: dict[str, Any]) -> nnx.List:
-    return nnx.List([gnn.InteractionNet(width, **options) for _ in range(count)])
+    return nnx.List([InteractionNet(width, **options) for _ in range(count)])
 
 
-def _within(nets: Any, edges: gnn.Edges, e: jax.Array, h: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _within(nets: Any, edges: Edges, e: jax.Array, h: jax.Array) -> tuple[jax.Array, jax.Array]:
     for net in nets:
         h, e = net(edges, e, h, h)
     return h, e

@@ -8,9 +8,8 @@ from typing import Any, Literal
 import jax
 from flax import nnx
 
-import genkit.nn as gnn
 from genkit.errors import UsageError
-from genkit_weather.graphs import Graph
+from genkit_weather.graphs import Graph, InteractionNet, Perceptron
 from genkit_weather.networks.conditioning import Sizes
 from genkit_weather.networks.encode_decode import EncodeDecode, GraphOptions, layer_options
 
@@ -37,9 +36,9 @@ class GraphLAMModule(EncodeDecode):
             )
         super().__init__(config, sizes, graph, rngs, config.propagate)
         options = layer_options(config, rngs)
-        self.mesh_embedder = gnn.Perceptron(graph.mesh[0].shape[1], config.grid_width or config.width, **options)
-        self.m2m_embedder = gnn.Perceptron(graph.m2m[0].features.shape[1], config.width, **options)
-        self.processor = nnx.List([gnn.InteractionNet(config.width, **options) for _ in range(config.layers)])
+        self.mesh_embedder = Perceptron(graph.mesh[0].shape[1], config.grid_width or config.width, **options)
+        self.m2m_embedder = Perceptron(graph.m2m[0].features.shape[1], config.width, **options)
+        self.processor = nnx.List([InteractionNet(config.width, **options) for _ in range(config.layers)])
 
     def mesh_static(self, graph: Graph) -> dict[str, Any]:
         """Embedded nodes and edges."""

@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-import genkit.nn as gnn
 from genkit.errors import UsageError
-from genkit_weather.graphs import Graph, Mesh
+from genkit_weather.graphs import Edges, Graph, InteractionNet, Mesh, ParallelInteractionNet, Perceptron
 from genkit_weather.networks.conditioning import Sizes
 from genkit_weather.networks.encode_decode import EncodeDecode, GraphOptions, layer_options
 
@@ -38,13 +37,11 @@ class MeshEmbedders(nnx.Module):
     """Embedders of the nodes and edges of a hierarchy, one for each level and kind of edge."""
 
     def __init__(self, graph: Graph, width: int, finest: int, **options: Any):
-        def several(edges: tuple[gnn.Edges, ...]) -> nnx.List:
-            return nnx.List([gnn.Perceptron(e.features.shape[1], width, **options) for e in edges])
+        def several(edges: tuple[Edges, ...]) -> nnx.List:
+            return nnx.List([Perceptron(e.features.shape[1], width, **options) for e in edges])
 
         widths = [finest, *[width] * (graph.levels - 1)]
-        self.nodes = nnx.List(
-            [gnn.Perceptron(m.shape[1], w, **options) for m, w in zip(graph.mesh, widths, strict=True)]
-        )
+        self.nodes = nnx.List([Perceptron(m.shape[1], w, **options) for m, w in zip(graph.mesh, widths, strict=True)])
         self.same, self.up, self.down = several(graph.m2m), several(graph.up), several(graph.down)
 
     def __call__(self, graph: Graph, dtype: Any) -> dict[str, Any]:
@@ -79,7 +76,7 @@ class HierarchicalModule(EncodeDecode):
 
         def nets(edges: str) -> nnx.List:
             each, passes = range(graph.levels - 1), edges in config.propagate
-            return nnx.List([gnn.InteractionNet(config.width, propagate=passes, **options) for _ in each])
+            return nnx.List([InteractionNet(config.width, propagate=passes, **options) for _ in each])
 
         self.mesh_init_gnns, self.mesh_read_gnns = nets("up"), nets("down")
 
@@ -113,7 +110,7 @@ class HiLAMModule(HierarchicalModule):
         options = layer_options(config, rngs)
 
         def nets(count: int, **more: Any) -> nnx.List:
-            one = lambda: nnx.List([gnn.InteractionNet(config.width, **options, **more) for _ in range(count)])  # noqa: E731
+            one = lambda: nnx.List([InteractionNet(config.width, **options, **more) for _ in range(count)])  # noqa: E731
             return nnx.List([one() for _ in range(config.layers)])
 
         between = graph.levels - 1
@@ -126,7 +123,7 @@ class HiLAMModule(HierarchicalModule):
         """Down from the top, then up, with messages within each level on arrival."""
         same, up, down = edges["same"], edges["up"], edges["down"]
 
-        def within(level: int, net: gnn.InteractionNet) -> None:
+        def within(level: int, net: InteractionNet) -> None:
             nodes[level], same[level] = net(graph.m2m[level], same[level], nodes[level], nodes[level])
 
         top, order = graph.levels - 1, range(graph.levels - 1)
@@ -152,7 +149,7 @@ class HiLAMParallelModule(HierarchicalModule):
         links = (*((a, a) for a in levels), *((a, a + 1) for a in between), *((a + 1, a) for a in between))
         self.processor = nnx.List(
             [
-                gnn.ParallelInteractionNet(config.width, links, graph.levels, **layer_options(config, rngs))
+                ParallelInteractionNet(config.width, links, graph.levels, **layer_options(config, rngs))
                 for _ in range(config.layers)
             ]
         )

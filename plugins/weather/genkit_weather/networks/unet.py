@@ -11,7 +11,7 @@ from flax import nnx
 
 import genkit.nn as gnn
 from genkit.errors import UsageError
-from genkit_weather.frame import interior_of, join
+from genkit_weather.area import interior_of, join
 from genkit_weather.networks.conditioning import Conditioning, Sizes
 from genkit_weather.networks.embedding import Embedding
 
@@ -49,7 +49,7 @@ class LamUNet(gnn.UNet):
     def preset(cls, name: str) -> "LamUNet":
         """`tiny`, `default`, or `paper`: the published sizes for 268 x 238 cells."""
         if name == "tiny":
-            return cls(base=16, multipliers=(1, 2), blocks=1, embedding=64)
+            return cls(base=16, multipliers=(1,), blocks=1, embedding=64)
         if name == "paper":
             return cls(
                 base=128,

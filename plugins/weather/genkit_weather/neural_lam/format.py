@@ -16,17 +16,15 @@ from genkit.errors import DataError, UsageError
 from genkit.files import write, write_arrays
 from genkit.kinds import Dataset
 from genkit.model import Format
-from genkit.nn import Edges, Net, shapes_of
+from genkit.nn import Net, shapes_of
 from genkit_weather import graphs
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Statistics, WeatherData, statistics
-from genkit_weather.datasets.meps_npy import MEPS
-from genkit_weather.frame import frame_of, interior_of
-from genkit_weather.graphs.mesh import coordinates
+from genkit_weather.datasets import MEPS
+from genkit_weather.graphs import Edges, coordinates
 from genkit_weather.lam import Domain, GraphForecaster, Limits
-from genkit_weather.models import Area, WeatherModel
-from genkit_weather.models.graph import PUBLISHED, GraphLAMRecipe, HiLAMRecipe, published
-from genkit_weather.networks.graph_lam import GraphLAM
-from genkit_weather.networks.hi_lam import HiLAM
+from genkit_weather.models import PUBLISHED, Area, GraphLAMRecipe, HiLAMRecipe, WeatherModel, published
+from genkit_weather.networks import GraphLAM, HiLAM
 from genkit_weather.neural_lam.columns import Columns, Order
 from genkit_weather.neural_lam.files import MOMENTS, Checkpoint, read_statistics, told_of
 from genkit_weather.neural_lam.weights import PREFIX, export_neural_lam_weights, import_neural_lam_weights

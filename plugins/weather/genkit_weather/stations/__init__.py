@@ -2,6 +2,7 @@
 
 from genkit_weather.stations.compare import InSitu, at_stations, observed, wind_pairs
 from genkit_weather.stations.observations import read_stations
+from genkit_weather.stations.report import report
 from genkit_weather.stations.scores import station_scores, thresholds
 from genkit_weather.stations.synthetic import synthetic_stations, write_stations
 from genkit_weather.stations.units import convert, wind_components
@@ -12,6 +13,7 @@ __all__ = [
     "convert",
     "observed",
     "read_stations",
+    "report",
     "station_scores",
     "synthetic_stations",
     "thresholds",

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment import Run, report
-from genkit.experiment.folder import write_json
+from genkit.experiment import Run, build_report, clear_report
+from genkit.files import write_json
 from genkit_weather import figures
 from genkit_weather.stations.compare import InSitu, at_stations, observed
 from genkit_weather.stations.report import report as add_stations
@@ -38,7 +38,7 @@ def verify_run(run: Run, options: InSitu, date: str | None = None) -> Path:
     for name, other in [] if date else experiment.baseline_forecasts(run, data):
         results |= station_scores(at_stations(other, found, options.method), found, events, name)
     one = run.part(f"stations/{label}")
-    report.clear(one.folder)
+    clear_report(one.folder)
     write_json(one.folder / "results.json", results)
     add_stations(one, options, forecast, data.frame, results)
     if truth is not None:
@@ -46,7 +46,7 @@ def verify_run(run: Run, options: InSitu, date: str | None = None) -> Path:
             figure = figures.forecast_maps(forecast, truth, name, frame=data.frame)
             one.figure(f"maps_{name}", figure, f"{name}: truth, ensemble mean, members and spread.")
     about = f"Verification at the stations of {found.attrs['source']}" + (f", forecast from {date}" if date else "")
-    report.build(one.folder, run.name, about)
+    build_report(one.folder, run.name, about)
     return one.folder
 
 

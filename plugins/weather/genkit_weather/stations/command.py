@@ -36,8 +36,7 @@ class WeatherStations:
         """Verify and report."""
         from rich.console import Console
 
-        from genkit.experiment import held, load
-        from genkit.experiment.environment import set_up
+        from genkit.experiment import held, load, set_up
         from genkit_weather.stations.case import verify_run
         from genkit_weather.stations.compare import InSitu
 

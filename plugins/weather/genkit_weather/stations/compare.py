@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from genkit.errors import DataError, UsageError
-from genkit_weather.places import Method, Places
+from genkit_weather.area import Method, Places
 from genkit_weather.stations.observations import read_stations
 from genkit_weather.stations.units import convert, wind_components
 from genkit_weather.verification import lead_hours

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from genkit.errors import GenkitError
+from genkit_weather.area import Places
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.places import Places
 
 
 def synthetic_stations(data: WeatherData, series: Series, count: int, error: float = 0.1, seed: int = 0) -> xr.Dataset:

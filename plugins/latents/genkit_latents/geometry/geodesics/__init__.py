@@ -7,7 +7,7 @@ one on many pairs as one program. None returns a straight line in silence: `Geod
 from genkit_latents.geometry.geodesics.boundary import Collocation, FixedPoint, Shooting
 from genkit_latents.geometry.geodesics.energy import Energy, Refined, Spline
 from genkit_latents.geometry.geodesics.graph import Graph, Hybrid, OnGraph
-from genkit_latents.geometry.geodesics.result import Geodesic, Solver, require, solve
+from genkit_latents.geometry.geodesics.result import Geodesic, Solver, begin, require, solve
 
 __all__ = [
     "Collocation",
@@ -21,6 +21,7 @@ __all__ = [
     "Shooting",
     "Solver",
     "Spline",
+    "begin",
     "require",
     "solve",
 ]

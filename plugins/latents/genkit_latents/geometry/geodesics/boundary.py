@@ -14,7 +14,7 @@ from genkit_latents.geometry.geodesics.newton import root_find
 from genkit_latents.geometry.geodesics.result import Geodesic, begin, finish, limit
 from genkit_latents.geometry.metric import acceleration, square
 from genkit_latents.geometry.paths import shoot
-from genkit_latents.geometry.safe import root
+from genkit_latents.safe import root
 
 Array = jax.Array
 

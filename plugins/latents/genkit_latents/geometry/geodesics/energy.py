@@ -16,7 +16,7 @@ from genkit_latents.geometry.geodesics.newton import minimise, tridiagonal
 from genkit_latents.geometry.geodesics.result import Geodesic, begin, finish, limit
 from genkit_latents.geometry.metric import square
 from genkit_latents.geometry.paths import energy, pieces
-from genkit_latents.geometry.safe import root
+from genkit_latents.safe import root
 
 Array = jax.Array
 

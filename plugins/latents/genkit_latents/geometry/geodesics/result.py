@@ -10,7 +10,7 @@ import numpy as np
 
 from genkit.errors import GenkitError
 from genkit_latents.geometry.paths import pieces, straight
-from genkit_latents.geometry.safe import root
+from genkit_latents.safe import root
 
 Array = jax.Array
 

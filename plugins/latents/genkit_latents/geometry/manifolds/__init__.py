@@ -1,6 +1,6 @@
 """Manifolds with closed forms."""
 
-from genkit_latents.geometry.manifolds.base import Manifold
+from genkit_latents.geometry.manifolds.base import Manifold, check_positive
 from genkit_latents.geometry.manifolds.ellipsis import PoincareEllipsis
 from genkit_latents.geometry.manifolds.flat import Euclidean, FlatTorus
 from genkit_latents.geometry.manifolds.half_plane import GaussianFisherRao, HalfPlane
@@ -8,10 +8,11 @@ from genkit_latents.geometry.manifolds.lorentz import Lorentz
 from genkit_latents.geometry.manifolds.product import Product
 from genkit_latents.geometry.manifolds.spd import SPD
 from genkit_latents.geometry.manifolds.sphere import Sphere
-from genkit_latents.geometry.manifolds.stereographic import PoincareBall, Stereographic
+from genkit_latents.geometry.manifolds.stereographic import ConstantCurvature, PoincareBall, Stereographic
 
 __all__ = [
     "SPD",
+    "ConstantCurvature",
     "Euclidean",
     "FlatTorus",
     "GaussianFisherRao",
@@ -23,4 +24,5 @@ __all__ = [
     "Product",
     "Sphere",
     "Stereographic",
+    "check_positive",
 ]

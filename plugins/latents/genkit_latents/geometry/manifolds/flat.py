@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
-from genkit_latents.geometry import safe
+from genkit_latents import safe
 from genkit_latents.geometry.manifolds.base import Manifold, Sized
 
 Array = jax.Array

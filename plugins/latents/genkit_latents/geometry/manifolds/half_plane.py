@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from genkit.tree import register_dataclass
-from genkit_latents.geometry import safe
+from genkit_latents import safe
 from genkit_latents.geometry.manifolds.base import Sized
 from genkit_latents.geometry.manifolds.lorentz import Lorentz
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
-from genkit_latents.geometry import safe
+from genkit_latents import safe
 from genkit_latents.geometry.manifolds.base import Manifold
 from genkit_latents.geometry.metric import Metric
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.tree import register_dataclass
-from genkit_latents.geometry import safe
+from genkit_latents import safe
 from genkit_latents.geometry.manifolds.base import Sized
 
 Array = jax.Array

@@ -1,0 +1,228 @@
+"""Measurements of items: what was measured, and by what law of noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.scipy.special import gammaln, xlogy
+
+from genkit.errors import UsageError
+from genkit.steer.operators import LinearOperator, Operator
+from genkit.tree import register_dataclass
+
+Array = jax.Array
+
+
+class Noise:
+    """The law of a measurement y (m,) given A(x), (n, m); a subclass is a frozen dataclass, a registered pytree.
+
+    `log_prob` is all that TDS and ESSFlow ask for; DPS, DAPS and REDDiff ask for what else is here.
+    """
+
+    def log_prob(self, y: Array, mean: Array) -> Array:
+        """log p(y | A(x) = mean), (n,)."""
+        raise NotImplementedError(f"{type(self).__name__} has no log_prob")
+
+    def best(self, y: Array) -> Array:
+        """The largest log-probability that any mean gives to y, ()."""
+        raise UsageError(f"{type(self).__name__} does not say how far y is from a mean; give it a method best(y)")
+
+    def variance(self, y: Array) -> Array:
+        """About the variance of y, broadcasts with (m,): the scale of Langevin steps."""
+        raise UsageError(f"{type(self).__name__} does not say how wide it is; give it a method variance(y)")
+
+    def distance(self, y: Array, mean: Array) -> Array:
+        """sqrt of the deviance, (n,): |y - A(x)| / std for normal noise of one std."""
+        return _root(2 * (self.best(y) - self.log_prob(y, mean)))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Normal(Noise):
+    """y = A(x) + std N(0, I)."""
+
+    std: Any
+    """() or (m,); 0 for none"""
+
+    def log_prob(self, y: Array, mean: Array) -> Array:
+        """Sum over the numbers."""
+        std = jnp.broadcast_to(jnp.asarray(self.std, mean.dtype), y.shape)
+        return -0.5 * (((y - mean) / std) ** 2 + jnp.log(2 * jnp.pi * std**2)).sum(-1)
+
+    def variance(self, y: Array) -> Array:
+        """std^2."""
+        return jnp.asarray(self.std) ** 2
+
+    def distance(self, y: Array, mean: Array) -> Array:
+        """|y - A(x)|, of numbers divided by their std where they have different ones."""
+        return _root((((y - mean) / self.std if jnp.ndim(self.std) else y - mean) ** 2).sum(-1))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Poisson(Noise):
+    """Counts y of rate gain A(x); rates below `floor` are taken for it."""
+
+    gain: Any = 1.0
+    floor: Any = 1e-3
+
+    def log_prob(self, y: Array, mean: Array) -> Array:
+        """Sum over the counts."""
+        rate = jnp.maximum(jnp.asarray(self.gain, mean.dtype) * mean, self.floor)
+        return (xlogy(y, rate) - rate - gammaln(y + 1)).sum(-1)
+
+    def best(self, y: Array) -> Array:
+        """At rate y."""
+        return (xlogy(y, y) - y - gammaln(y + 1)).sum(-1)
+
+    def variance(self, y: Array) -> Array:
+        """Of A(x) as told by a count, at least that of one."""
+        return jnp.maximum(y, 1.0) / jnp.asarray(self.gain) ** 2
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Bernoulli(Noise):
+    """Bits y of probability sigmoid(A(x))."""
+
+    def log_prob(self, y: Array, mean: Array) -> Array:
+        """Sum over the bits."""
+        return -jax.nn.softplus(jnp.where(y > 0.5, -mean, mean)).sum(-1)
+
+    def best(self, y: Array) -> Array:
+        """Certainty."""
+        return jnp.zeros((), y.dtype)
+
+    def variance(self, y: Array) -> Array:
+        """Of a logit as told by an even bit."""
+        return jnp.asarray(4.0)
+
+
+class Linearised(NamedTuple):
+    """A measurement near coordinates z (n, d), in its own coordinates (n, r)."""
+
+    gap: Array
+    """y - A(z)"""
+    forth: Callable[[Array], Array]
+    """J v, (n, r), of v (n, d)"""
+    back: Callable[[Array], Array]
+    """J^T w, (n, d), of w (n, r)"""
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Observation:
+    """A measurement y of law `noise` given A(x_0), in the units of the data; made by `observe`."""
+
+    operator: Any
+    """An `Operator`."""
+    y: Any
+    """(m,)"""
+    noise: Any
+    """A `Noise`; of a linear operator with normal noise one std ()."""
+    log_scale: Any = 0.0
+    """log-density of the numbers that were given over that of y: of those divided by their std"""
+
+    @property
+    def std(self) -> Any:
+        """Standard deviation of normal noise, () or (m,)."""
+        return self.noise.std
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether the likelihood is diagonal in the operator's basis: normal noise of a linear operator."""
+        return isinstance(self.operator, LinearOperator) and isinstance(self.noise, Normal)
+
+    @property
+    def coordinates(self) -> Array:
+        """U^T y, (r,)."""
+        return self.operator.from_data(jnp.asarray(self.y)[None])[0]
+
+    @property
+    def outside2(self) -> Array:
+        """|y - U U^T y|^2, (): what no x explains, 0 where the rank is m."""
+        y = jnp.asarray(self.y)
+        if self.operator.size == self.operator.rank:
+            return jnp.zeros((), y.dtype)
+        return ((y - self.operator.to_data(self.coordinates[None])[0]) ** 2).sum()
+
+    def log_prob(self, z: Array, spread2: Any = None) -> Array:
+        """log p(y | x), (n,), of x given by coordinates z (n, d).
+
+        `spread2` is a variance of x beside z, for which the likelihood must be `diagonal`: then it is
+        log N(y; A x, std^2 I + spread2 A A^T). Where r < m, what y has outside of the range of A counts as noise.
+        """
+        if not self.diagonal:
+            return self.noise.log_prob(jnp.asarray(self.y, z.dtype), self._mean(z))
+        s, c = jnp.asarray(self.operator.s, z.dtype), self.coordinates.astype(z.dtype)
+        noise2 = jnp.asarray(self.std, z.dtype) ** 2
+        variance = noise2 + (0.0 if spread2 is None else spread2) * s**2
+        log_p = -0.5 * ((c - s * z[:, : s.size]) ** 2 / variance + jnp.log(2 * jnp.pi * variance)).sum(1)
+        outside = self.operator.size - s.size
+        rest = self.outside2.astype(z.dtype) / noise2 + outside * jnp.log(2 * jnp.pi * noise2) if outside else 0.0
+        return log_p - 0.5 * rest + self.log_scale
+
+    def distance(self, z: Array) -> Array:
+        """|y - A x|, (n,), or what stands for it under another noise (`Noise.distance`)."""
+        if not self.diagonal:
+            return self.noise.distance(jnp.asarray(self.y, z.dtype), self._mean(z))
+        s, c = jnp.asarray(self.operator.s, z.dtype), self.coordinates.astype(z.dtype)
+        return _root(((c - s * z[:, : s.size]) ** 2).sum(1) + self.outside2.astype(z.dtype))
+
+    def linearised(self, z: Array) -> Linearised:
+        """y - A(x) and the products with A's derivative at x."""
+        if self.diagonal:
+            s, c = jnp.asarray(self.operator.s, z.dtype), self.coordinates.astype(z.dtype)
+            unseen = ((0, 0), (0, z.shape[1] - s.size))
+            return Linearised(c - s * z[:, : s.size], lambda v: s * v[:, : s.size], lambda w: jnp.pad(s * w, unseen))
+        mean, back = jax.vjp(self._mean, z)
+        gap = jnp.asarray(self.y, z.dtype) - mean
+        return Linearised(gap, lambda v: jax.jvp(self._mean, (z,), (v,))[1], lambda w: back(w)[0])
+
+    def _mean(self, z: Array) -> Array:
+        return self.operator(self.operator.from_basis(z))
+
+
+def observe(operator: Operator, y: Any, noise: Any) -> Observation:
+    """An observation, checked.
+
+    Args:
+        operator: A, such as `dense(matrix)`, or any `function`.
+        y: (m,) real; or complex, of which the real and then the imaginary parts are the m numbers.
+        noise: standard deviation of normal noise in each real number, () or (m,), or 0 for none, which not all methods
+            take; or another law, such as `Poisson()`.
+    """
+    y = y if isinstance(y, jax.Array) else np.asarray(y)
+    if jnp.iscomplexobj(y):
+        y = jnp.concatenate([y.real, y.imag])
+    if y.shape != (operator.size,):
+        raise UsageError(f"y has shape {y.shape}; expected ({operator.size},), the numbers that the operator measures")
+    if not isinstance(y, Tracer) and not np.isfinite(np.asarray(y)).all():
+        raise UsageError("y has NaN or infinite numbers; leave them out of the measurement, by a mask")
+    if isinstance(noise, Noise) and not isinstance(noise, Normal):
+        return Observation(operator, y, noise)
+    std = noise.std if isinstance(noise, Normal) else noise
+    std = std if isinstance(std, jax.Array) else np.asarray(std, float)
+    if jnp.shape(std) not in ((), y.shape):
+        raise UsageError(
+            f"std of the noise has shape {jnp.shape(std)}; expected one number, or one for each of y {y.shape}"
+        )
+    if not isinstance(std, Tracer) and not np.all((np.asarray(std) >= 0) & np.isfinite(std)):
+        raise UsageError(f"std={std} of the noise must be positive, or 0 for a measurement without noise")
+    if jnp.ndim(std) and isinstance(operator, LinearOperator):
+        if not isinstance(std, Tracer) and not np.all(np.asarray(std) > 0):
+            raise UsageError("some std of the noise are 0 and others not; give a small one for numbers without noise")
+        scale = -jnp.log(std).sum() if isinstance(std, jax.Array) else -np.log(std).sum()
+        return Observation(operator.whitened(std), y / std, Normal(1.0), scale)
+    return Observation(operator, y, Normal(std))
+
+
+def _root(a: Array) -> Array:
+    """sqrt whose slope at 0 is 0."""
+    return jnp.where(a > 0, jnp.sqrt(jnp.where(a > 0, a, 1.0)), 0.0)

@@ -1,0 +1,44 @@
+"""Protostructures, all of a crystal except its continuous numbers: from structures and files, and back."""
+
+from genkit_crystals.protostructures.files import read_labels, write_pyxtal, write_table
+from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.realise import Realiser, realise, write_cif
+from genkit_crystals.protostructures.structures import SYMPREC, Entry, Reject, encode, entries, protostructure
+from genkit_crystals.protostructures.symmetry import settled
+from genkit_crystals.protostructures.wyckoff import (
+    ELEMENTS,
+    GROUPS,
+    LAST,
+    LETTERS,
+    numbers,
+    pearson,
+    symbol,
+    symbols,
+    tables,
+)
+
+__all__ = [
+    "ELEMENTS",
+    "GROUPS",
+    "LAST",
+    "LETTERS",
+    "SYMPREC",
+    "Entry",
+    "Protostructure",
+    "Realiser",
+    "Reject",
+    "encode",
+    "entries",
+    "numbers",
+    "pearson",
+    "protostructure",
+    "read_labels",
+    "realise",
+    "settled",
+    "symbol",
+    "symbols",
+    "tables",
+    "write_cif",
+    "write_pyxtal",
+    "write_table",
+]

@@ -1,0 +1,101 @@
+"""Files of labels: CSV tables as of the reference code and of matbench-discovery, orbit lists as of pyxtal."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from genkit.errors import DataError
+from genkit.files import write
+from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.structures import Reject, rows
+from genkit_crystals.protostructures.wyckoff import LETTERS, numbers, symbols, tables
+
+COLUMNS = ("protostructure", "wyckoff_spglib", "wyckoff")
+ENERGIES = ("e_form_per_atom_wbm", "formation_energy_per_atom", "energy_per_atom")
+
+
+def read_labels(path: str | Path) -> tuple[list[Protostructure], list[float], list[Reject]]:
+    """Protostructures of a CSV file, their energies (NaN where there is none), and the rows that were refused.
+
+    The column of labels is "protostructure", "wyckoff_spglib" or "wyckoff", that of energies, in eV per atom, one of
+    those of the reference's data sets; .csv.gz is read too.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected a CSV table of labels")
+    found, energies, rejects = [], [], []
+    for place, row, column in rows(path, COLUMNS):
+        try:
+            found.append(Protostructure.from_label(row[column] or ""))
+            energies.append(_energy(row))
+        except DataError as error:
+            rejects.append(Reject(place, str(error)))
+    if not found:
+        why = f"; the first of {len(rejects)} rows: {rejects[0].reason}" if rejects else ""
+        raise DataError(f"{path}: no usable label{why}")
+    return found, energies, rejects
+
+
+def _energy(row: dict[str, str]) -> float:
+    text = next((row[c] for c in ENERGIES if row.get(c)), "nan")
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(f"energy {text!r} is no number") from None
+
+
+def write_table(path: str | Path, columns: dict[str, Iterable[Any]]) -> None:
+    """A CSV file of columns by name."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(zip(*columns.values(), strict=True))
+    write(Path(path), out.getvalue())
+
+
+def to_pyxtal(crystal: Protostructure) -> dict[str, Any]:
+    """Keyword arguments of `pyxtal.from_random`, also the orbit list of WyFormer."""
+    multiplicity, system = tables().multiplicity[crystal.group], crystal.composition
+    sites = [
+        [f"{multiplicity[row]}{LETTERS[row]}" for row, element, n in crystal.orbits if element == z for _ in range(n)]
+        for z in system
+    ]
+    return {
+        "group": crystal.group,
+        "species": [symbols()[z] for z in system],
+        "numIons": list(system.values()),
+        "sites": sites,
+    }
+
+
+def from_pyxtal(record: dict[str, Any]) -> Protostructure:
+    """The protostructure of such a dict; raises DataError."""
+    try:
+        orbits = [
+            (LETTERS.index(re.fullmatch(r"\d*([a-zA])", site)[1]), numbers()[element], 1)  # type: ignore[index]
+            for element, sites in zip(record["species"], record["sites"], strict=True)
+            for site in sites
+        ]
+        crystal = Protostructure.of(int(record["group"]), orbits)
+        amounts = [crystal.composition[numbers()[element]] for element in record["species"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"no orbit list ({type(error).__name__}: {error}); expected group, species, numIons, sites"
+        ) from error
+    if list(record.get("numIons", amounts)) != amounts:
+        raise DataError(f"numIons {record['numIons']} are not the {amounts} atoms that the sites make")
+    return crystal
+
+
+def read_pyxtal(path: str | Path) -> list[Protostructure]:
+    """Protostructures of a JSON file: a list of orbit lists."""
+    return [from_pyxtal(record) for record in json.loads(Path(path).read_text())]
+
+
+def write_pyxtal(path: str | Path, crystals: Iterable[Protostructure]) -> None:
+    """A JSON file of orbit lists."""
+    write(Path(path), json.dumps([to_pyxtal(c) for c in crystals], indent=1))

@@ -1,0 +1,101 @@
+"""RDKit at the border: graphs to molecules and back. On the host only, never inside a compiled program."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from rdkit import Chem, RDLogger
+
+from genkit.workers import each
+from genkit_molecules.chemistry.graphs import atoms, pairs
+
+T = TypeVar("T")
+ORDERS = (Chem.BondType.ZERO, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
+ORDER_OF = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3}
+SHARE = 1000  # fewer molecules than this are not worth a process of their own
+
+
+def quiet() -> None:
+    """Keep RDKit from printing what it thinks of every wrong molecule."""
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
+
+
+def to_mol(x: Sequence[int] | np.ndarray, elements: Sequence[str]) -> Chem.RWMol:
+    """The molecule of a graph (D,), not sanitised."""
+    n = atoms(len(x))
+    mol = Chem.RWMol()
+    for a in x[:n]:
+        mol.AddAtom(Chem.Atom(elements[int(a)]))
+    for (i, j), b in zip(pairs(n), x[n:], strict=True):
+        if b:
+            mol.AddBond(int(i), int(j), ORDERS[int(b)])
+    return mol
+
+
+def to_smiles(x: Sequence[int] | np.ndarray, elements: Sequence[str]) -> str | None:
+    """Canonical SMILES of a graph (D,), with dots between its fragments; None where RDKit cannot sanitise it."""
+    mol = to_mol(x, elements)
+    if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+        return None
+    return Chem.MolToSmiles(mol)
+
+
+def to_graph(mol: Chem.Mol, elements: Sequence[str]) -> np.ndarray | None:
+    """The graph (D,) uint8 of a molecule, bonds in one Kekule form; None if an element is not among these."""
+    mol = Chem.Mol(mol)
+    Chem.Kekulize(mol, clearAromaticFlags=True)
+    number = {e: k for k, e in enumerate(elements)}
+    kinds = [number.get(a.GetSymbol()) for a in mol.GetAtoms()]
+    n = len(kinds)
+    if None in kinds:
+        return None
+    bonds = np.zeros((n, n), np.uint8)
+    for b in mol.GetBonds():
+        bonds[b.GetBeginAtomIdx(), b.GetEndAtomIdx()] = bonds[b.GetEndAtomIdx(), b.GetBeginAtomIdx()] = ORDER_OF[
+            b.GetBondType()
+        ]
+    return np.concatenate([np.array(kinds, np.uint8), bonds[tuple(pairs(n).T)]])
+
+
+def smiles_of(
+    x: Sequence[np.ndarray] | np.ndarray, elements: Sequence[str], say: Callable[[str], None] | None = None
+) -> list[str | None]:
+    """`to_smiles` of graphs, each (D,)."""
+    return parallel(partial(to_smiles, elements=tuple(elements)), list(x), say)
+
+
+def sdf_of(smiles: Sequence[str]) -> str:
+    """Valid molecules with coordinates in the plane, as the text of an SDF file."""
+    from rdkit.Chem import rdDepictor
+
+    text = io.StringIO()
+    writer = Chem.SDWriter(text)
+    for s in smiles:
+        mol = Chem.MolFromSmiles(s)
+        rdDepictor.Compute2DCoords(mol)
+        mol.SetProp("_Name", s)
+        writer.write(mol)
+    writer.close()
+    return text.getvalue()
+
+
+def parallel(f: Callable[[Any], T], items: Sequence[Any], say: Callable[[str], None] | None = None) -> list[T]:
+    """[f(item)] with RDKit silent, by several processes where there are many items; f must be picklable.
+
+    `say` hears of the progress where there are many.
+    """
+
+    def progress(done: int) -> None:
+        if say and len(items) > SHARE and done % (len(items) // 10) == 0:
+            say(f"{done} of {len(items)} molecules")
+
+    return each(partial(_quietly, f), items, share=SHARE, progress=progress)
+
+
+def _quietly(f: Callable[[Any], T], item: Any) -> T:
+    quiet()  # in the process that does the work
+    return f(item)

@@ -1,0 +1,112 @@
+"""Networks on graphs as denoisers and log-potentials of rows of sites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from genkit.tree import register_dataclass
+from genkit_molecules.chemistry import BONDS, atoms, classes, pairs
+
+Array = jax.Array
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class GraphNet:
+    """A network on graphs and its parameters; see `genkit_molecules.networks`.
+
+    Conditions are None or a dict: "mask" (B, n) bool, which atoms are real; "given" (B, c) float, what is wanted.
+    """
+
+    params: Any
+    apply: Any = field(metadata={"static": True})
+    elements: int = field(metadata={"static": True})
+    key: Any = None
+    """for dropout; None switches it off"""
+    unit: Any = 1.0
+    """what the network takes for one is t = 1 / unit"""
+    given: Any = None
+    """(c,) what is wanted of all items, where the condition does not say"""
+
+    def raw(self, x: Array, t: Array, cond: Any) -> Any:
+        """What the network says of rows x (B, D)."""
+        n = atoms(x.shape[1])
+        mask, given = told(cond, self.given, len(x))
+        kinds, bonds = x[:, :n], x[:, n:]
+        mask_symbol = classes(self.elements)
+        kinds = jnp.where(kinds == mask_symbol, self.elements, kinds)
+        bonds = jnp.where(bonds == mask_symbol, BONDS, bonds)
+        return self.apply(self.params, kinds, bonds, jnp.asarray(t) * self.unit, mask, given, self.key)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class GraphDenoiser(GraphNet):
+    """Logits of the hidden sites."""
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """(B, D, K); classes that a site does not have are the sampler's to exclude."""
+        wide = classes(self.elements)
+        parts = [jnp.pad(a, ((0, 0), (0, 0), (0, wide - a.shape[-1]))) for a in self.raw(x, t, cond)]
+        return jnp.concatenate(parts, 1)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class GraphLogOdds(GraphNet):
+    """One number a graph: the log-odds of a discriminator."""
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """(B,)."""
+        return self.raw(x, t, cond)[:, 0]
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class SequenceNet:
+    """A network on sequences and its parameters: logits (B, L, K), or numbers (B, outputs).
+
+    Conditions are None or a dict: "mask" (B, L) bool, which sites are real; "given" (B, c) float, what is wanted.
+    """
+
+    params: Any
+    apply: Any = field(metadata={"static": True})
+    key: Any = None
+    """for dropout; None switches it off"""
+    unit: Any = 1.0
+    """what the network takes for one is t = 1 / unit"""
+    given: Any = None
+    """(c,) what is wanted of all items, where the condition does not say"""
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """What the network says of rows x (B, L), K where hidden."""
+        mask, given = told(cond, self.given, len(x))
+        return self.apply(self.params, x, jnp.asarray(t) * self.unit, mask, given, self.key)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class SequenceLogOdds(SequenceNet):
+    """One number a sequence: the log-odds of a discriminator."""
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """(B,)."""
+        return super().__call__(x, t, cond)[:, 0]
+
+
+def told(cond: Any, given: Any, count: int) -> tuple[Array | None, Array | None]:
+    """Mask and what is wanted, of a condition; the default of the latter for so many items."""
+    cond = cond or {}
+    if "given" in cond or given is None:
+        return cond.get("mask"), cond.get("given")
+    return cond.get("mask"), jnp.broadcast_to(given, (count, len(given)))
+
+
+def real_sites(mask: Array) -> Array:
+    """Which sites are real, (B, D) bool, of the atoms that are, (B, n)."""
+    i, j = pairs(mask.shape[1]).T
+    return jnp.concatenate([mask, mask[:, i] & mask[:, j]], 1)

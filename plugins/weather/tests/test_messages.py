@@ -1,0 +1,141 @@
+"""Message passing: closed forms, gradients, types."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import genkit.nn as gnn
+from genkit.errors import UsageError
+from genkit_weather.graphs import Edges, InteractionNet, ParallelInteractionNet, aggregate, at_senders
+from genkit_weather.graphs.messages import normalise
+
+SENDERS, RECEIVERS, E, H = 7, 5, 20, 4
+
+
+def edges(seed=0):
+    rng = np.random.default_rng(seed)
+    pairs = rng.permutation(SENDERS * (RECEIVERS - 1))[:E]  # the last receiver has no edges
+    return Edges.build(pairs % SENDERS, pairs // SENDERS, rng.normal(size=(E, 3)), (SENDERS, RECEIVERS))
+
+
+def normal(*shape, seed=1):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def test_edges_are_sorted_and_their_features_follow():
+    senders, receivers = np.array([2, 0, 1, 2]), np.array([1, 1, 0, 0])
+    made = Edges.build(senders, receivers, np.stack([senders, receivers], 1), (3, 4))
+    assert list(made.receivers) == [0, 0, 1, 1] and list(made.senders) == [1, 2, 0, 2]
+    np.testing.assert_array_equal(made.features, np.stack([made.senders, made.receivers], 1))
+    assert list(made.degree) == [2, 2, 1, 1] and len(made) == 4
+    with pytest.raises(UsageError, match="receiver 0 or 4"):
+        Edges.build([0, 1], [0, 4], np.zeros((2, 1)), (2, 4))
+
+
+def test_gathers_and_sums_have_the_gradients_of_dense_matrices():
+    e = edges()
+    take = np.zeros((E, SENDERS))
+    take[np.arange(E), e.senders] = 1
+    add = np.zeros((RECEIVERS, E))
+    add[e.receivers, np.arange(E)] = 1
+    h, g = normal(SENDERS, 2, H), normal(RECEIVERS, 2, H, seed=2)
+    sparse = lambda h: aggregate(jnp.sin(at_senders(h, e)), e)  # noqa: E731
+    dense = lambda h: jnp.einsum("re,enh->rnh", add, jnp.sin(jnp.einsum("es,snh->enh", take, h)))  # noqa: E731
+    for f, reference in ((sparse, dense),):
+        out, back = jax.vjp(f, h)
+        expected, expected_back = jax.vjp(reference, h)
+        np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(back(g)[0], expected_back(g)[0], rtol=1e-5, atol=1e-6)
+    text = jax.jit(jax.grad(lambda h: sparse(h).sum())).lower(h).as_text()
+    assert "indices_are_sorted = true" in text and "indices_are_sorted = false" not in text.split("scatter")[-1]
+    mean = aggregate(jnp.ones((E, 1, 1)), e, "mean")[:, 0, 0]
+    np.testing.assert_allclose(mean, [1, 1, 1, 1, 0])
+
+
+def test_sums_of_bfloat16_are_exact_to_its_last_digit():
+    many = Edges.build(np.zeros(2000, int), np.zeros(2000, int), np.zeros((2000, 1)), (1, 1))
+    total = aggregate(jnp.full((2000, 1, 1), 1.0, jnp.bfloat16), many)
+    assert total.dtype == jnp.bfloat16 and float(total[0, 0, 0]) == 2000  # a sum in bfloat16 stops at 256
+
+
+def net(**options):
+    return InteractionNet(H, **options, rngs=nnx.Rngs(0))
+
+
+def silence(module):
+    """Last linear layers and norms of all perceptrons to zero."""
+    for mlp in (module.edge_mlp, module.aggr_mlp):
+        for parameter in (mlp.layers[-1].kernel, mlp.layers[-1].bias, mlp.norm.scale, mlp.norm.bias):
+            parameter[...] = 0 * parameter[...]
+    return module
+
+
+def test_normalised_rows_and_their_gradient():
+    x, weight = 3 + 2 * normal(6, 2, H), normal(6, 2, H, seed=2)
+
+    def plain(x):
+        return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+    def both(f):
+        return jax.value_and_grad(lambda x: (f(x) * weight).sum())(x)
+
+    for a, b in zip(both(lambda x: normalise(x, 1e-5)), both(plain), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_layers_that_say_nothing():
+    e, s, r, state = edges(), normal(SENDERS, 2, H), normal(RECEIVERS, 2, H, seed=2), normal(E, 2, H, seed=3)
+    out, new = silence(net())(e, state, s, r)
+    np.testing.assert_array_equal(out, r)
+    np.testing.assert_array_equal(new, state)
+    out, new = silence(net(propagate=True))(e, state, s, r)
+    for i in range(RECEIVERS - 1):
+        np.testing.assert_allclose(out[i], s[e.senders[e.receivers == i]].mean(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(out[-1], 0)
+    np.testing.assert_allclose(new, state + at_senders(s, e), rtol=1e-6)
+
+
+def test_the_split_first_layer_is_the_layer_of_the_concatenation():
+    e, module = edges(), net()
+    s, r, state = normal(SENDERS, 2, H), normal(RECEIVERS, 2, H, seed=2), normal(E, 1, H, seed=3)
+    inputs = [jnp.broadcast_to(state, (E, 2, H)), s[e.senders], r[e.receivers]]
+    m = module.edge_mlp(jnp.concatenate(inputs, -1))
+    a = jnp.zeros((RECEIVERS, 2, H)).at[e.receivers].add(m)
+    expected = r + module.aggr_mlp(jnp.concatenate([r, a], -1))
+    out, new = module(e, state, s, r)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(new, state + m, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(module.receive(e, module.project(state), s, r), out, rtol=1e-6, atol=1e-6)
+
+
+def test_outputs_move_with_the_nodes_and_batches_do_not_mix():
+    e, module, rng = edges(), net(), np.random.default_rng(5)
+    s, r, state = normal(SENDERS, 3, H), normal(RECEIVERS, 3, H, seed=2), normal(E, 1, H, seed=3)
+    out, _ = module(e, state, s, r)
+    ps, pr = rng.permutation(SENDERS), rng.permutation(RECEIVERS)
+    number = jnp.arange(E)[:, None]  # features that follow the edges' new order
+    moved = Edges.build(ps[e.senders], pr[e.receivers], number, (SENDERS, RECEIVERS))
+    order = np.asarray(moved.features[:, 0], int)
+    out2, _ = module(moved, state[order], s[np.argsort(ps)], r[np.argsort(pr)])
+    np.testing.assert_allclose(out2[pr], out, rtol=1e-4, atol=1e-5)
+    alone, _ = module(e, state, s[:, 1:2], r[:, 1:2])
+    np.testing.assert_allclose(alone, out[:, 1:2], rtol=1e-5, atol=1e-6)
+
+
+def test_one_set_of_edges_in_parallel_is_an_interaction_network():
+    e = Edges.build([0, 1, 2, 3], [1, 2, 3, 0], np.zeros((4, 1)), (4, 4))
+    both = ParallelInteractionNet(H, ((0, 0),), 1, rngs=nnx.Rngs(0))
+    one = net()
+    one.edge_mlp, one.aggr_mlp = both.edge_mlp[0], both.aggr_mlp[0]
+    h, state = normal(4, 2, H), normal(4, 2, H, seed=3)
+    nodes, states = both((e,), [state], [h])
+    out, new = one(e, state, h, h)
+    np.testing.assert_allclose(nodes[0], out, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(states[0], new, rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_of_a_layer():
+    wide = InteractionNet(64, rngs=nnx.Rngs(0))
+    assert gnn.parameter_count(gnn.functional(wide)[1]) == 29184

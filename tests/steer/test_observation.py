@@ -1,0 +1,117 @@
+"""Likelihoods of measurements: noise of one std or many, counts, bits; operators by rows and by functions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from genkit.errors import UsageError
+from genkit.steer import Bernoulli, Noise, Normal, Poisson, dense, function, mask, observe
+
+RNG = np.random.default_rng(0)
+WIDE, TALL = RNG.normal(size=(2, 6)), RNG.normal(size=(5, 3))
+DEFICIENT = np.outer(RNG.normal(size=4), RNG.normal(size=3))
+SEEN = np.array([True, False, True, False, False, True])
+PAIRS = {
+    "wide": (dense(WIDE), WIDE),
+    "tall": (dense(TALL), TALL),
+    "deficient": (dense(DEFICIENT), DEFICIENT),
+    "mask": (mask(SEEN), np.eye(6)[SEEN]),
+    "function": (function(lambda x: x @ jnp.asarray(WIDE.T), (6,)), WIDE),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_std_for_each_number(name):
+    operator, matrix = PAIRS[name]
+    x, y = RNG.normal(size=(3, matrix.shape[1])), RNG.normal(size=len(matrix))
+    std = RNG.uniform(0.1, 2, size=len(matrix))
+    expected = stats.norm.logpdf(y, x @ matrix.T, std).sum(1)
+    with jax.enable_x64(True):
+        observation = observe(operator, y, std)
+        z = observation.operator.to_basis(jnp.asarray(x))
+        np.testing.assert_allclose(observation.log_prob(z), expected, rtol=1e-10)
+        if name == "function":
+            return
+        cov = np.diag(std**2) + 0.4 * matrix @ matrix.T
+        expected = [stats.multivariate_normal.logpdf(y, matrix @ one, cov) for one in x]
+        np.testing.assert_allclose(observation.log_prob(z, 0.4), expected, rtol=1e-10)
+
+
+def test_a_known_value_of_two_precisions():
+    observation = observe(dense([[1.0, 1.0], [1.0, -0.5]]), [1.0, 2.0], [0.1, 1.0])
+    z = observation.operator.to_basis(jnp.array([[0.3, 0.2]]))
+    expected = stats.norm.logpdf([1, 2], [0.5, 0.2], [0.1, 1.0]).sum()
+    assert float(observation.log_prob(z)[0]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_few_rows_of_a_large_item():
+    """No matrix (d, d): the numbers that an operator holds grow with m d."""
+    d, matrix = 20_000, RNG.normal(size=(3, 20_000))
+    operator = dense(matrix)
+    assert sum(np.size(a) for a in jax.tree.leaves(operator)) < 4 * d
+    with jax.enable_x64(True):
+        x = jnp.asarray(RNG.normal(size=(2, d)))
+        z = operator.to_basis(x)
+        np.testing.assert_allclose(operator(x), x @ matrix.T, rtol=1e-9)
+        np.testing.assert_allclose(operator.from_basis(z), x, atol=1e-10)
+        np.testing.assert_allclose((z**2).sum(1), (x**2).sum(1), rtol=1e-10)
+
+
+def test_counts_and_bits():
+    operator = function(lambda x: jnp.exp(x), (3,))
+    x, y = jnp.array([[0.1, -0.4, 1.0], [0.0, 0.0, 0.0]]), np.array([2.0, 0.0, 5.0])
+    counts = observe(operator, y, Poisson(gain=1.5))
+    np.testing.assert_allclose(counts.log_prob(x), stats.poisson.logpmf(y, 1.5 * np.exp(x)).sum(1), rtol=1e-5)
+    deviance = 2 * (stats.poisson.logpmf(y, y) - stats.poisson.logpmf(y, 1.5 * np.exp(x))).sum(1)
+    np.testing.assert_allclose(counts.distance(x), np.sqrt(deviance), rtol=1e-5)
+    bits = observe(function(lambda x: x, (3,)), np.array([1, 0, 1]), Bernoulli())
+    p = 1 / (1 + np.exp(-np.asarray(x)))
+    np.testing.assert_allclose(bits.log_prob(x), np.log(p[:, [0, 2]]).sum(1) + np.log(1 - p[:, 1]), rtol=1e-5)
+
+
+def test_distance_has_a_slope_at_zero():
+    for observation in (observe(mask(SEEN), np.zeros(3), 0.1), observe(function(lambda x: x, (6,)), np.zeros(6), 0.1)):
+        slope = jax.grad(lambda z, o=observation: o.distance(z).sum())(jnp.zeros((1, 6)))
+        np.testing.assert_array_equal(slope, 0)
+
+
+@pytest.mark.parametrize("noise", [0.3, np.array([0.3, 0.5])])
+def test_linearised_measurements(noise):
+    """Of a matrix in its own coordinates, of a function in those of y; the same products at the same item."""
+    x, v = jnp.asarray(RNG.normal(size=(2, 4, 6)))
+    y = RNG.normal(size=2)
+    found = []
+    for operator in (dense(WIDE), function(lambda x: x @ jnp.asarray(WIDE.T, x.dtype), (6,))):
+        one = observe(operator, y, noise)
+        to, back = one.operator.to_basis, one.operator.from_basis
+        near = one.linearised(to(x))
+        weight = 1.0 if one.diagonal or np.ndim(noise) == 0 else noise
+        found.append((back(near.back(near.gap / weight**2)), back(near.back(near.forth(to(v)) / weight**2))))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5)
+
+
+class Silent(Noise):
+    """One that says nothing of distances."""
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: observe(dense(WIDE), np.zeros(2), -1.0), "must be positive"),
+        (lambda: observe(dense(WIDE), np.zeros(2), [0.1, 0.2, 0.3]), r"std of the noise has shape \(3,\)"),
+        (lambda: observe(dense(WIDE), np.zeros(2), [0.1, 0.0]), "some std of the noise are 0"),
+        (lambda: function(lambda x: x @ jnp.ones(3), (2,)), "does not take two items"),
+        (lambda: function(lambda x: x.sum(), (2,)), "expected real numbers"),
+        (lambda: Silent().distance(jnp.zeros(1), jnp.zeros((1, 1))), "give it a method best"),
+    ],
+)
+def test_what_is_refused(make, says):
+    with pytest.raises(UsageError, match=says):
+        make()
+
+
+def test_normal_noise_by_its_class():
+    assert observe(mask(SEEN), np.zeros(3), Normal(0.5)).std == 0.5
