@@ -58,7 +58,9 @@ def fair_crps(members: jax.Array, truth: jax.Array) -> jax.Array:
     return metrics.crps(members, truth, reduce=())
 
 
-def crps_rollout(step: Callable[..., jax.Array], window: Window, members: int, *per_step: Any) -> jax.Array:
+def crps_rollout(
+    step: Callable[..., jax.Array], window: Window, members: int, *per_step: Any, written_out: bool = False
+) -> jax.Array:
     """(T, M, n, h, w, V) states of M members, each fed with its own; `step(inputs, *u) -> states (M n, h, w, V)`."""
 
     def body(inputs: Inputs, *u: Any) -> tuple[jax.Array, jax.Array]:
@@ -66,7 +68,7 @@ def crps_rollout(step: Callable[..., jax.Array], window: Window, members: int, *
         return x, x
 
     many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * members), window.given)
-    out = unroll(body, many, *per_step)
+    out = unroll(body, many, *per_step, written_out=written_out)
     return out.reshape(len(out), members, -1, *out.shape[2:])
 
 
@@ -99,7 +101,7 @@ def crps_loss(
         z = jax.random.normal(k_latent, (how.members * n, model.latent))
         return model.predict(inputs, z, k_dropout if dropout else None)
 
-    x = crps_rollout(step, window, how.members, jax.random.split(key, steps))
+    x = crps_rollout(step, window, how.members, jax.random.split(key, steps), written_out=True)
     x, y = jnp.moveaxis(x, 1, 0) * unit, truth * unit
     score = fair_crps(x, y) * weight
     loss = (score if cells is None else score * cells).mean()

@@ -12,11 +12,14 @@ from genkit_weather.lam.domain import Inputs
 from genkit_weather.lam.rollout import Outlook
 
 
-def unroll(step: Callable[..., tuple[jax.Array, Any]], given: Outlook, *per_step: Any) -> Any:
+def unroll(
+    step: Callable[..., tuple[jax.Array, Any]], given: Outlook, *per_step: Any, written_out: bool = False
+) -> Any:
     """Scan `step(inputs, *u) -> (next states, output)` over the steps of n windows; outputs are stacked (T, ...).
 
     `per_step` are arrays (T, ...) of which each step gets its own rows u. Only the states between the steps are
-    kept for the gradient, everything within a step is computed again.
+    kept for the gradient, everything within a step is computed again. With `written_out` there is no loop: on a CPU
+    XLA differentiates convolutions within one by plain loops over all numbers, many times slower than otherwise.
     """
     times = given.times
     if times.block != times.delta or times.past is not None:
@@ -33,4 +36,5 @@ def unroll(step: Callable[..., tuple[jax.Array, Any]], given: Outlook, *per_step
         x, out = step(Inputs(states[1], states[0], *told), *rest)
         return (states[1], x), out
 
-    return jax.lax.scan(body, (given.before, given.prev), ((windows, forcing, climate, outside), per_step))[1]
+    told = windows, forcing, climate, outside
+    return jax.lax.scan(body, (given.before, given.prev), (told, per_step), unroll=written_out)[1]
