@@ -17,7 +17,7 @@ from genkit_weather.datasets import QGGlobal, WeatherBench1
 from genkit_weather.experiments.coherence import lead_correlation, step_ratio
 from genkit_weather.experiments.forecast import ForecastExperiment, Plan, Start
 from genkit_weather.forecasting import dataset, read
-from genkit_weather.lam import Coupling
+from genkit_weather.lam import Coupling, draws_on_the_way
 from genkit_weather.models import CEF, WeatherModel, calls
 from genkit_weather.verification import verify
 
@@ -165,7 +165,7 @@ class ContinuousEnsembles(ForecastExperiment):
         data = self.weather(run)
         found = [(n, run.obtain(n, recipe, part=self._part(run, n)), plan) for n, recipe, plan in self.rivals(data)]
         own, plan = run.model, self.plans(data)[0]
-        if len(own.times.leads) == 1:
+        if len(own.times.leads) == 1 or draws_on_the_way(own.sampler.table()):
             return found
         others = [noise for noise in get_args(Coupling) if noise != own.coupling]
         first = replace(plan, leads=own.times.block)

@@ -9,7 +9,7 @@ from genkit_weather.lam.examples import Batch, Examples
 from genkit_weather.lam.fitting import changes, domain_of
 from genkit_weather.lam.graph import GraphForecaster, graph_loss
 from genkit_weather.lam.latent import LatentForecaster, LatentWeights, latent_loss
-from genkit_weather.lam.leads import Coupling, check_deterministic, mixing
+from genkit_weather.lam.leads import Coupling, check_deterministic, draws_on_the_way, mixing
 from genkit_weather.lam.limits import Limits
 from genkit_weather.lam.loss import (
     Augmentation,
@@ -58,6 +58,7 @@ __all__ = [
     "denoising_problem",
     "diffusion_loss",
     "domain_of",
+    "draws_on_the_way",
     "first_guess",
     "forecast",
     "graph_loss",

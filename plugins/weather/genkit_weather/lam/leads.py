@@ -49,9 +49,14 @@ def lead_noise(key: jax.Array, slots: jax.Array, weights: jax.Array, shape: tupl
     return jax.lax.scan(add, zero, (jnp.arange(len(each)), each))[0].reshape(shape)
 
 
+def draws_on_the_way(table: Any) -> bool:
+    """Whether the table of a sampler adds noise in some step."""
+    return any(np.any(noise) for noise in (table.churn, table.steps.noise) if noise is not None)
+
+
 def check_deterministic(table: Any, coupling: Coupling) -> None:
     """Refuse a sampler that draws noise on the way, where noise is to be shared over the leads."""
-    if coupling != "independent" and any(np.any(a) for a in (table.churn, table.steps.noise) if a is not None):
+    if coupling != "independent" and draws_on_the_way(table):
         raise UsageError(
             f"coupling={coupling} follows a noise over the leads, which needs a sampler without noise: set churn to "
             "0, or choose coupling=independent"
