@@ -69,6 +69,8 @@ def extension(data: WeatherData) -> tuple[np.ndarray, np.ndarray]:
 
 def changes(domain: Domain, data: WeatherData) -> np.ndarray:
     """(V,) or (leads, V) std of x(t + lead) - x(t) over the interior and the training split, standardised units."""
+    if domain.formulation.guess == "persistence":
+        return np.asarray(domain.residual_std)
     return residual_moments(replace(domain, formulation=Formulation("persistence", fill=False)), data)[1]
 
 
