@@ -94,7 +94,7 @@ def downsample(x, taps: tuple[int, ...] = BOX, padding: tuple[Padding, Padding] 
             continue
         wide, size = _grown(x, axis, len(taps) // 2 - 1, rule), x.shape[axis] // 2
         cuts = [jax.lax.slice_in_dim(wide, k, k + 2 * size - 1, 2, axis) for k in range(len(taps))]
-        x = sum(tap / sum(taps) * cut for tap, cut in zip(taps, cuts, strict=True))
+        x = jnp.tensordot(jnp.asarray(taps, x.dtype) / sum(taps), jnp.stack(cuts), 1)
     return x
 
 
@@ -117,7 +117,8 @@ def upsample(x, size: tuple[int, int], taps: tuple[int, ...] = BOX, padding: tup
             used = [k for k in range(len(taps)) if (side + half - 1 - k) % 2 == 0]
             first = [reach + (side + half - 1 - k) // 2 for k in used]
             cuts = [jax.lax.slice_in_dim(wide, f, f + size_now, axis=axis) for f in first]
-            sides.append(sum(2 * taps[k] / sum(taps) * cut for k, cut in zip(used, cuts, strict=True)))
+            shares = jnp.array([2 * taps[k] / sum(taps) for k in used], x.dtype)
+            sides.append(jnp.tensordot(shares, jnp.stack(cuts), 1))
         x = jnp.stack(sides, axis + 1).reshape(*x.shape[:axis], 2 * size_now, *x.shape[axis + 1 :])
     return x[:, : size[0], : size[1]]
 

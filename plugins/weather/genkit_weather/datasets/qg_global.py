@@ -45,7 +45,7 @@ class QGGlobal:
 
         def make(path: Path) -> None:
             runs = generate.natures(flow, nature.seeds, nature.spinup, list(lengths.values()))
-            arrays = {f"{split}_globe": run["globe"] for split, run in zip(lengths, runs, strict=True)}
+            arrays: dict[str, Any] = {f"{split}_globe": run["globe"] for split, run in zip(lengths, runs, strict=True)}
             np.savez(path, **arrays, test_full=runs[-1]["full"])
 
         path = cached("qg_global.npz", {**asdict(flow), **lengths, **nature.params(), "block": BLOCK}, make)
@@ -55,7 +55,7 @@ class QGGlobal:
         def oracle(starts, members, leads, seed=0):  # noqa: ANN001, ANN202 - as WeatherData.oracle
             with np.load(path) as file:
                 full = generate.oracle(flow, file["test_full"], nature.spinup, starts, members, leads, seed, area=False)
-                return generate.block_mean(full, BLOCK)
+                return np.asarray(generate.block_mean(full, BLOCK))
 
         angle = 2 * np.pi * (BLOCK * np.arange(flow.n // BLOCK) + (BLOCK - 1) / 2) / flow.n
         x, y = np.meshgrid(angle, angle)
@@ -66,7 +66,9 @@ class QGGlobal:
         kilometres = BLOCK * KM * np.arange(flow.n // BLOCK)
         return check(
             WeatherData(
-                **{split: (series,) for split, series in splits.items()},
+                train=(splits["train"],),
+                val=(splits["val"],),
+                test=(splits["test"],),
                 static=static.astype(np.float32),
                 frame=(0, 0),
                 names=NAMES,

@@ -74,9 +74,9 @@ class WeatherBench1:
                 if not np.array_equal(getattr(field, what), getattr(first, what)):
                     raise DataError(f"{field.folder}: {what} differs from that of {first.folder}; give both the same")
         lat, lon = np.meshgrid(first.lat, first.lon, indexing="ij")
-        splits = {split: self._series(fields, getattr(self, split), lat, lon) for split in ("train", "val", "test")}
+        splits = [self._series(fields, getattr(self, split), lat, lon) for split in ("train", "val", "test")]
         return WeatherData(
-            **splits,
+            *splits,
             static=self._constants(root / "constants", first.lat),
             frame=(0, 0),
             names=tuple(field.name for field in fields),

@@ -171,7 +171,7 @@ class ContinuousEnsembles(ForecastExperiment):
         first = replace(plan, leads=own.times.block)
         return found + [(noise, replace(own, coupling=noise), replace(first, file=noise)) for noise in others]
 
-    def first_blocks(self, run: Run) -> dict[str, xr.Dataset]:
+    def first_blocks(self, run: Run) -> dict[Coupling, xr.Dataset]:
         """The interior of the first block with each noise: (start, lead, member, y, x)."""
         own, data = run.model, self.weather(run)
         if len(own.times.leads) == 1:

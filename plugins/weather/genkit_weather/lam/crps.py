@@ -114,5 +114,5 @@ def crps_loss(
 
 def cosines(field: jax.Array) -> jax.Array:
     """Coefficients of the orthonormal cosine transform of fields (..., h, w, V)."""
-    rows, columns = (dct(np.eye(size), norm="ortho", axis=0).astype(np.float32) for size in field.shape[-3:-1])
+    rows, columns = (np.asarray(dct(np.eye(size), norm="ortho", axis=0), np.float32) for size in field.shape[-3:-1])
     return jnp.einsum("ky,...yxv,lx->...klv", rows, field, columns, precision="highest")

@@ -132,7 +132,7 @@ class LamUNetModule(nnx.Module):
         if self.outer is not None:
             image = join(self.outer(cond.frame, cond.scalars, emb), image, self.frame)
         out = interior_of(self.unet(image, emb, cond.key), self.frame).astype(jnp.float32)
-        if self.skip is None:
+        if self.skip is None or x is None:
             return out
         gains = self.skip(emb).reshape(-1, 1, 1, self.scales, x.shape[-1])
         return out + (gains * smoothed(x, self.scales, self.padding)).sum(-2)
