@@ -94,7 +94,7 @@ def downsample(x, taps: tuple[int, ...] = BOX, padding: tuple[Padding, Padding] 
             continue
         wide, size = _grown(x, axis, len(taps) // 2 - 1, rule), x.shape[axis] // 2
         cuts = [jax.lax.slice_in_dim(wide, k, k + 2 * size - 1, 2, axis) for k in range(len(taps))]
-        x = jnp.tensordot(jnp.asarray(taps, x.dtype) / sum(taps), jnp.stack(cuts), 1)
+        x = jnp.tensordot(jnp.asarray(taps, x.dtype) / sum(taps), jnp.stack(cuts), 1, precision="highest")
     return x
 
 
@@ -118,7 +118,7 @@ def upsample(x, size: tuple[int, int], taps: tuple[int, ...] = BOX, padding: tup
             first = [reach + (side + half - 1 - k) // 2 for k in used]
             cuts = [jax.lax.slice_in_dim(wide, f, f + size_now, axis=axis) for f in first]
             shares = jnp.array([2 * taps[k] / sum(taps) for k in used], x.dtype)
-            sides.append(jnp.tensordot(shares, jnp.stack(cuts), 1))
+            sides.append(jnp.tensordot(shares, jnp.stack(cuts), 1, precision="highest"))
         x = jnp.stack(sides, axis + 1).reshape(*x.shape[:axis], 2 * size_now, *x.shape[axis + 1 :])
     return x[:, : size[0], : size[1]]
 
