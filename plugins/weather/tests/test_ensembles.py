@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -83,8 +84,8 @@ def test_its_leads_may_be_fewer_and_its_members_are_those_of_any_machine(cef, tm
     np.testing.assert_allclose(np.load(tmp_path / "x.npy"), here, rtol=1e-4, atol=1e-4)
     restored = genkit.config("weather.cef", "tiny", {"model": cef.folder, "data": "l96", "delta": 12.0})
     assert restored.model.delta == 12 and restored.model.T_it == 12
-    with pytest.raises(UsageError, match="lag.*which stays"):
-        genkit.config("weather.cef", "tiny", {"model": cef.folder, "data": "l96", "lag": 12.0})
+    with pytest.raises(UsageError, match="lag 12.0: .* was trained with 6.0, which stays"):
+        replace(restored.model, lag=12.0).check_restored()
 
 
 def test_crps_lam_trains_by_rollouts(tmp_path):
