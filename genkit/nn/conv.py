@@ -77,21 +77,55 @@ def pad_replicate(x, size: tuple[int, int]):
     return jnp.pad(x, grow, mode="edge") if any(b for _, b in grow) else x
 
 
-def downsample(x):
-    """Mean of 2x2 blocks of (n, h, w, c); an axis of size 1 is kept; other sizes must be even."""
-    for axis in (1, 2):
-        if x.shape[axis] > 1:
-            blocks = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
-            x = blocks.mean(axis + 1)
+BOX = (1, 1)
+ZERO: tuple[Padding, Padding] = ("zero", "zero")
+
+
+def downsample(x, taps: tuple[int, ...] = BOX, padding: tuple[Padding, Padding] = ZERO):
+    """Halve (n, h, w, c) by a filter of even length; an axis of size 1 is kept; other sizes must be even.
+
+    The box (1, 1) is the mean of 2x2 blocks, (1, 3, 3, 1) the filter of NCSN++, which looks beyond the border.
+    """
+    for axis, rule in zip((1, 2), padding, strict=True):
+        if x.shape[axis] == 1:
+            continue
+        if taps == BOX:
+            x = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :]).mean(axis + 1)
+            continue
+        wide, size = _grown(x, axis, len(taps) // 2 - 1, rule), x.shape[axis] // 2
+        cuts = [jax.lax.slice_in_dim(wide, k, k + 2 * size - 1, 2, axis) for k in range(len(taps))]
+        x = jnp.tensordot(jnp.asarray(taps, x.dtype) / sum(taps), jnp.stack(cuts), 1, precision="highest")
     return x
 
 
-def upsample(x, size: tuple[int, int]):
-    """Repeat each cell of (n, h, w, c) twice and crop to `size`; an axis whose size is 1 in both is kept."""
-    for axis, target in zip((1, 2), size, strict=True):
-        if target > x.shape[axis]:
+def upsample(x, size: tuple[int, int], taps: tuple[int, ...] = BOX, padding: tuple[Padding, Padding] = ZERO):
+    """Double (n, h, w, c) and crop to `size`; an axis whose size is 1 in both is kept.
+
+    The box repeats each cell twice, (1, 3, 3, 1) interpolates between their centres: the transpose of `downsample`,
+    times 2 an axis.
+    """
+    for axis, target, rule in zip((1, 2), size, padding, strict=True):
+        if target <= x.shape[axis]:
+            continue
+        if taps == BOX:
             x = jnp.repeat(x, 2, axis)
+            continue
+        half, size_now = len(taps) // 2, x.shape[axis]
+        reach = half // 2
+        wide, sides = _grown(x, axis, reach, rule), []
+        for side in (0, 1):
+            used = [k for k in range(len(taps)) if (side + half - 1 - k) % 2 == 0]
+            first = [reach + (side + half - 1 - k) // 2 for k in used]
+            cuts = [jax.lax.slice_in_dim(wide, f, f + size_now, axis=axis) for f in first]
+            shares = jnp.array([2 * taps[k] / sum(taps) for k in used], x.dtype)
+            sides.append(jnp.tensordot(shares, jnp.stack(cuts), 1, precision="highest"))
+        x = jnp.stack(sides, axis + 1).reshape(*x.shape[:axis], 2 * size_now, *x.shape[axis + 1 :])
     return x[:, : size[0], : size[1]]
+
+
+def _grown(x, axis: int, margin: int, rule: Padding):
+    margins = [(margin, margin) if a == axis else (0, 0) for a in range(x.ndim)]
+    return jnp.pad(x, margins, mode=MODES.get(rule, "constant"))
 
 
 def space_to_depth(x, patch: tuple[int, int]):

@@ -10,12 +10,13 @@ from flax import nnx
 from genkit.nn.mlp import linear
 
 
-def fourier_frequencies(features: int, scale: float = 16.0) -> np.ndarray:
+def fourier_frequencies(features: int, scale: float = 16.0, seed: int = 0) -> np.ndarray:
     """Frequencies `scale N(0,1)` of the random Fourier features of EDM (Karras et al. 2022), shape (features/2,).
 
-    They are drawn once from a fixed seed: a property of the architecture, not a parameter.
+    They are drawn once from a fixed seed: a property of the architecture, not a parameter. A second scalar takes
+    another seed.
     """
-    return scale * np.random.default_rng(0).standard_normal(features // 2)
+    return scale * np.random.default_rng(seed).standard_normal(features // 2)
 
 
 def positional_frequencies(features: int, longest: float = 1e4) -> np.ndarray:
@@ -52,9 +53,16 @@ class ScalarEmbedding(nnx.Module):
 
     def __call__(self, t):
         """Embed `t`."""
+        return self.perceptron(self.sinusoids(t))
+
+    def sinusoids(self, t):
+        """Features (n or 1, features) of `t`."""
         if self.kind == "fourier":
             frequencies = 2 * np.pi * fourier_frequencies(self.features, self.scale)
         else:
             frequencies = positional_frequencies(self.features)
-        features = sinusoids(jnp.atleast_1d(t), frequencies)
+        return sinusoids(jnp.atleast_1d(t), frequencies)
+
+    def perceptron(self, features):
+        """The embedding of features, to which those of another quantity may have been added."""
         return jax.nn.silu(self.second(jax.nn.silu(self.first(features))))

@@ -26,13 +26,13 @@ from genkit.nn.mlp import linear
 class UNet:
     """U-Net of residual blocks with a noise embedding.
 
-    Each level has `blocks` residual blocks in the encoder and one more in the decoder; between levels the image
-    is halved by a 2x2 mean. Sizes are made even by repeating the border; an axis of size 1 is never halved, so
-    the same network serves series (n, 1, w, c).
+    A convolution to `base` channels comes first. Each level has `blocks` residual blocks in the encoder and one more in
+    the decoder; between levels the image is halved. Sizes are made even by repeating the border; an axis of size 1 is
+    never halved, so the same network serves series (n, 1, w, c).
     """
 
     base: int = 32
-    """channels of the first level"""
+    """channels after the first convolution"""
     multipliers: tuple[int, ...] = (1, 2)
     """channels of each level over `base`"""
     blocks: int = 2
@@ -49,6 +49,12 @@ class UNet:
     """border rule of the rows and of the columns"""
     patch: int = 1
     """fold patches of this many cells squared into channels before the first level"""
+    taps: tuple[int, ...] = (1, 1)
+    """filter that halves and doubles images: 1 1 is the mean of 2x2 cells, 1 3 3 1 that of NCSN++"""
+    encoder: Literal["standard", "residual"] = "standard"
+    """residual, as in NCSN++: the image itself, convolved and halved, is added at each level after the first"""
+    resample_skip: bool = False
+    """a 1x1 convolution in the skip of blocks that halve or double, also where the channels stay"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """arithmetic of the network; parameters and statistics stay float32"""
     remat: bool = False
@@ -115,12 +121,14 @@ class ResidualBlock(nnx.Module):
         dtype = jnp.dtype(config.dtype)
         options = {"padding": config.padding, "dtype": dtype, "rngs": rngs}
         self.size, self.down, self.rate = size, down, config.dropout
+        self.filter = config.taps, config.padding
         self.norm1 = GroupNorm(inputs, dtype=dtype)
         self.conv1 = Conv(inputs, outputs, kernel, **options)
         self.emb = linear(embedding, outputs, dtype=dtype, rngs=rngs)
         self.norm2 = GroupNorm(outputs, dtype=dtype)
         self.conv2 = Conv(outputs, outputs, kernel, gain=1e-5, **options)
-        self.skip = Conv(inputs, outputs, (1, 1), dtype=dtype, rngs=rngs) if inputs != outputs else None
+        mixed = inputs != outputs or (config.resample_skip and size is not None)
+        self.skip = Conv(inputs, outputs, (1, 1), dtype=dtype, rngs=rngs) if mixed else None
         # doubling and cropping an odd image shifts its border; one more convolution may mend it
         self.fix = Conv(outputs, outputs, kernel, **options) if crop else None
         self.attention = SelfAttention(outputs, config.heads, dtype=dtype, rngs=rngs) if attention else None
@@ -129,7 +137,9 @@ class ResidualBlock(nnx.Module):
         """Bring `x` to the block's size."""
         if self.size is None:
             return x
-        return pad_replicate(downsample(x), self.size) if self.down else upsample(x, self.size)
+        if self.down:
+            return pad_replicate(downsample(x, *self.filter), self.size)
+        return upsample(x, self.size, *self.filter)
 
     def __call__(self, x, emb, key=None):
         """`x` (n, h, w, inputs), `emb` (n or 1, e); `key` switches dropout on."""
@@ -159,12 +169,16 @@ class UNetModule(nnx.Module):
         def block(a, b, **where):
             return ResidualBlock(a, b, embedding, config=config, kernel=kernel, rngs=rngs, **where)
 
-        self.first = Conv(inputs * cells, widths[0], kernel, **options)
-        skips, encoder, now = [widths[0]], [], widths[0]
+        self.first = Conv(inputs * cells, config.base, kernel, **options)
+        skips, encoder, now = [config.base], [], config.base
+        images, seen = [], inputs * cells
         for level, width in enumerate(widths):
             if level:
                 encoder.append(block(now, now, size=self.sizes[level], down=True))
                 skips.append(now)
+                if config.encoder == "residual":
+                    images.append(Conv(seen, now, kernel, **options))
+                    seen = now
             for _ in range(config.blocks):
                 encoder.append(block(now, width, attention=level in config.attention))
                 now = width
@@ -180,7 +194,7 @@ class UNetModule(nnx.Module):
                 target, coarse = self.sizes[level - 1], self.sizes[level]
                 crop = any(1 < t < 2 * c for t, c in zip(target, coarse, strict=True))
                 decoder.append(block(now, now, size=target, crop=crop))
-        self.encoder, self.decoder = nnx.List(encoder), nnx.List(decoder)
+        self.encoder, self.decoder, self.images = nnx.List(encoder), nnx.List(decoder), nnx.List(images)
         self.norm = GroupNorm(now, dtype=self.dtype)
         self.last = Conv(now, outputs * cells, kernel, gain=1e-5, **options)
 
@@ -194,10 +208,13 @@ class UNetModule(nnx.Module):
         def call(block, x):
             return remat(block, x, emb, next(keys)) if self.remat else block(x, emb, next(keys))
 
+        image, images = x, iter(self.images)
         x = self.first(x)
         skips = [x]
         for block in self.encoder:
             x = call(block, x)
+            if block.down and len(self.images):
+                x = image = (x + block.resample(next(images)(image))) * 0.5**0.5
             skips.append(x)
         for block in self.middle:
             x = call(block, x)

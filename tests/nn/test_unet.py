@@ -44,7 +44,7 @@ def count(config, inputs, outputs, embedding):
 
     widths = [config.base * m for m in config.multipliers]
     cells, n, total = config.patch**2, config.blocks, 0
-    skips, now = [widths[0]], widths[0]
+    skips, now = [config.base], config.base
     total += conv(inputs * cells, now)
     for level, width in enumerate(widths):
         if level:
@@ -159,3 +159,43 @@ def test_a_noisy_unet_sees_the_noise_and_drops_where_a_key_is_given():
     assert not np.allclose(out, apply(params, x, c_noise + 1))
     assert not np.allclose(out, apply(params, x, c_noise, jax.random.key(0)))
     np.testing.assert_array_equal(out, apply(params, x, c_noise, None))
+
+
+def test_filters_of_images_halve_and_double_as_ncsnpp():
+    """[1, 3, 3, 1] / 8 at every other cell; doubling is its transpose times 2 an axis."""
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 8, 3)), jnp.float32)
+    taps = (1, 3, 3, 1)
+    ring = ("circular", "circular")
+
+    def halved(a, axis):
+        return sum(t / 8 * np.roll(a, 1 - k, axis) for k, t in enumerate(taps)).take(range(0, a.shape[axis], 2), axis)
+
+    expected = halved(halved(np.asarray(x), 1), 2)
+    np.testing.assert_allclose(gnn.downsample(x, taps, ring), expected, atol=1e-6)
+    y = jnp.asarray(np.random.default_rng(1).standard_normal((2, 3, 4, 3)), jnp.float32)
+    doubled = gnn.upsample(y, (6, 8), taps, ring)
+    one, two = (gnn.downsample(x, taps, ring) * y).sum(), (x * doubled).sum()
+    assert float(two) == pytest.approx(4 * float(one), rel=1e-4)
+    np.testing.assert_allclose(
+        gnn.upsample(jnp.ones((1, 3, 4, 1)), (6, 8), taps, ("replicate", "replicate")), 1, rtol=1e-6
+    )
+    inner = gnn.downsample(jnp.ones((1, 6, 8, 1)), taps)  # zeros beyond the border
+    np.testing.assert_allclose(inner[0, 0, 1:-1, 0], 7 / 8, rtol=1e-6)
+    longer = (1, 5, 10, 10, 5, 1)
+    one, two = (gnn.downsample(x, longer, ring) * y).sum(), (x * gnn.upsample(y, (6, 8), longer, ring)).sum()
+    assert float(two) == pytest.approx(4 * float(one), rel=1e-4)
+
+
+def test_an_encoder_that_sees_the_image_at_each_level():
+    """The convolved and halved image enters, and blocks that halve have a convolution in their skip."""
+    residual = gnn.UNet(base=8, multipliers=(1, 1), blocks=1, encoder="residual", resample_skip=True, dropout=0.0)
+    module = residual.build(nnx.Rngs(0), 3, 2, (8, 8), 4)
+    x, emb = jnp.asarray(np.random.default_rng(0).standard_normal((1, 8, 8, 3)), jnp.float32), jnp.ones((1, 4))
+    before = module(x, emb)
+    conv = module.images[0].conv
+    conv.kernel, conv.bias = nnx.Param(0 * conv.kernel[...]), nnx.Param(0 * conv.bias[...])
+    without = module(x, emb)
+    assert float(jnp.abs(before - without).max()) > 0
+    conv.bias = nnx.Param(conv.bias[...] + 1)
+    assert float(jnp.abs(module(x, emb) - without).max()) > 0
+    assert sum(block.skip is not None for block in module.encoder) == 1  # the one that halves

@@ -4,7 +4,7 @@ from genkit.plugin import Plugin
 
 DATA = "genkit_weather.data:WeatherData"
 MODEL = f"{DATA} -> genkit_weather.models.trained:WeatherModel"
-ON_CELLS = "genkit_weather.networks.unet:Sizes"
+ON_CELLS = "genkit_weather.networks.conditioning:Sizes"
 ON_GRAPHS = f"{ON_CELLS}, genkit_weather.graphs.graph:Graph"
 
 plugin = Plugin(
@@ -31,6 +31,18 @@ plugin = Plugin(
             "genkit_weather.experiments.graph_efm:GraphEFMForecast",
             "ensemble forecasts by a latent variable on a mesh",
         ),
+        "cef": (
+            "genkit_weather.experiments.cef:ContinuousEnsembles",
+            "ensemble forecasts continuous in lead time by conditional diffusion",
+        ),
+        "crps_lam": (
+            "genkit_weather.experiments.crps_lam:CRPSLAMForecast",
+            "ensemble forecasts by one network pass a member and step",
+        ),
+        "graph_crps": (
+            "genkit_weather.experiments.crps_lam:GraphCRPSForecast",
+            "as crps_lam, by messages on a mesh",
+        ),
     },
     datasets={
         "qg_nature": (
@@ -38,11 +50,17 @@ plugin = Plugin(
             "two-layer quasi-geostrophic nature run, generated",
             DATA,
         ),
+        "qg_global": (
+            "genkit_weather.datasets.qg_global:QGGlobal",
+            "the whole periodic domain of weather.qg_nature, without a boundary",
+            DATA,
+        ),
         "qg_host": (
             "genkit_weather.datasets.qg_host:QGHost",
             "the coarse host model around weather.qg_nature, as boundary data",
             DATA,
         ),
+        "ou": ("genkit_weather.datasets.ou:OU", "an Ornstein-Uhlenbeck process in each cell, generated", DATA),
         "l96": ("genkit_weather.datasets.l96:L96", "Lorenz-96 with a frame, generated", DATA),
         "era5_uk": ("genkit_weather.datasets.era5_uk:ERA5UK", "ERA5 2 m temperature, United Kingdom, March 2019", DATA),
         "synthetic_advection": (
@@ -52,6 +70,11 @@ plugin = Plugin(
         ),
         "meps_npy": ("genkit_weather.datasets.meps_npy:MEPS", "MEPS forecasts in the numpy layout", DATA),
         "mdp_zarr": ("genkit_weather.datasets.mdp_zarr:MDP", "a zarr store of mllam-data-prep", DATA),
+        "weatherbench1": (
+            "genkit_weather.datasets.weatherbench1:WeatherBench1",
+            "WeatherBench at 5.625 degrees, NetCDF files by variable and year",
+            DATA,
+        ),
         "weatherbench2": ("genkit_weather.datasets.weatherbench2:WeatherBench2", "a zarr store of WeatherBench2", DATA),
     },
     networks={
@@ -82,6 +105,8 @@ plugin = Plugin(
             MODEL,
         ),
         "graph_efm": ("genkit_weather.models.latent:GraphEFMRecipe", "a latent variable on a mesh", MODEL),
+        "cef": ("genkit_weather.models.cef:CEF", "conditional diffusion of the state at any of several leads", MODEL),
+        "crps_lam": ("genkit_weather.models.crps:CRPSLAM", "one pass a member and step, trained by the CRPS", MODEL),
     },
     formats={
         "neural-lam": ("genkit_weather.neural_lam.format:NeuralLAM", "Graph-LAM and Hi-LAM of Neural-LAM (torch)"),

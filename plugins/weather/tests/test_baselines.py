@@ -7,7 +7,7 @@ import pytest
 
 from genkit.errors import UsageError
 from genkit_weather import lam
-from genkit_weather.baselines import AR2, BASELINES, Climatology, ClimatologyMean, Oracle, Ridge
+from genkit_weather.baselines import AR2, BASELINES, Climatology, ClimatologyMean, FrameRegression, Oracle, Ridge
 from genkit_weather.baselines.linear import Components
 from genkit_weather.data import Series, WeatherData
 
@@ -156,6 +156,27 @@ def test_ridge_finds_a_linear_law_with_the_frame_ahead():
     for lead, bound in ((1, 0.03), (4, 0.04)):
         error = (forecast(data.test[0], starts, [lead])[:, 0, 0] - data.test[0].state[starts + lead])[:, 1:-1, 1:-1]
         assert error.std() < bound * data.test[0].state.std()
+
+
+def test_frame_regression_finds_a_linear_law_of_the_frame_at_any_lead():
+    """The interior is a linear map of two modes of the frame plus noise, which is all that is left."""
+    rng = np.random.default_rng(11)
+    modes, inside = rng.standard_normal((2, *GRID, 2)), rng.standard_normal((2, 4, 5, 2))
+
+    def run(seed, length):
+        scores = np.random.default_rng(seed).standard_normal((length, 2))
+        x = np.einsum("tm,myxv->tyxv", scores, modes)
+        x[:, 1:-1, 1:-1] = np.einsum("tm,myxv->tyxv", scores, inside) + 0.1 * noise(seed + 1, length)[:, 1:-1, 1:-1] + 7
+        return x
+
+    data = data_of([run(12, 600), run(14, 5), run(16, 80)])
+    forecast = FrameRegression(penalty=1e-3, components=20).fit(data)
+    starts = np.arange(1, 60)
+    for lead in (1, 15):
+        error = (forecast(data.test[0], starts, [lead])[:, 0, 0] - data.test[0].state[starts + lead])[:, 1:-1, 1:-1]
+        assert error.std() == pytest.approx(0.1, rel=0.05)
+    with pytest.raises(UsageError, match="has no frame"):
+        FrameRegression().fit(replace(data, frame=(0, 0)))
 
 
 def test_principal_components_are_those_of_the_covariance():

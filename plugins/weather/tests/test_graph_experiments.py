@@ -142,7 +142,7 @@ def test_forecasts_take_the_boundary_of_their_own_time():
     starts = data.around.starts("test", 0, 3)[:2]
     told = data.around.windows("test", 0, starts, 3)
     outlook = lam.Outlook.build(domain, data.test[0], starts, 3, told)
-    pieces = list(lam.rollout(jax.random.key(0), model, outlook, 1, chunk=1, block=2))
+    pieces = list(lam.rollout(jax.random.key(0), model, outlook, 1, chunk=1, blocks=2))
     states = np.concatenate([s for _, s in pieces], 1)[:, :, 0]
     before, prev = jnp.asarray(outlook.before), jnp.asarray(outlook.prev)
     nothing = jnp.zeros((2, 3, 0, 1))

@@ -19,11 +19,11 @@ from genkit_weather.datasets.synthetic_advection import SyntheticAdvection
 from genkit_weather.graphs import Mesh, normalised
 from genkit_weather.lam.graph import entries
 from genkit_weather.models.graph import PUBLISHED
+from genkit_weather.networks.conditioning import Sizes
 from genkit_weather.networks.graph_denoiser import GraphDenoiser
 from genkit_weather.networks.graph_efm import GraphEFM, kl
 from genkit_weather.networks.graph_lam import GraphLAM
 from genkit_weather.networks.hi_lam import HiLAM
-from genkit_weather.networks.unet import Sizes
 from genkit_weather.verification import latitude_weights
 
 

@@ -83,7 +83,7 @@ def test_numbers_do_not_depend_on_chunks_blocks_members_or_other_starts(domain):
     model, key, sampler = lam.Forecaster(Gaussian(0.1, 0.5), domain), jax.random.key(3), Heun(4, churn=1.0)
     outlook = lam.Outlook.build(domain, DATA.test[0], [3, 11, 7], 4)
     whole = collect(key, model, sampler, outlook, 3)
-    np.testing.assert_allclose(collect(key, model, sampler, outlook, 3, chunk=4, block=3), whole, rtol=1e-4)
+    np.testing.assert_allclose(collect(key, model, sampler, outlook, 3, chunk=4, blocks=3), whole, rtol=1e-4)
     np.testing.assert_allclose(collect(key, model, sampler, outlook, 2, chunk=2), whole[:, :, :2], rtol=1e-4)
     single = lam.Outlook.build(domain, DATA.test[0], [11], 4)
     np.testing.assert_allclose(collect(key, model, sampler, single, 3)[0], whole[1], rtol=1e-4)

@@ -9,7 +9,8 @@ import pytest
 from flax import nnx
 
 import genkit.nn as gnn
-from genkit_weather.networks.unet import CellEmbedder, Conditioning, LamUNet, Sizes, smoothed
+from genkit_weather.networks.conditioning import Conditioning, Sizes
+from genkit_weather.networks.unet import CellEmbedder, LamUNet, smoothed
 
 SIZES = Sizes(grid=(9, 11), frame=(2, 3), interior=4, boundary=6, scalars=3, outputs=2)
 SMALL = LamUNet(base=8, multipliers=(1, 2), blocks=1, embedder=4, embedding=8)

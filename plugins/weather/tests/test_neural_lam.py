@@ -17,9 +17,9 @@ from genkit.nn import functional
 from genkit_weather import graphs
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.graphs import Mesh
+from genkit_weather.networks.conditioning import Sizes
 from genkit_weather.networks.graph_lam import GraphLAM
 from genkit_weather.networks.hi_lam import HiLAM
-from genkit_weather.networks.unet import Sizes
 from genkit_weather.neural_lam import NeuralLAM, import_neural_lam_graph, import_neural_lam_weights
 
 H, P, V, C = 8, 2, 3, 11

@@ -21,7 +21,7 @@ def frame_of(image: Any, frame: tuple[int, int]) -> Any:
     (fy, fx), (h, w) = frame, image.shape[-3:-1]
     parts = [image[..., :fy, :, :], image[..., h - fy :, :, :]]
     parts += [image[..., fy : h - fy, :fx, :], image[..., fy : h - fy, w - fx :, :]]
-    flat = [p.reshape(*p.shape[:-3], -1, p.shape[-1]) for p in parts]
+    flat = [p.reshape(*p.shape[:-3], p.shape[-3] * p.shape[-2], p.shape[-1]) for p in parts]
     return (jnp if isinstance(image, jnp.ndarray) else np).concatenate(flat, -2)
 
 

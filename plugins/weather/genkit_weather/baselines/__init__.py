@@ -5,7 +5,7 @@ returns float32 (start, lead, member, H, W, V) in physical units. All but climat
 boundary data in the frame.
 """
 
-from genkit_weather.baselines.linear import AR2, Ridge
+from genkit_weather.baselines.linear import AR2, FrameRegression, Ridge
 from genkit_weather.baselines.simple import (
     Baseline,
     Climatology,
@@ -27,6 +27,7 @@ BASELINES: dict[str, type[Baseline]] = {
     "relaxed": Relaxed,
     "ridge": Ridge,
     "ar2": AR2,
+    "frame_regression": FrameRegression,
     "oracle": Oracle,
 }
 
@@ -38,6 +39,7 @@ __all__ = [
     "ClimatologyMean",
     "Diurnal",
     "Forecast",
+    "FrameRegression",
     "Harmonic",
     "Oracle",
     "Persistence",

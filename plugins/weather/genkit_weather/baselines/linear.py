@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
 
+from genkit.errors import UsageError
 from genkit_weather.baselines.simple import Forecast, with_frame
 from genkit_weather.data import Series, WeatherData, blocks, frames, statistics, take
 
@@ -93,6 +94,53 @@ class Ridge:
             return out
 
         return _rollout(data, step)
+
+
+@dataclass(frozen=True)
+class FrameRegression:
+    """The interior from principal components of the frame at the same time: all that a boundary tells without a start.
+
+    The floor of skill of a limited area that is told its frame, the same at any lead. Penalty as in `Ridge`.
+    """
+
+    penalty: float = 100.0
+    components: int = 150
+
+    def fit(self, data: WeatherData) -> Forecast:
+        """Find the components of the frame, then one ridge regression for all interior cells."""
+        stats, mask, (rows, columns) = statistics(data), data.frame_mask, data.interior
+        if not mask.any():
+            raise UsageError(f"frame_regression baseline: {data.source} has no frame; choose another baseline")
+
+        def scaled(states: np.ndarray) -> np.ndarray:
+            return (np.asarray(states, np.float32) - stats.mean) / stats.std
+
+        def frame(states: np.ndarray) -> np.ndarray:
+            return scaled(states)[:, mask].reshape(len(states), -1)
+
+        by_frame = Components.fit([frame(s.boundary) for s in data.train], self.components)
+
+        def features(states: np.ndarray) -> np.ndarray:
+            return np.concatenate([by_frame(frame(states)), np.ones((len(states), 1))], 1)
+
+        size = by_frame.basis.shape[1] + 1
+        gram, moment = self.penalty * np.eye(size), 0.0
+        gram[-1, -1] = 0  # the constant is free
+        for s in data.train:
+            x, y = features(np.asarray(s.boundary[:])), scaled(s.state[:])[:, rows, columns]
+            gram += x.T @ x
+            moment = moment + x.T @ y.reshape(len(y), -1)
+        weights = cho_solve(cho_factor(gram), moment)
+
+        def forecast(series: Series, starts: Sequence[int], leads: Sequence[int]) -> np.ndarray:
+            given = frames(series, starts, leads)
+            inner = features(given.reshape(-1, *given.shape[2:])) @ weights
+            out = given.copy()
+            cells = out[:, :, rows, columns]
+            out[:, :, rows, columns] = inner.reshape(cells.shape) * stats.std + stats.mean
+            return out[:, :, None]
+
+        return forecast
 
 
 @dataclass(frozen=True)

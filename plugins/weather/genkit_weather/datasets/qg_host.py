@@ -49,7 +49,7 @@ class QGHost:
         rows, columns = (
             slice(s.start // block - MARGIN, s.stop // block + MARGIN) for s in (generate.ROWS, generate.COLUMNS)
         )
-        params = {**nature._params(), "kind": self.kind, "cycle": self.cycle, "length": self.length, "margin": MARGIN}
+        params = {**nature.params(), "kind": self.kind, "cycle": self.cycle, "length": self.length, "margin": MARGIN}
 
         def make(path: Path) -> None:
             arrays = {}

@@ -69,36 +69,41 @@ class QGNature:
 
     def path(self) -> Path:
         """The file of the generated run."""
-        return location("qg_nature.npz", self._params())
+        return location("qg_nature.npz", self.params())
 
-    def _lengths(self) -> dict[str, int]:
+    def lengths(self) -> dict[str, int]:
+        """Outputs of each split."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
-    def _params(self) -> dict[str, Any]:
+    def params(self) -> dict[str, Any]:
         """What the generated run depends on."""
         from genkit_weather.datasets.qg.model import Flow
 
         flow = asdict(Flow(noise=self.noise))
-        return {**flow, **self._lengths(), "seeds": self.seeds, "spinup": self.spinup, "version": VERSION}
+        return {**flow, **self.lengths(), "seeds": self.seeds, "spinup": self.spinup, "version": VERSION}
+
+    def check(self) -> None:
+        """Refuse options out of range."""
+        if not 0 < self.frame < 16 or min(self.train, self.val, self.test) < 3 or self.noise < 0 or self.spinup < 0:
+            raise UsageError(
+                f"qg_nature: frame {self.frame} must be 1..15, each of train, val, test at least 3, "
+                "noise and spinup not negative"
+            )
 
     def load(self) -> WeatherData:
         """The three splits; generated on first use (half a minute on two cores), then read from the cache."""
         from genkit_weather.datasets.qg import generate
         from genkit_weather.datasets.qg.model import Flow
 
-        if not 0 < self.frame < 16 or min(self.train, self.val, self.test) < 3 or self.noise < 0 or self.spinup < 0:
-            raise UsageError(
-                f"qg_nature: frame {self.frame} must be 1..15, each of train, val, test at least 3, "
-                "noise and spinup not negative"
-            )
+        self.check()
         flow = Flow(noise=self.noise)
-        lengths, params = self._lengths(), self._params()
+        lengths, params = self.lengths(), self.params()
 
         def make(path: Path) -> None:
             runs = generate.natures(flow, self.seeds, self.spinup, list(lengths.values()))
             arrays: dict[str, Any] = {}
             for split, run in zip(lengths, runs, strict=True):
-                names = run if split == "test" else ("area", "coarse", "blocks")  # only the test run is re-run
+                names = ("area", "coarse", "blocks") + ("full",) * (split == "test")  # only the test run is re-run
                 arrays |= {f"{split}_{name}": run[name] for name in names}
             np.savez(path, **arrays)
 
@@ -146,7 +151,7 @@ class QGNature:
             with np.load(cached("qg_host.npz", {**params, "split": split}, make)) as archive:
                 frame = archive["frame"]
         when = self.spinup + np.arange(len(state))
-        return Series(state, _forcing(flow, when), EPOCH + when * np.timedelta64(6, "h"), frame=frame, host=host)
+        return Series(state, forcing(flow, when), EPOCH + when * np.timedelta64(6, "h"), frame=frame, host=host)
 
     def _with_analysis_error(self, data: WeatherData) -> WeatherData:
         """The same data with noisy known states, smooth on the scale of the deformation radius."""
@@ -160,7 +165,7 @@ class QGNature:
         return replace(data, **parts)
 
 
-def _forcing(flow, when: np.ndarray) -> np.ndarray:  # noqa: ANN001
+def forcing(flow, when: np.ndarray) -> np.ndarray:  # noqa: ANN001
     """(T, 1, 1, 5) angles of day and year and the mean wind U(t)."""
     from genkit_weather.datasets.qg.model import PER_DAY, PER_YEAR
 

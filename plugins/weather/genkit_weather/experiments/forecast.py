@@ -17,6 +17,7 @@ from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets import QGNature
 from genkit_weather.forecasting import ForecastFile, dataset, discard, read, replace_file
 from genkit_weather.host import HostWindow, surrounded
+from genkit_weather.lam import STEP, Times
 from genkit_weather.models import Diffusion, WeatherModel
 from genkit_weather.stations import InSitu, at_stations, observed
 
@@ -25,17 +26,18 @@ Start = tuple[int, int]  # series of the test split, index of the last known sta
 
 @dataclass(frozen=True)
 class Plan:
-    """Forecasts of one file: how many starts, steps and members."""
+    """Forecasts of one file: how many starts, steps of the data and members; every `stride`-th step is forecast."""
 
     file: str
     starts: int
     leads: int
     members: int
+    stride: int = 1
 
     @property
     def steps(self) -> list[int]:
-        """1..leads."""
-        return list(range(1, self.leads + 1))
+        """Those that are forecast."""
+        return list(range(self.stride, self.leads + 1, self.stride))
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ class ForecastExperiment(Experiment):
     """Member-states advanced at once: more is faster, less needs less memory. Results do not depend on it."""
     format: Literal["nc", "zarr"] = "nc"
     """Format of the forecast file."""
-    baselines: tuple[str, ...] = ("climatology", "persistence", "harmonic", "ridge", "ar2", "oracle")
+    baselines: tuple[str, ...] = (
+        "climatology", "persistence", "harmonic", "ridge", "ar2", "frame_regression", "oracle",
+    )  # fmt: skip
     """Baselines to compare with; those that the data do not allow are left out."""
     baseline_members: int = 50
     """Members of the climatological ensemble."""
@@ -126,11 +130,15 @@ class ForecastExperiment(Experiment):
         return np.concatenate([s for _, s in states], 1)[0].swapaxes(0, 1)
 
     def ensemble(
-        self, run: Run, key: Any, series: Series, starts: Sequence[int], members: int, leads: int
+        self, run: Run, key: Any, series: Series, starts: Sequence[int], members: int, leads: int, model: Any = None
     ) -> Iterator[tuple[range, np.ndarray]]:
-        """Yield (leads, states (start, lead, member, H, W, V)), frame included, in physical units."""
-        outlook = run.model.outlook(self.weather(run), series, starts, leads)
-        return run.model.forecast(key, outlook, members, self.chunk)
+        """Yield (numbers of leads, states (start, lead, member, H, W, V)), frame included, in physical units.
+
+        By the run's model, or by another.
+        """
+        model = model or run.model
+        outlook = model.outlook(self.weather(run), series, starts, leads)
+        return model.forecast(key, outlook, members, self.chunk)
 
     def sample(self, run: Run) -> None:
         """Forecast from all starts, chunk by chunk, into the forecast files; an interrupted one goes on."""
@@ -138,12 +146,13 @@ class ForecastExperiment(Experiment):
         if self.long_leads and len(self.plans(data)) == 1:
             run.say(f"left out: long forecasts, as the test split has no 3 starts with {self.long_leads} leads")
         for plan in self.plans(data):
-            self._forecast(run, data, plan)
+            self.forecast(run, data, plan)
 
-    def _forecast(self, run: Run, data: WeatherData, plan: Plan) -> None:
+    def forecast(self, run: Run, data: WeatherData, plan: Plan, model: Any = None) -> None:
+        """Write the file of a plan, by the run's model or by another."""
         from rich.progress import Progress
 
-        path, every, key = self._path(run, plan), slice(0, plan.members), run.key("forecast")
+        path, every, key = self.path(run, plan), slice(0, plan.members), run.key("forecast")
         # what is made again replaces the old forecasts when it is whole
         part = path.with_name(f".{path.name}") if "sample" in run.done else path
         if part != path:
@@ -152,9 +161,9 @@ class ForecastExperiment(Experiment):
             jobs = [job for job in self._jobs(data, plan) if not file.filled(job[1], every)]
             with Progress(disable=not run.progress, console=run.console) as progress:
                 total = plan.leads * sum(len(starts) for _, _, starts in jobs)
-                task = progress.add_task(plan.file.replace("_", " "), total=total)
+                task = progress.add_task(plan.file.replace("_", " "), total=total // plan.stride)
                 for series, rows, starts in jobs:
-                    pieces = self.ensemble(run, key, data.test[series], starts, plan.members, plan.leads)
+                    pieces = self.ensemble(run, key, data.test[series], starts, plan.members, plan.leads, model)
                     for some, states in pieces:
                         file.write(rows, slice(some.start - 1, some.stop - 1), every, states)
                         progress.advance(task, len(starts) * len(some))
@@ -168,8 +177,9 @@ class ForecastExperiment(Experiment):
         data = self.weather(run)
         results: dict[str, Any] = {}
         for plan in self.plans(data)[1:]:
-            with read(self._path(run, plan)) as forecasts:
+            with read(self.path(run, plan)) as forecasts:
                 results |= growth(forecasts, statistics(data), frame=data.frame)
+                results |= self.memory(forecasts, data, plan)
         true = self.truth(data)
         with self.forecasts(run) as forecasts:
             table = scores(forecasts, true, frame=data.frame, weights=data.weights)
@@ -217,7 +227,8 @@ class ForecastExperiment(Experiment):
         plan = self.plans(data)[0]
         found = [(s, i) for s, i in self._possible(data, plan) if data.test[s].time[i] == when]
         if not found:
-            times = np.concatenate([one.time[1 : len(one) - plan.leads] for one in data.test])
+            first = self.times(data).lag
+            times = np.concatenate([one.time[first : len(one) - plan.leads] for one in data.test])
             raise UsageError(
                 f"no forecast from {when}: the test data have starts from {times.min()} to {times.max()}, every "
                 f"{data.step_hours:g} h"
@@ -234,8 +245,9 @@ class ForecastExperiment(Experiment):
 
     def plans(self, data: WeatherData) -> list[Plan]:
         """The forecasts that are verified and, where the test split is long enough, the long ones."""
-        verified = Plan("forecasts", self.starts, self.leads, self.members)
-        long = Plan("long_forecasts", 3, self.long_leads, min(4, self.members))
+        stride = self.times(data).delta
+        verified = Plan("forecasts", self.starts, self.leads, self.members, stride)
+        long = Plan("long_forecasts", 3, self.long_leads, min(4, self.members), stride)
         room = self.long_leads > 0 and len(self._possible(data, long)) >= long.starts
         return [verified, long] if room else [verified]
 
@@ -251,23 +263,29 @@ class ForecastExperiment(Experiment):
         return [every[i] for i in np.linspace(0, len(every) - 1, plan.starts).round().astype(int)]
 
     def _possible(self, data: WeatherData, plan: Plan) -> list[Start]:
-        around, leads = data.around, plan.leads
+        around, leads, first = data.around, plan.leads, self.times(data).lag
         return [
             (s, int(i))
             for s, one in enumerate(data.test)
-            for i in (range(1, len(one) - leads) if around is None else around.starts("test", s, leads))
+            for i in (range(first, len(one) - leads) if around is None else around.starts("test", s, leads))
         ]
 
-    def _path(self, run: Run, plan: Plan) -> Path:
+    def times(self, data: WeatherData) -> Times:
+        """The lag and the leads of the model."""
+        times = getattr(self.model, "times", None)
+        return STEP if times is None else times(data.step_hours)
+
+    def path(self, run: Run, plan: Plan) -> Path:
+        """The file of a plan's forecasts."""
         return run.folder / f"{plan.file}.{self.format}"
 
     def forecasts(self, run: Run) -> xr.Dataset:
         """The forecast file, opened."""
-        return read(self._path(run, self.plans(self.weather(run))[0]))
+        return read(self.path(run, self.plans(self.weather(run))[0]))
 
-    def truth(self, data: WeatherData) -> xr.Dataset:
-        """The truth of the verified forecasts, (start, lead, y, x)."""
-        plan = self.plans(data)[0]
+    def truth(self, data: WeatherData, plan: Plan | None = None) -> xr.Dataset:
+        """The truth of the forecasts of a plan (by default the verified ones), (start, lead, y, x)."""
+        plan = plan or self.plans(data)[0]
         states = np.concatenate([truth(data.test[s], [i], plan.steps) for s, i in self.chosen(data, plan)])
         return dataset(states, data, self._times(data, plan), plan.steps)
 
@@ -280,12 +298,39 @@ class ForecastExperiment(Experiment):
             members = {"climatology": self.baseline_members, "oracle": self.members}.get(name)
             baseline = BASELINES[name](**({} if members is None else {"members": members}))
             try:
-                forecast = baseline.fit(data)
-                parts = [forecast(data.test[s], starts, plan.steps) for s, _, starts in self._by_series(data, plan)]
+                yield name, self._by(baseline, data, plan)
             except UsageError as error:  # no oracle, no frame, no daily cycle
                 run.say(f"left out: {error}")
-                continue
-            yield name, dataset(np.concatenate(parts), data, self._times(data, plan), plan.steps)
+
+    def _by(self, baseline: Any, data: WeatherData, plan: Plan) -> xr.Dataset:
+        """The forecasts of a plan by a baseline."""
+        forecast = baseline.fit(data)
+        parts = [forecast(data.test[s], starts, plan.steps) for s, _, starts in self._by_series(data, plan)]
+        return dataset(np.concatenate(parts), data, self._times(data, plan), plan.steps)
+
+    def memory(self, forecasts: xr.Dataset, data: WeatherData, plan: Plan) -> dict[str, float | None]:
+        """`memory/<variable>`: hours up to which a long forecast is better than a regression on the frame alone.
+
+        What is worse would do as well without its initial state.
+        """
+        from genkit_weather.baselines import FrameRegression
+        from genkit_weather.verification import verify
+
+        if "frame_regression" not in self.baselines or not any(data.frame):
+            return {}
+        true, results = self.truth(data, plan), {}
+        options: dict[str, Any] = {"frame": data.frame, "weights": data.weights, "names": ("rmse",)}
+        own = verify(forecasts, true, **options)
+        floor = verify(self._by(FrameRegression(), data, plan), true, **options)
+        for name in data.names:
+            kept = 0.0
+            for step in plan.steps:
+                key = f"rmse/{name}/{data.step_hours * step:g}h"
+                if own[key] is None or own[key] >= floor[key]:  # type: ignore[operator]
+                    break
+                kept = data.step_hours * step
+            results[f"memory/{name}"] = kept
+        return results
 
     def _times(self, data: WeatherData, plan: Plan) -> np.ndarray:
         return np.array([data.test[s].time[i] for s, i in self.chosen(data, plan)])

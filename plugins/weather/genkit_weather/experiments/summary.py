@@ -31,6 +31,9 @@ def report(run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset
     rows = [[lead, *(results.get(f"growth/{name}/{lead}") for name in data.names)] for lead in long]
     if rows:
         caption = "Long forecasts: largest departure from the climate, in its standard deviations (1 is the climate)"
+        if any(f"memory/{name}" in results for name in data.names):
+            rows.append(["memory [h]", *(results.get(f"memory/{name}") for name in data.names)])
+            caption += "; memory: hours up to which they are better than a regression on the frame alone"
         run.table("growth", ["up to", *data.names], rows, caption)
     name = run.name.partition(".")[2]
     figure = figures.scores_by_lead(results, data=forecasts, name=name, variables=data.names)

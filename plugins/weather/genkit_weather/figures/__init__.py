@@ -1,5 +1,6 @@
 """Figures of forecasts and their verification; each function returns a matplotlib Figure."""
 
+from genkit_weather.figures.continuous import coherence, noises, systems_by_lead
 from genkit_weather.figures.distance import ablation, spread_by_distance
 from genkit_weather.figures.leads import scores_by_lead
 from genkit_weather.figures.maps import forecast_maps
@@ -15,7 +16,9 @@ __all__ = [
     "INK",
     "OTHERS",
     "ablation",
+    "coherence",
     "forecast_maps",
+    "noises",
     "plume",
     "rank_histogram",
     "scores_by_lead",
@@ -24,4 +27,5 @@ __all__ = [
     "station_map",
     "station_scores",
     "station_series",
+    "systems_by_lead",
 ]

@@ -24,9 +24,10 @@ BASELINES: dict[str, tuple[str, Any]] = {
     "harmonic": ("#cc79a7", (0, (3, 1.2, 1, 1.2))),
     "ridge": ("#009e73", (0, (6, 1.2, 1, 1.2))),
     "ar2": ("#e69f00", (0, (2.5, 1.2))),
+    "frame_regression": ("#56b4e9", (0, (4, 1.2, 1, 1.2, 1, 1.2))),
     "oracle": (INK, (0, (1, 0.8))),
 }
-OTHERS = ("#56b4e9", "#7b3294", "#a6761d")
+OTHERS = ("#7b3294", "#a6761d", "#1b7837", "#b2182b", "#4d4d4d")
 
 STYLE: Any = {
     "figure.dpi": DPI,

@@ -23,14 +23,14 @@ class WeatherForecast:
     model: Annotated[Path, tyro.conf.Positional]
     """Folder of a run or of a trained model."""
     initial: Path
-    """The last two states (time, y, x), a step apart, of all variables."""
+    """The last two states (time, y, x), as far apart as in the training, of all variables."""
     boundary: Path
     """The boundary at all times of the forecast, begin included; only its frame is read. Of a model that was trained
     with a second data set around its area, that data set."""
     out: Path
     """File to write, .nc or .zarr."""
     leads: int = 8
-    """Steps."""
+    """Steps of the data the model was trained on."""
     members: int = 8
     """Ensemble members; those of a deterministic model are the same."""
     seed: int = 0
@@ -69,8 +69,8 @@ class WeatherForecast:
         if not isinstance(model, WeatherModel):
             raise UsageError(f"{self.model} is a {type(model).__name__}, which makes no weather forecasts")
         inputs = given(model, self.initial, self.boundary, self.leads, self.forcing)
-        outlook = model.outlook(inputs.data, inputs.series, [1], self.leads)
-        key, steps, every = named_key(self.seed, "forecast"), range(1, self.leads + 1), slice(0, self.members)
+        outlook = model.outlook(inputs.data, inputs.series, [inputs.start], self.leads)
+        key, steps, every = named_key(self.seed, "forecast"), model.times.outputs(self.leads), slice(0, self.members)
         part = self.out.with_name(f".{os.getpid()}.{self.out.name}")
         console = Console()
         try:
@@ -78,7 +78,7 @@ class WeatherForecast:
                 ForecastFile(part, inputs.data, np.array([inputs.time]), steps, self.members) as file,
                 Progress(disable=not console.is_terminal, console=console) as progress,
             ):
-                task = progress.add_task("forecast", total=self.leads)
+                task = progress.add_task("forecast", total=len(steps))
                 for some, states in model.forecast(key, outlook, self.members, self.chunk):
                     file.write(slice(0, 1), slice(some.start - 1, some.stop - 1), every, states)
                     progress.advance(task, len(some))

@@ -18,15 +18,17 @@ from genkit_weather.models import Area, WeatherModel
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a forecast starts from, as weather data with one series: times t-1, t, ..., t+N."""
+    """What a forecast starts from, as weather data with one series: times t-lag, ..., t, ..., t+N."""
 
     data: WeatherData
     time: np.datetime64
     """t, that of the last known state"""
+    start: int
+    """its index in the series"""
 
     @property
     def series(self) -> Series:
-        """The series; a forecast starts from its index 1."""
+        """The series."""
         return self.data.test[0]
 
 
@@ -35,7 +37,7 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
 
     Args:
         model: the trained model, against which variables, units, grid and times are checked.
-        initial: the last two states, t-1 and t; of a longer file its last two times.
+        initial: the last two states, t-1 and t, or as far apart as those of the training; a file may hold more.
         boundary: the times t..t+N, of which the cells of the frame are read; of a model with a second data set around
             its area, that data set, over the times that its window needs.
         forcing: forcing that neither of them has, at t-1..t+N. What follows from time and place is computed.
@@ -44,28 +46,32 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
         DataError: what is missing or differs, by file, variable and time.
     """
     area, step = model.area, np.timedelta64(round(model.area.step_hours * 3600), "s")
+    lag = model.times.lag
     with open_file(initial) as first, open_file(boundary) as second:
         extra = {} if forcing is None else {str(forcing): open_file(forcing).load()}
         known = states_of(first, area, str(initial))
-        time = times(first, str(initial), 2)[-2:]
-        if time[1] - time[0] != step:
-            raise DataError(f"{initial}: its last two times are {time[1] - time[0]} apart; the model's step is {step}")
-        when = time[1] + step * np.arange(-1, leads + 1)
+        time = times(first, str(initial), 2)
+        two = [len(time) - 1 - int(lag * step / (time[1] - time[0])), len(time) - 1]
+        if two[0] < 0 or time[two[1]] - time[two[0]] != lag * step:
+            raise DataError(
+                f"{initial}: its times are {time[1] - time[0]} apart; the model needs two states {lag * step} apart"
+            )
+        when = time[-1] + step * np.arange(-lag, leads + 1)
         around = model.surroundings
-        state = np.full((leads + 2, *known.shape[1:]), np.nan, np.float32)
-        state[:2] = known[-2:]
-        _finite(state[:2], area.names, when, str(initial))
+        state = np.full((len(when), *known.shape[1:]), np.nan, np.float32)
+        state[[0, lag]] = known[two]
+        _finite(state[[0, lag]], area.names, when[[0, lag]], str(initial))
         frame = None
         if any(area.frame):
-            outside = at_times(second, states_of(second, area, str(boundary)), when[1:], str(boundary))
-            frame = np.concatenate([state[:1], outside])
-            _finite(frame_of(frame, area.frame), area.names, when, f"{boundary}, frame")
+            outside = at_times(second, states_of(second, area, str(boundary)), when[lag:], str(boundary))
+            frame = np.concatenate([state[:lag], outside])
+            _finite(frame_of(frame[lag:], area.frame), area.names, when[lag:], f"{boundary}, frame")
             frame[:, *area.interior] = np.nan  # nobody may look at it
         told = _forcing(area, when, {**extra, str(boundary): second, str(initial): first})
         data = area.data(Series(state, told, when, frame=frame), str(initial))
         if around is not None:
             data = around.around(data, _surroundings(around.area, second, boundary))
-    return Inputs(data, time[1])
+    return Inputs(data, time[-1], lag)
 
 
 def open_file(path: Path) -> xr.Dataset:

@@ -10,11 +10,13 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_weather.area import frame_of, interior_of
-from genkit_weather.data import Layout, Series
+from genkit_weather.data import Layout, Series, take
 from genkit_weather.host import HostFields
+from genkit_weather.lam.times import STEP, Times
 from genkit_weather.networks import Conditioning, Sizes
 
-Guess = Literal["persistence", "harmonic", "diurnal", "relaxed"]
+Guess = Literal["persistence", "harmonic", "diurnal", "relaxed", "none"]
+LONGEST = 240.0  # hours: the unit of the lead times that networks are told
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,10 @@ class Formulation:
     """What is predicted and what the network is told (Larsson et al. 2025, arXiv 2502.07532)."""
 
     guess: Guess = "harmonic"
-    """first guess of the next state: persistence (published); plus the harmonic extension of the frame tendency;
-    plus the hour-of-day climatological change, then only the frame residual is extended; relaxed: the climatology of
-    the hour plus the extension of the frame's departure from it, plus a share, fitted to the training split, of what
-    the interior departs from that now"""
+    """first guess of the next state: persistence (published); plus the harmonic extension of the frame tendency; plus
+    the hour-of-day climatological change, then only the frame residual is extended; relaxed: the climatology of the
+    hour plus the extension of the frame's departure from it, plus a share, fitted to the training split, of what the
+    interior departs from that now; none: the state itself is predicted"""
     fill: bool = True
     """tell the interior the harmonic extension of the frame tendency"""
     tendencies: bool = True
@@ -38,13 +40,18 @@ class Formulation:
 
     def __post_init__(self) -> None:
         """A first guess or a filling from the future frame needs it."""
-        if not self.future and (self.fill or self.guess != "persistence"):
+        if not self.future and (self.fill or not self.blind):
             raise UsageError(
                 f"guess={self.guess} with fill={self.fill} knows the next state of the frame; without future, choose "
                 "guess=persistence and fill=False"
             )
         if self.anomalies and not self.daily:
             raise UsageError(f"anomalies need the guess diurnal or relaxed, not {self.guess}")
+
+    @property
+    def blind(self) -> bool:
+        """Whether the guess knows nothing of the frame."""
+        return self.guess in ("persistence", "none")
 
     @property
     def daily(self) -> bool:
@@ -68,7 +75,10 @@ class Formulation:
 @register_dataclass
 @dataclass(frozen=True)
 class Inputs:
-    """What is known before a step t -> t+1, standardised; n items."""
+    """What is known before a step t -> t+1, standardised; n items.
+
+    Models of other times (`Times`) know t - lag in place of t-1, and predict t + lead in place of t+1.
+    """
 
     prev: Any
     """(n, h, w, V) interior at t"""
@@ -82,12 +92,17 @@ class Inputs:
     """(n, 3, H, W, V) climatology of the hours at t-1, t, t+1, with the guesses `diurnal` and `relaxed`"""
     outside: Any = None
     """(values (n, nodes, .), times (n, .)) of a second data set around the area, in place of a frame"""
+    lead: Any = None
+    """(n,) lead in steps, of a model that knows several"""
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Domain:
-    """Statistics and fixed fields of a limited area; leaves are traced, so new data of equal shape do not recompile."""
+    """Statistics and fixed fields of a limited area; leaves are traced, so new data of equal shape do not recompile.
+
+    Those of the residual are (V,), or (leads, V) where a model knows several leads.
+    """
 
     mean: Any
     """(V,) of the state"""
@@ -115,6 +130,14 @@ class Domain:
     formulation: Formulation = field(metadata={"static": True})
     host: HostFields | None = None
     """of a second data set around the area"""
+    times: Times = field(default=STEP, metadata={"static": True})
+    """the lag and the leads that a model was trained for"""
+    step_hours: float = field(default=6.0, metadata={"static": True})
+    """between states of the data"""
+
+    def of_lead(self, table: Any, lead: Any) -> Any:
+        """The rows (n, 1, 1, V) of a table (leads, V) for leads (n,) in steps; a table (V,) as it is."""
+        return table if lead is None else table[lead // self.times.delta - 1][:, None, None]
 
 
 def condition(domain: Domain, inputs: Inputs) -> Conditioning:
@@ -146,7 +169,8 @@ def condition(domain: Domain, inputs: Inputs) -> Conditioning:
     inside = jnp.concatenate([*interior, interior_of(image, frame)], -1)
     if domain.host is not None:
         return Conditioning(inside, domain.host(*inputs.outside), scalars)
-    return Conditioning(inside, jnp.concatenate([*outside, frame_of(image, frame)], -1), scalars)
+    lead = None if inputs.lead is None else inputs.lead * (domain.step_hours / LONGEST)
+    return Conditioning(inside, jnp.concatenate([*outside, frame_of(image, frame)], -1), scalars, lead=lead)
 
 
 def anomalies(domain: Domain, inputs: Inputs) -> Inputs:
@@ -175,7 +199,9 @@ def harmonic_guess(domain: Domain, inputs: Inputs) -> jax.Array:
     guess = inputs.prev + extended(domain, rest.frame[:, 2] - rest.frame[:, 1])
     if inputs.climate is not None:
         guess = guess + interior_of(inputs.climate[:, 2] - inputs.climate[:, 1], domain.frame_width)
-    return guess if domain.memory is None else guess - (1 - domain.memory) * departure(domain, rest)
+    if domain.memory is None:
+        return guess
+    return guess - (1 - domain.of_lead(domain.memory, inputs.lead)) * departure(domain, rest)
 
 
 def departure(domain: Domain, rest: Inputs) -> jax.Array:
@@ -185,17 +211,21 @@ def departure(domain: Domain, rest: Inputs) -> jax.Array:
 
 def first_guess(domain: Domain, inputs: Inputs) -> jax.Array:
     """(n, h, w, V) next interior state before the network has spoken, by `Formulation.guess`."""
+    if domain.formulation.guess == "none":
+        return jnp.zeros_like(inputs.prev)
     return inputs.prev if domain.formulation.guess == "persistence" else harmonic_guess(domain, inputs)
 
 
 def target(domain: Domain, inputs: Inputs, truth: jax.Array) -> jax.Array:
     """y = (x - guess - m) / d of the true next interior (n, h, w, V)."""
-    return (truth - first_guess(domain, inputs) - domain.residual_mean) / domain.residual_std
+    mean, std = (domain.of_lead(a, inputs.lead) for a in (domain.residual_mean, domain.residual_std))
+    return (truth - first_guess(domain, inputs) - mean) / std
 
 
 def advance(domain: Domain, inputs: Inputs, y: jax.Array) -> jax.Array:
     """The next interior state of a residual y: the inverse of `target`."""
-    return first_guess(domain, inputs) + domain.residual_mean + domain.residual_std * y
+    mean, std = (domain.of_lead(a, inputs.lead) for a in (domain.residual_mean, domain.residual_std))
+    return first_guess(domain, inputs) + mean + std * y
 
 
 def hours(time: np.ndarray) -> np.ndarray:
@@ -203,11 +233,12 @@ def hours(time: np.ndarray) -> np.ndarray:
     return (time.astype("datetime64[h]") - time.astype("datetime64[D]")).astype(int)
 
 
-def known(domain: Domain, series: Series, now: np.ndarray) -> dict[str, Any]:
-    """Standardised forcing (n, ., ., 3F) and climate (n, 3, H, W, V) or None for steps from the times `now` (n,)."""
-    forcing = np.stack([np.asarray(series.forcing[now + i], np.float32) for i in (-1, 0, 1)], -2)
+def known(domain: Domain, series: Series, now: np.ndarray, lead: Any) -> dict[str, Any]:
+    """Standardised forcing (n, ., ., 3F) and climate (n, 3, H, W, V) or None for steps from `now` (n,) over `lead`."""
+    when = np.stack(np.broadcast_arrays(now - domain.times.lag, now, now + lead), -1)
+    forcing = np.moveaxis(np.asarray(take(series.forcing, when), np.float32), 1, -2)
     forcing = (forcing - np.asarray(domain.forcing_mean)) / np.asarray(domain.forcing_std)
     climate = None
     if domain.climatology is not None:
-        climate = np.asarray(domain.climatology)[np.stack([hours(series.time[now + i]) for i in (-1, 0, 1)], 1)]
+        climate = np.asarray(domain.climatology)[hours(series.time[when])]
     return {"forcing": forcing.reshape(*forcing.shape[:3], -1), "climate": climate}

@@ -1,4 +1,4 @@
-"""Training examples: one step t -> t+1 of one series each, cut on the host."""
+"""Training examples: one step of one series each, t -> t+1 or t -> t + lead, cut on the host."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from genkit.errors import DataError
 from genkit.tree import register_dataclass
 from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Series
@@ -19,17 +20,24 @@ class Batch:
 
     inputs: Inputs
     truth: Any
-    """(n, h, w, V) interior at t+1"""
+    """(n, h, w, V) interior at the time that is predicted"""
 
 
 class Examples:
-    """Random access to all steps of some series; windows never cross from one series to the next."""
+    """Random access to all steps of some series, over each lead of the domain; none crosses to the next series."""
 
     def __init__(self, series: tuple[Series, ...], domain: Domain):
         self.series = series
-        self.domain = jax.tree.map(np.asarray, domain)
-        counts = [max(len(s) - 2, 0) for s in series]
-        self.index = np.concatenate([np.stack([np.full(c, i), 1 + np.arange(c)], 1) for i, c in enumerate(counts)])
+        self.domain, times = jax.tree.map(np.asarray, domain), domain.times
+        nothing = np.zeros((0, 3), int)
+        self.index = np.concatenate([nothing] + [
+            np.stack(np.broadcast_arrays(i, np.arange(times.lag, len(s) - lead), lead), 1)
+            for i, s in enumerate(series)
+            for lead in times.leads
+            if len(s) > times.lag + lead
+        ])  # fmt: skip
+        if not len(self.index):
+            raise DataError(f"no series is as long as {times.lag + times.leads[0] + 1} states, one step of the model")
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -37,8 +45,8 @@ class Examples:
 
     def take(self, rows: np.ndarray) -> Batch:
         """The steps `rows` (n,), float32, in their order."""
-        which, now = self.index[np.asarray(rows)].T
-        parts = [self._cut(self.series[i], now[which == i]) for i in np.unique(which)]
+        which, now, lead = self.index[np.asarray(rows)].T
+        parts = [self._cut(self.series[i], now[which == i], lead[which == i]) for i in np.unique(which)]
         if len(parts) == 1:
             return parts[0]
         back = np.argsort(np.argsort(which, kind="stable"))
@@ -48,8 +56,8 @@ class Examples:
         """One step, without batch axis."""
         return jax.tree.map(lambda a: a[0], self.take(np.array([row])))
 
-    def _cut(self, series: Series, now: np.ndarray) -> Batch:
-        d = self.domain
+    def _cut(self, series: Series, now: np.ndarray, lead: np.ndarray) -> Batch:
+        d, lag = self.domain, self.domain.times.lag
         frame = d.frame_width
 
         def standard(array):
@@ -57,8 +65,9 @@ class Examples:
 
         inputs = Inputs(
             prev=interior_of(standard(series.known[now]), frame),
-            before=interior_of(standard(series.known[now - 1]), frame),
-            frame=np.stack([frame_of(standard(series.boundary[now + i]), frame) for i in (-1, 0, 1)], 1),
-            **known(d, series, now),
+            before=interior_of(standard(series.known[now - lag]), frame),
+            frame=np.stack([frame_of(standard(series.boundary[now + i]), frame) for i in (-lag, 0, lead)], 1),
+            **known(d, series, now, lead),
+            lead=lead.astype(np.int32) if len(d.times.leads) > 1 else None,
         )
-        return Batch(inputs, interior_of(standard(series.state[now + 1]), frame))
+        return Batch(inputs, interior_of(standard(series.state[now + lead]), frame))

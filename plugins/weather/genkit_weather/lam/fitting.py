@@ -21,17 +21,21 @@ from genkit_weather.lam.domain import (
     hours,
 )
 from genkit_weather.lam.examples import Examples
+from genkit_weather.lam.times import STEP, Times
 
 
-def domain_of(data: WeatherData, formulation: Formulation, stats: Statistics | None = None) -> Domain:
+def domain_of(
+    data: WeatherData, formulation: Formulation, stats: Statistics | None = None, times: Times = STEP
+) -> Domain:
     """Gather the statistics, those of the residual included, from the training split."""
     stats = statistics(data) if stats is None else stats
-    needs = formulation.fill or formulation.guess != "persistence"
+    needs = formulation.fill or not formulation.blind
     if needs and not any(data.frame):
         raise UsageError(
             f"{data.source} has no frame from which guess={formulation.guess} or fill could be made; "
             "choose formulation.guess=persistence and formulation.fill=False"
         )
+    shape = (len(times.leads), len(data.names))[len(times.leads) == 1 :]
     domain = Domain(
         mean=stats.mean,
         std=stats.std,
@@ -41,12 +45,14 @@ def domain_of(data: WeatherData, formulation: Formulation, stats: Statistics | N
         static=(data.static - stats.static_mean) / stats.static_std,
         extension=extension(data) if needs else None,
         climatology=daily_climatology(data, stats) if formulation.daily else None,
-        residual_mean=np.zeros(len(data.names), np.float32),
-        residual_std=np.ones(len(data.names), np.float32),
-        memory=np.ones(len(data.names), np.float32) if formulation.guess == "relaxed" else None,
+        residual_mean=np.zeros(shape, np.float32),
+        residual_std=np.ones(shape, np.float32),
+        memory=np.ones(shape, np.float32) if formulation.guess == "relaxed" else None,
         frame_width=data.frame,
         formulation=formulation,
         host=None if data.around is None else data.around.fields,
+        times=times,
+        step_hours=data.step_hours,
     )
     if domain.memory is not None:
         domain = replace(domain, memory=fitted_memory(domain, data))
@@ -61,8 +67,15 @@ def extension(data: WeatherData) -> tuple[np.ndarray, np.ndarray]:
     return solver.weights, np.argsort(order)[np.searchsorted(np.sort(order), solver.ring)]
 
 
+def changes(domain: Domain, data: WeatherData) -> np.ndarray:
+    """(V,) or (leads, V) std of x(t + lead) - x(t) over the interior and the training split, standardised units."""
+    if domain.formulation.guess == "persistence":
+        return np.asarray(domain.residual_std)
+    return residual_moments(replace(domain, formulation=Formulation("persistence", fill=False)), data)[1]
+
+
 def residual_moments(domain: Domain, data: WeatherData) -> tuple[np.ndarray, np.ndarray]:
-    """(V,) mean and std of truth - guess over the interior and the training split, standardised units."""
+    """(V,) or (leads, V) mean and std of truth - guess over the interior and the training split, standardised units."""
 
     def residual(domain: Domain, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         r = batch.truth - first_guess(domain, batch.inputs)
@@ -74,7 +87,7 @@ def residual_moments(domain: Domain, data: WeatherData) -> tuple[np.ndarray, np.
 
 
 def fitted_memory(domain: Domain, data: WeatherData) -> np.ndarray:
-    """(V,) share of the departure from the frame's extension left after a step, by least squares; in 0..1."""
+    """(V,) or (leads, V) share of the departure from the frame's extension left after it, by least squares, in 0..1."""
 
     def products(domain: Domain, batch: Any) -> tuple[jax.Array, jax.Array]:
         now = departure(domain, anomalies(domain, batch.inputs))
@@ -86,14 +99,16 @@ def fitted_memory(domain: Domain, data: WeatherData) -> np.ndarray:
 
 
 def _sums(entries: Callable[..., Any], domain: Domain, data: WeatherData, block: int = 256) -> list[np.ndarray]:
-    """(V,) sums of `entries(domain, batch)`, arrays (n, h, w, V), over the training split in float64."""
+    """(V,) or (leads, V) sums of `entries(domain, batch)`, arrays (n, h, w, V), over the training split in float64."""
     examples = Examples(data.train, domain)
     summed = jax.jit(lambda domain, batch: [e.sum((0, 1, 2)) for e in entries(domain, batch)])
-    parts = [
-        summed(domain, examples.take(np.arange(lo, min(lo + block, len(examples)))))
-        for lo in range(0, len(examples), block)
-    ]
-    return [np.sum([np.asarray(p, np.float64) for p in one], 0) for one in zip(*parts, strict=True)]
+
+    def over(rows: np.ndarray) -> list[np.ndarray]:
+        parts = [summed(domain, examples.take(rows[lo : lo + block])) for lo in range(0, len(rows), block)]
+        return [np.sum([np.asarray(p, np.float64) for p in one], 0) for one in zip(*parts, strict=True)]
+
+    leads = [over(np.flatnonzero(examples.index[:, 2] == lead)) for lead in domain.times.leads]
+    return leads[0] if len(leads) == 1 else [np.stack(one) for one in zip(*leads, strict=True)]
 
 
 def daily_climatology(data: WeatherData, stats: Statistics) -> np.ndarray:

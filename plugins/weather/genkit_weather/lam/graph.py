@@ -1,8 +1,6 @@
 """A forecaster on a graph: one network pass a step, deterministic, with or without a predicted standard deviation."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -13,7 +11,7 @@ from genkit.tree import register_dataclass
 from genkit_weather.graphs import Graph
 from genkit_weather.lam.domain import Domain, Inputs, condition, first_guess
 from genkit_weather.lam.limits import Limits
-from genkit_weather.lam.rollout import Outlook
+from genkit_weather.lam.unroll import unroll
 from genkit_weather.lam.windows import Window
 
 Error = Literal["mse", "mae", "nll"]
@@ -61,25 +59,6 @@ def apply_output(domain: Domain, limits: Limits | None, inputs: Inputs, out: jax
     delta = domain.residual_mean + domain.residual_std * out
     guess = first_guess(domain, inputs)
     return (guess + delta if limits is None else limits.advance(guess, delta)), std
-
-
-def unroll(step: Callable[..., tuple[jax.Array, Any]], given: Outlook, *per_step: Any) -> Any:
-    """Scan `step(inputs, *u) -> (next states, output)` over the steps of n windows; outputs are stacked (T, ...).
-
-    `per_step` are arrays (T, ...) of which each step gets its own rows u. Only the states between the steps are
-    kept for the gradient, everything within a step is computed again.
-    """
-    frame, forcing = jnp.moveaxis(given.frame, 1, 0), jnp.moveaxis(given.forcing, 1, 0)
-    windows = jnp.stack([frame[:-2], frame[1:-1], frame[2:]], 2)
-    climate, outside = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), (given.climate, given.outside))
-
-    @partial(jax.checkpoint, prevent_cse=False)  # type: ignore[arg-type]
-    def body(states: Any, u: Any) -> Any:
-        told, rest = u
-        x, out = step(Inputs(states[1], states[0], *told), *rest)
-        return (states[1], x), out
-
-    return jax.lax.scan(body, (given.before, given.prev), ((windows, forcing, climate, outside), per_step))[1]
 
 
 def entries(error: Error, mean: Any, std: Any, truth: Any, scale: Any, weight: Any) -> jax.Array:

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 from genkit.chain import particle_keys
 from genkit.tree import register_dataclass
 from genkit_weather.graphs import Graph
+from genkit_weather.lam.crps import crps_rollout, fair_crps
 from genkit_weather.lam.domain import Domain, Inputs, condition, target
-from genkit_weather.lam.graph import apply_output, entries, unroll
+from genkit_weather.lam.graph import apply_output, entries
 from genkit_weather.lam.limits import Limits
+from genkit_weather.lam.unroll import unroll
 from genkit_weather.lam.windows import Window
 
 
@@ -92,19 +94,16 @@ def latent_loss(
         x, std, divergence = model.predict(inputs, jax.random.normal(key, shape), truth)
         return x, (mean(entries("nll", x, std, truth, scale, weight)), divergence.mean() / (h * w * v))
 
-    def prior(inputs: Inputs, key: jax.Array) -> Any:
-        x = model.predict(inputs, jax.random.normal(key, (shape[0], 2 * n, shape[2])))[0]
-        return x, x
+    def prior(inputs: Inputs, key: jax.Array) -> jax.Array:
+        return model.predict(inputs, jax.random.normal(key, (shape[0], 2 * n, shape[2])))[0]
 
     k_posterior, k_prior = (jax.random.split(k, steps) for k in jax.random.split(key))
     nll, divergence = (term.mean() for term in unroll(posterior, window.given, truth, k_posterior))
     loss = nll + how.beta * divergence if how.beta else nll
     terms = {"nll": nll, "kl": divergence}
     if how.crps:
-        twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), window.given)  # both members at once
-        one, two = jnp.split(unroll(prior, twice, k_prior), 2, axis=1)
-        score = (jnp.abs(one - truth) + jnp.abs(two - truth) - jnp.abs(one - two)) / 2
-        terms["crps"] = mean(score / (scale / jnp.sqrt(weight)))
+        members = jnp.moveaxis(crps_rollout(prior, window, 2, k_prior), 1, 0)
+        terms["crps"] = mean(fair_crps(members, truth) / (scale / jnp.sqrt(weight)))
         loss = loss + how.crps * terms["crps"]
     return loss, terms
 

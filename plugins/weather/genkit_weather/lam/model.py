@@ -10,6 +10,7 @@ from genkit.diffusion import Denoiser, process_of, sample
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_weather.lam.domain import Domain, Inputs, advance, condition, target
+from genkit_weather.lam.leads import lead_noise
 from genkit_weather.networks import Conditioning
 
 
@@ -62,15 +63,19 @@ class Sampled:
     model: Forecaster
     table: Any
     """`sampler.table(process)`, a pytree"""
+    mixing: Any = None
+    """(leads, k) weights of the leads' noise, see `genkit_weather.lam.leads`; None where a call predicts one lead"""
+    delta: int = field(default=1, metadata={"static": True})
+    """steps between the leads of `mixing`"""
 
     @classmethod
-    def by(cls, sampler: Any, model: Forecaster) -> "Sampled":
+    def by(cls, sampler: Any, model: Forecaster, mixing: Any = None, delta: int = 1) -> "Sampled":
         """With `genkit.diffusion.Heun(...)` or the like."""
         if not hasattr(sampler, "table"):
             raise UsageError(
                 f"{type(sampler).__name__} has no table(process), its numbers as a pytree for compiled code"
             )
-        return cls(model, sampler.table(process_of(model.denoiser)))
+        return cls(model, sampler.table(process_of(model.denoiser)), mixing, delta)
 
     @property
     def domain(self) -> Domain:
@@ -79,11 +84,13 @@ class Sampled:
 
     def step(self, key: jax.Array, inputs: Inputs, slots: jax.Array) -> jax.Array:
         """Draw the next interior states (n, h, w, V), standardised; `slots` as in `genkit.diffusion.sample`."""
-        model, shape = self.model, inputs.prev.shape
+        model, shape, noise = self.model, inputs.prev.shape, None
+        if self.mixing is not None:
+            noise = lead_noise(key, slots, self.mixing[inputs.lead // self.delta - 1], shape)
         cond = condition(model.domain, inputs)
         if model.mean is None:
-            y = sample(key, self.table, model.denoiser, shape, cond, slots)
+            y = sample(key, self.table, model.denoiser, shape, cond, slots, noise)
         else:
             cond, predicted = model.mean.refine(cond)
-            y = predicted + model.mean.scale * sample(key, self.table, model.denoiser, shape, cond, slots)
+            y = predicted + model.mean.scale * sample(key, self.table, model.denoiser, shape, cond, slots, noise)
         return advance(model.domain, inputs, y)

@@ -18,11 +18,11 @@ from genkit_weather.lam.rollout import Outlook
 @register_dataclass
 @dataclass(frozen=True)
 class Window:
-    """n starts with what is given over T steps and their true outcome, standardised."""
+    """n starts with what is given over T steps and their true outcome at each lead, standardised."""
 
     given: Outlook
     truth: Any
-    """(n, T, h, w, V) interior at leads 1..T"""
+    """(n, leads, h, w, V) interior at the leads of `Times.outputs(T)`"""
 
 
 class Windows:
@@ -37,7 +37,7 @@ class Windows:
         self.domain, self.steps = jax.tree.map(np.asarray, domain), steps
         self.host, self.split = host, split
         every = [
-            1 + np.arange(max(len(one) - 1 - steps, 0)) if host is None else host.starts(split, i, steps)
+            np.arange(domain.times.lag, len(one) - steps) if host is None else host.starts(split, i, steps)
             for i, one in enumerate(series)
         ]
         self.index = np.concatenate([np.stack([np.full(len(s), i), s], 1) for i, s in enumerate(every)])
@@ -67,5 +67,5 @@ class Windows:
         outside = None if self.host is None else self.host.windows(self.split, number, now, self.steps)
         starts = now.tolist()
         given = Outlook.build(d, series, starts, self.steps, outside)
-        states = interior_of(truth(series, starts, range(1, self.steps + 1)), d.frame_width)
+        states = interior_of(truth(series, starts, d.times.outputs(self.steps)), d.frame_width)
         return Window(given, (states - d.mean) / d.std)

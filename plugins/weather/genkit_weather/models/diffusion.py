@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from genkit.train import AdamW
 from genkit_weather.data import WeatherData
 from genkit_weather.lam import (
     Augmentation,
+    Batch,
     Domain,
     Examples,
     Forecaster,
@@ -81,9 +83,9 @@ class Diffusion(WeatherRecipe):
         if len(self.sigma_data) not in (1, len(data.names)):
             raise UsageError(f"sigma_data has {len(self.sigma_data)} values for {len(data.names)} variables")
         if start is None:
-            domain = domain_of(data, self.formulation)
+            domain = self.domain(data)
             mean = self._fit_mean(run, data, domain) if self.two_stage else None
-            net = Net(self.network, (self.formulation.sizes(data.layout, len(data.names) if mean else 0),))
+            net = Net(self.network, (self.sizes_of(data.layout, len(data.names) if mean else 0),))
             # what the mean leaves is scaled to unit variance already
             denoiser = EDMDenoiser(net, None, jnp.ones(1) if mean else jnp.array(self.sigma_data))
             forecaster, params = Forecaster(denoiser, domain, mean), net.init(run.key("denoiser parameters"))
@@ -92,7 +94,8 @@ class Diffusion(WeatherRecipe):
             forecaster = jax.tree.map(jnp.asarray, start.forecaster)
             params, steps = forecaster.denoiser.params, self.finetune
         denoiser: Any = forecaster.denoiser
-        weight, domain = self._weight(data), forecaster.domain
+        domain = forecaster.domain
+        weigh = self.weigher(data, domain)
 
         def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
             value = diffusion_loss(
@@ -101,7 +104,7 @@ class Diffusion(WeatherRecipe):
                 replace(denoiser, params=params),
                 batch,
                 self.noise,
-                weight=weight,
+                weight=weigh(batch),
                 mean=aux,
                 augmentation=self.augmentation if training else Augmentation(),
                 dropout=training,
@@ -114,7 +117,7 @@ class Diffusion(WeatherRecipe):
 
     def _fit_mean(self, run: Any, data: WeatherData, domain: Domain) -> MeanModel:
         """The first of two stages."""
-        weight, net = self._weight(data), Net(self.network, (self.formulation.sizes(data.layout),))
+        weigh, net = self.weigher(data, domain), Net(self.network, (self.sizes_of(data.layout),))
         model = MeanModel(net, net.init(run.key("mean parameters")), jnp.ones(len(data.names)))
 
         def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
@@ -123,7 +126,7 @@ class Diffusion(WeatherRecipe):
                 domain,
                 replace(model, params=params),
                 batch,
-                weight=weight,
+                weight=weigh(batch),
                 augmentation=self.augmentation if training else Augmentation(),
                 dropout=training,
             )
@@ -134,10 +137,23 @@ class Diffusion(WeatherRecipe):
         errors = [jax.jit(mean_error)(domain, model, batch) for batch in self.known(Examples(data.val, domain))]
         return replace(model, scale=jnp.sqrt(jnp.stack(errors).mean(0)))
 
-    def _weight(self, data: WeatherData) -> jax.Array:
-        """(V,) or (h, w, V) weights of variables, and of cells where the data have them."""
+    # for subclasses
+
+    def domain(self, data: WeatherData) -> Domain:
+        """Statistics and fixed fields, with the times that the model is trained for."""
+        return domain_of(data, self.formulation)
+
+    def sizes_of(self, layout: Any, extra: int = 0) -> Sizes:
+        """Sizes of the network; `extra` further interior channels."""
+        return self.formulation.sizes(layout, extra)
+
+    def weigher(self, data: WeatherData, domain: Domain) -> Callable[[Batch], jax.Array]:
+        """Weights (V,), (h, w, V) or (n, h, w, V) of the entries of a batch: of variables, and of cells."""
         weight, cells = self.loss_weights(data), data.interior_weights
-        return weight if cells is None else weight * cells
+        weight = weight if cells is None else weight * cells
+        return lambda batch: weight
+
+    # pieces
 
     def _learn(
         self,
@@ -155,7 +171,7 @@ class Diffusion(WeatherRecipe):
 
     def plan(self, layout: Any, particles: int) -> dict[str, str]:
         """Sizes, parameters and memory; the network is built of shapes only."""
-        sizes = self.formulation.sizes(layout)
+        sizes = self.sizes_of(layout)
         network = Net(self.network, (sizes,))
         params = network.shapes()
         inner = [size - 2 * f for size, f in zip(layout.grid, layout.frame, strict=True)]
@@ -165,7 +181,8 @@ class Diffusion(WeatherRecipe):
             return jax.ShapeDtypeStruct(shape, jnp.float32)
 
         cond = Conditioning(
-            shaped(1, *inner, sizes.interior), shaped(1, cells, sizes.boundary), shaped(1, sizes.scalars)
+            *(shaped(1, *inner, sizes.interior), shaped(1, cells, sizes.boundary), shaped(1, sizes.scalars)),
+            lead=shaped(1) if sizes.lead else None,
         )
         x = shaped(1, *inner, layout.variables)
         plan = {

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from genkit.errors import UsageError
 from genkit.kinds import Network, Optimizer
@@ -24,23 +20,19 @@ from genkit_weather.lam import (
     Formulation,
     GraphForecaster,
     Limits,
-    Windows,
-    augment,
     domain_of,
     graph_loss,
 )
-from genkit_weather.models.recipe import MEPS_WEIGHTS, WeatherRecipe
-from genkit_weather.models.trained import WeatherModel
+from genkit_weather.models.recipe import MEPS_WEIGHTS
+from genkit_weather.models.staged import Loss, StagedRecipe
 from genkit_weather.networks import GraphLAM, HiLAM, Sizes
 
 PUBLISHED = Formulation(guess="persistence", fill=False, tendencies=False, future=False)
 ADAMW = AdamW(lr=1e-3, weight_decay=0.01, b1=0.9, b2=0.95, schedule="constant", warmup=0)
 
-Loss = Callable[..., Any]
-
 
 @dataclass(frozen=True, kw_only=True)
-class GraphRecipe(WeatherRecipe):
+class GraphRecipe(StagedRecipe):
     """A network on a graph, trained in stages of growing rollouts."""
 
     fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "lower", "upper", "stages")
@@ -50,49 +42,10 @@ class GraphRecipe(WeatherRecipe):
     optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=1e-3, weight_decay=0.01))
     """The optimiser. A much higher rate teaches a network to do without its mesh: the grid's own path learns first, and
     the layer norms of the mesh, full of constants, pass on no gradient."""
-    stages: tuple[tuple[int, int], ...] = ((1, 900), (4, 300))
-    """Stages of training: (steps of the rollout, training steps)."""
-    later: float = 0.3
-    """Learning rate of stages with longer rollouts over that of the first."""
     lower: dict[str, float] = field(default_factory=dict)
     """Lower bounds of variables, in their units, that a forecast keeps."""
     upper: dict[str, float] = field(default_factory=dict)
     """Upper bounds."""
-
-    def __post_init__(self) -> None:
-        """Check the stages."""
-        super().__post_init__()
-        if not self.stages or any(len(s) != 2 or min(s) < 1 for s in self.stages):
-            raise UsageError(f"stages={self.stages} must be pairs (steps of the rollout, training steps), all positive")
-
-    def fit(self, run: Any, data: WeatherData, start: WeatherModel | None = None) -> WeatherModel:
-        """Train stage by stage; a fine-tuning is one more stage like the last."""
-        if start is None:
-            model, stages = self.untrained(run, data), list(enumerate(self.stages))
-        else:
-            last, data = len(self.stages) - 1, start.seen(data)
-            model, stages = jax.tree.map(jnp.asarray, start.forecaster), [(last, (self.stages[-1][0], self.finetune))]
-        weight = self.loss_weights(data)
-        params = model.params
-        for number, (leads, steps) in stages:
-            optimizer: Any = self.optimizer.build(steps)
-            if leads > self.stages[0][0]:
-                optimizer = optax.chain(optimizer, optax.scale(self.later))
-            known = self.known(Windows(data.val, model.domain, leads, data.around, "val"))
-            windows = Windows(data.train, model.domain, leads, data.around)
-            name, loss = f"stage_{number + 1}", self.loss_of(model, number, weight, data.interior_weights)
-            params = self.learn(
-                run, name, self._augmented(model.domain, loss), params, windows, known, steps, optimizer
-            )
-        return self.trained(replace(model, params=params), data, start)
-
-    def untrained(self, run: Any, data: WeatherData) -> Any:
-        """The forecaster with its graph, statistics and first parameters."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method untrained(run, data)")
-
-    def loss_of(self, model: Any, stage: int, weight: Any, cells: Any) -> Loss:
-        """The loss of a stage: ``(params, window, key) -> (loss, terms)``."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method loss_of(model, stage, weight, cells)")
 
     def pieces(self, run: Any, data: WeatherData) -> tuple[Net, Any, Graph, Domain, Limits | None]:
         """The network, its first parameters, its graph, the domain and the bounds."""
@@ -109,15 +62,6 @@ class GraphRecipe(WeatherRecipe):
         if not hasattr(options, "over"):
             raise UsageError(f"{type(options).__name__} is no network on a graph, as graph_lam and hi_lam are")
         return options.over(data)
-
-    def _augmented(self, domain: Domain, loss: Loss) -> Loss:
-        def of(params: Any, aux: Any, window: Any, key: Any, training: bool = True) -> Any:
-            if training:
-                window = replace(window, given=augment(key, domain, window.given, self.augmentation))
-            value, terms = loss(params, window, key)
-            return value, (aux, terms)
-
-        return of
 
     def plan(self, layout: Any, particles: int) -> dict[str, str]:
         """Sizes and parameters; with the classic mesh the network is built of shapes only."""
@@ -156,7 +100,7 @@ class GraphLAMRecipe(GraphRecipe):
     def loss_of(self, model: GraphForecaster, stage: int, weight: Any, cells: Any) -> Loss:
         """The error along a rollout."""
 
-        def of(params: Any, window: Any, key: Any) -> Any:
+        def of(params: Any, window: Any, key: Any, training: bool) -> Any:
             return graph_loss(replace(model, params=params), window, self.loss, weight, cells), {}
 
         return of

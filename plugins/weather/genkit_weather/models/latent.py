@@ -10,7 +10,8 @@ from genkit.kinds import Network
 from genkit_weather.data import WeatherData
 from genkit_weather.graphs import Graph, Mesh
 from genkit_weather.lam import LatentForecaster, LatentWeights, latent_loss
-from genkit_weather.models.graph import GraphRecipe, Loss, published
+from genkit_weather.models.graph import GraphRecipe, published
+from genkit_weather.models.staged import Loss
 from genkit_weather.networks import GraphEFM, Sizes
 
 
@@ -67,4 +68,8 @@ class GraphEFMRecipe(GraphRecipe):
     def loss_of(self, model: LatentForecaster, stage: int, weight: Any, cells: Any) -> Loss:
         """The evidence bound along a rollout, with the CRPS where the stage has it."""
         how = LatentWeights(self.beta[stage], self.crps[stage])
-        return lambda params, window, key: latent_loss(key, replace(model, params=params), window, how, weight, cells)
+
+        def of(params: Any, window: Any, key: Any, training: bool) -> Any:
+            return latent_loss(key, replace(model, params=params), window, how, weight, cells)
+
+        return of

@@ -14,7 +14,7 @@ from genkit.kinds import Optimizer
 from genkit.model import Recipe
 from genkit.train import AdamW, learn
 from genkit_weather.data import WeatherData
-from genkit_weather.lam import Augmentation, Formulation
+from genkit_weather.lam import STEP, Augmentation, Formulation, Times
 from genkit_weather.models.area import Area, Surroundings
 from genkit_weather.models.trained import WeatherModel
 from genkit_weather.networks import Sizes
@@ -60,6 +60,10 @@ class WeatherRecipe(Recipe):
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
         if self.batch % self.accumulate:
             raise UsageError(f"batch={self.batch} cannot be cut into accumulate={self.accumulate} equal parts")
+
+    def times(self, step: float) -> Times:
+        """The lag and the leads of the model in steps of data every `step` hours."""
+        return STEP
 
     def trained(self, forecaster: Any, data: WeatherData, start: Any, sampler: Any = None) -> WeatherModel:
         """The trained model with what it knows of its data; of the start's where it goes on from one."""

@@ -14,7 +14,7 @@ from genkit.model import Trained
 from genkit.tree import register_dataclass
 from genkit_weather.area import join
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.lam import Outlook, Sampled, Stepper, rollout
+from genkit_weather.lam import Outlook, Sampled, Stepper, Times, rollout
 from genkit_weather.models.area import Area, Surroundings
 
 
@@ -43,6 +43,11 @@ class WeatherModel(Trained):
         """Statistics and fixed fields."""
         return self.forecaster.domain
 
+    @property
+    def times(self) -> Times:
+        """Which states a forecast starts from, and which leads a block of it has."""
+        return self.domain.times
+
     def check(self, data: WeatherData) -> None:
         """Refuse data of other variables, units, grid, step or boundary, in one line."""
         name = "the model" if self.origin is None else f"the model {self.origin.folder}"
@@ -62,26 +67,36 @@ class WeatherModel(Trained):
         return data if self.surroundings is None else self.surroundings.around(data, data.around.data)
 
     def outlook(self, data: WeatherData, series: Series, starts: Sequence[int], leads: int) -> Outlook:
-        """What forecasts from starts of a test series are given."""
+        """What forecasts from starts of a test series are given; `leads` counts steps of the data."""
         outside, data = None, self.seen(data)
         if data.around is not None:
             number = next(i for i, one in enumerate(data.test) if one is series)
             outside = data.around.windows("test", number, np.asarray(starts), leads)
-        return Outlook.build(self.domain, series, starts, leads, outside)
+        return Outlook.build(self.domain, series, starts, leads, outside, self.times)
 
     def forecast(
-        self, key: jax.Array, outlook: Outlook, members: int, chunk: int | None = None
+        self,
+        key: jax.Array,
+        outlook: Outlook,
+        members: int,
+        chunk: int | None = None,
+        lead_chunk: int | None = None,
     ) -> Iterator[tuple[range, np.ndarray]]:
-        """Yield (leads, states (start, lead, member, H, W, V)), some leads at a time: physical units, frame included.
+        """Yield (outputs, states (start, lead, member, H, W, V)), some leads at a time: physical units, with frame.
 
-        Members do not depend on the other starts, on their number or on `chunk`, the member-states advanced at once.
+        Outputs are numbers from 1 on of the leads that the model predicts. Members do not depend on the other starts,
+        on their number or on what bounds the memory: `chunk`, the member-states advanced at once, and `lead_chunk`,
+        the leads of a block.
         """
         from genkit.parallel import make_mesh
 
-        model, leads = self.stepper, outlook.frame.shape[1] - 2
+        model, times = self.stepper, outlook.times
+        when = times.lag + np.array(times.outputs(outlook.leads))
+        blocks = max(1, outlook.leads // times.block // 8)
         mesh = make_mesh() if jax.device_count() > 1 else None
         frames = np.asarray(outlook.frame) * np.asarray(model.domain.std) + np.asarray(model.domain.mean)
-        for some, states in rollout(key, model, outlook, members, chunk=chunk, block=max(1, leads // 8), mesh=mesh):
-            cells = frames[:, some.start + 1 : some.stop + 1, None]
+        pieces = rollout(key, model, outlook, members, chunk=chunk, lead_chunk=lead_chunk, blocks=blocks, mesh=mesh)
+        for some, states in pieces:
+            cells = frames[:, when[some.start - 1 : some.stop - 1], None]
             cells = np.broadcast_to(cells, (*cells.shape[:2], members, *cells.shape[3:]))
             yield some, np.asarray(join(cells, states, self.area.frame))

@@ -15,7 +15,7 @@ import genkit.nn as gnn
 from genkit.errors import UsageError
 from genkit_weather.data import WeatherData
 from genkit_weather.graphs import Graph, InteractionNet, Mesh, Perceptron, normalised
-from genkit_weather.networks.unet import Conditioning, Sizes
+from genkit_weather.networks.conditioning import Conditioning, Sizes
 
 N = TypeVar("N", bound="GraphOptions")
 

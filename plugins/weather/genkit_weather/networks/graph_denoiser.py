@@ -9,27 +9,28 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-import genkit.nn as gnn
 from genkit.errors import UsageError
 from genkit_weather.area import frame_of, interior_of
 from genkit_weather.graphs import Mesh, normalised
+from genkit_weather.networks.conditioning import Conditioning, Sizes
+from genkit_weather.networks.embedding import Embedding
 from genkit_weather.networks.encode_decode import GraphOptions, over_image
 from genkit_weather.networks.graph_lam import GraphLAM
 from genkit_weather.networks.hi_lam import HiLAM
-from genkit_weather.networks.unet import Conditioning, Sizes
 
 
 @dataclass(frozen=True)
 class GraphDenoiser(GraphOptions):
-    """Graph-LAM, or Hi-LAM on a hierarchical mesh, that also sees a noisy target and its noise level.
+    """Graph-LAM, or Hi-LAM on a hierarchical mesh, that also sees a noisy target and its level, or a latent variable.
 
-    The noise level is embedded and given to every grid node, as forcing that is the same everywhere is.
+    The level or the latent variable, and the lead time, are embedded and given to every grid node, as forcing that is
+    the same everywhere is.
     """
 
     mesh: Mesh = field(default_factory=lambda: Mesh(distance=3.0))
     """The mesh, in units of grid cells."""
     embedding: int = 64
-    """width of the noise embedding"""
+    """width of the embedding"""
 
     def __post_init__(self) -> None:
         """A denoiser has one output and a mesh in the plane."""
@@ -37,7 +38,7 @@ class GraphDenoiser(GraphOptions):
             raise UsageError("a graph denoiser has a rect mesh over cells, no graph file, and predicts no std")
 
     def build(self, rngs: nnx.Rngs, sizes: Sizes) -> GraphDenoiserModule:
-        """Module F(x (n, h, w, V), c_noise (n,), Conditioning) -> (n, h, w, V)."""
+        """Module F(x (n, h, w, V), c_noise (n,), Conditioning) -> (n, h, w, V); x and c_noise None with a latent."""
         return GraphDenoiserModule(self, sizes, rngs)
 
 
@@ -64,18 +65,19 @@ class GraphDenoiserModule(nnx.Module):
     def __init__(self, config: GraphDenoiser, sizes: Sizes, rngs: nnx.Rngs):
         self.fixed = Fixed(config, sizes)
         width = config.embedding
-        inputs = {"interior": sizes.interior + sizes.outputs, "scalars": sizes.scalars + width}
+        inputs = {"interior": sizes.cells, "scalars": sizes.scalars + width}
         network = HiLAM if self.fixed.graph.levels > 1 else GraphLAM
-        self.noise = gnn.ScalarEmbedding(width, kind="positional", dtype=jnp.dtype(config.dtype), rngs=rngs)
+        self.embedding = Embedding(width, sizes, dtype=jnp.dtype(config.dtype), rngs=rngs)
         self.network = config.like(network).build(rngs, replace(sizes, **inputs), self.fixed.graph)
 
     def __call__(self, x: jax.Array, c_noise: jax.Array, cond: Conditioning) -> jax.Array:
         """`x` (n, h, w, V) noisy target times c_in, `c_noise` () or (n,) -> (n, h, w, V)."""
-        n = x.shape[0]
-        emb = jnp.broadcast_to(self.noise(c_noise), (n, self.noise.second.out_features))
+        n = cond.interior.shape[0]
+        emb = self.embedding(c_noise, cond)
+        emb = jnp.broadcast_to(emb, (n, emb.shape[-1]))
         seen = replace(
             cond,
-            interior=jnp.concatenate([x, cond.interior], -1),
+            interior=cond.interior if x is None else jnp.concatenate([x, cond.interior], -1),
             scalars=jnp.concatenate([cond.scalars, emb.astype(cond.scalars.dtype)], -1),
         )
         return over_image(self.network.on_nodes, self.fixed.graph, seen)

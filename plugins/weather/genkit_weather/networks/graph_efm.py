@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from genkit_weather.graphs import Edges, Graph, InteractionNet, Mesh, Perceptron
+from genkit_weather.networks.conditioning import Sizes
 from genkit_weather.networks.encode_decode import GraphOptions, check_embedders, embed_fields, layer_options
 from genkit_weather.networks.hi_lam import MeshEmbedders
-from genkit_weather.networks.unet import Sizes
 
 MIN_STD = 1e-4
 

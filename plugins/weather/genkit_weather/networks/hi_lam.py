@@ -11,8 +11,8 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit_weather.graphs import Edges, Graph, InteractionNet, Mesh, ParallelInteractionNet, Perceptron
+from genkit_weather.networks.conditioning import Sizes
 from genkit_weather.networks.encode_decode import EncodeDecode, GraphOptions, layer_options
-from genkit_weather.networks.unet import Sizes
 
 
 @dataclass(frozen=True)

@@ -1,56 +1,24 @@
 """The U-Net of Diffusion-LAM: two embedders, for the interior and for the frame, in front of a DDPM++ U-Net."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 import genkit.nn as gnn
-from genkit.tree import register_dataclass
+from genkit.errors import UsageError
 from genkit_weather.area import interior_of, join
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Conditioning:
-    """What the network sees besides the noisy target, standardised; n items, an interior of h x w cells."""
-
-    interior: jax.Array
-    """(n, h, w, Ci): past states, static fields, first guess"""
-    frame: jax.Array
-    """(n, cells, Cf): the future frame, past states, static fields, in the order of `genkit_weather.area.frame`"""
-    scalars: jax.Array
-    """(n, G): forcing that is the same everywhere; G may be 0"""
-    key: Any = field(default=None)
-    """dropout is on where a key is given"""
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Static sizes of a limited area and of its conditioning."""
-
-    grid: tuple[int, int]
-    frame: tuple[int, int]
-    interior: int
-    """channels Ci of the interior conditioning, without the target"""
-    boundary: int
-    """channels Cf of the frame"""
-    scalars: int
-    outputs: int
-    """variables V"""
-
-    def around(self, channels: int) -> "Sizes":
-        """The same with nodes of a second data set, of so many channels, in place of the frame."""
-        return replace(self, boundary=channels)
+from genkit_weather.networks.conditioning import Conditioning, Sizes
+from genkit_weather.networks.embedding import Embedding
 
 
 @dataclass(frozen=True)
 class LamUNet(gnn.UNet):
-    """U-Net for a limited area (Larsson et al. 2025, arXiv 2502.07532).
+    """U-Net for a limited area (Larsson et al. 2025, arXiv 2502.07532), or for a domain without a frame.
 
     Interior and frame cells pass separate perceptrons with noise-conditioned layer norm, are put together into
     one image, pass a DDPM++ U-Net, and the interior cells of its output are the result.
@@ -64,13 +32,15 @@ class LamUNet(gnn.UNet):
     padding: tuple[gnn.Padding, gnn.Padding] = ("zero", "zero")
     patch: int = 2
     embedder: int = 24
-    """width of the perceptrons of the cells"""
+    """width of the perceptrons of the cells; 0 leaves them out, where there is no frame"""
     embedder_skip: bool = True
     """add a linear map of the fields to each perceptron, whose layer norm alone loses amplitudes at small widths"""
     embedding: int = 128
     """width of the noise embedding"""
     frequencies: Literal["fourier", "positional"] = "positional"
     """features of the noise level: random Fourier features (published) or a smooth geometric ladder"""
+    features: int = 128
+    """how many"""
     noise_skip: int = 4
     """scales at which the noisy input is added to the output, as it is and smoothed, each times a learned function of
     the noise level, so that the network can start by denoising and leaves no noise at the scale of cells; 0 is none"""
@@ -99,7 +69,11 @@ class LamUNet(gnn.UNet):
         return cls()
 
     def build(self, rngs: nnx.Rngs, sizes: Sizes) -> "LamUNetModule":  # type: ignore[override]
-        """Module F(x (n, h, w, V), c_noise (n,), Conditioning) -> (n, h, w, V)."""
+        """Module F(x (n, h, w, V), c_noise (n,), Conditioning) -> (n, h, w, V); x and c_noise None with a latent."""
+        if not self.embedder and any(sizes.frame):
+            raise UsageError("a frame has other fields than the interior; give the network an embedder, above 0")
+        if any(f and rule == "circular" for f, rule in zip(sizes.frame, self.padding, strict=True)):
+            raise UsageError(f"padding={self.padding} joins ends that a frame divides; choose zero or replicate there")
         return LamUNetModule(self, sizes, rngs)
 
 
@@ -131,45 +105,52 @@ class LamUNetModule(nnx.Module):
 
     def __init__(self, config: LamUNet, sizes: Sizes, rngs: nnx.Rngs):
         dtype = jnp.dtype(config.dtype)
-        self.frame = sizes.frame
-        self.noise = gnn.ScalarEmbedding(config.embedding, kind=config.frequencies, dtype=dtype, rngs=rngs)
+        self.frame, self.scales, self.padding = sizes.frame, config.noise_skip * (not sizes.latent), config.padding
+        embedding = {"kind": config.frequencies, "features": config.features, "dtype": dtype, "rngs": rngs}
+        self.embedding = Embedding(config.embedding, sizes, **embedding)
         widths = sizes.scalars, config.embedder, config.embedding
 
         def embedder(inputs):
             return CellEmbedder(inputs, *widths, skip=config.embedder_skip, dtype=dtype, rngs=rngs)
 
-        self.inner = embedder(sizes.interior + sizes.outputs)
+        self.inner = embedder(sizes.cells) if config.embedder else None
         self.outer = embedder(sizes.boundary) if any(sizes.frame) else None
-        self.unet = gnn.UNet.build(config, rngs, config.embedder, sizes.outputs, sizes.grid, config.embedding)
-        self.scales = config.noise_skip
-        skips = config.noise_skip * sizes.outputs
+        inputs = config.embedder or sizes.cells + sizes.scalars
+        self.unet = gnn.UNet.build(config, rngs, inputs, sizes.outputs, sizes.grid, config.embedding)
+        skips = self.scales * sizes.outputs
         self.skip = gnn.linear(config.embedding, skips, gain=1e-5, rngs=rngs) if skips else None
 
     def __call__(self, x, c_noise, cond: Conditioning):
         """`x` (n, h, w, V) noisy target times c_in, `c_noise` () or (n,) -> (n, h, w, V)."""
-        emb = self.noise(c_noise)
-        image = self.inner(jnp.concatenate([x, cond.interior], -1), cond.scalars, emb)
+        emb = self.embedding(c_noise, cond)
+        image = cond.interior if x is None else jnp.concatenate([x, cond.interior], -1)
+        if self.inner is None:
+            scalars = cond.scalars[:, None, None]
+            image = jnp.concatenate([image, jnp.broadcast_to(scalars, (*image.shape[:3], scalars.shape[-1]))], -1)
+        else:
+            image = self.inner(image, cond.scalars, emb)
         if self.outer is not None:
             image = join(self.outer(cond.frame, cond.scalars, emb), image, self.frame)
         out = interior_of(self.unet(image, emb, cond.key), self.frame).astype(jnp.float32)
-        if self.skip is None:
+        if self.skip is None or x is None:
             return out
         gains = self.skip(emb).reshape(-1, 1, 1, self.scales, x.shape[-1])
-        return out + (gains * smoothed(x, self.scales)).sum(-2)
+        return out + (gains * smoothed(x, self.scales, self.padding)).sum(-2)
 
 
-def smoothed(x, scales: int):
+def smoothed(x, scales: int, padding: tuple[gnn.Padding, gnn.Padding] = ("zero", "zero")):
     """x (n, h, w, V) and its smoothed versions, each twice as wide as the one before: (n, h, w, scales, V).
 
-    Cubic B-splines with holes (Holschneider et al. 1989), the border repeated; an axis of one cell stays as it is.
+    Cubic B-splines with holes (Holschneider et al. 1989); the border is repeated, but where the padding is circular; an
+    axis of one cell stays as it is.
     """
     levels = [x]
     for level in range(scales - 1):
         reach = 2**level
-        for axis in (1, 2):
-            size = x.shape[axis]
+        for axis, rule in zip((1, 2), padding, strict=True):
+            size, mode = x.shape[axis], "wrap" if rule == "circular" else "edge"
             if size > 1:
-                wide = jnp.pad(x, [(2 * reach, 2 * reach) if a == axis else (0, 0) for a in range(x.ndim)], mode="edge")
+                wide = jnp.pad(x, [(2 * reach, 2 * reach) if a == axis else (0, 0) for a in range(x.ndim)], mode=mode)
                 shifted = [jax.lax.slice_in_dim(wide, i * reach, i * reach + size, axis=axis) for i in range(5)]
                 x = reduce(add, (weight / 16 * a for weight, a in zip((1, 4, 6, 4, 1), shifted, strict=True)))
         levels.append(x)

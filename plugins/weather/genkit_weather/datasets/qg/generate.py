@@ -49,7 +49,7 @@ def _nature_chunk(flow: Flow, state: jax.Array, key: jax.Array, when: jax.Array)
     def step(state: jax.Array, when: jax.Array):
         values = model.fields(flow, state)
         grid = jnp.moveaxis(model.to_grid(flow, state), -3, -1)
-        out = (values[ROWS, COLUMNS], block_mean(values, 4), block_mean(grid, 2), grid)
+        out = (values[ROWS, COLUMNS], block_mean(values, 4), block_mean(values, 2), block_mean(grid, 2), grid)
         return model.advance(flow, state, key, when), out
 
     return jax.lax.scan(step, state, when + jnp.arange(CHUNK))
@@ -58,9 +58,9 @@ def _nature_chunk(flow: Flow, state: jax.Array, key: jax.Array, when: jax.Array)
 def nature(flow: Flow, seed: int, spinup: int, length: int) -> dict[str, np.ndarray]:
     """One free run of `length` outputs after `spinup`.
 
-    area (T, 32, 32, 5) float32: fields of the limited area; coarse (T, 16, 16, 5) float16: 4 x 4 block means of the
-    fields of the full domain; blocks (T, 32, 32, 3) float16: 2 x 2 block means of q1, q2, th; full (T, 64, 64, 3)
-    float32: q1, q2, th themselves.
+    area (T, 32, 32, 5) float32: fields of the limited area; coarse (T, 16, 16, 5) float16 and globe (T, 32, 32, 5)
+    float32: 4 x 4 and 2 x 2 block means of the fields of the full domain; blocks (T, 32, 32, 3) float16: 2 x 2 block
+    means of q1, q2, th; full (T, 64, 64, 3) float32: q1, q2, th themselves.
     """
     start, noise = jax.random.split(jax.random.key(seed))
     state = jax.jit(model.initial, static_argnums=0)(flow, start)
@@ -68,11 +68,11 @@ def nature(flow: Flow, seed: int, spinup: int, length: int) -> dict[str, np.ndar
     for when in range(0, spinup + length, CHUNK):
         state, out = _nature_chunk(flow, state, noise, jnp.int32(when))
         if when + CHUNK > spinup:
-            types = (np.float32, np.float16, np.float16, np.float32)
+            types = (np.float32, np.float16, np.float32, np.float16, np.float32)
             pieces.append([np.asarray(a).astype(t) for a, t in zip(out, types, strict=True)])
     cut = slice(spinup % CHUNK, spinup % CHUNK + length)
     joined = (np.concatenate(parts)[cut] for parts in zip(*pieces, strict=True))
-    return dict(zip(("area", "coarse", "blocks", "full"), joined, strict=True))
+    return dict(zip(("area", "coarse", "globe", "blocks", "full"), joined, strict=True))
 
 
 def natures(flow: Flow, seeds: Sequence[int], spinup: int, lengths: Sequence[int]) -> list[dict[str, np.ndarray]]:
@@ -120,9 +120,19 @@ def ensemble(flow: Flow, states: np.ndarray, keys: jax.Array, when: np.ndarray, 
 
 
 def oracle(
-    flow: Flow, full: np.ndarray, spinup: int, starts: Sequence[int], members: int, leads: Sequence[int], seed: int = 0
+    flow: Flow,
+    full: np.ndarray,
+    spinup: int,
+    starts: Sequence[int],
+    members: int,
+    leads: Sequence[int],
+    seed: int = 0,
+    area: bool = True,
 ) -> np.ndarray:
-    """Exact draws (start, lead, member, 32, 32, 5) of the future: re-runs from the true state with other noise."""
+    """Exact draws (start, lead, member, H, W, 5) of the future: re-runs from the true state with other noise.
+
+    Of the limited area, or of the whole domain.
+    """
     first = np.asarray(starts)
     base = jax.random.key(10**6 + seed)
 
@@ -131,7 +141,7 @@ def oracle(
 
     every = np.repeat(first, members)
     keys = jax.vmap(key)(jnp.asarray(every), jnp.asarray(np.tile(np.arange(members), len(first))))
-    runs = ensemble(flow, full[every], keys, every + spinup, max(leads), area=True)
+    runs = ensemble(flow, full[every], keys, every + spinup, max(leads), area)
     return runs.reshape(len(first), members, *runs.shape[1:])[:, :, list(leads)].swapaxes(1, 2)
 
 
