@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from genkit.data.cache import cached
+from genkit.data import cached
 from genkit_weather.data import Layout, Series, WeatherData, check
 from genkit_weather.datasets.qg_nature import EPOCH, FORCINGS, KM, LONG_NAMES, NAMES, STATICS, QGNature, forcing
 
