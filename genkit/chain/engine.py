@@ -105,12 +105,14 @@ def step(
     if kernel.look is not None:
         p, log_e = kernel.look(particle_keys(jax.random.fold_in(key, LOOK), slots), state.p, u)
         state = _weigh(replace(state, p=p), log_e, f"{name}.look")
+    chosen = None
+    if kernel.parents is not None:
+        chosen = *kernel.parents(state, u), True
+    elif resampler is not None:
+        chosen = resampler(jax.random.fold_in(key, RESAMPLE), before, state.log_w)
     idx, did = jnp.arange(n, dtype=jnp.int32), False
-    if resampler is not None or kernel.parents is not None:
-        if kernel.parents is not None:
-            (idx, log_w), did = kernel.parents(state, u), True
-        else:
-            idx, log_w, did = resampler(jax.random.fold_in(key, RESAMPLE), before, state.log_w)
+    if chosen is not None:
+        idx, log_w, did = chosen
         if ancestor:
             joint = state.log_w + log_joint(kernel, state.p, ref, u)
             first = jax.random.categorical(jax.random.fold_in(key, ANCESTOR), joint)

@@ -57,7 +57,8 @@ def fit(chain: NormalChain, seen: Populations) -> Quadratic:
 
     def one(ahead: Quadratic, x: Any) -> tuple[Quadratic, Quadratic]:
         p, log_g, u = x
-        psi = regress(p, log_g + twist_normal(*kernel.normal(p, u), ahead)[2])
+        mean, std = kernel.normal(p, u)
+        psi = regress(p, log_g + twist_normal(mean, std, ahead)[2])
         return psi, psi
 
     inputs = jax.tree.map(lambda a: jnp.asarray(a)[1:], chain.inputs)

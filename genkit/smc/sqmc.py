@@ -36,7 +36,7 @@ def sqmc(chain: NormalChain, n: int, seed: int) -> Model:
     if d + 1 > qmc.Sobol.MAXDIM or d > BITS:
         raise UsageError(f"particles have {d} coordinates; expected at most {BITS} for a Hilbert curve")
     rng = np.random.default_rng(seed)
-    points = np.stack([qmc.Sobol(d + 1, seed=rng).random(n) for _ in range(steps)])
+    points = np.stack([qmc.Sobol(d + 1, seed=rng).random(n) for _ in range(steps)])  # type: ignore[call-arg]
     points = np.take_along_axis(points, np.argsort(points[..., :1], axis=1), 1)
     eps = np.finfo(np.float64).eps
     normals = ndtri(np.clip(points[..., 1:], eps, 1 - eps)).reshape(steps, n, *shape)

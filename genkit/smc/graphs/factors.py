@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from genkit.chain import Kernel, Model, State
 from genkit.errors import UsageError
@@ -258,7 +259,7 @@ def _met(before: np.ndarray, step: np.ndarray, gain: Array, v: int) -> Met:
 
 
 def _check_potentials(name: str, table: Any) -> None:
-    if isinstance(table, jax.core.Tracer):
+    if isinstance(table, Tracer):
         return
     values = np.asarray(table)
     if not (values < np.inf).all():  # NaN too

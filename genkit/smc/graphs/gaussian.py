@@ -101,11 +101,11 @@ class LatentGaussian:
         variables before that elimination in the reverse order joins to it.
         """
         d = len(self.precision)
-        order = check_order(order, d)
+        place = check_order(order, d)
         psi = Quadratic(*np.zeros((3, d))) if sites is None else sites.psi
         mean, p, log_z = self.gaussian(psi)
         # p = L^T L in this order: row i of L (x - mean) ~ N(0, I) is the law of x_i given those before
-        turned = p[np.ix_(order, order)][::-1, ::-1]
+        turned = p[np.ix_(place, place)][::-1, ::-1]
         row = np.linalg.cholesky(turned)[::-1, ::-1].T
         std = 1 / np.diag(row)
         weight = -np.tril(row, -1) * std[:, None]
@@ -115,13 +115,13 @@ class LatentGaussian:
         padded = np.array([np.pad(e, (0, most - len(e))) for e in each])
         there = np.arange(most) < np.array([len(e) for e in each])[:, None]
         inputs = Variable(
-            order,
-            order[padded],
+            place,
+            place[padded],
             np.where(there, np.take_along_axis(weight, padded, 1), 0.0),
-            mean[order] - weight @ mean[order],
+            mean[place] - weight @ mean[place],
             std,
-            jax.tree.map(lambda a: np.asarray(a)[order], self.data),
-            jax.tree.map(lambda a: np.asarray(a)[order], psi),
+            jax.tree.map(lambda a: np.asarray(a)[place], self.data),
+            jax.tree.map(lambda a: np.asarray(a)[place], psi),
         )
         return Model(Begin(d, log_z), ((Draw(callable_tree(self.log_lik)), inputs),))
 

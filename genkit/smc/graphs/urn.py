@@ -138,9 +138,9 @@ class PolyaUrn:
         sample size by the last draw.
         """
         n, k = self.log_lik.shape
-        order = check_order(order, n)
-        beta = np.zeros((n, k)) if sites is None else sites.beta[order]
-        inputs = Ball(order, self.log_lik[order], self.prior + later(beta))
+        place = check_order(order, n)
+        beta = np.zeros((n, k)) if sites is None else sites.beta[place]
+        inputs = Ball(place, self.log_lik[place], self.prior + later(beta))
         least = min(LEAST, self.prior.min())  # no less than the counts alone give
         begin = Begin(n, np.maximum(self.prior + beta.sum(0), least), log_beta(self.prior))
         return Model(begin, ((Add(least), inputs),), jnp.zeros((), float))
