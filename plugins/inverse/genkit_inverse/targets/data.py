@@ -17,6 +17,7 @@ from genkit_inverse.datasets import Pines
 from genkit_inverse.targets.density import Density, Normal
 
 Array = jax.Array
+SAMPLERS = "https://github.com/DenisBless/variational_sampling_methods/raw/main/targets/data"
 PARTICLES = "https://github.com/nchopin/particles/raw/master/particles/datasets"
 
 
