@@ -156,8 +156,8 @@ def langevin(keys: Array, p: Particle, potential: Any, lam: Array, step: Array, 
 
     algorithm = blackjax.mala(lambda x: standard_normal(x) + potential(x[None], lam)[0], step)  # type: ignore[operator]
 
-    def chain(key: Array, x: Array, log_g: Array, grad: Array) -> MALAState:
-        begin = MALAState(x, standard_normal(x) + log_g, grad - x)
+    def chain(key: Array, x: Array, log_g: Array, grad: Array) -> Any:
+        begin = MALAState(x, standard_normal(x) + log_g, grad - x)  # type: ignore[arg-type]
         return jax.lax.scan(lambda s, k: (algorithm.step(k, s)[0], None), begin, jax.random.split(key, moves))[0]
 
     end = jax.vmap(chain)(keys, p.x, p.log_g, p.grad)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,11 +13,12 @@ import numpy as np
 from genkit.data import fetch, local
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
+from genkit_inverse.datasets import Pines
 from genkit_inverse.targets.density import Density, Normal
 
 Array = jax.Array
-PARTICLES = "https://github.com/nchopin/particles/raw/master/particles/datasets"
 SAMPLERS = "https://github.com/DenisBless/variational_sampling_methods/raw/main/targets/data"
+PARTICLES = "https://github.com/nchopin/particles/raw/master/particles/datasets"
 
 
 @register_dataclass
@@ -124,12 +124,6 @@ class Cox(Density):
 class LGCP:
     """A log-Gaussian Cox process of 126 Finnish pines on a grid of the unit square."""
 
-    FILE: ClassVar[tuple[str, str, str]] = (
-        "smc/pines.csv",
-        "c57af2e9f2a38ed99a3884fbf81ad1b0c607adcf7749bad53a6df66ef313c89a",
-        f"{SAMPLERS}/pines.csv",
-    )
-
     size: int = 40
     """Cells M of a side; d = M^2."""
 
@@ -140,13 +134,12 @@ class LGCP:
 
     def path(self) -> Path | None:
         """The file, where it is on this machine."""
-        return local(*self.FILE[:2])
+        return Pines().path()
 
     def load(self) -> Cox:
         """Counts and prior. log Z of M = 40 is the largest of the published runs (PIS, in arXiv 2302.13834)."""
         m = self.size
-        points = np.genfromtxt(io.StringIO(fetch(*self.FILE).read_text()), delimiter=",", skip_header=1)[:, 1:3]
-        cell = np.minimum((points * m).astype(int), m - 1)
+        cell = np.minimum((Pines().load() * m).astype(int), m - 1)
         counts = np.bincount(cell[:, 0] * m + cell[:, 1], minlength=m * m)
         places = np.stack(np.meshgrid(np.arange(m), np.arange(m), indexing="ij"), -1).reshape(-1, 2)
         distance = np.linalg.norm(places[:, None] - places[None], axis=-1)
