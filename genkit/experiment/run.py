@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from genkit import signals
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import environment, report
 from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, write_yaml
@@ -147,10 +148,13 @@ class Run:
 
     def each(self, name: str, items: Sequence[T]) -> Iterator[T]:
         """Items one after the other, with a display of how many are done and of the time left, as in training."""
+        from genkit.parallel import is_alone
         from genkit.train import Show
 
         with Show(name, len(items), on=self.progress) as show:
             for done, item in enumerate(items, 1):
+                if is_alone():  # one of several hosts must not stop alone
+                    signals.check()
                 yield item
                 if done == 1:
                     show.restart(1)  # it compiled
@@ -232,6 +236,12 @@ class Run:
         """Run the stages that are not finished yet (with `again`, all of the given ones, after finished ones)."""
         if again and stages[0] != STAGES[0]:
             self.require(STAGES[STAGES.index(stages[0]) - 1])
+        with signals.postponed():
+            self._work(stages, again)
+
+    def _work(self, stages: Sequence[str], again: bool) -> None:
+        from genkit.parallel import agree
+
         status = Status(self.folder)
         before = status.content["state"], status.content.get("message")
         if _is_main():
@@ -241,6 +251,7 @@ class Run:
             for stage in stages:
                 if stage in status.done and not again:
                     continue
+                signals.check(agree(signals.got()))
                 start = time.perf_counter()
                 getattr(self, f"_{stage}")()
                 if _is_main() and stage not in status.done:
