@@ -143,11 +143,11 @@ def combinations(words: list[str]) -> Iterator[tuple[dict[str, str], list[str]]]
 
 def table(sweep: Sweep) -> None:
     """Write sweep.csv, a row for each run with all results, and show the chosen ones."""
-    from rich.console import Console
     from rich.table import Table
 
     from genkit.experiment import cell
     from genkit.files import read_json, write
+    from genkit.terminal import console
 
     results = [read_json(p.folder / "results.json", {}) for p in sweep.points]
     keys = list(dict.fromkeys(k for p in sweep.points for k in p.options))
@@ -167,7 +167,7 @@ def table(sweep: Sweep) -> None:
     for p, r in zip(sweep.points, results, strict=True):
         cells = [cell(r.get(n)) for n in wanted[:6]]
         shown.add_row(*(p.options.get(k, "") for k in keys), _state(p.folder), *cells)
-    Console().print(shown)
+    console().print(shown)
     more = f" ({len(wanted) - 6} more results in it; --only chooses)" if len(wanted) > 6 else ""
     print(f"table: {file}{more}")
 

@@ -41,17 +41,18 @@ def fit(
     loggers: Sequence[Logger] = (),
     save_every: float = 60.0,
     save_steps: int | None = None,
+    keep: int = 2,
     resume: bool = True,
     progress: bool = True,
 ) -> Any:
     """Train a phase to its end and return its final state; a finished phase is only restored.
 
-    Writes ``checkpoints/<phase>/last`` (every `save_every` seconds, every `save_steps` steps where given,
-    and at the end), ``checkpoints/<phase>/best``, and lines of ``metrics.jsonl`` in `folder`. With `resume`, an
-    unfinished training continues from its last checkpoint, on one device bit for bit as if it had not been
-    interrupted. `config` is kept in checkpoints and compared on resume. `loggers` are called as well, with
-    names prefixed by the phase's; they stay open. Without a mesh all devices are used, or the largest
-    number of them that divides the batch.
+    Writes ``checkpoints/<phase>/last`` (every `save_every` seconds, every `save_steps` steps where given, and at
+    the end; the newest `keep` stay), ``checkpoints/<phase>/best``, and lines of ``metrics.jsonl`` in `folder`. With
+    `resume`, an unfinished training continues from its last checkpoint that is not damaged, on one device bit for
+    bit as if it had not been interrupted. `config` is kept in checkpoints and compared on resume. `loggers` are
+    called as well, with names prefixed by the phase's; they stay open. Without a mesh all devices are used, or the
+    largest number of them that divides the batch.
 
     Raises `Interrupted` after SIGTERM or SIGINT (saved first), `NonFiniteLoss`, and `GenkitError` for a
     checkpoint of another configuration or a disk that cannot be written. Under `genkit.programs.watch` nothing is
@@ -60,7 +61,7 @@ def fit(
     if watched():
         return rehearse(phase, key)
     with signals.postponed():
-        return _Fit(phase, Path(folder), key, config, loggers, save_every, save_steps).run(mesh, resume, progress)
+        return _Fit(phase, Path(folder), key, config, loggers, save_every, save_steps, keep).run(mesh, resume, progress)
 
 
 class _Fit:
@@ -75,10 +76,11 @@ class _Fit:
         loggers: Sequence[Logger],
         save_every: float,
         save_steps: int | None,
+        keep: int,
     ):
         self.phase, self.folder = phase, folder
         self.config = None if config is None else checkpoint.plain(config)
-        self.given, self.save_every, self.save_steps = loggers, save_every, save_steps
+        self.given, self.save_every, self.save_steps, self.keep = loggers, save_every, save_steps, keep
         self.init_key, self.key = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
         self.log_every = phase.log_every or max(1, phase.steps // 200)
         self.many = jax.process_count() > 1
@@ -91,7 +93,7 @@ class _Fit:
 
     def run(self, mesh: Mesh | None, resume: bool, progress: bool) -> Any:
         last = place(self.folder, self.phase.name)
-        found = checkpoint.latest(last) if resume else None
+        found, damage = checkpoint.usable(last) if resume else (None, "")
         meta = checkpoint.check(last, self.config) if found is not None else None
         if meta is not None:
             self.step, self.sums, self.count = meta["step"], meta["sums"], meta["count"]
@@ -101,6 +103,8 @@ class _Fit:
         elif not resume and is_main():
             checkpoint.clear(place(self.folder, self.phase.name).parent)
         with Show(self.phase.name, self.phase.steps, self.step, progress and is_main()) as show:
+            if damage:
+                show.say(f"{damage}; goes on from step {found}")
             try:
                 batch = self._open_data(meta)
                 mesh = mesh or _mesh_for(batch)
@@ -249,7 +253,9 @@ class _Fit:
             "data": _pack(self.data.get_state()) if hasattr(self.data, "get_state") else None,
             "versions": {name: importlib.metadata.version(name) for name in ("genkit-jax", "jax", "flax")},
         }
-        checkpoint.save(place(self.folder, self.phase.name, which), self.step, state, meta)
+        checkpoint.save(
+            place(self.folder, self.phase.name, which), self.step, state, meta, self.keep if which == "last" else 1
+        )
         if which == "last":
             self.saved_at = time.monotonic()
 

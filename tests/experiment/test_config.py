@@ -282,7 +282,7 @@ def test_a_text_with_a_colon_is_no_code(toy, tmp_path):
     "content, message",
     [
         (None, "does not exist; expected a config.yaml of a run"),
-        ("a: [", "is no genkit config"),
+        ("a: [", "config.yaml is not YAML as genkit writes it .*: take it from a copy"),
         ("", "is no genkit config"),
         ("options: {}", "is no genkit config .*experiment"),
         ("- 1", "is no genkit config"),
@@ -290,7 +290,11 @@ def test_a_text_with_a_colon_is_no_code(toy, tmp_path):
         ("experiment: toy.study\noptions: [1]", "is no genkit config"),
         ("experiment: 3", "unknown experiment '3'"),
         ("experiment: toy.study\nseed: x", "is no genkit config"),
-        ("experiment: !!python/object/apply:os.system [ls]", "is no genkit config"),
+        ("experiment: !!python/object/apply:os.system [ls]", "is not YAML as genkit writes it"),
+        ("a: &x [1]\nb: [*x, *x]", r"is not YAML as genkit writes it \(it has the alias \*x\)"),
+        ("[" * 3000, "nested more than 100 levels deep"),
+        ("a: 2020-99-99", "is not YAML as genkit writes it"),
+        ("a: " + "x" * 8_000_001, "has 8,000,004 bytes, expected at most 8,000,000"),
         ("experiment: toy.studi", "unknown experiment 'toy.studi'; did you mean 'toy.study'"),
     ],
 )
