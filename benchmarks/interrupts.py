@@ -41,9 +41,8 @@ def whole(experiment: str, out: Path) -> tuple[float, str]:
 
 def met(experiment: str, out: Path, after: float, number: int) -> str:
     """What became of a run that a signal meets: ok, too late (it was done), or what is wrong."""
-    with subprocess.Popen(
-        command(experiment, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command(experiment, out), **streams) as process:
         try:
             process.wait(timeout=after)
         except subprocess.TimeoutExpired:
@@ -57,7 +56,9 @@ def met(experiment: str, out: Path, after: float, number: int) -> str:
         state = json.loads((out / "status.json").read_text())["state"]
         return "too late" if state == "done" else f"code 0, but it is {state}"
     right = -number if number == signal.SIGKILL else 128 + number
-    if process.returncode != right and not (process.returncode == -number and not err):  # before the first line of ours
+    if process.returncode == -number != right:
+        return "before Python began the command"
+    if process.returncode != right:
         return f"code {process.returncode}, expected {right}: {err.strip()[-300:]}"
     return "ok" if "Traceback" not in err else "a traceback"
 
@@ -93,7 +94,7 @@ def main() -> int:
             counts.update({f"{what}: {key}": n for key, n in said.items()})
     for key, n in sorted(counts.items()):
         print(f"{n:5d}  {key}")
-    good = ("ok", "too late", "equal results")
+    good = ("ok", "too late", "equal results", "before Python began the command")
     return int(any(not key.endswith(good) for key in counts))
 
 

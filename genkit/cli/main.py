@@ -20,8 +20,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]
-    if argv is None:  # the process is ours
-        signals.watch()
     try:
         code = _dispatch(words)
         sys.stdout.flush()
