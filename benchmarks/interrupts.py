@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,7 +87,9 @@ def main() -> int:
             said = Counter()
             for k in range(given.times):
                 number = signal.SIGKILL if i < given.kills else (signal.SIGTERM, signal.SIGINT)[k % 2]
-                said[met(one, out, draw.uniform(0, left[one][0]), number)] += 1
+                said[last := met(one, out, draw.uniform(0, left[one][0]), number)] += 1
+                if last == "too late":  # the next one meets a new run
+                    shutil.rmtree(out)
             results = whole(one, out)[1]
             said["equal results" if results == left[one][1] else f"other results: {results[:300]}"] += 1
             what = "killed" if i < given.kills else "signalled"
