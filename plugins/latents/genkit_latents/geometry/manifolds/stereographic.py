@@ -66,10 +66,17 @@ class ConstantCurvature(Sized):
         return self.project(self.add(x, half * safe.tanc(u) * v))
 
     def log(self, x: Array, y: Array) -> Array:
-        """2 / lambda artan_k(|m|) m / |m|, m = -x + y."""
-        m = self.add(-x, y)
-        u = self.kappa * jnp.square(m).sum(-1, keepdims=True)
-        return 2 / self._scale(x, True) * safe.artanc(u) * m
+        """2 / lambda artan_k(|m|) m / |m|, m = -x + y by Mobius addition, written so that nothing cancels.
+
+        In a ball artan_k(|m|) is arsin_k of what `dist` takes: |m| is nearly 1 / sqrt(-k) for far points.
+        """
+        k, hx, hy = self.kappa, self._height(x, True), self._height(y, True)
+        square = jnp.square(x - y).sum(-1, keepdims=True)
+        m = (hx * (y - x) + k * square * x) / jnp.maximum(hx * hy - k * square, jnp.finfo(x.dtype).tiny)
+        s2 = jnp.where(k < 0, square / (hx * hy), 0)
+        below = safe.arsinc(k * s2) * jnp.sqrt(1 - k * s2)
+        above = safe.artanc(jnp.where(k < 0, 0, k * jnp.square(m).sum(-1, keepdims=True)))
+        return hx * jnp.where(k < 0, below, above) * m
 
     def dist(self, x: Array, y: Array) -> Array:
         """2 arsin_k(|x - y| / sqrt((1 + k |x|^2) (1 + k |y|^2))): no cancellation for near points, none at k = 0."""
