@@ -10,11 +10,12 @@ from genkit_latents.distributions.radial import (
     VonMisesFisher,
     log_sphere,
 )
-from genkit_latents.distributions.wrapped import WrappedNormal
+from genkit_latents.distributions.wrapped import Independent, WrappedNormal
 
 __all__ = [
     "BrownianMotion",
     "HyperbolicHeatKernel",
+    "Independent",
     "PowerSpherical",
     "Radial",
     "RiemannianNormal",

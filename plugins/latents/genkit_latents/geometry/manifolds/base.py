@@ -13,6 +13,7 @@ import numpy as np
 from genkit.errors import GenkitError, UsageError
 
 Array = jax.Array
+WRAPS = 3  # turns around a closed space that count: a deviation of half the circumference leaves out 1e-10
 
 
 class Manifold:
@@ -65,6 +66,10 @@ class Manifold:
     def log_jacobian(self, x: Array, v: Array) -> Array:
         """log |det d exp_x| at v, between orthonormal frames: volume in the manifold over that in the tangent space."""
         raise NotImplementedError
+
+    def preimages(self, x: Array, v: Array) -> tuple[Array, Array]:
+        """Vectors (k, *shape) at x (*shape) that exp takes to one point, v the shortest, and which count, bool (k,)."""
+        return v[None], jnp.ones(1, bool)
 
     def inside(self, x: Array) -> Array:
         """Whether x is a point, bool (...)."""
@@ -121,6 +126,12 @@ class Manifold:
                 first = np.array2string(np.asarray(x[place]), precision=5)
                 raise GenkitError(f"{at} = {first} is not {wrong} ({self}); project or leave it out")
         return x
+
+    def _around(self, x: Array, v: Array, period: Array) -> Array:
+        """v, and v lengthened by multiples of the period of a closed geodesic, (2 WRAPS + 1, *shape)."""
+        r = self.norm(x, v)
+        unit = jnp.where(r > 0, v / jnp.where(r > 0, r, 1), self.frame(x)[0])
+        return (r + period * jnp.arange(-WRAPS, WRAPS + 1, dtype=x.dtype))[:, None] * unit
 
     @property
     def _axes(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from genkit.tree import register_dataclass
 from genkit_latents import safe
-from genkit_latents.geometry.manifolds.base import Sized, check_positive
+from genkit_latents.geometry.manifolds.base import WRAPS, Sized, check_positive
 
 Array = jax.Array
 BORDER = {jnp.dtype("float32"): 4e-3, jnp.dtype("float64"): 1e-5}  # relative distance kept from the border of a ball
@@ -118,6 +118,12 @@ class ConstantCurvature(Sized):
         """False at antipodal points of a sphere, x = -y / (kappa |y|^2)."""
         most = self.kappa * jnp.square(self.dist(x, y))
         return most < jnp.square(jnp.pi) * (1 - 1e3 * jnp.finfo(x.dtype).eps)
+
+    def preimages(self, x: Array, v: Array) -> tuple[Array, Array]:
+        """Once around a sphere, and more; the vector alone where kappa is not positive."""
+        k = jnp.asarray(self.kappa, x.dtype)
+        turns = jnp.arange(-WRAPS, WRAPS + 1)
+        return self._around(x, v, 2 * jnp.pi / jnp.sqrt(jnp.where(k > 0, k, 1))), (turns == 0) | (k > 0)
 
     def log_jacobian(self, x: Array, v: Array) -> Array:
         """(n - 1) log(sin_k(r) / r), r the length of v."""
