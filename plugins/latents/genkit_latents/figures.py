@@ -256,3 +256,17 @@ def density_panels(models: Mapping[str, tuple[np.ndarray, np.ndarray]], grid: np
         axes.scatter(*means.T, s=40, marker="x", color="#c0392b")
         axes.set(title=name, aspect="equal", xticks=[], yticks=[])
     return figure
+
+
+def draws_panels(draws: Mapping[str, tuple[np.ndarray, np.ndarray | None]], half: float) -> Figure:
+    """Densities of draws of the plane (n, 2) in the square |x|, |y| <= half, with marks (k, 2), one panel a model."""
+    figure = Figure(figsize=(2.8 * len(draws), 3.0), layout="constrained")
+    box = [[-half, half]] * 2
+    for axes, (name, (x, modes)) in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws.items(), strict=True):
+        level = np.histogram2d(*x.T, bins=80, range=box)[0]
+        axes.imshow(np.log1p(level.T), origin="lower", extent=(-half, half, -half, half), cmap="Blues")
+        if modes is not None:
+            axes.scatter(*modes.T, s=18, marker="x", color="#c0392b", label="decoded means")
+            axes.legend(fontsize=7, loc="upper right")
+        axes.set(title=name, xlim=(-half, half), ylim=(-half, half), xticks=[], yticks=[])
+    return figure

@@ -2,6 +2,7 @@
 
 from genkit_latents.distributions.brownian import BrownianMotion, walk
 from genkit_latents.distributions.heat import HyperbolicHeatKernel, SphericalHeatKernel, sphere_heat_kernel
+from genkit_latents.distributions.mixture import Mixture, assignment, clipped, divergence
 from genkit_latents.distributions.radial import (
     PowerSpherical,
     Radial,
@@ -16,6 +17,7 @@ __all__ = [
     "BrownianMotion",
     "HyperbolicHeatKernel",
     "Independent",
+    "Mixture",
     "PowerSpherical",
     "Radial",
     "RiemannianNormal",
@@ -23,6 +25,9 @@ __all__ = [
     "Uniform",
     "VonMisesFisher",
     "WrappedNormal",
+    "assignment",
+    "clipped",
+    "divergence",
     "log_sphere",
     "sphere_heat_kernel",
     "walk",
