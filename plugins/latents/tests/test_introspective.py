@@ -224,13 +224,13 @@ def test_a_vamp_prior_becomes_a_mixture():
 @pytest.mark.parametrize(
     ("kind", "kl", "jsd", "nats", "true"),
     [("gaussians8", 0.76, 0.33, 0.121, 0.0047), ("spiral", 6.81, 3.16, 4.355, 0.1503),
-     ("checkerboard", 17.10, 8.09, 10.94, 0.2884), ("rings", 8.18, 3.76, 5.232, 0.1634)],
+     ("checkerboard", 17.10, 8.09, 10.94, 0.2884), ("rings", 7.80, 3.66, 4.99, 0.1617)],
 )  # fmt: skip
 def test_a_perfect_generator_is_at_the_floor(kind, kl, jsd, nats, true):
-    """Scores of 5000 draws of the density against 5000, over three seeds; of the uniform density they are far above."""
+    """Scores of 5000 draws of the density against 5000, over eight pairs; of the uniform density they are far above."""
     draw = lambda seed: plane(kind, np.random.default_rng(seed), 5000)  # noqa: E731
-    scores = np.mean([histogram_divergences(draw(s), draw(s + 9), BOX[kind]) for s in range(3)], 0)
-    np.testing.assert_allclose(scores, (nats, true, kl, jsd), rtol=0.06 if kind != "gaussians8" else 0.45)
+    scores = np.mean([histogram_divergences(draw(s), draw(s + 9), BOX[kind]) for s in range(8)], 0)
+    np.testing.assert_allclose(scores, (nats, true, kl, jsd), rtol=0.05 if kind != "gaussians8" else 0.3)
     uniform = np.random.default_rng(5).uniform(-BOX[kind], BOX[kind], (5000, 2))
     assert 1.4 * true < histogram_divergences(draw(0), uniform, BOX[kind]).jsd < np.log(2)
 

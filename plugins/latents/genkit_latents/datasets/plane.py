@@ -45,5 +45,5 @@ def plane(kind: str, rng: np.random.Generator, n: int) -> np.ndarray:
         across = rng.uniform(-2, 2, n)
         up = rng.uniform(size=n) - 2 * rng.integers(2, size=n) + np.floor(across) % 2
         return 2 * np.stack([across, up], 1)
-    angle, radius = rng.uniform(0, 2 * np.pi, n), 3 * np.array([1, 0.75, 0.5, 0.25])[rng.integers(4, size=n)]
+    angle, radius = rng.uniform(0, 2 * np.pi, n), 3 * np.array([1, 0.75, 0.5, 0.25])[rng.permutation(n) % 4]
     return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1) + 0.08 * rng.standard_normal((n, 2))
