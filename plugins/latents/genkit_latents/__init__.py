@@ -41,6 +41,7 @@ plugin = Plugin(
         "digits": ("genkit_latents.datasets.digits:Digits", "8 x 8 digits of scikit-learn", POINTS),
         "mnist": ("genkit_latents.datasets.digits:MNIST", "the 10 000 test images of MNIST", POINTS),
         "tree": ("genkit_latents.datasets.tree:Tree", "noisy branching diffusion on a tree, generated", POINTS),
+        "rows": ("genkit_latents.datasets.rows:Rows", "own rows of a .npy, .npz or .csv file", POINTS),
         "shape": ("genkit_latents.datasets.shapes:Shape", "half circle, moons, hole, swiss roll, generated", POINTS),
         "plane": ("genkit_latents.datasets.plane:Plane", "Gaussians, spirals, checkerboard, rings, generated", POINTS),
         "events": ("genkit_latents.datasets.events:Events", "volcanic eruptions and floods on the sphere", EVENTS),

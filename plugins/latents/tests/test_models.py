@@ -15,6 +15,7 @@ import genkit
 import genkit_latents
 from genkit.errors import GenkitError, UsageError
 from genkit_latents.data import Points
+from genkit_latents.datasets import Rows
 from genkit_latents.figures import latent_space
 from genkit_latents.files import read_rows
 from genkit_latents.geometry.ambient import InverseDensity, StandardNormal
@@ -303,3 +304,17 @@ def test_a_model_is_used_in_another_process(tmp_path):
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     assert example.main(tmp_path, steps=5).stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_example_of_own_rows(tmp_path):
+    """From a file without labels to a picture; labels of another length are refused."""
+    file = Path(__file__).parents[3] / "examples" / "own_latents.py"
+    spec = importlib.util.spec_from_file_location("own_latents", file)
+    assert spec and spec.loader
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    assert example.main(tmp_path, "tiny").stat().st_size > 10_000
+    np.save(tmp_path / "labels.npy", np.zeros(3))
+    with pytest.raises(UsageError, match=r"labels.npy has an array \(3,\); expected \(500,\)"):
+        Rows(tmp_path / "rows.npy", tmp_path / "labels.npy").load()

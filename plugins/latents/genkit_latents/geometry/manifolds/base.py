@@ -75,6 +75,10 @@ class Manifold:
         """Whether x is a point, bool (...)."""
         raise NotImplementedError
 
+    def clamped(self, x: Array) -> Array:
+        """Whether `exp` put x, bool (...), where the precision of its type ends, short of where it belongs."""
+        return jnp.zeros(x.shape[: x.ndim - len(self.shape)], bool)
+
     def project(self, x: Array) -> Array:
         """The point nearest to, or made from, an array of the shape of a point."""
         return x
@@ -98,8 +102,9 @@ class Manifold:
         return jnp.sqrt(jnp.maximum(self.inner(x, v, v), 0))
 
     def geodesic(self, x: Array, y: Array, t: Array | float) -> Array:
-        """The point at time t () of the geodesic from x (time 0) to y (time 1)."""
-        return self.exp(x, t * self.log(x, y))
+        """The point at time t () of the geodesic from x (time 0) to y (time 1); points (n, ...) at times (n,)."""
+        v = self.log(x, y)
+        return jax.vmap(lambda t: self.exp(x, t * v))(t) if jnp.ndim(t) else self.exp(x, t * v)
 
     def vector(self, x: Array, a: Array) -> Array:
         """The tangent vector (*shape) at x (*shape) with components a (dim,) in the frame."""
