@@ -78,7 +78,8 @@ class ExplicitMetric(LatentStudy):
         elbo and iwae: bounds on log p, nats a row; reconstruction: E log p(x | z); agreement: mean relative difference
         between chosen and pulled-back metric at the codes, 0 best; condition and volume: see `Agreement`; distortion:
         mean relative error of latent against true distances, up to one factor; worst, pearson, spearman: of the same
-        pairs; knn: share of right votes of neighbours in latent distance; curvature, where it is learned.
+        pairs; knn: share of right votes of neighbours in latent distance; clamped: share of draws of the prior that lie
+        beyond what float32 can tell from the border of a ball; curvature, where it is learned.
         """
         return autoencoders.scores(run, self.models_of(run), self.loaded(run), self.samples, self.neighbours)
 
