@@ -13,6 +13,7 @@ from genkit.nn import Net
 from genkit.steer import PDDS
 from genkit.tree import register_dataclass
 from genkit_inverse.estimators import ESTIMATORS, Settings
+from genkit_inverse.figures import scatter
 from genkit_inverse.models.pdds import LearnedPotential, PDDSPotential, score_loss
 from genkit_inverse.networks.potential import PotentialMLP
 from genkit_inverse.targets import Target, whitened
@@ -75,6 +76,12 @@ def test_pdds(tiny):
     assert r["evals_again/mixture2d/pdds"] == 500 and r["log_z/mixture2d/pdds/evals"] == 20 * 50 + 2 * 100 * 5 + 500
     assert 0.4 < r["log_z/mixture2d/tempering/evals"] / 2500 < 2.5
     assert set(tiny.figures) == {"training", "samples"}
+
+
+def test_samples_of_one_coordinate_are_drawn():
+    x = np.array([[2.0], [3.0], [2.5]])
+    panels = scatter({"exact": x, "pdds": x + 1}).axes
+    np.testing.assert_array_equal(panels[1].collections[1].get_offsets(), [[3, 0], [4, 0.5], [3.5, 1]])
 
 
 def test_what_is_trained_gives_log_z_again(tiny):
