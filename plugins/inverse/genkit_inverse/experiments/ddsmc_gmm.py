@@ -17,7 +17,7 @@ from genkit.files import read_arrays, write_arrays
 from genkit.metrics import sliced_wasserstein
 from genkit.steer import DDSMC, TDS, Draws, MCGDiff, Method, Observation, REDDiff, posterior, weighs
 from genkit_inverse import problems
-from genkit_inverse.mixture import PROCESS, Prior
+from genkit_inverse.problems import PROCESS, Prior
 
 DIRECTIONS = 1000
 AT_ONCE = 2**20  # numbers of a state that are worked on at a time

@@ -11,7 +11,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.kinds import SIGNED
 from genkit.steer import LinearOperator, dense, mask
-from genkit_inverse.maps import convolution, kronecker
+from genkit_inverse.operators.maps import convolution, kronecker
 
 
 @dataclass(frozen=True)
