@@ -25,6 +25,7 @@ from genkit.smc import (
     laplace,
     variable_order,
 )
+from genkit.smc.graphs.urn import Powers
 from genkit.testing import ising_log_z, ising_torus
 
 KEY = jax.random.key(0)
@@ -231,6 +232,15 @@ def test_urn_against_all_draws():
     for twist, order in ((None, None), (sites, None), (sites, (4, 2, 0, 1, 3))):
         estimates = log_z(urn, twist, 16, 2000, order)
         assert estimates.std() > 1e-4 and unbiased(estimates, exact)
+
+
+def test_what_is_clipped():
+    """By the order of the draws, and below the parameters of the prior alone."""
+    urn = PolyaUrn(np.full(2, 0.05), np.log([[0.9, 0.2], [0.3, 0.6]]))
+    assert not urn.clipped(Powers(np.array([[0.3, 0.0], [0.0, 0.5]]), np.zeros(2), 0.0, True))
+    urn = PolyaUrn(np.full(2, 0.5), urn.log_lik)
+    sites = Powers(np.array([[0.3, 0.0], [-0.45, 0.5]]), np.zeros(2), 0.0, True)
+    assert urn.clipped(sites) and not urn.clipped(sites, (1, 0))
 
 
 def test_expectation_propagation_of_a_document():
