@@ -51,7 +51,7 @@ from genkit.smc.graphs import (
     variable_order,
 )
 from genkit.smc.ibis import IBIS
-from genkit.smc.moves import HMC, MALA, Independent, RandomWalk
+from genkit.smc.moves import HMC, MALA, Independent, RandomWalk, defined
 from genkit.smc.parallel_tempering import ParallelTempering, Swapped
 from genkit.smc.persistent import PersistentSampling
 from genkit.smc.resampling import SCHEMES, Resample, ess
@@ -112,6 +112,7 @@ __all__ = [
     "conditional_multinomial",
     "conditional_systematic",
     "controlled",
+    "defined",
     "dirichlet_ep",
     "ess",
     "evidence_variance",

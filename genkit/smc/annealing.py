@@ -19,7 +19,7 @@ Array = jax.Array
 class AnnealedImportance:
     """Neal 2001: each particle is moved along the geometric path, and weighs the ratios of the densities on its way.
 
-    Step sizes and scales of the moves come from the population, as in `Tempering`.
+    Step sizes and scales of the moves come from the population, as in `Tempering`, but all particles count alike.
     """
 
     move: Move = HMC()
@@ -49,6 +49,6 @@ class AnnealedImportance:
         zero, none = jnp.zeros((), float), jnp.zeros(self.temperatures)
         shared = Progress(zero, zero + self.move.step, none, none, none)
         begin = counted(start(key, Model(Begin(callable_tree(draw), f0, f), (), shared), n))
-        kernel = Temper(f0, f, 1.0, self.move, self.steps, waste_free=False)
+        kernel = Temper(f0, f, 1.0, self.move, self.steps, waste_free=False, weighed=False)
         end, _ = run(key, begin, ((kernel, self.exponents),))
         return replace(end, shared=record_accept(end.shared, end)).warned("AnnealedImportance")

@@ -5,8 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genkit.chain import Resampler
+from genkit.errors import UsageError
 from genkit.smc.smoothing import Populations, populations
 from genkit.smc.twisting import NormalChain, Quadratic, twist_normal
 
@@ -36,6 +38,9 @@ def controlled(key: Array, chain: NormalChain, n: int, iterations: int, resample
         takes a new key.
     """
     steps, shape = jax.tree.leaves(chain.inputs)[0].shape[0], jnp.shape(chain.mean)
+    if n <= 2 * np.prod(shape) or iterations < 1:
+        d = int(np.prod(shape))
+        raise UsageError(f"n={n} must be more than twice the {d} coordinates, iterations={iterations} at least 1")
     nothing = Quadratic(jnp.zeros((steps, *shape)), jnp.zeros((steps, *shape)), jnp.zeros(steps))
 
     def one(psi: Quadratic, key: Array) -> tuple[Quadratic, Array]:

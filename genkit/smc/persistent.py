@@ -23,6 +23,7 @@ from genkit.smc.tempering import (
     exponent_of_size,
     log_ratios,
     record_accept,
+    tempered,
     times,
 )
 from genkit.tree import register_dataclass
@@ -103,10 +104,7 @@ class Persist(Kernel):
     def move(self, keys: Array, p: Member, u: tuple[Any, Array, Array, Frame]) -> Member:
         """MCMC at p0^(1-b) p^b."""
 
-        def log_prob(x: PyTree) -> Array:
-            prior = self.log_p0(x)
-            return prior + times(u[2], self.log_p(x) - prior)
-
+        log_prob = tempered(self.log_p0, self.log_p, u[2])
         x, accept = mutate(keys, p.x, log_prob, self.move_by, u[3], self.steps, waste_free=False)
         return Member(x, defined(log_ratios(self.log_p0, self.log_p, x)), accept, p.eve)
 

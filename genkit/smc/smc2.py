@@ -1,7 +1,7 @@
 """SMC^2: parameters by IBIS, whose likelihoods are estimated by a particle filter each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -126,6 +126,11 @@ class SMC2:
     filter_by: Resampler = Resample()
     """Of the filters."""
 
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        if self.particles < 1 or self.steps < 1:
+            raise UsageError(f"particles={self.particles} and steps={self.steps} must be at least 1")
+
     def run(
         self,
         key: Array,
@@ -135,6 +140,8 @@ class SMC2:
         model: Callable[[Array], Model],
     ) -> tuple[State, Array]:
         """The posterior of all data as a weighted population of `Filtered`, and log p(y_0..y_t), (T,).
+
+        Outside jit what went wrong is warned of (`State.troubles`), `undefined` with that of the last filters.
 
         Args:
             key: the key of the run.
@@ -153,6 +160,8 @@ class SMC2:
         kernel = Datum(callable_tree(log_prior), model, self.resample, self.filter_by, self.particles, self.steps)
         state, kept = run(key, begin, ((kernel, jnp.arange(count)),), self.resample, _log_z)
         assert kept is not None
+        inside = state.p.inner.undefined.sum(dtype=state.undefined.dtype)
+        state = replace(state, undefined=state.undefined + inside).warned("SMC2")
         return state, jnp.concatenate([begin.log_z[None], kept[0]])
 
 

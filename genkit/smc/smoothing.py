@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genkit.chain import Kernel, Model, Resampler, State, run, start
+from genkit.chain import Kernel, Model, Resampler, State, reweigh, run, start
 from genkit.errors import UsageError
 from genkit.smc.conditional import Path, history, trace
 from genkit.tree import register_dataclass
@@ -76,7 +76,7 @@ def two_filter(forward: Populations, backward: Populations, kernel: Kernel, inpu
             of x_t; any positive one, of any scale.
 
     Returns:
-        (T, n) normalised log-weights. O(n^2) a step.
+        (T, n) normalised log-weights, equal at a time at which no pair of particles connects. O(n^2) a step.
     """
     if kernel.log_prob is None:
         raise UsageError(f"two filters are joined by the kernel's log_prob; {type(kernel).__name__} has none")
@@ -89,8 +89,7 @@ def two_filter(forward: Populations, backward: Populations, kernel: Kernel, inpu
         (p, log_w), (p1, log_v), u, t = x
         to = jax.vmap(lambda q: log_prob(p, jax.tree.map(lambda a: jnp.broadcast_to(a, (len(log_w), *a.shape)), q), u))
         log_v = log_v - log_gamma(p1, t)
-        log_w = log_w + jax.nn.logsumexp(to(p1) + log_v[:, None], axis=0)
-        return log_w - jax.nn.logsumexp(log_w)
+        return reweigh(log_w, jax.nn.logsumexp(to(p1) + log_v[:, None], axis=0))[0]
 
     return jnp.concatenate([jax.lax.map(one, (here, after, inputs, t)), forward.log_w[-1:]])
 

@@ -74,7 +74,8 @@ class Quasi(Kernel):
 
     def parents(self, state: State, u: Any) -> tuple[Array, Array]:
         """Inverse of the distribution function along the curve, at first coordinates in rising order."""
-        order = along_curve(state.p.reshape(state.p.shape[0], -1))
+        flat, there = state.p.reshape(state.p.shape[0], -1), state.log_w > -jnp.inf
+        order = along_curve(jnp.where(there[:, None], flat, 0.0))  # those without weight may be anything
         c = jnp.cumsum(jnp.exp(state.log_w[order]))
         idx = order[jnp.searchsorted(c / c[-1], u[1].astype(c.dtype)).clip(0, len(c) - 1)]
         return idx, jnp.full_like(state.log_w, -np.log(len(idx)))

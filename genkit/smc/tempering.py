@@ -59,7 +59,7 @@ class Progress:
     ess: Array
     """(T,) effective sample sizes at the new exponent, before resampling."""
     accept: Array
-    """(T,) mean acceptance rates of the moves."""
+    """(T,) mean acceptance rates of the moves, of all particles alike."""
 
 
 def next_exponent(log_w: Array, log_ratio: Array, exponent: Array, alpha: Any) -> Array:
@@ -97,7 +97,7 @@ def exponent_of_size(log_w: Array, log_ratio: Array, exponent: Array, size: Any)
 
 def record_accept(at: Progress, state: State) -> Progress:
     """Write down the acceptance rate of the last move; before the first step there is none."""
-    rate = jnp.where(state.t > 0, jnp.exp(state.log_w) @ state.p.accept, 0.0)
+    rate = jnp.where(state.t > 0, state.p.accept.mean(), 0.0)
     return replace(at, accept=at.accept.at[jnp.maximum(state.t - 1, 0)].set(rate))
 
 
@@ -115,6 +115,8 @@ class Temper(Kernel):
     move_by: Move
     steps: int = field(metadata={"static": True})
     waste_free: bool = field(metadata={"static": True})
+    weighed: bool = field(default=True, metadata={"static": True})
+    """Whether weights count in the scale of the moves: not where nothing resamples, so that they degenerate."""
 
     def plan(self, key: Array, state: State, u: Any) -> tuple[Any, Progress]:
         """Exponents before and after, and the frame of the population after."""
@@ -123,7 +125,8 @@ class Temper(Kernel):
         step = jnp.where(t > 0, adapt(self.move_by, at.step, at.accept[t - 1]), at.step)
         log_w = state.log_w + times(b - at.exponent, p.log_ratio)
         new = replace(at, exponent=b, step=step, exponents=at.exponents.at[t].set(b), ess=at.ess.at[t].set(ess(log_w)))
-        return (at.exponent, b, frame(p.x, log_w, step, self.move_by)), new
+        around = frame(p.x, log_w if self.weighed else jnp.zeros_like(log_w), step, self.move_by)
+        return (at.exponent, b, around), new
 
     def look(self, keys: Array, p: Particle, u: tuple[Array, Array, Frame]) -> tuple[Particle, Array]:
         """(p / p0)^(b1 - b0)."""
@@ -132,10 +135,7 @@ class Temper(Kernel):
     def move(self, keys: Array, p: Particle, u: tuple[Array, Array, Frame]) -> Particle:
         """MCMC at p0^(1-b) p^b."""
 
-        def log_prob(x: PyTree) -> Array:
-            prior = self.log_p0(x)
-            return prior + times(u[1], self.log_p(x) - prior)
-
+        log_prob = tempered(self.log_p0, self.log_p, u[1])
         x, accept = mutate(keys, p.x, log_prob, self.move_by, u[2], self.steps, self.waste_free)
         return Particle(x, defined(log_ratios(self.log_p0, self.log_p, x)), accept)
 
@@ -218,6 +218,16 @@ def counted(state: State) -> State:
 def log_ratios(log_p0: LogProb, log_p: LogProb, x: PyTree) -> Array:
     """log p - log p0, (n,) for x with leaves (n, ...)."""
     return jax.vmap(lambda x: log_p(x) - log_p0(x))(x)
+
+
+def tempered(log_p0: LogProb, log_p: LogProb, b: Array) -> LogProb:
+    """log of p0^(1-b) p^b, x -> ()."""
+
+    def log_prob(x: PyTree) -> Array:
+        prior = log_p0(x)
+        return prior + times(b, log_p(x) - prior)
+
+    return log_prob
 
 
 def times(d: Array, log_ratio: Array) -> Array:

@@ -24,7 +24,7 @@ import numpy as np
 
 from genkit.chain import Kernel, Model, State, callable_tree, run, start
 from genkit.errors import UsageError
-from genkit.smc import Resample
+from genkit.smc import Resample, defined
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -150,11 +150,14 @@ class Reverse(Kernel):
 
 
 def langevin(keys: Array, p: Particle, potential: Any, lam: Array, step: Array, moves: int) -> Particle:
-    """MALA moves at N(x; 0, I) g(x)."""
+    """MALA moves at N(x; 0, I) g(x); none goes where g is NaN or +inf."""
     import blackjax
     from blackjax.mcmc.mala import MALAState
 
-    algorithm = blackjax.mala(lambda x: standard_normal(x) + potential(x[None], lam)[0], step)  # type: ignore[operator]
+    def log_prob(x: Array) -> Array:
+        return standard_normal(x) + defined(potential(x[None], lam)[0])
+
+    algorithm = blackjax.mala(log_prob, step)  # type: ignore[operator]
 
     def chain(key: Array, x: Array, log_g: Array, grad: Array) -> Any:
         begin = MALAState(x, standard_normal(x) + log_g, grad - x)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import gammaln
 
 from genkit.chain import run, start
 from genkit.errors import UsageError
@@ -24,6 +25,7 @@ from genkit.smc import (
     laplace,
     variable_order,
 )
+from genkit.smc.graphs.urn import Powers
 from genkit.testing import ising_log_z, ising_torus
 
 KEY = jax.random.key(0)
@@ -199,6 +201,18 @@ def test_counts_on_a_square():
     assert twisted.std() < 0.4 * plain.std() and moments.std() < 0.4 * plain.std()
 
 
+@pytest.mark.parametrize("y", [100.0, 1000.0])
+def test_a_likelihood_narrower_than_its_cavity(y):
+    """One Poisson count under N(0, 2^2): expectation propagation is exact, by a fine sum about the mode."""
+    graph = LatentGaussian(np.array([[0.25]]), poisson, np.array([y]))
+    x = np.log(y) + np.linspace(-1, 1, 20_001) * 20 / y**0.5
+    log = y * x - np.exp(x) - gammaln(y + 1) - x**2 / 8 - 0.5 * np.log(8 * np.pi)
+    exact = np.log(np.exp(log - log.max()).sum() * (x[1] - x[0])) + log.max()
+    sites = gaussian_ep(graph)
+    assert sites.converged
+    np.testing.assert_allclose([sites.log_z, graph.exact()], exact, atol=1e-6)
+
+
 def test_urn_against_all_draws():
     """Three topics, five draws; sites of one draw are exact; parameters of the look ahead may be clipped."""
     rng = np.random.default_rng(4)
@@ -218,6 +232,15 @@ def test_urn_against_all_draws():
     for twist, order in ((None, None), (sites, None), (sites, (4, 2, 0, 1, 3))):
         estimates = log_z(urn, twist, 16, 2000, order)
         assert estimates.std() > 1e-4 and unbiased(estimates, exact)
+
+
+def test_what_is_clipped():
+    """By the order of the draws, and below the parameters of the prior alone."""
+    urn = PolyaUrn(np.full(2, 0.05), np.log([[0.9, 0.2], [0.3, 0.6]]))
+    assert not urn.clipped(Powers(np.array([[0.3, 0.0], [0.0, 0.5]]), np.zeros(2), 0.0, True))
+    urn = PolyaUrn(np.full(2, 0.5), urn.log_lik)
+    sites = Powers(np.array([[0.3, 0.0], [-0.45, 0.5]]), np.zeros(2), 0.0, True)
+    assert urn.clipped(sites) and not urn.clipped(sites, (1, 0))
 
 
 def test_expectation_propagation_of_a_document():
@@ -262,11 +285,34 @@ def test_what_is_excluded_collapses():
         assert state.collapsed.all() and (state.log_z == -np.inf).all() and np.isfinite(state.log_w).all()
 
 
+def test_messages_that_exclude_what_a_potential_favours():
+    """Three spins; the middle one has 200 nats for the value that both pairs exclude, so that Z = 4."""
+    pair = np.zeros((2, 2, 2))
+    pair[0, :, 1] = pair[1, 1, :] = -np.inf
+    graph = pairs(np.array([[0.0, 0.0], [0.0, 200.0], [0.0, 0.0]]), pair, ((0, 1), (1, 2)))
+    for damping in (0.0, 0.5):
+        messages = belief_propagation(graph, damping)
+        assert messages.converged
+        np.testing.assert_allclose([graph.exact(), messages.log_z], np.log(4), rtol=1e-6)
+    np.testing.assert_allclose(log_z(graph, messages, 1, 3), np.log(4), rtol=1e-6)
+
+
 def test_what_does_not_converge_is_said():
     rng = np.random.default_rng(6)
     graph = pairs(rng.normal(size=(3, 2)), rng.normal(size=(2, 2, 2)), ((0, 1), (1, 2)))
     assert not belief_propagation(graph, max_steps=2).converged
+    slow = belief_propagation(graph, damping=1 - 1e-7)  # hardly moves, and is far from a fixed point
+    assert not slow.converged and slow.change > 0.1
     assert not laplace(LatentGaussian(square_field(), poisson, np.full(4, 50.0)), max_steps=1).converged
+
+
+def undefined(x, y):
+    return jnp.where(y > 0, jnp.log(-y), 0.0) + 0 * x
+
+
+def bounded(x, y):
+    """Defined at the mode alone."""
+    return jnp.where((y > 0) & (x > 1), jnp.nan, -(x**2))
 
 
 @pytest.mark.parametrize(
@@ -285,6 +331,10 @@ def test_what_does_not_converge_is_said():
         (lambda: variable_order("spiral", [set()]), "unknown order 'spiral'; known are given"),
         (lambda: LatentGaussian(square_field(rho=1.1), poisson, np.zeros(4)), "precision is not positive definite"),
         (lambda: LatentGaussian(np.eye(3), poisson, np.zeros(4)), r"shape \(4,\); expected 3 first"),
+        (lambda: LatentGaussian(np.eye(2), poisson, np.array([0.0, np.nan])), "data of variable 1 is not finite"),
+        (lambda: LatentGaussian(np.eye(2), poisson, np.zeros(2), np.inf), "mean of variable 0 is not finite"),
+        (lambda: laplace(LatentGaussian(np.eye(2), undefined, np.arange(2.0))), "of variable 1, .* is nan at x = 0;"),
+        (lambda: gaussian_ep(LatentGaussian(np.eye(2), bounded, np.arange(2.0))), "of variable 1, .* is nan at x ="),
         (lambda: gaussian_ep(LatentGaussian(np.eye(1), poisson, np.zeros(1)), -0.1), r"damping=-0.1 must lie"),
         (lambda: PolyaUrn(np.array([0.5, 0.0]), np.zeros((3, 2))), "numbers above 0, the parameters of a Dirichlet"),
         (lambda: PolyaUrn(np.ones(2), np.full((3, 2), np.nan)), r"log_lik has NaN, \+inf or a row of -inf"),

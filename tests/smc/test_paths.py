@@ -82,6 +82,42 @@ def test_parallel_tempering():
     assert found.reject.min() > 0.1 and np.ptp(found.reject) < 0.15
 
 
+def test_moves_where_one_particle_has_all_the_weight():
+    """The density is far out, N(11.9, .1^2): those without weight are moved there as well, by steps as wide as they."""
+    sampler = AnnealedImportance(RandomWalk(accept=None), 20, power=1.0)
+
+    @jax.jit
+    def run(key):
+        state = sampler.run(key, 64, draw, log_p0, lambda x: log_p0(x) - 0.5 * jnp.sum((x - 12) ** 2) / 0.01)
+        return state.shared.ess, state.shared.accept, state.p.x.mean()
+
+    size, accept, mean = map(np.asarray, run(KEY))
+    assert size[0] < 2 and accept[0] < 0.9 and mean > 8
+
+
+def test_the_ladder_rests_before_it_is_measured():
+    """Few sweeps of short moves: log Z within its standard error, over runs."""
+    sampler = ParallelTempering(RandomWalk(step=0.4, accept=None), rungs=4, sweeps=12, rounds=1)
+    run = jax.jit(jax.vmap(lambda key: sampler.run(key, 50, draw, log_p0, log_p)))
+    found = run(jax.random.split(KEY, 100))
+    log_z = np.asarray(found.log_z, np.float64)
+    assert abs(log_z.mean() - LOG_Z) < 4 * log_z.std() / 10
+
+
+def test_undefined_states_of_parallel_tempering():
+    """A density that is NaN below zero, as one that is zero there; half of all draws from p0 meet it."""
+    sampler = ParallelTempering(RandomWalk(), rungs=3, sweeps=4, rounds=1)
+
+    def half(x, below):
+        return jnp.where(x[0] > 0, log_p0(x), below)
+
+    with pytest.warns(RuntimeWarning, match="ParallelTempering: .* met a potential of NaN"):
+        found = sampler.run(KEY, 40, draw, log_p0, lambda x: half(x, jnp.nan))
+    assert abs(found.undefined - 40 * (3 + 8) / 2) < 4 * (40 * 11 / 4) ** 0.5
+    zero = sampler.run(KEY, 40, draw, log_p0, lambda x: half(x, -jnp.inf))
+    assert not zero.undefined and zero.log_z == found.log_z
+
+
 def test_errors():
     with pytest.raises(UsageError, match="temperatures=0 and steps=1 must be at least 1"):
         AnnealedImportance(HMC(), 0)

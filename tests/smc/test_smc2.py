@@ -12,6 +12,7 @@ from genkit.testing.kalman import Bootstrap
 
 KEY = jax.random.key(0)
 Y = np.sin(np.arange(1, 9))
+BROKEN = np.array([0.1, np.nan, 0.3])
 STD = 0.5  # of the prior of log sx
 
 
@@ -68,6 +69,17 @@ def test_proposals_that_are_not_symmetric():
         assert error < 0.1 and abs(sample.mean() - exact) < 4 * error
 
 
+def test_undefined_likelihoods_are_said():
+    """One datum is NaN, so all filters are lost there."""
+    draw = lambda key: STD * jax.random.normal(key, (1,))  # noqa: E731
+    broken = lambda theta: NormalChain(0.0, 1.0, Bootstrap(0.9, jnp.exp(theta[0]), 0.5), BROKEN).model()  # noqa: E731
+    with pytest.warns(RuntimeWarning, match="SMC2: ") as said:
+        state, _ = SMC2(particles=4, steps=1).run(KEY, 8, draw, log_prior, broken)
+    assert state.collapsed and state.undefined > 0 and len(said) >= 2
+
+
 def test_errors():
+    with pytest.raises(UsageError, match="particles=0 and steps=3 must be at least 1"):
+        SMC2(particles=0)
     with pytest.raises(UsageError, match=r"parameters of shape \(\); expected \(d,\)"):
         SMC2().run(KEY, 4, jax.random.normal, log_prior, chain)

@@ -11,6 +11,7 @@ from scipy import stats
 from genkit.chain import callable_tree, run, start
 from genkit.errors import UsageError
 from genkit.steer import PDDS, MonteCarloPotential
+from genkit.steer.pdds import Particle, langevin
 from genkit.tree import register_dataclass
 
 KEY = jax.random.key(0)
@@ -124,6 +125,20 @@ def test_a_potential_that_is_zero_everywhere_is_flagged():
 
     state = jax.jit(lambda key: PDDS(8).run(key, 100, half, 1))(KEY)
     assert state.collapsed and state.log_z == -jnp.inf and not np.isnan(state.log_w).any()
+
+
+def test_moves_do_not_go_where_the_potential_is_infinite():
+    """Ten moves at N(0, 1) with a potential that is +inf above 1."""
+
+    def log_g(x, lam):
+        return jnp.where(x[:, 0] > 1, jnp.inf, 0.0)
+
+    x = jnp.zeros((100, 1))
+    begin = Particle(x, jnp.zeros(100), x, jnp.zeros(100))
+    half = jnp.float32(0.5)
+    move = jax.jit(lambda keys: langevin(keys, begin, callable_tree(log_g), half, half, 10))
+    end = move(jax.random.split(KEY, 100))
+    assert end.x.max() <= 1 and np.isfinite(end.log_g).all() and end.x.std() > 0.3
 
 
 def test_errors():

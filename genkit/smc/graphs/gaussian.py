@@ -51,6 +51,8 @@ class LatentGaussian:
         for leaf in jax.tree.leaves(self.data):
             if np.shape(leaf)[:1] != q.shape[:1]:
                 raise UsageError(f"data have a leaf of shape {np.shape(leaf)}; expected {len(q)} first, one a variable")
+            _check_finite("data", leaf)
+        _check_finite("mean", self.mean)
         object.__setattr__(self, "precision", q)
         object.__setattr__(self, "mean", np.broadcast_to(np.asarray(self.mean, np.float64), len(q)))
 
@@ -177,6 +179,14 @@ class Draw(Kernel):
         """Likelihood over site."""
         x = p1[:, u.place]
         return jax.vmap(lambda x: self.log_lik(x, u.datum))(x) - u.psi(x)
+
+
+def _check_finite(name: str, a: Any) -> None:
+    wrong = ~np.isfinite(np.asarray(a))
+    if wrong.any():
+        raise UsageError(
+            f"{name} of variable {np.argwhere(np.atleast_1d(wrong))[0][0]} is not finite; expected numbers"
+        )
 
 
 @jax.jit

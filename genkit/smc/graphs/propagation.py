@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from genkit.smc.graphs.factors import FactorGraph
 
 Array = jax.Array
-FLOOR = 50.0  # log-messages end this far below their largest, so that what a message excludes can still be weighed
 
 
 @register_dataclass
@@ -27,7 +26,7 @@ class Messages:
     to: tuple[Array, ...]
     """For each group of factors (F, a, K)"""
     change: Array
-    """() the largest difference of two messages in the last step"""
+    """() how far the last step would have moved a log-message undamped, at most; a fraction of those beyond 1"""
     converged: Array
     """() bool, whether it fell below the tolerance"""
     log_z: Array
@@ -42,7 +41,7 @@ def belief_propagation(
     Args:
         graph: the graph.
         damping: what a step keeps of the old log-messages, in [0, 1).
-        tolerance: of the change in one step.
+        tolerance: of the change in one step, before damping.
         max_steps: limit on the steps.
         begin: (V, K) added to `unary` in the first step alone. Messages of a graph with a symmetry keep it for ever
             where they begin with it, though solutions without it may be better.
@@ -64,9 +63,9 @@ def _propagate(graph: FactorGraph, damping: Any, tolerance: Any, max_steps: Any,
 
     def one(carry: tuple[tuple[Array, ...], Array, Array]) -> tuple[tuple[Array, ...], Array, Array]:
         old, _, t = carry
-        pairs = zip(old, update(old, unary), strict=True)
-        new = tuple(_normalised(damping * m + (1 - damping) * m1) for m, m1 in pairs)
-        changes = [jnp.abs(m1 - m).max(initial=0.0) for m, m1 in zip(old, new, strict=True)]
+        pairs = list(zip(old, update(old, unary), strict=True))
+        new = tuple(_normalised(_mixed(m, m1, damping)) for m, m1 in pairs)
+        changes = [_change(m, m1).max(initial=0.0) for m, m1 in pairs]
         return new, jnp.stack([*changes, jnp.zeros((), unary.dtype)]).max(), t + 1
 
     v, k = unary.shape
@@ -93,8 +92,14 @@ def _beliefs(graph: FactorGraph, unary: Array, to: tuple[Array, ...]) -> Array:
 
 def _sent(graph: FactorGraph, unary: Array, to: tuple[Array, ...]) -> tuple[Array, ...]:
     """To a factor, without the message that came from it."""
-    beliefs = _beliefs(graph, unary, to)
-    return tuple(beliefs[group.places] - m for group, m in zip(graph.factors, to, strict=True))
+    shut = [m == -jnp.inf for m in to]  # counted apart, since -inf cannot be taken from a sum
+    open_ = [jnp.where(no, 0.0, m) for m, no in zip(to, shut, strict=True)]
+    total = _beliefs(graph, jnp.where(unary == -jnp.inf, 0.0, unary), tuple(open_))
+    count = _beliefs(graph, (unary == -jnp.inf).astype(int), tuple(no.astype(int) for no in shut))
+    return tuple(
+        jnp.where(count[group.places] > no, -jnp.inf, total[group.places] - m)
+        for group, m, no in zip(graph.factors, open_, shut, strict=True)
+    )
 
 
 def _along(m: Array, axis: int, a: int) -> Array:
@@ -129,6 +134,17 @@ def _bethe(graph: FactorGraph, unary: Array, tables: list[Array], to: tuple[Arra
 
 def _normalised(m: Array) -> Array:
     """Sum 1; the same for all values where all are excluded."""
-    top = m.max(-1, keepdims=True)
-    m = jnp.where(top == -jnp.inf, 0.0, jnp.maximum(m, top - FLOOR))
+    m = jnp.where(m.max(-1, keepdims=True) == -jnp.inf, 0.0, m)
     return m - jax.nn.logsumexp(m, axis=-1, keepdims=True)
+
+
+def _mixed(old: Array, new: Array, damping: Any) -> Array:
+    """What the new ones exclude is excluded, whatever the damping."""
+    either = (old == -jnp.inf) | (new == -jnp.inf)
+    return jnp.where(either, new, damping * jnp.where(either, 0.0, old) + (1 - damping) * new)
+
+
+def _change(old: Array, new: Array) -> Array:
+    """Of log-messages, relative to those beyond 1; infinite where one more value is excluded."""
+    still = old == new  # so are those of -inf
+    return jnp.where(still, 0.0, jnp.abs(new - old) / jnp.maximum(1.0, jnp.abs(old)))

@@ -34,8 +34,6 @@ class Powers:
     log_z: float
     """log of the integral of the Dirichlet prior times all sites"""
     converged: bool
-    clipped: bool
-    """whether the look ahead has parameters below `LEAST` for some counts, which are clipped there"""
 
 
 def dirichlet_ep(urn: PolyaUrn, tolerance: float = 1e-8, max_steps: int = 200) -> Powers:
@@ -69,8 +67,7 @@ def dirichlet_ep(urn: PolyaUrn, tolerance: float = 1e-8, max_steps: int = 200) -
         if change <= tolerance:
             break
     log_z = float(scale.sum() + log_beta(total) - log_beta(urn.prior))
-    clipped = bool((urn.prior + later(beta)).min() < LEAST)
-    return Powers(beta, scale, log_z, change <= tolerance, clipped)
+    return Powers(beta, scale, log_z, change <= tolerance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +130,7 @@ class PolyaUrn:
         """Feynman-Kac model that draws one z after the other in their `order`, by enumeration; particles have counts.
 
         With sites it looks ahead by the integral of the draws so far times the sites of the others over theta, a ratio
-        of Dirichlet constants, whose parameters are clipped at `LEAST`. None is the left-to-right estimator without its
+        of Dirichlet constants, whose parameters are clipped at `least`. None is the left-to-right estimator without its
         resampled passes (Wallach, Murray, Salakhutdinov, Mimno 2009), as plain SMC. `State.shared` is the effective
         sample size by the last draw.
         """
@@ -141,9 +138,19 @@ class PolyaUrn:
         place = check_order(order, n)
         beta = np.zeros((n, k)) if sites is None else sites.beta[place]
         inputs = Ball(place, self.log_lik[place], self.prior + later(beta))
-        least = min(LEAST, self.prior.min())  # no less than the counts alone give
-        begin = Begin(n, np.maximum(self.prior + beta.sum(0), least), log_beta(self.prior))
-        return Model(begin, ((Add(least), inputs),), jnp.zeros((), float))
+        begin = Begin(n, np.maximum(self.prior + beta.sum(0), self.least), log_beta(self.prior))
+        return Model(begin, ((Add(self.least), inputs),), jnp.zeros((), float))
+
+    @property
+    def least(self) -> float:
+        """At which parameters of the look ahead are clipped: no less than the counts alone give."""
+        return min(LEAST, float(self.prior.min()))
+
+    def clipped(self, sites: Powers, order: Sequence[int] | None = None) -> bool:
+        """Whether the model of these sites in this order has parameters below `least` for some counts."""
+        beta = sites.beta[check_order(order, len(self.log_lik))]
+        lowest = (self.prior + np.vstack([later(beta), beta.sum(0)])).min()
+        return bool(lowest < self.least * (1 - 1e-9))
 
 
 @register_dataclass

@@ -119,15 +119,16 @@ def persistent(b: Beginning, d: int, s: Settings) -> Estimator:
 
 def parallel_tempering(b: Beginning, d: int, s: Settings) -> Estimator:
     """Forty ladders of twelve exponents, as many sweeps as the budget allows, half of them to tune."""
-    sweeps = max(5, round(s.budget / (2 * LADDERS * RUNGS * s.step(s.moves))))
-    sampler = ParallelTempering(HMC(leapfrog=s.leapfrog, diagonal=True), RUNGS, sweeps, s.moves)
+    sampler = ParallelTempering(HMC(leapfrog=s.leapfrog, diagonal=True), RUNGS, steps=s.moves)
+    sweeps = max(sampler.rounds + 1, round(s.budget / (2 * LADDERS * RUNGS * s.step(s.moves))))
+    sampler = replace(sampler, sweeps=sweeps)
 
     def run(key: Array) -> Estimate:
         found = sampler.run(key, LADDERS, b.draw, b.log_p0, b.log_p)
         x = b.back(found.x.reshape(-1, d))
-        evals = LADDERS * RUNGS * (1 + 2 * sweeps * s.step(s.moves))
-        none = jnp.zeros((), int)
-        return Estimate(found.log_z, jnp.asarray(evals, float), x, jnp.zeros(len(x)), none, none > 0)
+        evals = LADDERS * (RUNGS + 2 * sweeps * ((RUNGS - 1) * s.step(s.moves) + 1))
+        weights, finished = jnp.zeros(len(x)), jnp.zeros((), bool)
+        return Estimate(found.log_z, jnp.asarray(evals, float), x, weights, found.undefined, finished)
 
     return run
 
@@ -165,7 +166,7 @@ def _monte_carlo(sampler: PDDS, log_p: Any, back: Any, d: int, n: int, draws: in
     def run(key: Array) -> Estimate:
         noise = jax.random.normal(jax.random.fold_in(key, 7), (draws, d))
         state = sampler.run(key, n, log_p, d, MonteCarloPotential(log_p, noise))
-        return _of(state, n * sampler.calls() * draws, back)
+        return _of(state, n * ((sampler.calls() - 1) * draws + 1), back)  # p itself at the end
 
     return run
 

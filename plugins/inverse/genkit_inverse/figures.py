@@ -212,14 +212,14 @@ def sizes(traces: Mapping[str, np.ndarray]) -> Figure:
 
 
 def errors(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Root mean square errors by evaluations; a panel a target, of each method pairs (evaluations, errors (seeds,))."""
+    """Root mean square errors by evaluations; a panel a target, of each method pairs (evaluations, errors (runs,))."""
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.4 * columns + 1.8, 3.0 * rows), layout="constrained")
     drawn = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, of) in zip(drawn, panels.items(), strict=False):
         for i, (method, points) in enumerate(of.items()):
-            evals, rms = zip(*[(e, np.sqrt(np.mean(z[np.isfinite(z)] ** 2))) for e, z in points], strict=True)
+            evals, rms = zip(*[(e, np.sqrt(np.mean(z**2))) for e, z in points], strict=True)
             axes.plot(evals, rms, color=COLOURS[i % len(COLOURS)], marker="o", ms=4, lw=1.2, label=method)
         axes.set(xscale="log", yscale="log", xlabel="evaluations of the target")
         axes.set_title(name, fontsize=9)

@@ -1,6 +1,7 @@
 """Estimators of log Z, and the studies that compare them, small."""
 
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,11 @@ from genkit.nn import Net
 from genkit.steer import PDDS
 from genkit.tree import register_dataclass
 from genkit_inverse.estimators import ESTIMATORS, Settings
+from genkit_inverse.experiments.estimates import KEYS, error_points, results_of
 from genkit_inverse.figures import scatter
 from genkit_inverse.models.pdds import LearnedPotential, PDDSPotential, score_loss
 from genkit_inverse.networks.potential import PotentialMLP
-from genkit_inverse.targets import Target, whitened
+from genkit_inverse.targets import Target, target, whitened
 from genkit_inverse.targets.mixtures import Mixture2D
 from genkit_inverse.targets.shapes import Funnel
 
@@ -34,6 +36,12 @@ class Shifted(Target):
     def __call__(self, x):
         """log density."""
         return jax.scipy.stats.norm.logpdf(x, 0.3, 0.8).sum() + self.shift
+
+
+@target(dim=2)
+def hollow(x):
+    """A normal but for a ball of radius 2 about the origin, in which it is zero."""
+    return jnp.where(jnp.sum(x**2) < 4, -jnp.inf, -0.5 * jnp.sum(x**2))
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -67,7 +75,7 @@ def tiny(tmp_path_factory):
 
 def test_pdds(tiny):
     r = tiny.results
-    for method in ("pdds_naive", "pdds_mc", "pdds", "tempering"):
+    for method in ("pdds_naive", "pdds_mc", "pdds", "tempering", "parallel_tempering"):
         place = f"log_z/mixture2d/{method}"
         assert np.isfinite([r[f"{place}/{key}"] for key in ("mean", "sd", "error", "evals", "seconds")]).all()
         assert r[f"{place}/error"] == r[f"{place}/mean"] and r[f"failed/mixture2d/{method}"] == 0
@@ -82,6 +90,38 @@ def test_samples_of_one_coordinate_are_drawn():
     x = np.array([[2.0], [3.0], [2.5]])
     panels = scatter({"exact": x, "pdds": x + 1}).axes
     np.testing.assert_array_equal(panels[1].collections[1].get_offsets(), [[3, 0], [4, 0.5], [3.5, 1]])
+
+
+def test_runs_that_failed():
+    """What did not end does not count, in results and figure; a method that never did has no line in it."""
+    rows = {key: np.ones(3) for key in KEYS} | {
+        "log_z": np.array([1.0, 9.0, np.nan]),
+        "unfinished": np.array([0, 1, 0]),
+    }
+    results = results_of("t", "m", rows, 0.0)
+    assert results["log_z/t/m/mean"] == 1 and results["failed/t/m"] == 2
+    found = error_points({"m": [rows], "lost": [rows | {"unfinished": np.ones(3)}]}, 0.5)
+    assert list(found) == ["m"]
+    np.testing.assert_array_equal(found["m"][0][1], [0.5])
+
+
+def test_a_density_that_is_zero_where_training_looks():
+    """The naive potential begins at x = 0: drawn pools collapse, which is said, and so are the samples."""
+    recipe, said = (
+        PDDSPotential(network=PotentialMLP(8, 8), sampler=PDDS(2), updates=2, batch=9, pool=20, refresh=1),
+        [],
+    )
+
+    def fit(phase):
+        state, step = phase.init(KEY), jax.jit(phase.step)
+        for _ in range(phase.steps):
+            state, _ = step(state, None, KEY)
+        return state
+
+    model = recipe.fit(SimpleNamespace(fit=fit, say=said.append, key=lambda name: KEY), hollow())
+    assert said == ["potential: all weights were zero in 2 of 2 draws, from which it learned nothing"]
+    with pytest.warns(RuntimeWarning, match="PDDS: all weights were zero"):
+        model.sample(KEY, 20)
 
 
 def test_what_is_trained_gives_log_z_again(tiny):

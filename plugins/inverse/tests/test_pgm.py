@@ -1,16 +1,18 @@
 """Graphical models and their comparison."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import genkit
 from genkit.errors import DataError, UsageError
-from genkit.smc import Resample, belief_propagation
+from genkit.smc import LatentGaussian, Resample, belief_propagation
 from genkit_inverse.datasets.pines import Pines
-from genkit_inverse.experiments.pgm import estimates, summary
+from genkit_inverse.experiments.pgm import PGM, estimates, summary
 from genkit_inverse.graphs.counts import CARPoisson
 from genkit_inverse.graphs.lattice import Ising, Potts
 from genkit_inverse.graphs.topics import LDA
@@ -77,6 +79,26 @@ def test_what_did_not_converge_is_said(tmp_path):
     assert "lbp did not converge" in (run.folder / "log.txt").read_text()
 
 
+def test_an_approximation_that_fails_is_said(tmp_path):
+    """Laplace's and EP begin at the mean, where this likelihood is NaN; plain SMC has its row all the same."""
+
+    class Broken:
+        def load(self):
+            return LatentGaussian(np.eye(2), lambda x, y: jnp.where(x == 0, jnp.nan, -(x**2)), np.zeros(2))
+
+    said = []
+    run = SimpleNamespace(
+        once=lambda name, make: make(), say=said.append, seed=0, folder=tmp_path,
+        key=lambda name: jax.random.key(0), each=lambda name, jobs: jobs,
+    )  # fmt: skip
+    PGM(model=Broken(), particles=(4,), runs=2).sample(run)
+    assert [line.split(":")[0] for line in said] == [
+        f"{name} is left out" for name in ("the exact value", "laplace", "ep")
+    ]
+    found = np.load(tmp_path / "estimates.npz")
+    assert np.isfinite(found["log_z/none/4"]).all() and not found["converged/ep"] and "log_z/ep/4" not in found
+
+
 def test_files_of_ones_own(tmp_path):
     """Topics, a document and a prior as text; counts as an array."""
     phi = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
@@ -88,6 +110,8 @@ def test_files_of_ones_own(tmp_path):
     np.save(tmp_path / "counts.npy", np.arange(6).reshape(2, 3))
     counts = CARPoisson(shape=(2, 3), counts=tmp_path / "counts.npy").load()
     np.testing.assert_array_equal(counts.data, np.arange(6))
+    np.savetxt(tmp_path / "row.txt", np.arange(3)[None])
+    np.testing.assert_array_equal(CARPoisson(shape=(1, 3), counts=tmp_path / "row.txt").load().data, np.arange(3))
     with pytest.raises(DataError, match=r"has the shape \(2, 3\), expected \(3, 2\); set --model.shape"):
         CARPoisson(shape=(3, 2), counts=tmp_path / "counts.npy").load()
     for words, says in (("0 3", r"word 3; the vocabulary has 0..2"), ("0 -1", "whole numbers of at least 0")):

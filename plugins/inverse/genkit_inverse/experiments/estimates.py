@@ -58,11 +58,16 @@ def estimated(
     return {key: np.array(values) for key, values in rows.items()} | {"x": shown}
 
 
+def succeeded(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which runs came to their end with a finite log Z, (seeds,) bool."""
+    return np.isfinite(rows["log_z"]) & (rows["unfinished"] == 0)
+
+
 def results_of(
     target: str, method: str, rows: Mapping[str, np.ndarray], truth: float | None
 ) -> dict[str, float | None]:
     """Results of the runs of a method on a target."""
-    good = np.isfinite(rows["log_z"]) & (rows["unfinished"] == 0)
+    good = succeeded(rows)
     log_z, place = rows["log_z"][good], f"log_z/{target}/{method}"
     mean = float(log_z.mean()) if good.any() else None
     seconds = rows["seconds"][np.isfinite(rows["seconds"])]
@@ -76,3 +81,18 @@ def results_of(
         f"modes/{target}/{method}": float(modes.mean()) if len(modes) else None,
         f"failed/{target}/{method}": float((~good).sum()),
     }
+
+
+def error_points(
+    points: Mapping[str, list[dict[str, np.ndarray]]], truth: float
+) -> dict[str, list[tuple[float, np.ndarray]]]:
+    """Of each method pairs (mean evaluations, errors of the runs that succeeded); without those of which none did."""
+    found = {
+        method: [
+            (float(rows["evals"].mean()), rows["log_z"][good] - truth)
+            for rows in each
+            if (good := succeeded(rows)).any()
+        ]
+        for method, each in points.items()
+    }
+    return {method: pairs for method, pairs in found.items() if pairs}

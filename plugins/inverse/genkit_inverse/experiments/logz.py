@@ -12,7 +12,7 @@ from genkit.experiment import Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model, Target
 from genkit_inverse.estimators import ESTIMATORS, FREE, Settings, of_model
-from genkit_inverse.experiments.estimates import COLUMNS, KEYS, estimated, results_of
+from genkit_inverse.experiments.estimates import COLUMNS, KEYS, error_points, estimated, results_of
 from genkit_inverse.experiments.study import table
 from genkit_inverse.models import LearnedPDDS, PDDSPotential
 from genkit_inverse.targets import (
@@ -175,13 +175,11 @@ class LogZ(Experiment):
             table(run, name, f"{name}: log Z {known}; {self.particles[-1]} particles, {self.seeds} runs", self.methods,
                   columns, "estimate by")  # fmt: skip
             if truth is not None:
-                panels[name] = {
-                    method: [
-                        [found[f"{name}/{n}/{method}/{key}"] for key in ("evals", "log_z")] for n in self.particles
-                    ]
+                points = {
+                    method: [{key: found[f"{name}/{n}/{method}/{key}"] for key in KEYS} for n in self.particles]
                     for method in self.methods
                 }
-                panels[name] = {m: [(e.mean(), z - truth) for e, z in rows] for m, rows in panels[name].items()}
+                panels[name] = error_points(points, truth)
         if panels:
             caption = "Root mean square error of log Z over the runs, against evaluations of the target."
             run.figure("errors", errors(panels), caption)

@@ -18,7 +18,7 @@ from genkit_inverse.experiments.study import table
 from genkit_inverse.models import LearnedPDDS, PDDSPotential
 from genkit_inverse.targets import Mixture2D, whitened
 
-METHODS = ("pdds_naive", "pdds_mc", "pdds", "tempering")
+METHODS = ("pdds_naive", "pdds_mc", "pdds", "tempering", "parallel_tempering")
 PILOT = 1000  # particles by which the cost of tempering is found
 
 
@@ -26,9 +26,9 @@ PILOT = 1000  # particles by which the cost of tempering is found
 class PDDSStudy(Experiment):
     """Learn the potential of a diffusion of a density, and sample it by PDDS (arXiv 2402.06320).
 
-    The naive, the Monte-Carlo and the learned potential steer as many particles over the same steps. Tempering stands
-    beside them with as many evaluations of the target as the learned one took, its training included: what learning
-    buys are later runs.
+    The naive, the Monte-Carlo and the learned potential steer as many particles over the same steps. Tempering and
+    parallel tempering stand beside them with as many evaluations of the target as the learned one took (the latter with
+    a few sweeps at least), its training included: what learning buys are later runs.
     """
 
     target: Target = field(default_factory=Mixture2D)
@@ -89,7 +89,7 @@ class PDDSStudy(Experiment):
         return Settings(particles, self.alpha, self.leapfrog, self.moves, 1, self.draws)
 
     def sample(self, run: Run) -> None:
-        """Run all potentials, then tempering by as many evaluations."""
+        """Run all potentials, then tempering and parallel tempering by as many evaluations."""
         density, model, name = self.target.load(), run.model, self.label
         settings, found = self._settings(self.particles), {}
         estimators = {"pdds_naive": with_potential(model, "naive"), "pdds_mc": with_potential(model, "mc"),
@@ -99,8 +99,9 @@ class PDDSStudy(Experiment):
         pilot = self._settings(max(PILOT, 2 * density.dim))
         cost = jax.jit(ESTIMATORS["tempering"](whitened(density), density.dim, pilot))(run.key("pilot")).evals
         particles = max(2 * density.dim, round(pilot.particles * found["pdds"]["evals"].mean() / float(cost)))
-        fair = replace(pilot, particles=particles)
-        found["tempering"] = estimated(run, f"{name}, tempering", ESTIMATORS["tempering"], density, fair, self.seeds)
+        fair = replace(pilot, particles=particles, budget=float(found["pdds"]["evals"].mean()))
+        for method in ("tempering", "parallel_tempering"):
+            found[method] = estimated(run, f"{name}, {method}", ESTIMATORS[method], density, fair, self.seeds)
         rows = {f"{method}/{key}": value for method, of in found.items() for key, value in of.items()}
         if density.draw is not None:
             keys = jax.random.split(run.key("exact"), 2000)
@@ -108,9 +109,9 @@ class PDDSStudy(Experiment):
         write_arrays(run.folder / "estimates.npz", rows)
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
-        """As `inverse.logz`, for pdds_naive, pdds_mc, pdds (learned) and tempering; evals of pdds with its training.
+        """As `inverse.logz`, for pdds_naive, pdds_mc, pdds (learned), tempering and parallel_tempering.
 
-        evals_again/<target>/pdds are those of a run with what is trained.
+        Evals of pdds are with its training; evals_again/<target>/pdds are those of a run with what is trained.
         """
         found, truth, name = read_arrays(run.folder / "estimates.npz"), self.target.load().log_z, self.label
         results: dict[str, float | None] = {}

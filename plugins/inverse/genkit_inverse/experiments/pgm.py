@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
@@ -15,7 +16,7 @@ from genkit.experiment import Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Graph
 from genkit.parallel import all_devices, in_chunks
-from genkit.smc import ORDERS, Resample, ess, smc, variable_order
+from genkit.smc import ORDERS, PolyaUrn, Resample, ess, smc, variable_order
 from genkit_inverse.graphs import Ising
 
 AT_ONCE = 2**24  # values of variables that are worked on at a time
@@ -91,21 +92,27 @@ class PGM(Experiment):
         """log Z of every run and the effective sample size at each variable; what is known without sampling."""
         graph, twists = self.loaded(run), self.compared(run)
         order = variable_order(self.order, graph.neighbours(), run.seed)
-        exact = self.model.exact() if hasattr(self.model, "exact") else graph.exact()  # type: ignore[attr-defined]
+        owner = self.model if hasattr(self.model, "exact") else graph
+        exact = _tried(run, "the exact value", owner.exact)  # type: ignore[attr-defined]
         kept: dict[str, Any] = {"exact": np.nan if exact is None else exact}
         chains = {"none": graph.model(None, order)}
         for name in twists:
             if name != "none":
                 options = {"damping": self.damping} if name == "lbp" else {}
-                approximation = graph.approximations[name](graph, **options)
+                approximation = _tried(run, name, partial(graph.approximations[name], graph, **options))
+                if approximation is None:
+                    kept |= {f"deterministic/{name}": np.nan, f"converged/{name}": False}
+                    continue
                 kept[f"deterministic/{name}"] = np.asarray(approximation.log_z, np.float64)
                 kept[f"converged/{name}"] = bool(approximation.converged)
                 if not kept[f"converged/{name}"]:
                     run.say(f"{name} did not converge; log Z stays unbiased, with more spread")
-                if getattr(approximation, "clipped", False):
+                if isinstance(graph, PolyaUrn) and graph.clipped(approximation, order):
                     run.say(f"{name} has sites so negative that parameters of its look ahead were clipped")
                 chains[name] = graph.model(approximation, order)
-        jobs = [(name, n) for name in twists for n in self.particles]
+        jobs = [(name, n) for name in twists if name in chains for n in self.particles]
+        if not jobs:
+            raise UsageError(f"none of {', '.join(twists)} is left; see above why, or add none")
         for name, n in run.each("log Z", jobs):
             key = jax.random.fold_in(run.key(name), n)
             chunk = min(self.runs, max(1, AT_ONCE // (n * len(order))))
@@ -185,6 +192,15 @@ def estimates(key: Any, model: Model, resample: Resample, n: int, runs: int, chu
 
     ends, size = in_chunks(one, jax.random.split(key, runs), chunk)
     return ends, size.mean(0)
+
+
+def _tried(run: Run, name: str, make: Callable[[], Any]) -> Any:
+    """What is made; None where that is refused, which is said."""
+    try:
+        return make()
+    except UsageError as error:
+        run.say(f"{name} is left out: {error}")
+        return None
 
 
 def summary(log_z: np.ndarray) -> dict[str, float | None]:

@@ -16,7 +16,7 @@ def array(path: Path) -> np.ndarray:
             found = np.load(path, allow_pickle=False)
         else:
             text = path.read_text()
-            found = np.loadtxt(text.splitlines(), delimiter="," if "," in text else None)
+            found = np.loadtxt(text.splitlines(), delimiter="," if "," in text else None, ndmin=2)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {str(error).splitlines()[0]}; expected .npy, or text of numbers") from error
     if not np.issubdtype(found.dtype, np.number) or not np.isfinite(found).all():

@@ -60,7 +60,7 @@ class Draw(Request):
     def __call__(self, model: Any, key: jax.Array, n: int, chunk: int = 0) -> Iterator[Piece]:
         """One population: `samples` (n, d), their `log_w` (n,), and in each row the `log_z` of all."""
         sampler = replace(model.sampler, **{k: v for k, v in vars(self).items() if v is not None})
-        state = jax.jit(lambda key: model.run(key, n, sampler))(key)
+        state = jax.jit(lambda key: model.run(key, n, sampler))(key).warned("PDDS")
         log_z = np.full(n, float(state.log_z))
         yield {"samples": np.asarray(model.reference.back(state.p.x)), "log_w": np.asarray(state.log_w), "log_z": log_z}
 
@@ -117,6 +117,10 @@ class Learning:
     """(pool, d) samples"""
     grad: Array
     """(pool, d) gradients of log g_0 there"""
+    collapsed: Array
+    """() int, pools that were drawn where all weights were zero"""
+    undefined: Array
+    """() int, particles that met a potential of NaN or +inf"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,11 +196,11 @@ class PDDSPotential(Recipe):
 
         optimizer, potential = optax.adam(rate), model.potential
 
-        def drawn(params: Any, key: Any) -> tuple[Array, Array]:
+        def drawn(params: Any, key: Any) -> tuple[Array, Array, Array, Array]:
             state = self.sampler.run(key, self.pool, potential.log_p, model.dim, replace(potential, params=params))
             pick, order = jax.random.split(jax.random.fold_in(key, 1))
             idx = jax.random.permutation(order, systematic(pick, state.log_w, self.pool))
-            return state.p.x[idx], state.p.grad[idx]
+            return state.p.x[idx], state.p.grad[idx], state.collapsed.astype(jnp.int32), state.undefined
 
         def loss(params: Any, aux: None, batch: Any, key: Any) -> Any:
             return score_loss(key, replace(potential, params=params), *batch), (aux, {})
@@ -205,22 +209,33 @@ class PDDSPotential(Recipe):
 
         def init(key: Any) -> Learning:
             params = model.network.init(key) if start is None else model.params
-            none = jnp.zeros((self.pool, model.dim))
-            return Learning(TrainState.create(params, optimizer), jax.tree.map(jnp.array, params), none, none)
+            none, zero = jnp.zeros((self.pool, model.dim)), jnp.zeros((), jnp.int32)
+            train = TrainState.create(params, optimizer)
+            return Learning(train, jax.tree.map(jnp.array, params), none, none, zero, zero)
 
         def step(state: Learning, batch: None, key: Any) -> tuple[Learning, dict[str, Array]]:
             t, train = state.train.step, state.train
             again = (t % each == 0) & (t > 0)
             by = jax.tree.map(lambda new, old: jnp.where(again, new, old), train.averaged, state.drawn_by)
-            x, grad = jax.lax.cond(
-                t % self.refresh == 0, lambda: drawn(by, jax.random.fold_in(key, 1)), lambda: (state.x, state.grad)
+            zero = jnp.zeros((), jnp.int32)
+            x, grad, collapsed, undefined = jax.lax.cond(
+                t % self.refresh == 0,
+                lambda: drawn(by, jax.random.fold_in(key, 1)),
+                lambda: (state.x, state.grad, zero, zero),
             )
             rows = ((t % self.refresh) * self.batch + jnp.arange(self.batch)) % self.pool
             train, metrics = plain(train, (x[rows], grad[rows]), jax.random.fold_in(key, 0))
-            return Learning(train, by, x, grad), metrics
+            counts = state.collapsed + collapsed, state.undefined + undefined
+            return Learning(train, by, x, grad, *counts), metrics
 
-        params = run.fit(Phase("potential", init, step, None, updates)).train.averaged
-        drawing = -(-updates // self.refresh) * self.pool * self.sampler.calls()
+        end = run.fit(Phase("potential", init, step, None, updates))
+        pools, params = -(-updates // self.refresh), end.train.averaged
+        if end.collapsed > 0:
+            said = f"all weights were zero in {end.collapsed} of {pools} draws, from which it learned nothing"
+            run.say(f"potential: {said}")
+        if end.undefined > 0:
+            run.say(f"potential: {end.undefined} particles met a density of NaN or +inf, which counts as zero")
+        drawing = pools * self.pool * self.sampler.calls()
         evals = model.evals + drawing + updates * self.batch + (self.whiten * self.batch if start is None else 0)
         return replace(model, params=params, sampler=self.sampler, evals=evals)
 
