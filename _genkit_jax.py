@@ -26,6 +26,9 @@ def main() -> int:
     if problem := clash():
         print(problem, file=sys.stderr)
         return 1
+    from genkit.signals import watch
+
+    watch()  # before what takes time
     from genkit.cli import main as run
 
     return run()

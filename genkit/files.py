@@ -1,4 +1,8 @@
-"""Whole files: there complete or not at all."""
+"""Whole files: there complete or not at all when written, and when read nothing but what they should be.
+
+A folder may come from a stranger or from a disk that failed. What is no file, too large, damaged or of another shape is
+one line that names it and says what to do; nothing that is read is executed.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,22 @@ import contextlib
 import io
 import json
 import os
+import stat
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from genkit.errors import GenkitError
+
+JSON_LIMIT = 64_000_000  # bytes
+YAML_LIMIT = 8_000_000
+DEPTH = 100  # of nested lists and mappings
+MEND = "take it from a copy"
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -33,14 +46,101 @@ def write_json(path: Path, content: Any) -> None:
     write(path, json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
 
 
-def read_json(path: Path, missing: Any) -> Any:
-    """Read JSON, or return `missing` where there is no file."""
+def read_json(path: Path, missing: Any, mend: str = MEND) -> Any:
+    """Read JSON, or return `missing` where there is no file; it must be of the type of `missing`.
+
+    Raises `GenkitError`, which ends with `mend`, what to do.
+    """
     try:
-        return json.loads(path.read_text())
+        content = json.loads(read_text(path, JSON_LIMIT, mend))
     except FileNotFoundError:
         return missing
-    except ValueError as error:
-        raise GenkitError(f"{path} is not JSON ({error}); it was changed by hand or the disk failed") from None
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"is not JSON ({error})", mend) from None
+    if type(content) is not type(missing):
+        raise damaged(path, f"holds a {type(content).__name__}, expected a {type(missing).__name__}", mend)
+    return content
+
+
+def read_yaml(path: Path, mend: str = MEND) -> Any:
+    """Read YAML of plain values: without aliases, which can stand for much in little, or deep nesting.
+
+    Raises FileNotFoundError, and `GenkitError`, which ends with `mend`.
+    """
+    return parse_yaml(read_text(path, YAML_LIMIT, mend), path, mend)
+
+
+def parse_yaml(text: str, path: Path, mend: str = MEND) -> Any:
+    """The content of YAML that was read from a file; see `read_yaml`."""
+    try:
+        return yaml.load(text, _Plain)
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise damaged(path, f"is not YAML as genkit writes it ({reason[:200]})", mend) from None
+
+
+def dump_yaml(content: Any, **options: Any) -> str:
+    """YAML that `read_yaml` takes."""
+    return yaml.dump(content, Dumper=_Unaliased, sort_keys=False, width=100, **options)
+
+
+class _Plain(yaml.SafeLoader):
+    """Neither aliases nor more than `DEPTH` levels."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"it has the alias *{self.peek_event().anchor}")
+        if self.depth >= DEPTH:
+            raise yaml.YAMLError(f"it is nested more than {DEPTH} levels deep")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+class _Unaliased(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def read_text(path: Path, limit: int, mend: str = MEND) -> str:
+    """The text of a file of at most `limit` bytes. Raises FileNotFoundError, `GenkitError`."""
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would wait for ever
+            raise GenkitError(f"{path} is no file; expected text, remove it")
+        if about.st_size > limit:
+            raise damaged(path, f"has {about.st_size:,} bytes, expected at most {limit:,}", mend)
+        return path.read_text()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise GenkitError(f"cannot read {path}: {error.strerror}; check who may read it") from None
+    except UnicodeDecodeError:
+        raise damaged(path, "is no text", mend) from None
+
+
+def damaged(path: Path, what: str, mend: str = MEND) -> GenkitError:
+    """The error of a file that is not what it should be."""
+    return GenkitError(f"{path} {what}; it was changed by hand or the disk failed: {mend}")
+
+
+def check_plain(folder: Path) -> None:
+    """Refuse a folder in which something is no file or folder, or a link leads out of it; raises `GenkitError`."""
+    root, waiting = folder.resolve(), [folder]
+    while waiting:
+        with os.scandir(waiting.pop()) as found:
+            for one in found:
+                path = Path(one.path)
+                if one.is_symlink():
+                    if not Path(os.path.realpath(path)).is_relative_to(root):
+                        raise GenkitError(f"{path} is a link that leaves {folder}; put what it points to in its place")
+                elif one.is_dir(follow_symlinks=False):
+                    waiting.append(path)
+                elif not one.is_file(follow_symlinks=False) and path.exists():
+                    raise GenkitError(f"{path} is neither a file nor a folder (a pipe or a device); remove it")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -50,7 +150,12 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     write(path, content.getvalue())
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file."""
-    with np.load(path) as file:
-        return dict(file)
+def read_arrays(path: Path, mend: str = "delete it and make it again: `genkit evaluate RUN`") -> dict[str, np.ndarray]:
+    """The arrays of an .npz file. Raises `GenkitError`, which ends with `mend`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except FileNotFoundError:
+        raise GenkitError(f"{path} does not exist; {mend}") from None
+    except (OSError, ValueError, EOFError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise damaged(path, f"is no .npz file ({error})", mend) from None

@@ -54,6 +54,7 @@ class Network(Protocol[*Sizes]):
         ...
 
 
+SIGNED = "signed"  # in the annotation of an option: it may be negative
 RESTORED = ("restore", "finetune", "fingerprint")  # fields of every recipe that keep the prefix of its slot
 
 

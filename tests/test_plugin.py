@@ -3,9 +3,11 @@
 import pytest
 
 from genkit.cli.main import main
+from genkit.diffusion import PROCESSES, SAMPLERS
 from genkit.errors import GenkitError, UsageError
 from genkit.kinds import KINDS
 from genkit.plugin import Installed, Plugin, Registry, registry
+from genkit.steer import METHODS
 from genkit.testing import check_plugin
 from genkit.testing.plugins import _check_exchange
 
@@ -173,6 +175,12 @@ def test_no_plugin_takes_a_command_of_the_core_or_of_another(install):
     assert found["bbb"].error == "its command 'own' is one of 'aaa' already; it needs another name"
     assert found["ccc"].error == "its command 'run' is one of 'core' already; it needs another name"
     assert registry().find("commands", "run").target == "genkit.cli.run:Run"
+
+
+@pytest.mark.parametrize("kind, listed", [("samplers", SAMPLERS), ("processes", PROCESSES), ("methods", METHODS)])
+def test_the_core_registers_all_that_it_has(kind, listed):
+    names = [item.name for item in registry().items(kind) if item.plugin == "core"]
+    assert {registry().load(kind, name) for name in names} == set(listed) and len(names) == len(listed)
 
 
 def test_no_plugin_takes_the_name_of_the_core(install):

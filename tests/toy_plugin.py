@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
 from genkit.errors import DataError, UsageError
 from genkit.experiment import Experiment
-from genkit.kinds import Dataset, Model, Network, Sampler
+from genkit.kinds import SIGNED, Dataset, Model, Network, Sampler
 from genkit.model import Format, Recipe, Request, Trained
 from genkit.plugin import Plugin
 from genkit.tree import register_dataclass
@@ -82,7 +82,7 @@ class Study(Experiment):
 
     number: int = 1
     """what is doubled"""
-    rate: float | None = None
+    rate: Annotated[float | None, SIGNED] = None
     flag: bool = False
     label: str = "x"
     mode: Literal["good", "fail", "bug", "stop"] = "good"

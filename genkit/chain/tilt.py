@@ -57,6 +57,12 @@ class TiltedKernel(Kernel):
         return ratio if self.kernel.log_g is None else ratio + self.kernel.log_g(p.p, p1.p, u)
 
     @property
+    def where(self):  # type: ignore[override]
+        """The kernel's, if it has one."""
+        f = self.kernel.where
+        return f and (lambda p, u: f(p.p, u))
+
+    @property
     def log_prob(self):  # type: ignore[override]
         """The kernel's, if it has one."""
         f = self.kernel.log_prob
@@ -74,6 +80,12 @@ class TiltedKernel(Kernel):
             return replace(p, p=inner), log_e
 
         return look
+
+    @property
+    def parents(self):  # type: ignore[override]
+        """The kernel's, if it has one."""
+        f = self.kernel.parents
+        return f and (lambda state, u: f(replace(state, p=state.p.p), u))
 
     @property
     def plan(self):  # type: ignore[override]

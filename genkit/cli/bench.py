@@ -31,19 +31,18 @@ class Bench:
         if self.record and self.profile != "full":
             raise UsageError("--record needs --profile full; figures of the smoke profile mean nothing")
         suites = {name: registry().load("benchmarks", name)() for name in chosen(self.what)}
-        from rich.console import Console
-
         from genkit.bench import baseline, machine, measure, record
+        from genkit.terminal import console
 
-        console = Console()
+        screen = console()
         before = baseline() if self.profile == "full" else {}
-        console.print(machine(), highlight=False, markup=False)
-        found = measure(suites, self.profile, lambda name, rows: show(console, name, rows, before.get(name)))
+        screen.print(machine())
+        found = measure(suites, self.profile, lambda name, rows: show(screen, name, rows, before.get(name)))
         if self.record:
-            console.print(f"recorded in {record(found)}", highlight=False)
+            screen.print(f"recorded in {record(found)}")
         missed = [f"{name}: {row.name}" for name, rows in found.items() for row in rows if row.missed]
         if missed:
-            console.print(f"{len(missed)} missed: {'; '.join(missed)}", highlight=False, markup=False)
+            screen.print(f"{len(missed)} missed: {'; '.join(missed)}")
         return int(bool(missed))
 
 
@@ -55,7 +54,7 @@ def chosen(what: str) -> list[str]:
     return groups[what] if what in groups else [registry().find("benchmarks", what).name]
 
 
-def show(console: Any, name: str, rows: Any, before: Any) -> None:
+def show(screen: Any, name: str, rows: Any, before: Any) -> None:
     """Print the table of a suite, without the notes, which would take the width."""
     from rich.table import Table
 
@@ -66,5 +65,5 @@ def show(console: Any, name: str, rows: Any, before: Any) -> None:
     for title in header:
         shown.add_column(title, justify="left" if title in ("", "unit") else "right", overflow="fold")
     for row, line in zip(rows, cells, strict=True):
-        shown.add_row(*(text.replace("[", r"\[") for text in line), style="bold red" if row.missed else None)
-    console.print(shown)
+        shown.add_row(*line, style="bold red" if row.missed else None)
+    screen.print(shown)

@@ -27,16 +27,16 @@ class Compare:
 
     def run(self) -> None:
         """Print the tables."""
-        from rich.console import Console
         from rich.table import Table
 
         from genkit.experiment import cell, flat, load
+        from genkit.terminal import console
 
         if len(self.runs) < 2:
             raise UsageError(f"compare needs at least two run folders, got {len(self.runs)}")
         runs = [load(folder, self.trust) for folder in self.runs]
         configs = [{"experiment": run.name, "seed": run.seed, **flat(run.config)} for run in runs]
-        console = Console()
+        screen = console()
 
         def table(title: str, rows: list[tuple[str, list[str]]]) -> None:
             shown = Table(title=title, title_justify="left")
@@ -45,7 +45,7 @@ class Compare:
                 shown.add_column(str(folder), justify="right", overflow="fold")
             for name, cells in rows:
                 shown.add_row(name, *cells)
-            console.print(shown)
+            screen.print(shown)
 
         keys = dict.fromkeys(k for c in configs for k in c)
         differ = [k for k in keys if len({str(c.get(k)) for c in configs}) > 1]

@@ -1,4 +1,4 @@
-"""`genkit doctor`: is this installation in order?"""
+"""`genkit doctor`: is this installation in order, or a run?"""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from genkit.plugin import registry
 
@@ -21,22 +24,39 @@ Row = tuple[str, str, str]  # what, how it is, details
 
 @dataclass(frozen=True)
 class Doctor:
-    """Check this installation: versions, devices, folders, plugins. The exit code is 1 if something is broken."""
+    """Check this installation (versions, devices, folders, plugins), or every file of a run with its checksums.
+
+    The exit code is 1 if something is broken.
+    """
+
+    run_folder: Annotated[Path | None, tyro.conf.Positional] = None
+    """The run to check, in place of the installation."""
+    trust: bool = False
+    """Allow the run's configuration to name own code (module:Class)."""
 
     def run(self) -> int:
         """Show a table."""
-        from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
-        rows = list(checks())
+        from genkit.terminal import console
+
+        rows = list(checks() if self.run_folder is None else _run(self.run_folder, self.trust))
         shown = Table(title="genkit doctor", title_justify="left")
         for title in ("", "state", "details"):
             shown.add_column(title, overflow="fold")
         colours = {OK: "green", WARNING: "yellow", BROKEN: "bold red"}
         for what, state, details in rows:
-            shown.add_row(what, f"[{colours[state]}]{state}[/]", details.replace("[", r"\["))
-        Console().print(shown)
+            shown.add_row(what, Text(state, colours[state]), details)
+        console().print(shown)
         return int(any(state == BROKEN for _, state, _ in rows))
+
+
+def _run(folder: Path, trust: bool) -> Iterator[Row]:
+    from genkit.experiment import inspect
+
+    for what, how, good in inspect(folder, trust):
+        yield what, OK if good else BROKEN, how
 
 
 def checks() -> Iterator[Row]:

@@ -25,12 +25,11 @@ class Evaluate:
 
 def again(folder: Path, stages: tuple[str, ...], trust: bool) -> None:
     """Repeat stages of a run, with progress in the terminal."""
-    from rich.console import Console
-
     from genkit.experiment import load, set_up
+    from genkit.terminal import console
 
     set_up()
     run = load(folder, trust)
-    run.console, run.progress = Console(), True
+    run.console, run.progress = console(), True
     run.work(stages, again=True)
     run.say(f"report: {run.folder / 'report.html'}")

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
+import signal as numbers
 import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
-from types import FrameType
 from typing import Any
 
+from genkit import signals
 from genkit.errors import GenkitError, UsageError
 from genkit.plugin import registry
-
-
-class Stopped(KeyboardInterrupt):
-    """SIGTERM outside a training: leave, the run is resumable."""
-
-    signal = signal.SIGTERM
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +20,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]
-    before = signal.signal(signal.SIGTERM, _stop)
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -34,18 +27,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has gone, as in `genkit list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except signals.Interrupted as error:
+        if argv is None:  # everything is saved
+            sys.stdout.flush()
+            signals.leave(error.signal, str(error))
+        return _fail(str(error), 128 + error.signal)
     except GenkitError as error:
         if debug:
             traceback.print_exc()
         return _fail(str(error), 2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt as error:
-        number = int(getattr(error, "signal", signal.SIGINT))
-        code = _fail(str(error) or "interrupted; --out DIR --resume continues a run", 128 + number)
-        if argv is None:  # everything is saved; a compilation in the background would delay the exit by its rest
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-        return code
+    except KeyboardInterrupt:
+        return _fail(f"interrupted; {signals.RESUME}", 128 + numbers.SIGINT)
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
     except Exception as error:
@@ -55,8 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = (str(error).splitlines() or [""])[0]
         return _fail(f"{type(error).__name__}: {reason} ({frame.filename}:{frame.lineno}); --debug shows all", 1)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -100,7 +90,3 @@ def _help() -> None:
 def _fail(message: str, code: int) -> int:
     print(f"genkit: {message}", file=sys.stderr)
     return code
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped("stopped by SIGTERM; --out DIR --resume continues the run")

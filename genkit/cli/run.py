@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ class RunOptions:
     """Allow a config.yaml to name own code (module:Class)."""
     save_every: float = 60.0
     """Seconds between checkpoints of a training."""
+    checkpoints: int = 2
+    """Checkpoints of a training that are kept; a run goes on from the newest that is not damaged."""
     logger: str = "none"
     """A registered logger beside metrics.jsonl."""
 
@@ -48,9 +51,8 @@ class Run:
 
     def run(self) -> int:
         """Run it, with progress in the terminal."""
-        from rich.console import Console
-
         from genkit.experiment import run
+        from genkit.terminal import console
 
         options = self.options
         if options.resume and options.out is None:
@@ -63,7 +65,8 @@ class Run:
             raise UsageError("--memory belongs to --dry_run, which prints it; give both")
 
         def prepare(this: Any) -> None:
-            this.console, this.progress, this.save_every = Console(), True, options.save_every
+            this.console, this.progress = console(), True
+            this.save_every, this.keep = options.save_every, options.checkpoints
             if options.logger != "none":
                 make = registry().load("loggers", options.logger)
                 this.loggers = (make(this.folder),)
@@ -81,7 +84,7 @@ def configured(command: str, words: list[str], extra: type) -> tuple[Any, Any]:
         print(f"usage: genkit {command} NAME|config.yaml [options]\n\nexperiments: {names}")
         print(f"`genkit {command} NAME --help` shows the options of an experiment")
         raise SystemExit(0)
-    from genkit.experiment import check_restored, is_run, parse, preset_of, read_yaml
+    from genkit.experiment import check_restored, check_seed, is_run, parse, preset_of, read_yaml
 
     target, words = words[0], words[1:]
     preset = _value(words, "preset", "default")
@@ -93,6 +96,11 @@ def configured(command: str, words: list[str], extra: type) -> tuple[Any, Any]:
         base = preset_of(registry().load("experiments", target), preset)
     own = registry().find("experiments", target).plugin or "core"
     config, options = parse(base, words, preset, own, f"genkit {command} {target}", extra)
+    check_seed(options.seed)
+    if not 0 < options.save_every < math.inf:
+        raise UsageError(f"--save_every {options.save_every}: expected seconds, more than 0")
+    if options.checkpoints < 1:
+        raise UsageError(f"--checkpoints {options.checkpoints}: expected at least 1")
     if options.out is None or not is_run(options.out):  # a run that is there has its models already
         check_restored(config, options.trust)
     return config, options

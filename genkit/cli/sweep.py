@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from genkit import signals
 from genkit.errors import GenkitError, UsageError
 
 
@@ -98,8 +99,11 @@ class Sweep:
             self.options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise GenkitError(f"cannot make {self.options.out}: {error.strerror}; choose another --out") from error
-        if todo:
-            _submit(self, todo) if self.options.launcher == "slurm" else _work(self, todo)
+        if todo and self.options.launcher == "slurm":
+            _submit(self, todo)
+        elif todo:
+            with signals.postponed():
+                _work(self, todo)
         table(self)
         return int(any(_state(p.folder) != "done" for p in self.points))
 
@@ -139,11 +143,11 @@ def combinations(words: list[str]) -> Iterator[tuple[dict[str, str], list[str]]]
 
 def table(sweep: Sweep) -> None:
     """Write sweep.csv, a row for each run with all results, and show the chosen ones."""
-    from rich.console import Console
     from rich.table import Table
 
     from genkit.experiment import cell
     from genkit.files import read_json, write
+    from genkit.terminal import console
 
     results = [read_json(p.folder / "results.json", {}) for p in sweep.points]
     keys = list(dict.fromkeys(k for p in sweep.points for k in p.options))
@@ -163,13 +167,16 @@ def table(sweep: Sweep) -> None:
     for p, r in zip(sweep.points, results, strict=True):
         cells = [cell(r.get(n)) for n in wanted[:6]]
         shown.add_row(*(p.options.get(k, "") for k in keys), _state(p.folder), *cells)
-    Console().print(shown)
+    console().print(shown)
     more = f" ({len(wanted) - 6} more results in it; --only chooses)" if len(wanted) > 6 else ""
     print(f"table: {file}{more}")
 
 
 def _work(sweep: Sweep, todo: list[Point]) -> None:
-    """Run local processes, some at a time; on an interrupt they are told to save and stop."""
+    """Run local processes, some at a time; on an interrupt they are told to save and stop.
+
+    Each has a process group of its own: from a terminal it would hear of the interrupt twice, and stop at once.
+    """
     active: dict[int, tuple[Point, Any, float]] = {}
     waiting = list(todo)
     try:
@@ -178,13 +185,16 @@ def _work(sweep: Sweep, todo: list[Point]) -> None:
                 point = waiting.pop(0)
                 print(f"  {point.folder.name}: started", flush=True)
                 with _log(point).open("w") as log:
-                    process = subprocess.Popen(sweep.command(point), stdout=log, stderr=subprocess.STDOUT)
+                    process = subprocess.Popen(
+                        sweep.command(point), stdout=log, stderr=subprocess.STDOUT, process_group=0
+                    )
                 active[process.pid] = point, process, time.monotonic()
             for pid, (point, process, start) in list(active.items()):
                 if process.poll() is not None:
                     del active[pid]
                     _tell(point, process.returncode, time.monotonic() - start)
             time.sleep(0.1)
+            signals.check()
     finally:
         for _, process, _ in active.values():
             process.terminate()

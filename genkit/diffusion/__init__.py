@@ -22,6 +22,7 @@ from genkit.diffusion.samplers import (
     DEIS,
     RK3,
     RK4,
+    SAMPLERS,
     Adaptive,
     Ancestral,
     Consistency,
@@ -37,13 +38,18 @@ from genkit.diffusion.samplers import (
     UniPC,
 )
 
+PROCESSES = (EDM, VE, VP, SubVP, Cosine, Flow, DDPM)
+"""All processes."""
+
 __all__ = [
     "DDIM",
     "DDPM",
     "DEIS",
     "EDM",
+    "PROCESSES",
     "RK3",
     "RK4",
+    "SAMPLERS",
     "VE",
     "VP",
     "Adaptive",

@@ -1,6 +1,7 @@
 """Distributions of noise levels and times in training."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from genkit.diffusion.grids import check_range
 from genkit.diffusion.process import Process
 from genkit.errors import UsageError
+from genkit.kinds import SIGNED
 
 Array = jax.Array
 
@@ -127,7 +129,7 @@ class Uniform(Times):
 class LogitNormal(Times):
     """logit t ~ N(mean, std^2): the training times of rectified flows in Esser et al. 2024 (arXiv 2403.03206)."""
 
-    mean: float = 0.0
+    mean: Annotated[float, SIGNED] = 0.0
     """Mean of logit t."""
     std: float = 1.0
     """Standard deviation of logit t."""

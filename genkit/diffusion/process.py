@@ -7,7 +7,7 @@ jit) or jax arrays.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import numpy as np
 
 from genkit.diffusion.random import normal
 from genkit.errors import UsageError
+from genkit.kinds import SIGNED
 
 Array = jax.Array
 
@@ -215,7 +216,7 @@ class Cosine(Process):
     range of t keeps |log SNR| <= 20.
     """
 
-    shift: float = 0.0
+    shift: Annotated[float, SIGNED] = 0.0
     """Makes the first steps noisier; .008 in the paper."""
 
     @property

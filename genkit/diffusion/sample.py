@@ -15,7 +15,7 @@ Array = jax.Array
 
 
 class Sampler(Protocol):
-    """An algorithm that turns noise into data, given a denoiser."""
+    """An algorithm that turns noise into data, given a denoiser; or the table of its coefficients."""
 
     def model(self, denoiser: Denoiser, shape: tuple[int, ...], cond: Any = None) -> Model:
         """The chain from noise to samples of `shape` (n, ...); its particles have the state as `x`."""
@@ -39,7 +39,7 @@ def sample(
 
     Args:
         key: key of the run.
-        sampler: such as `Heun(...)` or `DPMpp2S(...)`.
+        sampler: such as `Heun(...)`, or its `table(process)`.
         denoiser: (x (n, ...), t (), cond) -> E[x_0 | x_t].
         shape: (n, ...) of the samples.
         cond: pytree of leaves (n, ...), one condition per sample, or None.

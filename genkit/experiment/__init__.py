@@ -6,11 +6,12 @@ from genkit.experiment.config import config, differences, flat, labels, read_yam
 from genkit.experiment.environment import describe, set_up
 from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status, held, is_run
+from genkit.experiment.inspect import inspect
 from genkit.experiment.parse import Choice, choose, parse, preset_of
 from genkit.experiment.report import build as build_report
 from genkit.experiment.report import cell
 from genkit.experiment.report import clear as clear_report
-from genkit.experiment.run import STAGES, Run, check_restored, load, run
+from genkit.experiment.run import STAGES, Run, check_restored, check_seed, load, run
 from genkit.experiment.slots import Slot, main_model, slots, walk
 from genkit.experiment.variants import obtain_variant, settle_variants, variants
 
@@ -28,6 +29,7 @@ __all__ = [
     "build_report",
     "cell",
     "check_restored",
+    "check_seed",
     "choose",
     "clear_report",
     "config",
@@ -36,6 +38,7 @@ __all__ = [
     "differences",
     "flat",
     "held",
+    "inspect",
     "is_run",
     "labels",
     "load",

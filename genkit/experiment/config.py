@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 from genkit.experiment.parse import Choice, Untrusted, choose, parse, preset_of, words_of
 from genkit.experiment.slots import is_component, main_model, unchecked, walk
+from genkit.files import dump_yaml
+from genkit.files import read_yaml as file_yaml
 from genkit.plugin import registry
 
 FORMAT = 2  # of config.yaml; the first one, which did not say so, had no models
@@ -118,12 +118,12 @@ def write_yaml(config: Any, preset: str, seed: int) -> str:
     name = registry().name_of("experiments", type(config))
     options = {key: _plain(value) for key, value in flat(config).items()}
     head = {"format": FORMAT, "experiment": name, "preset": preset, "seed": seed}
-    return yaml.safe_dump({**head, "options": options}, sort_keys=False, width=100)
+    return dump_yaml({**head, "options": options})
 
 
 def format_of(path: Path) -> int:
     """The format of a config.yaml."""
-    content = yaml.safe_load(path.read_text()) if path.is_file() else None
+    content = file_yaml(path) if path.is_file() else None
     return int(content.get("format", 1)) if isinstance(content, dict) else FORMAT
 
 
@@ -133,13 +133,15 @@ def read_yaml(path: Path, trust: bool = False) -> tuple[Any, str, int]:
     A file that names own code (``module:Class``) executes it, so it needs `trust`. Raises `UsageError`.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = file_yaml(path)
         name, options = str(content["experiment"]), dict(content.get("options") or {})
         preset, seed = str(content.get("preset", "default")), int(content.get("seed", 0))
         written = int(content.get("format", 1))
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist; expected a config.yaml of a run") from None
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except GenkitError as error:
+        raise UsageError(str(error)) from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{path} is no genkit config ({reason}); expected the keys experiment and options") from None
     if written > FORMAT:
@@ -148,6 +150,8 @@ def read_yaml(path: Path, trust: bool = False) -> tuple[Any, str, int]:
         return _configure(name, preset, options, trust), preset, seed
     except Untrusted as error:
         raise UsageError(f"{path} runs code of its own ({error}); give --trust if you trust it") from None
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def differences(a: Any, b: Any) -> list[str]:

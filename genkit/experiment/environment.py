@@ -8,11 +8,14 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from genkit.files import write_json
+from genkit.files import damaged, read_json, write_json
+
+BEGUN = time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def set_up() -> None:
@@ -54,9 +57,20 @@ def versions() -> dict[str, str]:
     return {n: v for n, v in sorted(installed.items()) if n in names or n.startswith("genkit-")}
 
 
+def read(folder: Path) -> list[dict[str, Any]]:
+    """What environment.json says: an entry for each command that wrote in a run folder, the first one first."""
+    file, mend = folder / "environment.json", "delete it; nothing else needs it"
+    entries = read_json(file, [], mend)
+    if not all(isinstance(one, dict) for one in entries):
+        raise damaged(file, "has entries that are no mappings", mend)
+    return entries
+
+
 def write(folder: Path) -> None:
-    """Write environment.json."""
-    write_json(folder / "environment.json", describe())
+    """Add this process to environment.json, or say anew what it says of itself: its memory grows."""
+    mine = {"begun": BEGUN, "pid": os.getpid()}
+    others = [one for one in read(folder) if {k: one.get(k) for k in mine} != mine]
+    write_json(folder / "environment.json", [*others, mine | describe()])
 
 
 def _git() -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genkit.errors import GenkitError, UsageError
-from genkit.files import read_json, write_json
+from genkit.files import damaged, read_json, write_json
 
 
 def claim(name: str, seed: int, root: Path = Path("runs")) -> Path:
@@ -55,7 +55,12 @@ class Status:
         self.content = self._read()
 
     def _read(self) -> dict[str, Any]:
-        return read_json(self.path, {"state": "new", "done": [], "seconds": {}})
+        new = {"state": "new", "done": [], "seconds": {}}
+        mend = "delete it; `genkit run ... --resume` repeats its stages, and keeps what is trained"
+        content = read_json(self.path, new, mend)
+        if not all(type(content.get(key)) is type(value) for key, value in new.items()):
+            raise damaged(self.path, f"has not the keys {', '.join(new)} as they should be", mend)
+        return content
 
     @property
     def done(self) -> list[str]:

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import tyro
 
 from genkit.errors import UsageError
+from genkit.experiment.ranges import check_range
 from genkit.experiment.slots import Naming, Option, Slot, main_model, options, put, recipes, unchecked, walk
 from genkit.kinds import RESTORED
 from genkit.plugin import Item, registry
@@ -260,6 +261,8 @@ def _restore(parsed: Any, base: Any, in_slot: bool = False) -> Any:
             value = option.value
         elif isinstance(option.value, dict):
             value = dict(value)
+        if not option.parts:
+            check_range(option, value, type(base))
         values[name] = value
     return type(base)(**values)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
 import json
 from pathlib import Path
 from typing import Any
 
-import yaml
+from genkit.errors import GenkitError
+from genkit.experiment import environment
+from genkit.experiment.folder import Status
+from genkit.files import damaged, read_json, read_text, read_yaml, write, write_json
 
-from genkit.files import read_json, write, write_json
-
+METRICS_LIMIT = 500_000_000  # bytes
 LIMIT = 10_000_000  # bytes of a report that still opens at once and can be mailed
 
 STYLE = """
@@ -55,13 +58,11 @@ def add_table(folder: Path, name: str, header: list[str], rows: list[list[str]],
 
 def add_training(folder: Path) -> None:
     """A figure of the losses over the steps, a panel for each training, from metrics.jsonl."""
-    file = folder / "metrics.jsonl"
     phases: dict[str, dict[str, list[tuple[int, float]]]] = {}
-    for line in file.read_text().splitlines() if file.exists() else []:
-        row = json.loads(line)
+    for row in metrics(folder):
         for name, value in row.items():
             if "loss" in name and isinstance(value, float):
-                phases.setdefault(row.get("phase", ""), {}).setdefault(name, []).append((row["step"], value))
+                phases.setdefault(row["phase"], {}).setdefault(name, []).append((row["step"], value))
     if not phases:
         return
     from matplotlib.figure import Figure
@@ -96,32 +97,75 @@ def add_training(folder: Path) -> None:
     add_figure(folder, "training", figure, "Training loss (running mean) and validation loss by step.")
 
 
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl. One that is torn is left out, as on resume: a kill may leave it, at the end."""
+    file, rows = folder / "metrics.jsonl", []
+    for line in read_text(file, METRICS_LIMIT).splitlines() if file.exists() else []:
+        with contextlib.suppress(ValueError, RecursionError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("phase"), str) and isinstance(row.get("step"), int):
+                rows.append(row)
+    return rows
+
+
+def results(folder: Path) -> dict[str, float | None]:
+    """What results.json says."""
+    file, mend = folder / "results.json", "delete it; `genkit evaluate RUN` makes it again"
+    found = read_json(file, {}, mend)
+    if wrong := [name for name, value in found.items() if type(value) not in (int, float, type(None))]:
+        raise damaged(file, f"says of {wrong[0]!r} what is no number", mend)
+    return found
+
+
+def items(folder: Path) -> list[dict[str, Any]]:
+    """The noted figures and tables."""
+    file, mend = folder / "figures" / "index.json", "delete it; `genkit report RUN` makes it again"
+    found = read_json(file, [], mend)
+    for one in found:
+        if not _is_item(one):
+            raise damaged(file, f"has an entry that is neither a figure nor a table ({str(one)[:60]})", mend)
+        png = folder / "figures" / f"{one['name']}.png"
+        if one["kind"] == "figure" and not png.is_file():
+            raise GenkitError(f"{png} does not exist; `genkit report RUN` makes it again")
+    return found
+
+
+def _is_item(one: Any) -> bool:
+    """Its name is that of a file in its folder, and all else is text."""
+    texts = isinstance(one, dict) and all(isinstance(one.get(key), str) for key in ("name", "kind", "caption"))
+    if not texts or Path(one["name"]).name != one["name"]:
+        return False
+    rows = [one.get("header"), *(one.get("rows") or [])]
+    return one["kind"] == "figure" or all(
+        isinstance(row, list) and all(isinstance(c, str) for c in row) for row in rows
+    )
+
+
 def build(folder: Path, name: str, doc: str) -> Path:
     """Write report.html from what the folder holds, of a run or of a part of one, and return its path."""
-    items = read_json(folder / "figures" / "index.json", [])
-    status = read_json(folder / "status.json", {"seconds": {}})
+    noted, status = items(folder), Status(folder).content
     scale = _shrink(
-        sum((folder / "figures" / f"{i['name']}.png").stat().st_size for i in items if i["kind"] == "figure")
+        sum((folder / "figures" / f"{i['name']}.png").stat().st_size for i in noted if i["kind"] == "figure")
     )
     about, _, _ = doc.strip().partition("\n\n")
-    tables = [_table(i) for i in items if i["kind"] == "table"]
-    figures = [_figure(folder, i, scale) for i in items if i["kind"] == "figure"]
-    results = [[k, cell(v)] for k, v in read_json(folder / "results.json", {}).items()]
+    tables = [_table(i) for i in noted if i["kind"] == "table"]
+    figures = [_figure(folder, i, scale) for i in noted if i["kind"] == "figure"]
+    shown = [[k, cell(v)] for k, v in results(folder).items()]
     file = folder / "config.yaml"
-    options = yaml.safe_load(file.read_text()) if file.exists() else {}
+    options = read_yaml(file) if file.exists() else {}
     settings = {k: v for k, v in options.items() if k != "options"} | options.get("options", {})
     seconds = [[stage, cell(value)] for stage, value in status["seconds"].items()]
-    machine = read_json(folder / "environment.json", {})
+    commands = environment.read(folder)
     parts = [
         f"<h1>{html.escape(name)}</h1><p class=soft>{html.escape(' '.join(about.split()))}</p>",
-        *([_made(options, status, machine)] if options else []),
+        *([_made(options, status, commands)] if options else []),
         *tables,
         *(["<h2>Figures</h2>", *figures] if figures else []),
         "<h2>Details</h2>",
-        _fold("All results", results),
+        _fold("All results", shown),
         _fold("Configuration", [[k, str(v)] for k, v in settings.items()]),
         _fold("Stages (seconds)", seconds),
-        _fold("Environment", [[k, json.dumps(v)] for k, v in machine.items()]),
+        *(_fold(f"Environment of command {i}", _told(one)) for i, one in enumerate(commands, 1)),
     ]
     page = (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
@@ -131,12 +175,21 @@ def build(folder: Path, name: str, doc: str) -> Path:
     return folder / "report.html"
 
 
-def _made(options: dict[str, Any], status: dict[str, Any], machine: dict[str, Any]) -> str:
-    """How a run was made, in one line."""
-    return (
-        f"<p class=soft>seed {options.get('seed')} · {html.escape(str(status.get('time', '')))} · "
-        f"{html.escape(str(machine.get('devices', '')))} · peak memory {machine.get('peak_memory_gb', '?')} GB</p>"
-    )
+def _made(options: dict[str, Any], status: dict[str, Any], commands: list[dict[str, Any]]) -> str:
+    """How a run was made, in one line: on the devices of its first command."""
+    first = commands[0] if commands else {}
+    said = [f"seed {options.get('seed')}", status.get("time", ""), first.get("devices", "")]
+    said.append(f"peak memory {max((_size(one) for one in commands), default=0):.3g} GB")
+    return f"<p class=soft>{html.escape(' · '.join(map(str, said)))}</p>"
+
+
+def _size(machine: dict[str, Any]) -> float:
+    size = machine.get("peak_memory_gb")
+    return size if isinstance(size, float) else 0.0
+
+
+def _told(machine: dict[str, Any]) -> list[list[str]]:
+    return [[k, json.dumps(v)] for k, v in machine.items()]
 
 
 def clear(folder: Path) -> None:
@@ -153,8 +206,8 @@ def cell(value: Any) -> str:
 
 def _add(folder: Path, item: dict[str, Any]) -> None:
     file = folder / "figures" / "index.json"
-    items = [i for i in read_json(file, []) if (i["name"], i["kind"]) != (item["name"], item["kind"])]
-    write_json(file, [*items, item])
+    others = [i for i in read_json(file, []) if (i["name"], i["kind"]) != (item["name"], item["kind"])]
+    write_json(file, [*others, item])
 
 
 def _smooth(values: tuple[float, ...]) -> list[float]:

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.console import Console
 from rich.table import Table
 
+from genkit import signals
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import environment, report
 from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, write_yaml
 from genkit.experiment.folder import Status, claim, is_run
 from genkit.experiment.slots import main_model, names_own_code, recipes
-from genkit.files import read_arrays, read_json, write, write_arrays, write_json
+from genkit.files import check_plain, read_arrays, write, write_arrays, write_json
 from genkit.plugin import registry
+from genkit.terminal import console
 
 T = TypeVar("T")
 STAGES = ("prepare", "train", "sample", "evaluate", "report")
@@ -43,10 +44,11 @@ class Run:
         self.may_train, self.trust = may_train, trust
         self.root, self.salt = self, ""
         self.name = registry().name_of("experiments", type(config))
-        self.console = Console(quiet=True)
+        self.console = console(quiet=True)
         self.progress = False
         self.loggers: tuple[Any, ...] = ()
         self.save_every: float = 60.0
+        self.keep: int = 2
         self._kept: dict[str, Any] = {}
 
     # what stages use
@@ -76,6 +78,7 @@ class Run:
             config=flat(self.config),
             loggers=self.loggers,
             save_every=self.save_every,
+            keep=self.keep,
             progress=self.progress,
         )
 
@@ -83,7 +86,7 @@ class Run:
         """A run in a folder within this one: its console, seed and permission to train; `salt` changes its keys."""
         part = Run(config or self.config, self.folder / name, self.seed, self.preset, self.may_train, self.trust)
         part.console, part.progress, part.loggers = self.console, self.progress, self.loggers
-        part.save_every, part.root, part.salt = self.save_every, self.root, self.salt + salt
+        part.keep, part.save_every, part.root, part.salt = self.keep, self.save_every, self.root, self.salt + salt
         return part
 
     def trained(self, slot: str, data: Callable[[], Any] | None = None) -> Any:
@@ -147,10 +150,13 @@ class Run:
 
     def each(self, name: str, items: Sequence[T]) -> Iterator[T]:
         """Items one after the other, with a display of how many are done and of the time left, as in training."""
+        from genkit.parallel import is_alone
         from genkit.train import Show
 
         with Show(name, len(items), on=self.progress) as show:
             for done, item in enumerate(items, 1):
+                if is_alone():  # one of several hosts must not stop alone
+                    signals.check()
                 yield item
                 if done == 1:
                     show.restart(1)  # it compiled
@@ -202,7 +208,7 @@ class Run:
     @property
     def results(self) -> dict[str, float | None]:
         """The results of the run, flat name -> number; None where a figure has no value."""
-        return read_json(self.folder / "results.json", {})
+        return report.results(self.folder)
 
     @property
     def figures(self) -> dict[str, Path]:
@@ -232,6 +238,12 @@ class Run:
         """Run the stages that are not finished yet (with `again`, all of the given ones, after finished ones)."""
         if again and stages[0] != STAGES[0]:
             self.require(STAGES[STAGES.index(stages[0]) - 1])
+        with signals.postponed():
+            self._work(stages, again)
+
+    def _work(self, stages: Sequence[str], again: bool) -> None:
+        from genkit.parallel import agree
+
         status = Status(self.folder)
         before = status.content["state"], status.content.get("message")
         if _is_main():
@@ -241,6 +253,7 @@ class Run:
             for stage in stages:
                 if stage in status.done and not again:
                     continue
+                signals.check(agree(signals.got()))
                 start = time.perf_counter()
                 getattr(self, f"_{stage}")()
                 if _is_main() and stage not in status.done:
@@ -304,6 +317,7 @@ def run(
     `prepare(run)` sets what is outside the configuration (console, loggers). A restored model of own code needs
     `trust`. Raises `GenkitError`.
     """
+    check_seed(seed)
     environment.set_up()
     name = registry().name_of("experiments", type(config))
     if out is None or not is_run(Path(out)):
@@ -316,6 +330,7 @@ def run(
     if file.exists():
         if not resume:
             raise UsageError(f"{folder} holds a run already; give --resume to continue it, or another --out")
+        check_plain(folder)
         before, _, seed_before = read_yaml(file, trust=True)
         if type(before) is not type(config):
             raise UsageError(f"{folder} holds a run of {type(before).__name__}, not of {name}; choose another --out")
@@ -340,6 +355,12 @@ def run(
     return this
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a seed that two runs could share, as keys have no room for all of it."""
+    if not 0 <= seed < 2**31:
+        raise UsageError(f"seed={seed} is out of range; expected 0 to {2**31 - 1}")
+
+
 def check_restored(config: Any, trust: bool = False) -> None:
     """Refuse options that restored models cannot take, and models that have changed."""
     for recipe, names in recipes(config):
@@ -354,6 +375,7 @@ def load(path: str | Path, trust: bool = False) -> Run:
     folder = Path(path)
     if not is_run(folder):
         raise UsageError(f"{folder} is no run folder: it has no config.yaml; `genkit run` makes one")
+    check_plain(folder)
     config, preset, seed = read_yaml(folder / "config.yaml", trust)
     return Run(config, folder, seed, preset, trust=trust)
 

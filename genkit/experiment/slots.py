@@ -125,18 +125,14 @@ def unchecked(config: Any, **values: Any) -> Any:
     return made
 
 
-def recipes(config: Any) -> Iterator[tuple[Any, Naming]]:
+def recipes(config: Any, naming: Naming = str) -> Iterator[tuple[Any, Naming]]:
     """The recipes in the slots of a study and of its recipes, with the names of their options."""
-    yield from _recipes(config, str)
-
-
-def _recipes(config: Any, naming: Naming) -> Iterator[tuple[Any, Naming]]:
     for option in options(config, naming):
         if option.slot and option.slot.kind == "models":
             for recipe, names in option.parts:
                 yield recipe, names
                 if recipe.restore is None:  # else those in it are not used
-                    yield from _recipes(recipe, names)
+                    yield from recipes(recipe, names)
 
 
 def put(value: Any, parts: list[Any]) -> Any:

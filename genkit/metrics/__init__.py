@@ -9,7 +9,7 @@ from genkit.metrics.calibration import (
     ranks,
     reliability,
 )
-from genkit.metrics.deterministic import acc, bias, mae, mse, psnr, rmse, wind_rmse
+from genkit.metrics.deterministic import bias, mae, mse, psnr, rmse
 from genkit.metrics.ensemble import (
     crps,
     energy_score,
@@ -21,12 +21,12 @@ from genkit.metrics.ensemble import (
 )
 from genkit.metrics.events import Contingency, contingency
 from genkit.metrics.frechet import frechet_distance, frechet_of_samples
-from genkit.metrics.gaussian import crps_gaussian, nll_gaussian
+from genkit.metrics.gaussian import nll_gaussian
 from genkit.metrics.mean import weighted_mean
 from genkit.metrics.samples import energy_distance
 from genkit.metrics.significance import Difference, paired_bootstrap, stationary_indices
 from genkit.metrics.sliced import sliced_wasserstein
-from genkit.metrics.spectrum import Spectrum, dct_spectrum, fft_spectrum, log_ratio
+from genkit.metrics.spectrum import Spectrum, dct_spectrum, log_ratio
 
 __all__ = [
     "Contingency",
@@ -34,16 +34,13 @@ __all__ = [
     "Flatness",
     "Reliability",
     "Spectrum",
-    "acc",
     "bias",
     "brier",
     "contingency",
     "crps",
-    "crps_gaussian",
     "dct_spectrum",
     "energy_distance",
     "energy_score",
-    "fft_spectrum",
     "flatness",
     "frechet_distance",
     "frechet_of_samples",
@@ -65,5 +62,4 @@ __all__ = [
     "variance",
     "variogram_score",
     "weighted_mean",
-    "wind_rmse",
 ]

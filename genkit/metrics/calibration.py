@@ -48,13 +48,13 @@ def brier(
     axis: int = 0,
     reduce: Axes = None,
 ) -> Array:
-    """Brier score of the event `> threshold`, with the share of members as its probability.
+    """Brier score of the event `>= threshold`, with the share of members as its probability.
 
     `fair` takes off p(1 - p)/(M - 1) (Ferro 2014, eq. 5); it needs at least two members.
     """
     x, y = jnp.asarray(ens), jnp.asarray(obs)
-    p = (x > threshold).mean(axis=axis, dtype=jnp.float32)
-    score = jnp.square(p - (y > threshold))
+    p = (x >= threshold).mean(axis=axis, dtype=jnp.float32)
+    score = jnp.square(p - (y >= threshold))
     if fair:
         score = score - p * (1 - p) / (x.shape[axis] - 1)
     return weighted_mean(score, weights, reduce)

@@ -54,37 +54,3 @@ def mae(pred: ArrayLike, obs: ArrayLike, weights: ArrayLike | None = None, reduc
 def bias(pred: ArrayLike, obs: ArrayLike, weights: ArrayLike | None = None, reduce: Axes = None) -> Array:
     """Mean of forecast minus truth."""
     return weighted_mean(jnp.asarray(pred) - jnp.asarray(obs), weights, reduce)
-
-
-def wind_rmse(
-    pred_u: ArrayLike,
-    pred_v: ArrayLike,
-    obs_u: ArrayLike,
-    obs_v: ArrayLike,
-    weights: ArrayLike | None = None,
-    reduce: Axes = None,
-) -> Array:
-    """Vector error of the wind: sqrt(mean(du^2 + dv^2))."""
-    return jnp.sqrt(mse(pred_u, obs_u, weights, reduce) + mse(pred_v, obs_v, weights, reduce))
-
-
-def acc(
-    pred: ArrayLike,
-    obs: ArrayLike,
-    climatology: ArrayLike,
-    weights: ArrayLike | None = None,
-    reduce: Axes = None,
-    centred: bool = False,
-) -> Array:
-    """Anomaly correlation: correlation of departures from `climatology`, about 0 or (`centred`) the mean."""
-    a = jnp.asarray(pred) - jnp.asarray(climatology)
-    b = jnp.asarray(obs) - jnp.asarray(climatology)
-    if centred:
-        a = a - _keep(weighted_mean(a, weights, reduce), a, reduce)
-        b = b - _keep(weighted_mean(b, weights, reduce), b, reduce)
-    product = weighted_mean(a * b, weights, reduce)
-    return product / jnp.sqrt(weighted_mean(a * a, weights, reduce) * weighted_mean(b * b, weights, reduce))
-
-
-def _keep(mean: Array, like: Array, reduce: Axes) -> Array:
-    return jnp.expand_dims(mean, reduced_axes(like.ndim, reduce))

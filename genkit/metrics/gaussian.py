@@ -4,19 +4,9 @@ import math
 
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.stats import norm
 from jax.typing import ArrayLike
 
 from genkit.metrics.mean import Axes, weighted_mean
-
-
-def crps_gaussian(
-    mean: ArrayLike, std: ArrayLike, obs: ArrayLike, weights: ArrayLike | None = None, reduce: Axes = None
-) -> Array:
-    """CRPS of N(mean, std^2): std [w (2 Phi(w) - 1) + 2 phi(w) - 1/sqrt(pi)] (Gneiting et al. 2005)."""
-    w = (jnp.asarray(obs) - mean) / std
-    score = std * (w * (2 * norm.cdf(w) - 1) + 2 * norm.pdf(w) - 1 / math.sqrt(math.pi))
-    return weighted_mean(score, weights, reduce)
 
 
 def nll_gaussian(

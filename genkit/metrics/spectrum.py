@@ -35,16 +35,6 @@ def dct_spectrum(field: ArrayLike) -> Spectrum:
     return _binned(power, np.floor(np.hypot(m, n) + 1e-9).astype(int), 0.5 / short)
 
 
-def fft_spectrum(field: ArrayLike) -> Spectrum:
-    """Variance spectrum of doubly periodic fields (..., y, x); bin k takes the modes nearest to k waves."""
-    field = jnp.asarray(field)
-    height, width = field.shape[-2:]
-    short = _shorter(height, width)
-    power = jnp.square(jnp.abs(jnp.fft.fft2(field))) / (height * width) ** 2
-    m, n = np.fft.fftfreq(height)[:, None] * short, np.fft.fftfreq(width) * short
-    return _binned(power, np.rint(np.hypot(m, n)).astype(int), 1 / short)
-
-
 def log_ratio(power: ArrayLike, reference: ArrayLike) -> Array:
     """log10(power / reference); -1 is a tenth of the variance. Average both over cases before."""
     return jnp.log10(jnp.asarray(power) / jnp.asarray(reference))

@@ -104,7 +104,7 @@ def learn_critic(
     loss: Callable[..., Any],
     params: Any,
     examples: Any,
-    known: Any,
+    held_out: Any,
     *,
     optimizer: Optimizer,
     steps: int,
@@ -118,13 +118,13 @@ def learn_critic(
         loss: ``loss(params, aux, batch, key, training=True) -> (loss, (aux, metrics))``.
         params: the first parameters, those of the generator where they fit.
         examples: random access to labelled examples of both kinds equally often.
-        known: one batch of others, for validation.
+        held_out: one batch of others, for validation.
         optimizer: a component.
         steps: training steps.
         batch: examples of both kinds in a step.
     """
     return learn(
-        run, name, loss, params, examples, [known] * NOISES, optimizer=optimizer.build(steps), steps=steps,
+        run, name, loss, params, examples, [held_out] * NOISES, optimizer=optimizer.build(steps), steps=steps,
         batch=batch, clip=1.0, validate=max(10, steps // 20), keep="best",
     )  # fmt: skip
 

@@ -62,11 +62,11 @@ class Draw(Request):
     def _posterior(self, model: Any, key: jax.Array, n: int, chunk: int) -> Piece:
         """Each sample from a group of particles of its own, so that they are independent."""
         method, given = self.method or DDSMC(), self.observed(model.shape)
-        particles = self.particles if weighs(method, model.denoiser, given) else 1
+        particles = self.particles if weighs(method, model.denoiser) else 1
         groups = min(n, max(1, chunk // particles))
         draws = posterior(key, method, model.denoiser, given, n, particles, chunk=groups)
         found = {"samples": np.asarray(draws.x[:, 0])}
-        return found if particles == 1 else found | {"log_z": np.asarray(draws.log_z)}
+        return found if np.isnan(draws.log_z).all() else found | {"log_z": np.asarray(draws.log_z)}
 
     def observed(self, shape: tuple[int, ...]) -> Observation:
         """The measurement in the file, of items of this shape."""

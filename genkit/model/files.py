@@ -22,6 +22,7 @@ import safetensors.numpy
 import yaml
 
 from genkit.errors import GenkitError, UsageError
+from genkit.files import check_plain, damaged, dump_yaml, parse_yaml, read_text, read_yaml
 from genkit.model.tree import Arrays, class_name, decode, encode
 from genkit.parallel import barrier, is_main
 
@@ -29,6 +30,7 @@ FORMAT = 1
 PAGE, WEIGHTS = "model.yaml", "weights.safetensors"
 HEAD = "# A trained model of genkit: genkit.load_model(FOLDER) and every command that takes a MODEL read it.\n"
 CHECKSUM = "checksum: "
+PAGE_LIMIT = 8_000_000  # bytes
 TYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "u2", "I16": "i2", "U32": "u4", "I32": "i4", "U64": "u8",
          "I64": "i8", "F16": "f2", "F32": "f4", "F64": "f8"}  # fmt: skip
 
@@ -138,13 +140,15 @@ def read(folder: Path, trust: bool = False) -> Page:
     """The page of a trained model, checked."""
     file = folder / PAGE
     try:
-        body, found, checksum = file.read_text().rpartition(CHECKSUM)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no text"
-        raise GenkitError(f"cannot read {file}: {reason}; copy the whole folder of the model") from None
+        body, found, checksum = read_text(file, PAGE_LIMIT).rpartition(CHECKSUM)
+    except FileNotFoundError:
+        raise GenkitError(f"{file} does not exist; copy the whole folder of the model") from None
     if not found or hashlib.sha256(body.encode()).hexdigest() != checksum.strip():
         raise GenkitError(f"{file} is damaged or was changed by hand: its checksum is wrong; take it from a copy")
-    content = yaml.safe_load(body)
+    content = parse_yaml(body, file)
+    keys = ("format", "recipe", "trained", "weights", "fingerprint", "about")
+    if not isinstance(content, dict) or not set(keys) <= set(content):
+        raise damaged(file, f"has not the keys {', '.join(keys)}")
     if content["format"] != FORMAT:
         raise GenkitError(f"{file} has format {content['format']}, this genkit reads {FORMAT}; update genkit")
     try:
@@ -157,6 +161,7 @@ def read(folder: Path, trust: bool = False) -> Page:
 def find(path: str | Path) -> Path:
     """The folder of the model that a path stands for, its own or that of its run."""
     if (found := located(path)) is not None:
+        check_plain(found)
         return found
     path = Path(path).expanduser()
     if not path.is_dir():
@@ -193,7 +198,7 @@ def _from_nothing(recipe: Any) -> Any:
 
 
 def _why_none(run: Path) -> str:
-    page, again = yaml.safe_load((run / "config.yaml").read_text()), f"`genkit run {run / 'config.yaml'} --out"
+    page, again = read_yaml(run / "config.yaml"), f"`genkit run {run / 'config.yaml'} --out"
     if not (isinstance(page, dict) and "format" in page):
         return f"it was made by genkit 0.1.0, without a model's folder; {again} NEW` trains it again"
     return f"it was not trained to its end, or trains none; {again} {run} --resume` goes on, {again} NEW` trains anew"
@@ -218,7 +223,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def _signed(page: dict[str, Any]) -> bytes:
-    body = HEAD + yaml.safe_dump(page, sort_keys=False, width=100, allow_unicode=True)
+    body = HEAD + dump_yaml(page, allow_unicode=True)
     return f"{body}{CHECKSUM}{hashlib.sha256(body.encode()).hexdigest()}\n".encode()
 
 

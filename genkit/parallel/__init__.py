@@ -1,6 +1,6 @@
 """Device meshes, sharding rules and several hosts."""
 
-from genkit.parallel.hosts import agree, barrier, broadcast_int, broadcast_text, initialise, is_main
+from genkit.parallel.hosts import agree, barrier, broadcast_int, broadcast_text, initialise, is_alone, is_main
 from genkit.parallel.keys import named_key
 from genkit.parallel.mesh import all_devices, in_chunks, make_mesh, replicate, shard_batch, split
 from genkit.parallel.rules import Rule, fsdp, path_name, shardings
@@ -15,6 +15,7 @@ __all__ = [
     "fsdp",
     "in_chunks",
     "initialise",
+    "is_alone",
     "is_main",
     "make_mesh",
     "named_key",

@@ -49,6 +49,11 @@ def is_main() -> bool:
     return jax.process_index() == 0
 
 
+def is_alone() -> bool:
+    """Whether this is the only process, which may stop by itself."""
+    return jax.process_count() == 1
+
+
 def barrier(name: str) -> None:
     """Wait until every process has come here."""
     if jax.process_count() > 1:

@@ -10,17 +10,17 @@ Chains of diffusion: posterior samples for measurements y of A(x_0), any Gaussia
 | method | chain | network calls of T levels | weights | measures |
 |---|---|---|---|---|
 | `DDSMC` | decoupled or ancestral, conditioned on y | T, by the flow T (T + 1) / 2 | yes | linear, normal noise |
-| `TDS` | DDIM with a twisted score | T, with a derivative | yes | any |
+| `TDS` | DDIM with a twisted score | T, with a derivative | yes | any operator and noise |
 | `MCGDiff` | DDIM drawn towards y | T | yes | linear, normal noise |
 | `FPS` | DDIM given a measurement at every level | T | yes | linear, normal noise |
 | `MMPS` | DDIM guided with the network's covariance | T, with derivatives | no | any operator, normal noise or none |
 | `PiGDM` | DDIM guided with one variance | T, with a derivative | no | any operator, normal noise or none |
-| `DPS` | DDIM down the distance to y | T, with a derivative | no | any |
-| `DAPS` | noise, flow back, draw given y | up to 5 T | no | any |
+| `DPS` | DDIM down the distance to y | T, with a derivative | no | any operator, any noise or none |
+| `DAPS` | noise, flow back, draw given y | up to 5 T | no | any operator and noise; linear without |
 | `DDRM` | DDIM with y in place of what it measures | T | no | linear, normal noise or none |
 | `DCPS` | Langevin and variational steps in blocks | 3 T + 150, with a derivative | no | linear, normal noise |
 | `REDDiff` | Adam on a point | T = 1000 | no | any operator, normal noise or none |
-| `ESSFlow` | slice sampling of the noise of a flow | T a proposal | no | any, no derivative |
+| `ESSFlow` | slice sampling of the noise of a flow | T a proposal | no | any operator and noise, no derivative |
 
 A measurement is an operator (`dense` rows, `mask`, `identity`, any `function` such as one through a decoder) and a
 noise (one std, one a number, 0, `Poisson`, `Bernoulli`, your `Noise`); a method says in one line what it cannot take.

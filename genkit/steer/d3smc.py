@@ -169,6 +169,7 @@ class Conditioned(Steps):
     """
 
     name = "D3SMC"
+    evidence = True
 
     process: Any = None
     chain: Literal["decoupled", "ancestral"] = field(default="decoupled", metadata={"static": True})

@@ -78,10 +78,9 @@ class Restored(Steps):
         """Noise about y where the measurement is the more precise, about zero elsewhere."""
         s, c, std = self.basis.measured
         z = first.before * self.basis.noise(keys)
-        own = (std / s) ** 2
-        precise = first.before**2 > own
-        share = jnp.sqrt(jnp.where(precise, 1 - own / first.before**2, 1.0))
-        z = z.at[:, : s.size].set(jnp.where(precise, c / s, 0.0) + share * z[:, : s.size])
+        gap2 = first.s**2 - (std / s) ** 2
+        near = c / s + jnp.sqrt(jnp.maximum(gap2, 0.0)) / first.before * z[:, : s.size]
+        z = z.at[:, : s.size].set(jnp.where(gap2 > 0, near, z[:, : s.size]))
         return Particle(z, self.basis.denoised(z, first.time, first.alpha)), None
 
     def move(self, keys: Array, p: Particle, u: Inputs) -> Particle:
@@ -96,3 +95,11 @@ class Restored(Steps):
         precise = (1 - self.eta_b) * seen + self.eta_b * y + width * eps[:, :r]
         z = free.at[:, :r].set(jnp.where(noisier, noisy, precise))
         return Particle(z, self.basis.denoised(z, u.time, u.alpha))
+
+    def end(self, keys: Array, p: Particle, last: Any) -> Array:
+        """The step to level zero: D, and y where it is measured without noise."""
+        s, c, std = self.basis.measured
+        seen = p.x0[:, : s.size]
+        exact = (1 - self.eta_b) * seen + self.eta_b * c / s
+        x0 = p.x0.at[:, : s.size].set(jnp.where(std > 0, seen, exact))
+        return self.basis.observation.operator.from_basis(x0)

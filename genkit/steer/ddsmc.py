@@ -13,7 +13,6 @@ from genkit.diffusion import EDM, Process, check_range, rho_grid
 from genkit.errors import UsageError
 from genkit.steer.flow import Path, flow_paths, reconstruct
 from genkit.steer.method import Schedule, Steps, Table, first_rest
-from genkit.steer.observation import Observation
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -96,12 +95,13 @@ class DDSMC(Schedule):
         kernel = Decoupled(reference=self.last == "reference")
         return Table((kernel,), (levels.start, first), (steps,), rho2[-1:], process)
 
-    def prior_std(self, process: Process = EDM(), spread: float = 1.0) -> float:
+    def prior_std(self, process: Process = EDM(), spread: float | None = None) -> float:
         """Standard deviation of x_0 under the chain without a measurement, if the data are N(0, spread^2 I).
 
-        The less it is than `spread`, the more the posterior is pulled to the mean and the evidence is that of others.
+        `spread` is the method's if not given. Where the chain is narrower, the posterior is pulled to the mean, and the
+        evidence is that of narrower data.
         """
-        levels = self.levels(process)
+        levels, spread = self.levels(process), self.spread if spread is None else spread
         paths = flow_paths(levels, 1 if self.recon == "tweedie" else self.inner)
         ratio = (spread**2 + paths.s[:, :-1] * paths.s[:, 1:]) / (spread**2 + paths.s[:, :-1] ** 2)
         f = np.where(np.arange(ratio.shape[1]) < paths.count[:, None], ratio, 1.0).prod(1)  # x_0 = f z
@@ -156,6 +156,7 @@ class Decoupled(Steps):
     """One level down: x_t ~ r(. | x_{t+1}, y), the prior's transition conditioned on y."""
 
     name = "DDSMC"
+    evidence = True
 
     reference: bool = field(default=False, metadata={"static": True})
     """End in the conditioned mean without its density, as the reference code; biased."""
@@ -198,19 +199,9 @@ class Decoupled(Steps):
 
     def _means(self, p: Particle, u: Inputs) -> tuple[Array, Array, Array]:
         """Means of prior and proposal (n, d), variance of the proposal (d,)."""
-        gain, mu = condition(self.basis.observation, p.x0, u.rho2)
+        gain, mu = self.basis.observation.condition(p.x0, u.rho2)
         carried = u.c1 * p.z
         return u.c0 * p.x0 + carried, u.c0 * mu + carried, u.base - u.c0**2 * u.rho2 * gain
 
     def _x0(self, p: Particle, rho2: Any) -> Array:
-        return condition(self.basis.observation, p.x0, jnp.asarray(rho2, p.x0.dtype))[1] if self.reference else p.x0
-
-
-def condition(observation: Observation, x0: Array, rho2: Any) -> tuple[Array, Array]:
-    """N(x0, rho2 I) conditioned on y: the share (d,) that y takes of the variance, and the mean (n, d)."""
-    operator = observation.operator
-    s, c = (jnp.asarray(a, x0.dtype) for a in (operator.s, observation.coordinates))
-    total = s**2 * rho2 + jnp.asarray(observation.std, x0.dtype) ** 2
-    unseen = (0, x0.shape[1] - s.size)
-    shift = rho2 * s / total * (c - s * x0[:, : s.size])
-    return jnp.pad(rho2 * s**2 / total, unseen), x0 + jnp.pad(shift, ((0, 0), unseen))
+        return self.basis.observation.condition(p.x0, jnp.asarray(rho2, p.x0.dtype))[1] if self.reference else p.x0

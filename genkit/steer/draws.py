@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from genkit.chain import State, callable_tree, run, start
 from genkit.errors import UsageError
@@ -17,6 +19,7 @@ from genkit.steer.method import Ended
 from genkit.tree import register_dataclass
 
 Array = jax.Array
+RESIDUAL = 0.1  # of |b|, above which a system is said not to be solved
 
 
 @register_dataclass
@@ -29,7 +32,8 @@ class Draws:
     log_w: Array
     """(groups, draws) log-weights of these, normalised in each group: equal ones of samples"""
     log_z: Array
-    """(groups,) log of the estimate of the evidence p(y), or of E[W(x)], unbiased before the logarithm"""
+    """(groups,) log of the estimate of the evidence p(y), or of E[W(x)], unbiased before the logarithm; NaN of a method
+    that has none"""
     log_z_var: Array
     """(groups,) estimated variance of `log_z`, from the group alone; NaN where that does not tell it, as after any
     resampling but multinomial (`genkit.smc.log_z_variance`)"""
@@ -38,11 +42,29 @@ class Draws:
     eves: Array
     """(groups,) int, how many of the first particles have a descendant"""
     collapsed: Array
-    """(groups,) bool, whether all weights vanished at some step; the samples are then not to be trusted"""
+    """(groups,) bool, whether all weights vanished at some step, or a sample is none: NaN, or failed by its method"""
     undefined: Array
     """(groups,) int, how many particles with a weight met a potential of NaN or +inf, which counts as zero"""
     said: dict[str, Array]
     """What a method says of its samples, (groups, draws) by name"""
+
+    def troubles(self) -> tuple[str, ...]:
+        """What went wrong, a sentence each. Nothing of traced values."""
+        if isinstance(self.collapsed, Tracer):
+            return ()
+        collapsed, undefined = np.asarray(self.collapsed), np.asarray(self.undefined)
+        found = []
+        if collapsed.any():
+            found.append(
+                f"no particle explains what was asked for in {collapsed.sum()} of {collapsed.size} groups (all weights "
+                "vanished, or samples are NaN), whose samples are none; take more particles, more steps or a larger "
+                "std, and check that y has the units of the data"
+            )
+        if undefined.any():
+            found.append(f"{undefined.sum()} particles met a potential of NaN or +inf, which counts as zero")
+        if "residual" in self.said and (left := float(np.max(self.said["residual"]))) > RESIDUAL:
+            found.append(f"systems were left with relative residuals of up to {left:.2g}; take more iterations")
+        return tuple(found)
 
 
 def run_groups(
@@ -95,14 +117,22 @@ def _groups(
         eves = jnp.zeros(particles, bool).at[state.eve].set(True).sum()
         variance = log_z_variance(state, resampled.sum(), resampler)
         end, log_w = state.p if isinstance(state.p, Ended) else Ended(state.p, {}), state.log_w
+        end = replace(end, failed=jnp.broadcast_to(end.failed, log_w.shape))
         if draws is not None:
             which = jax.random.categorical(last, log_w, shape=(draws,))
             end, log_w = jax.tree.map(lambda a: a[which], end), jnp.full(draws, -jnp.log(draws), log_w.dtype)
+        lost = ((end.failed | _none(end.x)) & (log_w > -jnp.inf)).any()
         return Draws(
-            end.x, log_w, state.log_z, variance, sizes, eves, state.collapsed, state.undefined, end.said
+            end.x, log_w, state.log_z, variance, sizes, eves, state.collapsed | lost, state.undefined, end.said
         )  # fmt: skip
 
     return in_chunks(group, (keys, given), chunk or keys.shape[0])
+
+
+def _none(x: Any) -> Array:
+    """(n,) bool, items with a number that is not finite."""
+    wrong = [~jnp.isfinite(a.reshape(a.shape[0], -1)).all(1) for a in jax.tree.leaves(x)]
+    return jnp.stack(wrong).any(0)
 
 
 def _trace(state: State) -> tuple[Array, Array]:

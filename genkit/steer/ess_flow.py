@@ -26,7 +26,8 @@ class ESSFlow(Schedule):
     by elliptical slice sampling (Murray, Adams, MacKay 2010): exact for the data of the flow, however rough the
     likelihood. No derivative at all, so it takes any operator and noise, simulators and steps included; each proposal
     costs a flow. A particle is a chain of `moves` moves; those that found no point in `shrinks` proposals stay where
-    they are. `Draws.said` has the `calls` of the likelihood and how often a chain was `stuck`.
+    they are. `Draws.said` has the `calls` of the likelihood and how often a chain was `stuck`; one that never met a
+    point of positive likelihood has failed (`Draws.collapsed`).
     """
 
     moves: int = 50
@@ -116,7 +117,8 @@ class Slice(Steps):
 
     def end(self, keys: Array, p: Particle, last: Any) -> Ended:
         """Items, and what the chain cost."""
-        return Ended(super().end(keys, p, last), {"calls": p.calls, "stuck": p.stuck})
+        said = {"calls": p.calls, "stuck": p.stuck}
+        return Ended(super().end(keys, p, last), said, failed=~jnp.isfinite(p.log_lik))
 
     def _flow(self, xi: Array) -> tuple[Array, Array]:
         """x_0 (n, d) and log p(y | x_0), (n,), -inf where that is NaN."""

@@ -182,11 +182,16 @@ class GuidedStep(Steps):
         z = self.basis.noise(keys)
         return self.arrive(jnp.asarray(first[0], z.dtype) * z, first[1], jnp.zeros(len(z), z.dtype)), None
 
+    def pull(self, z: Array, time: Any, alpha: Any, spread2: Any) -> tuple[Array, Array, Array]:
+        """D and J^T v, (n, d), and the relative residual (n,); one network call and its derivatives."""
+        d, back = jax.vjp(lambda z: self.basis.denoised(z, time, alpha), z)
+        v, left = self.rule(d, lambda v: back(v)[0], jnp.asarray(spread2, z.dtype))
+        return d, back(v)[0], left
+
     def arrive(self, z: Array, u: Arrival, residual: Array) -> Particle:
-        """Denoise and differentiate; one network call and its derivatives."""
-        d, back = jax.vjp(lambda z: self.basis.denoised(z, u.time, u.alpha), z)
-        v, left = self.rule(d, lambda v: back(v)[0], jnp.asarray(u.spread2, z.dtype))
-        return Particle(z, d + u.factor * back(v)[0], jnp.maximum(residual, left))
+        """Guide."""
+        d, pull, left = self.pull(z, u.time, u.alpha, u.spread2)
+        return Particle(z, d + u.factor * pull, jnp.maximum(residual, left))
 
     def move(self, keys: Array, p: Particle, u: Inputs) -> Particle:
         """x0 + keep (z - x0) + noise eps."""
@@ -264,13 +269,11 @@ class Measured(Guidance):
         """One call and its derivatives."""
         self.kernel.check(self.observation)
         process, operator = process_of(denoiser), self.observation.operator
-        basis = Basis(denoiser, cond, self.observation)
+        kernel = replace(self.kernel, basis=Basis(denoiser, cond, self.observation))
         alpha, s = (jnp.reshape(f(jnp.asarray(t, x.dtype)), (-1, 1)) for f in (process.alpha, process.ratio))
-        z = operator.to_basis(x) / alpha
-        d, back = jax.vjp(lambda z: operator.to_basis(denoiser(operator.from_basis(alpha * z), t, cond)), z)
-        rule = replace(self.kernel, basis=basis).rule
-        v, _ = rule(d, lambda v: back(v)[0], s**2 if self.spread is None else _between(s**2, self.spread))
-        return operator.from_basis(d + s**2 * back(v)[0])
+        spread2 = s**2 if self.spread is None else _between(s**2, self.spread)
+        d, pull, _ = kernel.pull(operator.to_basis(x) / alpha, t, alpha, spread2)
+        return operator.from_basis(d + s**2 * pull)
 
 
 def _between(s2: Any, spread: Any) -> Any:
@@ -281,24 +284,28 @@ def _between(s2: Any, spread: Any) -> Any:
 def solve(product: Callable[[Array], Array], b: Array, iterations: int) -> tuple[Array, Array]:
     """Conjugate gradients for many symmetric systems at once: x (n, m) with product(x) = b, and |r| / |b| (n,).
 
-    A system that is solved, or whose matrix shows a direction of no positive curvature, stays as it is.
+    Gives the best x on the way; a system that is solved, or whose matrix shows a direction of no positive curvature,
+    stays as it is.
     """
 
     def dot(a: Array, b: Array) -> Array:
         return (a * b).sum(1, keepdims=True)
 
-    def once(k: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        x, r, p = carry
+    def once(k: Any, carry: Any) -> Any:
+        x, r, p, goes, best, least = carry
         q, rr = product(p), dot(r, r)
         curved = dot(p, q)
-        goes = (curved > 0) & (rr > tiny)
+        goes = goes & (curved > 0) & (rr > tiny)
         step = jnp.where(goes, rr / jnp.where(goes, curved, 1.0), 0.0)
         x, r1 = x + step * p, r - step * q
-        turn = jnp.where(goes, dot(r1, r1) / jnp.where(goes, rr, 1.0), 0.0)
-        return x, r1, r1 + turn * p
+        left = dot(r1, r1)
+        turn = jnp.where(goes, left / jnp.where(goes, rr, 1.0), 0.0)
+        better = left < least
+        return x, r1, r1 + turn * p, goes, jnp.where(better, x, best), jnp.where(better, left, least)
 
-    size = dot(b, b)
+    size, zero = dot(b, b), jnp.zeros_like(b)
     tiny = jnp.finfo(b.dtype).eps ** 2 * size
-    x, r, _ = jax.lax.fori_loop(0, iterations, once, (jnp.zeros_like(b), b, b))
-    ratio = jnp.where(size > 0, dot(r, r) / jnp.where(size > 0, size, 1.0), 0.0)
-    return x, jnp.sqrt(ratio)[:, 0]
+    begin = zero, b, b, size >= 0, zero, size
+    *_, best, least = jax.lax.fori_loop(0, iterations, once, begin)
+    ratio = jnp.where(size > 0, least / jnp.where(size > 0, size, 1.0), 0.0)
+    return best, jnp.sqrt(ratio)[:, 0]

@@ -104,6 +104,7 @@ class Conditioned(Steps):
     """A step of DDIM, conditioned on the next potential; its weight is known on arrival."""
 
     name = "MCGDiff"
+    evidence = True
 
     kappa: Any = None
 

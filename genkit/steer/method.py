@@ -116,6 +116,8 @@ class Ended:
     x: Any
     said: dict[str, Array]
     """numbers (n,) by name"""
+    failed: Any = False
+    """(n,) bool, those that are no samples"""
 
 
 @register_dataclass
@@ -127,6 +129,8 @@ class Steps(Kernel):
     """The method's, for messages."""
     needs: ClassVar[tuple[str, ...]] = ("singular values", "normal noise", "noise")
     """What an observation must have."""
+    evidence: ClassVar[bool] = False
+    """Whether log Z of the chain estimates log p(y)."""
     log_end: ClassVar[Any] = None
     """log of the last weight, (p, last) -> (n,)"""
 
@@ -168,7 +172,7 @@ class Steps(Kernel):
 TAKES = {
     "singular values": "DPS, PiGDM, MMPS, TDS, DAPS, REDDiff or ESSFlow, or give a linear operator (dense, mask)",
     "normal noise": "DPS, TDS, DAPS or ESSFlow",
-    "noise": "DPS, PiGDM, MMPS, DAPS, DDRM or REDDiff, or give a small std",
+    "noise": "DPS, PiGDM, MMPS or REDDiff, for linear operators also DAPS or DDRM, or give a small std",
     "noise or a linear measurement": "DPS, PiGDM, MMPS or REDDiff, or give a small std",
 }
 
@@ -240,6 +244,16 @@ class Table:
     """Coefficients of the end, leaves (1, ...)."""
     process: Any = field(default=None, metadata={"static": True})
     """Of the denoisers that it is for."""
+
+    @property
+    def evidence(self) -> bool:
+        """Whether log Z estimates log p(y)."""
+        return self.kernels[0].evidence
+
+    @property
+    def weighs(self) -> bool:
+        """Whether particles are weighed; of a method that does not, a group needs no more than its samples."""
+        return any(k.log_g is not None or k.look is not None or k.log_end is not None for k in self.kernels)
 
     @property
     def steps(self) -> Any:

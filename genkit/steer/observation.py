@@ -29,6 +29,9 @@ class Noise:
         """log p(y | A(x) = mean), (n,)."""
         raise NotImplementedError(f"{type(self).__name__} has no log_prob")
 
+    def check(self, y: np.ndarray) -> None:
+        """Refuse values that the law cannot give."""
+
     def best(self, y: Array) -> Array:
         """The largest log-probability that any mean gives to y, ()."""
         raise UsageError(f"{type(self).__name__} does not say how far y is from a mean; give it a method best(y)")
@@ -45,10 +48,23 @@ class Noise:
 @register_dataclass
 @dataclass(frozen=True)
 class Normal(Noise):
-    """y = A(x) + std N(0, I)."""
+    """y = A(x) + std N(0, I).
+
+    Methods that do not use the std (DPS, REDDiff) weigh numbers of different ones by `weights`.
+    """
 
     std: Any
     """() or (m,); 0 for none"""
+
+    @property
+    def scale(self) -> Any:
+        """(), the geometric mean of the std."""
+        return jnp.exp(jnp.log(self.std).mean()) if jnp.ndim(self.std) else self.std
+
+    @property
+    def weights(self) -> Any:
+        """std / scale, () or (m,)."""
+        return self.std / self.scale if jnp.ndim(self.std) else 1.0
 
     def log_prob(self, y: Array, mean: Array) -> Array:
         """Sum over the numbers."""
@@ -60,22 +76,28 @@ class Normal(Noise):
         return jnp.asarray(self.std) ** 2
 
     def distance(self, y: Array, mean: Array) -> Array:
-        """|y - A(x)|, of numbers divided by their std where they have different ones."""
-        return _root((((y - mean) / self.std if jnp.ndim(self.std) else y - mean) ** 2).sum(-1))
+        """|y - A(x)|, of numbers divided by their weights."""
+        return _root((((y - mean) / self.weights) ** 2).sum(-1))
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Poisson(Noise):
-    """Counts y of rate gain A(x); rates below `floor` are taken for it."""
+    """Counts y of rate gain A(x); below `floor` the log-likelihood goes on in its tangent, so that it has a slope."""
 
     gain: Any = 1.0
     floor: Any = 1e-3
 
     def log_prob(self, y: Array, mean: Array) -> Array:
         """Sum over the counts."""
-        rate = jnp.maximum(jnp.asarray(self.gain, mean.dtype) * mean, self.floor)
-        return (xlogy(y, rate) - rate - gammaln(y + 1)).sum(-1)
+        rate = jnp.asarray(self.gain, mean.dtype) * mean
+        safe = jnp.maximum(rate, self.floor)
+        return (y * (jnp.log(safe) + (rate - safe) / safe) - rate - gammaln(y + 1)).sum(-1)
+
+    def check(self, y: np.ndarray) -> None:
+        """No negative counts."""
+        if (y < 0).any():
+            raise UsageError(f"y has the count {y.min():g}; counts under Poisson noise are not negative")
 
     def best(self, y: Array) -> Array:
         """At rate y."""
@@ -94,6 +116,11 @@ class Bernoulli(Noise):
     def log_prob(self, y: Array, mean: Array) -> Array:
         """Sum over the bits."""
         return -jax.nn.softplus(jnp.where(y > 0.5, -mean, mean)).sum(-1)
+
+    def check(self, y: np.ndarray) -> None:
+        """Bits."""
+        if not np.isin(y, (0, 1)).all():
+            raise UsageError("y has other values than 0 and 1; expected bits under Bernoulli noise")
 
     def best(self, y: Array) -> Array:
         """Certainty."""
@@ -118,7 +145,11 @@ class Linearised(NamedTuple):
 @register_dataclass
 @dataclass(frozen=True)
 class Observation:
-    """A measurement y of law `noise` given A(x_0), in the units of the data; made by `observe`."""
+    """A measurement y of law `noise` given A(x_0); made by `observe`.
+
+    In the units of the data; numbers of a linear operator that have different std are divided, and its rows too, by
+    their std over the geometric mean, which is then that of all.
+    """
 
     operator: Any
     """An `Operator`."""
@@ -131,8 +162,8 @@ class Observation:
 
     @property
     def std(self) -> Any:
-        """Standard deviation of normal noise, () or (m,)."""
-        return self.noise.std
+        """Standard deviation () of normal noise: the geometric mean, where numbers have different ones."""
+        return self.noise.scale
 
     @property
     def diagonal(self) -> bool:
@@ -168,6 +199,14 @@ class Observation:
         rest = self.outside2.astype(z.dtype) / noise2 + outside * jnp.log(2 * jnp.pi * noise2) if outside else 0.0
         return log_p - 0.5 * rest + self.log_scale
 
+    def condition(self, x0: Array, rho2: Any) -> tuple[Array, Array]:
+        """N(x0, rho2 I) of coordinates given a `diagonal` y: its share of the variance (d,), and the mean (n, d)."""
+        s, c = (jnp.asarray(a, x0.dtype) for a in (self.operator.s, self.coordinates))
+        total = s**2 * rho2 + jnp.asarray(self.std, x0.dtype) ** 2
+        unseen = (0, x0.shape[1] - s.size)
+        shift = rho2 * s / total * (c - s * x0[:, : s.size])
+        return jnp.pad(rho2 * s**2 / total, unseen), x0 + jnp.pad(shift, ((0, 0), unseen))
+
     def distance(self, z: Array) -> Array:
         """|y - A x|, (n,), or what stands for it under another noise (`Noise.distance`)."""
         if not self.diagonal:
@@ -176,14 +215,15 @@ class Observation:
         return _root(((c - s * z[:, : s.size]) ** 2).sum(1) + self.outside2.astype(z.dtype))
 
     def linearised(self, z: Array) -> Linearised:
-        """y - A(x) and the products with A's derivative at x."""
+        """y - A(x) and the products with A's derivative at x; numbers over their weights, so that all have one std."""
         if self.diagonal:
             s, c = jnp.asarray(self.operator.s, z.dtype), self.coordinates.astype(z.dtype)
             unseen = ((0, 0), (0, z.shape[1] - s.size))
             return Linearised(c - s * z[:, : s.size], lambda v: s * v[:, : s.size], lambda w: jnp.pad(s * w, unseen))
         mean, back = jax.vjp(self._mean, z)
-        gap = jnp.asarray(self.y, z.dtype) - mean
-        return Linearised(gap, lambda v: jax.jvp(self._mean, (z,), (v,))[1], lambda w: back(w)[0])
+        over = jnp.asarray(self.noise.weights if isinstance(self.noise, Normal) else 1.0, z.dtype)
+        gap = (jnp.asarray(self.y, z.dtype) - mean) / over
+        return Linearised(gap, lambda v: jax.jvp(self._mean, (z,), (v,))[1] / over, lambda w: back(w / over)[0])
 
     def _mean(self, z: Array) -> Array:
         return self.operator(self.operator.from_basis(z))
@@ -206,6 +246,8 @@ def observe(operator: Operator, y: Any, noise: Any) -> Observation:
     if not isinstance(y, Tracer) and not np.isfinite(np.asarray(y)).all():
         raise UsageError("y has NaN or infinite numbers; leave them out of the measurement, by a mask")
     if isinstance(noise, Noise) and not isinstance(noise, Normal):
+        if not isinstance(y, Tracer):
+            noise.check(np.asarray(y))
         return Observation(operator, y, noise)
     std = noise.std if isinstance(noise, Normal) else noise
     std = std if isinstance(std, jax.Array) else np.asarray(std, float)
@@ -215,14 +257,18 @@ def observe(operator: Operator, y: Any, noise: Any) -> Observation:
         )
     if not isinstance(std, Tracer) and not np.all((np.asarray(std) >= 0) & np.isfinite(std)):
         raise UsageError(f"std={std} of the noise must be positive, or 0 for a measurement without noise")
-    if jnp.ndim(std) and isinstance(operator, LinearOperator):
-        if not isinstance(std, Tracer) and not np.all(np.asarray(std) > 0):
-            raise UsageError("some std of the noise are 0 and others not; give a small one for numbers without noise")
-        scale = -jnp.log(std).sum() if isinstance(std, jax.Array) else -np.log(std).sum()
-        return Observation(operator.whitened(std), y / std, Normal(1.0), scale)
-    return Observation(operator, y, Normal(std))
+    if not jnp.ndim(std):
+        return Observation(operator, y, Normal(std))
+    if isinstance(std, Tracer):
+        raise UsageError("different std of the numbers are needed outside jit; make the observation there")
+    if not np.all(np.asarray(std) > 0):
+        raise UsageError("some std of the noise are 0 and others not; give a small one for numbers without noise")
+    if not isinstance(operator, LinearOperator):
+        return Observation(operator, y, Normal(std))
+    scale = np.exp(np.log(std).mean())
+    return Observation(operator.whitened(std / scale), y * scale / std, Normal(scale), -np.log(std / scale).sum())
 
 
 def _root(a: Array) -> Array:
-    """sqrt whose slope at 0 is 0."""
-    return jnp.where(a > 0, jnp.sqrt(jnp.where(a > 0, a, 1.0)), 0.0)
+    """sqrt whose slope at 0 is 0; NaN stays NaN."""
+    return jnp.where(a > 0, jnp.sqrt(jnp.where(a > 0, a, 1.0)), 0.0 * a)

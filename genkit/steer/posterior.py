@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
+import numpy as np
 
 from genkit.chain import Model, callable_tree
 from genkit.diffusion import Denoiser, process_of
@@ -16,7 +17,6 @@ from genkit.errors import GenkitError, UsageError
 from genkit.kinds import Method
 from genkit.smc import Resample
 from genkit.steer.draws import Draws, run_groups
-from genkit.steer.observation import Observation
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -63,7 +63,8 @@ def posterior(
 ) -> Draws:
     """Run independent groups of particles (`run_groups`) and draw from each by its last weights.
 
-    With one particle a group there is nothing to weigh: samples are those of the proposal.
+    Of a method that does not weigh its particles a group has as many as it gives samples, whatever `particles`. What
+    went wrong is said in warnings (`Draws.troubles`).
 
     Args:
         key: key of the whole.
@@ -72,7 +73,7 @@ def posterior(
         observation: from `observe`; of discrete data from `channel`. Or a sequence of them, one a group, of one
             operator type and shape.
         groups: number of groups.
-        particles: particles in a group.
+        particles: particles in a group, of a method that weighs them; with one, samples are those of its proposal.
         draws: samples of each group; None gives all particles with their weights.
         cond: conditions of the groups for the denoiser, leaves (groups, ...).
         resampler: see `genkit.chain.Resampler`; resamples at every step if not given.
@@ -80,7 +81,7 @@ def posterior(
 
     Raises:
         UsageError: numbers that are not positive, what a method cannot take.
-        GenkitError: outside jit, where all weights of a group vanished or became NaN.
+        GenkitError: outside jit, where every group failed.
     """
     make = getattr(method, "table", None)
     table: Any = make(process_of(denoiser)) if make else method
@@ -91,15 +92,16 @@ def posterior(
             check(one)
     if each is observation:
         observation, own = None, _stacked(each, groups)
+    if not getattr(table, "weighs", True):
+        particles, draws = draws or particles, None
     model = Posed(table, callable_tree(denoiser), observation, particles)
     result = run_groups(key, model, (own, cond), groups, particles, resampler, draws, chunk)
-    bad = result.collapsed | jnp.isnan(result.log_z)
-    if not isinstance(bad, Tracer) and bad.any():
-        raise GenkitError(
-            f"all weights vanished in {int(bad.sum())} of {groups} groups: no particle explains the measurement; take "
-            "more particles, more steps or a larger std, and check that y has the units of the data"
-        )
-    return result
+    troubles = result.troubles()
+    if troubles and np.asarray(result.collapsed).all():
+        raise GenkitError(troubles[0])
+    for trouble in troubles:
+        warnings.warn(trouble, RuntimeWarning, stacklevel=2)
+    return result if getattr(table, "evidence", True) else replace(result, log_z=jnp.full_like(result.log_z, jnp.nan))
 
 
 def _stacked(observations: Sequence[Any], groups: int) -> Any:
@@ -112,7 +114,6 @@ def _stacked(observations: Sequence[Any], groups: int) -> Any:
     return jax.tree.map(lambda *a: jnp.stack(a), *observations)
 
 
-def weighs(method: Method, denoiser: Denoiser, observation: Observation) -> bool:
-    """Whether a method weighs its particles; of one that does not, a group needs no more than one."""
-    model = method.table(process_of(denoiser)).model(callable_tree(denoiser), observation)
-    return any(kernel.log_g is not None or kernel.look is not None for kernel, _ in model.stages)
+def weighs(method: Method, denoiser: Denoiser) -> bool:
+    """Whether a method weighs its particles."""
+    return method.table(process_of(denoiser)).weighs

@@ -145,7 +145,7 @@ def discriminator_loss(
     """
     one, other = jax.random.split(key)
     data = classifier_loss(one, log_odds, real, jnp.ones(len(real)), classes, cond, mask, orders)
-    model = classifier_loss(other, log_odds, generated, jnp.zeros(len(real)), classes, cond, mask, orders)
+    model = classifier_loss(other, log_odds, generated, jnp.zeros(len(generated)), classes, cond, mask, orders)
     return (data + model) / 2
 
 

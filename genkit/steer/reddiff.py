@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from genkit.diffusion import EDM, Grid, Process
+from genkit.kinds import SIGNED
 from genkit.steer.method import Schedule, Steps, Table
 from genkit.tree import register_dataclass
 
@@ -42,7 +43,7 @@ class REDDiff(Schedule):
     """Weight of the data's gradient."""
     weight: float = 0.25
     """Weight of the prior's gradient."""
-    power: float = 0.0
+    power: Annotated[float, SIGNED] = 0.0
     """Power of the noise level in the prior's weight; 1 in the paper, whose weight falls with the noise."""
 
     def __post_init__(self) -> None:

@@ -86,6 +86,7 @@ class Twisted(Steps):
     """A step of DDIM with the twisted score."""
 
     name = "TDS"
+    evidence = True
     needs = ("noise",)
 
     def begin(self, keys: Array, first: tuple[Any, Arrival]) -> tuple[Particle, Array]:

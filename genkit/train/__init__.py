@@ -1,5 +1,6 @@
 """Training: the loop, the usual step, optimisers, checkpoints, loggers."""
 
+from genkit.train import checkpoint
 from genkit.train.checkpoint import latest, metadata, restore, save
 from genkit.train.errors import Interrupted, NonFiniteLoss
 from genkit.train.fit import fit
@@ -20,6 +21,7 @@ __all__ = [
     "Show",
     "Tensorboard",
     "TrainState",
+    "checkpoint",
     "ema_decay",
     "finished",
     "fit",

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from genkit import signals
 from genkit.errors import GenkitError
 from genkit.parallel import replicate, shard_batch
 from genkit.train.phase import Phase
@@ -64,7 +65,7 @@ def compile_step(phase: Phase, state: Any, batch: Any, key: jax.Array, mesh: Mes
     out = (jax.tree.map(lambda x: x.sharding, carry), NamedSharding(mesh, PartitionSpec()))
     with jax.set_mesh(mesh):
         lowered = jax.jit(step, donate_argnums=0, out_shardings=out).lower(carry, place(batch), key, flags(0))
-    program = _compile(lowered)
+    program = _compile(lowered, alone=not many)
 
     def call(carry: Any, batch: Any, flag: int) -> tuple[Any, jax.Array]:
         try:
@@ -83,10 +84,11 @@ def _placer(mesh: Mesh) -> Callable[[Any], Any]:
     return (lambda batch: batch) if mesh.size == 1 else (lambda batch: shard_batch(batch, mesh))
 
 
-def _compile(lowered: Any) -> Any:
-    """Compile in a thread: it takes long and cannot be interrupted, while this thread still hears signals.
+def _compile(lowered: Any, alone: bool) -> Any:
+    """Compile in a thread: it takes long and cannot be interrupted, while this thread still reads signals.
 
-    The thread is no daemon: a process that ends during a compilation waits for it, as the compiler would abort.
+    One to one of several hosts must not stop it alone. The thread is no daemon: a process that ends during a
+    compilation waits for it, as the compiler would abort.
     """
     results: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -97,10 +99,12 @@ def _compile(lowered: Any) -> Any:
             results.put(error)
 
     threading.Thread(target=work).start()
-    while True:  # not Thread.join, which a signal's exception would leave with a wrong idea of the thread
+    while True:
         with contextlib.suppress(queue.Empty):
             found = results.get(timeout=0.2)
             break
+        if alone:
+            signals.check()
     if isinstance(found, BaseException):
         raise found
     return found

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from genkit import signals
 from genkit.errors import GenkitError
 from genkit.kinds import Logger
 from genkit.parallel import agree, is_main, make_mesh, replicate
@@ -26,7 +27,6 @@ from genkit.train.loggers import JsonLines
 from genkit.train.phase import Phase, abstract, place
 from genkit.train.progress import Show
 from genkit.train.rehearsal import rehearse
-from genkit.train.signals import Signals, Stop
 
 SAVE = 1  # flag of process 0: time to save; larger flags are signal numbers
 
@@ -41,17 +41,18 @@ def fit(
     loggers: Sequence[Logger] = (),
     save_every: float = 60.0,
     save_steps: int | None = None,
+    keep: int = 2,
     resume: bool = True,
     progress: bool = True,
 ) -> Any:
     """Train a phase to its end and return its final state; a finished phase is only restored.
 
-    Writes ``checkpoints/<phase>/last`` (every `save_every` seconds, every `save_steps` steps where given,
-    and at the end), ``checkpoints/<phase>/best``, and lines of ``metrics.jsonl`` in `folder`. With `resume`, an
-    unfinished training continues from its last checkpoint, on one device bit for bit as if it had not been
-    interrupted. `config` is kept in checkpoints and compared on resume. `loggers` are called as well, with
-    names prefixed by the phase's; they stay open. Without a mesh all devices are used, or the largest
-    number of them that divides the batch.
+    Writes ``checkpoints/<phase>/last`` (every `save_every` seconds, every `save_steps` steps where given, and at
+    the end; the newest `keep` stay), ``checkpoints/<phase>/best``, and lines of ``metrics.jsonl`` in `folder`. With
+    `resume`, an unfinished training continues from its last checkpoint that is not damaged, on one device bit for
+    bit as if it had not been interrupted. `config` is kept in checkpoints and compared on resume. `loggers` are
+    called as well, with names prefixed by the phase's; they stay open. Without a mesh all devices are used, or the
+    largest number of them that divides the batch.
 
     Raises `Interrupted` after SIGTERM or SIGINT (saved first), `NonFiniteLoss`, and `GenkitError` for a
     checkpoint of another configuration or a disk that cannot be written. Under `genkit.programs.watch` nothing is
@@ -59,10 +60,8 @@ def fit(
     """
     if watched():
         return rehearse(phase, key)
-    with Signals() as signals:
-        return _Fit(phase, Path(folder), key, config, loggers, save_every, save_steps, signals).run(
-            mesh, resume, progress
-        )
+    with signals.postponed():
+        return _Fit(phase, Path(folder), key, config, loggers, save_every, save_steps, keep).run(mesh, resume, progress)
 
 
 class _Fit:
@@ -77,11 +76,11 @@ class _Fit:
         loggers: Sequence[Logger],
         save_every: float,
         save_steps: int | None,
-        signals: Signals,
+        keep: int,
     ):
-        self.phase, self.folder, self.signals = phase, folder, signals
+        self.phase, self.folder = phase, folder
         self.config = None if config is None else checkpoint.plain(config)
-        self.given, self.save_every, self.save_steps = loggers, save_every, save_steps
+        self.given, self.save_every, self.save_steps, self.keep = loggers, save_every, save_steps, keep
         self.init_key, self.key = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
         self.log_every = phase.log_every or max(1, phase.steps // 200)
         self.many = jax.process_count() > 1
@@ -94,7 +93,7 @@ class _Fit:
 
     def run(self, mesh: Mesh | None, resume: bool, progress: bool) -> Any:
         last = place(self.folder, self.phase.name)
-        found = checkpoint.latest(last) if resume else None
+        found, damage = checkpoint.usable(last) if resume else (None, "")
         meta = checkpoint.check(last, self.config) if found is not None else None
         if meta is not None:
             self.step, self.sums, self.count = meta["step"], meta["sums"], meta["count"]
@@ -104,15 +103,15 @@ class _Fit:
         elif not resume and is_main():
             checkpoint.clear(place(self.folder, self.phase.name).parent)
         with Show(self.phase.name, self.phase.steps, self.step, progress and is_main()) as show:
+            if damage:
+                show.say(f"{damage}; goes on from step {found}")
             try:
-                # A signal to one of several hosts must not stop it alone.
-                with self.signals.breakable(not self.many):
-                    batch = self._open_data(meta)
-                    mesh = mesh or _mesh_for(batch)
-                    state = self._start(last, mesh, meta)
-                    program = compile_step(self.phase, state, batch, self.key, mesh)
-            except Stop:
-                raise Interrupted(self.signals.got, self.phase.name, self.step, bool(found)) from None
+                batch = self._open_data(meta)
+                mesh = mesh or _mesh_for(batch)
+                state = self._start(last, mesh, meta)
+                program = compile_step(self.phase, state, batch, self.key, mesh)
+            except signals.Interrupted as stop:
+                raise Interrupted(stop.signal, self.phase.name, self.step, bool(found)) from None
             show.say(f"compiled in {program.seconds:.1f} s" + (f", continues at step {self.step}" if self.step else ""))
             self.names = program.names
             self.own = JsonLines(self.folder / "metrics.jsonl", self.phase.name, self.step) if is_main() else None
@@ -189,7 +188,7 @@ class _Fit:
     def _flag(self) -> int:
         """What this process wants: a signal's number, SAVE, or 0."""
         late = is_main() and time.monotonic() - self.saved_at >= self.save_every
-        return self.signals.got or (SAVE if late else 0)
+        return signals.got() or (SAVE if late else 0)
 
     def _due_hooks(self) -> list[Any]:
         last = self.step == self.phase.steps
@@ -214,16 +213,15 @@ class _Fit:
         return int(flag)
 
     def _hooks(self, state: Any) -> None:
-        """Call the hooks that are due; a signal leaves them, and they are called again on resume."""
+        """Call the hooks that are due; a signal leaves them between two chunks, and they are called again on resume."""
         self.hooked = False
         values: dict[str, float] = {}
         try:
-            with self.signals.breakable(not self.many):
-                for hook in self._due_hooks():
-                    values |= {name: float(value) for name, value in (hook(state, self.step) or {}).items()}
-        except Stop:
+            for hook in self._due_hooks():
+                values |= {name: float(value) for name, value in (hook(state, self.step) or {}).items()}
+        except signals.Interrupted as stop:
             self._save("last", state)
-            raise Interrupted(self.signals.got, self.phase.name, self.step) from None
+            raise Interrupted(stop.signal, self.phase.name, self.step) from None
         self.hooked = True
         if values:
             self._log(values)
@@ -255,7 +253,9 @@ class _Fit:
             "data": _pack(self.data.get_state()) if hasattr(self.data, "get_state") else None,
             "versions": {name: importlib.metadata.version(name) for name in ("genkit-jax", "jax", "flax")},
         }
-        checkpoint.save(place(self.folder, self.phase.name, which), self.step, state, meta)
+        checkpoint.save(
+            place(self.folder, self.phase.name, which), self.step, state, meta, self.keep if which == "last" else 1
+        )
         if which == "last":
             self.saved_at = time.monotonic()
 

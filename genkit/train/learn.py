@@ -22,7 +22,7 @@ def learn(
     loss: Callable[..., Any],
     params: Any,
     examples: Any,
-    known: Sequence[Any],
+    held_out: Sequence[Any],
     *,
     optimizer: Any,
     steps: int,
@@ -42,7 +42,7 @@ def learn(
         loss: ``loss(params, aux, batch, key, training=True) -> (loss, (aux, metrics))``.
         params: the first parameters, or ``params(key)``, which draws them.
         examples: random access to training examples, see `genkit.data.batches`.
-        known: batches of the validation; none where there are none.
+        held_out: batches of the validation; none where there are none.
         optimizer: an optax transformation.
         steps: training steps.
         batch: examples in a step.
@@ -59,8 +59,8 @@ def learn(
     key = run.key(f"{name} validation")
 
     def validation(params: Any) -> float:
-        keys = jax.random.split(key, len(known))
-        values = [test(params, aux, b, k)[0] for b, k in zip(known, keys, strict=True)]
+        keys = jax.random.split(key, len(held_out))
+        values = [test(params, aux, b, k)[0] for b, k in zip(held_out, keys, strict=True)]
         return float(np.mean(jax.device_get(values)))
 
     def hook(state: TrainState, step: int) -> dict[str, float]:
@@ -70,7 +70,7 @@ def learn(
         begin = params(key) if callable(params) else params
         return TrainState.create(begin, optimizer, aux, ema=ema is not None)
 
-    every = ((validate, hook),) if len(known) else ()
+    every = ((validate, hook),) if len(held_out) else ()
     phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=every)
     if keep == "last":
         return run.fit(phase).averaged

@@ -67,8 +67,10 @@ def load(phase: Phase, folder: str | Path, which: str = "best", mesh: Mesh | Non
 
 
 def finished(phase: Phase, folder: str | Path) -> bool:
-    """Whether a run folder holds the end of a phase."""
-    return (checkpoint.latest(place(folder, phase.name)) or -1) >= phase.steps
+    """Whether a run folder holds the end of a phase, undamaged."""
+    last = place(folder, phase.name)
+    step = checkpoint.latest(last)
+    return step is not None and step >= phase.steps and checkpoint.damage(last, step) is None
 
 
 def abstract(phase: Phase, mesh: Mesh) -> Any:

@@ -8,6 +8,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from genkit import terminal
+
 SECONDS = 10.0
 
 
@@ -16,16 +18,16 @@ class Show:
 
     def __init__(self, name: str, steps: int, done: int = 0, on: bool = True, console: Console | None = None):
         self.name, self.steps, self.on = name, steps, on
-        self.console = console or Console(stderr=True)
+        self.console = console or terminal.console(stderr=True)
         self._begin, self._first = time.perf_counter(), done
         self._said = self._drawn = self._begin
         self._bar: Progress | None = None
         if on and self.console.is_terminal:
             columns = [
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 TimeRemainingColumn(),
             ]
             self._bar = Progress(*columns, console=self.console, transient=True, auto_refresh=False)

@@ -49,7 +49,7 @@ def cli(toy, tmp_path, monkeypatch, capsys):
     started = []
 
     class Child:
-        def __init__(self, command, stdout, stderr):
+        def __init__(self, command, stdout, stderr, process_group):
             assert command[:3] == [sys.executable, "-m", "_genkit_jax"]
             started.append(command[3:])
             self.pid, self.returncode = len(started), main(command[3:])

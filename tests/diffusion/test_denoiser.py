@@ -9,7 +9,7 @@ from genkit.bench.fidelity import LEAST
 from genkit.diffusion import (
     DDPM,
     EDM,
-    VE,
+    PROCESSES,
     VP,
     Cosine,
     EDMDenoiser,
@@ -129,8 +129,7 @@ def test_grids():
         np.testing.assert_allclose(grid, [float(v) for v in text.split(",")], rtol=1e-3, atol=5.1e-5)
 
 
-PROCESSES = [EDM(), VE(), VP(), SubVP(), Cosine(), Cosine(0.008), Flow(), DDPM()]
-EACH = pytest.mark.parametrize("process", PROCESSES, ids=str)
+EACH = pytest.mark.parametrize("process", [*(process() for process in PROCESSES), Cosine(0.008)], ids=str)
 
 
 def test_values_of_variance_preserving_processes():

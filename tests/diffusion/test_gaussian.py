@@ -35,7 +35,8 @@ from genkit.testing import gaussian_denoiser, gaussian_moments, gmm_denoiser
 
 MEAN = 0.7
 GENCAST = dict(churn=2.5, churn_min=0.75, churn_noise=1.05)
-SOLVERS = [Euler, Heun, DPMpp2S, DPMpp2M, DPMpp3M, RK3, RK4, UniPC]
+ORDER = {Euler: 1, Heun: 2, DPMpp2S: 2, DPMpp2M: 2, DPMpp3M: 3, RK3: 3, RK4: 4, UniPC: 3}
+SOLVERS = list(ORDER)
 NOISY = [DDIM, Ancestral, SDEDPMpp2M, EulerMaruyama]
 
 # steps, lowest, highest level, std of the data; std of samples: Heun, 2S, Heun with churn, 2S with churn
@@ -61,9 +62,6 @@ def test_spread_of_samples(row):
     samplers = [make(steps, low, high, **churn) for churn in ({}, GENCAST) for make in (Heun, DPMpp2S)]
     with jax.enable_x64(True):
         np.testing.assert_allclose([variance(s, std) ** 0.5 for s in samplers], expected, atol=6e-7)
-
-
-ORDER = {Euler: 1, Heun: 2, DPMpp2S: 2, DPMpp2M: 2, DPMpp3M: 3, RK3: 3, RK4: 4, UniPC: 3}
 
 
 def flow_errors(make, nodes, grid="rho", **options):

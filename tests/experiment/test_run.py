@@ -38,7 +38,7 @@ def test_a_run_and_its_folder(study):
     }
     status = json.loads(Path("a/status.json").read_text())
     assert status["state"] == "done" and status["done"] == list(STAGES) and set(status["seconds"]) == set(STAGES)
-    machine = json.loads(Path("a/environment.json").read_text())
+    (machine,) = json.loads(Path("a/environment.json").read_text())
     assert machine["versions"]["jax"] and machine["argv"] and machine["peak_memory_gb"] > 0
     page = Path("a/report.html").read_text()
     assert "toy.study" in page and "Double a number." in page and "<td>42</td>" in page.replace(" ", "")

@@ -48,7 +48,7 @@ def test_brier_agrees_with_scores(fair):
         "m",
         0.3,
         fair_correction=fair,
-        event_threshold_operator=operator.gt,
+        event_threshold_operator=operator.ge,
     )
     assert metrics.brier(ens, obs, 0.3, fair=fair, axis=1) == pytest.approx(float(expected.item()), abs=1e-6)
 

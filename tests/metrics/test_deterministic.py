@@ -51,21 +51,6 @@ def test_cell_of_weight_zero_may_hold_anything():
     assert metrics.mae(pred, obs, weights=np.float32([1, 0, 1])) == pytest.approx(1.5)
 
 
-def test_wind_vector():
-    zero = np.zeros(4, np.float32)
-    assert metrics.wind_rmse(zero + 3, zero + 4, zero, zero) == pytest.approx(5)
-
-
-def test_anomaly_correlation():
-    obs, clim = fields(400)
-    assert metrics.acc(clim + 2 * (obs - clim), obs, clim) == pytest.approx(1, abs=1e-6)
-    assert metrics.acc(clim - (obs - clim), obs, clim) == pytest.approx(-1, abs=1e-6)
-    # Anomalies (1, 1, 2) and (1, 2, 3): 9 / sqrt(6 * 14); centred 1 / sqrt(2/3 * 2).
-    a, b = np.float32([1, 1, 2]), np.float32([1, 2, 3])
-    assert metrics.acc(a, b, 0.0) == pytest.approx(9 / 84**0.5)
-    assert metrics.acc(a, b, 0.0, centred=True) == pytest.approx(1 / (4 / 3) ** 0.5)
-
-
 def test_float32_mean_of_many_cells_is_exact():
     x = np.full((10_000_019,), 0.1, np.float32)
     zero, weights = np.zeros(1, np.float32), np.ones(1, np.float32)

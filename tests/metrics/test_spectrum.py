@@ -5,14 +5,11 @@ import pytest
 
 from genkit import metrics
 
-TRANSFORMS = [metrics.dct_spectrum, metrics.fft_spectrum]
 
-
-@pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("shape", [(16, 16), (3, 12, 20), (1, 24)])
-def test_powers_sum_to_the_variance(transform, shape):
+def test_powers_sum_to_the_variance(shape):
     field = np.random.default_rng(0).normal(2.0, 1.5, shape).astype(np.float32)
-    np.testing.assert_allclose(transform(field).power.sum(-1), field.var(axis=(-2, -1)), rtol=1e-5)
+    np.testing.assert_allclose(metrics.dct_spectrum(field).power.sum(-1), field.var(axis=(-2, -1)), rtol=1e-5)
 
 
 def test_one_cosine_fills_one_bin():
@@ -26,20 +23,11 @@ def test_one_cosine_fills_one_bin():
     assert frequency[4] == pytest.approx(5 / 48)
 
 
-def test_one_wave_fills_one_bin():
-    x = np.arange(32)
-    field = np.broadcast_to(2 * np.sin(2 * np.pi * 6 * x / 32), (32, 32)).astype(np.float32)
-    frequency, power = metrics.fft_spectrum(field)
-    assert power[5] == pytest.approx(2, rel=1e-5)
-    assert np.delete(power, 5).max() < 1e-6
-    assert frequency[5] == pytest.approx(6 / 32)
-
-
-def test_linear_trend_leaks_less_in_the_cosine_transform():
-    trend = np.broadcast_to(np.arange(32, dtype=np.float32), (32, 32))
-    cosine, fourier = metrics.dct_spectrum(trend), metrics.fft_spectrum(trend)
-    short_waves = lambda s: s.power[s.frequency > 0.25].sum()  # noqa: E731
-    assert short_waves(cosine) < 0.02 * short_waves(fourier)
+def test_a_linear_trend_hardly_leaks():
+    """A cosine transform mirrors the field: of a ramp 96/pi^4 = 98.6 % of the variance is in the longest half wave."""
+    ramp = np.broadcast_to(np.arange(32, dtype=np.float32), (32, 32))
+    power = metrics.dct_spectrum(ramp).power
+    assert power[0] / power.sum() == pytest.approx(96 / np.pi**4, abs=2e-3)
 
 
 def test_white_noise_has_equal_power_in_every_mode():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genkit.diffusion import EDM
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 from genkit.steer import (
     Bernoulli,
     ESSFlow,
@@ -54,3 +54,9 @@ def test_ess_flow_takes_a_step():
 def test_wrong_options(options, says):
     with pytest.raises(UsageError, match=says):
         ESSFlow(**options)
+
+
+def test_a_measurement_that_nothing_explains_is_told():
+    never = function(lambda x: jnp.full_like(x, jnp.nan), (1,))
+    with pytest.raises(GenkitError, match="no particle explains"):
+        posterior(jax.random.key(0), ESSFlow(steps=4, moves=2), gaussian_denoiser(), observe(never, [0.0], 1.0), 3)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from genkit.diffusion import VP
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 from genkit.steer import (
+    DPS,
     METHODS,
     ESSFlow,
     Poisson,
@@ -64,3 +65,22 @@ def test_what_a_method_cannot_take_is_said(method):
         else:
             with pytest.raises(UsageError, match=f"{method.__name__} needs .*; take "):
                 table.check(problem)
+
+
+def test_samples_that_are_none_are_told():
+    """Of a method without weights too; in some groups by a warning, in all by an error."""
+
+    def lost(x, t, cond):
+        return jnp.where(cond[:, None] > 0, jnp.nan, 0.5) * x
+
+    problem = DPS(steps=4), lost, observe(dense(MATRIX), [1.0], 0.5), 2
+    with pytest.warns(RuntimeWarning, match="in 1 of 2 groups"):
+        draws = posterior(jax.random.key(0), *problem, cond=jnp.array([0.0, 1.0]))
+    assert draws.collapsed.tolist() == [False, True]
+    with pytest.raises(GenkitError, match="in 2 of 2 groups"):
+        posterior(jax.random.key(0), *problem, cond=jnp.ones(2))
+
+
+def test_several_samples_of_a_method_without_weights_are_different():
+    draws = posterior(jax.random.key(0), small(DPS), PRIOR, observe(dense(MATRIX), [1.0], 0.5), groups=2, draws=3)
+    assert draws.x.shape == (2, 3, 2) and len(np.unique(np.asarray(draws.x[..., 0]))) == 6

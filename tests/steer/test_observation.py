@@ -87,10 +87,27 @@ def test_linearised_measurements(noise):
         one = observe(operator, y, noise)
         to, back = one.operator.to_basis, one.operator.from_basis
         near = one.linearised(to(x))
-        weight = 1.0 if one.diagonal or np.ndim(noise) == 0 else noise
-        found.append((back(near.back(near.gap / weight**2)), back(near.back(near.forth(to(v)) / weight**2))))
+        found.append((back(near.back(near.gap)), back(near.back(near.forth(to(v)))), one.distance(to(x))))
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5)
+
+
+def test_one_std_written_as_many_is_the_same():
+    """What does not use the std at all, as DPS, must not depend on how it is written."""
+    x, y = jnp.asarray(RNG.normal(size=(4, 6))), RNG.normal(size=2)
+    for operator in (dense(WIDE), function(lambda x: x @ jnp.asarray(WIDE.T, x.dtype), (6,))):
+        one, many = observe(operator, y, 0.1), observe(operator, y, [0.1, 0.1])
+        assert float(many.std) == pytest.approx(0.1)
+        a, b = (o.operator.from_basis(jax.grad(lambda z, o=o: o.distance(z).sum())(o.operator.to_basis(x)))
+                for o in (one, many))  # fmt: skip
+        np.testing.assert_allclose(a, b, atol=1e-5)
+        np.testing.assert_allclose(*(o.log_prob(o.operator.to_basis(x)) for o in (one, many)), rtol=1e-4)
+
+
+def test_counts_pull_below_the_floor():
+    counts = observe(function(lambda x: x, (1,)), [3.0], Poisson())
+    slope = jax.grad(lambda z: counts.log_prob(z).sum())(jnp.array([[-1.0]]))
+    assert float(slope[0, 0]) == pytest.approx(3 / 1e-3 - 1, rel=1e-4)
 
 
 class Silent(Noise):
@@ -105,6 +122,8 @@ class Silent(Noise):
         (lambda: observe(dense(WIDE), np.zeros(2), [0.1, 0.0]), "some std of the noise are 0"),
         (lambda: function(lambda x: x @ jnp.ones(3), (2,)), "does not take two items"),
         (lambda: function(lambda x: x.sum(), (2,)), "expected real numbers"),
+        (lambda: observe(function(lambda x: x, (2,)), [1, -2], Poisson()), "has the count -2"),
+        (lambda: observe(function(lambda x: x, (2,)), [1, 2], Bernoulli()), "expected bits"),
         (lambda: Silent().distance(jnp.zeros(1), jnp.zeros((1, 1))), "give it a method best"),
     ],
 )

@@ -25,7 +25,7 @@ def test_round_trip_keeps_the_newest_only(tmp_path):
     assert state["n"] == 9 and state["none"] is None and meta["step"] == 12
     assert (jax.random.key_data(state["key"]) == jax.random.key_data(STATE["key"])).all()
     checkpoint.save(tmp_path, 14, STATE, {})
-    assert [p.name for p in tmp_path.iterdir()] == ["14"]
+    assert {p.name for p in tmp_path.iterdir()} == {"14", "14.json"}
 
 
 def test_what_differs_is_named(tmp_path):
@@ -59,7 +59,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch, stage):
     assert meta["step"] == 5
     np.testing.assert_array_equal(state["w"], STATE["w"])
     checkpoint.save(tmp_path, 6, STATE, {})
-    assert [p.name for p in tmp_path.iterdir()] == ["6"]
+    assert {p.name for p in tmp_path.iterdir()} == {"6", "6.json"}
 
 
 def test_too_little_room_is_seen_before_writing(tmp_path, monkeypatch):
@@ -79,3 +79,38 @@ def test_a_read_only_folder(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(GenkitError, match="cannot write checkpoint .*Permission denied"):
         checkpoint.save(tmp_path / "last", 1, STATE, {})
+
+
+def flip(folder):
+    """Change a byte in the middle of the largest file of a checkpoint."""
+    file = max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+    for step in (5, 6, 7):
+        checkpoint.save(tmp_path, step, STATE, {}, keep=2)
+    assert {p.name for p in tmp_path.iterdir()} == {"6", "6.json", "7", "7.json"}
+    assert checkpoint.usable(tmp_path) == (7, "")
+    flip(tmp_path / "7")
+    with pytest.raises(GenkitError, match=r"checkpoint .*/7 is damaged \(.* differs from what was written\)"):
+        checkpoint.restore(tmp_path, LIKE)
+    step, said = checkpoint.usable(tmp_path)
+    assert step == 6 and f"{tmp_path / '7'} is damaged" in said
+    assert checkpoint.restore(tmp_path, LIKE)[1]["step"] == 6
+    flip(tmp_path / "6")
+    with pytest.raises(GenkitError, match=f"6 is damaged .* delete {tmp_path} to train from the start"):
+        checkpoint.usable(tmp_path)
+    checkpoint.save(tmp_path, 8, STATE, {})
+    assert {p.name for p in tmp_path.iterdir()} == {"8", "8.json"}
+
+
+def test_a_checkpoint_without_checksums_is_read_or_named(tmp_path):
+    checkpoint.save(tmp_path, 5, STATE, {})
+    (tmp_path / "5.json").unlink()
+    assert checkpoint.usable(tmp_path) == (5, "")
+    next((tmp_path / "5").rglob("meta/metadata")).write_text("")
+    with pytest.raises(GenkitError, match="cannot read checkpoint .*/5: .*; if it is damaged, delete it"):
+        checkpoint.metadata(tmp_path)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genkit import signals
 from genkit.data import batches
 from genkit.train import AdamW, Interrupted, Phase, TrainState, checkpoint, fit, make_step
 
@@ -110,6 +111,7 @@ def test_signal_in_a_hook_saves_and_repeats_the_hook(tmp_path, uninterrupted):
     def slow(state, step):
         if step == 18:
             os.kill(os.getpid(), signal.SIGTERM)
+            signals.check()  # as between two chunks
             raise AssertionError("the signal leaves the hook")
         return validation(state, step)
 

@@ -19,11 +19,18 @@ from genkit.diffusion.samplers.runge_kutta import RK3, RK4
 from genkit.diffusion.samplers.table import Calls, Finish, Particle, Step, Table
 from genkit.diffusion.samplers.unipc import UniPC
 
+SAMPLERS = (
+    Euler, DDIM, Ancestral, Heun, DPMpp2S, DPMpp2M, DPMpp3M, SDEDPMpp2M, EulerMaruyama, DEIS, UniPC, FlowODE, RK3, RK4,
+    PredictorCorrector, Adaptive, Consistency,
+)  # fmt: skip
+"""All samplers."""
+
 __all__ = [
     "DDIM",
     "DEIS",
     "RK3",
     "RK4",
+    "SAMPLERS",
     "Adaptive",
     "Ancestral",
     "Calls",

@@ -13,11 +13,12 @@ import numpy as np
 from genkit.metrics import frechet_of_samples
 from genkit_crystals.protostructures import ELEMENTS, Protostructure, symbols, tables
 
-Crystals = Sequence[Protostructure]
 MOST_STATES = 50_000  # combinations of oxidation states that are tried
 
 
-def scores(crystals: Crystals, asked: int, train: Crystals, real: Crystals) -> dict[str, float]:
+def scores(
+    crystals: Sequence[Protostructure], asked: int, train: Sequence[Protostructure], real: Sequence[Protostructure]
+) -> dict[str, float]:
     """Flat scores of generated crystals; those without atoms are left out of `crystals` but counted in `asked`.
 
     validity: share with atoms; all else is among those. uniqueness: distinct labels; novelty/label and
@@ -79,7 +80,7 @@ def frechet(x: Any, y: Any, rounds: int = 20, seed: int = 0) -> tuple[float, flo
     return frechet_of_samples(x, y), float(np.std(again, ddof=1)) if rounds > 1 else 0.0
 
 
-def descriptors(crystals: Crystals) -> np.ndarray:
+def descriptors(crystals: Sequence[Protostructure]) -> np.ndarray:
     """Plain numbers of each crystal, (n, 14), for a Frechet distance that needs no encoder.
 
     Logarithms of atoms, orbits and multiplicity; kinds of elements, free parameters, share of orbits without freedom;

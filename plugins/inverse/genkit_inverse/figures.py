@@ -34,19 +34,23 @@ def compare(scores: Mapping[str, np.ndarray], label: str) -> Figure:
 
 
 def scatter(samples: Mapping[str, np.ndarray]) -> Figure:
-    """The first two coordinates of samples (n, d), one panel a method, all on the axes of the first."""
-    first = next(iter(samples.values()))[:, :2]
+    """The first two coordinates of samples (n, d), one panel a method, all on the axes of the first.
+
+    A single coordinate (d = 1) is drawn against the place of the sample among all, from 0 to 1.
+    """
+    shown = {name: x[:, :2] if x.shape[1] > 1 else np.c_[x, np.linspace(0, 1, len(x))] for name, x in samples.items()}
+    first = next(iter(shown.values()))
     low, high = first.min(0), first.max(0)
     room = 0.3 * (high - low).max() + 2
     columns = min(len(samples), 5)
     rows = -(-len(samples) // columns)
     figure = Figure(figsize=(2.5 * columns, 2.7 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes, (name, x) in zip(panels, samples.items(), strict=False):
+    for axes, (name, x) in zip(panels, shown.items(), strict=False):
         axes.scatter(*first.T, s=4, color="#c8ced2", lw=0)
         if name != next(iter(samples)):
-            axes.scatter(*x[:, :2].T, s=4, color=COLOURS[0], lw=0)
-        inside = ((x[:, :2] > low - room) & (x[:, :2] < high + room)).all(1).mean()
+            axes.scatter(*x.T, s=4, color=COLOURS[0], lw=0)
+        inside = ((x > low - room) & (x < high + room)).all(1).mean()
         axes.set(xlim=(low[0] - room, high[0] + room), ylim=(low[1] - room, high[1] + room))
         axes.set_title(name if inside == 1 else f"{name}\n({1 - inside:.0%} outside)", fontsize=9)
     for axes in panels[len(samples) :]:

@@ -15,6 +15,7 @@ from genkit.steer import PDDS
 from genkit.tree import register_dataclass
 from genkit_inverse.estimators import ESTIMATORS, Settings
 from genkit_inverse.experiments.estimates import KEYS, error_points, results_of
+from genkit_inverse.figures import scatter
 from genkit_inverse.models.pdds import LearnedPotential, PDDSPotential, score_loss
 from genkit_inverse.networks.potential import PotentialMLP
 from genkit_inverse.targets import Target, target, whitened
@@ -115,6 +116,12 @@ def test_a_density_that_is_zero_where_training_looks():
     assert said == ["potential: all weights were zero in 2 of 2 draws, from which it learned nothing"]
     with pytest.warns(RuntimeWarning, match="PDDS: all weights were zero"):
         model.sample(KEY, 20)
+
+
+def test_samples_of_one_coordinate_are_drawn():
+    x = np.array([[2.0], [3.0], [2.5]])
+    panels = scatter({"exact": x, "pdds": x + 1}).axes
+    np.testing.assert_array_equal(panels[1].collections[1].get_offsets(), [[3, 0], [4, 0.5], [3.5, 1]])
 
 
 def test_what_is_trained_gives_log_z_again(tiny):

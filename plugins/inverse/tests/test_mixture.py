@@ -11,7 +11,7 @@ from genkit.errors import UsageError
 from genkit.steer import dense, observe
 from genkit.testing import check_denoiser, gmm_denoiser
 from genkit_inverse import problems
-from genkit_inverse.mixture import PROCESS, Prior
+from genkit_inverse.problems import PROCESS, Prior
 
 WEIGHTS, MEANS = np.array([0.2, 0.5, 0.3]), np.array([[-8.0, -8.0], [0.0, 0.0], [8.0, 8.0]])
 PRIOR = Prior(np.log(WEIGHTS), MEANS)

@@ -11,7 +11,7 @@ from genkit.plugin import registry
 from genkit.steer import DDSMC, observe, posterior
 from genkit.testing import gaussian_denoiser
 from genkit_inverse import operators
-from genkit_inverse.maps import convolution, kronecker
+from genkit_inverse.operators import convolution, kronecker
 
 SHAPE = (6, 8, 3)
 IMAGE = np.random.default_rng(0).normal(size=(2, *SHAPE))

@@ -28,6 +28,10 @@ plugin = Plugin(
             "genkit_latents.experiments.land:LandDensity",
             "locally adaptive normals along a half circle",
         ),
+        "introspective": (
+            "genkit_latents.experiments.introspective:IntrospectiveStudy",
+            "introspective autoencoders whose prior is a third player, on densities of the plane",
+        ),
         "manifold_diffusion": (
             "genkit_latents.experiments.manifold_diffusion:ManifoldDiffusion",
             "floods and eruptions on the globe by Riemannian flow matching and scores",
@@ -37,7 +41,9 @@ plugin = Plugin(
         "digits": ("genkit_latents.datasets.digits:Digits", "8 x 8 digits of scikit-learn", POINTS),
         "mnist": ("genkit_latents.datasets.digits:MNIST", "the 10 000 test images of MNIST", POINTS),
         "tree": ("genkit_latents.datasets.tree:Tree", "noisy branching diffusion on a tree, generated", POINTS),
+        "rows": ("genkit_latents.datasets.rows:Rows", "own rows of a .npy, .npz or .csv file", POINTS),
         "shape": ("genkit_latents.datasets.shapes:Shape", "half circle, moons, hole, swiss roll, generated", POINTS),
+        "plane": ("genkit_latents.datasets.plane:Plane", "Gaussians, spirals, checkerboard, rings, generated", POINTS),
         "events": ("genkit_latents.datasets.events:Events", "volcanic eruptions and floods on the sphere", EVENTS),
         "karate": ("genkit_latents.datasets.karate:Karate", "Zachary's karate club, a graph", POINTS),
     },
@@ -49,6 +55,11 @@ plugin = Plugin(
             "genkit_latents.models.autoencoder:Autoencoder",
             "a variational autoencoder on a manifold, drawn to its metric",
             f"{POINTS} -> genkit_latents.models.vae:VAE",
+        ),
+        "introspective": (
+            "genkit_latents.models.players:Introspective",
+            "an introspective autoencoder with a prior as third player",
+            f"{POINTS} -> genkit_latents.models.introspective:IntroVAE",
         ),
         "manifold_density": (
             "genkit_latents.models.manifold_density:ManifoldDensity",
@@ -66,6 +77,11 @@ plugin = Plugin(
             "genkit_latents.networks.waves:Waves",
             "perceptron on random waves, for fields with fine detail",
             "int",
+        ),
+        "perceptron": (
+            "genkit_latents.networks.perceptron:Perceptron",
+            "perceptron between vectors, as encoder and as decoder",
+            "int, int",
         ),
         "coder": (
             "genkit_latents.networks.coder:Coder",

@@ -66,12 +66,14 @@ def _latent(
     level = np.full(len(grid), np.nan)
     level[on_map] = np.asarray(_magnification(model, chart, grid[on_map]))
     shown = level[np.isfinite(level)]
-    axes.pcolormesh(
+    shade = axes.pcolormesh(
         *side, level.reshape(GRID, GRID), cmap="Greys", shading="nearest", alpha=0.55, rasterized=True,
         vmin=np.quantile(shown, 0.02), vmax=np.quantile(shown, 0.98),
     )  # fmt: skip
     colours = {"color": "#5d6b7a"} if labels is None else {"c": labels % 10, "cmap": "tab10"}
-    axes.scatter(*flat.T, s=5, lw=0, alpha=0.8, **colours)
+    dots = axes.scatter(*flat.T, s=5, lw=0, alpha=0.8, **colours)
+    if labels is not None:
+        axes.legend(*dots.legend_elements(num=None), fontsize=6, markerscale=0.5, loc="upper right", title="label")
     for curve in curves:
         axes.plot(*np.asarray(on_paper(curve)).T, color="#0b6e99", lw=1.1)
     if len(marks):
@@ -83,6 +85,7 @@ def _latent(
     if border is not None:
         axes.plot(*(border * DIRECTIONS.T), color="#5d6b7a", lw=0.8)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
+    axes.figure.colorbar(shade, ax=axes, shrink=0.6, label="log magnification")
 
 
 def _window(chart: Chart, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -148,14 +151,16 @@ def _radius(model: VAE, centres: Any) -> Any:
 
 
 def _geodesics(model: VAE, codes: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """Curves (n, 33, *shape) from the code nearest to each class's middle to that of the next class."""
+    """Curves (n, 33, *shape) from the code in the middle of all to those in the middles of the classes."""
     flat = codes.reshape(len(codes), -1)
     labels = np.arange(len(codes)) * 6 // len(codes) if labels is None else labels
-    ends = []
-    for c in np.unique(labels)[:10]:
-        own = np.flatnonzero(labels == c)
-        ends.append(own[np.linalg.norm(flat[own] - np.median(flat[own], 0), axis=1).argmin()])
-    return np.asarray(between(model.chosen, jnp.asarray(codes[ends]), jnp.asarray(codes[np.roll(ends, -1)])).curve)
+
+    def middle(own: np.ndarray) -> int:
+        return own[np.linalg.norm(flat[own] - np.median(flat[own], 0), axis=1).argmin()]
+
+    ends = [middle(np.flatnonzero(labels == c)) for c in np.unique(labels)[:10]]
+    start = np.full(len(ends), middle(np.arange(len(codes))))
+    return np.asarray(between(model.chosen, jnp.asarray(codes[start]), jnp.asarray(codes[ends])).curve)
 
 
 def distance_panels(latent: Mapping[str, np.ndarray], true: np.ndarray) -> Figure:
@@ -166,7 +171,7 @@ def distance_panels(latent: Mapping[str, np.ndarray], true: np.ndarray) -> Figur
     jitter = 0.02 * np.random.default_rng(0).standard_normal(len(x)) if len(np.unique(x)) < 100 else 0
     for axes, (name, d) in zip(np.ravel(figure.subplots(1, len(latent), squeeze=False)), latent.items(), strict=True):
         y = d[upper] / d[upper].mean()
-        axes.scatter(x + jitter, y, s=2, lw=0, alpha=0.15, color="#0b6e99", rasterized=True)
+        axes.scatter(x + jitter, y, s=4, lw=0, alpha=0.5, color="#0b6e99", rasterized=True)
         end = max(x.max(), np.quantile(y, 0.999))
         axes.plot([0, end], [0, end], color="black", lw=0.8)
         axes.set(xlim=(0, end), ylim=(0, end), aspect="equal", title=name, xlabel="true distance")
@@ -255,4 +260,18 @@ def density_panels(models: Mapping[str, tuple[np.ndarray, np.ndarray]], grid: np
         axes.scatter(*data.T, s=3, lw=0, color="#5d6b7a")
         axes.scatter(*means.T, s=40, marker="x", color="#c0392b")
         axes.set(title=name, aspect="equal", xticks=[], yticks=[])
+    return figure
+
+
+def draws_panels(draws: Mapping[str, tuple[np.ndarray, np.ndarray | None]], half: float) -> Figure:
+    """Densities of draws of the plane (n, 2) in the square |x|, |y| <= half, with marks (k, 2), one panel a model."""
+    figure = Figure(figsize=(2.8 * len(draws), 3.0), layout="constrained")
+    box = [[-half, half]] * 2
+    for axes, (name, (x, modes)) in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws.items(), strict=True):
+        level = np.histogram2d(*x.T, bins=80, range=box)[0]
+        axes.imshow(np.log1p(level.T), origin="lower", extent=(-half, half, -half, half), cmap="Blues")
+        if modes is not None:
+            axes.scatter(*modes.T, s=18, marker="x", color="#c0392b", label="decoded means")
+            axes.legend(fontsize=7, loc="upper right")
+        axes.set(title=name, xlim=(-half, half), ylim=(-half, half), xticks=[], yticks=[])
     return figure

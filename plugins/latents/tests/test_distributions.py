@@ -19,7 +19,7 @@ from genkit_latents.distributions import (
     sphere_heat_kernel,
     walk,
 )
-from genkit_latents.geometry.manifolds import SPD, Euclidean, FlatTorus, PoincareBall, Sphere
+from genkit_latents.geometry.manifolds import SPD, Euclidean, FlatTorus, PoincareBall, Product, Sphere, Stereographic
 
 KEY = jax.random.key(0)
 
@@ -101,6 +101,34 @@ def test_wrapped_normal():
     )
     spread = spread().std(0)
     np.testing.assert_allclose(spread, law.std, rtol=0.05)
+
+
+def test_wrapped_normals_go_around():
+    """On spheres, in both coordinates, tori and products they integrate to one, however wide."""
+    with jax.enable_x64(True):
+        sphere, torus, both = Sphere(), FlatTorus((2.0, 3.0)), Product((Sphere(1), Euclidean(1)))
+        half, turn = (np.arange(120) + 0.5) * np.pi / 120, (np.arange(40) + 0.5) * np.pi / 20
+        polar, around = (a.ravel() for a in np.meshgrid(half, turn))
+        points = jnp.asarray(
+            np.stack([np.cos(polar), np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around)], 1)
+        )
+        area = jnp.asarray(np.sin(polar) * (np.pi / 120) * (np.pi / 20))
+        flat = jnp.asarray(np.stack(np.meshgrid(np.arange(40) / 20, np.arange(40) * 3 / 40), -1).reshape(-1, 2))
+        line = (np.arange(400) + 0.5) / 10 - 20
+        once = np.repeat(turn, 400)
+        strip = jnp.asarray(np.stack([np.cos(once), np.sin(once), np.tile(line, 40)], 1))
+
+        @jax.jit
+        def mass(std):
+            stereo = Stereographic(2, 1.0)
+            laws = (WrappedNormal(sphere, sphere.origin, std), points, area), (
+                WrappedNormal(torus, jnp.ones(2), std / 3), flat, 6 / 1600), (
+                WrappedNormal(both, both.origin, std * jnp.ones(2)), strip, np.pi / 20 / 10), (
+                WrappedNormal(stereo, jnp.zeros(2), std), points[:, 1:] / (1 + points[:, :1]), area)  # fmt: skip
+            return jnp.stack([(jnp.exp(jax.vmap(law.log_prob)(x)) * a).sum() for law, x, a in laws])
+
+        for std in (0.5, 1.5, 3.0):
+            np.testing.assert_allclose(mass(std), 1, atol=2e-3)
 
 
 def test_samples_follow_their_density():

@@ -53,6 +53,35 @@ def test_solvers_on_the_toy_metric(solver, accuracy):
 
 
 @pytest.mark.parametrize(
+    "solver", [Energy(8), Spline(4), Shooting(16), Collocation(8), FixedPoint(tolerance=1e-10)],
+    ids=lambda x: type(x).__name__,
+)  # fmt: skip
+def test_a_metric_is_learned_from_distances(solver):
+    """The derivative of a length in the parameter and an end, backwards through each solver, against differences."""
+    with jax.enable_x64(True):
+
+        def length(t):
+            metric = m.Conformal(jax.tree_util.Partial(lambda a, z: 1 + a * (z @ z), 1 + t[0]))
+            return solver(metric, jnp.array([-1.0, 0.5]), jnp.array([1.0, 0.5]) + t[1:]).length
+
+        zero, h = jnp.zeros(3), 1e-4
+        value = jax.jit(jax.vmap(length))(jnp.concatenate([h * jnp.eye(3), -h * jnp.eye(3)]))
+        slope = jax.jit(jax.grad(length))(zero)
+        np.testing.assert_allclose(slope, (value[:3] - value[3:]) / (2 * h), rtol=1e-5)
+
+
+def test_a_wall_between_the_corners():
+    """Straight across costs 5, which a solver that looks between the corners does not see: it may not say converged."""
+    wall = m.Conformal(lambda z: jnp.square(1 + 3 / (0.02 * (2 * jnp.pi) ** 0.5) * jnp.exp(-0.5 * (z[0] / 0.02) ** 2)))
+    p, q = jnp.array([-1.0, 0.0]), jnp.array([1.0, 0.0])
+    with jax.enable_x64(True):
+        assert length(wall, straight(p, q, 4000)) == pytest.approx(5, rel=1e-4)
+        found = jax.jit(Refined(Energy(4)))(wall, p, q)
+        assert found.length < 2.01 and not found.converged
+        assert jax.jit(Refined(Energy(4)))(TOY, p, q).converged
+
+
+@pytest.mark.parametrize(
     "solver",
     [Energy(8), Energy(8, "lbfgs"), Spline(), Refined(), Shooting(), Collocation(), FixedPoint()],
     ids=lambda x: type(x).__name__,

@@ -330,3 +330,29 @@ def test_wrong_manifolds():
     ]:  # fmt: skip
         with pytest.raises(UsageError, match=says):
             make()
+
+
+def test_the_border_of_a_ball():
+    """float32: far logarithms are as long as the distance; what was put to the border is told; no point lies beyond it;
+    a geodesic takes many times."""
+    ball, zero = PoincareBall(), jnp.zeros(2)
+    x, y = jnp.array([0.995, 0.03]), jnp.array([-0.7, 0.71])
+    with jax.enable_x64(True):
+        known = ball.log(*(jnp.asarray(np.asarray(a), float) for a in (x, y)))
+        assert ball.norm(jnp.asarray(np.asarray(x), float), known) == pytest.approx(float(
+            ball.dist(*(jnp.asarray(np.asarray(a), float) for a in (x, y)))), rel=1e-10)  # fmt: skip
+    np.testing.assert_allclose(ball.log(x, y), known, rtol=2e-4)
+    assert ball.norm(x, ball.log(x, y)) == pytest.approx(float(ball.dist(x, y)), rel=1e-5)
+    far = ball.exp(zero, jnp.array([[1.0, 0.0], [9.0, 0.0]]))
+    assert list(ball.clamped(far)) == [False, True]
+    assert list(Product((Sphere(), ball)).clamped(jnp.concatenate([jnp.ones((2, 3)) / 3**0.5, far], 1))) == [
+        False,
+        True,
+    ]
+    outside = jnp.array([1.2, 0.0])
+    assert jnp.isnan(ball.dist(zero, outside)) and jnp.isnan(ball.log(outside, zero)).all()
+    curve = ball.geodesic(x, y, jnp.linspace(0, 1, 5))
+    assert curve.shape == (5, 2)
+    np.testing.assert_allclose(curve[2], ball.geodesic(x, y, 0.5), atol=1e-6)
+    with pytest.raises(UsageError, match="bfloat16 has no digits"):
+        ball.exp(zero.astype(jnp.bfloat16), zero.astype(jnp.bfloat16))

@@ -15,6 +15,7 @@ import genkit
 import genkit_latents
 from genkit.errors import GenkitError, UsageError
 from genkit_latents.data import Points
+from genkit_latents.datasets import Rows
 from genkit_latents.figures import latent_space
 from genkit_latents.files import read_rows
 from genkit_latents.geometry.ambient import InverseDensity, StandardNormal
@@ -255,9 +256,6 @@ def test_spaces():
     for wrong in ("x2", "p", "p0", "p2;e2", ""):
         with pytest.raises(UsageError, match="expected a letter and a dimension"):
             space(wrong)
-    with pytest.raises(UsageError, match="radial posterior"):
-        model = vae(Setting("p2,e1", posterior="radial"), np.zeros((1, 3)))
-        elbo(model, jax.random.key(0), jnp.zeros((2, 3)))
     with pytest.raises(UsageError, match="gyroplane"):
         vae(Setting("e2"), np.zeros((1, 3)), coder=Coder((4,), decoder="gyroplane"))
 
@@ -279,6 +277,26 @@ def test_bounds_of_products_and_learnable_curvature(latent):
     assert np.abs(slope["curvature"][0]) > 0
 
 
+def test_the_bound_of_spheres_is_one():
+    """A posterior that goes around many times has even angles to its mean: E log q - log p is log 4 / pi against the
+    uniform prior. A product has the sum of its factors."""
+
+    @jax.jit
+    def divergence(key):
+        sphere = Sphere()
+        q = posterior_of(sphere, "wrapped", sphere.origin, jnp.array([3.0, 3.0]))
+        return jax.vmap(q.log_prob)(q.sample(key, 4000)).mean() + sphere.log_area
+
+    assert divergence(KEY) == pytest.approx(np.log(4 / np.pi), abs=0.05)
+    both, mean = Product((Sphere(), PoincareBall())), jnp.array([1.0, 0, 0, 0.1, 0.2])
+    q = posterior_of(both, "radial", mean, jnp.array([0.3, 0.3, 0.5, 0.5]))
+    z = q.sample(KEY, 3)
+    parts = [posterior_of(f, "radial", m, s) for f, m, s in zip(
+        both.factors, both.split(mean), (jnp.full(2, 0.3), jnp.full(2, 0.5)), strict=True)]  # fmt: skip
+    known = sum(law.log_prob(x) for law, x in zip(parts, both.split(z[0]), strict=True))
+    assert q.log_prob(z[0]) == pytest.approx(float(known), rel=1e-6)
+
+
 def test_a_model_is_used_in_another_process(tmp_path):
     file = Path(__file__).parents[3] / "examples" / "use_a_model.py"
     spec = importlib.util.spec_from_file_location("use_a_model", file)
@@ -286,3 +304,17 @@ def test_a_model_is_used_in_another_process(tmp_path):
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     assert example.main(tmp_path, steps=5).stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_example_of_own_rows(tmp_path):
+    """From a file without labels to a picture; labels of another length are refused."""
+    file = Path(__file__).parents[3] / "examples" / "own_latents.py"
+    spec = importlib.util.spec_from_file_location("own_latents", file)
+    assert spec and spec.loader
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    assert example.main(tmp_path, "tiny").stat().st_size > 10_000
+    np.save(tmp_path / "labels.npy", np.zeros(3))
+    with pytest.raises(UsageError, match=r"labels.npy has an array \(3,\); expected \(500,\)"):
+        Rows(tmp_path / "rows.npy", tmp_path / "labels.npy").load()

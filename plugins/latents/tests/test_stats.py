@@ -10,7 +10,7 @@ from genkit.errors import GenkitError, UsageError
 from genkit_latents.distributions import RiemannianNormal
 from genkit_latents.geometry import metric as m
 from genkit_latents.geometry.geodesics import Energy
-from genkit_latents.geometry.manifolds import SPD, Euclidean, PoincareBall, Sphere
+from genkit_latents.geometry.manifolds import SPD, Euclidean, Lorentz, PoincareBall, Sphere
 from genkit_latents.geometry.numeric import Numeric
 from genkit_latents.stats import (
     Land,
@@ -39,6 +39,51 @@ def test_frechet_means():
         np.testing.assert_allclose(middle, jnp.diag(jnp.array([3.0, 2.0])), atol=1e-9)  # geometric mean
         weighed = frechet_mean(Euclidean(2), jnp.array([[0.0, 0], [1, 0]]), jnp.array([1.0, 3.0]))
         np.testing.assert_allclose(weighed.point, (0.75, 0))
+
+
+def test_means_of_points_far_apart():
+    """Where Karcher's step of one diverges: a spread of 3 in the ball and the hyperboloid, and matrices."""
+    with jax.enable_x64(True):
+        mean = jax.jit(frechet_mean)
+        v = 3 * jax.random.normal(KEY, (30, 2))
+        ball, sheet = PoincareBall(), Lorentz()
+        x = ball.exp(jnp.zeros(2), v / 2)
+        found, same = mean(ball, x), mean(sheet, sheet.from_ball(x))
+        for one in (found, same):
+            assert one.converged and one.residual < 1e-10 and one.iterations < 100
+        np.testing.assert_allclose(sheet.to_ball(same.point), found.point, atol=1e-8)
+        assert found.variance < jnp.square(ball.dist(jnp.zeros(2), x)).mean()
+        a = 1.5 * jax.random.normal(KEY, (20, 3, 3))
+        assert mean(SPD(3), jax.scipy.linalg.expm((a + jnp.swapaxes(a, 1, 2)) / 2)).converged
+
+
+def test_k_means_passes_on_what_the_mean_says():
+    """One cluster of far points is found; with too few iterations of the mean it is not said to be."""
+    ball = PoincareBall()
+    x = RiemannianNormal(ball, jnp.zeros(2), 1.7).sample(KEY, 60)
+    found = geodesic_kmeans(ball, x, 1)
+    assert found.converged and found.cost < jnp.square(ball.dist(jnp.zeros(2), x)).mean()
+    assert not geodesic_kmeans(ball, x, 1, means=1).converged
+
+
+def test_derivatives_of_a_mean():
+    """Of points, weights, and the radius of a sphere, by the implicit function theorem, against differences."""
+    with jax.enable_x64(True):
+        u = jnp.array([[1.0, 0.2, 0.1], [0.3, 1.0, -0.2], [0.5, 0.1, 1.0]])
+
+        @jax.jit
+        def f(t):
+            ball, sphere = PoincareBall(2, 1 + t[0]), Sphere(2, 1 + t[1])
+            x = jnp.array([[0.5, 0.2], [-0.4, 0.6], [0.1, -0.7]]) * (1 + t[2])
+            w = jnp.array([1.0, 2.0, 1.0]) + t
+            one = frechet_mean(ball, x, w).point
+            return one @ jnp.array([1.0, 2.0]) + frechet_mean(sphere, sphere.project(u + t), w).point @ u[0]
+
+        zero, h = jnp.zeros(3), 1e-5
+        known = [(f(h * e) - f(-h * e)) / (2 * h) for e in jnp.eye(3)]
+        backward, forward = jax.jit(lambda t: (jax.grad(f)(t), jax.jacfwd(f)(t)))(zero)
+        np.testing.assert_allclose(backward, known, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(forward, backward, rtol=1e-9)
 
 
 def test_tangent_pca_of_a_great_circle():
@@ -84,6 +129,7 @@ def test_normal_coordinates():
 def test_distances_that_are_not_found_are_an_error():
     broken = Numeric(m.Conformal(lambda z: jnp.log(z[0])), 2, Energy(4, iterations=3))
     x = jnp.array([[-1.0, 0.0], [-2.0, 0.0]])
+    assert jnp.isnan(jax.jit(broken.transport)(*x, x[0])).all()
     with pytest.raises(GenkitError, match="distances were not found"):
         distances(broken, x, x)
 

@@ -23,7 +23,7 @@ class ImageSet:
     """images (n, h, w) or (n, h, w, c), bytes or floats in [0, 1]; or their files"""
     shape: tuple[int, int, int]
     labels: np.ndarray | None = None
-    """classes (n,) from 0"""
+    """classes (n,) by their names or numbers"""
 
     def __len__(self) -> int:
         return len(self.source)
@@ -98,7 +98,7 @@ def _of_folder(folder: Path, name: str, shape: tuple[int, int, int]) -> ImageSet
     if not files:
         raise DataError(f"{folder} has no images; known endings: {', '.join(sorted(ENDINGS))}")
     classes = [path.relative_to(folder).parts[0] if path.parent != folder else "" for path in files]
-    labels = np.unique(classes, return_inverse=True)[1] if all(classes) else None
+    labels = np.array(classes) if all(classes) else None
     return ImageSet(name, tuple(files), shape, labels)
 
 
@@ -114,6 +114,5 @@ def _of_npz(path: Path, shape: tuple[int, int, int]) -> dict[str, ImageSet]:
             )
         if labels is not None and labels.shape != (len(a),):
             raise DataError(f"{path}: {name} has {len(a)} images and labels of shape {labels.shape}")
-        classes = None if labels is None else np.unique(labels, return_inverse=True)[1]
-        found[name] = ImageSet(name, a, shape, classes)
+        found[name] = ImageSet(name, a, shape, labels)
     return found

@@ -183,6 +183,33 @@ def test_encoding_own_images(tmp_path, capsys):
     assert "train: 3 images, 8 features" in capsys.readouterr().out
 
 
+def test_own_images(tmp_path):
+    """PNG files in folders by class, whose numbers are those of train also where test lacks one."""
+    from PIL import Image
+
+    from genkit_representations.datasets import Images
+
+    shades = {
+        "train/cat/0": 10,
+        "train/dog/0": 20,
+        "train/emu/0": 30,
+        "train/emu/1": 40,
+        "test/emu/0": 50,
+        "test/cat/0": 60,
+    }
+    for name, shade in shades.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((6, 4, 3), (shade, 0, 0), np.uint8)).save(tmp_path / f"{name}.png")
+    data = Images(tmp_path, size=4).load()
+    assert data.shape == (4, 4, 3) and data.labels.tolist() == [0, 1, 2, 2] and data.test_labels.tolist() == [0, 2]
+    np.testing.assert_allclose(255 * data.train[:, 0, 0, 0], [10, 20, 30, 40], rtol=1e-6)
+    np.testing.assert_allclose(255 * data.test[:, 3, 3, 0], [60, 50], rtol=1e-6)
+    assert not data.train[..., 1:].any() and Images(tmp_path, size=4, colours=False).load().shape == (4, 4, 1)
+    (tmp_path / "test" / "cat").rename(tmp_path / "test" / "fox")
+    with pytest.raises(DataError, match="test has the classes \\['fox'\\]; expected"):
+        Images(tmp_path, size=4).load()
+
+
 def test_wrong_images(tmp_path):
     """Each is one line that names the file or the set."""
     from genkit_representations.commands import Encode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -13,23 +13,33 @@ from flax import nnx
 
 from genkit.bench import Row, Timed, compiled, sampling
 from genkit.diffusion import EDMDenoiser, Heun, Rho
-from genkit.nn import functional
+from genkit.nn import Net, functional
 from genkit.train import AdamW, TrainState, make_step
 from genkit_weather.datasets import QGNature
-from genkit_weather.lam import Batch, Formulation, Inputs, condition, diffusion_loss, domain_of
+from genkit_weather.lam import (
+    Batch,
+    Forecaster,
+    Formulation,
+    Generator,
+    Inputs,
+    Sampled,
+    condition,
+    diffusion_loss,
+    domain_of,
+)
 from genkit_weather.networks import LamUNet
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Training steps of batch 8 and an ensemble of 48 members.
+    """Training steps of batch 8, an ensemble of 48 members, and the same by one pass of the network (CRPS-LAM).
 
     Shapes are those of the nature run (32 x 32 cells, 5 variables); values are noise, since speed does not depend
     on them.
     """
 
     def measure(self, profile: str) -> Iterator[Row | Timed]:
-        """Compile seconds, steps a second, member-steps a second, the ratio to the network calls alone."""
+        """Compile seconds, steps and member-steps a second, ratios to the network calls alone and to one pass."""
         smoke = profile == "smoke"
         data = QGNature.preset("tiny").load()
         domain = domain_of(data, Formulation())
@@ -52,6 +62,15 @@ class Speed:
         sampler = Heun(steps=3) if smoke else Heun()
         cond = condition(domain, ensemble.inputs)
         yield from sampling("ensemble step", sampler, denoiser, ensemble.truth.shape, cond, "member-steps/s")
+
+        slots, sizes = jnp.arange(len(ensemble.truth)), replace(domain.formulation.sizes(data.layout), latent=32)
+        net = Net(unet, (sizes,))
+        single = Generator(net, net.init(jax.random.key(0)), domain, sizes.latent)
+        diffusion = Sampled.by(sampler, Forecaster(denoiser, domain))
+        advance = jax.jit(lambda model, inputs: model.step(jax.random.key(0), inputs, slots))
+        one_pass = "one pass of CRPS-LAM", lambda: advance(single, ensemble.inputs)
+        yield Timed(*one_pass, {"member-steps/s": len(slots)})
+        yield Timed(f"{sampler.nfe} evaluations", lambda: advance(diffusion, ensemble.inputs), against=one_pass)
 
 
 def noise(data: Any, n: int) -> Batch:

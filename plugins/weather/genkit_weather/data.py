@@ -20,9 +20,9 @@ BLOCK = 256  # times read at once where a whole series is scanned
 class Series:
     """One independent trajectory of T equidistant times on an (H, W) grid.
 
-    `frame` is the boundary data where it is not the truth (read it through `boundary`); where those come from a
+    `lateral` is the boundary data where it is not the truth (read it through `boundary`); where those come from a
     forecast of a larger domain, `host(starts, leads)` gives the ones that a forecast from each start has (read it
-    through `frames`), and `frame` strings such forecasts together for training. `analysis` is what a forecaster
+    through `frames`), and `lateral` strings such forecasts together for training. `analysis` is what a forecaster
     knows of the state where it is not the truth (read it through `known`). `issued` is the analysis time where the
     series is itself a forecast.
     """
@@ -30,7 +30,7 @@ class Series:
     state: np.ndarray  # (T, H, W, V), physical units
     forcing: np.ndarray  # (T, H, W, F), or (T, 1, 1, F) where it is the same everywhere; one time a row
     time: np.ndarray  # (T,) datetime64[s]
-    frame: np.ndarray | None = None  # (T, H, W, V); only its frame cells count
+    lateral: np.ndarray | None = None  # (T, H, W, V); only its frame cells count
     analysis: np.ndarray | None = None  # (T, H, W, V)
     host: Callable[..., np.ndarray] | None = None  # (starts, leads) -> (start, lead, H, W, V)
     issued: np.datetime64 | None = None
@@ -42,7 +42,7 @@ class Series:
     @property
     def boundary(self) -> np.ndarray:
         """(T, H, W, V) boundary data."""
-        return self.state if self.frame is None else self.frame
+        return self.state if self.lateral is None else self.lateral
 
     @property
     def known(self) -> np.ndarray:
@@ -260,7 +260,7 @@ def _check_series(data: WeatherData, where: str, series: Series) -> None:
         raise DataError(f"{where}: time does not increase at index {at}; sort the times and drop doubles")
     _finite(where, series.state, data.names)
     _finite(where, series.forcing, data.forcing_names)
-    for label, extra in (("frame", series.frame), ("analysis", series.analysis)):
+    for label, extra in (("lateral", series.lateral), ("analysis", series.analysis)):
         if extra is not None:
             _shape(where, label, extra, (t, h, w, len(data.names)))
             _finite(f"{where}, {label}", extra, data.names)

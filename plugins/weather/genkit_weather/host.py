@@ -62,7 +62,7 @@ class HostWindow:
 
 @register_dataclass
 @dataclass(frozen=True)
-class Windows:
+class HostValues:
     """Boundary data of n forecasts over L leads."""
 
     values: Any
@@ -152,7 +152,7 @@ class Host:
         every = range(1, count - leads)
         return np.array([i for i in every if isinstance(self._match(split, series, i, leads), tuple)], int)
 
-    def windows(self, split: str, series: int, starts: np.ndarray, leads: int) -> Windows:
+    def windows(self, split: str, series: int, starts: np.ndarray, leads: int) -> HostValues:
         """Boundary data of forecasts from each start, for leads 1..L.
 
         An analysis is matched by the last boundary time not after the state's. Of forecasts, the latest counts that
@@ -170,9 +170,9 @@ class Host:
             reference = when if self.window.dynamic else run.time[index]
             deltas.append((run.time[rows] - reference[:, None]) / step)
             values.append(self._read(run, rows))
-        return Windows(np.stack(values), np.stack(deltas).astype(np.float32))
+        return HostValues(np.stack(values), np.stack(deltas).astype(np.float32))
 
-    def features(self, windows: Windows, lead: Any) -> jax.Array:
+    def features(self, windows: HostValues, lead: Any) -> jax.Array:
         """(n, nodes, channels) of one lead: values, encoded times, static fields. Works under jit and in a scan."""
         return self.fields(windows.values[:, lead], windows.deltas[:, lead])
 
@@ -287,7 +287,7 @@ def cut(data: WeatherData) -> WeatherData:
 
     def series(one: Series) -> Series:
         small = {n: _cut(getattr(one, n), data) for n in ("state", "forcing", "analysis")}
-        return replace(one, **small, frame=None, host=None)
+        return replace(one, **small, lateral=None, host=None)
 
     oracle = data.oracle
     return replace(

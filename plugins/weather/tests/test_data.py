@@ -90,12 +90,12 @@ def test_leads_count_from_the_last_known_state(toy_data):
 def test_boundary_data_come_from_the_host_then_the_frame_then_the_truth(toy_data):
     series = toy_data().test[0]
     assert (frames(series, [2], [1]) == series.state[3]).all()
-    other = replace(series, frame=series.state + 1)
+    other = replace(series, lateral=series.state + 1)
     assert (frames(other, [2], [1]) == series.state[3] + 1).all()
     hosted = replace(other, host=lambda starts, leads: np.full((len(starts), len(leads), 5, 6, 2), 7.0))
     assert frames(hosted, [2, 3], [0, 1, 2]).shape == (2, 3, 5, 6, 2)
     assert frames(hosted, [2], [1]).max() == 7
-    assert (hosted.boundary == other.frame).all() and (hosted.known == series.state).all()
+    assert (hosted.boundary == other.lateral).all() and (hosted.known == series.state).all()
 
 
 def test_a_lazy_array_indexes_like_the_array_it_stands_for():

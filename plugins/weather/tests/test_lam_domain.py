@@ -203,7 +203,7 @@ def test_analysis_and_boundary_data_are_used_where_they_differ_from_the_truth():
     data = dataset(noise(6))
     domain = domain_of(data, Formulation(guess="persistence", fill=False))
     plain = one(domain, data, [1])
-    other = replace(data.train[0], frame=data.train[0].state + 1, analysis=data.train[0].state + 2)
+    other = replace(data.train[0], lateral=data.train[0].state + 1, analysis=data.train[0].state + 2)
     moved = Examples((other,), domain).take(np.array([1]))
     shift = 2 / np.asarray(domain.std) + 0 * plain.inputs.prev
     np.testing.assert_allclose(moved.inputs.prev - plain.inputs.prev, shift, rtol=1e-3)

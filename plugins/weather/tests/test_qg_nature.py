@@ -93,7 +93,7 @@ def test_coarse_boundary_is_the_truth_on_blocks(small_nature):
     options, data = small_nature
     coarse = replace(options, boundary="coarse").load()
     assert np.array_equal(coarse.test[0].state, data.test[0].state)
-    frame = coarse.test[0].frame
+    frame = coarse.test[0].lateral
     assert frame.shape == data.test[0].state.shape and coarse.test[0].host is None
     # A block's mean of the interpolated field is near the block's mean of the truth; its details are gone.
     true, seen = (generate.block_mean(a, 4) for a in (data.test[0].state, frame))
@@ -108,8 +108,8 @@ def test_host_boundary_is_a_forecast_of_a_coarser_model(small_nature):
     cycle = generate.HOST_CYCLE
     starts = [0, cycle]
     ahead = frames(series, starts, [-1 + 1, 5])
-    assert np.allclose(ahead, series.frame[np.array(starts)[:, None] + [0, 5]], atol=1e-3)
-    error = np.abs(series.frame - series.state)[:, 8:24, 8:24].mean((1, 2))
+    assert np.allclose(ahead, series.lateral[np.array(starts)[:, None] + [0, 5]], atol=1e-3)
+    error = np.abs(series.lateral - series.state)[:, 8:24, 8:24].mean((1, 2))
     assert (error[cycle - 1] > 1.5 * error[0]).all()  # it does not know the noise to come
     before = frames(series, [cycle], [-1, 0])[0]
     assert np.abs(before - series.state[[cycle - 1, cycle]]).mean() < 2 * error[0].mean()  # analyses, not forecasts
@@ -125,7 +125,7 @@ def test_the_host_sees_the_mountains_where_its_points_are():
 def test_analysis_error_touches_only_the_known_states(small_nature):
     options, data = small_nature
     noisy = replace(options, analysis_error=0.2).load()
-    assert np.array_equal(noisy.test[0].state, data.test[0].state) and noisy.train[0].frame is None
+    assert np.array_equal(noisy.test[0].state, data.test[0].state) and noisy.train[0].lateral is None
     error = noisy.train[0].known - data.train[0].state
     assert np.allclose(error.std((0, 1, 2)) / data.train[0].state.std((0, 1, 2)), 0.2, rtol=0.15)
 

@@ -18,6 +18,7 @@ from genkit_weather.stations import (
     convert,
     observed,
     read_stations,
+    station_reliability,
     station_scores,
     synthetic_stations,
     thresholds,
@@ -141,7 +142,7 @@ def test_scores_by_hand(tmp_path):
     fields = {"a": (lambda t, y, x: np.array([0.0, 4, 2, np.nan if t == 2 else 9]), "K")}
     found = observed(InSitu(stations_of(tmp_path, fields, [0] * 4, [0, 10, 20, 30])), forecast)
     assert found.attrs["count"] == 7
-    results = station_scores(at_stations(forecast, found), found, thresholds((("a", 2.5),), found))
+    results = station_scores(at_stations(forecast, found), found, thresholds((("a", 2.5), ("a", 3.5)), found))
     error = np.array([1, -2, 1, -5])  # mean 1, 2, 3, 4 against 0, 4, 2, 9
     assert results["station_rmse/a/1h"] == pytest.approx(np.sqrt((error**2).mean()))
     assert results["station_mae/a/1h"] == pytest.approx(np.abs(error).mean())
@@ -152,6 +153,13 @@ def test_scores_by_hand(tmp_path):
     # >= 2.5: forecast no no yes yes, observed no yes no yes: one of each, chance 1, ETS (1 - 1) / (3 - 1)
     assert results["station_ets/a>=2.5/1h"] == pytest.approx(0, abs=1e-6)
     assert results["station_ets/a>=2.5/2h"] == pytest.approx((0 - 1 / 3) / (2 - 1 / 3))
+    # >= 3.5: of two members none, none, one, one, observed no yes no yes: (p - o)^2 - p (1 - p) / (M - 1) is 0 1 0 0
+    assert results["station_brier/a>=3.5/1h"] == pytest.approx(1 / 4)
+    assert results["station_brier/a>=3.5/2h"] == pytest.approx(1 / 3)
+    told = station_reliability(at_stations(forecast, found), found, {"a": [2.5]})["a"][2.5]
+    assert told.weight.tolist() == [2, 0, 0, 0, 0, 4, 0, 0, 0, 1] and told.observed[np.array([0, 5, 9])].tolist() == [
+        0, 0.5, 1,
+    ]  # fmt: skip
     with pytest.raises(UsageError, match="no variable b is observed; there are a"):
         thresholds((("b", 1.0),), found)
 
@@ -222,7 +230,7 @@ class Persistence(ForecastExperiment):
     def train(self, run):
         """Nothing is trained."""
 
-    def ensemble(self, run, key, series, starts, members, leads):
+    def ensemble(self, run, key, series, starts, members, leads, model=None):
         """Two members about persistence."""
         state = take(series.known, np.asarray(starts))[:, None, None]
         yield range(1, leads + 1), np.repeat(state, leads, 1) + 0.2 * np.arange(members)[:, None, None, None]
@@ -251,7 +259,7 @@ def test_a_run_is_verified_at_stations(finished):
     assert run.results["station_bias/q/1h"] - run.results["persistence.station_bias/q/1h"] == pytest.approx(
         0.1, abs=1e-4
     )
-    assert {"stations", "stations_q", "stations_map_q"} <= set(run.figures)
+    assert {"stations", "stations_reliability", "stations_q", "stations_map_q"} <= set(run.figures)
     assert "Scores at the stations" in (run.folder / "report.html").read_text()
 
 

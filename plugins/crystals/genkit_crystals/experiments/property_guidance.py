@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.kinds import Model
+from genkit.kinds import SIGNED, Model
 from genkit_crystals.chains import ENERGY
 from genkit_crystals.data import Crystals
 from genkit_crystals.experiments.base import CrystalStudy, guided_sizes
@@ -34,7 +34,7 @@ class PropertyGuidance(CrystalStudy):
     """Crystals to draw; as many real ones are held out."""
     particles: int = 8
     """Particles for each guided sample."""
-    strength: float = 1.0
+    strength: Annotated[float, SIGNED] = 1.0
     """Power of what is said of the property."""
 
     @classmethod

@@ -39,7 +39,7 @@ class Encoder(Trained):
     network: Any = field(metadata={"static": True})
     """`genkit.nn.Net` of a `Wrenformer`"""
     params: Any
-    known: tuple[Any, Any]
+    tables: tuple[Any, Any]
     """features of elements and of Wyckoff positions, see `feature_tables`"""
     scale: tuple[Any, Any]
     """mean and standard deviation (k,) of what it predicts"""
@@ -51,7 +51,7 @@ class Encoder(Trained):
     @property
     def name(self) -> str:
         """What must be told with every distance."""
-        size, source = self.network.component, "published" if self.known[1].shape[-1] == 444 else "plain"
+        size, source = self.network.component, "published" if self.tables[1].shape[-1] == 444 else "plain"
         return f"wrenformer {size.width}x{size.layers}, {source} features, {self.task}, {self.steps} steps"
 
     def embed(self, crystals: Sequence[Protostructure]) -> np.ndarray:
@@ -66,11 +66,11 @@ class Encoder(Trained):
         return self._over(_mean, crystals)[:, 0] * std[0] + mean[0]
 
     def _over(self, f: Any, crystals: Sequence[Protostructure]) -> np.ndarray:
-        """f(network, params, batch, known) in chunks of one size, so that all sets have one program, (n, ...)."""
+        """f(network, params, batch, tables) in chunks of one size, so that all sets have one program, (n, ...)."""
         every = tokens(crystals, LENGTH)
         starts = range(0, len(crystals), CHUNK)
         rows = [np.resize(np.arange(first, min(first + CHUNK, len(crystals))), CHUNK) for first in starts]
-        found = [f(self.network, self.params, every.take(some), self.known) for some in rows]
+        found = [f(self.network, self.params, every.take(some), self.tables) for some in rows]
         return np.concatenate(found)[: len(crystals)]
 
 
@@ -105,20 +105,20 @@ class WrenformerEncoder(Recipe):
         own.seed = SEED
         task, values = targets(data)
         if start is None:
-            known, scale = feature_tables(data_folder()), (values.mean(0), values.std(0) + EPS)
-            net = Net(self.network, (TokenSizes(1 + sum(table.shape[-1] for table in known), values.shape[1]),))
-            start, params, steps = Encoder(net, None, known, scale, task, self.steps), _first(net), self.steps
+            tables, scale = feature_tables(data_folder()), (values.mean(0), values.std(0) + EPS)
+            net = Net(self.network, (TokenSizes(1 + sum(table.shape[-1] for table in tables), values.shape[1]),))
+            start, params, steps = Encoder(net, None, tables, scale, task, self.steps), _first(net), self.steps
         else:
             params, steps = start.params, self.finetune
         if start.task != task:
             raise UsageError(f"the encoder was trained on {start.task}; these crystals have {task}")
-        network, known, (mean, std) = start.network, start.known, start.scale
+        network, tables, (mean, std) = start.network, start.tables, start.scale
         goals = ((values - mean) / std).astype(np.float32)
 
         def loss(params: Any, aux: Any, batch: dict[str, Any], key: jax.Array, training: bool = True) -> Any:
             image = jax.random.randint(key, (), 0, batch["row"].shape[1])  # one equivalent assignment a step
             some = {k: v[:, image][:, None] if v.ndim == 3 else v for k, v in batch.items() if k != "goal"}
-            mean, log_std = network(params, *features(some, known))
+            mean, log_std = network(params, *features(some, tables))
             # negative log-likelihood of a Laplace law: "robust" loss of aviary
             value = jnp.sqrt(2.0) * jnp.abs(mean - batch["goal"]) * jnp.exp(-log_std) + log_std
             return value.mean(), (aux, {"error": jnp.abs(mean - batch["goal"]).mean()})
@@ -136,13 +136,13 @@ def _first(net: Net) -> Any:
 
 
 @partial(jax.jit, static_argnums=0)
-def _embedding(network: Net, params: Any, batch: dict[str, Any], known: Any) -> jax.Array:
-    return network.module(params).embedding(*features(batch, known))
+def _embedding(network: Net, params: Any, batch: dict[str, Any], tables: Any) -> jax.Array:
+    return network.module(params).embedding(*features(batch, tables))
 
 
 @partial(jax.jit, static_argnums=0)
-def _mean(network: Net, params: Any, batch: dict[str, Any], known: Any) -> jax.Array:
-    return network(params, *features(batch, known))[0]
+def _mean(network: Net, params: Any, batch: dict[str, Any], tables: Any) -> jax.Array:
+    return network(params, *features(batch, tables))[0]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.kinds import SIGNED
 from genkit.model import LogYes, Piece, Request
 from genkit.workers import each
 from genkit_crystals.chains import Drawn, Property, Steering, generate, restricted, steered
@@ -40,7 +41,7 @@ class Draw(Conditions, Request):
     that the model has."""
     property: str | None = None
     """NAME=LOW..HIGH, such as electronegativity=0.6.. or energy=..-1: the one that the model's classifier knows."""
-    strength: float = 1.0
+    strength: Annotated[float, SIGNED] = 1.0
     """Power of what is said of the property."""
     strides: int | None = None
     """Steps of the sampler; the model's own if not given."""

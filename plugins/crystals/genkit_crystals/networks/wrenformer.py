@@ -168,9 +168,9 @@ def tokens(crystals: Sequence[Protostructure], length: int, images: int = 4) -> 
     return Tokens(np.array([c.group for c in crystals], np.int16), row, element, share)
 
 
-def features(batch: dict[str, Array], known: tuple[np.ndarray, np.ndarray]) -> tuple[Array, Array]:
+def features(batch: dict[str, Array], tables: tuple[np.ndarray, np.ndarray]) -> tuple[Array, Array]:
     """Inputs of the network, (n, A, L, F) and which are real, of arrays of `Tokens.take` and `feature_tables()`."""
-    of_element, of_position = (jnp.asarray(a) for a in known)
+    of_element, of_position = (jnp.asarray(a) for a in tables)
     group, row, element = (batch[k].astype(int) for k in ("group", "row", "element"))
     parts = [batch["share"][..., None], of_element[element], of_position[group[:, None, None], row]]
     return jnp.concatenate(parts, -1), element > 0

@@ -42,7 +42,7 @@ class GaussianPatches:
 
     def load(self) -> Images:
         """1000 patches in each set."""
-        from genkit_inverse.gaussian import gaussian_images
+        from genkit_inverse.problems import gaussian_images
 
         place = np.arange(self.side)
         along = self.correlation ** np.abs(place[:, None] - place)

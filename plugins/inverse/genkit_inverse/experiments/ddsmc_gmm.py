@@ -15,9 +15,9 @@ from genkit.errors import GenkitError, UsageError
 from genkit.experiment import Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
 from genkit.metrics import sliced_wasserstein
-from genkit.steer import DDSMC, FPS, TDS, Draws, MCGDiff, Method, Observation, REDDiff, posterior, weighs
+from genkit.steer import DDSMC, TDS, Draws, MCGDiff, Method, Observation, REDDiff, posterior, weighs
 from genkit_inverse import problems
-from genkit_inverse.mixture import PROCESS, Prior
+from genkit_inverse.problems import PROCESS, Prior
 
 DIRECTIONS = 1000
 AT_ONCE = 2**20  # numbers of a state that are worked on at a time
@@ -105,14 +105,19 @@ class DDSMCGMM(Experiment):
                 except GenkitError as error:
                     run.say(f"{name}, instance {number}: {error}")
                     draws = None
-                x = np.full(truth.shape, np.nan) if draws is None else np.asarray(draws.x[:, 0])
+                if draws is None:
+                    x = np.full(truth.shape, np.nan)
+                else:
+                    x = np.where(draws.collapsed[:, None], np.nan, draws.x[:, 0])
+                    for trouble in draws.troubles():
+                        run.say(f"{name}, instance {number}: {trouble}")
                 seconds = time.perf_counter() - begun
                 scores[name].append(
                     {
                         "sw": float(distant(distance, x, truth)),
                         "ess": np.nan if draws is None else float(draws.ess.mean()),
                         "eves": np.nan if draws is None else float(draws.eves.mean()),
-                        "logz_error": self._logz_error(name, draws, log_z),
+                        "logz_error": self._logz_error(draws, log_z),
                         "log_prob": float(exact.log_prob(x).mean()),
                         "seconds": seconds,
                     }
@@ -129,13 +134,13 @@ class DDSMCGMM(Experiment):
 
     def _posterior(self, key: Any, name: str, prior: Prior, observation: Observation) -> Draws:
         method = self.compared()[name]
-        particles = self.particles if weighs(method, prior, observation) else 1
+        particles = self.particles if weighs(method, prior) else 1
         chunk = min(self._chunk() * self.particles // particles, self.samples)
         return posterior(key, method, prior, observation, self.samples, particles, chunk=chunk)
 
-    def _logz_error(self, name: str, draws: Draws | None, log_z: Any) -> float:
-        """NaN where there is no evidence: of single particles, and FPS knows that of a whole sequence."""
-        if draws is None or draws.ess.max() <= 1 or isinstance(self.compared()[name], FPS):
+    def _logz_error(self, draws: Draws | None, log_z: Any) -> float:
+        """NaN of a method that estimates none."""
+        if draws is None or np.isnan(draws.log_z).all():
             return float("nan")
         return float(jnp.abs(jax.nn.logsumexp(draws.log_z) - jnp.log(self.samples) - log_z))
 

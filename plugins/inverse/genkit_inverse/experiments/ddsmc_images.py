@@ -168,7 +168,7 @@ class DDSMCImages(InverseStudy):
         """Numbers of each image, (n, ...), and samples (n, draws, h, w, c); NaN where the method failed."""
         denoiser = self.denoiser(run)
         table = method.table(process_of(denoiser))
-        particles = self.particles if weighs(method, denoiser, observed[0]) else 1
+        particles = self.particles if weighs(method, denoiser) else 1
         rows: list[dict[str, Any]] = []
         for i, observation in enumerate(run.each(what, observed)):
             begun = time.perf_counter()
@@ -176,7 +176,9 @@ class DDSMCImages(InverseStudy):
             chunk = min(self.draws, max(1, AT_ONCE // particles))
             try:
                 draws = posterior(key, table, denoiser, observation, self.draws, particles, chunk=chunk)
-                numbers = {"x": draws.x[:, 0]}
+                for trouble in draws.troubles():
+                    run.say(f"{what}, image {i}: {trouble}")
+                numbers = {"x": np.where(draws.collapsed.reshape(-1, 1, 1, 1), np.nan, draws.x[:, 0])}
                 if particles > 1:
                     numbers |= {
                         "log_z": draws.log_z, "log_z_var": draws.log_z_var, "ess": draws.ess, "eves": draws.eves,

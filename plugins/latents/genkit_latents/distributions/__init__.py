@@ -2,6 +2,7 @@
 
 from genkit_latents.distributions.brownian import BrownianMotion, walk
 from genkit_latents.distributions.heat import HyperbolicHeatKernel, SphericalHeatKernel, sphere_heat_kernel
+from genkit_latents.distributions.mixture import Mixture, assignment, clipped, divergence
 from genkit_latents.distributions.radial import (
     PowerSpherical,
     Radial,
@@ -10,11 +11,13 @@ from genkit_latents.distributions.radial import (
     VonMisesFisher,
     log_sphere,
 )
-from genkit_latents.distributions.wrapped import WrappedNormal
+from genkit_latents.distributions.wrapped import Independent, WrappedNormal
 
 __all__ = [
     "BrownianMotion",
     "HyperbolicHeatKernel",
+    "Independent",
+    "Mixture",
     "PowerSpherical",
     "Radial",
     "RiemannianNormal",
@@ -22,6 +25,9 @@ __all__ = [
     "Uniform",
     "VonMisesFisher",
     "WrappedNormal",
+    "assignment",
+    "clipped",
+    "divergence",
     "log_sphere",
     "sphere_heat_kernel",
     "walk",

@@ -74,6 +74,8 @@ def scores(run: Run, models: Models, data: Points, samples: int, neighbours: int
         results[f"agreement/{name}"] = float(found.difference)
         results[f"condition/{name}"] = float(found.condition)
         results[f"volume/{name}"] = float(found.volume)
+        drawn = model.codes(run.key("clamped"), 4096)
+        results[f"clamped/{name}"] = float(model.latent.clamped(drawn).mean())
         latent = arrays[f"distances/{name}"]
         if data.distances is not None:
             score = distortion(latent, data.distances[: len(latent), : len(latent)])
@@ -128,8 +130,9 @@ def show(run: Run, models: Models, data: Points, points: int) -> None:
         run.figure(
             "latent",
             latent_panels(models, codes, data.test_labels),
-            "Codes of the test rows, by label where there are labels. Lines: geodesics of the chosen metric between "
-            "class middles, or between codes far apart. Rings: small balls of the chosen metric (black) and of the "
+            "Codes of the test rows, by label where there are labels. Lines: geodesics of the chosen metric from the "
+            "middle of all codes to those of the classes, or to codes far apart. "
+            "Rings: small balls of the chosen metric (black) and of the "
             "metric that the decoder has (red), of one size; where they fall together the decoder keeps distances. "
             "Background: log of the decoder's magnification.",
         )

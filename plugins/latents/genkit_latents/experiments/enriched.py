@@ -90,10 +90,6 @@ class Enriched(LatentStudy):
         if (data := self.loaded(run)).test_labels is None:
             raise UsageError(f"{data.source} has no labels; latents.enriched compares distances with them")
 
-    def draw(self, run: Run, key: Any, n: int) -> Any:
-        """n draws (n, D)."""
-        return run.model.decode(run.model.codes(key, n))
-
     def sample(self, run: Run) -> None:
         """All distances between test codes along a graph of them, and geodesics between some."""
         model, data = self.trained(run), self.loaded(run)

@@ -68,10 +68,6 @@ class ExplicitMetric(LatentStudy):
         """Sizes."""
         return autoencoders.plan(self.recipes())
 
-    def draw(self, run: Run, key: Any, n: int) -> Any:
-        """n draws of the first model, (n, D)."""
-        return run.model.decode(run.model.codes(key, n))
-
     def sample(self, run: Run) -> None:
         """Codes of the test rows, distances between them, and draws of every model."""
         autoencoders.measure(run, self.models_of(run), self.loaded(run), self.points)
@@ -82,7 +78,8 @@ class ExplicitMetric(LatentStudy):
         elbo and iwae: bounds on log p, nats a row; reconstruction: E log p(x | z); agreement: mean relative difference
         between chosen and pulled-back metric at the codes, 0 best; condition and volume: see `Agreement`; distortion:
         mean relative error of latent against true distances, up to one factor; worst, pearson, spearman: of the same
-        pairs; knn: share of right votes of neighbours in latent distance; curvature, where it is learned.
+        pairs; knn: share of right votes of neighbours in latent distance; clamped: share of draws of the prior that lie
+        beyond what float32 can tell from the border of a ball; curvature, where it is learned.
         """
         return autoencoders.scores(run, self.models_of(run), self.loaded(run), self.samples, self.neighbours)
 

@@ -71,10 +71,6 @@ class PoincareTree(LatentStudy):
         """Sizes."""
         return autoencoders.plan(self.recipes())
 
-    def draw(self, run: Run, key: Any, n: int) -> Any:
-        """n draws of the first model, (n, D)."""
-        return run.model.decode(run.model.codes(key, n))
-
     def sample(self, run: Run) -> None:
         """Codes of the test rows, distances between them, and draws of every model."""
         autoencoders.measure(run, self.models_of(run), self.loaded(run), self.points)

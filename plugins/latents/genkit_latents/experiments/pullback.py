@@ -72,10 +72,6 @@ class PullbackGeodesics(LatentStudy):
         mean: Any = model.mean_map
         return {"mean": Pullback(mean), "rbf": stochastic(mean, model.deviation)}  # type: ignore[arg-type]
 
-    def draw(self, run: Run, key: Any, n: int) -> Any:
-        """n draws (n, D)."""
-        return run.model.decode(run.model.codes(key, n))
-
     def sample(self, run: Run) -> None:
         """Curves between points on opposite sides of the hole."""
         data, model = self.loaded(run), self.trained(run)

@@ -53,3 +53,7 @@ class LatentStudy(Experiment):
     def models_of(self, run: Run) -> dict[str, Any]:
         """All trained models by name."""
         return {name: self.trained(run, name) for name in self.recipes()}
+
+    def draw(self, run: Run, key: Any, n: int) -> Any:
+        """n draws of the first model, (n, D)."""
+        return run.model.decode(run.model.codes(key, n))

@@ -2,6 +2,7 @@
 
 from genkit_latents.geometry.ambient import InverseDensity, LocalDiagonalPCA, StandardNormal
 from genkit_latents.geometry.curves import Curves, between
+from genkit_latents.geometry.descent import riemannian_adam, riemannian_sgd
 from genkit_latents.geometry.likelihoods import Family, Gaussian, Normal, family
 from genkit_latents.geometry.metric import Conformal, Diagonal, Full, as_tree, gaussian_curvature, log_volume
 from genkit_latents.geometry.neighbours import neighbour_pairs
@@ -29,6 +30,8 @@ __all__ = [
     "length",
     "log_volume",
     "neighbour_pairs",
+    "riemannian_adam",
+    "riemannian_sgd",
     "stochastic",
     "straight",
 ]

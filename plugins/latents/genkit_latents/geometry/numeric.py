@@ -23,7 +23,8 @@ class Numeric(Manifold):
     """A manifold whose geometry is solved for; statistics and densities take it like a closed form.
 
     Methods take one point, not batches (`jax.vmap`). `found(x, y)` gives the solver's `Geodesic` with its flag;
-    `log` and `dist` are NaN where it did not converge, which sums in `genkit_latents.stats` count and refuse.
+    `log`, `dist` and `transport` are NaN where it did not converge, which sums in `genkit_latents.stats` count and
+    refuse.
     """
 
     metric: Any
@@ -78,8 +79,9 @@ class Numeric(Manifold):
         return jax.scipy.linalg.solve_triangular(root, jnp.eye(self.n, dtype=x.dtype), lower=True)
 
     def transport(self, x: Array, y: Array, v: Array) -> Array:
-        """Along the polygon of the solver, v' = -Gamma(c', v) by the midpoint rule."""
-        curve = self.found(x, y).curve
+        """Along the polygon of the solver, v' = -Gamma(c', v) by the midpoint rule; NaN as `log`."""
+        found = self.found(x, y)
+        curve = found.curve
 
         def move(v: Array, ends: tuple[Array, Array]) -> tuple[Array, None]:
             a, b = ends
@@ -88,7 +90,7 @@ class Numeric(Manifold):
             half = v - 0.5 * turn @ v
             return v - turn @ half, None
 
-        return jax.lax.scan(move, v, (curve[:-1], curve[1:]))[0]
+        return jnp.where(found.converged, jax.lax.scan(move, v, (curve[:-1], curve[1:]))[0], jnp.nan)
 
     def gradient(self, x: Array, g: Array) -> Array:
         """G^-1 g."""

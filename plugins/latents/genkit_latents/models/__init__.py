@@ -2,8 +2,10 @@
 
 from genkit_latents.models.agreement import Agreement, agreement, metric_penalty, relative_metric
 from genkit_latents.models.autoencoder import NAMED, Autoencoder
+from genkit_latents.models.introspective import IntroVAE
 from genkit_latents.models.land import LandMixture
 from genkit_latents.models.manifold_density import METHODS, ManifoldDensity
+from genkit_latents.models.players import SYSTEMS, Introspective
 from genkit_latents.models.rbf import RBFDeviation, fit_rbf
 from genkit_latents.models.spaces import Space, is_space, space
 from genkit_latents.models.training import Setting
@@ -12,9 +14,12 @@ from genkit_latents.models.vae import VAE, elbo, importance_bound
 __all__ = [
     "METHODS",
     "NAMED",
+    "SYSTEMS",
     "VAE",
     "Agreement",
     "Autoencoder",
+    "IntroVAE",
+    "Introspective",
     "LandMixture",
     "ManifoldDensity",
     "RBFDeviation",

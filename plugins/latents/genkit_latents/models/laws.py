@@ -6,16 +6,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from genkit.errors import UsageError
-from genkit_latents.distributions import RiemannianNormal, Uniform, VonMisesFisher, WrappedNormal
+from genkit_latents.distributions import Independent, RiemannianNormal, Uniform, VonMisesFisher, WrappedNormal
 from genkit_latents.geometry.manifolds import Euclidean, Product, Sphere
 
 Array = jax.Array
 
 
 def prior_log_prob(manifold: Any, std: Any, z: Array) -> Array:
-    """Of a point z, with respect to the volume: uniform on spheres, else (Riemannian) normal about the origin."""
+    """Of a point z, with respect to the volume: uniform on the embedded sphere, else (Riemannian) normal about the
+    origin, also on spheres in stereographic coordinates, whose curvature may pass through zero."""
     if isinstance(manifold, Product):
         return sum(
             (prior_log_prob(f, std, p) for f, p in zip(manifold.factors, manifold.split(z), strict=True)),
@@ -45,12 +46,17 @@ def posterior_of(manifold: Any, kind: str, mean: Array, std: Array) -> Any:
 
     That of a hyperbolic Riemannian normal is kept below 1.25 / sqrt(-curvature). Its radius grows with the square of
     the deviation: a wider one lies beyond the border that floats keep from that of the ball, and there the bound on the
-    likelihood would have no limit.
+    likelihood would have no limit. Wrapped deviations on a sphere stop at half its circumference, up to which
+    the sum over turns is whole. In a product each factor has its own.
     """
-    if kind == "wrapped":
-        return WrappedNormal(manifold, mean, std)
     if isinstance(manifold, Product):
-        raise UsageError("a radial posterior is for one space, not for a product; use posterior wrapped")
+        stds = jnp.split(std, np.cumsum([f.dim for f in manifold.factors])[:-1])
+        parts = zip(manifold.factors, manifold.split(mean), stds, strict=True)
+        return Independent(manifold, tuple(posterior_of(f, kind, m, s) for f, m, s in parts))
+    if kind == "wrapped":
+        k = jnp.asarray(manifold.kappa, std.dtype)
+        most = jnp.where(k > 0, jnp.pi / jnp.sqrt(jnp.where(k > 0, k, 1)), jnp.inf)
+        return WrappedNormal(manifold, mean, jnp.minimum(std, most))
     if isinstance(manifold, Sphere):
         return VonMisesFisher(manifold, mean, jnp.square(manifold.radius / std.mean()))
     if isinstance(manifold, Euclidean):

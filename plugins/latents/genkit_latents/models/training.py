@@ -35,7 +35,7 @@ class Setting:
     posterior: Literal["wrapped", "radial"] = "wrapped"
     """Wrapped normals; or isotropic Riemannian normals, on spheres von Mises-Fisher."""
     prior_std: float = 1.0
-    """Deviation of the prior; on spheres it is uniform."""
+    """Deviation of the prior; on the embedded sphere it is uniform."""
     weight: float = 0.0
     """Of the penalty for a metric of the decoder that is not the chosen one; in nats."""
     metric: Any = None

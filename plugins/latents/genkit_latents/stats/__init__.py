@@ -2,12 +2,14 @@
 
 from genkit_latents.stats.cluster import Clusters, geodesic_kmeans, kmedoids, knn_accuracy
 from genkit_latents.stats.frechet import Mean, distances, frechet_mean, tangent_pca
+from genkit_latents.stats.histograms import Divergences, histogram_divergences
 from genkit_latents.stats.land import Land, LandFit, fit_land
 from genkit_latents.stats.scores import Distortion, distortion, gromov_delta
 
 __all__ = [
     "Clusters",
     "Distortion",
+    "Divergences",
     "Land",
     "LandFit",
     "Mean",
@@ -17,6 +19,7 @@ __all__ = [
     "frechet_mean",
     "geodesic_kmeans",
     "gromov_delta",
+    "histogram_divergences",
     "kmedoids",
     "knn_accuracy",
     "tangent_pca",

@@ -24,6 +24,7 @@ class Clusters(NamedTuple):
     cost: float
     """mean squared distance to the centre (medoids: mean distance)"""
     converged: bool
+    """the partition no longer changes, and every centre is the mean it should be"""
 
 
 def spread_out(d: np.ndarray, k: int, seed: int = 0) -> np.ndarray:
@@ -39,25 +40,32 @@ def spread_out(d: np.ndarray, k: int, seed: int = 0) -> np.ndarray:
     return np.array(chosen)
 
 
-def geodesic_kmeans(manifold: Any, x: Any, k: int, seed: int = 0, iterations: int = 50, starts: int = 4) -> Clusters:
-    """Lloyd's algorithm with geodesic distances and Frechet means, the best of several starts."""
+def geodesic_kmeans(
+    manifold: Any, x: Any, k: int, seed: int = 0, iterations: int = 50, starts: int = 4, means: int = 200
+) -> Clusters:
+    """Lloyd's algorithm with geodesic distances and Frechet means, the best of several starts.
+
+    `iterations` and `means` are the largest numbers of iterations, of the algorithm and of a mean.
+    """
     x = jnp.asarray(x)
     full = distances(manifold, x, x)
-    update = jax.jit(jax.vmap(lambda w, start: frechet_mean(manifold, x, w, start), (0, 0)))
+    update = jax.jit(jax.vmap(lambda w, start: frechet_mean(manifold, x, w, start, means), (0, 0)))
     best: Clusters | None = None
     for run in range(starts):
         centres, labels, converged = x[spread_out(full, k, seed + run)], np.full(len(x), -1), False
-        cost = np.inf
+        cost, found = np.inf, True
         for _ in range(iterations):
             d = distances(manifold, x, centres)
             new, cost = d.argmin(1), float(np.square(d.min(1)).mean())
             if converged := bool((new == labels).all()):
+                converged = bool(found)
                 break
             labels = new
             weights = np.eye(k, dtype=x.dtype)[labels].T
             kept = weights.sum(1, keepdims=True) > 0  # an empty cluster stays where it is
-            moved = update(jnp.asarray(np.where(kept, weights, 1)), centres).point
-            centres = jnp.where(kept.reshape(-1, *[1] * (x.ndim - 1)), moved, centres)
+            moved = update(jnp.asarray(np.where(kept, weights, 1)), centres)
+            centres = jnp.where(kept.reshape(-1, *[1] * (x.ndim - 1)), moved.point, centres)
+            found = (moved.converged | ~kept[:, 0]).all()
         if best is None or cost < best.cost:
             best = Clusters(labels, np.asarray(centres), cost, converged)
     assert best is not None

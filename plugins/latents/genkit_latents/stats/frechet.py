@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import GenkitError
+from genkit_latents import safe
+from genkit_latents.implicit import solution
 
 Array = jax.Array
 
@@ -19,7 +22,7 @@ class Mean(NamedTuple):
     point: Array
     """(*shape)"""
     converged: Array
-    """() bool: the last step is below the tolerance"""
+    """() bool: the residual is below the tolerance"""
     iterations: Array
     """() int"""
     residual: Array
@@ -33,37 +36,81 @@ def frechet_mean(
     x: Array,
     weights: Array | None = None,
     start: Array | None = None,
-    iterations: int = 100,
+    iterations: int = 200,
     tolerance: float | None = None,
 ) -> Mean:
-    """The point of least sum of squared distances to x (n, *shape), by mean <- exp(mean of logs) (Karcher's flow).
+    """The point of least sum of squared distances to x (n, *shape), by descent along the mean of the logarithms.
 
-    Unique in flat and hyperbolic spaces and for points in half a hemisphere; else it is a local one, from the first
-    point or `start`.
+    Steps are those of Barzilai and Borwein 1988 with the line search of Hager and Zhang 2005: a step of one, Karcher's,
+    diverges where the points are far apart (the Hessian grows as r coth r). Unique in flat and hyperbolic spaces and
+    for points in half a hemisphere; else it is a local one, from the first point or `start`. Differentiable in points,
+    weights and parameters of the manifold.
     """
     tolerance = tolerance or (1e-10 if jnp.finfo(x.dtype).eps < 1e-12 else 1e-5)
     w = jnp.full(x.shape[0], 1 / x.shape[0], x.dtype) if weights is None else weights / weights.sum()
-
-    def logs(m: Array) -> tuple[Array, Array, Array]:
-        v = jax.vmap(lambda y: manifold.log(m, y))(x)
-        step = jnp.tensordot(w, v, 1)
-        variance = (w * jax.vmap(lambda u: manifold.inner(m, u, u))(v)).sum()
-        scale = jnp.sqrt(jnp.where(variance > 0, variance, 1))
-        return step, variance, manifold.norm(m, step) / scale
-
-    def more(s: Any) -> Array:
-        _, i, residual = s
-        return (residual > tolerance) & (i < iterations)
-
-    def move(s: Any) -> Any:
-        m, i, _ = s
-        step, _, _ = logs(m)
-        m = manifold.exp(m, step)
-        return m, i + 1, logs(m)[2]
-
     first = x[jnp.argmax(w)] if start is None else start
-    m, i, residual = jax.lax.while_loop(more, move, (first, jnp.int32(0), logs(first)[2]))
-    return Mean(m, residual <= tolerance, i, residual, logs(m)[1])
+    find = partial(_descend, iterations, tolerance)
+    m, (i, residual) = solution(find, _balance, _along, (manifold, x, w, first))
+    return Mean(m, residual <= tolerance, i, residual, _pull(manifold, x, w, m)[1])
+
+
+def _pull(manifold: Any, x: Array, w: Array, m: Array) -> tuple[Array, Array]:
+    """The mean of the logarithms at m, and that of their squares."""
+    v = jax.vmap(lambda y: manifold.log(m, y))(x)
+    return jnp.tensordot(w, v, 1), (w * jax.vmap(lambda u: manifold.inner(m, u, u))(v)).sum()
+
+
+def _balance(m: Array, args: Any) -> Array:
+    """(dim,), zero at the mean."""
+    manifold, x, w, _ = args
+    return manifold.components(m, _pull(manifold, x, w, m)[0])
+
+
+def _along(m: Array, args: Any, a: Array) -> Array:
+    return args[0].exp(m, args[0].vector(m, a))
+
+
+class _State(NamedTuple):
+    m: Array
+    step: Array
+    """the mean of the logarithms at m"""
+    variance: Array
+    size: Array
+    """|step|^2"""
+    t: Array
+    """share of it to try"""
+    iterations: Array
+
+
+def _descend(iterations: int, tolerance: float, args: Any) -> tuple[Array, tuple[Array, Array]]:
+    manifold, x, w, first = args
+    eps = jnp.finfo(x.dtype).eps
+
+    def at(m: Array, t: Any, i: Any) -> _State:
+        step, variance = _pull(manifold, x, w, m)
+        return _State(m, step, variance, manifold.inner(m, step, step), jnp.asarray(t, x.dtype), jnp.int32(i))
+
+    def residual(s: _State) -> Array:
+        return safe.root(s.size / jnp.where(s.variance > 0, s.variance, 1))
+
+    def more(s: _State) -> Array:
+        return (residual(s) > tolerance) & (s.iterations < iterations) & (s.t > eps)
+
+    def move(s: _State) -> _State:
+        new = at(manifold.exp(s.m, s.t * s.step), s.t, s.iterations + 1)
+        slope = manifold.inner(new.m, new.step, manifold.log(new.m, s.m)) / s.t  # of half the variance along the step
+        falls = new.variance <= s.variance - 0.2 * s.t * s.size
+        turns = (new.variance <= s.variance * (1 + 8 * eps)) & (slope <= 0.8 * s.size)  # where rounding hides the fall
+        good = (falls | turns) & jnp.isfinite(new.step).all() & jnp.isfinite(new.m).all()
+        bend = (slope + s.size) / s.size
+        secant = jnp.where(bend > 0.1, s.t / jnp.where(bend > 0.1, bend, 1), 4 * s.t)
+        shorter = jnp.where(jnp.isfinite(secant), jnp.clip(secant, s.t / 8, s.t / 2), s.t / 8)
+        stay = s._replace(t=shorter, iterations=new.iterations)
+        go = new._replace(t=jnp.clip(secant, 1e-3, 4))
+        return jax.tree.map(partial(jnp.where, good), go, stay)
+
+    end = jax.lax.while_loop(more, move, at(first, 1, 0))
+    return end.m, (end.iterations, residual(end))
 
 
 def tangent_pca(manifold: Any, x: Array, mean: Array) -> tuple[Array, Array]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.kinds import SIGNED
 from genkit_molecules.items import AMINO, UNIREF50, Sequences
 
 
@@ -74,7 +75,7 @@ class Potts:
     """sites"""
     letters: int = 20
     """2 to 20 letters"""
-    coupling: float = 0.0
+    coupling: Annotated[float, SIGNED] = 0.0
     """for equal neighbours"""
     disorder: float = 1.0
     """standard deviation of the couplings J"""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from genkit.experiment import Run
-from genkit.kinds import Dataset, Model
+from genkit.kinds import SIGNED, Dataset, Model
 from genkit_molecules.datasets import Lattice
 from genkit_molecules.experiments import molecules, steering
 from genkit_molecules.experiments.study import Study, sized
@@ -34,7 +34,7 @@ class PropertyGuidance(Study):
     """Molecules to draw."""
     particles: tuple[int, ...] = (5, 10)
     """Particles a sample."""
-    strength: float = 1.0
+    strength: Annotated[float, SIGNED] = 1.0
     """Power of what is said of the property."""
     look_ahead: bool = True
     """Weigh all values of the next site (ARDG, FADG), one call of the potential for each, or what was drawn (BSDG)."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from genkit.experiment import Run
-from genkit.kinds import Dataset, Model
+from genkit.kinds import SIGNED, Dataset, Model
 from genkit_molecules.datasets import HiddenMarkov
 from genkit_molecules.experiments import sequences, steering
 from genkit_molecules.experiments.study import Study, sized
@@ -33,7 +33,7 @@ class ProteinGuidance(Study):
     """Sequences to draw by each method."""
     particles: tuple[int, ...] = (10,)
     """Particles a sample."""
-    strength: float = 1.0
+    strength: Annotated[float, SIGNED] = 1.0
     """Power of what is said of the property."""
     look_ahead: bool = False
     """Weigh all letters of the next site (ARDG, FADG), 20 calls of the potential, or what was drawn (BSDG)."""

@@ -7,13 +7,14 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import numpy as np
 
 from genkit.errors import UsageError
 from genkit.files import write
+from genkit.kinds import SIGNED
 from genkit.model import Piece, Request
 from genkit_molecules.models.draw import AT_ONCE, Method, drawn
 
@@ -27,7 +28,7 @@ class Draw(Request):
     classifier of a property), both/N, of N particles a sample; if none the model alone, with --property both/10."""
     property: str = ""
     """The property to steer to, the one that the model was trained for."""
-    strength: float = 1.0
+    strength: Annotated[float, SIGNED] = 1.0
     """Power of what is said of the property."""
     look_ahead: bool = True
     """Whether discriminator, classifier and both weigh all values of the next site (FADG), or what was drawn (BSDG)."""

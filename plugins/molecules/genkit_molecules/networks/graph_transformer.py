@@ -52,8 +52,8 @@ class GraphTransformer:
 
     def __post_init__(self) -> None:
         """Check the widths."""
-        if self.dx % self.heads:
-            raise UsageError(f"dx={self.dx} is no multiple of heads={self.heads}")
+        if self.heads < 1 or self.dx % self.heads:
+            raise UsageError(f"dx={self.dx} is no multiple of heads={self.heads}, at least 1")
 
     def build(
         self,

@@ -42,8 +42,8 @@ class SequenceTransformer(SequenceNetwork):
 
     def __post_init__(self) -> None:
         """Check the widths."""
-        if self.width % self.heads:
-            raise UsageError(f"width={self.width} is no multiple of heads={self.heads}")
+        if self.heads < 1 or self.width % self.heads:
+            raise UsageError(f"width={self.width} is no multiple of heads={self.heads}, at least 1")
 
     @property
     def module(self) -> type[SequenceTransformerModule]:

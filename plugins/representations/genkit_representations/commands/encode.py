@@ -53,7 +53,7 @@ class Encode:
             arrays[name] = np.concatenate([encode(part) for part in images.parts(self.batch)])
             print(f"{name}: {len(images)} images, {arrays[name].shape[1]} features")
             if name == "train" and images.labels is not None:
-                arrays["labels"] = images.labels
+                arrays["labels"] = np.unique(images.labels, return_inverse=True)[1]
         write_arrays(self.out, arrays)
         print(f"wrote {self.out}")
 

@@ -41,15 +41,14 @@ class Images:
         return self.file if self.file.exists() else None
 
     def load(self) -> Samples:
-        """All in memory."""
+        """All in memory; classes are numbered by their rank among those of train."""
         sets = image_sets(self.file, self.shape)
         for name in ("train", "test"):
             if name not in sets or sets[name].labels is None:
                 raise DataError(f"{self.file} has no {name} images with classes; expected {name}/<class>/ in a folder, "
                                 "or an array of images and one of labels in an .npz file")  # fmt: skip
         (train, test), every = (sets["train"], sets["test"]), slice(None)
-        return Samples(train[every], _labels(train), test[every], _labels(test))
-
-
-def _labels(images: object) -> np.ndarray:
-    return np.asarray(images.labels)  # type: ignore[attr-defined]
+        classes, labels = np.unique(np.asarray(train.labels), return_inverse=True)
+        if unknown := set(np.asarray(test.labels).tolist()) - set(classes.tolist()):
+            raise DataError(f"{self.file}: test has the classes {sorted(unknown)}; expected only those that train has")
+        return Samples(train[every], labels, test[every], np.searchsorted(classes, np.asarray(test.labels)))

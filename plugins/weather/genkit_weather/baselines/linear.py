@@ -60,18 +60,18 @@ class Ridge:
         def area(states: np.ndarray) -> np.ndarray:
             return scaled(states).reshape(len(states), -1)
 
-        def frame(states: np.ndarray) -> np.ndarray:
+        def around(states: np.ndarray) -> np.ndarray:
             return scaled(states)[:, mask].reshape(len(states), -1)
 
         by_area = Components.fit([area(s.known) for s in data.train], self.area_components)
         by_frame = None
         if mask.any():
-            by_frame = Components.fit([frame(s.boundary) for s in data.train], self.frame_components)
+            by_frame = Components.fit([around(s.boundary) for s in data.train], self.frame_components)
 
         def features(now: np.ndarray, before: np.ndarray, ahead: np.ndarray) -> np.ndarray:
             columns = [by_area(area(now)), by_area(area(before))]
             if by_frame is not None:
-                columns.append(by_frame(frame(ahead)))
+                columns.append(by_frame(around(ahead)))
             return np.concatenate([*columns, np.ones((len(now), 1))], 1)
 
         size = len(features(*(np.asarray(data.train[0].state[:1]),) * 3)[0])
@@ -115,13 +115,13 @@ class FrameRegression:
         def scaled(states: np.ndarray) -> np.ndarray:
             return (np.asarray(states, np.float32) - stats.mean) / stats.std
 
-        def frame(states: np.ndarray) -> np.ndarray:
+        def around(states: np.ndarray) -> np.ndarray:
             return scaled(states)[:, mask].reshape(len(states), -1)
 
-        by_frame = Components.fit([frame(s.boundary) for s in data.train], self.components)
+        by_frame = Components.fit([around(s.boundary) for s in data.train], self.components)
 
         def features(states: np.ndarray) -> np.ndarray:
-            return np.concatenate([by_frame(frame(states)), np.ones((len(states), 1))], 1)
+            return np.concatenate([by_frame(around(states)), np.ones((len(states), 1))], 1)
 
         size = by_frame.basis.shape[1] + 1
         gram, moment = self.penalty * np.eye(size), 0.0

@@ -138,9 +138,9 @@ class QGNature:
     def _series(self, flow, params: dict, file, split: str) -> Series:  # noqa: ANN001
         from genkit_weather.datasets.qg import generate
 
-        state, frame, host = file[f"{split}_area"], None, None
+        state, lateral, host = file[f"{split}_area"], None, None
         if self.boundary == "coarse":
-            frame = generate.refine(file[f"{split}_coarse"])
+            lateral = generate.refine(file[f"{split}_coarse"])
         if self.boundary == "host":
             blocks = file[f"{split}_blocks"].astype(np.float32)
             host = partial(generate.host, flow, blocks, self.spinup)
@@ -149,9 +149,9 @@ class QGNature:
                 np.savez(path, frame=generate.host_archive(flow, blocks, self.spinup))
 
             with np.load(cached("qg_host.npz", {**params, "split": split}, make)) as archive:
-                frame = archive["frame"]
+                lateral = archive["frame"]
         when = self.spinup + np.arange(len(state))
-        return Series(state, forcing(flow, when), EPOCH + when * np.timedelta64(6, "h"), frame=frame, host=host)
+        return Series(state, forcing(flow, when), EPOCH + when * np.timedelta64(6, "h"), lateral=lateral, host=host)
 
     def _with_analysis_error(self, data: WeatherData) -> WeatherData:
         """The same data with noisy known states, smooth on the scale of the deformation radius."""

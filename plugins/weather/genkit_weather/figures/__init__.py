@@ -6,6 +6,7 @@ from genkit_weather.figures.leads import scores_by_lead
 from genkit_weather.figures.maps import forecast_maps
 from genkit_weather.figures.plume import plume
 from genkit_weather.figures.ranks import rank_histogram
+from genkit_weather.figures.reliability import reliability
 from genkit_weather.figures.spectra import spectra
 from genkit_weather.figures.stations import station_map, station_scores, station_series
 from genkit_weather.figures.style import FORECAST, GREY, INK, OTHERS
@@ -21,6 +22,7 @@ __all__ = [
     "noises",
     "plume",
     "rank_histogram",
+    "reliability",
     "scores_by_lead",
     "spectra",
     "spread_by_distance",

@@ -128,7 +128,7 @@ def systems_by_lead(
     axis = axes[len(variables)]
     axis.bar(range(len(names)), [costs[t] or 0 for t in names.values()], 0.7, color=[colours[n] for n in names])
     axis.set_xticks(range(len(names)), names.values())
-    axis.set_title("Network calls in sequence, a member and day")
+    axis.set_title("Calls in sequence a day")
     axis.grid(False, axis="x")
     for axis in axes[count:]:
         axis.set_visible(False)

@@ -47,12 +47,12 @@ class WeatherForecast:
     def run(self) -> None:
         """Forecast and write."""
         import numpy as np
-        from rich.console import Console
         from rich.progress import Progress
 
         from genkit.experiment import set_up
         from genkit.model import load
         from genkit.parallel import named_key
+        from genkit.terminal import console
         from genkit_weather.forecasting.files import ForecastFile, discard, replace_file
         from genkit_weather.forecasting.inputs import given
         from genkit_weather.models import WeatherModel
@@ -72,11 +72,11 @@ class WeatherForecast:
         outlook = model.outlook(inputs.data, inputs.series, [inputs.start], self.leads)
         key, steps, every = named_key(self.seed, "forecast"), model.times.outputs(self.leads), slice(0, self.members)
         part = self.out.with_name(f".{os.getpid()}.{self.out.name}")
-        console = Console()
+        screen = console()
         try:
             with (
                 ForecastFile(part, inputs.data, np.array([inputs.time]), steps, self.members) as file,
-                Progress(disable=not console.is_terminal, console=console) as progress,
+                Progress(disable=not screen.is_terminal, console=screen) as progress,
             ):
                 task = progress.add_task("forecast", total=len(steps))
                 for some, states in model.forecast(key, outlook, self.members, self.chunk):
@@ -89,9 +89,9 @@ class WeatherForecast:
         hours = self.leads * model.area.step_hours
         print(f"{self.out}: {self.members} members from {inputs.time}, {self.leads} steps to {hours:g} h")
         if self.truth is not None:
-            self._score(console, model, self.truth)
+            self._score(screen, model, self.truth)
 
-    def _score(self, console: Any, model: Any, truth: Path) -> None:
+    def _score(self, screen: Any, model: Any, truth: Path) -> None:
         """A table of errors by lead."""
         from rich.table import Table
 
@@ -103,4 +103,4 @@ class WeatherForecast:
             table.add_column(name, justify="left" if i == 0 else "right")
         for row in rows:
             table.add_row(*row)
-        console.print(table)
+        screen.print(table)

@@ -68,7 +68,7 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
             _finite(frame_of(frame[lag:], area.frame), area.names, when[lag:], f"{boundary}, frame")
             frame[:, *area.interior] = np.nan  # nobody may look at it
         told = _forcing(area, when, {**extra, str(boundary): second, str(initial): first})
-        data = area.data(Series(state, told, when, frame=frame), str(initial))
+        data = area.data(Series(state, told, when, lateral=frame), str(initial))
         if around is not None:
             data = around.around(data, _surroundings(around.area, second, boundary))
     return Inputs(data, time[-1], lag)

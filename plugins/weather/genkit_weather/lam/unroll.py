@@ -36,5 +36,11 @@ def unroll(
         x, out = step(Inputs(states[1], states[0], *told), *rest)
         return (states[1], x), out
 
-    told = windows, forcing, climate, outside
-    return jax.lax.scan(body, (given.before, given.prev), (told, per_step), unroll=written_out)[1]
+    states, every = (given.before, given.prev), ((windows, forcing, climate, outside), per_step)
+    if not written_out:
+        return jax.lax.scan(body, states, every)[1]
+    outputs = []
+    for step_number in range(len(windows)):
+        states, out = body(states, jax.tree.map(lambda a, t=step_number: a[t], every))
+        outputs.append(out)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)

@@ -43,7 +43,8 @@ class CRPSLAM(StagedRecipe):
     def preset(cls, name: str) -> CRPSLAM:
         """Presets tiny (CI), default (minutes on two cores), paper (MEPS)."""
         if name == "tiny":
-            return cls(network=LamUNet(base=8, blocks=1, embedder=8, embedding=32), latent=8, stages=((1, 40), (2, 4)))
+            network = replace(LamUNet.preset("tiny"), base=8, embedder=8, embedding=32)
+            return cls(network=network, latent=8, stages=((2, 20),))
         if name == "paper":
             # 400 epochs of one step, then two steps to 800 and to 1200: of 8000 windows, 48 a step
             return cls(

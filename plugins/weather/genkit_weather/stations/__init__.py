@@ -3,7 +3,7 @@
 from genkit_weather.stations.compare import InSitu, at_stations, observed, wind_pairs
 from genkit_weather.stations.observations import read_stations
 from genkit_weather.stations.report import report
-from genkit_weather.stations.scores import station_scores, thresholds
+from genkit_weather.stations.scores import station_reliability, station_scores, thresholds
 from genkit_weather.stations.synthetic import synthetic_stations, write_stations
 from genkit_weather.stations.units import convert, wind_components
 
@@ -14,6 +14,7 @@ __all__ = [
     "observed",
     "read_stations",
     "report",
+    "station_reliability",
     "station_scores",
     "synthetic_stations",
     "thresholds",

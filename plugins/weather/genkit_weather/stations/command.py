@@ -34,15 +34,14 @@ class WeatherStations:
 
     def run(self) -> None:
         """Verify and report."""
-        from rich.console import Console
-
         from genkit.experiment import held, load, set_up
+        from genkit.terminal import console
         from genkit_weather.stations.case import verify_run
         from genkit_weather.stations.compare import InSitu
 
         set_up()
         run = load(self.run_folder, self.trust)
-        run.console, run.progress = Console(), True
+        run.console, run.progress = console(), True
         options = InSitu(self.file, self.method, self.thresholds, self.wind)
         with held(run.folder):
             folder = verify_run(run, options, self.date)

@@ -28,8 +28,8 @@ class InSitu:
     method: Method = "bilinear"
     """interpolation of the forecast to the stations"""
     thresholds: tuple[tuple[str, float], ...] = ()
-    """events whose equitable threat score is reported, as `wind_speed 17.2`, in the model's units; by default the 50,
-    75 and 90 % quantiles of the observations"""
+    """events whose equitable threat and Brier scores are reported, as `wind_speed 17.2`, in the model's units; by
+    default the 50, 75 and 90 % quantiles of the observations"""
     wind: tuple[str, str] | None = None
     """the model's eastward and northward wind at the height of the stations; found where it has one pair only"""
 

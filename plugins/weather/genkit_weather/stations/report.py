@@ -8,6 +8,7 @@ import xarray as xr
 from genkit.experiment import Run
 from genkit_weather import figures
 from genkit_weather.stations.compare import InSitu, at_stations, observed
+from genkit_weather.stations.scores import station_reliability, thresholds
 from genkit_weather.verification import lead_hours
 
 TITLES = {"rmse": "RMSE", "mae": "MAE", "bias": "Bias", "crps": "CRPS"}
@@ -40,6 +41,10 @@ def report(
     called = run.name.partition(".")[2]
     figure = figures.station_scores(results, found, name=called, variables=names[:6])
     run.figure("stations", figure, f"Scores at the stations of {found.attrs['source']} by lead time.")
+    if here.sizes["member"] > 1:
+        events = {name: levels for name, levels in thresholds(options.thresholds, found).items() if levels}
+        figure = figures.reliability(station_reliability(here, found, events), found)
+        run.figure("stations_reliability", figure, "How often an event came, by the share of members that had it.")
     for name in names[:3]:
         figure = figures.station_series(here, found, name, start=start)
         run.figure(f"stations_{name}", figure, f"{name}: forecast and observations at some stations.")

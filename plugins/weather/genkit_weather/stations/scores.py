@@ -1,7 +1,6 @@
 """Scores of a forecast at stations, by variable and lead time."""
 
 from collections.abc import Mapping
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +32,8 @@ def station_scores(
     """Flat results `station_<metric>/<variable>/<lead>`, each observation counting the same.
 
     rmse, mae and bias (forecast minus observed) are those of the ensemble mean, crps the fair one; ets is that of
-    the event that the ensemble mean reaches the threshold, as station_ets/t2m>=273/6h. With a pair of winds
+    the event that the ensemble mean reaches the threshold, as station_ets/t2m>=273/6h; brier the fair score of the
+    share of members that do, of several. With a pair of winds
     station_vector_rmse/wind/6h, sqrt(mean(du^2 + dv^2)). Observation errors are part of all of them. None where
     there is no observation, or no event.
 
@@ -56,22 +56,43 @@ def station_scores(
         y = observations[name].transpose("start", "lead", "station").values
         x = forecast[name].transpose("start", "lead", "member", "station").values
         levels = np.asarray(events.get(name, []), np.float64)
-        table, ets = jax.device_get(_scores(*map(jnp.asarray, (x, np.nan_to_num(y), np.isfinite(y), levels))))
+        table, by_event = jax.device_get(_scores(*map(jnp.asarray, (x, np.nan_to_num(y), np.isfinite(y), levels))))
         square[name] = table["mse"]
         add("rmse", name, np.sqrt(table["mse"]))
         for metric in ("mae", "bias", "crps"):
             add(metric, name, table[metric])
-        for level, values in zip(levels, ets, strict=True):
-            add("ets", f"{name}>={level:g}", values)
+        for metric, rows in by_event.items():
+            for level, values in zip(levels, rows, strict=True):
+                add(metric, f"{name}>={level:g}", values)
     wind = observations.attrs["wind"]
     if wind and set(wind) <= set(square):
         add("vector_rmse", "wind", np.sqrt(square[wind[0]] + square[wind[1]]))
     return results
 
 
+def station_reliability(
+    forecast: xr.Dataset, observations: xr.Dataset, events: Thresholds
+) -> dict[str, dict[float, metrics.Reliability]]:
+    """Reliability of the share of members that reach a threshold, over all starts, leads and stations.
+
+    Arguments as of `station_scores`; the result is by variable and threshold.
+    """
+    found = {}
+    for name, levels in events.items():
+        y = observations[name].transpose("start", "lead", "station").values
+        x = forecast[name].transpose("member", "start", "lead", "station").values
+        found[name] = {
+            level: metrics.reliability((x >= level).mean(0), np.nan_to_num(y) >= level, np.isfinite(y))
+            for level in levels
+        }
+    return found
+
+
 @jax.jit
-def _scores(x: jax.Array, y: jax.Array, there: jax.Array, levels: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
-    """Scores (L,) and ETS (K, L) of x (S, L, M, N) against y (S, L, N), both where `there`."""
+def _scores(
+    x: jax.Array, y: jax.Array, there: jax.Array, levels: jax.Array
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+    """Scores (L,), and of events (K, L), of x (S, L, M, N) against y (S, L, N), both where `there`."""
     over = {"weights": there, "reduce": (0, 2)}
     mean = x.mean(axis=2)
     table = {
@@ -80,8 +101,11 @@ def _scores(x: jax.Array, y: jax.Array, there: jax.Array, levels: jax.Array) -> 
         "bias": metrics.bias(mean, y, **over),
         "crps": metrics.crps(x, y, fair=True, axis=2, **over),
     }
-    return table, jax.vmap(partial(_ets, mean, y, there))(levels)
 
+    def of_event(level: jax.Array) -> dict[str, jax.Array]:
+        found = {"ets": metrics.contingency(mean >= level, y >= level, there, (0, 2)).ets}
+        if x.shape[2] > 1:
+            found["brier"] = metrics.brier(x, y, level, axis=2, **over)
+        return found
 
-def _ets(mean: jax.Array, y: jax.Array, there: jax.Array, level: jax.Array) -> jax.Array:
-    return metrics.contingency(mean >= level, y >= level, there, (0, 2)).ets
+    return table, jax.vmap(of_event)(levels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from genkit_latents.geometry.geodesics.newton import root_find
 from genkit_latents.geometry.geodesics.result import Geodesic, begin, finish, limit
 from genkit_latents.geometry.metric import acceleration, square
 from genkit_latents.geometry.paths import shoot
+from genkit_latents.implicit import shifted, solution
 from genkit_latents.safe import root
 
 Array = jax.Array
@@ -44,17 +46,22 @@ class Shooting:
 
     def __call__(self, metric: Any, p: Array, q: Array, init: Array | None = None) -> Geodesic:
         """The geodesic from p (d,) to q (d,)."""
-        tolerance = limit(self.tolerance, p.dtype, 1e-10, 1e-5)
-        first = begin(p, q, self.steps, init)
-
-        def miss(v: Array) -> Array:
-            return shoot(metric, p, v, self.steps).curve[-1] - q
-
-        v0 = self.steps * (first[1] - first[0])
-        v, iterations, residual = root_find(miss, v0, _extent(p, q), tolerance, self.iterations)
+        args = metric, p, q, begin(p, q, self.steps, init)
+        v, (iterations, residual) = solution(self._find, self._miss, shifted, args)
         curve = shoot(metric, p, v, self.steps).curve
         speed = root(square(metric, p, v))
+        tolerance = limit(self.tolerance, p.dtype, 1e-10, 1e-5)
         return finish(metric, curve, iterations, residual, tolerance, self.even, speed)
+
+    def _miss(self, v: Array, args: Any) -> Array:
+        metric, p, q, _ = args
+        return shoot(metric, p, v, self.steps).curve[-1] - q
+
+    def _find(self, args: Any) -> Any:
+        _, p, q, first = args
+        tolerance, v = limit(self.tolerance, p.dtype, 1e-10, 1e-5), self.steps * (first[1] - first[0])
+        v, *notes = root_find(partial(self._miss, args=args), v, _extent(p, q), tolerance, self.iterations)
+        return v, tuple(notes)
 
 
 @dataclass(frozen=True)
@@ -75,28 +82,35 @@ class Collocation:
 
     def __call__(self, metric: Any, p: Array, q: Array, init: Array | None = None) -> Geodesic:
         """The geodesic from p (d,) to q (d,)."""
-        n, d, h, extent = self.segments, p.shape[0], 1.0 / self.segments, _extent(p, q)
+        args = metric, p, q, begin(p, q, self.segments, init)
+        y, (iterations, residual) = solution(self._find, self._defects, shifted, args)
+        curve, speed = jnp.split(y.reshape(self.segments + 1, -1), 2, 1)
+        length = root(jax.vmap(lambda z, v: square(metric, z, v))(curve, speed)).mean()  # it is constant
+        curve = curve.at[0].set(p).at[-1].set(q)
         tolerance = limit(self.tolerance, p.dtype, 1e-9, 1e-4)
+        return finish(metric, curve, iterations, residual, tolerance, self.even, length)
+
+    def _defects(self, flat: Array, args: Any) -> Array:
+        metric, p, q, _ = args
+        d, h = p.shape[0], 1.0 / self.segments
 
         def field(y: Array) -> Array:
             return jnp.concatenate([y[d:], acceleration(metric, y[:d], y[d:])])
 
-        def defects(flat: Array) -> Array:
-            y = flat.reshape(n + 1, 2 * d)
-            f = jax.vmap(field)(y)
-            middle = (y[1:] + y[:-1]) / 2 - h / 8 * (f[1:] - f[:-1])
-            gaps = (y[1:] - y[:-1]) / h - (f[:-1] + 4 * jax.vmap(field)(middle) + f[1:]) / 6
-            return jnp.concatenate([y[0, :d] - p, gaps.ravel(), y[-1, :d] - q])
+        y = flat.reshape(self.segments + 1, 2 * d)
+        f = jax.vmap(field)(y)
+        middle = (y[1:] + y[:-1]) / 2 - h / 8 * (f[1:] - f[:-1])
+        gaps = (y[1:] - y[:-1]) / h - (f[:-1] + 4 * jax.vmap(field)(middle) + f[1:]) / 6
+        return jnp.concatenate([y[0, :d] - p, gaps.ravel(), y[-1, :d] - q])
 
-        curve = begin(p, q, n, init)
+    def _find(self, args: Any) -> Any:
+        _, p, q, curve = args
+        h, tolerance = 1.0 / self.segments, limit(self.tolerance, p.dtype, 1e-9, 1e-4)
         slope = (curve[2:] - curve[:-2]) / (2 * h)
         speed = jnp.concatenate([(curve[1:2] - curve[:1]) / h, slope, (curve[-1:] - curve[-2:-1]) / h])
-        start = jnp.concatenate([curve, speed], 1).ravel()
-        y, iterations, residual = root_find(defects, start, extent, tolerance, self.iterations)
-        curve, speed = jnp.split(y.reshape(n + 1, 2 * d), 2, 1)
-        length = root(jax.vmap(lambda z, v: square(metric, z, v))(curve, speed)).mean()  # it is constant
-        curve = curve.at[0].set(p).at[-1].set(q)
-        return finish(metric, curve, iterations, residual, tolerance, self.even, length)
+        start, defects = jnp.concatenate([curve, speed], 1).ravel(), partial(self._defects, args=args)
+        y, *notes = root_find(defects, start, _extent(p, q), tolerance, self.iterations)
+        return y, tuple(notes)
 
 
 @dataclass(frozen=True)
@@ -155,13 +169,23 @@ class FixedPoint:
 
     def __call__(self, metric: Any, p: Array, q: Array, init: Array | None = None) -> Geodesic:
         """The geodesic from p (d,) to q (d,)."""
-        tolerance, extent = limit(self.tolerance, p.dtype, 1e-6, 1e-3), _extent(p, q)
-        shown, place, speed = (jnp.asarray(a, p.dtype) for a in self._maps())
-        line = begin(p, q, self.mesh - 1, None)
+        args = metric, p, q, begin(p, q, self.segments, init)
+        a, (iterations, residual) = solution(self._find, self._change, shifted, args)
+        shown = jnp.asarray(self._maps()[0], p.dtype)
+        curve = (begin(p, q, self.segments, None) + shown @ a).at[0].set(p).at[-1].set(q)
+        tolerance = limit(self.tolerance, p.dtype, 1e-6, 1e-3)
+        return finish(metric, curve, iterations, residual, tolerance, self.even)
 
-        def wanted(a: Array) -> Array:
-            z, v = line + place @ a, q - p + speed @ a
-            return jax.vmap(lambda z, v: acceleration(metric, z, v))(z, v)
+    def _change(self, a: Array, args: Any) -> Array:
+        """The wanted accelerations less a (mesh, d)."""
+        metric, p, q, _ = args
+        _, place, speed = (jnp.asarray(m, p.dtype) for m in self._maps())
+        z, v = begin(p, q, self.mesh - 1, None) + place @ a, q - p + speed @ a
+        return jax.vmap(lambda z, v: acceleration(metric, z, v))(z, v) - a
+
+    def _find(self, args: Any) -> Any:
+        _, p, q, curve = args
+        tolerance, extent = limit(self.tolerance, p.dtype, 1e-6, 1e-3), _extent(p, q)
 
         def more(s: Any) -> Array:
             _, i, residual = s
@@ -169,17 +193,12 @@ class FixedPoint:
 
         def move(s: Any) -> Any:
             a, i, _ = s
-            change = wanted(a) - a
+            change = self._change(a, args)
             return a + self.step * change, i + 1, jnp.abs(change).max() / extent
 
-        if init is None:
-            start = jnp.zeros_like(line)
-        else:
-            bend = begin(p, q, self.segments, init) - begin(p, q, self.segments, None)
-            start = jnp.linalg.lstsq(shown, bend, rcond=1e-4)[0]
-        infinite = jnp.array(jnp.inf, p.dtype)
-        first = jnp.abs(wanted(start) - start).max() / extent
-        first = jnp.where(jnp.isfinite(first), first, infinite)
-        a, iterations, residual = jax.lax.while_loop(more, move, (start, jnp.int32(0), first))
-        curve = (begin(p, q, self.segments, None) + shown @ a).at[0].set(p).at[-1].set(q)
-        return finish(metric, curve, iterations, residual, tolerance, self.even)
+        bend = curve - begin(p, q, self.segments, None)
+        start = jnp.linalg.lstsq(jnp.asarray(self._maps()[0], p.dtype), bend, rcond=1e-4)[0]
+        first = jnp.abs(self._change(start, args)).max() / extent
+        first = jnp.where(jnp.isfinite(first), first, jnp.array(jnp.inf, p.dtype))
+        a, *notes = jax.lax.while_loop(more, move, (start, jnp.int32(0), first))
+        return a, tuple(notes)

@@ -16,6 +16,7 @@ from genkit_latents.geometry.geodesics.newton import minimise, tridiagonal
 from genkit_latents.geometry.geodesics.result import Geodesic, begin, finish, limit
 from genkit_latents.geometry.metric import square
 from genkit_latents.geometry.paths import energy, pieces
+from genkit_latents.implicit import shifted, solution
 from genkit_latents.safe import root
 
 Array = jax.Array
@@ -30,6 +31,17 @@ def relative(extent: Array, value: Array, gradient: Array) -> Array:
 def piece_energy(metric: Any, segments: int, ends: Array) -> Array:
     """Energy of one piece from its ends (2d,)."""
     return 0.5 * segments * pieces(metric, ends.reshape(2, -1))[0]
+
+
+def whole(p: Array, inner: Array, q: Array) -> Array:
+    """The curve with its ends."""
+    return jnp.concatenate([p[None], inner, q[None]])
+
+
+def _slope(inner: Array, args: Any) -> Array:
+    """Of the energy, zero at the geodesic."""
+    metric, p, q, _ = args
+    return jax.grad(lambda inner: energy(metric, whole(p, inner, q)))(inner)
 
 
 @dataclass(frozen=True)
@@ -58,29 +70,31 @@ class Energy:
 
     def __call__(self, metric: Any, p: Array, q: Array, init: Array | None = None) -> Geodesic:
         """The geodesic from p (d,) to q (d,)."""
-        first, extent = begin(p, q, self.segments, init), jnp.abs(q - p).max()
+        args = metric, p, q, begin(p, q, self.segments, init)
+        inner, (iterations, residual, tolerance) = solution(self._find, _slope, shifted, args)
+        return finish(metric, whole(p, inner, q), iterations, residual, tolerance, self.even)
+
+    def _find(self, args: Any) -> Any:
+        metric, p, q, first = args
+        extent = jnp.abs(q - p).max()
         size = jnp.maximum(jnp.abs(p).max(), jnp.abs(q).max()) / jnp.where(extent > 0, extent, 1)
         rounding = 4 * self.segments * jnp.finfo(p.dtype).eps * size
         tolerance = jnp.maximum(limit(self.tolerance, p.dtype, 1e-8, 1e-4), rounding)
 
-        def whole(inner: Array) -> Array:
-            return jnp.concatenate([p[None], inner, q[None]])
-
         def value(inner: Array) -> Array:
-            return energy(metric, whole(inner))
+            return energy(metric, whole(p, inner, q))
 
         size = partial(relative, extent)
         if self.method == "newton":
-            newton = partial(self._newton, metric, whole)
+            newton = partial(self._newton, metric, lambda inner: whole(p, inner, q))
             end = minimise(value, newton, size, first[1:-1], tolerance, self.iterations)
-            inner, iterations, residual = end.x, end.iterations, end.residual
-        else:
-            inner, iterations, residual = lbfgs(value, size, first[1:-1], tolerance, 10 * self.iterations)
-        return finish(metric, whole(inner), iterations, residual, tolerance, self.even)
+            return end.x, (end.iterations, end.residual, tolerance)
+        inner, iterations, residual = lbfgs(value, size, first[1:-1], tolerance, 10 * self.iterations)
+        return inner, (iterations, residual, tolerance)
 
-    def _newton(self, metric: Any, whole: Any, inner: Array) -> Any:
+    def _newton(self, metric: Any, complete: Any, inner: Array) -> Any:
         """The gradient at the inner points, and the step for a damping."""
-        curve = whole(inner)
+        curve = complete(inner)
         d = curve.shape[1]
         one = partial(piece_energy, metric, self.segments)
         ends = jnp.concatenate([curve[:-1], curve[1:]], 1)
@@ -152,36 +166,52 @@ class Spline:
 
     def __call__(self, metric: Any, p: Array, q: Array, init: Array | None = None) -> Geodesic:
         """The geodesic from p (d,) to q (d,)."""
-        d, dtype, extent = p.shape[0], p.dtype, jnp.abs(q - p).max()
-        tolerance = limit(self.tolerance, dtype, 1e-8, 1e-4)
+        args = metric, p, q, begin(p, q, self.segments, init)
+        a, (iterations, residual) = solution(self._find, self._slope, shifted, args)
+        shown = jnp.asarray(self._basis(np.linspace(0, 1, self.segments + 1), 0), p.dtype)
+        curve = begin(p, q, self.segments, None) + shown @ a.reshape(self.nodes, -1)
+        curve = curve.at[0].set(p).at[-1].set(q)
+        _, weights = self._quadrature()
+        length = (jnp.asarray(weights, p.dtype) * root(self._speed(metric, p, q, a))).sum()
+        tolerance = limit(self.tolerance, p.dtype, 1e-8, 1e-4)
+        return finish(metric, curve, iterations, residual, tolerance, self.even, length)
+
+    def _quadrature(self) -> tuple[np.ndarray, np.ndarray]:
+        """Times and weights."""
         nodes, weights = np.polynomial.legendre.leggauss(5)
         cells = 2 * (self.nodes - 1)
-        t = (np.arange(cells)[:, None] + 0.5 + nodes / 2).ravel() / cells
-        w = jnp.asarray(np.tile(weights / 2, cells) / cells, dtype)
-        basis, slopes = (jnp.asarray(self._basis(t, k), dtype) for k in (0, 1))
-        line = (1 - jnp.asarray(t, dtype)[:, None]) * p + jnp.asarray(t, dtype)[:, None] * q
+        return (np.arange(cells)[:, None] + 0.5 + nodes / 2).ravel() / cells, np.tile(weights / 2, cells) / cells
 
-        def speed(a: Array) -> Array:  # squared
-            a = a.reshape(self.nodes, d)
-            return jax.vmap(lambda z, v: square(metric, z, v))(line + basis @ a, q - p + slopes @ a)
+    def _speed(self, metric: Any, p: Array, q: Array, a: Array) -> Array:
+        """Squared, at the times of the quadrature, for coefficients a (nodes * d,)."""
+        t, _ = self._quadrature()
+        basis, slopes = (jnp.asarray(self._basis(t, k), p.dtype) for k in (0, 1))
+        line = (1 - jnp.asarray(t, p.dtype)[:, None]) * p + jnp.asarray(t, p.dtype)[:, None] * q
+        a = a.reshape(self.nodes, -1)
+        return jax.vmap(lambda z, v: square(metric, z, v))(line + basis @ a, q - p + slopes @ a)
 
-        def value(a: Array) -> Array:
-            return 0.5 * (w * speed(a)).sum()
+    def _energy(self, a: Array, args: Any) -> Array:
+        metric, p, q, _ = args
+        return 0.5 * (jnp.asarray(self._quadrature()[1], p.dtype) * self._speed(metric, p, q, a)).sum()
+
+    def _slope(self, a: Array, args: Any) -> Array:
+        return jax.grad(self._energy)(a, args)
+
+    def _find(self, args: Any) -> Any:
+        _, p, q, first = args
+        value = partial(self._energy, args=args)
 
         def newton(a: Array) -> Any:
             gradient, hessian = jax.grad(value)(a), jax.hessian(value)(a)
             mean = jnp.trace(hessian) / a.size
             return gradient, lambda damping: -jnp.linalg.solve(hessian + damping * mean * jnp.eye(a.size), gradient)
 
-        ends = np.linspace(0, 1, self.segments + 1)
-        shown = jnp.asarray(self._basis(ends, 0), dtype)
-        bend = begin(p, q, self.segments, init) - begin(p, q, self.segments, None)
-        start = (jnp.asarray(np.linalg.pinv(self._basis(ends, 0)), dtype) @ bend).ravel()
-        found = minimise(value, newton, partial(relative, extent), start, tolerance, self.iterations)
-        curve = begin(p, q, self.segments, None) + shown @ found.x.reshape(self.nodes, d)
-        curve = curve.at[0].set(p).at[-1].set(q)
-        length = (w * root(speed(found.x))).sum()
-        return finish(metric, curve, found.iterations, found.residual, tolerance, self.even, length)
+        bend = first - begin(p, q, self.segments, None)
+        seen = np.linalg.pinv(self._basis(np.linspace(0, 1, self.segments + 1), 0))
+        start = (jnp.asarray(seen, p.dtype) @ bend).ravel()
+        size, tolerance = partial(relative, jnp.abs(q - p).max()), limit(self.tolerance, p.dtype, 1e-8, 1e-4)
+        end = minimise(value, newton, size, start, tolerance, self.iterations)
+        return end.x, (end.iterations, end.residual)
 
 
 @dataclass(frozen=True)

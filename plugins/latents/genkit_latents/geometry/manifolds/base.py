@@ -13,6 +13,7 @@ import numpy as np
 from genkit.errors import GenkitError, UsageError
 
 Array = jax.Array
+WRAPS = 3  # turns around a closed space that count: a deviation of half the circumference leaves out 1e-10
 
 
 class Manifold:
@@ -66,9 +67,17 @@ class Manifold:
         """log |det d exp_x| at v, between orthonormal frames: volume in the manifold over that in the tangent space."""
         raise NotImplementedError
 
+    def preimages(self, x: Array, v: Array) -> tuple[Array, Array]:
+        """Vectors (k, *shape) at x (*shape) that exp takes to one point, v the shortest, and which count, bool (k,)."""
+        return v[None], jnp.ones(1, bool)
+
     def inside(self, x: Array) -> Array:
         """Whether x is a point, bool (...)."""
         raise NotImplementedError
+
+    def clamped(self, x: Array) -> Array:
+        """Whether `exp` put x, bool (...), where the precision of its type ends, short of where it belongs."""
+        return jnp.zeros(x.shape[: x.ndim - len(self.shape)], bool)
 
     def project(self, x: Array) -> Array:
         """The point nearest to, or made from, an array of the shape of a point."""
@@ -93,8 +102,9 @@ class Manifold:
         return jnp.sqrt(jnp.maximum(self.inner(x, v, v), 0))
 
     def geodesic(self, x: Array, y: Array, t: Array | float) -> Array:
-        """The point at time t () of the geodesic from x (time 0) to y (time 1)."""
-        return self.exp(x, t * self.log(x, y))
+        """The point at time t () of the geodesic from x (time 0) to y (time 1); points (n, ...) at times (n,)."""
+        v = self.log(x, y)
+        return jax.vmap(lambda t: self.exp(x, t * v))(t) if jnp.ndim(t) else self.exp(x, t * v)
 
     def vector(self, x: Array, a: Array) -> Array:
         """The tangent vector (*shape) at x (*shape) with components a (dim,) in the frame."""
@@ -121,6 +131,12 @@ class Manifold:
                 first = np.array2string(np.asarray(x[place]), precision=5)
                 raise GenkitError(f"{at} = {first} is not {wrong} ({self}); project or leave it out")
         return x
+
+    def _around(self, x: Array, v: Array, period: Array) -> Array:
+        """v, and v lengthened by multiples of the period of a closed geodesic, (2 WRAPS + 1, *shape)."""
+        r = self.norm(x, v)
+        unit = jnp.where(r > 0, v / jnp.where(r > 0, r, 1), self.frame(x)[0])
+        return (r + period * jnp.arange(-WRAPS, WRAPS + 1, dtype=x.dtype))[:, None] * unit
 
     @property
     def _axes(self) -> tuple[int, ...]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_latents import safe
-from genkit_latents.geometry.manifolds.base import Manifold, Sized
+from genkit_latents.geometry.manifolds.base import WRAPS, Manifold, Sized
 
 Array = jax.Array
 
@@ -114,6 +115,11 @@ class FlatTorus(Flat):
         """False where a coordinate differs by half a period."""
         period = jnp.asarray(self.periods, x.dtype)
         return (jnp.abs(self.log(x, y)) < period / 2 * (1 - 4 * jnp.finfo(x.dtype).eps)).all(-1)
+
+    def preimages(self, x: Array, v: Array) -> tuple[Array, Array]:
+        """Shifted by periods, in all dimensions."""
+        turns = np.stack(np.meshgrid(*[np.arange(-WRAPS, WRAPS + 1)] * self.dim), -1).reshape(-1, self.dim)
+        return v + jnp.asarray(turns * np.asarray(self.periods), x.dtype), jnp.ones(len(turns), bool)
 
     def random_uniform(self, key: Array, n: int) -> Array:
         """n uniform points (n, dim)."""

@@ -105,6 +105,10 @@ class Product(Manifold):
         """Factor by factor."""
         return self.join(self._each(lambda f, x: f.project(x), x))
 
+    def clamped(self, x: Array) -> Array:
+        """In any factor."""
+        return jnp.stack(self._each(lambda f, x: f.clamped(x), x), -1).any(-1)
+
     def inside(self, x: Array) -> Array:
         """In all factors."""
         return jnp.stack(self._each(lambda f, x: f.inside(x), x), -1).all(-1)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from genkit.tree import register_dataclass
 from genkit_latents import safe
-from genkit_latents.geometry.manifolds.base import Hypersurface, check_positive
+from genkit_latents.geometry.manifolds.base import WRAPS, Hypersurface, check_positive
 
 Array = jax.Array
 
@@ -115,6 +115,10 @@ class Sphere(Hypersurface):
     def unique(self, x: Array, y: Array) -> Array:
         """False at antipodal points."""
         return safe.norm(x + y) > 8 * jnp.finfo(x.dtype).eps * self.radius
+
+    def preimages(self, x: Array, v: Array) -> tuple[Array, Array]:
+        """Once around, and more."""
+        return self._around(x, v, 2 * jnp.pi * self.radius), jnp.ones(2 * WRAPS + 1, bool)
 
     def log_jacobian(self, x: Array, v: Array) -> Array:
         """(n - 1) log(sin(r) / r), r = |v| / R."""

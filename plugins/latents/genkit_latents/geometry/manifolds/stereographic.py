@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_latents import safe
-from genkit_latents.geometry.manifolds.base import Sized, check_positive
+from genkit_latents.geometry.manifolds.base import WRAPS, Sized, check_positive
 
 Array = jax.Array
 BORDER = {jnp.dtype("float32"): 4e-3, jnp.dtype("float64"): 1e-5}  # relative distance kept from the border of a ball
@@ -20,7 +21,8 @@ class ConstantCurvature(Sized):
 
     Everything is analytic in kappa (Skopek et al. 2020, arXiv 1911.08411; Bachmann et al. 2020, arXiv 1911.05076).
     For kappa < 0 results of `exp` are kept inside the ball of relative radius 1 - eps, eps = 4e-3 in float32 and 1e-5
-    in float64, that is at a distance of at most 6.2 or 12.2 / sqrt(-kappa) from the origin.
+    in float64, that is at a distance of at most 6.2 or 12.2 / sqrt(-kappa) from the origin. Beyond the border there are
+    no points: distances and logarithms are NaN.
     """
 
     kappa: Array | float
@@ -66,15 +68,26 @@ class ConstantCurvature(Sized):
         return self.project(self.add(x, half * safe.tanc(u) * v))
 
     def log(self, x: Array, y: Array) -> Array:
-        """2 / lambda artan_k(|m|) m / |m|, m = -x + y."""
-        m = self.add(-x, y)
-        u = self.kappa * jnp.square(m).sum(-1, keepdims=True)
-        return 2 / self._scale(x, True) * safe.artanc(u) * m
+        """2 / lambda artan_k(|m|) m / |m|, m = -x + y by Mobius addition, written so that nothing cancels.
+
+        In a ball artan_k(|m|) is arsin_k of what `dist` takes: |m| is nearly 1 / sqrt(-k) for far points.
+        """
+        k, hx, hy = self.kappa, self._height(x, True), self._height(y, True)
+        square = jnp.square(x - y).sum(-1, keepdims=True)
+        m = (hx * (y - x) + k * square * x) / jnp.maximum(hx * hy - k * square, jnp.finfo(x.dtype).tiny)
+        s2 = jnp.where(k < 0, square / (hx * hy), 0)
+        below = safe.arsinc(k * s2) * jnp.sqrt(1 - k * s2)
+        above = safe.artanc(jnp.where(k < 0, 0, k * jnp.square(m).sum(-1, keepdims=True)))
+        return self._within(x, y)[..., None] * hx * jnp.where(k < 0, below, above) * m
+
+    def _within(self, x: Array, y: Array) -> Array:
+        """1, or NaN where a point is no point."""
+        return jnp.where(self.inside(x) & self.inside(y), 1, jnp.nan).astype(x.dtype)
 
     def dist(self, x: Array, y: Array) -> Array:
         """2 arsin_k(|x - y| / sqrt((1 + k |x|^2) (1 + k |y|^2))): no cancellation for near points, none at k = 0."""
         s2 = jnp.square(x - y).sum(-1) / (self._height(x) * self._height(y))
-        return 2 * safe.root(s2) * safe.arsinc(self.kappa * s2)
+        return self._within(x, y) * 2 * safe.root(s2) * safe.arsinc(self.kappa * s2)
 
     def transport(self, x: Array, y: Array, v: Array) -> Array:
         """gyr[y, -x] v lambda_x / lambda_y (Ungar's gyration in closed form)."""
@@ -97,11 +110,22 @@ class ConstantCurvature(Sized):
 
     def project(self, x: Array) -> Array:
         """x, drawn inside the ball where kappa < 0."""
-        below = jnp.asarray(self.kappa, x.dtype) < 0
-        most = (1 - BORDER[jnp.dtype(x.dtype)]) / jnp.sqrt(jnp.where(below, -self.kappa, 1))
+        below, most = self._most(x)
         length = safe.norm(x, True)
         outside = below & (length > most)
         return jnp.where(outside, most * x / jnp.where(outside, length, 1), x)
+
+    def _most(self, x: Array) -> tuple[Array, Array]:
+        """Whether there is a border, and the largest |x| that is kept from it."""
+        if jnp.dtype(x.dtype) not in BORDER:
+            raise UsageError(f"{x.dtype} has no digits for a ball or sphere in coordinates; use float32 or float64")
+        below = jnp.asarray(self.kappa, x.dtype) < 0
+        return below, (1 - BORDER[jnp.dtype(x.dtype)]) / jnp.sqrt(jnp.where(below, -self.kappa, 1))
+
+    def clamped(self, x: Array) -> Array:
+        """At the border, where kappa < 0."""
+        below, most = self._most(x)
+        return below & (safe.norm(x) >= most * (1 - 4 * jnp.finfo(x.dtype).eps))
 
     def inside(self, x: Array) -> Array:
         """1 + kappa |x|^2 > 0."""
@@ -111,6 +135,12 @@ class ConstantCurvature(Sized):
         """False at antipodal points of a sphere, x = -y / (kappa |y|^2)."""
         most = self.kappa * jnp.square(self.dist(x, y))
         return most < jnp.square(jnp.pi) * (1 - 1e3 * jnp.finfo(x.dtype).eps)
+
+    def preimages(self, x: Array, v: Array) -> tuple[Array, Array]:
+        """Once around a sphere, and more; the vector alone where kappa is not positive."""
+        k = jnp.asarray(self.kappa, x.dtype)
+        turns = jnp.arange(-WRAPS, WRAPS + 1)
+        return self._around(x, v, 2 * jnp.pi / jnp.sqrt(jnp.where(k > 0, k, 1))), (turns == 0) | (k > 0)
 
     def log_jacobian(self, x: Array, v: Array) -> Array:
         """(n - 1) log(sin_k(r) / r), r the length of v."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.kinds import SIGNED
 from genkit.steer import LinearOperator, dense, mask
-from genkit_inverse.maps import convolution, kronecker
+from genkit_inverse.operators.maps import convolution, kronecker
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class MotionBlur:
 
     length: int = 9
     """Of the line, in cells."""
-    angle: float = 30.0
+    angle: Annotated[float, SIGNED] = 30.0
     """Of the line to the horizontal, in degrees."""
 
     def build(self, shape: Sequence[int]) -> LinearOperator:

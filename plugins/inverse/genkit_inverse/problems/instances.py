@@ -10,7 +10,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.steer import Observation, dense, observe
-from genkit_inverse.mixture import PROCESS, Prior
+from genkit_inverse.problems.mixture import PROCESS, Prior
 
 CHAIN = 999  # steps of the discrete chain
 

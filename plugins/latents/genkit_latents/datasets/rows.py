@@ -1,0 +1,42 @@
+"""Own rows, from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from genkit.errors import UsageError
+from genkit_latents.data import Points, check, split
+from genkit_latents.files import read_rows
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of numbers of a .npy, .npz (array `samples`) or .csv file; labels where there are some."""
+
+    file: Path = Path("rows.npy")
+    """The file."""
+    labels: Path | None = None
+    """A .npy file of class numbers, one a row."""
+    likelihood: Literal["normal", "gaussian", "bernoulli", "poisson", "negative_binomial"] = "gaussian"
+    """The family that suits them."""
+    test: float = 0.2
+    """Share of the rows that is for testing."""
+    seed: int = 0
+    """Of the split."""
+
+    def load(self) -> Points:
+        """Train and test rows."""
+        if not 0 < self.test < 1:
+            raise UsageError(f"rows: test={self.test}; expected 0 < test < 1")
+        x = read_rows(self.file, "samples").astype(np.float32)
+        train, test = split(len(x), self.test, self.seed)
+        if self.labels is None:
+            return check(Points(x[train], x[test], self.likelihood, str(self.file)))
+        y = np.load(self.labels)
+        if y.shape != (len(x),):
+            raise UsageError(f"{self.labels} has an array {y.shape}; expected ({len(x)},), one label a row")
+        return check(Points(x[train], x[test], self.likelihood, str(self.file), y[train], y[test]))

@@ -1,0 +1,295 @@
+"""Rotations, orthonormal frames, and subspaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.errors import UsageError
+from genkit.tree import register_dataclass
+from genkit_latents import safe
+from genkit_latents.geometry.manifolds.base import Manifold, Sized
+from genkit_latents.geometry.manifolds.spd import inverse_sqrtm
+
+Array = jax.Array
+STEPS = 60  # of the logarithm of Stiefel manifolds
+
+
+def _t(a: Array) -> Array:
+    return jnp.swapaxes(a, -1, -2)
+
+
+def _skew(a: Array) -> Array:
+    return (a - _t(a)) / 2
+
+
+def _angle_over_sine(c: Array) -> Array:
+    """arccos(c) / sqrt(1 - c^2), 1 at c = 1."""
+    u = jnp.maximum(1 - jnp.square(c), 0)
+    near, s = safe.arsinc(u), jnp.sqrt(jnp.maximum(u, jnp.finfo(c.dtype).tiny))
+    return jnp.where(c > 0, near, (jnp.pi - s * near) / s)
+
+
+def _slope(c: Array) -> Array:
+    """Of that: (c f - 1) / (1 - c^2), -1/3 at c = 1."""
+    u = 1 - jnp.square(c)
+    small = u < 1e-4
+    return jnp.where(small, -1 / 3 + 4 / 15 * (1 - c), (c * _angle_over_sine(c) - 1) / jnp.where(small, 1, u))
+
+
+_ratio = safe.symmetric(_angle_over_sine, _slope)
+
+
+def _over(u: Array, top: Array, first: float, second: float) -> Array:
+    """top / 2u, and the series first + second u about 0."""
+    small = jnp.abs(u) < 1e-4
+    return jnp.where(small, first + second * u, top / jnp.where(small, 1, 2 * u))
+
+
+_cosc = safe.symmetric(safe.cosc, lambda u: -safe.sinc(u) / 2)
+_sinc = safe.symmetric(safe.sinc, lambda u: _over(u, safe.cosc(u) - safe.sinc(u), -1 / 6, 1 / 60))
+_artanc = safe.symmetric(safe.artanc, lambda u: _over(u, 1 / (1 + u) - safe.artanc(u), -1 / 3, 2 / 5))
+
+
+def rotation_log(r: Array) -> Array:
+    """The skew matrix of the least rotation by angles below pi, r = exp of it: f((R + R') / 2) (R - R') / 2 with
+    f(cos a) = a / sin a, since the two parts commute."""
+    return _skew(_ratio((r + _t(r)) / 2) @ _skew(r))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class SpecialOrthogonal(Sized):
+    """Rotations of R^n, <U, V> = tr(U'V) / 2: in three dimensions the distance is the angle."""
+
+    n: int = field(default=3, metadata={"static": True})
+
+    @property
+    def dim(self) -> int:
+        """n (n - 1) / 2."""
+        return self.n * (self.n - 1) // 2
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, n)."""
+        return (self.n, self.n)
+
+    @property
+    def origin(self) -> Array:
+        """The identity."""
+        return jnp.eye(self.n)
+
+    def inner(self, x: Array, u: Array, v: Array) -> Array:
+        """tr(U'V) / 2."""
+        return (u * v).sum((-2, -1)) / 2
+
+    def exp(self, x: Array, v: Array) -> Array:
+        """X exp(X'V), put back on the manifold."""
+        return self.project(x @ _expm(_skew(_t(x) @ v)))
+
+    def log(self, x: Array, y: Array) -> Array:
+        """X log(X'Y)."""
+        return x @ rotation_log(_t(x) @ y)
+
+    def dist(self, x: Array, y: Array) -> Array:
+        """Root of the sum of squared angles."""
+        v = rotation_log(_t(x) @ y)
+        return safe.root((v * v).sum((-2, -1)) / 2)
+
+    def transport(self, x: Array, y: Array, v: Array) -> Array:
+        """X e^(a/2) W e^(a/2) with V = X W, a = log(X'Y)."""
+        half = _expm(rotation_log(_t(x) @ y) / 2)
+        return x @ half @ (_t(x) @ v) @ half
+
+    def frame(self, x: Array) -> Array:
+        """Rotations in the planes of two axes."""
+        return x @ jnp.asarray(_planes(self.n), x.dtype)
+
+    def tangent(self, x: Array, v: Array) -> Array:
+        """X skew(X'V)."""
+        return x @ _skew(_t(x) @ v)
+
+    def gradient(self, x: Array, g: Array) -> Array:
+        """Twice the tangent part, since the metric is half of the Euclidean one."""
+        return 2 * self.tangent(x, g)
+
+    def project(self, x: Array) -> Array:
+        """The polar factor, after the last column has turned where the determinant is negative."""
+        sign = jnp.where(jnp.linalg.det(x) < 0, -1, 1)[..., None]
+        return _polar(x.at[..., :, -1].multiply(sign))
+
+    def inside(self, x: Array) -> Array:
+        """X'X = I and det X > 0, to rounding."""
+        return _orthonormal(x) & (jnp.linalg.det(x) > 0)
+
+    def unique(self, x: Array, y: Array) -> Array:
+        """False where an angle is pi."""
+        r = _t(x) @ y
+        return jnp.linalg.eigvalsh((r + _t(r)) / 2)[..., 0] > -1 + 1e2 * jnp.finfo(x.dtype).eps
+
+
+@dataclass(frozen=True)
+class Frames(Manifold):
+    """p orthonormal columns in R^n, as points or as representatives."""
+
+    n: int = field(default=3, metadata={"static": True})
+    p: int = field(default=2, metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        if not 1 <= self.p <= self.n:
+            raise UsageError(f"n={self.n}, p={self.p}: expected 1 <= p <= n")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, p)."""
+        return (self.n, self.p)
+
+    @property
+    def origin(self) -> Array:
+        """The first axes."""
+        return jnp.eye(self.n, self.p)
+
+    def project(self, x: Array) -> Array:
+        """The nearest orthonormal columns, the polar factor."""
+        return _polar(x)
+
+    def inside(self, x: Array) -> Array:
+        """X'X = I, to rounding."""
+        return _orthonormal(x)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Grassmann(Frames):
+    """Subspaces of dimension p in R^n by orthonormal bases X; <U, V> = tr(U'V) for X'U = 0 (Edelman et al. 1998)."""
+
+    @property
+    def dim(self) -> int:
+        """p (n - p)."""
+        return self.p * (self.n - self.p)
+
+    def inner(self, x: Array, u: Array, v: Array) -> Array:
+        """tr(U'V)."""
+        return (u * v).sum((-2, -1))
+
+    def exp(self, x: Array, v: Array) -> Array:
+        """X cos(S) + V sin(S) / S with S^2 = V'V, as on a sphere."""
+        u = _t(v) @ v
+        return self.project(x @ _cosc(u) + v @ _sinc(u))
+
+    def _tangents(self, x: Array, y: Array) -> Array:
+        """(I - XX') Y (X'Y)^-1: tangents of the principal angles along their directions."""
+        m = _t(x) @ y
+        return _t(jnp.linalg.solve(_t(m), _t(y - x @ m)))
+
+    def log(self, x: Array, y: Array) -> Array:
+        """T arctan(S) / S with T = (I - XX') Y (X'Y)^-1, S^2 = T'T; for principal angles below pi / 2."""
+        tangents = self._tangents(x, y)
+        return tangents @ _artanc(_t(tangents) @ tangents)
+
+    def dist(self, x: Array, y: Array) -> Array:
+        """Root of the sum of squared principal angles."""
+        return safe.norm(jnp.arctan2(*_sines(x, y)))
+
+    def transport(self, x: Array, y: Array, v: Array) -> Array:
+        """(-X W sin(S) U' + U cos(S) U' + I - UU') V, in the basis exp(log) of the end."""
+        u, tangents, w = jnp.linalg.svd(self._tangents(x, y), full_matrices=False)
+        a = jnp.arctan(tangents)
+        inside = _t(u) @ v
+        return v + (u * (jnp.cos(a) - 1)[..., None, :] - x @ _t(w) * jnp.sin(a)[..., None, :]) @ inside
+
+    def tangent(self, x: Array, v: Array) -> Array:
+        """(I - XX') V."""
+        return v - x @ (_t(x) @ v)
+
+    def gradient(self, x: Array, g: Array) -> Array:
+        """The tangent part."""
+        return self.tangent(x, g)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Stiefel(Frames):
+    """Orthonormal columns with the canonical metric <U, V> = tr U' (I - XX'/2) V (Edelman et al. 1998)."""
+
+    @property
+    def dim(self) -> int:
+        """n p - p (p + 1) / 2."""
+        return self.n * self.p - self.p * (self.p + 1) // 2
+
+    def inner(self, x: Array, u: Array, v: Array) -> Array:
+        """tr U'V - tr (X'U)'(X'V) / 2."""
+        return (u * v).sum((-2, -1)) - ((_t(x) @ u) * (_t(x) @ v)).sum((-2, -1)) / 2
+
+    def exp(self, x: Array, v: Array) -> Array:
+        """exp(VX' - XV' - XAX') X, A = X'V."""
+        return self.project(_expm(v @ _t(x) - x @ _t(v) - x @ _skew(_t(x) @ v) @ _t(x)) @ x)
+
+    def log(self, x: Array, y: Array) -> Array:
+        """The inverse of exp by the iteration of Zimmermann 2017 (arXiv 1604.05054), for points that are not far and
+        2 p <= n; STEPS of it."""
+        if 2 * self.p > self.n:
+            raise UsageError(f"the logarithm on Stiefel({self.n}, {self.p}) is for 2 p <= n")
+        m = _t(x) @ y
+        q, r = jnp.linalg.qr(y - x @ m)
+        left = jnp.concatenate([m, r], -2)
+        whole, _ = jnp.linalg.qr(left, mode="complete")
+        whole = jnp.concatenate([left, whole[..., :, self.p :]], -1)
+        sign = jnp.where(jnp.linalg.det(whole) < 0, -1, 1)[..., None, None]
+        whole = whole.at[..., :, -1:].multiply(sign)
+
+        def move(v: Array, _: None) -> tuple[Array, None]:
+            c = rotation_log(v)[..., self.p :, self.p :]
+            return jnp.concatenate([v[..., :, : self.p], v[..., :, self.p :] @ _expm(-c)], -1), None
+
+        whole, _ = jax.lax.scan(move, whole, None, length=STEPS)
+        found = rotation_log(whole)[..., :, : self.p]
+        return x @ found[..., : self.p, :] + q @ found[..., self.p :, :]
+
+    def dist(self, x: Array, y: Array) -> Array:
+        """Length of the logarithm."""
+        return self.norm(x, self.log(x, y))
+
+    def transport(self, x: Array, y: Array, v: Array) -> Array:
+        """The tangent part of V at Y: a vector transport, not the parallel one, which has no closed form."""
+        return self.tangent(y, v)
+
+    def tangent(self, x: Array, v: Array) -> Array:
+        """V - X sym(X'V)."""
+        m = _t(x) @ v
+        return v - x @ (m + _t(m)) / 2
+
+    def gradient(self, x: Array, g: Array) -> Array:
+        """G - X G'X."""
+        return g - x @ _t(g) @ x
+
+
+def _polar(x: Array) -> Array:
+    return x @ inverse_sqrtm(_t(x) @ x)
+
+
+def _expm(a: Array) -> Array:
+    return jax.scipy.linalg.expm(a)
+
+
+def _sines(x: Array, y: Array) -> tuple[Array, Array]:
+    """Sines and cosines of the principal angles: both, so that small and large ones are right."""
+    m = _t(x) @ y
+    cosines = jnp.linalg.svd(m, compute_uv=False)
+    sines = jnp.linalg.svd(y - x @ m, compute_uv=False)[..., ::-1]
+    return sines, cosines
+
+
+def _orthonormal(x: Array) -> Array:
+    return jnp.abs(_t(x) @ x - jnp.eye(x.shape[-1])).max((-2, -1)) < 100 * jnp.finfo(x.dtype).eps
+
+
+def _planes(n: int) -> np.ndarray:
+    rows, columns = np.triu_indices(n, 1)
+    found = np.zeros((len(rows), n, n))
+    found[np.arange(len(rows)), rows, columns], found[np.arange(len(rows)), columns, rows] = -1, 1
+    return found

@@ -1,0 +1,270 @@
+"""The recipe of an introspective autoencoder, whose players learn in turns."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from genkit.errors import UsageError
+from genkit.kinds import Network
+from genkit.model import Recipe
+from genkit.nn import Net
+from genkit.train import Phase
+from genkit_latents.data import Points
+from genkit_latents.distributions import Mixture, clipped, divergence
+from genkit_latents.models.introspective import (
+    IntroVAE,
+    Weights,
+    decoder_loss,
+    encoder_loss,
+    noise,
+    vae_loss,
+)
+from genkit_latents.networks import Perceptron
+
+Array = jax.Array
+PRIORS = ("normal", "mog_fixed", "mog", "vamp")
+SYSTEMS = tuple(f"{prior}_{kind}" for prior in PRIORS for kind in ("vae", "sintro"))
+PUBLISHED = {  # beta_rec, beta_kl of the VAE; beta_rec, beta_kl, beta_neg of the introspective one
+    "gaussians8": ((0.8, 0.05), (0.2, 0.3, 0.9)), "spiral": ((1.0, 0.05), (0.2, 0.5, 1.0)),
+    "checkerboard": ((0.8, 0.1), (0.2, 0.1, 0.2)), "rings": ((0.8, 0.05), (0.2, 0.2, 1.0)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Introspective(Recipe):
+    """Soft-IntroVAE (Daniel and Tamar 2021, arXiv 2012.13253), whose prior may be a third player (Athanasiadis et al.
+    2025, arXiv 2408.13805), or the variational autoencoder that it is compared with.
+
+    The VAE is trained first; then encoder and decoder learn in turns, each with its own Adam and fresh noise. Adam
+    begins anew in each phase.
+    """
+
+    fixed: ClassVar[tuple[str, ...]] = ("system", "dim", "components", "network", "steps")
+
+    system: str = "mog_sintro"
+    """Prior and way of training, `<prior>_vae` or `<prior>_sintro`: normal, the standard one; mog_fixed, a mixture
+    about the k-means centres of the first `dim` principal components of the data, standardised (the published one is
+    not known); mog, a learned mixture, which starts as a vamp prior; vamp, posteriors of learned pseudo-inputs."""
+    cooperation: Literal["decoder", "encoder"] = "decoder"
+    """Whose loss the prior follows; the encoder's in all its divergences (which of them did is not published)."""
+    dim: int = 2
+    """Latent dimensions."""
+    components: int = 16
+    """Of a mixture."""
+    betas: tuple[float, ...] | None = None
+    """Weights of the squared error, of the divergence, and for sintro of the divergence of fakes; the published ones of
+    the data set if not given."""
+    entropy: float = 0.0
+    """Weight of even responsibilities of the components, in the encoder's loss."""
+    clip: bool = True
+    """Keep the variances of a learned mixture softly between those at the start of the game."""
+    learn_weights: bool = True
+    """Of a mixture."""
+    weights: Literal["log", "reference"] = "log"
+    """How a vamp prior's weights become those of the mixture: as logarithms, or as in the published code, which takes
+    the weights themselves for logits and so evens them out."""
+    kl: Literal["exact", "reference"] = "exact"
+    """Entropy of posteriors in closed form, or by the draws as in the published code."""
+    samples: int = 8
+    """Draws of a divergence."""
+    network: Network[int, int] = field(default_factory=lambda: Perceptron((64, 64, 64, 64)))
+    """Encoder and decoder, each."""
+    lr: float = 1e-3
+    """Of Adam."""
+    drops: tuple[float, ...] = (0.6, 0.85)
+    """Parts of the training after which it falls..."""
+    drop: float = 0.3
+    """...by this factor."""
+    steps: int = 10_000
+    """Training steps, the warm-up included."""
+    warmup: int = 1500
+    """Steps of the variational autoencoder before the game."""
+    mixture: int = 100
+    """The last of these, in which a learned mixture is one and no vamp prior."""
+    batch: int = 256
+    """Rows in a step."""
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        if self.system not in SYSTEMS:
+            raise UsageError(f"unknown system {self.system!r}; known: {', '.join(SYSTEMS)}")
+        for name in ("steps", "batch", "dim", "components", "samples"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+        if not 0 < self.mixture < self.warmup < self.steps:
+            raise UsageError(
+                f"mixture={self.mixture}, warmup={self.warmup}, steps={self.steps}; "
+                "expected 0 < mixture < warmup < steps"
+            )
+        if self.betas is not None and len(self.betas) != 2 + self.plays:
+            raise UsageError(f"betas={self.betas}: expected {2 + self.plays} for {self.system}")
+
+    @property
+    def kind(self) -> str:
+        """Of the prior."""
+        return self.system.rpartition("_")[0]
+
+    @property
+    def plays(self) -> bool:
+        """Whether it is introspective."""
+        return self.system.endswith("_sintro")
+
+    def terms(self, data: Points) -> Weights:
+        """Weights of the losses."""
+        if self.betas is None and data.source not in PUBLISHED:
+            raise UsageError(f"no weights are published for {data.source}; give --betas REC KL" + " NEG" * self.plays)
+        rec, kl, *neg = self.betas or PUBLISHED[data.source][self.plays]
+        return Weights(rec, kl, neg[0] if neg else 0.0, 1 / data.train.shape[1], self.entropy)
+
+    def fit(self, run: Any, data: Points, start: IntroVAE | None = None) -> IntroVAE:
+        """Train: phases `vae`, for a learned mixture `mixture`, and for an introspective one `game`."""
+        if start is not None:
+            raise UsageError("the players' roles change during the training; an introspective model is not finetuned")
+        d = data.train.shape[1]
+        encoder, decoder = Net(self.network, (d, 2 * self.dim)), Net(self.network, (self.dim, d))
+        model = IntroVAE(None, encoder, decoder, standard(self.dim))
+        rows, w = jnp.asarray(data.train), self.terms(data)
+        prior = self.first(data.train)
+        begin = self.steps if not self.plays else self.warmup
+        cut = self.warmup - self.mixture if self.kind == "mog" else begin
+
+        def fresh(key: Array) -> Any:
+            one, two = jax.random.split(key)
+            return {"encoder": encoder.init(one), "decoder": decoder.init(two), "prior": prior}
+
+        params = self._phase(run, "vae", model, rows, w, fresh, 0, cut, None)
+        if self.kind == "mog":
+            mixed = params | {"prior": self.converted(model, params)}
+            params = self._phase(run, "mixture", model, rows, w, lambda _: mixed, cut, begin, None)
+        bounds = None
+        if self.plays:
+            if self.kind == "mog" and self.clip:
+                u = params["prior"]["log_vars"]
+                bounds = u.min(0), u.max(0)
+            told = params
+            params = self._phase(run, "game", model, rows, w, lambda _: told, begin, self.steps, bounds, game=True)
+        trained = replace(model, params=_nets(params), prior=self.prior(model, params, bounds))
+        if self.plays:
+            _warn(trained, run.key("order"), rows[: self.batch])
+        return trained
+
+    def first(self, x: np.ndarray) -> dict[str, Array]:
+        """Parameters of the prior before the training, of rows x (n, D)."""
+        if self.kind == "normal":
+            return {}
+        rng = np.random.default_rng(0)
+        if self.kind in ("mog", "vamp"):
+            return {"inputs": jnp.asarray(x[rng.choice(len(x), self.components)]), "logits": jnp.zeros(self.components)}
+        from sklearn.cluster import KMeans
+        from sklearn.decomposition import PCA
+
+        z = PCA(min(self.dim, x.shape[1]), whiten=True).fit_transform(x[rng.choice(len(x), min(len(x), 5000))])
+        found = KMeans(self.components, n_init=4, random_state=0).fit(z)
+        means = np.zeros((self.components, self.dim))
+        means[:, : z.shape[1]] = found.cluster_centers_
+        spread = np.log(max(found.inertia_ / z.size, 1e-4))
+        return {"means": jnp.asarray(means, jnp.float32), "log_vars": jnp.full(means.shape, spread, jnp.float32),
+                "logits": jnp.log(jnp.asarray(np.bincount(found.labels_) / len(z), jnp.float32))}  # fmt: skip
+
+    def prior(self, model: IntroVAE, params: Any, bounds: Any) -> Mixture:
+        """What the parameters mean, which for a vamp prior is in the encoder too."""
+        p = params["prior"]
+        if not p:
+            return standard(self.dim)
+        logits = p["logits"] if self.learn_weights else jax.lax.stop_gradient(p["logits"])
+        if "inputs" in p:
+            means, log_vars = replace(model, params=_nets(params)).encode(p["inputs"])
+        else:
+            means, log_vars = p["means"], p["log_vars"]
+        return Mixture(means, log_vars if bounds is None else clipped(log_vars, *bounds), logits)
+
+    def converted(self, model: IntroVAE, params: Any) -> dict[str, Array]:
+        """Parameters of the mixture that a vamp prior is."""
+        prior = self.prior(model, params, None)
+        weights = jax.nn.softmax(prior.logits)
+        logits = weights if self.weights == "reference" else jnp.log(weights)
+        return {"means": prior.means, "log_vars": prior.log_vars, "logits": logits}
+
+    def _phase(
+        self, run: Any, name: str, model: IntroVAE, rows: Array, w: Weights, first: Callable, start: int, end: int,
+        bounds: Any, game: bool = False,
+    ) -> Any:  # fmt: skip
+        after = [round(part * self.steps) - start for part in self.drops]
+        lr = self.lr * self.drop ** sum(n <= 0 for n in after)
+        rule = optax.adam(optax.piecewise_constant_schedule(lr, {n: self.drop for n in after if n > 0}))
+
+        def init(key: Array) -> Any:
+            params = first(key)
+            return {"params": params, "rules": {player: rule.init(p) for player, p in params.items()}}
+
+        def step(state: Any, _: None, key: Array) -> Any:
+            draw, key = jax.random.split(key)
+            x = rows[jax.random.randint(draw, (self.batch,), 0, len(rows))]
+            return self.turns(model, w, rule, bounds, game, state, x, key)
+
+        return run.fit(Phase(name, init, step, data=None, steps=end - start))["params"]
+
+    def turns(
+        self, model: IntroVAE, w: Weights, rule: Any, bounds: Any, game: bool, state: Any, x: Array, key: Array
+    ) -> tuple[Any, dict[str, Array]]:
+        """One step of all players. In the game the encoder's turn is first; the others answer to the new encoder."""
+        third = ("prior",) if self.kind != "mog_fixed" else ()
+        leads = game and self.cooperation == "encoder"
+        if not game:
+            order = [("vae", vae_loss, ("encoder", "decoder", *third))]
+        elif leads:
+            order = [("encoder", encoder_loss, ("encoder", *third)), ("decoder", decoder_loss, ("decoder",))]
+        else:
+            order = [("encoder", encoder_loss, ("encoder",)), ("decoder", decoder_loss, ("decoder", *third))]
+        metrics = {}
+        keys = jax.random.split(key, len(order))
+        for (name, loss, players), key in zip(order, keys, strict=True):
+
+            def value(own: Any, loss=loss, players=players, key=key, now=state["params"]) -> Any:
+                params = now | own
+                prior = self.prior(model, params, bounds)
+                if "prior" not in players:
+                    prior = jax.lax.stop_gradient(prior)
+                e = noise(key, prior, len(x), self.samples)
+                return loss(replace(model, params=_nets(params)), prior, x, e, w, self.kl == "reference")
+
+            own = {player: state["params"][player] for player in players}
+            (size, found), slope = jax.value_and_grad(value, has_aux=True)(own)
+            params, rules = dict(state["params"]), dict(state["rules"])
+            for player in players:
+                change, rules[player] = rule.update(slope[player], rules[player])
+                params[player] = optax.apply_updates(params[player], change)
+            state = {"params": params, "rules": rules}
+            metrics |= {f"{name}_loss": size, **found}
+        return state, metrics
+
+
+def standard(d: int) -> Mixture:
+    """N(0, I)."""
+    return Mixture(jnp.zeros((1, d)), jnp.zeros((1, d)), jnp.zeros(1))
+
+
+def _nets(params: Any) -> Any:
+    return {name: params[name] for name in ("encoder", "decoder")}
+
+
+def _warn(model: IntroVAE, key: Array, x: Array) -> None:
+    """At the end of a game real rows must be nearer to the prior than what the decoder made."""
+    one, two = jax.random.split(key)
+    made = model.decode(model.prior.sample(one, len(x)))
+    e = jax.random.normal(two, (64, len(x), model.prior.means.shape[1]))
+    real, fake = (float(divergence(*model.encode(a), model.prior, e).mean()) for a in (x, made))
+    if real > 1.2 * fake:
+        warnings.warn(
+            f"the game is lost: KL of real rows {real:.3g} is above that of fakes {fake:.3g}; take a larger third of "
+            "betas, or a smaller lr", stacklevel=2,
+        )  # fmt: skip

@@ -1,0 +1,254 @@
+"""Introspective autoencoders: their losses against numpy, what each player learns from, priors and scores."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import genkit
+from genkit.errors import UsageError
+from genkit.nn import Net
+from genkit_latents.datasets import BOX, plane
+from genkit_latents.distributions import Mixture, assignment, clipped, divergence
+from genkit_latents.models import Introspective, IntroVAE
+from genkit_latents.models.introspective import Noise, Weights, decoder_loss, encoder_loss, noise
+from genkit_latents.networks import Perceptron
+from genkit_latents.stats import histogram_divergences
+
+KEY = jax.random.key(0)
+W = Weights(0.2, 0.3, 0.9, 0.5, 0.7, gamma_rec=0.1)
+TWIN = Perceptron((5,), "tanh")
+
+
+def small(k=3):
+    """A game of few numbers, float64: model, prior, rows, noise."""
+    rng = np.random.default_rng(0)
+    nets = {name: Net(TWIN, (2, n)) for name, n in (("encoder", 4), ("decoder", 2))}
+    params = {name: jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), net.shapes())
+              for name, net in nets.items()}  # fmt: skip
+    prior = Mixture(*(jnp.asarray(rng.normal(size=s)) for s in ((k, 2), (k, 2), (k,))))
+    e = Noise(
+        jnp.array([0, 2, 1, 0]) % k, *(jnp.asarray(rng.normal(size=s)) for s in ((4, 2), (3, 4, 2), (3, 6, 4, 2)))
+    )
+    return IntroVAE(params, nets["encoder"], nets["decoder"], prior), prior, jnp.asarray(rng.normal(size=(4, 2))), e
+
+
+class Numpy:
+    """The losses of the two steps as sums written out, with every blocked gradient an argument of its own."""
+
+    def __init__(self, params, prior, x, e, frozen_params, frozen_prior):
+        self.p, self.prior, self.x = params, prior, np.asarray(x)
+        self.e, self.fp, self.fprior = e, frozen_params, frozen_prior
+
+    @staticmethod
+    def net(p, x):
+        layers = [p["layers"][i] for i in range(2)]
+        h = np.tanh(x @ layers[0]["kernel"] + layers[0]["bias"])
+        return h @ layers[1]["kernel"] + layers[1]["bias"]
+
+    @staticmethod
+    def kl(m, lv, prior, e):
+        mean, u, a = prior
+        total = 0.0
+        log_w = a - np.log(np.exp(a).sum())
+        for one in e:
+            z = m + np.exp(lv / 2) * one
+            parts = [-0.5 * (u[k] + (z - mean[k]) ** 2 * np.exp(-u[k])).sum(-1) + log_w[k] for k in range(len(a))]
+            total = total - np.log(np.exp(parts).sum(0))
+        return -(lv + 1).sum(-1) / 2 + total / len(e)
+
+    def code(self, p, x):
+        return np.split(self.net(p["encoder"], x), 2, -1)
+
+    def fake(self, params, prior):
+        m, u, _ = prior
+        k = np.asarray(self.e.k)
+        return self.net(params["decoder"], m[k] + np.exp(u[k] / 2) * self.e.prior)
+
+    def encoder(self):
+        fake = self.fake(self.fp, self.fprior)
+        m, lv = self.code(self.p, self.x)
+        own = self.net(self.p["decoder"], m + np.exp(lv / 2) * self.e.codes[0])
+        m0, lv0 = self.code(self.fp, self.x)
+        still = self.net(self.fp["decoder"], m0 + np.exp(lv0 / 2) * self.e.codes[0])
+        kl = self.kl(m, lv, self.prior, self.e.kl[0])
+        total = 0.5 * (0.2 * ((self.x - own) ** 2).sum(-1).mean() + 0.3 * kl.mean())
+        for i, made in ((1, fake), (2, still)):
+            a, b = self.code(self.p, made)
+            again = ((made - self.net(self.p["decoder"], a + np.exp(b / 2) * self.e.codes[i])) ** 2).sum(-1)
+            pull = np.exp(-2 * 0.5 * (0.2 * again + 0.9 * self.kl(a, b, self.prior, self.e.kl[i])))
+            total += 0.5 * 0.5 * pull.mean()
+        mean, u, a = self.prior
+        z = (m + np.exp(lv / 2) * self.e.kl[0])[..., None, :]
+        r = np.exp(-0.5 * (u + (z - mean) ** 2 * np.exp(-u)).sum(-1) + a)
+        p = (r / r.sum(-1, keepdims=True)).mean((0, 1))
+        return total + 0.5 * 0.7 * (p * np.log(p + 1e-8)).sum() / np.log(3)
+
+    def decoder(self):
+        m0, lv0 = self.code(self.fp, self.x)
+        own = self.net(self.p["decoder"], m0 + np.exp(lv0 / 2) * self.e.codes[0])
+        fake = self.fake(self.p, self.prior)
+        total = 0.2 * ((self.x - own) ** 2).sum(-1).mean() + 0.3 * self.kl(m0, lv0, self.prior, self.e.kl[0]).mean()
+        stills = self.fake(self.fp, self.fprior), self.net(self.fp["decoder"], m0 + np.exp(lv0 / 2) * self.e.codes[0])
+        for i, (made, still) in enumerate(zip((fake, own), stills, strict=True), 1):
+            m, lv = self.code(self.p, made)
+            z = np.concatenate(self.code(self.fp, still), -1)
+            z = z[:, :2] + np.exp(z[:, 2:] / 2) * self.e.codes[i]
+            again = ((still - self.net(self.p["decoder"], z)) ** 2).sum(-1).mean()
+            total += 0.5 * (0.3 * self.kl(m, lv, self.fprior, self.e.kl[i]).mean() + 0.1 * 0.2 * again)
+        return 0.5 * total
+
+
+@pytest.mark.parametrize("player", ["encoder", "decoder"])
+def test_losses_and_gradients_against_numpy(player):
+    """Each player's loss and all slopes of what it learns, by central differences of the loss with blocks frozen."""
+    with jax.enable_x64(True):
+        model, prior, x, e = small()
+        loss = {"encoder": encoder_loss, "decoder": decoder_loss}[player]
+
+        @jax.jit
+        def both(params, prior):
+            return jax.value_and_grad(lambda p, q: loss(replace(model, params=p), q, x, e, W)[0], (0, 1))(params, prior)
+
+        value, (slope, prior_slope) = both(model.params, prior)
+        plain = jax.tree.map(np.asarray, (model.params, prior))
+        law = (plain[1].means, plain[1].log_vars, plain[1].logits)
+        e = jax.tree.map(np.asarray, e)
+        at = lambda p, q: getattr(Numpy(p, q, x, e, plain[0], law), player)()  # noqa: E731
+        assert float(value) == pytest.approx(at(plain[0], law), rel=1e-12)
+
+        def moved(tree, i, h):
+            flat, rest = jax.flatten_util.ravel_pytree(tree)
+            flat = np.array(flat)
+            flat[i] += h
+            return jax.tree.map(np.asarray, rest(flat))
+
+        own, known = plain[0][player], jax.flatten_util.ravel_pytree(slope[player])[0]
+        for i in range(0, len(known), 3):
+            up, down = (at(plain[0] | {player: moved(own, i, h)}, law) for h in (1e-5, -1e-5))
+            assert float(known[i]) == pytest.approx((up - down) / 2e-5, rel=1e-6, abs=1e-9)
+        if player == "decoder":  # the prior learns from it
+            for i, part in enumerate(("means", "log_vars", "logits")):
+                for j in np.ndindex(law[i].shape):
+                    a, b = (list(law), list(law))
+                    a[i], b[i] = law[i].copy(), law[i].copy()
+                    a[i][j] += 1e-5
+                    b[i][j] -= 1e-5
+                    expected = (at(plain[0], a) - at(plain[0], b)) / 2e-5
+                    assert float(getattr(prior_slope, part)[j]) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize(("cooperation", "leader"), [("decoder", "decoder"), ("encoder", "encoder")])
+def test_players_move_in_turns(cooperation, leader):
+    """Bit for bit: each player is where its own loss alone takes it, from Adam of its own; the decoder answers to the
+    new encoder; a fixed prior stays."""
+    rule = optax.adam(1e-3)
+    for system in ("mog_sintro", "mog_fixed_sintro"):
+        recipe = Introspective(system=system, cooperation=cooperation, components=3, batch=4, samples=2, network=TWIN)
+        model, prior, x, _ = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, small())
+        params = model.params | {"prior": {"means": prior.means, "log_vars": prior.log_vars, "logits": prior.logits}}
+        state = {"params": params, "rules": {name: rule.init(p) for name, p in params.items()}}
+        turns = jax.jit(lambda s, x, m=model, r=recipe: r.turns(m, W, rule, None, True, s, x, KEY))
+        after = turns(state, x)[0]
+        keys = jax.random.split(KEY, 2)
+
+        def step(loss, now, name, key, m=model, r=recipe, x=x):
+            @jax.jit
+            def slope(own, now, x):
+                def value(own):
+                    every = now | own
+                    law = r.prior(m, every, None)
+                    law = law if "prior" in own else jax.lax.stop_gradient(law)
+                    e = noise(key, law, 4, 2)
+                    return loss(replace(m, params={n: every[n] for n in ("encoder", "decoder")}), law, x, e, W)[0]
+
+                return jax.grad(value)(own)
+
+            follows = ("prior",) if name == leader and r.kind == "mog" else ()
+            own = {n: now[n] for n in (name, *follows)}
+            found = slope(own, now, x)
+            moved = {n: optax.apply_updates(now[n], rule.update(found[n], rule.init(now[n]))[0]) for n in own}
+            return now | moved
+
+        expected = step(encoder_loss, params, "encoder", keys[0])
+        expected = step(decoder_loss, expected, "decoder", keys[1])
+        for name in ("encoder", "decoder", "prior"):
+            for a, b in zip(jax.tree.leaves(after["params"][name]), jax.tree.leaves(expected[name]), strict=True):
+                np.testing.assert_allclose(a, b, rtol=0, atol=1e-7)
+            count = int(after["rules"][name][0].count)
+            assert count == (0 if name == "prior" and system == "mog_fixed_sintro" else 1)
+        same = jax.tree.map(lambda a, b: bool((a == b).all()), after["params"]["prior"], params["prior"])
+        assert all(jax.tree.leaves(same)) == (system == "mog_fixed_sintro")
+
+
+def test_divergences_from_a_mixture():
+    with jax.enable_x64(True):
+        one, zero = jnp.ones((1, 1)), jnp.zeros((1, 1))
+        standard = Mixture(zero, zero, jnp.zeros(1))
+        e = jax.random.normal(KEY, (4000, 1, 1), float)
+        assert divergence(one, zero, standard, e)[0] == pytest.approx(0.5, rel=1e-12)
+        assert divergence(one, zero, standard, e, True)[0] == pytest.approx(0.5, abs=0.05)
+        same = Mixture(jnp.zeros((3, 1)), jnp.zeros((3, 1)), jnp.array([0.3, -1.0, 2.0]))
+        z = jnp.array([[0.4], [-1.0]])
+        np.testing.assert_allclose(same.log_prob(z), standard.log_prob(z), rtol=1e-12)
+        _, prior, x, _ = small()
+        turned = jax.tree.map(lambda a: a[::-1], prior)
+        np.testing.assert_allclose(turned.log_prob(x), prior.log_prob(x), rtol=1e-12)
+        assert assignment(jnp.full((5, 4), 0.25)) == pytest.approx(-1, abs=1e-6)
+        assert assignment(jnp.eye(4)[:1]) == pytest.approx(0, abs=1e-6)
+        assert assignment(jnp.full((5, 2), 0.5)) == pytest.approx(-np.log(2), abs=1e-6)  # log 2 < 1: not divided
+
+
+def test_variances_are_kept_softly():
+    u = jnp.array([-1.0, 10.0, -20.0, 0.0])
+    found = clipped(u, jnp.full(4, -2.0), jnp.zeros(4))
+    np.testing.assert_allclose(found, (-1.0, 0.0, -2.0, -np.log(2) / 5), atol=2e-5)
+    assert clipped(u, jnp.full(4, 0.5), jnp.full(4, 0.5)) == pytest.approx(0.5)
+
+
+def test_a_vamp_prior_becomes_a_mixture():
+    """The same density with weights as logarithms; the published way evens them out."""
+    recipe = Introspective(components=3, network=TWIN)
+    model, prior, x, _ = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, small())
+    params = model.params | {"prior": {"inputs": x[:3], "logits": jnp.array([0.0, 2.0, -1.0])}}
+    vamp = recipe.prior(model, params, None)
+    same = recipe.prior(model, params | {"prior": recipe.converted(model, params)}, None)
+    np.testing.assert_allclose(same.log_prob(x), vamp.log_prob(x), rtol=1e-5)
+    quirk = replace(recipe, weights="reference").converted(model, params)
+    np.testing.assert_allclose(quirk["logits"], jax.nn.softmax(vamp.logits), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kl", "jsd", "nats", "true"),
+    [("gaussians8", 0.76, 0.33, 0.121, 0.0047), ("spiral", 6.81, 3.16, 4.355, 0.1503),
+     ("checkerboard", 17.10, 8.09, 10.94, 0.2884), ("rings", 7.80, 3.66, 4.99, 0.1617)],
+)  # fmt: skip
+def test_a_perfect_generator_is_at_the_floor(kind, kl, jsd, nats, true):
+    """Scores of 5000 draws of the density against 5000, over eight pairs; of the uniform density they are far above."""
+    draw = lambda seed: plane(kind, np.random.default_rng(seed), 5000)  # noqa: E731
+    scores = np.mean([histogram_divergences(draw(s), draw(s + 9), BOX[kind]) for s in range(8)], 0)
+    np.testing.assert_allclose(scores, (nats, true, kl, jsd), rtol=0.05 if kind != "gaussians8" else 0.3)
+    uniform = np.random.default_rng(5).uniform(-BOX[kind], BOX[kind], (5000, 2))
+    assert 1.4 * true < histogram_divergences(draw(0), uniform, BOX[kind]).jsd < np.log(2)
+
+
+def test_the_study(tmp_path):
+    """All keys, the floor below the rest, and a model that draws by itself."""
+    run = genkit.run(genkit.config("latents.introspective", "tiny"), out=tmp_path / "run")
+    for score in ("jsd", "kl", "jsd_ref", "kl_ref", "active", "elbo", "seconds"):
+        assert np.isfinite(run.results[f"{score}/gaussians8/mog_sintro"])
+    assert run.results["jsd/gaussians8/floor"] < run.results["jsd/gaussians8/mog_sintro"]
+    assert genkit.load_model(run.folder).sample(KEY, 3)["samples"].shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"data": ("moons",)}, "unknown density 'moons'"), ({"systems": ("mog",)}, "unknown system 'mog'"),
+     ({"steps": 100}, "mixture < warmup < steps"), ({"betas": (1.0,)}, "betas=")],
+)  # fmt: skip
+def test_wrong_options(options, says):
+    with pytest.raises(UsageError, match=says):
+        genkit.config("latents.introspective", "default", options)
