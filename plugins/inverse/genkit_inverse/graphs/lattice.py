@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.kinds import SIGNED
 from genkit.smc import FactorGraph, Factors
 from genkit.testing import ising_log_z
 
@@ -17,7 +19,7 @@ class Lattice:
 
     size: int = 16
     """Cells of a side."""
-    coupling: float = 0.4407
+    coupling: Annotated[float, SIGNED] = 0.4407
     """Strength between neighbours; .4407 is critical for Ising spins without a field."""
     field: float = 1.0
     """Fields are drawn from the uniform law on [-field, field]."""
@@ -72,7 +74,7 @@ class Potts(Lattice):
 
     size: int = 8
     """Cells of a side."""
-    coupling: float = 1.0
+    coupling: Annotated[float, SIGNED] = 1.0
     """Strength between neighbours; log(1 + sqrt(states)) is critical without a field."""
     states: int = 3
     """Of a cell."""

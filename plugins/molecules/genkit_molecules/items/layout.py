@@ -30,6 +30,7 @@ class Space:
     """(D, K) bool, the classes of each site, where they differ"""
 
 
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Graphs:
     """Molecular graphs; see `genkit_molecules.chemistry.graphs`. A size is a number of atoms."""
