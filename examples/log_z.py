@@ -1,4 +1,4 @@
-"""log Z of an own density, by tempering and by parallel tempering: the banana, whose integral is 4 pi.
+"""log Z of an own density, by tempering and by parallel tempering: the banana, whose integral is 2 pi.
 
     python examples/log_z.py
 
@@ -12,7 +12,7 @@ from genkit.smc import ParallelTempering, Tempering
 
 def banana(x):
     """log density of x (2,), up to a constant."""
-    return -0.5 * (x[0] ** 2 / 4 + (x[1] - x[0] ** 2) ** 2)
+    return -0.5 * (x[0] ** 2 + (x[1] - x[0] ** 2) ** 2)
 
 
 def main(n: int = 4000) -> dict[str, float]:

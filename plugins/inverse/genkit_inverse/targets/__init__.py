@@ -7,13 +7,13 @@ An own one is a class,
         dim: int = 2
 
         def __call__(self, x):
-            return -0.5 * (x[0] ** 2 / 4 + (x[1] - x[0] ** 2) ** 2)
+            return -0.5 * (x[0] ** 2 + (x[1] - x[0] ** 2) ** 2)
 
 or a function,
 
     @target(dim=2)
     def banana(x):
-        return -0.5 * (x[0] ** 2 / 4 + (x[1] - x[0] ** 2) ** 2)
+        return -0.5 * (x[0] ** 2 + (x[1] - x[0] ** 2) ** 2)
 
 and then `--targets my_module:banana`, or ``targets=(banana(),)`` in Python.
 """
