@@ -62,7 +62,7 @@ def postponed() -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         if not _State.got:
             _State.got = number
-        elif callable(handler := before[number]):
+        elif callable(handler := before[number]):  # type: ignore
             handler(number, frame)
 
     outermost = not _State.postponed

@@ -23,7 +23,7 @@ def check_range(option: Option, value: Any, cls: type) -> None:
     if value == option.value:
         return
     hint = typing.get_type_hints(cls, include_extras=True).get(option.field.name)
-    signed = SIGNED in getattr(hint, "__metadata__", ()) or (_is_number(default) and default < 0)
+    signed = SIGNED in getattr(hint, "__metadata__", ()) or (_is_number(default) and default < 0)  # type: ignore
     for one in _numbers(value):
         name = f"{option.field.name}={one}"
         if isinstance(one, float) and not math.isfinite(one) and one != default:

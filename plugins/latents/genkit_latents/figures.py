@@ -156,7 +156,7 @@ def _geodesics(model: VAE, codes: np.ndarray, labels: np.ndarray | None) -> np.n
     labels = np.arange(len(codes)) * 6 // len(codes) if labels is None else labels
 
     def middle(own: np.ndarray) -> int:
-        return own[np.linalg.norm(flat[own] - np.median(flat[own], 0), axis=1).argmin()]
+        return own[np.linalg.norm(flat[own] - np.median(flat[own], 0), axis=1).argmin()]  # type: ignore
 
     ends = [middle(np.flatnonzero(labels == c)) for c in np.unique(labels)[:10]]
     start = np.full(len(ends), middle(np.arange(len(codes))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.files import write_json
-from genkit.kinds import Model, Optimizer
+from genkit.kinds import SIGNED, Model, Optimizer
 from genkit.model import Critic, CriticRecipe, divided, learn_critic, log_odds
 from genkit.nn import Net, transfer
 from genkit.train import AdamW
@@ -119,7 +119,7 @@ class Steered(Corrected):
     wanted: str = "electronegativity"
     """electronegativity (its spread over the atoms), atoms (in the conventional cell), species (kinds of elements),
     or energy of formation in eV per atom, where the data have it; or with the values that are yes, NAME=LOW..HIGH."""
-    threshold: float | None = None
+    threshold: Annotated[float | None, SIGNED] = None
     """Yes is above this; if none the quantile below."""
     quantile: float = 0.75
     """Quantile of the training crystals that is the threshold."""

@@ -69,8 +69,8 @@ class IntrospectiveStudy(Experiment):
             raise UsageError(f"unknown density {sorted(unknown)[0]!r}; known: {', '.join(BOX)}")
         if not self.data or not self.systems or min(self.seeds, self.samples) < 1:
             raise UsageError("expected data, systems, at least 1 seed and 1 sample")
-        if self.model.restore is None:
-            object.__setattr__(self, "model", replace(self.model, system=self.systems[0]))
+        if self.model.restore is None:  # type: ignore
+            object.__setattr__(self, "model", replace(self.model, system=self.systems[0]))  # type: ignore
         list(self.cases())  # each is checked when it is made
 
     def cases(self) -> Iterator[tuple[str, str, int, Any]]:
@@ -80,7 +80,7 @@ class IntrospectiveStudy(Experiment):
                 for seed in range(self.seeds):
                     first = (kind, system, seed) == (self.data[0], self.systems[0], 0)
                     plain: dict[str, Any] = {"restore": None, "finetune": 0, "fingerprint": None}
-                    yield kind, system, seed, self.model if first else replace(self.model, system=system, **plain)
+                    yield kind, system, seed, self.model if first else replace(self.model, system=system, **plain)  # type: ignore
 
     def trained(self, run: Run, case: tuple[str, str, int, Any]) -> IntroVAE:
         """The model of a case."""
@@ -91,7 +91,7 @@ class IntrospectiveStudy(Experiment):
 
     def loaded(self, run: Run, kind: str) -> Points:
         """The data."""
-        return run.once(kind, Plane(kind).load)
+        return run.once(kind, Plane(kind).load)  # type: ignore
 
     def train(self, run: Run) -> None:
         """Train one after the other, and keep the CPU time of each."""
@@ -122,7 +122,7 @@ class IntrospectiveStudy(Experiment):
                 x = np.asarray(model.decode(model.prior.sample(key, len(truth[0]))), np.float64)
                 _keep(found, name, truth[0], x, BOX[kind])
                 found[f"active/{name}"] = np.asarray(model.prior.active())
-                found[f"elbo/{name}"] = np.asarray(model.elbo(key, self.loaded(run, kind).test[:FEW], 16).mean())
+                found[f"elbo/{name}"] = np.asarray(model.elbo(key, self.loaded(run, kind).test[:FEW], 16).mean())  # type: ignore
                 if case[2] == 0:
                     found[f"draws/{kind}/{case[1]}"] = x[:SHOWN]
                     centres = model.decode(model.prior.means)

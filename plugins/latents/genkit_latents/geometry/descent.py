@@ -37,7 +37,7 @@ def riemannian_sgd(manifold: Any, learning_rate: Rate) -> optax.GradientTransfor
 
         return jax.tree.map(move, params, gradients), count + 1
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformation(init, update)  # type: ignore
 
 
 def riemannian_adam(
@@ -67,7 +67,7 @@ def riemannian_adam(
         change, first, second = (jax.tree.map(lambda _, f, i=i: f[i], params, found) for i in range(3))
         return change, _State(count, first, second)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformation(init, update)  # type: ignore
 
 
 def _rate(rate: Rate, count: Array) -> Any:

@@ -168,12 +168,12 @@ class Introspective(Recipe):
         from sklearn.decomposition import PCA
 
         z = PCA(min(self.dim, x.shape[1]), whiten=True).fit_transform(x[rng.choice(len(x), min(len(x), 5000))])
-        found = KMeans(self.components, n_init=4, random_state=0).fit(z)
+        found = KMeans(self.components, n_init=4, random_state=0).fit(z)  # type: ignore
         means = np.zeros((self.components, self.dim))
         means[:, : z.shape[1]] = found.cluster_centers_
         spread = np.log(max(found.inertia_ / z.size, 1e-4))
         return {"means": jnp.asarray(means, jnp.float32), "log_vars": jnp.full(means.shape, spread, jnp.float32),
-                "logits": jnp.log(jnp.asarray(np.bincount(found.labels_) / len(z), jnp.float32))}  # fmt: skip
+                "logits": jnp.log(jnp.asarray(np.bincount(found.labels_) / len(z), jnp.float32))}  # type: ignore  # fmt: skip
 
     def prior(self, model: IntroVAE, params: Any, bounds: Any) -> Mixture:
         """What the parameters mean, which for a vamp prior is in the encoder too."""
@@ -262,7 +262,7 @@ def _warn(model: IntroVAE, key: Array, x: Array) -> None:
     one, two = jax.random.split(key)
     made = model.decode(model.prior.sample(one, len(x)))
     e = jax.random.normal(two, (64, len(x), model.prior.means.shape[1]))
-    real, fake = (float(divergence(*model.encode(a), model.prior, e).mean()) for a in (x, made))
+    real, fake = (float(divergence(*model.encode(a), model.prior, e).mean()) for a in (x, made))  # type: ignore
     if real > 1.2 * fake:
         warnings.warn(
             f"the game is lost: KL of real rows {real:.3g} is above that of fakes {fake:.3g}; take a larger third of "

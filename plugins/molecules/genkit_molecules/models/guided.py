@@ -7,7 +7,7 @@ The critics begin as the generator, see partly hidden items, and are kept where 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.files import write_arrays
-from genkit.kinds import Model
+from genkit.kinds import SIGNED, Model
 from genkit.model import Critic, CriticRecipe, divided, learn_critic, log_odds
 from genkit.nn import transfer
 from genkit.steer import classifier_loss
@@ -128,7 +128,7 @@ class Steered(GuidedRecipe):
 
     wanted: str = ""
     """The property."""
-    threshold: float | None = None
+    threshold: Annotated[float | None, SIGNED] = None
     """Yes is above this; if none the quantile below."""
     quantile: float = 0.75
     """Quantile of the training set that is the threshold."""
