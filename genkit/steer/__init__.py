@@ -25,7 +25,8 @@ Chains of diffusion: posterior samples for measurements y of A(x_0), any Gaussia
 A measurement is an operator (`dense` rows, `mask`, `identity`, any `function` such as one through a decoder) and a
 noise (one std, one a number, 0, `Poisson`, `Bernoulli`, your `Noise`); a method says in one line what it cannot take.
 Linear ones work in the basis of the operator's singular vectors; those with weights estimate log p(y) under their chain
-(`FPS` that of a whole sequence). Each is a `genkit.chain.Model`, by `method.model(denoiser, observation)`.
+(`FPS` that of a whole sequence, which is none of y). Each is a `genkit.chain.Model`, by `method.model(denoiser,
+observation)`.
 
 Discrete data measured site by site, any process of `genkit.discrete`: `D3SMC`, with `channel(y, table, seen)` as the
 observation.
@@ -78,7 +79,7 @@ from genkit.steer.operators import (
     identity,
     mask,
 )
-from genkit.steer.pdds import PDDS, MonteCarloPotential, NaivePotential
+from genkit.steer.pdds import PDDS, MonteCarloPotential, NaivePotential, standard_normal
 from genkit.steer.posterior import posterior, weighs
 from genkit.steer.potentials import (
     Potential,
@@ -154,6 +155,7 @@ __all__ = [
     "posterior",
     "run_groups",
     "said",
+    "standard_normal",
     "tilted",
     "weighs",
 ]

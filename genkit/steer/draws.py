@@ -67,6 +67,13 @@ class Draws:
         return tuple(found)
 
 
+def check_numbers(**numbers: int | None) -> None:
+    """Refuse what is below 1."""
+    for name, value in numbers.items():
+        if value is not None and value < 1:
+            raise UsageError(f"{name}={value} is too few; expected at least 1")
+
+
 def run_groups(
     key: Array,
     model: Any,
@@ -93,9 +100,7 @@ def run_groups(
         chunk: groups at a time, which bounds memory; all if not given.
         slots: (groups,) int, places of these groups in a larger whole; a run in parts equals one run.
     """
-    for name, value in {"groups": groups, "particles": particles, "draws": draws, "chunk": chunk}.items():
-        if value is not None and value < 1:
-            raise UsageError(f"{name}={value} is too few; expected at least 1")
+    check_numbers(groups=groups, particles=particles, draws=draws, chunk=chunk)
     for leaf in jax.tree.leaves(given):
         if jnp.shape(leaf)[:1] != (groups,):
             raise UsageError(f"a leaf of shape {jnp.shape(leaf)} was given; its first axis must be the {groups} groups")

@@ -16,7 +16,7 @@ from genkit.diffusion import Denoiser, process_of
 from genkit.errors import GenkitError, UsageError
 from genkit.kinds import Method
 from genkit.smc import Resample
-from genkit.steer.draws import Draws, run_groups
+from genkit.steer.draws import Draws, check_numbers, run_groups
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -83,6 +83,7 @@ def posterior(
         UsageError: numbers that are not positive, what a method cannot take.
         GenkitError: outside jit, where every group failed.
     """
+    check_numbers(particles=particles, draws=draws)
     make = getattr(method, "table", None)
     table: Any = make(process_of(denoiser)) if make else method
     own = None
@@ -92,8 +93,8 @@ def posterior(
             check(one)
     if each is observation:
         observation, own = None, _stacked(each, groups)
-    if not getattr(table, "weighs", True):
-        particles, draws = draws or particles, None
+    if not _weighs(table):  # equal weights: nothing to choose by, and copies would be no samples of their own
+        particles, draws, resampler = particles if draws is None else draws, None, None
     model = Posed(table, callable_tree(denoiser), observation, particles)
     result = run_groups(key, model, (own, cond), groups, particles, resampler, draws, chunk)
     troubles = result.troubles()
@@ -116,4 +117,9 @@ def _stacked(observations: Sequence[Any], groups: int) -> Any:
 
 def weighs(method: Method, denoiser: Denoiser) -> bool:
     """Whether a method weighs its particles."""
-    return method.table(process_of(denoiser)).weighs
+    return _weighs(method.table(process_of(denoiser)))
+
+
+def _weighs(table: Any) -> bool:
+    """A table that does not say may weigh."""
+    return getattr(table, "weighs", True)

@@ -7,6 +7,7 @@ import pytest
 
 from genkit.diffusion import VP
 from genkit.errors import GenkitError, UsageError
+from genkit.smc import Resample, multinomial
 from genkit.steer import (
     DPS,
     METHODS,
@@ -82,5 +83,9 @@ def test_samples_that_are_none_are_told():
 
 
 def test_several_samples_of_a_method_without_weights_are_different():
-    draws = posterior(jax.random.key(0), small(DPS), PRIOR, observe(dense(MATRIX), [1.0], 0.5), groups=2, draws=3)
+    """Whatever resampler: copies of a particle would be no samples of their own."""
+    problem = jax.random.key(0), small(DPS), PRIOR, observe(dense(MATRIX), [1.0], 0.5), 2
+    draws = posterior(*problem, draws=3, resampler=Resample(multinomial, threshold=1.0))
     assert draws.x.shape == (2, 3, 2) and len(np.unique(np.asarray(draws.x[..., 0]))) == 6
+    with pytest.raises(UsageError, match="draws=0 is too few"):
+        posterior(*problem, draws=0)

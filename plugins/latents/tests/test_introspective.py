@@ -143,7 +143,7 @@ def test_losses_and_gradients_against_numpy(player):
 
 @pytest.mark.parametrize(("cooperation", "leader"), [("decoder", "decoder"), ("encoder", "encoder")])
 def test_players_move_in_turns(cooperation, leader):
-    """Bit for bit: each player is where its own loss alone takes it, from Adam of its own; the decoder answers to the
+    """Each player is where its own loss alone takes it, from Adam of its own; the decoder answers to the
     new encoder; a fixed prior stays."""
     rule = optax.adam(1e-3)
     for system in ("mog_sintro", "mog_fixed_sintro"):

@@ -13,6 +13,7 @@ import numpy as np
 from genkit.chain import callable_tree
 from genkit.errors import UsageError
 from genkit.smc import bridge
+from genkit.steer import standard_normal
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -55,11 +56,6 @@ class Normal:
     def log_det(self) -> Array:
         """log |dx / dz|, ()."""
         return jnp.log(self.root if jnp.ndim(self.root) == 1 else jnp.diagonal(self.root)).sum()
-
-
-def standard_normal(z: Array) -> Array:
-    """log N(z; 0, I) of z (..., d)."""
-    return -0.5 * jnp.sum(z**2, -1) - 0.5 * z.shape[-1] * jnp.log(2 * jnp.pi)
 
 
 class Density:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.steer import standard_normal
 from genkit.tree import register_dataclass
-from genkit_inverse.targets.density import Density, standard_normal
+from genkit_inverse.targets.density import Density
 
 Array = jax.Array
 
