@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.diffusion import EDM, Denoiser, Guidance, Process, process_of
-from genkit.steer.method import Basis, Ended, Levels, Schedule, Steps, Table, first_rest
+from genkit.steer.method import Basis, Down, Ended, Levels, Schedule, Steps, Table, first_rest
 from genkit.steer.observation import Observation
 from genkit.tree import register_dataclass
 
@@ -38,7 +38,7 @@ class GuidedSchedule(Schedule):
         levels = self.levels(process)
         keep, noise = self.ddim(levels.s, self.eta)
         first, rest = first_rest(Arrival(levels.t, levels.alpha, *self.strength(levels, np.append(keep, 0.0))))
-        return Table((self.kernel(),), (levels.start, first), (Inputs(keep, noise, rest),), np.zeros(1), process)
+        return Table((self.kernel(),), (levels.start, first), (Down(keep, noise, rest),), np.zeros(1), process)
 
 
 @dataclass(frozen=True)
@@ -156,14 +156,6 @@ class Arrival(NamedTuple):
     """variance of x_0 in the likelihood"""
 
 
-class Inputs(NamedTuple):
-    """Of a step; leaves () for one step, (T,) for a stage."""
-
-    keep: Any
-    noise: Any
-    arrival: Arrival
-
-
 @register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class GuidedStep(Steps):
@@ -193,9 +185,9 @@ class GuidedStep(Steps):
         d, pull, left = self.pull(z, u.time, u.alpha, u.spread2)
         return Particle(z, d + u.factor * pull, jnp.maximum(residual, left))
 
-    def move(self, keys: Array, p: Particle, u: Inputs) -> Particle:
+    def move(self, keys: Array, p: Particle, u: Down) -> Particle:
         """x0 + keep (z - x0) + noise eps."""
-        z = p.x0 + u.keep * (p.z - p.x0) + u.noise * self.basis.noise(keys)
+        z = u.mean(p.z, p.x0) + u.noise * self.basis.noise(keys)
         return self.arrive(z, u.arrival, p.residual)
 
     def end(self, keys: Array, p: Particle, last: Any) -> Any:

@@ -275,6 +275,19 @@ class Table:
         return Model(Begin(head, first), (*moves, (finish, last)), head.shared())
 
 
+class Down(NamedTuple):
+    """A step of `Schedule.ddim`; leaves () for one step, (T,) for a stage."""
+
+    keep: Any
+    noise: Any
+    arrival: Any
+    """of the level where it ends"""
+
+    def mean(self, z: Array, d: Array) -> Array:
+        """Of the state there, (n, d), from z towards d."""
+        return d + self.keep * (z - d)
+
+
 def first_rest(arrivals: Any) -> tuple[Any, Any]:
     """Coefficients of the first level, and of all others."""
     return jax.tree.map(lambda a: a[0], arrivals), jax.tree.map(lambda a: a[1:], arrivals)

@@ -11,7 +11,7 @@ import numpy as np
 
 from genkit.diffusion import EDM, Process
 from genkit.errors import UsageError
-from genkit.steer.method import Schedule, Steps, Table, first_rest
+from genkit.steer.method import Down, Schedule, Steps, Table, first_rest
 from genkit.tree import register_dataclass
 
 Array = jax.Array
@@ -46,7 +46,7 @@ class TDS(Schedule):
         clip = np.inf if self.clip is None else self.clip
         longest = np.append(clip * noise / (1 - keep), np.inf)  # of what the step from there adds to D
         first, rest = first_rest(Arrival(levels.s, levels.t, levels.alpha, longest))
-        return Table((Twisted(),), (levels.start, first), (Inputs(keep, noise, rest),), np.zeros(1), process)
+        return Table((Twisted(),), (levels.start, first), (Down(keep, noise, rest),), np.zeros(1), process)
 
 
 class Particle(NamedTuple):
@@ -70,14 +70,6 @@ class Arrival(NamedTuple):
     alpha: Any
     longest: Any
     """norm of `pull`"""
-
-
-class Inputs(NamedTuple):
-    """Of a step; leaves () for one step, (T,) for a stage."""
-
-    keep: Any
-    noise: Any
-    arrival: Arrival
 
 
 @register_dataclass
@@ -108,21 +100,17 @@ class Twisted(Steps):
         length = jnp.linalg.norm(pull, axis=1, keepdims=True)
         return Particle(z, x0, pull * jnp.minimum(1.0, u.longest / jnp.maximum(length, 1e-30)), log_lik)
 
-    def move(self, keys: Array, p: Particle, u: Inputs) -> Particle:
+    def move(self, keys: Array, p: Particle, u: Down) -> Particle:
         """Draw with the twisted denoised value."""
-        z = self._mean(p, u, p.x0 + p.pull) + u.noise * self.basis.noise(keys)
+        z = u.mean(p.z, p.x0 + p.pull) + u.noise * self.basis.noise(keys)
         return self.arrive(z, u.arrival)
 
-    def log_g(self, p: Particle, p1: Particle, u: Inputs) -> Array:
+    def log_g(self, p: Particle, p1: Particle, u: Down) -> Array:
         """Ratio of the twisting functions times that of prior and proposal."""
-        free, twisted = (p1.z - self._mean(p, u, d) for d in (p.x0, p.x0 + p.pull))
+        free, twisted = (p1.z - u.mean(p.z, d) for d in (p.x0, p.x0 + p.pull))
         return p1.log_lik - p.log_lik + ((twisted**2 - free**2) / (2 * u.noise**2)).sum(1)
 
-    def log_prob(self, p: Particle, p1: Particle, u: Inputs) -> Array:
+    def log_prob(self, p: Particle, p1: Particle, u: Down) -> Array:
         """log density of the arrival's `z`, (n,)."""
-        gap = (p1.z - self._mean(p, u, p.x0 + p.pull)) / u.noise
+        gap = (p1.z - u.mean(p.z, p.x0 + p.pull)) / u.noise
         return -0.5 * (gap**2 + jnp.log(2 * jnp.pi * u.noise**2)).sum(1)
-
-    @staticmethod
-    def _mean(p: Particle, u: Inputs, d: Array) -> Array:
-        return d + u.keep * (p.z - d)

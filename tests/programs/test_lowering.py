@@ -32,6 +32,7 @@ from genkit.smc import (
 )
 from genkit.steer import dense, observe, posterior
 from genkit.testing import LinearGaussian, check_lowers, discrete_denoiser, gaussian_denoiser
+from genkit.testing.conjugate import draw, log_p, log_p0
 
 KEY = jax.random.key(0)
 SAMPLERS = [item.name for item in registry().items("samplers")]
@@ -83,18 +84,6 @@ def test_resampling():
     log_w = jnp.log(jnp.arange(1.0, 9.0) / 36)
     for scheme in SCHEMES.values():
         check_lowers(jax.jit(lambda key, log_w, scheme=scheme: scheme(key, log_w, 8)), KEY, log_w)
-
-
-def draw(key):
-    return jax.random.normal(key, (1,))
-
-
-def log_p0(x):
-    return jax.scipy.stats.norm.logpdf(x).sum()
-
-
-def log_p(x):
-    return log_p0(x) - jnp.sum((x - 2) ** 2) / 0.5
 
 
 def log_lik(x, y):

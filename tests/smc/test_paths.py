@@ -7,21 +7,9 @@ import pytest
 
 from genkit.errors import UsageError
 from genkit.smc import HMC, AnnealedImportance, ParallelTempering, RandomWalk, bridge
+from genkit.testing.conjugate import LOG_Z, draw, log_p, log_p0
 
 KEY = jax.random.key(0)
-LOG_Z = -2.4047189562170503  # of N(x; 0, 1) exp(-(x - 2)^2 / 0.5); the posterior is N(1.6, 0.2)
-
-
-def draw(key):
-    return jax.random.normal(key, (1,))
-
-
-def log_p0(x):
-    return jax.scipy.stats.norm.logpdf(x).sum()
-
-
-def log_p(x):
-    return log_p0(x) - jnp.sum((x - 2) ** 2) / 0.5
 
 
 def test_bridge_of_two_normals():
