@@ -15,6 +15,7 @@ from genkit.errors import GenkitError, UsageError
 from genkit.experiment import environment, report
 from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, write_yaml
 from genkit.experiment.folder import Status, claim, is_run
+from genkit.experiment.ranges import check_ranges
 from genkit.experiment.slots import main_model, names_own_code, recipes
 from genkit.files import check_plain, read_arrays, write, write_arrays, write_json
 from genkit.plugin import registry
@@ -318,6 +319,7 @@ def run(
     `trust`. Raises `GenkitError`.
     """
     check_seed(seed)
+    check_ranges(config)
     environment.set_up()
     name = registry().name_of("experiments", type(config))
     if out is None or not is_run(Path(out)):
