@@ -79,6 +79,8 @@ def parse(
     plain = Annotated[type(shown), tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]  # a file gives values
     parts: list[Any] = [("config", plain, shown)]
     if extra is not None:
+        if twice := {f.name for f in dataclasses.fields(extra)} & {option.key for option in walk(base)}:
+            raise UsageError(f"{prog} has --{min(twice)} itself, so {type(base).__name__} cannot: rename its field")
         parts.insert(0, ("extra", Annotated[extra, tyro.conf.arg(name="")], extra()))
     both = dataclasses.make_dataclass(
         "Options", [(n, hint, dataclasses.field(default_factory=lambda v=v: v)) for n, hint, v in parts]
