@@ -8,7 +8,7 @@ from rich.console import Console
 
 
 class Terminal(Console):
-    """A console that falls silent when its reader has gone, as in ``genkit compare a b | head -1``; the work goes on."""
+    """A console that is silent once its reader has gone, as in ``genkit compare a b | head -1``; the work goes on."""
 
     def on_broken_pipe(self) -> None:
         """Print nothing more."""

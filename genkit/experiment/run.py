@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -308,7 +309,8 @@ class Run:
 
     def _evaluate(self) -> None:
         found = self.config.evaluate(self)
-        results = {name: _number(value) for name, value in found.items()}
+        first = sorted(found, key=lambda name: not fnmatch.fnmatch(name, self.config.headline))
+        results = {name: _number(found[name]) for name in first}
         if _is_main():
             write_json(self.folder / "results.json", results)
 

@@ -52,7 +52,8 @@ def fit(
     the end; the newest `keep` stay), ``checkpoints/<phase>/best``, and lines of ``metrics.jsonl`` in `folder`. With
     `resume`, an unfinished training continues from its last checkpoint that is not damaged, on one device bit for
     bit as if it had not been interrupted. `config` is kept in checkpoints and compared on resume. `loggers` are
-    called as well, with names prefixed by the phase's; they stay open. `log` gets lines of the progress. Without a mesh all devices are used, or the
+    called as well, with names prefixed by the phase's; they stay open; `log` gets the lines of the
+    progress. Without a mesh all devices are used, or the
     largest number of them that divides the batch.
 
     Raises `Interrupted` after SIGTERM or SIGINT (saved first), `NonFiniteLoss`, and `GenkitError` for a

@@ -26,7 +26,7 @@ def shown(cells, source):
 
 @pytest.mark.slow
 def test_progress_is_shown_where_it_is_wanted(cells):
-    html = "".join(one.data.get("text/html", "") for one in shown(cells, "import genkit"))
+    html = "".join(one.data.get("text/html", "") for one in shown(cells, "import jax"))
     assert "<progress value='600' max='600'>" in html and "denoiser: done in" in html and "report.html" in html
     assert [one.output_type for one in shown(cells, "config = ")] == ["execute_result"]
 
