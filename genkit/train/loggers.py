@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import importlib
 import json
@@ -112,7 +113,7 @@ class Wandb:
 
     def artifact(self, path: Path) -> None:
         """Keep the file with the run."""
-        self._run.save(str(Path(path).absolute()), base_path=str(self.folder), policy="now")
+        self._run.save(glob.escape(str(Path(path).absolute())), base_path=str(self.folder), policy="now")
 
     def close(self) -> None:
         """Send what is left."""
