@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import importlib
 import json
@@ -113,7 +112,7 @@ class Wandb:
 
     def artifact(self, path: Path) -> None:
         """Keep the file with the run."""
-        self._run.save(glob.escape(str(Path(path).absolute())), base_path=str(self.folder), policy="now")
+        self._run.save(str(Path(path).absolute()), base_path=str(self.folder), policy="now", glob=False)
 
     def close(self) -> None:
         """Send what is left."""

@@ -1,4 +1,3 @@
-import glob
 import json
 import os
 import sys
@@ -131,7 +130,7 @@ def test_what_wandb_is_told(run_folder, monkeypatch):
     log.scalars(7, {"a/loss": 0.5})
     log.artifact(run_folder / "report.html")
     log.close()
-    kept = (glob.escape(str(run_folder / "report.html")), {"base_path": str(run_folder), "policy": "now"})
+    kept = (str(run_folder / "report.html"), {"base_path": str(run_folder), "policy": "now", "glob": False})
     assert fake.calls == [("*", "step"), {"step": 7, "a/loss": 0.5}, kept, "finish"]
     Wandb(run_folder)
     assert fake.how["id"] == first["id"] != ""  # resumed
