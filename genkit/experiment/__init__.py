@@ -8,6 +8,7 @@ from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status, held, is_run
 from genkit.experiment.inspect import inspect
 from genkit.experiment.parse import Choice, choose, parse, preset_of
+from genkit.experiment.record import Record, run_folders
 from genkit.experiment.report import build as build_report
 from genkit.experiment.report import cell
 from genkit.experiment.report import clear as clear_report
@@ -22,6 +23,7 @@ __all__ = [
     "STAGES",
     "Choice",
     "Experiment",
+    "Record",
     "Rehearsal",
     "Run",
     "Slot",
@@ -49,6 +51,7 @@ __all__ = [
     "read_yaml",
     "rehearse",
     "run",
+    "run_folders",
     "set_up",
     "settle_variants",
     "slots",
