@@ -11,7 +11,7 @@ from genkit_weather.data import Layout, WeatherData
 
 @dataclass(frozen=True)
 class Own:
-    """Own files: what they hold is understood by the CF conventions and by names in use; `genkit weather-check` tells how.
+    """Own files, understood by the CF conventions and by names in use; `genkit weather-check` tells how.
 
     Levels become variables (t_850), members series, gaps in time cut series. Variables that change in time are
     predicted; those that never do, and fields without time, are static. Rows run from south to north.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -49,7 +48,9 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
     area, step = model.area, np.timedelta64(round(model.area.step_hours * 3600), "s")
     lag = model.times.lag
     first, second = open_file(initial), open_file(boundary)
-    files = {str(boundary): second, str(initial): first} | ({} if forcing is None else {str(forcing): open_file(forcing)})
+    files = {str(boundary): second, str(initial): first} | (
+        {} if forcing is None else {str(forcing): open_file(forcing)}
+    )
     last = max(_rows(first), default=None)
     if last is None or last - lag * step not in _rows(first):
         raise DataError(
@@ -87,7 +88,7 @@ def open_file(path: Path) -> xr.Dataset:
 
 
 def states_of(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
-    """The model's variables (time, y, x) in its units, on its grid, which is checked; rows and columns run as its own."""
+    """The model's variables (time, y, x) in its units on its grid, which is checked; rows run as those of the model."""
     fields = {}
     for name, unit in zip(area.names, area.units, strict=True):
         if name not in file:
@@ -119,7 +120,9 @@ def _turned(file: xr.Dataset, area: Area) -> xr.Dataset:
                              ("x", 1, (("x", area.x), ("longitude", area.lon)))):  # fmt: skip
         for name, own in pairs:
             if own is not None and name in file.coords:
-                lines = [np.asarray(a) if np.ndim(a) == 1 else np.take(a, 0, 1 - axis) for a in (own, file[name].values)]
+                lines = [
+                    np.asarray(a) if np.ndim(a) == 1 else np.take(a, 0, 1 - axis) for a in (own, file[name].values)
+                ]
                 if np.sign(lines[0][-1] - lines[0][0]) != np.sign(lines[1][-1] - lines[1][0]):
                     file = file.isel({dim: slice(None, None, -1)})
                 break
@@ -154,7 +157,7 @@ def _forcing(area: Area, when: np.ndarray, files: dict[str, xr.Dataset]) -> np.n
     grid = (1, 1) if area.uniform else area.grid
     out = np.full((len(when), *grid, len(area.forcing_names)), np.nan, np.float32)
     for f, name in enumerate(area.forcing_names):
-        for source, file in files.items():
+        for file in files.values():
             values = _field(_turned(file, area), name)
             if values is None or values.shape[1:] not in (grid, (1, 1)):
                 continue  # of another grid

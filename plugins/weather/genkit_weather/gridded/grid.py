@@ -94,9 +94,7 @@ def placed(file: xr.Dataset, source: str) -> xr.Dataset:
     for dim, values in kilometres.items():
         order[dim] = np.argsort(values, kind="stable")
     file = file.isel({d: o for d, o in order.items() if (np.diff(o) != 1).any()})
-    coords: dict[str, Any] = {
-        dim: ((dim,), values[order[dim]], {"units": "km"}) for dim, values in kilometres.items()
-    }
+    coords: dict[str, Any] = {dim: ((dim,), values[order[dim]], {"units": "km"}) for dim, values in kilometres.items()}
     for name, values in (("latitude", lat), ("longitude", lon)):
         if values is not None:
             coords[name] = (("y", "x"), np.asarray(values, np.float64)[np.ix_(order["y"], order["x"])])

@@ -34,7 +34,8 @@ class Layers:
             values = here.isel({along: rows[which]}).compute()
             out = np.empty((len(which), *shape[1:]), np.float32)
             for v, name in enumerate(self.names):
-                out[..., v] = values[name].transpose(along, "y", "x").values
+                field = values[name].transpose(along, ...).values
+                out[..., v] = field if field.ndim == 3 else field[:, None, None]
                 if not np.isfinite(out[..., v]).all():
                     t, y, x = np.argwhere(~np.isfinite(out[..., v]))[0]
                     raise DataError(f"{self.source}: {name} is not finite at row {rows[which[t]]}, y {y}, x {x}")
@@ -94,6 +95,7 @@ def missing(file: xr.Dataset, names: tuple[str, ...], source: str, allowed: bool
     gone, known, notes = np.zeros(part.sizes[along], bool), [], []
     for name in names:
         null = part[name].isnull().compute()
+        null = null if "y" in null.dims else null.expand_dims(y=1, x=1)
         count = null.sum(("y", "x"))
         others = [d for d in count.dims if d != along]
         gone |= (count == null.sizes["y"] * null.sizes["x"]).any(others).values
@@ -116,13 +118,13 @@ def missing(file: xr.Dataset, names: tuple[str, ...], source: str, allowed: bool
     if bare:
         counts = ", ".join(f"{name} at {count}" for name, count in bare.items())
         raise DataError(
-            f"{source}: no value (NaN) of {counts} of {null.sizes['y'] * null.sizes['x']} cells; if that is meant, as of "
-            f"the sea surface over land, --data.mask True leaves them out of statistics, loss and scores; else fill them, "
-            "or name others by --data.variables"
+            f"{source}: no value (NaN) of {counts} of {null.sizes['y'] * null.sizes['x']} cells; if that is meant, as "
+            "of the sea surface over land, --data.mask True leaves them out of statistics, loss and scores; else fill "
+            "them, or name others by --data.variables"
         )
     if gone.any():
         notes.insert(0, f"{int(gone.sum())} times without any value of some variable are left out")
     if not whole:
         gone = np.zeros(file.sizes[along], bool)
-    mask = np.stack(cells, -1)
+    mask = np.stack([np.broadcast_to(c, (file.sizes["y"], file.sizes["x"])) for c in cells], -1)
     return Missing(gone, None if mask.all() else mask, tuple(notes))

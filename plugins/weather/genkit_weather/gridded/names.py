@@ -15,8 +15,10 @@ ROLES = {
                "ensemble_mem"),
     "latitude": ("latitude", "lat", "xlat", "xlat_m", "nav_lat", "lats", "gridlat_0", "clat"),
     "longitude": ("longitude", "lon", "xlong", "xlong_m", "nav_lon", "lons", "long", "gridlon_0", "clon"),
-    "y": ("y", "south_north", "rlat", "yc", "projection_y_coordinate", "grid_latitude", "northing", "ygrid_0", "nj", "j"),
-    "x": ("x", "west_east", "rlon", "xc", "projection_x_coordinate", "grid_longitude", "easting", "xgrid_0", "ni", "i"),
+    "y": ("y", "south_north", "rlat", "yc", "projection_y_coordinate", "grid_latitude", "northing", "ygrid_0",
+          "nj", "j"),
+    "x": ("x", "west_east", "rlon", "xc", "projection_x_coordinate", "grid_longitude", "easting", "xgrid_0",
+          "ni", "i"),
     "level": ("level", "lev", "plev", "pressure_level", "isobaricinhpa", "isobaricinpa", "pressure", "height", "hybrid",
               "heightaboveground", "depth", "depthbelowland", "depthbelowlandlayer", "soil_level", "bottom_top",
               "model_level", "z", "hybridlevel", "surface", "soil_layers_stag", "altitude"),
@@ -24,7 +26,15 @@ ROLES = {
 }  # fmt: skip
 POINTS = ("cell", "ncells", "values", "grid_index", "point", "points", "station", "location", "node", "nmesh2d_face")
 STANDARD = {"forecast_reference_time": "start", "forecast_period": "step", "realization": "member"}
-CF = {"latitude": "latitude", "longitude": "longitude", "T": "time", "Z": "level", "vertical": "level", "Y": "y", "X": "x"}
+CF = {
+    "latitude": "latitude",
+    "longitude": "longitude",
+    "T": "time",
+    "Z": "level",
+    "vertical": "level",
+    "Y": "y",
+    "X": "x",
+}
 
 
 def role(name: Any, file: xr.Dataset) -> str | None:

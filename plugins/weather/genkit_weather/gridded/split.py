@@ -83,8 +83,8 @@ def pieces(
             notes.append(f"{name}: pieces of fewer than {SHORTEST} states are left out ({len(cut) - len(kept)})")
         if not kept:
             raise DataError(
-                f"{source}: split {name} ({begin} to before {end}) has no {SHORTEST} states in a row, {step / 3600:g} h "
-                "apart; set --data.split, or --data.train, val and test"
+                f"{source}: split {name} ({begin} to before {end}) has no {SHORTEST} states in a row, {step / 3600:g} "
+                "h apart; set --data.split, or --data.train, val and test"
             )
         splits[name] = [replace(one, index={**m, **one.index}) for m in members for one in kept]
     if along == "time":

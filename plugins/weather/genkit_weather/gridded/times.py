@@ -25,7 +25,7 @@ def dates(values: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
         return stamps, (stamps - np.datetime64(0, "s")).astype(np.int64)
     if values.dtype.kind != "O" or not hasattr(values.ravel()[0], "calendar"):
         raise DataError(
-            f"{source}: time must be dates, found {values.ravel()[0]!r}; give it units such as "
+            f"{source}: time must be dates, found {values.ravel()[0]}; give it units such as "
             "'hours since 2020-01-01 00:00'"
         )
     import cftime

@@ -30,6 +30,8 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
     """
     notes = list(file.attrs.get("notes", ()))
     file = _selected(file, how, source)
+    if len(file["passed"]) < 2 and "start" not in file.dims:
+        raise DataError(f"{source} has 1 time; a forecast needs at least 3")
     state, forcing, static = _sorted_out(file, how, source, notes)
     file = turned(file, how.wind, source)
     moving = file[[*state, *forcing]]
@@ -181,7 +183,7 @@ def _static(file: xr.Dataset, names: tuple[str, ...], lat: Any, lon: Any, notes:
     if lat is None or lon is None:
         rows, columns = np.meshgrid(np.arange(file.sizes["y"]), np.arange(file.sizes["x"]), indexing="ij")
         fields = {"row": rows, "column": columns}
-    elif np.ptp(lon) * (1 + 1 / lon.shape[1]) > 359:  # around the globe
+    elif np.ptp(lon) * lon.shape[1] / (lon.shape[1] - 1) > 359:  # around the globe
         fields = {"lat": lat, "cos_lon": np.cos(np.deg2rad(lon)), "sin_lon": np.sin(np.deg2rad(lon))}
     else:
         fields = {"lat": lat, "lon": lon}
