@@ -3,6 +3,7 @@
 from genkit_molecules.items.data import Molecules
 from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, real_sites
 from genkit_molecules.items.layout import Graphs, Kind, Layout, Space
+from genkit_molecules.items.notes import Notes, gathered
 from genkit_molecules.items.orders import Order, name_of, order_named
 from genkit_molecules.items.rows import AMINO, GAP, NO, NULL, YES, Rows, Told, some
 from genkit_molecules.items.sequence_scores import property_of, scores
@@ -22,6 +23,7 @@ __all__ = [
     "Kind",
     "Layout",
     "Molecules",
+    "Notes",
     "Order",
     "Rows",
     "Sequences",
@@ -29,6 +31,7 @@ __all__ = [
     "Told",
     "encode",
     "fasta",
+    "gathered",
     "name_of",
     "order_named",
     "property_of",
