@@ -79,22 +79,30 @@ def entries(path: Path, named: str) -> Iterator[tuple[int, str | Chem.Mol | None
     elif kind in TABLES:
         yield from column(path, named)
     elif kind in LISTS:
-        yield from _listed(text_of(path, EXPECTED))
+        yield from (one for one in _listed(text_of(path, EXPECTED)) if one[1])
     else:
         raise DataError(f"{path} is a file of kind {kind!r}; expected {EXPECTED}")
 
 
+def smiles_in(path: Path, named: str) -> list[str]:
+    """The SMILES of a file as they stand there; "" for an empty line of a list and an entry that is no molecule."""
+    if kind_of(path) in LISTS:
+        return [text for _, text in _listed(text_of(path, EXPECTED))]
+    found = [one for _, one in entries(path, named)]
+    return [one if isinstance(one, str) else "" if one is None else Chem.MolToSmiles(one) for one in found]
+
+
 def _listed(text: str) -> Iterator[tuple[int, str]]:
-    """(line, its first word), or of a list with a header the word below "smiles"."""
+    """(line, its first word), or of a list with a header the word below "smiles"; "" of an empty line."""
     place, first = 0, True
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         # SMILES hold neither commas nor semicolons
         words = [word for word in re.split(r"[\s,;]+", line.replace('"', "")) if word]
         named = [k for k, word in enumerate(words) if "smiles" in word.lower()]
         if first and named:
             place = named[0]
-        elif words:
-            yield number, words[min(place, len(words) - 1)]
+        else:
+            yield number, words[min(place, len(words) - 1)] if words else ""
         first = first and not words
 
 
