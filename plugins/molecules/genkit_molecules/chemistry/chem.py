@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from rdkit import Chem, RDLogger
 
+from genkit.errors import UsageError
 from genkit.workers import each
 from genkit_molecules.chemistry.graphs import atoms, named_with_charge, pairs, symbol_and_charge
 
@@ -68,6 +69,24 @@ def to_graph(mol: Chem.Mol) -> tuple[list[str], np.ndarray]:
 def encoded(kinds: Sequence[str], bonds: np.ndarray, elements: Sequence[str]) -> np.ndarray:
     """The graph (D,) uint8 of `to_graph`, whose elements are among these."""
     return np.concatenate([np.array([elements.index(kind) for kind in kinds], np.uint8), bonds])
+
+
+def motif_of(smiles: str) -> tuple[list[str], np.ndarray]:
+    """Elements of the atoms, "*" for any, and orders (m, m) of the bonds of a part of molecules, in one Kekule form.
+
+    Raises UsageError for what is no SMILES or has other bonds.
+    """
+    quiet()
+    mol = Chem.MolFromSmiles(smiles)
+    if mol is None or not mol.GetNumAtoms():
+        raise UsageError(f"{smiles!r} is no SMILES; expected a part of a molecule, as c1ccccc1 or *c1ccccc1")
+    try:
+        kinds, upper = to_graph(mol)
+    except (Chem.KekulizeException, KeyError):
+        raise UsageError(f"{smiles!r} has no Kekule form with bonds of order 1 to 3") from None
+    bonds = np.zeros((len(kinds), len(kinds)), int)
+    bonds[tuple(pairs(len(kinds)).T)] = upper
+    return kinds, bonds + bonds.T
 
 
 def smiles_of(

@@ -1,7 +1,7 @@
 """What models take and give: rows of sites of molecules and sequences, their sizes, orders and denoisers."""
 
 from genkit_molecules.items.data import Molecules
-from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, real_sites
+from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, Held, HeldDenoiser, real_sites
 from genkit_molecules.items.layout import Graphs, Kind, Layout, Space
 from genkit_molecules.items.notes import Notes, gathered
 from genkit_molecules.items.orders import Order, name_of, order_named
@@ -20,6 +20,8 @@ __all__ = [
     "GraphDenoiser",
     "GraphLogOdds",
     "Graphs",
+    "Held",
+    "HeldDenoiser",
     "Kind",
     "Layout",
     "Molecules",
