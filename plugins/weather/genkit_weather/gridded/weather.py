@@ -18,7 +18,7 @@ from genkit_weather.gridded.wind import turned
 from genkit_weather.lazy import Lazy
 
 if TYPE_CHECKING:
-    from genkit_weather.datasets.own import Own
+    from genkit_weather.datasets import Own
 
 
 def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
@@ -234,7 +234,7 @@ def from_xarray(file: xr.Dataset, frame: int = 4, source: str = "own data", **op
         source: how errors name the data.
         options: further fields of `genkit_weather.datasets.Own`, as split=(0.7, 0.1).
     """
-    from genkit_weather.datasets.own import Own
+    from genkit_weather.datasets import Own
     from genkit_weather.gridded.fields import fields
     from genkit_weather.gridded.join import joined
 
