@@ -65,7 +65,7 @@ RIGHT = [
 VALUES = [
     "", " ", "0", "-1", "nan", "inf", "-inf", "1e400", "9" * 30, "1.5", "none", "x", "[]", "{}", "1,2", "--", "-", "-h",
     "../x", "/", "/dev/zero", "/dev/null", "a:b", "os:system", "toy_plugin:Study", "toy_plugin", "module:", ":", "*",
-    "\x00"[:0] + "\udcff", "ü", "a" * 5000, "$(id)", "<b>", "[red]", "%s", "\\", "'", '"', "\n", "True", "good", "0x10",
+    "\x00"[:0] + "\udcff", "ü", "a" * 3000, "$(id)", "<b>", "[red]", "%s", "\\", "'", '"', "\n", "True", "good", "0x10",
     "1_000", "１", "--number", "--number=", "--sampler=slow", "--trust", "--resume", "--dry_run", "--memory", "--debug",
 ]  # fmt: skip
 COMMANDS = [

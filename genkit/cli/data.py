@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genkit.errors import DataError, UsageError
+from genkit.errors import DataError, GenkitError, UsageError
 from genkit.plugin import registry
 
 ACTIONS = ("list", "fetch", "path")
@@ -74,9 +74,18 @@ class Data:
 
 
 def located(dataset: Any) -> Path | None:
-    """Where the files of a data set are: what its optional method ``path()`` says, None if not there yet."""
+    """Where the files of a data set are: what its optional method ``path()`` says, None if not there yet.
+
+    Nothing is downloaded.
+    """
+    from genkit.data import offline
+
     path: Any = getattr(dataset, "path", None)
-    path = path() if callable(path) else path
+    try:
+        with offline():
+            path = path() if callable(path) else path
+    except GenkitError:  # it is not there, or has no name yet
+        return None
     return Path(path) if path and Path(path).exists() else None
 
 
@@ -95,11 +104,12 @@ def _state(name: str, data: str | None, cache: Path) -> str:
     from genkit.experiment import preset_of
 
     try:
-        path = located(preset_of(registry().load("datasets", name), "default"))
+        dataset = preset_of(registry().load("datasets", name), "default")
+        path = located(dataset)
     except Exception:
         return "cannot be loaded"
     if path is None:
-        return "not yet"
+        return "not yet" if hasattr(dataset, "path") else "needs no file"
     if data and path.is_relative_to(Path(data).expanduser()):
         return "in GENKIT_DATA"
     return "in the cache" if path.is_relative_to(cache) else str(path)

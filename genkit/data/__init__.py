@@ -3,13 +3,25 @@
 from typing import TYPE_CHECKING, Any
 
 from genkit.data.cache import cache_dir, cached, location
-from genkit.data.files import fetch, local
+from genkit.data.files import fetch, local, offline
 
 if TYPE_CHECKING:
     from genkit.data.idx import read_idx
     from genkit.data.pipeline import Arrays, Batches, Source, batches
 
-__all__ = ["Arrays", "Batches", "Source", "batches", "cache_dir", "cached", "fetch", "local", "location", "read_idx"]
+__all__ = [
+    "Arrays",
+    "Batches",
+    "Source",
+    "batches",
+    "cache_dir",
+    "cached",
+    "fetch",
+    "local",
+    "location",
+    "offline",
+    "read_idx",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,10 +2,25 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from genkit.data.cache import cache_dir
 from genkit.errors import DataError
+
+_offline: ContextVar[bool] = ContextVar("offline", default=False)
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """A block in which `fetch` finds what is there and downloads nothing."""
+    token = _offline.set(True)
+    try:
+        yield
+    finally:
+        _offline.reset(token)
 
 
 def local(name: str, digest: str | None) -> Path | None:
@@ -28,13 +43,13 @@ def local(name: str, digest: str | None) -> Path | None:
 
 
 def fetch(name: str, digest: str, url: str) -> Path:
-    """The file as `local` finds it, else downloaded from `url` into the cache; not under `genkit.programs.watch`."""
+    """The file as `local` finds it, else downloaded from `url` into the cache; not when `offline` or watched."""
     path = local(name, digest)
     if path is not None:
         return path
     from genkit.programs import watched
 
-    if watched():
+    if _offline.get() or watched():
         raise DataError(f"{name}: not in GENKIT_DATA and not fetched yet; a run fetches it from {url}")
     import pooch
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from genkit.cli import main
+from genkit.data import fetch
 
 
 @pytest.fixture
@@ -38,6 +39,16 @@ def test_list_says_where_data_are(cli, tmp_path, monkeypatch, toy):
         np.save(file, np.zeros((1, 2)))
         monkeypatch.setattr(toy.Points, "path", lambda self, file=file: file)
         assert words in line(cli("list")[1], "toy.points")
+
+
+def test_list_downloads_nothing(cli, toy, monkeypatch):
+    import pooch
+
+    monkeypatch.setattr(pooch, "retrieve", lambda *_, **__: pytest.fail("a download"))
+    monkeypatch.setattr(toy.Points, "path", lambda self: fetch("toy/x.npy", "0" * 64, "https://nowhere.invalid/x"))
+    assert "not yet" in line(cli("list")[1], "toy.points")
+    assert "needs no file" in line(cli("list")[1], "toy.numbers")
+    assert cli("path", "toy.points")[0] == 1
 
 
 def test_fetch_and_path(cli):
