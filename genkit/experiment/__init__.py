@@ -13,7 +13,7 @@ from genkit.experiment.record import Record, run_folders
 from genkit.experiment.report import clear as clear_report
 from genkit.experiment.run import STAGES, Run, check_restored, check_seed, load, run
 from genkit.experiment.slots import Slot, main_model, slots, walk
-from genkit.experiment.table import Estimate, cell
+from genkit.experiment.table import Best, Estimate, cell
 from genkit.experiment.variants import obtain_variant, settle_variants, variants
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STAGES",
+    "Best",
     "Choice",
     "Estimate",
     "Experiment",

@@ -208,7 +208,7 @@ class Mixture(Experiment):
         )
         best: Best = dict.fromkeys(("energy distance", "outliers [share]", "loss"), "low")
         header = ["samples of", "energy distance", "outliers [share]", "loss"]
-        run.table("results", header, rows, caption, best, floor=("oracle", "truth"))
+        run.table("results", header, rows, caption, best, aside=("oracle",), floor=("truth",))
         figure = Figure(figsize=(9.6, 3.4), layout="constrained")
         for axes, (name, x) in zip(figure.subplots(1, 3), read_arrays(run.folder / "samples.npz").items(), strict=True):
             axes.scatter(*x.T, s=3, alpha=0.5, lw=0, color="#0b6e99")

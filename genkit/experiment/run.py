@@ -205,17 +205,18 @@ class Run:
         rows: Sequence[Sequence[Any]],
         caption: str,
         best: Best | None = None,
+        aside: Collection[str] = (),
         floor: Collection[str] = (),
     ) -> None:
         """Show a table in the terminal and put it into the report. Numbers get four digits, an `Estimate` its error.
 
-        `best` says of which titles low or high is good, and these numbers are marked; `floor` names rows and columns
-        that no model can beat, and what does is said to be luck (see `genkit.experiment.table`).
+        `best` says of which titles low or high is good, and these numbers are marked (see `genkit.experiment.table`);
+        `aside` names rows and columns that are references, `floor` those that no model can beat: what does is luck.
         """
         header = list(header)
         cells = [[cell(value) for value in row] for row in rows]
-        marked = best_cells(header, rows, best or {}, floor)
-        caption = ". ".join(filter(None, (caption.removesuffix("."), luck(header, rows, best or {}, floor))))
+        marked = best_cells(header, rows, best or {}, [*aside, *floor])
+        caption = ". ".join(filter(None, (caption.removesuffix("."), luck(header, rows, best or {}, floor, aside))))
         for shown in printed(header, cells, marked, caption, self.console.width):
             self.console.print(shown)
             if _is_main():

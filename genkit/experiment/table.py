@@ -36,29 +36,29 @@ def cell(value: Any) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
-def best_cells(header: Sequence[str], rows: Rows, best: Best, floor: Collection[str] = ()) -> list[tuple[int, int]]:
+def best_cells(header: Sequence[str], rows: Rows, best: Best, aside: Collection[str] = ()) -> list[tuple[int, int]]:
     """Places (row, column) of the best numbers; equal ones in what is shown are all best.
 
     `best` says of titles (or patterns of them) whether low or high is good. A column is compared down its rows. Rows
     that one pattern names are compared with each other in each column, a single one across its columns. Rows and
-    columns in `floor` are references and do not compete.
+    columns in `aside` are references and do not compete.
     """
     found = []
     for lower, cells in _contests(header, rows, best):
-        at = {c: v for c in cells if not _is_floor(header, rows, floor, c) and (v := _number(rows, c)) is not None}
+        at = {c: v for c in cells if not _is_in(aside, header, rows, c) and (v := _number(rows, c)) is not None}
         if len(at) > 1:
             top = cell(min(at.values()) if lower else max(at.values()))
             found += [c for c, value in at.items() if cell(value) == top]
     return sorted(set(found))
 
 
-def luck(header: Sequence[str], rows: Rows, best: Best, floor: Collection[str]) -> str:
+def luck(header: Sequence[str], rows: Rows, best: Best, floor: Collection[str], aside: Collection[str] = ()) -> str:
     """A sentence on numbers that are better than the floor, which only the luck of a finite sample makes; or none."""
     found: dict[str, None] = {}
     for lower, cells in _contests(header, rows, best):
-        bounds = [v for c in cells if _is_floor(header, rows, floor, c) and (v := _number(rows, c)) is not None]
+        bounds = [v for c in cells if _is_in(floor, header, rows, c) and (v := _number(rows, c)) is not None]
         for i, j in cells if bounds else ():
-            value = None if _is_floor(header, rows, floor, (i, j)) else _number(rows, (i, j))
+            value = None if _is_in([*floor, *aside], header, rows, (i, j)) else _number(rows, (i, j))
             if value is not None and (value < min(bounds) if lower else value > max(bounds)):
                 found[f"{rows[i][0]} ({header[j]})"] = None
     if not found:
@@ -111,8 +111,9 @@ def _fits(title: str, pattern: str) -> bool:
     return title == pattern or fnmatch.fnmatchcase(title, pattern)
 
 
-def _is_floor(header: Sequence[str], rows: Rows, floor: Collection[str], place: tuple[int, int]) -> bool:
-    return str(rows[place[0]][0]) in floor or header[place[1]] in floor
+def _is_in(names: Collection[str], header: Sequence[str], rows: Rows, place: tuple[int, int]) -> bool:
+    """Whether the row or the column of a place is one of these."""
+    return str(rows[place[0]][0]) in names or header[place[1]] in names
 
 
 def _number(rows: Rows, place: tuple[int, int]) -> float | None:

@@ -1,5 +1,6 @@
 """The report in a browser, at the width of a desk and of a phone; skipped where no browser is."""
 
+import html
 import json
 import re
 import shutil
@@ -105,10 +106,9 @@ def measured(page, tmp_path_factory):
     def measure(dark):
         words = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--virtual-time-budget=5000"]
         words += [f"--user-data-dir={folder / 'profile'}", f"--blink-settings=preferredColorScheme={1 - dark}"]
-        done = subprocess.run(
-            [BROWSER, *words, str(folder / "frames.html")], capture_output=True, text=True, timeout=90
-        )
-        return json.loads(re.search("<body>(.*?)</body>", done.stdout, re.S)[1])  # type: ignore[index]
+        command = [str(BROWSER), *words, str(folder / "frames.html")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+        return json.loads(html.unescape(re.search("<body>(.*?)</body>", done.stdout, re.S)[1]))  # type: ignore[index]
 
     return measure
 

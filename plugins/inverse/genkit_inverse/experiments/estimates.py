@@ -15,8 +15,8 @@ from genkit_inverse.targets import Beginning, modes_found, whitened
 SHOWN = 2000
 KEYS = ("log_z", "evals", "seconds", "modes", "undefined", "unfinished")
 COLUMNS = {
-    "log Z": "log_z/{}/{{}}/mean", "s.d.": "log_z/{}/{{}}/sd", "error": "log_z/{}/{{}}/error",
-    "evaluations": "log_z/{}/{{}}/evals", "seconds": "log_z/{}/{{}}/seconds", "modes": "modes/{}/{{}}",
+    "log Z [nats]": "log_z/{}/{{}}/mean", "s.d. [nats]": "log_z/{}/{{}}/sd", "error [nats]": "log_z/{}/{{}}/error",
+    "evaluations": "log_z/{}/{{}}/evals", "seconds [s]": "log_z/{}/{{}}/seconds", "modes": "modes/{}/{{}}",
     "failed": "failed/{}/{{}}",
 }  # fmt: skip
 
