@@ -232,10 +232,8 @@ class D3SMCBinary(InverseStudy):
         table(run, "results", caption, names, columns, best=best)
         exact = [f"{k}_{m}" for k in self.kernels for m in (*self.methods, "floor")]
         columns = {"total variation": "oracle_tv/{}", "log Z error [nats]": "oracle_log_z_error/{}"}
-        caption, floor = (
-            "Four bits with an exact denoiser, against their posterior",
-            [f"{k}_floor" for k in self.kernels],
-        )
+        caption = "Four bits with an exact denoiser, against their posterior"
+        floor = [f"{kernel}_floor" for kernel in self.kernels]
         table(run, "oracle", caption, exact, columns, best={"total variation": "low"}, floor=floor)
         measured = np.where(found["seen"], found["y"], 0.5)
         truth, grey = (found["truth"][:SHOWN, ..., None], measured[:SHOWN, ..., None])

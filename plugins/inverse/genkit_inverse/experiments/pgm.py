@@ -171,12 +171,8 @@ class PGM(Experiment):
         scores = ("deterministic", "deterministic_error", "converged")
         if names:
             table = [[name, *(results.get(f"{score}/{place}/{name}") for score in scores)] for name in names]
-            run.table(
-                "approximations",
-                ["approximation", "log Z [nats]", "error [nats]", "converged"],
-                table,
-                "Without sampling",
-            )
+            head = ["approximation", "log Z [nats]", "error [nats]", "converged"]
+            run.table("approximations", head, table, "Without sampling")
         estimates = {key: found[f"log_z/{key}"] for key in keys}
         lines = {name: _number(found[f"deterministic/{name}"]) for name in names}
         caption = "log Z of the runs" + (

@@ -27,13 +27,11 @@ def report(run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset
     if any(key.startswith("energy/") for key in results):
         lines += [("energy score", "energy"), ("variogram score", "variogram")]
     for lead in shown:
-        rows = [
-            [title, *(_estimate(results, items, metric, name, lead) for name in data.names)] for title, metric in lines
-        ]
-        caption = (
-            f"After {lead}: error of the ensemble mean, CRPS and spread/skill on {forecasts.sizes['start']} starts; "
-            "± is the standard error over them"
-        )
+        rows = []
+        for title, score in lines:
+            rows.append([title, *(_estimate(results, items, f"{score}/{name}/{lead}") for name in data.names)])
+        count = f"{forecasts.sizes['start']} starts" + ("; ± is the standard error over them" if items else "")
+        caption = f"After {lead}: error of the ensemble mean, CRPS and spread/skill on {count}"
         best: Best = {"RMSE*": "low", "CRPS*": "low"}
         run.table(f"scores_{lead}", header, rows, caption, best, aside=("RMSE oracle", "CRPS oracle"))
     long = sorted({key.rpartition("/")[2] for key in results if key.startswith("growth/")}, key=_hours)
