@@ -16,6 +16,7 @@ from genkit.experiment.config import FORMAT, differences, flat, format_of, read_
 from genkit.experiment.config import config as configure
 from genkit.experiment.figures import Figure, Figures
 from genkit.experiment.folder import Status, claim, is_run
+from genkit.experiment.ranges import check_ranges
 from genkit.experiment.slots import main_model, names_own_code, recipes
 from genkit.experiment.table import Best, best_cells, cell, luck, printed
 from genkit.files import check_plain, read_arrays, write, write_arrays, write_json
@@ -366,6 +367,7 @@ def run(
     config = configure(config, preset or "default") if isinstance(config, str) else config
     preset = preset or starting_preset(config)
     check_seed(seed)
+    check_ranges(config)
     environment.set_up()
     name = registry().name_of("experiments", type(config))
     if out is None or not is_run(Path(out)):

@@ -6,7 +6,7 @@ import csv
 import json
 import time
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Best, Estimate, Experiment, Run
 from genkit.files import write_json
-from genkit.kinds import Dataset, Model
+from genkit.kinds import ZERO, Dataset, Model
 from genkit.train import Show
 from genkit.workers import each
 from genkit_crystals import baselines, evaluation
@@ -64,7 +64,7 @@ class CrystalStudy(Conditions, Experiment):
     """Crystals to draw; as many real ones are held out."""
     chunk: int = CHUNK
     """Crystals drawn at a time."""
-    realise: int = 200
+    realise: Annotated[int, ZERO] = 200
     """How many samples become structures."""
     realiser: Realiser = field(default_factory=Realiser)
     """How."""

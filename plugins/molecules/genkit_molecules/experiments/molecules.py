@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +50,14 @@ def scores(data: Molecules, samples: dict[str, Texts], bound: float | None) -> d
     from genkit_molecules.nspdk import nspdk_like
 
     results: dict[str, float | None] = {}
+    train = evaluation.Sample.of(data.train_smiles)
     test = some(data.test_smiles, SCORED)  # they are in the order of size
     for name, smiles in samples.items():
-        found: dict[str, float] = evaluation.basic(smiles, data.train_smiles)
+        found: dict[str, float] = evaluation.basic(smiles, train)
         if len(test) >= 3 and sum(s is not None for s in smiles[:SCORED]) >= 3:
             found |= evaluation.moses(smiles[:SCORED], test)
             found["KL"] = evaluation.guacamol_kl(smiles[:SCORED], test)["score"]
             found["FRD"] = evaluation.frechet_descriptors(smiles[:SCORED], test)
-            if find_spec("fcd"):
-                found["FCD"] = evaluation.fcd(smiles[:SCORED], test)
             valid = [s for s in smiles[:PAIRED] if s]
             found["NSPDK_like"] = nspdk_like(valid, test[:PAIRED]) if valid else float("nan")
         results |= {f"{kind}/{name}": value for kind, value in found.items()}

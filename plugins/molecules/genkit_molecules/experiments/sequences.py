@@ -11,9 +11,10 @@ import numpy as np
 from genkit.errors import GenkitError
 from genkit.experiment import Run
 from genkit.files import write as write_file
-from genkit_molecules.datasets import HiddenMarkov, records
+from genkit_molecules.datasets import HiddenMarkov
 from genkit_molecules.items import Sequences, encode, fasta, some
 from genkit_molecules.models import TESTED
+from genkit_molecules.reading import records
 
 TINY = HiddenMarkov(length=8, train=200, test=50)  # data of the presets tiny
 SCORED = 1000  # sequences whose similarities are computed
@@ -29,7 +30,7 @@ def read(folder: Path, name: str) -> list[str]:
     path = folder / f"samples_{name.replace('/', '_')}.fasta"
     if not path.exists():
         raise GenkitError(f"{path} is missing; run the experiment again without --resume")
-    return [text for _, _, text in records(path)]
+    return [one.letters for one in records(path)]
 
 
 def scores(data: Sequences, samples: dict[str, list[str]], bound: float | None) -> dict[str, float | None]:

@@ -44,7 +44,7 @@ class LikelihoodOOD(Study):
     """The k of knn; 50 in OpenOOD."""
     components: int = 8
     """Of the mixture gmm."""
-    keep: float = 0.5
+    principal: float = 0.5
     """Share of the dimensions that ViM takes for principal."""
     level: float = 0.5
     """Noise level of scoped."""
@@ -63,8 +63,8 @@ class LikelihoodOOD(Study):
         at_least(self, 1, "neighbours", "components")
         if wrong := set(self.methods) - set(KNOWN):
             raise UsageError(f"methods={tuple(sorted(wrong))}; expected some of {', '.join(KNOWN)}")
-        if not 0 < self.keep < 1 or self.level <= 0:
-            raise UsageError(f"keep={self.keep}, level={self.level}; expected 0 < keep < 1 and level > 0")
+        if not 0 < self.principal < 1 or self.level <= 0:
+            raise UsageError(f"principal={self.principal}, level={self.level}; expected 0 < principal < 1 and level > 0")
 
     def chosen(self, run: Run) -> tuple[str, ...]:
         """The methods that the data allow: without labels, those that need none."""
@@ -97,7 +97,7 @@ class LikelihoodOOD(Study):
         """`<method>/<set>` for the sets test and the unknown ones, and numbers about the likelihood."""
         models, recipe = self.models(run, k, split), cast(Any, self.model)
         pre = recipe.preprocessing(split.train)
-        detectors = Detectors(split, models, pre, self.neighbours, self.components, self.keep, self.level)
+        detectors = Detectors(split, models, pre, self.neighbours, self.components, self.principal, self.level)
         found = {f"{m}/{name}": s for m in self.chosen(run) for name, s in detectors.scores(m).items()}
         found["shrink"] = np.asarray(density.Gaussian.fit(detectors.z["train"]).shrink)
         if models:

@@ -68,7 +68,7 @@ class KmLAM(ForecastExperiment):
         model = HiLAMRecipe(
             network=HiLAM(mesh=Mesh("rect_hierarchical", distance=900.0)), formulation=PUBLISHED,
             augmentation=Augmentation(), optimizer=replace(ADAMW, schedule="cosine"), batch=4, clip=None, ema=None,
-            keep="best", stages=((1, 50_000), (4, 20_000)), validate=1000,
+            checkpoint="best", stages=((1, 50_000), (4, 20_000)), validate=1000,
         )  # fmt: skip
         return cls(model=model, window=HostWindow(width=1200.0, encoding=64))
 
