@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.table import Table
-
 from genkit import signals
 from genkit.errors import GenkitError, UsageError
-from genkit.experiment import environment, report
+from genkit.experiment import environment, page, report
 from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, starting_preset, write_yaml
 from genkit.experiment.config import config as configure
 from genkit.experiment.figures import Figure, Figures
 from genkit.experiment.folder import Status, claim, is_run
 from genkit.experiment.ranges import check_ranges
 from genkit.experiment.slots import main_model, names_own_code, recipes
+from genkit.experiment.table import Best, best_cells, cell, luck, printed
 from genkit.files import check_plain, read_arrays, write, write_arrays, write_json
 from genkit.notebook import card
 from genkit.plugin import registry
@@ -57,14 +56,14 @@ class Run:
         self._kept: dict[str, Any] = {}
 
     def __repr__(self) -> str:
-        shown = [f"{name} {report.cell(value)}" for name, value in list(self.results.items())[:3]]
+        shown = [f"{name} {cell(value)}" for name, value in list(self.results.items())[:3]]
         return f"Run({', '.join([self.name, f'seed {self.seed}', self.state, str(self.folder), *shown])})"
 
     def _repr_html_(self) -> str:
         about = {"state": self.state, "seed": self.seed, "preset": self.preset, "folder": self.folder}
         found = list(self.results.items())
         more = {"...": f"{len(found) - 12} more in .results"} if len(found) > 12 else {}
-        return card(self.name, about | {name: report.cell(value) for name, value in found[:12]} | more)
+        return card(self.name, about | {name: cell(value) for name, value in found[:12]} | more)
 
     # what stages use
 
@@ -200,19 +199,32 @@ class Run:
         if _is_main():
             self._record(report.add_figure(self.folder, name, figure, caption))
 
-    def table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
-        """Show a table in the terminal and put it into the report. Numbers get four digits."""
-        cells = [[report.cell(value) for value in row] for row in rows]
-        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-        for i, some in enumerate(_side_by_side(widths, self.console.width)):
-            shown = Table(title=None if i else caption, title_justify="left", title_style="bold")
-            for j in some:
-                shown.add_column(header[j], justify="right" if j else "left")
-            for row in cells:
-                shown.add_row(*(row[j] for j in some))
+    def table(
+        self,
+        name: str,
+        header: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        caption: str,
+        best: Best | None = None,
+        aside: Collection[str] = (),
+        floor: Collection[str] = (),
+    ) -> None:
+        """Show a table in the terminal and put it into the report. Numbers get four digits, an `Estimate` its error.
+
+        `best` says of which titles low or high is good, and these numbers are marked (see `genkit.experiment.table`);
+        `aside` names rows and columns that are references, `floor` those that no model can beat: what does is luck.
+        """
+        header = list(header)
+        cells = [[cell(value) for value in row] for row in rows]
+        marked = best_cells(header, rows, best or {}, [*aside, *floor])
+        caption = ". ".join(filter(None, (caption.removesuffix("."), luck(header, rows, best or {}, floor, aside))))
+        for shown in printed(header, cells, marked, caption, self.console.width):
             self.console.print(shown)
+            if _is_main():
+                with contextlib.suppress(OSError), (self.folder / "log.txt").open("a") as log:
+                    console(file=log, width=self.console.width).print(shown)
         if _is_main():
-            report.add_table(self.folder, name, list(header), cells, caption)
+            report.add_table(self.folder, name, header, cells, caption, marked)
 
     def keep_items(self, values: Mapping[str, Any], items: Any) -> None:
         """Keep scores of single items, name -> (n,), in the order of the data; `items` (n,) says which they are.
@@ -322,7 +334,7 @@ class Run:
         self.config.report(self)
         if _is_main():
             environment.write(self.folder)
-            self._record(report.build(self.folder, self.name, type(self.config).__doc__ or ""))
+            self._record(page.build(self.folder, self.name, type(self.config).__doc__ or ""))
 
     def _told(self) -> Run:
         """This run, once the user knows where its report is."""
@@ -437,18 +449,6 @@ def _shared_folder(name: str, seed: int, out: str | Path | None) -> Path:
     except OSError as error:
         raise GenkitError(f"cannot make the run folder {folder}: {error.strerror}; choose another --out") from error
     return folder
-
-
-def _side_by_side(widths: Sequence[int], room: int) -> Iterator[list[int]]:
-    """Columns that fit beside each other, the first one in each table: no number is cut off."""
-    some, used = [0], widths[0] + 4  # a column has two spaces and a line
-    for i, width in enumerate(widths[1:], 1):
-        if len(some) > 1 and used + width + 3 > room:
-            yield some
-            some, used = [0], widths[0] + 4
-        some.append(i)
-        used += width + 3
-    yield some
 
 
 def _number(value: Any) -> float | None:
