@@ -26,7 +26,7 @@ class CRPSLAM(StagedRecipe):
     """A network that is told a random vector, trained by the fair CRPS of two or more of its members.
 
     The vector takes the place of the noisy field and its level in a network for diffusion. Stages with rollouts of
-    several steps follow those of one step.
+    several steps may follow those of one step.
     """
 
     fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "latent", "stages")
@@ -37,7 +37,9 @@ class CRPSLAM(StagedRecipe):
     """Numbers of the random vector, drawn anew in every step and member."""
     score: Score = field(default_factory=lambda: Score(spectral=3.0))
     """What is scored."""
-    stages: tuple[tuple[int, int], ...] = ((1, 1000), (2, 150))
+    batch: int = 4
+    """Examples in a step."""
+    stages: tuple[tuple[int, int], ...] = ((1, 2400),)
     """Stages of training: (steps of the rollout, training steps)."""
     later: float = 0.1
     """Learning rate over that of the stage before, in each stage whose rollouts are longer than those of the first."""
