@@ -195,7 +195,8 @@ def test_rewards_choose_among_candidates(monkeypatch):
     for name, words in (
         ("logP", "expected module:function"), ("own:nothing", "reward own:nothing: "), ("own:number", "is a int"),
         ("own:wrong", r"gives shape \(1,\); expected \(10,\) numbers"), ("charge=1", "as logP=2.5:0.5"),
-        ("mass=1:1", "property 'mass'; expected"), ("charge=1:0", "positive standard deviation"), ("nowhere_at:all", "No module named"),
+        ("mass=1:1", "property 'mass'; expected"), ("charge=1:0", "positive standard deviation"),
+        ("nowhere_at:all", "No module named"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=words):
             list(SequenceRequest(reward=(name,))(generator, KEY, 1))
