@@ -18,8 +18,8 @@ from typing import Annotated, Any
 import tyro
 
 from genkit.errors import UsageError
-from genkit.experiment.ranges import check_range
-from genkit.experiment.slots import Naming, Option, Slot, main_model, options, put, recipes, unchecked, walk
+from genkit.experiment.ranges import check_ranges, make
+from genkit.experiment.slots import Naming, Option, Slot, hints_of, main_model, options, put, recipes, unchecked, walk
 from genkit.kinds import RESTORED
 from genkit.plugin import Item, registry
 
@@ -79,12 +79,16 @@ def parse(
     plain = Annotated[type(shown), tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]  # a file gives values
     parts: list[Any] = [("config", plain, shown)]
     if extra is not None:
+        if twice := {f.name for f in dataclasses.fields(extra)} & {option.key for option in walk(base)}:
+            raise UsageError(f"{prog} has --{min(twice)} itself, so {type(base).__name__} cannot: rename its field")
         parts.insert(0, ("extra", Annotated[extra, tyro.conf.arg(name="")], extra()))
     both = dataclasses.make_dataclass(
         "Options", [(n, hint, dataclasses.field(default_factory=lambda v=v: v)) for n, hint, v in parts]
     )
     parsed = tyro.cli(both, args=words, prog=prog, description=_describe(base, own), **TYRO)
-    return _restore(parsed.config, base), getattr(parsed, "extra", None)
+    config = _restore(parsed.config, base)
+    check_ranges(config)
+    return config, getattr(parsed, "extra", None)
 
 
 def choose(config: Any, words: list[str], how: Choice, suggested: dict[str, Any], naming: Naming = str) -> Any:
@@ -218,8 +222,7 @@ def _retype(config: Any, rename: Naming | None = None, in_slot: bool = False) ->
     in their slot, whose source stage one has set.
     """
     cls = type(config)
-    hints = typing.get_type_hints(cls, include_extras=True)
-    main = main_model(cls)
+    hints, main = hints_of(cls), main_model(cls)
     shown, annotations = {}, {}
     for option in options(config):
         name, value, hint = option.field.name, option.value, hints[option.field.name]
@@ -265,10 +268,8 @@ def _restore(parsed: Any, base: Any, in_slot: bool = False) -> Any:
             value = option.value
         elif isinstance(option.value, dict):
             value = dict(value)
-        if not option.parts:
-            check_range(option, value, type(base))
         values[name] = value
-    return type(base)(**values)
+    return make(base, values)
 
 
 def _is_model(option: Option) -> bool:

@@ -152,6 +152,15 @@ def test_the_flags_of_a_run_need_no_value(toy):
     assert options.resume and options.dry_run and options.out == Path("x")
 
 
+def test_an_option_that_every_run_has_is_refused(toy):
+    @dataclasses.dataclass(frozen=True)
+    class Seeded(toy.Study):
+        seed: int = 0
+
+    with pytest.raises(UsageError, match="^toy has --seed itself, so Seeded cannot: rename its field$"):
+        parse(Seeded(), [], "default", "toy", "toy", RunOptions)
+
+
 def test_help_names_the_components(command, capsys):
     with pytest.raises(SystemExit) as left:
         command("--help")

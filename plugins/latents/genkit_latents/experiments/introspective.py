@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment import Experiment, Run
+from genkit.experiment import Best, Estimate, Experiment, Run
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model
 from genkit_latents.data import Points
@@ -155,10 +155,16 @@ class IntrospectiveStudy(Experiment):
         from genkit_latents.figures import draws_panels
 
         arrays = read_arrays(run.folder / "scores.npz")
-        keys = ("jsd", "spread", "kl", "jsd_ref", "kl_ref", "active", "elbo", "seconds")
+        keys = {"kl": "kl [nats]", "jsd_ref": "jsd_ref [nats]", "kl_ref": "kl_ref [nats]", "active": "active units",
+                "elbo": "elbo [nats]", "seconds": "seconds [s]"}  # fmt: skip
         for kind in self.data:
-            rows = [[s, *(run.results.get(f"{key}/{kind}/{s}") for key in keys)] for s in (FLOOR, *self.systems)]
-            run.table(kind, ["system", *keys], rows, f"{kind}: {self.seeds} seeds; floor is a perfect generator")
+            rows = []
+            for s in (FLOOR, *self.systems):
+                jsd, spread, *others = (run.results.get(f"{key}/{kind}/{s}") for key in ("jsd", "spread", *keys))
+                rows.append([s, Estimate(jsd, spread), *others])
+            caption = f"{kind}: {self.seeds} seeds, ± is their standard deviation; floor is a perfect generator"
+            best: Best = {"jsd [nats]": "low", "kl [nats]": "low"}
+            run.table(kind, ["system", "jsd [nats]", *keys.values()], rows, caption, best, floor=(FLOOR,))
             shown = {s: (arrays[f"draws/{kind}/{s}"], arrays.get(f"modes/{kind}/{s}")) for s in (FLOOR, *self.systems)}
             run.figure(
                 f"draws-{kind}",

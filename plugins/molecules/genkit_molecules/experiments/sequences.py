@@ -70,7 +70,7 @@ def show(run: Run, data: Sequences, samples: dict[str, list[str]]) -> None:
     kinds = list(dict.fromkeys(key.partition("/")[0] for key in results if key.partition("/")[2] in columns))
     run.table("results", ["score", *samples, "test data"],
               [[k, *(results.get(f"{k}/{name}") for name in columns)] for k in kinds],
-              f"Sequences of a model of {data.source}")  # fmt: skip
+              f"Sequences of a model of {data.source}", aside=("test data",))  # fmt: skip
     for name, texts in samples.items():
         file = name.replace("/", "_")
         run.table(f"samples_{file}", ["sample"], [[text] for text in texts[:12]], f"Samples of {name}")
