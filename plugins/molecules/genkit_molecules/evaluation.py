@@ -17,7 +17,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import QED, Descriptors, rdFingerprintGenerator, rdMolDescriptors, rdmolops
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 from rdkit.Chem.Scaffolds import MurckoScaffold
-from rdkit.Contrib.SA_Score import sascorer
+from rdkit.Contrib.SA_Score import sascorer  # type: ignore[import-not-found]
 from scipy.stats import gaussian_kde, wasserstein_distance
 
 from genkit.errors import UsageError

@@ -101,7 +101,7 @@ def test_a_perfect_sampler_is_scored_as_such(monkeypatch):
     for name in ("weight", "logP"):
         spread = property_of(smiles, name).std()
         assert found[f"W1_{name}/x"] < 3 * spread * (2 / 150) ** 0.5
-    ordered: Any = molecules.scores(data, {"x": smiles}, None)  # what a cut of ordered samples would give
+    ordered: Any = molecules.scores(data, {"x": list[Any](smiles)}, None)  # what a cut of ordered samples would give
     assert ordered["W1_weight/x"] > 3 * property_of(smiles, "weight").std() * (2 / 150) ** 0.5
 
 
