@@ -17,8 +17,8 @@ SHOWN = 2000
 EACH = ("log_z", "evals", "seconds", "modes", "undefined", "unfinished")
 KEYS = (*EACH, "wall")
 COLUMNS = {
-    "log Z": "log_z/{}/{{}}/mean", "s.d.": "log_z/{}/{{}}/sd", "error": "log_z/{}/{{}}/error",
-    "evaluations": "log_z/{}/{{}}/evals", "seconds": "log_z/{}/{{}}/seconds", "modes": "modes/{}/{{}}",
+    "log Z [nats]": "log_z/{}/{{}}/mean", "s.d. [nats]": "log_z/{}/{{}}/sd", "error [nats]": "log_z/{}/{{}}/error",
+    "evaluations": "log_z/{}/{{}}/evals", "seconds [s]": "log_z/{}/{{}}/seconds", "modes": "modes/{}/{{}}",
     "failed": "failed/{}/{{}}",
 }  # fmt: skip
 
