@@ -223,7 +223,8 @@ def statistics(data: WeatherData) -> Statistics:
         return data.stored
     state = _moments((p for s in data.train for p in blocks(s.state)), data.mask)
     diff = _moments((np.diff(p, axis=0) for s in data.train for p in blocks(s.state, overlap=1)), data.mask)
-    for name, std, change in zip(data.names, state.std, diff.std, strict=True):
+    moves = np.hypot(diff.mean, diff.std)
+    for name, std, change in zip(data.names, state.std, moves, strict=True):
         if not std > 0:
             raise DataError(f"{data.source}: variable {name} has zero standard deviation in train; leave it out")
         if not change > 0:

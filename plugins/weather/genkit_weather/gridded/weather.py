@@ -12,6 +12,7 @@ from genkit.errors import DataError, UsageError
 from genkit_weather.area import NAMES, angles, standard_forcing
 from genkit_weather.data import Series, WeatherData, check
 from genkit_weather.gridded.layers import Layers, constant, in_memory, missing, sample
+from genkit_weather.gridded.names import described
 from genkit_weather.gridded.split import Piece, pieces
 from genkit_weather.gridded.units import implausible
 from genkit_weather.gridded.wind import turned
@@ -30,6 +31,8 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
     """
     notes = list(file.attrs.get("notes", ()))
     file = _selected(file, how, source)
+    if "y" not in file.dims:
+        raise DataError(f"{source}: no variable has rows and columns; found {described(file)}")
     if len(file["passed"]) < 2 and "start" not in file.dims:
         raise DataError(f"{source} has 1 time; a forecast needs at least 3")
     state, forcing, static = _sorted_out(file, how, source, notes)
