@@ -96,6 +96,7 @@ class WeatherData:
     weights: np.ndarray | None = None  # (H, W) of the cells in losses and scores; None: all alike
     mask: np.ndarray | None = None  # (H, W, V) bool, False where a variable has no values and does not count
     crs: str | None = None  # the projection of x and y in WKT
+    standard_names: tuple[str, ...] = ()  # V, those of CF, empty where there is none; () if none are known
     notes: tuple[str, ...] = ()  # what was done to the files to understand them, a line each
 
     @property

@@ -115,6 +115,7 @@ def scores(
         w = w if known is None else known.astype(np.float32) if w is None else w * known
         part = {k: np.asarray(v) for k, v in _each(ens, obs, w).items()}
         if known is not None and "variogram" in part:
+            part["energy"] = part["energy"] * np.sqrt(known.mean())  # the norm is over the cells that count
             part["variogram"] = np.full_like(part["variogram"], np.nan)
         table.setdefault(name, []).append(part)
     starts, leads = forecast["start"], lead_hours(forecast)

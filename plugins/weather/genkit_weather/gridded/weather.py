@@ -76,6 +76,7 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
         source=source,
         mask=None if gaps.known is None or gaps.known[..., : len(state)].all() else gaps.known[..., : len(state)],
         crs=file.attrs.get("crs"),
+        standard_names=tuple(_standard(moving[n]) for n in state),
         notes=tuple(dict.fromkeys(notes)),
     )
     return check(data) if in_memory(moving) else data
@@ -160,6 +161,12 @@ def _own_step(file: xr.Dataset) -> int:
     from genkit_weather.gridded.times import usual_step
 
     return usual_step(file["step" if "start" in file.dims else "passed"].values)
+
+
+def _standard(array: xr.DataArray) -> str:
+    """The standard name of a variable, empty where it has none."""
+    name = str(array.attrs.get("standard_name", ""))
+    return "" if name == "unknown" else name
 
 
 def _is_sum(array: xr.DataArray) -> bool:
