@@ -256,8 +256,8 @@ def check(data: WeatherData) -> WeatherData:
     _shape(data.source, "static", data.static, (h, w, len(data.static_names)))
     if data.mask is not None:
         _shape(data.source, "mask", data.mask, (h, w, v))
-        for name, known in zip(data.names, data.mask[data.interior].any((0, 1)), strict=True):
-            if not known:
+        for v, name in enumerate(data.names):
+            if not data.mask[data.interior][..., v].any():
                 raise DataError(f"{data.source}: no cell inside the frame has values of {name}; leave it out")
     _finite(data.source, data.static, data.static_names)
     for split, series in data.splits().items():

@@ -149,7 +149,7 @@ def pieces(
         field = forecast[name] if "member" in forecast[name].dims else forecast[name].expand_dims("member")
         h, w = field.sizes["y"], field.sizes["x"]
         cells = slice(frame[0], h - frame[0]), slice(frame[1], w - frame[1])
-        known = np.isfinite(truth[name].isel(y=cells[0], x=cells[1])).any(("start", "lead")).transpose("y", "x").values
+        known = truth[name].isel(y=cells[0], x=cells[1]).notnull().any(("start", "lead")).transpose("y", "x").values
         known = None if known.all() else known
         for lo in range(0, count, size):
             rows = np.minimum(np.arange(lo, lo + size), count - 1)

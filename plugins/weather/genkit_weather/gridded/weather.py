@@ -13,7 +13,7 @@ from genkit_weather.area import NAMES, angles, standard_forcing
 from genkit_weather.data import Series, WeatherData, check
 from genkit_weather.gridded.layers import Layers, constant, in_memory, missing, sample
 from genkit_weather.gridded.names import described
-from genkit_weather.gridded.split import Piece, pieces
+from genkit_weather.gridded.split import SPLITS, Piece, pieces
 from genkit_weather.gridded.units import implausible
 from genkit_weather.gridded.wind import turned
 from genkit_weather.lazy import Lazy
@@ -44,7 +44,7 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
     notes += gaps.notes
     along = "start" if "start" in moving.dims else "time"
     moving = moving.isel({along: np.flatnonzero(~gaps.times)}) if gaps.times.any() else moving
-    cut = pieces(moving, source, how.step, how.split, {name: getattr(how, name) for name in ("train", "val", "test")})
+    cut = pieces(moving, source, how.step, how.split, {name: getattr(how, name) for name in SPLITS})
     if cut.step > _own_step(moving) and (sums := [n for n in (*state, *forcing) if _is_sum(file[n])]):
         raise UsageError(f"step={how.step:g}: {sums[0]} is a sum over a time; leave it out by --data.variables")
     notes += cut.notes
@@ -59,7 +59,7 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
     if 2 * how.frame >= min(h, w):
         raise DataError(f"{source}: a frame of {how.frame} leaves no interior of {h} x {w} cells; set --data.frame")
     data = WeatherData(
-        **{name: tuple(reading(one) for one in found) for name, found in cut.splits.items()},
+        *(tuple(reading(one) for one in cut.splits[name]) for name in SPLITS),
         static=np.stack(list(fixed.values()), -1).astype(np.float32),
         frame=(how.frame, how.frame),
         names=state,
@@ -225,7 +225,8 @@ class _Reading:
         self.state, self.forcing, self.lat, self.lon, self.uniform = state, forcing, lat, lon, uniform
 
     def __call__(self, piece: Piece) -> Series:
-        state, own = (layers.at(piece.index, piece.rows) for layers in (self.state, self.forcing))
+        state: Any = self.state.at(piece.index, piece.rows)
+        own = self.forcing.at(piece.index, piece.rows)
         if self.uniform and not self.forcing.names:
             told: Any = angles(piece.time)[:, None, None].astype(np.float32)
         elif isinstance(state, Lazy):
@@ -233,7 +234,7 @@ class _Reading:
             told = Lazy(shape, lambda rows: self._told(piece.time[rows], np.asarray(own[rows])))
         else:
             told = self._told(piece.time, own)
-        return Series(state, told, piece.time, issued=piece.issued)
+        return Series(state, told, piece.time, issued=piece.issued)  # pyright: ignore[reportArgumentType]
 
     def _told(self, time: np.ndarray, own: np.ndarray) -> np.ndarray:
         """Forcing that follows from time and place, then that of the file."""
