@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from genkit.errors import UsageError
-from genkit_weather.datasets.own import Own
+from genkit_weather.datasets import Own
 
 if TYPE_CHECKING:
     import xarray as xr

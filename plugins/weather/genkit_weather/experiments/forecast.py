@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from genkit.errors import DataError, UsageError
 from genkit.experiment import Experiment, Run
-from genkit.kinds import Dataset, Model
+from genkit.kinds import ZERO, Dataset, Model
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets import QGNature
 from genkit_weather.forecasting import ForecastFile, dataset, discard, read, replace_file
@@ -61,7 +61,7 @@ class ForecastExperiment(Experiment):
     """Steps of each forecast."""
     members: int = 8
     """Ensemble members."""
-    long_leads: int = 40
+    long_leads: Annotated[int, ZERO] = 40
     """Steps of a longer forecast, up to 4 members from 3 starts, that shows whether the model keeps to its climate; 0
     leaves it out."""
     chunk: int = 48
