@@ -96,6 +96,7 @@ class WeatherData:
     weights: np.ndarray | None = None  # (H, W) of the cells in losses and scores; None: all alike
     mask: np.ndarray | None = None  # (H, W, V) bool, False where a variable has no values and does not count
     crs: str | None = None  # the projection of x and y in WKT
+    standard_names: tuple[str, ...] = ()  # V, those of CF, empty where there is none; () if none are known
     notes: tuple[str, ...] = ()  # what was done to the files to understand them, a line each
 
     @property
@@ -223,7 +224,8 @@ def statistics(data: WeatherData) -> Statistics:
         return data.stored
     state = _moments((p for s in data.train for p in blocks(s.state)), data.mask)
     diff = _moments((np.diff(p, axis=0) for s in data.train for p in blocks(s.state, overlap=1)), data.mask)
-    for name, std, change in zip(data.names, state.std, diff.std, strict=True):
+    moves = np.hypot(diff.mean, diff.std)
+    for name, std, change in zip(data.names, state.std, moves, strict=True):
         if not std > 0:
             raise DataError(f"{data.source}: variable {name} has zero standard deviation in train; leave it out")
         if not change > 0:
@@ -254,8 +256,8 @@ def check(data: WeatherData) -> WeatherData:
     _shape(data.source, "static", data.static, (h, w, len(data.static_names)))
     if data.mask is not None:
         _shape(data.source, "mask", data.mask, (h, w, v))
-        for name, known in zip(data.names, data.mask[data.interior].any((0, 1)), strict=True):
-            if not known:
+        for v, name in enumerate(data.names):
+            if not data.mask[data.interior][..., v].any():
                 raise DataError(f"{data.source}: no cell inside the frame has values of {name}; leave it out")
     _finite(data.source, data.static, data.static_names)
     for split, series in data.splits().items():

@@ -115,6 +115,7 @@ def scores(
         w = w if known is None else known.astype(np.float32) if w is None else w * known
         part = {k: np.asarray(v) for k, v in _each(ens, obs, w).items()}
         if known is not None and "variogram" in part:
+            part["energy"] = part["energy"] * np.sqrt(known.mean())  # the norm is over the cells that count
             part["variogram"] = np.full_like(part["variogram"], np.nan)
         table.setdefault(name, []).append(part)
     starts, leads = forecast["start"], lead_hours(forecast)
@@ -148,7 +149,7 @@ def pieces(
         field = forecast[name] if "member" in forecast[name].dims else forecast[name].expand_dims("member")
         h, w = field.sizes["y"], field.sizes["x"]
         cells = slice(frame[0], h - frame[0]), slice(frame[1], w - frame[1])
-        known = np.isfinite(truth[name].isel(y=cells[0], x=cells[1])).any(("start", "lead")).transpose("y", "x").values
+        known = truth[name].isel(y=cells[0], x=cells[1]).notnull().any(("start", "lead")).transpose("y", "x").values
         known = None if known.all() else known
         for lo in range(0, count, size):
             rows = np.minimum(np.arange(lo, lo + size), count - 1)

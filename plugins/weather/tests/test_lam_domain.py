@@ -210,3 +210,21 @@ def test_analysis_and_boundary_data_are_used_where_they_differ_from_the_truth():
     shift = 1 / np.asarray(domain.std) + 0 * plain.inputs.frame
     np.testing.assert_allclose(moved.inputs.frame - plain.inputs.frame, shift, rtol=1e-3)
     np.testing.assert_array_equal(moved.truth, plain.truth)
+
+
+def test_cells_without_values_are_not_seen_and_do_not_count():
+    mask = np.ones((H, W, V), bool)
+    mask[:, 4:, 1] = False
+    data = replace(dataset(noise(12)), mask=mask)
+    domain = domain_of(data, Formulation("persistence", fill=False))
+    inside = interior_of(np.asarray(data.train[0].state), FRAME)[1:].astype(np.float64)  # from the first known state on
+    change = np.diff(inside, axis=0)[:, :, :2, 1] / float(domain.std[1])
+    np.testing.assert_allclose(domain.residual_std[1], change.std(), rtol=1e-4)
+    whole = domain_of(dataset(noise(12)), Formulation("persistence", fill=False))
+    np.testing.assert_allclose(domain.residual_std[0], whole.residual_std[0], rtol=1e-6)
+    batch = Examples(data.train, domain).take(np.array([0, 3]))
+    cells = interior_of(mask, FRAME)
+    strange = replace(batch.inputs, prev=np.where(cells, batch.inputs.prev, 99.0).astype(np.float32))
+    one, two = (jax.jit(condition)(domain, inputs) for inputs in (batch.inputs, strange))
+    np.testing.assert_array_equal(one.interior, two.interior)
+    assert not np.asarray(one.interior[..., 1])[:, ~cells[..., 1]].any()

@@ -138,3 +138,27 @@ def test_geostrophic_residual():
     wind = xr.DataArray(-0.3 * np.cos(0.3 * y), dims="y").expand_dims(lead=2, start=3, x=8)
     data = xr.Dataset({"z_up": 1.5 * field, "t_mid": 0.5 * field, "u_sfc": wind})
     np.testing.assert_allclose(diagnostics.geostrophic_residual(data, 0.5), 1 - np.sin(0.15) / 0.15, rtol=1e-6)
+
+
+def test_cells_whose_truth_is_missing_do_not_count():
+    """The scores are those of the area without them; a truth that is missing at one start alone is refused."""
+    forecast, truth = pair(starts=3)
+    sea = truth.x < 9
+    bare = forecast.where(sea, 1e6), truth.where(sea)
+    names = ("rmse", "mae", "bias", "crps", "spread", "ssr", "energy")
+    part = [file.isel(x=slice(0, 9)) for file in (forecast, truth)]
+    expected = verification.verify(*part, names=names)
+    found = verification.verify(*bare, names=(*names, "variogram"))
+    assert found.pop("variogram/z/6h") is None and found.pop("variogram/z/12h") is None
+    assert found == pytest.approx(expected, rel=1e-5)
+    counts = diagnostics.rank_counts(*bare, every=1)
+    assert (counts["z"].sum("rank") == 3 * 16 * 9).all()
+    rings = diagnostics.by_distance(*bare)["z"].sel(kind="rmse", lead=6.0)
+    corner = (forecast.z.mean("member") - truth.z).isel(lead=0)
+    edge = np.zeros((16, 14), bool)
+    edge[[0, -1]] = edge[:, [0, -1]] = True
+    edge[:, 9:] = False
+    assert float(rings[0]) == pytest.approx(float(np.sqrt((corner.values[:, edge] ** 2).mean())), rel=1e-5)
+    assert diagnostics.spectra(*bare)["z"].isnull().all()
+    with pytest.raises(DataError, match="truth of z is not finite"):
+        verification.verify(forecast, truth.where((truth.x > 0) | (truth.start > truth.start[0])))

@@ -79,7 +79,7 @@ def grid_lines(file: xr.Dataset) -> Iterator[str]:
     if "crs" in file.attrs:
         from pyproj import CRS
 
-        yield f"projection {CRS.from_wkt(file.attrs['crs']).coordinate_operation.method_name}"
+        yield f"projection {CRS.from_wkt(file.attrs['crs']).to_cf().get('grid_mapping_name', 'unnamed')}"
 
 
 def time_lines(file: xr.Dataset) -> Iterator[str]:

@@ -36,12 +36,7 @@ class ForecastFile:
         self.path, self.names = Path(path), data.names
         self.shape = (len(starts), len(leads), members, *data.grid)
         self.coords = _coordinates(data, starts, leads, members)
-        self.attrs = {
-            name: {"units": unit, "long_name": long, "coordinates": "latitude longitude"}
-            if data.lat is not None
-            else {"units": unit, "long_name": long}
-            for name, unit, long in zip(data.names, data.units, data.long_names, strict=True)
-        }
+        self.attrs = _attributes(data, self.coords)
         self.store: Any = None
         try:
             self.store = self._open() or self._create()
@@ -145,7 +140,19 @@ def replace_file(part: Path, path: Path) -> None:
 def read(path: Path) -> xr.Dataset:
     """Open a forecast file; `lead` is in hours."""
     how: Any = {"engine": "zarr", "consolidated": False} if Path(path).suffix == ".zarr" else {"engine": "h5netcdf"}
-    return xr.open_dataset(path, decode_timedelta=False, **how)
+    return xr.open_dataset(path, decode_timedelta=False, decode_coords="all", **how)
+
+
+def _attributes(data: WeatherData, coords: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """CF attributes of each variable."""
+    places = " ".join(n for n in ("latitude", "longitude", "valid_time") if n in coords)
+    standard = data.standard_names or ("",) * len(data.names)
+    return {
+        name: {"units": unit, "long_name": long, "coordinates": places}
+        | ({"standard_name": known} if known else {})
+        | ({"grid_mapping": "crs"} if "crs" in coords else {})
+        for name, unit, long, known in zip(data.names, data.units, data.long_names, standard, strict=True)
+    }
 
 
 def dataset(values: np.ndarray, data: WeatherData, starts: np.ndarray, leads: Sequence[int]) -> xr.Dataset:
@@ -153,33 +160,51 @@ def dataset(values: np.ndarray, data: WeatherData, starts: np.ndarray, leads: Se
     members = values.shape[2] if values.ndim == 6 else 0
     dims = DIMS if members else tuple(d for d in DIMS if d != "member")
     coords = {n: c for n, c in _coordinates(data, starts, leads, members).items() if members or n != "member"}
-    fields = {
-        name: (dims, values[..., v], {"units": data.units[v], "long_name": data.long_names[v]})
-        for v, name in enumerate(data.names)
-    }
+    known = _attributes(data, coords)
+    plain = {name: {k: a for k, a in known[name].items() if k not in ("coordinates", "grid_mapping")} for name in known}
+    fields = {name: (dims, values[..., v], plain[name]) for v, name in enumerate(data.names)}
     return xr.decode_cf(xr.Dataset(fields, coords=coords), decode_timedelta=False)
 
 
 def _coordinates(
     data: WeatherData, starts: np.ndarray, leads: Sequence[int], members: int
-) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]]:
-    """CF coordinates, name -> (dims, values, attributes)."""
+) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
+    """CF coordinates and the grid mapping, name -> (dims, values, attributes)."""
     seconds = (np.asarray(starts).astype("datetime64[s]") - np.datetime64("1970-01-01", "s")).astype(np.int64)
-    hours = data.step_hours * np.asarray(leads, np.float64)
-    coords: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = {
-        "start": (
-            ("start",),
-            seconds,
-            {"units": "seconds since 1970-01-01", "standard_name": "forecast_reference_time"},
-        ),
+    hours, since = data.step_hours * np.asarray(leads, np.float64), {"units": "seconds since 1970-01-01"}
+    valid = seconds[:, None] + np.rint(3600 * hours).astype(np.int64)
+    coords: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]] = {
+        "start": (("start",), seconds, since | {"standard_name": "forecast_reference_time"}),
         "lead": (("lead",), hours, {"units": "hours", "standard_name": "forecast_period"}),
+        "valid_time": (("start", "lead"), valid, since | {"standard_name": "time", "long_name": "time of validity"}),
         "member": (("member",), np.arange(members, dtype=np.int32), {"standard_name": "realization", "units": "1"}),
     }
-    for axis, values in (("y", data.y), ("x", data.x)):
-        if values is not None:
-            attrs = {"units": "km", "standard_name": f"projection_{axis}_coordinate"}
-            coords[axis] = ((axis,), np.asarray(values, np.float64), attrs)
+    coords |= _projected(data)
     for name, values, units in (("latitude", data.lat, "degrees_north"), ("longitude", data.lon, "degrees_east")):
         if values is not None:
             coords[name] = (("y", "x"), np.asarray(values, np.float64), {"units": units, "standard_name": name})
+    return coords
+
+
+def _projected(data: WeatherData) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
+    """Coordinates y and x, in km or in degrees of a rotated pole, and the grid mapping `crs` where it is known."""
+    axes, coords = {"y": data.y, "x": data.x}, {}
+    units, names = "km", {"y": "projection_y_coordinate", "x": "projection_x_coordinate"}
+    if data.crs is not None:
+        from pyproj import CRS, Transformer
+
+        crs = CRS.from_wkt(data.crs)
+        attrs = {k: list(v) if isinstance(v, tuple) else v for k, v in crs.to_cf().items()}
+        if attrs.get("grid_mapping_name") == "lambert_conformal_conic":  # pyproj leaves it out of a tangent cone
+            attrs.setdefault("latitude_of_projection_origin", attrs["standard_parallel"])
+        coords["crs"] = ((), np.int32(0), attrs)
+        if attrs.get("grid_mapping_name") == "rotated_latitude_longitude" and data.lat is not None:
+            turn = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+            x, y = turn.transform(np.asarray(data.lon), np.asarray(data.lat))
+            units, names = "degrees", {"y": "grid_latitude", "x": "grid_longitude"}
+            axes = {"y": np.median(y, 1), "x": np.median(x, 0)}
+    for axis, values in axes.items():
+        if values is not None:
+            attrs = {"units": units, "standard_name": names[axis], "axis": axis.upper()}
+            coords[axis] = ((axis,), np.asarray(values, np.float64), attrs)
     return coords

@@ -28,7 +28,7 @@ def fields(file: xr.Dataset, source: str, levels: tuple[float, ...] = ()) -> xr.
     """
     file = file.drop_vars(_bounds(file))
     file = _one_version(_destaggered(_stamped(file, source)))
-    file = placed(file, source)
+    file = placed(file, source) if _gridded(file) else file
     file = _members(_timed(file, source))
     out = {}
     for name in map(str, file.data_vars):
@@ -37,11 +37,17 @@ def fields(file: xr.Dataset, source: str, levels: tuple[float, ...] = ()) -> xr.
                 raise DataError(f"{source}: two variables would be called {part.name}; rename one")
             out[str(part.name)] = part.transpose(*(d for d in ORDER if d in part.dims))
     if not out:
-        raise DataError(f"{source}: no variable has rows and columns; found {described(file)}")
+        raise DataError(f"{source}: no variable is a field or a series of numbers; found {described(file)}")
     kept = ("y", "x", "latitude", "longitude", "time", "start", "step", "passed", "member")
     attrs = {k: v for k, v in file.attrs.items() if k in ("crs", "notes")}
     bare = {n: a.reset_coords(drop=True) for n, a in out.items()}
     return xr.Dataset(bare, {n: file[n].variable for n in kept if n in file.coords}, attrs)
+
+
+def _gridded(file: xr.Dataset) -> bool:
+    """Whether some variable has a dimension that may be a row, a column or points."""
+    place = (None, "y", "x", "latitude", "longitude")
+    return any(role(d, file) in place for a in file.data_vars.values() for d in a.dims if a.dtype.kind in "fiub")
 
 
 def _bounds(file: xr.Dataset) -> list[str]:

@@ -156,7 +156,8 @@ def _from_projection(crs: Any, axes: dict[str, Any]) -> tuple[np.ndarray | None,
     planes = [np.asarray(axes[d].values, float) for d in ("x", "y")]
     if unit.startswith("met"):
         planes = [convert(p, str(axes[d].attrs.get("units", "m")), "m", d) for p, d in zip(planes, "xy", strict=True)]
-    lon, lat = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(*np.meshgrid(*planes))
+    x, y = np.meshgrid(*planes)
+    lon, lat = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
     return np.asarray(lat), np.asarray(lon)
 
 

@@ -105,7 +105,7 @@ def _common(whole: dict[str, xr.DataArray], along: str, notes: list[str]) -> dic
 
 def _same_grid(first: xr.Dataset, part: xr.Dataset, source: str, name: str) -> None:
     """Refuse files on different grids."""
-    shapes = [(p.sizes["y"], p.sizes["x"]) for p in (first, part)]
+    shapes = [(p.sizes.get("y"), p.sizes.get("x")) for p in (first, part)]
     if shapes[0] != shapes[1]:
         (h, w), (rows, columns) = shapes
         raise DataError(f"{name} has {rows} x {columns} cells, {source} {h} x {w}; read files of one grid at a time")

@@ -76,7 +76,7 @@ def pieces(
             cut = [Piece({}, inside[rows], stamps[inside[rows]]) for rows in runs(passed[inside], step)]
         else:
             later = min((first for first, _ in windows.values() if first >= end), default=np.datetime64("9999", "s"))
-            cut = [one for start in inside for one in _forecast(start, stamps[start], held, step)]
+            cut = [one for start in inside for one in _forecast(int(start), stamps[start], held, step)]
             cut = [one for one in cut if one.time[-1] < later]
         kept = [one for one in cut if len(one.rows) >= SHORTEST]
         if len(kept) < len(cut):
@@ -95,8 +95,7 @@ def pieces(
 def _forecast(start: int, issued: np.datetime64, held: np.ndarray, step: int) -> list[Piece]:
     """The series of one forecast, one a phase."""
     return [
-        Piece({"start": int(start)}, rows, issued + held[rows].astype("timedelta64[s]"), issued)
-        for rows in runs(held, step)
+        Piece({"start": start}, rows, issued + held[rows].astype("timedelta64[s]"), issued) for rows in runs(held, step)
     ]
 
 

@@ -60,8 +60,14 @@ def spelled(unit: str) -> str:
 @cache
 def registry() -> Any:
     """pint's table of units with the spellings of UDUNITS; made when first needed, which takes a second."""
+    import logging
+
+    log = logging.getLogger("pint.util")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it tells of each unit that UDUNITS spells otherwise
     from cf_xarray.units import units
 
+    log.setLevel(level)
     return units
 
 

@@ -12,7 +12,8 @@ from genkit.errors import DataError, UsageError
 from genkit_weather.area import NAMES, angles, standard_forcing
 from genkit_weather.data import Series, WeatherData, check
 from genkit_weather.gridded.layers import Layers, constant, in_memory, missing, sample
-from genkit_weather.gridded.split import Piece, pieces
+from genkit_weather.gridded.names import described
+from genkit_weather.gridded.split import SPLITS, Piece, pieces
 from genkit_weather.gridded.units import implausible
 from genkit_weather.gridded.wind import turned
 from genkit_weather.lazy import Lazy
@@ -30,6 +31,8 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
     """
     notes = list(file.attrs.get("notes", ()))
     file = _selected(file, how, source)
+    if "y" not in file.dims:
+        raise DataError(f"{source}: no variable has rows and columns; found {described(file)}")
     if len(file["passed"]) < 2 and "start" not in file.dims:
         raise DataError(f"{source} has 1 time; a forecast needs at least 3")
     state, forcing, static = _sorted_out(file, how, source, notes)
@@ -41,7 +44,7 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
     notes += gaps.notes
     along = "start" if "start" in moving.dims else "time"
     moving = moving.isel({along: np.flatnonzero(~gaps.times)}) if gaps.times.any() else moving
-    cut = pieces(moving, source, how.step, how.split, {name: getattr(how, name) for name in ("train", "val", "test")})
+    cut = pieces(moving, source, how.step, how.split, {name: getattr(how, name) for name in SPLITS})
     if cut.step > _own_step(moving) and (sums := [n for n in (*state, *forcing) if _is_sum(file[n])]):
         raise UsageError(f"step={how.step:g}: {sums[0]} is a sum over a time; leave it out by --data.variables")
     notes += cut.notes
@@ -56,7 +59,7 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
     if 2 * how.frame >= min(h, w):
         raise DataError(f"{source}: a frame of {how.frame} leaves no interior of {h} x {w} cells; set --data.frame")
     data = WeatherData(
-        **{name: tuple(reading(one) for one in found) for name, found in cut.splits.items()},
+        *(tuple(reading(one) for one in cut.splits[name]) for name in SPLITS),
         static=np.stack(list(fixed.values()), -1).astype(np.float32),
         frame=(how.frame, how.frame),
         names=state,
@@ -73,6 +76,7 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
         source=source,
         mask=None if gaps.known is None or gaps.known[..., : len(state)].all() else gaps.known[..., : len(state)],
         crs=file.attrs.get("crs"),
+        standard_names=tuple(_standard(moving[n]) for n in state),
         notes=tuple(dict.fromkeys(notes)),
     )
     return check(data) if in_memory(moving) else data
@@ -159,6 +163,12 @@ def _own_step(file: xr.Dataset) -> int:
     return usual_step(file["step" if "start" in file.dims else "passed"].values)
 
 
+def _standard(array: xr.DataArray) -> str:
+    """The standard name of a variable, empty where it has none."""
+    name = str(array.attrs.get("standard_name", ""))
+    return "" if name == "unknown" else name
+
+
 def _is_sum(array: xr.DataArray) -> bool:
     """Whether a value stands for the time since the one before."""
     return "sum" in str(array.attrs.get("cell_methods", "")) or array.attrs.get("GRIB_stepType") in ("accum", "avg")
@@ -215,7 +225,8 @@ class _Reading:
         self.state, self.forcing, self.lat, self.lon, self.uniform = state, forcing, lat, lon, uniform
 
     def __call__(self, piece: Piece) -> Series:
-        state, own = (layers.at(piece.index, piece.rows) for layers in (self.state, self.forcing))
+        state: Any = self.state.at(piece.index, piece.rows)
+        own = self.forcing.at(piece.index, piece.rows)
         if self.uniform and not self.forcing.names:
             told: Any = angles(piece.time)[:, None, None].astype(np.float32)
         elif isinstance(state, Lazy):
@@ -223,7 +234,7 @@ class _Reading:
             told = Lazy(shape, lambda rows: self._told(piece.time[rows], np.asarray(own[rows])))
         else:
             told = self._told(piece.time, own)
-        return Series(state, told, piece.time, issued=piece.issued)
+        return Series(state, told, piece.time, issued=piece.issued)  # pyright: ignore[reportArgumentType]
 
     def _told(self, time: np.ndarray, own: np.ndarray) -> np.ndarray:
         """Forcing that follows from time and place, then that of the file."""

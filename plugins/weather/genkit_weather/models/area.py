@@ -35,6 +35,8 @@ class Area:
     lon: Any = None
     x: Any = None
     y: Any = None
+    crs: str | None = _static(default=None)
+    standard_names: tuple[str, ...] = _static(default=())
 
     @classmethod
     def of(cls, data: WeatherData) -> Area:
