@@ -33,6 +33,8 @@ class IntrospectiveStudy(Experiment):
     generator, below which nothing can be but by chance.
     """
 
+    headline = "jsd/*"
+
     data: tuple[str, ...] = ("gaussians8",)
     """Densities: gaussians8, spiral, checkerboard, rings."""
     systems: tuple[str, ...] = ("normal_vae", "mog_vae", "normal_sintro", "mog_sintro")

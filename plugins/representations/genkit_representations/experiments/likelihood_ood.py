@@ -34,6 +34,8 @@ class LikelihoodOOD(Study):
     standard deviation. Own features: `--data features --data.file x.npz`.
     """
 
+    headline = "auroc/*/mean"
+
     data: Dataset[Splits] = field(default_factory=HeldOutDigits)
     """The features."""
     model: Model[Split, FeatureDensity] = field(default_factory=RDM)
@@ -64,7 +66,9 @@ class LikelihoodOOD(Study):
         if wrong := set(self.methods) - set(KNOWN):
             raise UsageError(f"methods={tuple(sorted(wrong))}; expected some of {', '.join(KNOWN)}")
         if not 0 < self.principal < 1 or self.level <= 0:
-            raise UsageError(f"principal={self.principal}, level={self.level}; expected 0 < principal < 1 and level > 0")
+            raise UsageError(
+                f"principal={self.principal}, level={self.level}; expected 0 < principal < 1 and level > 0"
+            )
 
     def chosen(self, run: Run) -> tuple[str, ...]:
         """The methods that the data allow: without labels, those that need none."""
