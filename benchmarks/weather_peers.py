@@ -2,10 +2,11 @@
 
     genkit bench benchmarks.weather_peers:WeatherPeers
 
-needs torch and the plugin weather. The published network (3,556,741 parameters) on 32 x 64 cells, float32: one evaluation
-of a block of leads, and Heun's method with 39 evaluations.
+needs torch and the plugin weather. The published network (3,556,741 parameters) on 32 x 64 cells, float32: one
+evaluation of a block of leads, and Heun's method with 39 evaluations.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -43,23 +44,28 @@ class TorchUNet:
         return self.weights[id(parameter)]
 
     def linear(self, layer: Any, x: Any) -> Any:
+        """A dense layer."""
         return torch_nn().linear(x, self.weight(layer.kernel), self.weight(layer.bias))
 
     def conv(self, layer: Any, x: Any) -> Any:
+        """A convolution; all of three cells go round in longitude."""
         if layer.margins != ((0, 0), (0, 0)):
             x = padded(x)
         return torch_nn().conv2d(x, self.weight(layer.conv.kernel), self.weight(layer.conv.bias))
 
     def norm(self, layer: Any, x: Any) -> Any:
+        """Group norm."""
         return torch_nn().group_norm(x, layer.groups, self.weight(layer.scale), self.weight(layer.shift), layer.eps)
 
     def attention(self, layer: Any, x: Any) -> Any:
+        """Self-attention over all cells."""
         n, c, h, w = x.shape
         q, k, v = self.linear(layer.qkv, self.norm(layer.norm, x).flatten(2).mT).chunk(3, -1)
         mixed = torch_nn().scaled_dot_product_attention(q, k, v)
         return x + self.linear(layer.out, mixed).mT.reshape(n, c, h, w)
 
     def block(self, block: Any, x: Any, emb: Any) -> Any:
+        """A residual block; see `genkit.nn.unet.ResidualBlock`."""
         f = torch_nn()
 
         def resample(x: Any) -> Any:
@@ -134,12 +140,13 @@ def taps(channels: int, gain: float) -> Any:
 
 
 def halved(x: Any) -> Any:
+    """Images at half the size."""
     return torch_nn().conv2d(padded(x), taps(x.shape[1], 1.0), stride=2, groups=x.shape[1])
 
 
 def doubled(x: Any) -> Any:
-    wide = torch_nn().conv_transpose2d(padded(x), taps(x.shape[1], 4.0), stride=2, padding=3, groups=x.shape[1])
-    return wide
+    """Images at twice the size."""
+    return torch_nn().conv_transpose2d(padded(x), taps(x.shape[1], 4.0), stride=2, padding=3, groups=x.shape[1])
 
 
 def features(t: Any, seed: int, count: int) -> Any:
@@ -162,7 +169,7 @@ class WeatherPeers:
             import torch
         except ImportError as error:
             raise GenkitError("weather_peers needs torch; pip install torch") from error
-        torch.set_num_threads(2)
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
         module = PUBLISHED.build(nnx.Rngs(0), SIZES)
         network, params = functional(module)
         # layers that start near zero would hide a difference

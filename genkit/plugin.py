@@ -164,6 +164,8 @@ class Registry:
         Raises `UsageError` with the nearest name when there is none.
         """
         if ":" in name:
+            if not all(map(str.isidentifier, name.replace(":", ".").split("."))):
+                raise UsageError(f"{name} names no class; expected module:Class, such as my_module:MyData")
             return Item(name, name)
         known = {item.name: item for item in self.items(kind)}
         for full in [name] if "." in name else [f"{own}.{name}", f"core.{name}"]:

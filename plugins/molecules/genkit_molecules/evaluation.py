@@ -55,7 +55,13 @@ MANY = 10_000  # molecules of a set whose divergences GuacaMol compares
 
 def property_of(smiles: Sequence[str], name: str) -> np.ndarray:
     """A property (M,) of valid SMILES: logP, SA, QED, weight, TPSA, or rings, their number."""
-    return np.array(parallel(partial(_of_mol, {**PROPERTIES, **RINGS}[name]), list(smiles)), float)
+    if name not in {**PROPERTIES, **RINGS}:
+        raise UsageError(f"property {name!r}; expected {', '.join({**PROPERTIES, **RINGS})}")
+    return np.array(parallel(partial(_property, name), list(smiles)) if len(smiles) else [], float)
+
+
+def _property(name: str, smiles: str) -> float:
+    return {**PROPERTIES, **RINGS}[name](Chem.MolFromSmiles(smiles))  # functions of RDKit go into no other process
 
 
 def _of_mol(f: Any, smiles: str) -> Any:

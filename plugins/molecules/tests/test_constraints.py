@@ -1,7 +1,9 @@
-"""What is held of items that are drawn, with exact laws, and filters of samples."""
+"""What is held of items that are drawn, with exact laws; filters and rewards of samples."""
 
+import sys
 from dataclasses import replace
 from itertools import permutations
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +24,7 @@ from genkit_molecules.models.draw import Method, drawn
 from genkit_molecules.models.request import Molecules as Request
 from genkit_molecules.models.request import Sequences as SequenceRequest
 from genkit_molecules.models.trained import Generator, Guided
+from genkit_molecules.rewards import reward_named
 from genkit_molecules.target import target
 
 KEY = jax.random.key(0)
@@ -163,3 +166,43 @@ def test_filters_draw_on(tmp_path):
     assert all(Chem.MolFromSmiles(s).HasSubstructMatch(query) for s in linked)
     with pytest.raises(GenkitError, match="13 of 14000 items that were drawn pass --unique --connected; lower --n 14"):
         texts(14, connected=True, unique=True)
+
+
+def one_letter(texts):
+    """log q / p of the laws below."""
+    return np.log([{"A": 0.4, "C": 1.0, "D": 2.5}[text] for text in texts])
+
+
+def test_rewards_choose_among_candidates(monkeypatch):
+    """The exact law of one of N by its weight: p = (.5, .3, .2), q = (.2, .3, .5), N = 1, 2, 4."""
+    data = Sequences("ACD", np.zeros((3, 1), np.uint8), np.full(3, 1), np.zeros((0, 1), np.uint8), np.zeros(0, int))
+    generator = Generator(data.layout, discrete_denoiser(np.array([0.5, 0.3, 0.2])), Discrete("ardm"))
+    monkeypatch.setitem(sys.modules, "own", SimpleNamespace(reward=one_letter, wrong=lambda texts: [1.0], number=3))
+    p, w = np.array([0.5, 0.3, 0.2]), np.array([0.4, 1.0, 2.5])
+    for many, law in ((1, (0.5, 0.3, 0.2)), (2, (0.363300, 0.338571, 0.298128)), (4, None)):
+        request = SequenceRequest(reward=("own:reward",), candidates=many)
+        found = joined(list(request(generator, KEY, 6000, 5000)))
+        share = np.bincount(found["samples"][:, 0], minlength=3) / 6000
+        if law:
+            np.testing.assert_allclose(share, law, atol=4 * (0.25 / 6000) ** 0.5)
+        else:
+            assert abs(np.abs(share - [0.2, 0.3, 0.5]).sum() / 2 - 0.114198) < 0.02
+        assert abs(np.exp(found["log_z"]).mean() - (p * w).sum()) < 0.05 and not found["collapsed"].any()
+        np.testing.assert_allclose(found["reward"], one_letter(found["text"]))
+    tempered = joined(list(SequenceRequest(reward=("own:reward",), candidates=50, strength=2.0)(generator, KEY, 2000)))
+    target = p * w**2 / (p * w**2).sum()
+    assert np.abs(np.bincount(tempered["samples"][:, 0]) / 2000 - target).sum() / 2 < 0.05
+    for name, words in (
+        ("logP", "expected module:function"), ("own:nothing", "reward own:nothing: "), ("own:number", "is a int"),
+        ("own:wrong", r"gives shape \(1,\); expected \(10,\) numbers"), ("charge=1", "as logP=2.5:0.5"),
+        ("mass=1:1", "property 'mass'; expected"), ("charge=1:0", "positive standard deviation"), ("nowhere_at:all", "No module named"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=words):
+            list(SequenceRequest(reward=(name,))(generator, KEY, 1))
+
+
+def test_known_rewards():
+    assert reward_named("tanimoto=CCO", LAYOUT)(["OCC", "CCC"]) == pytest.approx([1.0, 1 / 3], abs=0.2)
+    np.testing.assert_allclose(reward_named("weight=16.043:2", LAYOUT)(["C", "O"]), [0, -(1.972**2) / 8], atol=1e-3)
+    found = joined(list(Request(reward=("rings=1:0.1", "tanimoto=C1CC1"), candidates=20)(model("data"), KEY, 60)))
+    assert sum("1" in s for s in found["text"].tolist()) > 55  # a quarter of the molecules has a ring

@@ -131,6 +131,7 @@ def test_pairs_of_neighbourhoods():
 def test_properties():
     np.testing.assert_allclose(property_of(["C", "c1ccccc1", "OCO"], "rings"), [0, 1, 0])
     np.testing.assert_allclose(property_of(["C", "O"], "weight"), [16.043, 18.015], atol=1e-3)
+    assert property_of(["C1CC1"] * 1001, "rings").sum() == 1001  # by several processes
 
 
 def test_scores_of_sequences():

@@ -119,7 +119,7 @@ plugin = Plugin(
             "forecast from files with a trained model",
         ),
         "weather-check": (
-            "genkit_weather.gridded.command:WeatherCheck",
+            "genkit_weather.datasets.check:WeatherCheck",
             "tell how a file of gridded data is understood",
         ),
         "weather-stations": ("genkit_weather.stations.command:WeatherStations", "verify a forecast run at stations"),

@@ -10,8 +10,8 @@ import xarray as xr
 from genkit.cli import main
 from genkit.errors import DataError, UsageError
 from genkit_weather.data import statistics
-from genkit_weather.datasets import Own
-from genkit_weather.gridded import from_xarray, opened, to_xarray
+from genkit_weather.datasets import Own, from_xarray
+from genkit_weather.gridded import opened, to_xarray
 
 T, H, W = 40, 10, 12
 TIME = np.datetime64("2020-06-01", "s") + 6 * np.arange(T) * np.timedelta64(1, "h")
@@ -211,7 +211,9 @@ def test_levels_become_variables(written):
     data = written(file)
     assert data.names == ("t_1000", "t_850", "t_500") and data.long_names[1] == "temperature at 850 hPa"
     np.testing.assert_array_equal(whole(data, 2), STATE + 20)
-    assert written(file, "b.nc", levels=(850.0,)).names == ("t_850",)
+    assert written(file, "b.nc", levels=(500.0, 1000.0), variables=("t",)).names == ("t_500", "t_1000")
+    with pytest.raises(DataError, match="no variable has a level 700; found t_850"):
+        written(file, "c.nc", levels=(850.0, 700.0))
 
 
 def test_members_are_series_that_share_no_time_between_splits(written, tmp_path):
@@ -372,7 +374,7 @@ def test_what_is_given_and_what_never_changes():
     np.testing.assert_array_equal(data.val[0].forcing[..., 5], 2 * STATE[28:32])
     np.testing.assert_array_equal(data.val[0].forcing[:, 3, 3, 6], np.arange(28, 32))
     only = from_xarray(file, frame=2, variables=("sun",))
-    assert only.names == ("sun",) and "not used: t2m" in only.notes[0]
+    assert only.names == ("sun",)
     with pytest.raises(UsageError, match="lsm does not change|index is the same everywhere"):
         from_xarray(file, variables=("index",))
     once = STATE.copy()

@@ -30,6 +30,7 @@ from genkit_inverse.targets import (
 )
 
 METHODS = (*ESTIMATORS, "pdds")
+BESIDE = "tempering_as_pdds"  # tempering with as many evaluations as the learned PDDS took
 USUAL = (Mixture2D(), Funnel(), GMM40(), Brownian(), Sonar(), Ionosphere())
 
 
@@ -105,6 +106,11 @@ class LogZ(Experiment):
                     f"{', '.join(sorted(free))} get the evaluations of tempering; add it, or give a budget"
                 )
 
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """All that is estimated by, in the order of the tables."""
+        return (*self.methods, BESIDE) if {"tempering", "pdds"} <= set(self.methods) else self.methods
+
     def named(self) -> dict[str, Target]:
         """The targets by the names of their results."""
         return dict(zip(labels("targets", self.targets), self.targets, strict=True))
@@ -137,7 +143,7 @@ class LogZ(Experiment):
 
     def sample(self, run: Run) -> None:
         """Run every method on every target; what is killed goes on with those that it has not."""
-        methods = sorted(self.methods, key=lambda name: name in FREE)  # tempering says what the others get
+        methods = sorted(self.rows, key=lambda name: name in FREE)  # tempering says what the others get
         half = run.folder / "estimates.part.npz"
         found = read_arrays(half) if half.exists() else {}
         jobs = [(t, n, m) for t in self.named() for n in self.particles for m in methods]
@@ -145,9 +151,14 @@ class LogZ(Experiment):
             if f"{name}/{n}/{method}/log_z" in found:
                 continue
             density = self.named()[name].load()
-            budget = self.budget or found.get(f"{name}/{n}/tempering/evals", np.zeros(1)).mean()
+            took = {key: found.get(f"{name}/{n}/{key}/evals", np.zeros(1)).mean() for key in ("tempering", "pdds")}
+            budget = self.budget or took["tempering"]
             settings = Settings(n, self.alpha, self.leapfrog, self.moves, self.pdds_steps, self.draws, float(budget))
-            make = of_model(self.trained(run, name)) if method == "pdds" else ESTIMATORS[method]
+            if method == BESIDE:
+                fair = round(n * took["pdds"] / took["tempering"])
+                settings = replace(settings, particles=max(2 * density.dim, fair))
+            bare = method.removesuffix("_as_pdds")
+            make = of_model(self.trained(run, name)) if bare == "pdds" else ESTIMATORS[bare]
             rows = estimated(run, f"{name}, {method}, {n}", make, density, settings, self.seeds)
             found |= {f"{name}/{n}/{method}/{key}": value for key, value in rows.items()}
             write_arrays(half, found)
@@ -165,10 +176,10 @@ class LogZ(Experiment):
         found, last = read_arrays(run.folder / "estimates.npz"), self.particles[-1]
         results: dict[str, float | None] = {}
         for name, target in self.named().items():
-            for method in self.methods:
+            for method in self.rows:
                 rows = {key: found[f"{name}/{last}/{method}/{key}"] for key in KEYS}
                 results |= results_of(name, method, rows, target.load().log_z)
-            walls = [found[f"{name}/{n}/{method}/wall"] for n in self.particles for method in self.methods]
+            walls = [found[f"{name}/{n}/{method}/wall"] for n in self.particles for method in self.rows]
             results[f"minutes/{name}"] = float(sum(walls)) / 60
         return results
 
@@ -185,11 +196,11 @@ class LogZ(Experiment):
                 f"{name}: log Z {known}; {self.particles[-1]} particles, {self.seeds} runs; "
                 f"{run.results[f'minutes/{name}']:.1f} minutes in all"
             )
-            table(run, name, caption, self.methods, columns, "estimate by")
+            table(run, name, caption, self.rows, columns, "estimate by")
             if truth is not None:
                 points = {
                     method: [{key: found[f"{name}/{n}/{method}/{key}"] for key in KEYS} for n in self.particles]
-                    for method in self.methods
+                    for method in self.rows
                 }
                 panels[name] = error_points(points, truth)
         if panels:

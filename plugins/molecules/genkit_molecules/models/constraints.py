@@ -87,7 +87,7 @@ class Places:
 def motif(layout: Graphs, pieces: Sequence[str], composition: str = "") -> Motif:
     """Of SMILES of pieces without a bond between them, and of a composition like C6N1, of all atoms but hydrogen.
 
-    "*" is an atom of any element and further bonds. Other atoms of a piece that has one have the bonds that are told and no more.
+    "*" is an atom of any element and further bonds; the other atoms of a piece that has one have no further bonds.
     """
     from genkit_molecules.chemistry import motif_of
 

@@ -15,6 +15,7 @@ from genkit.kinds import SIGNED
 from genkit.model import Piece, Request
 from genkit_molecules.models.constraints import Constraint, motif, places
 from genkit_molecules.models.draw import AT_ONCE, Method, drawn
+from genkit_molecules.rewards import Reward, chosen, reward_named
 
 TRIES = 1000  # draws for each item that is to pass a filter
 LEAST = 64  # items at a time where some may not pass
@@ -30,13 +31,23 @@ class Draw(Request):
     property: str = ""
     """The property to steer to, the one that the model was trained for."""
     strength: Annotated[float, SIGNED] = 1.0
-    """Power of what is said of the property."""
+    """Power of what is said of the property, and of exp(reward)."""
+    reward: tuple[str, ...] = ()
+    """What is wanted, without training; several are added: module:function of a list of texts, PROPERTY=MEAN:STD (a
+    normal law), for molecules tanimoto=SMILES. Of --candidates one is taken by exp(reward)."""
+    candidates: int = 10
+    """Draws of which one is taken by its reward."""
     look_ahead: bool = True
     """Whether discriminator, classifier and both weigh all values of the next site (FADG), or what was drawn (BSDG)."""
     unique: bool = False
     """Take each once."""
     novel: Path | None = None
     """Take none of this file."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.candidates < 1:
+            raise UsageError(f"candidates={self.candidates}; expected at least 1")
 
     def constraint(self, model: Any) -> Constraint | None:
         """What is held of all items."""
@@ -57,8 +68,9 @@ class Draw(Request):
     def __call__(self, model: Any, key: jax.Array, n: int, chunk: int = AT_ONCE) -> Iterator[Piece]:
         """Pieces of `samples` (n, D), rows of sites, `size`, `text`, "" where invalid, and of particles see `drawn`.
 
-        Where items are filtered also `place`, their numbers among all that were drawn. Raises GenkitError where too few
-        pass.
+        Where items are filtered also `place`, their numbers among all that were drawn. With a reward `reward` of the
+        one that was taken, `log_z`, log of the mean of exp(reward) of the candidates, `ess` and `collapsed` of their
+        weights. Raises GenkitError where too few pass.
         """
         method, constraint = self._method(model), self.constraint(model)
         if not self.filters():
@@ -96,10 +108,31 @@ class Draw(Request):
     def _drawn(
         self, model: Any, key: jax.Array, n: int, method: Method, chunk: int, constraint: Constraint | None
     ) -> Iterator[Piece]:
-        """With their texts."""
-        for piece in drawn(model, key, n, method, chunk, self.strength, self.look_ahead, constraint):
+        """With their texts, and one of the candidates."""
+        many = self.candidates if self.reward else 1
+        rewards = [reward_named(name, model.layout) for name in self.reward]
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(key, many))).tolist())
+        chunk = max(many, chunk - chunk % many)
+        for piece in drawn(model, key, n * many, method, chunk, self.strength, self.look_ahead, constraint):
             texts = model.layout.texts(piece["samples"], piece["size"])
-            yield piece | {"text": np.array([text or "" for text in texts])}
+            piece = piece | {"text": np.array([text or "" for text in texts])}
+            yield self._taken(model, piece, rewards, rng) if rewards else piece
+
+    def _taken(self, model: Any, piece: Piece, rewards: list[Reward], rng: np.random.Generator) -> Piece:
+        """One of each group of candidates; what is not whole has no weight."""
+        texts = piece["text"].tolist()
+        whole = set(model.layout.whole(texts))
+        there = [i for i, text in enumerate(texts) if text in whole]
+        reward = np.full(len(texts), -np.inf)
+        if there:
+            reward[there] = sum(f([texts[i] for i in there]) for f in rewards)
+        with np.errstate(invalid="ignore"):
+            log_w = np.where(reward == -np.inf, -np.inf, self.strength * reward).reshape(-1, self.candidates)
+        found = [chosen(row, rng) for row in log_w]
+        at = [k * self.candidates + one for k, (one, _, _) in enumerate(found)]
+        log_z, ess = (np.array([row[i] for row in found]) for i in (1, 2))
+        taken = {name: column[at] for name, column in piece.items()}
+        return taken | {"reward": reward[at], "log_z": log_z, "ess": ess, "collapsed": log_z == -np.inf}
 
 
 @dataclass(frozen=True)

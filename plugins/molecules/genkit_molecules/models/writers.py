@@ -77,7 +77,7 @@ class Table(Text):
 
     def lines(self, texts: list[str], piece: Piece) -> str:
         """A piece as text."""
-        said = [name for name in ("log_z", "ess", "collapsed") if name in piece]
+        said = [name for name in ("reward", "log_z", "ess", "collapsed") if name in piece]
         known = [i for i, text in enumerate(texts) if text]
         columns = {name: np.full(len(texts), "", object) for name in self.names}
         for name, column in columns.items():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from genkit.errors import UsageError
 from genkit_weather.data import Layout, WeatherData
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Own:
     path: str = "own.nc"
     """a file, a zarr folder or URL, a folder, or a pattern in quotes, as 'data/era5_*.nc'"""
     variables: tuple[str, ...] = ()
-    """what is predicted; all that changes in time if none are named"""
+    """what is predicted; all that changes in time if none are named. t stands for t at all levels too"""
     forcing: tuple[str, ...] = ()
     """what changes in time and is given, not predicted"""
     static: tuple[str, ...] = ()
@@ -73,3 +76,18 @@ class Own:
     def layout(self) -> Layout:
         """Sizes, of the files."""
         return self.load().layout
+
+
+def from_xarray(file: xr.Dataset, frame: int = 4, source: str = "own data", **options: Any) -> WeatherData:
+    """Weather data of a data set, such as one read by xarray; see the data set `weather.own`, whose options these are.
+
+    Args:
+        file: the data set.
+        frame: cells on each side whose values are given, not predicted.
+        source: how errors name the data.
+        options: further fields of `genkit_weather.datasets.Own`, as split=(0.7, 0.1).
+    """
+    from genkit_weather.gridded import understood, weather
+
+    how = Own(frame=frame, **options)
+    return weather(understood([(source, file)], how.levels), how, source)

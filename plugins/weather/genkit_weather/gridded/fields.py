@@ -163,10 +163,9 @@ def _by_level(array: xr.DataArray, file: xr.Dataset, levels: tuple[float, ...]) 
     if role(dim, file) != "level" and not (dim in file.coords and file[dim].dtype.kind in "fiu"):
         return
     values, unit = _level_values(file, dim)
-    for i, value in enumerate(values):
-        if not levels or np.isclose(value, levels).any():
-            named = f"{array.attrs.get('long_name', array.name)} at {value:g}{f' {unit}' if unit else ''}"
-            yield array.isel({dim: i}, drop=True).rename(f"{array.name}_{value:g}").assign_attrs(long_name=named)
+    for i in (int(i) for level in levels or values for i in np.flatnonzero(np.isclose(values, level))):
+        named = f"{array.attrs.get('long_name', array.name)} at {values[i]:g}{f' {unit}' if unit else ''}"
+        yield array.isel({dim: i}, drop=True).rename(f"{array.name}_{values[i]:g}").assign_attrs(long_name=named)
 
 
 def _level_values(file: xr.Dataset, dim: str) -> tuple[np.ndarray, str]:
@@ -177,4 +176,5 @@ def _level_values(file: xr.Dataset, dim: str) -> tuple[np.ndarray, str]:
     values = np.asarray(file[dim].values, float)
     if unit == "Pa":
         return values / 100, "hPa"
-    return values, "hPa" if unit.lower() in ("millibars", "mbar", "mb", "hpa") else unit
+    silent = unit in ("", "1") and 100 < values.max() <= 1100 and values.min() > 0  # levels of pressure
+    return values, "hPa" if silent or unit.lower() in ("millibars", "mbar", "mb", "hpa") else unit

@@ -11,7 +11,7 @@ import xarray as xr
 from genkit.errors import DataError
 from genkit_weather.lazy import Lazy
 
-SAMPLE = 16  # times looked at where all would be too many
+SAMPLE = 16, 2  # times looked at where all would be too many, of values in memory and of others
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,11 @@ def in_memory(file: xr.Dataset) -> bool:
 
 def sample(array: xr.DataArray) -> xr.DataArray:
     """At most SAMPLE times of a variable, spread evenly, and the first member, in memory."""
+    most = SAMPLE[not isinstance(array.variable._data, np.ndarray)]
     picked: dict[str, Any] = {d: 0 for d in ("member",) if d in array.dims}
     for dim in {"time", "start", "step"} & set(map(str, array.dims)):
         size = array.sizes[dim]
-        picked[dim] = np.unique(np.linspace(0, size - 1, min(SAMPLE, size)).round().astype(int))
+        picked[dim] = np.unique(np.linspace(0, size - 1, min(most, size)).round().astype(int))
     return array.isel(picked).compute()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,19 +114,17 @@ def _sorted_out(
     file: xr.Dataset, how: Own, source: str, notes: list[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Names of state, forcing and static fields."""
-    for label in ("variables", "forcing", "static"):
-        for name in getattr(how, label):
-            if name not in file:
-                raise UsageError(f"{label} names {name}, but {source} has {', '.join(map(str, file.data_vars))}")
-    twice = set(how.variables) & {*how.forcing, *how.static} | set(how.forcing) & set(how.static)
+    named = {k: _named(file, k, getattr(how, k), source) for k in ("variables", "forcing", "static")}
+    wanted, forcing = named["variables"], named["forcing"]
+    twice = set(wanted) & {*forcing, *how.static} | set(forcing) & set(how.static)
     if twice:
         raise UsageError(f"{sorted(twice)[0]} is named twice among variables, forcing and static")
     moves = [str(n) for n, a in file.data_vars.items() if {"time", "start"} & set(a.dims)]
-    for name in (*how.variables, *how.forcing):
+    for name in (*wanted, *forcing):
         if name not in moves:
             raise UsageError(f"{name} does not change in time; name it under static, or not at all")
     gridded = [n for n in moves if "y" in file[n].dims]
-    state = [n for n in how.variables or gridded if n not in (*how.forcing, *how.static)]
+    state = [n for n in wanted or gridded if n not in (*forcing, *how.static)]
     if flat := [n for n in state if n not in gridded]:
         raise UsageError(f"{flat[0]} is the same everywhere, so it cannot be predicted; name it under forcing")
     static = [str(n) for n, a in file.data_vars.items() if set(a.dims) == {"y", "x"}]
@@ -138,10 +136,21 @@ def _sorted_out(
             static += [] if name in static or how.static else [name]
     if not state:
         raise DataError(f"{source}: no variable changes in time and place; found {', '.join(map(str, file.data_vars))}")
-    left = [n for n in moves if n not in (*state, *how.forcing, *static)]
-    if left:
+    left = [n for n in moves if n not in (*state, *forcing, *static)]
+    if left and not how.variables:
         notes.append(f"not used: {', '.join(left)}")
-    return tuple(state), how.forcing, tuple(static)
+    return tuple(state), tuple(forcing), tuple(static)
+
+
+def _named(file: xr.Dataset, option: str, names: tuple[str, ...], source: str) -> list[str]:
+    """The variables of an option; a name also stands for the same at all levels, t for t_850 and t_500."""
+    found = []
+    for name in names:
+        levels = [str(n) for n in file.data_vars if re.fullmatch(re.escape(name) + r"_[\d.]+", str(n))]
+        if name not in file and not levels:
+            raise UsageError(f"{option} names {name}, but {source} has {', '.join(map(str, file.data_vars))}")
+        found += [name] if name in file else levels
+    return found
 
 
 def _own_step(file: xr.Dataset) -> int:
@@ -223,20 +232,3 @@ class _Reading:
         else:
             first = np.broadcast_to(angles(time)[:, None, None], (*own.shape[:3], 4))
         return np.concatenate([first, own], -1).astype(np.float32)
-
-
-def from_xarray(file: xr.Dataset, frame: int = 4, source: str = "own data", **options: Any) -> WeatherData:
-    """Weather data of a data set, such as one read by xarray; see the data set `weather.own`, whose options these are.
-
-    Args:
-        file: the data set.
-        frame: cells on each side whose values are given, not predicted.
-        source: how errors name the data.
-        options: further fields of `genkit_weather.datasets.Own`, as split=(0.7, 0.1).
-    """
-    from genkit_weather.datasets import Own
-    from genkit_weather.gridded.fields import fields
-    from genkit_weather.gridded.join import joined
-
-    how = replace(Own(), frame=frame, **options)
-    return weather(joined([(source, fields(file, source, how.levels))]), how, source)

@@ -118,7 +118,7 @@ class Sphere(Hypersurface):
 
     def preimages(self, x: Array, v: Array) -> tuple[Array, Array]:
         """Once around, and more."""
-        return self._around(x, v, 2 * jnp.pi * self.radius), jnp.ones(2 * WRAPS + 1, bool)  # type: ignore
+        return self._around(x, v, 2 * jnp.pi * self.radius), jnp.ones(2 * WRAPS + 1, bool)
 
     def log_jacobian(self, x: Array, v: Array) -> Array:
         """(n - 1) log(sin(r) / r), r = |v| / R."""

@@ -45,9 +45,7 @@ class WeatherCheck:
 
     def run(self) -> None:
         """Read and print."""
-        from genkit_weather.gridded.files import paths_of
-        from genkit_weather.gridded.opened import opened
-        from genkit_weather.gridded.weather import weather
+        from genkit_weather.gridded import opened, paths_of, weather
 
         paths, how = paths_of(self.path), replace(self.data, path=self.path)
         print(f"files      {len(paths)}: {paths[0]}{f' ... {paths[-1]}' if len(paths) > 1 else ''}")
@@ -65,7 +63,7 @@ def grid_lines(file: xr.Dataset) -> Iterator[str]:
     """Rows, columns, spacing, place, projection."""
     import numpy as np
 
-    from genkit_weather.gridded.grid import neighbours
+    from genkit_weather.gridded import neighbours
 
     h, w = file.sizes["y"], file.sizes["x"]
     lat, lon = (file[n].values if n in file.coords else None for n in ("latitude", "longitude"))
@@ -86,7 +84,7 @@ def grid_lines(file: xr.Dataset) -> Iterator[str]:
 
 def time_lines(file: xr.Dataset) -> Iterator[str]:
     """First and last time, step, members."""
-    from genkit_weather.gridded.times import usual_step
+    from genkit_weather.gridded import usual_step
 
     along = "start" if "start" in file.dims else "time"
     stamps, passed = file[along].values, file["passed"].values
@@ -101,7 +99,7 @@ def time_lines(file: xr.Dataset) -> Iterator[str]:
 
 def variable_lines(file: xr.Dataset) -> Iterator[str]:
     """A line for each variable: name, unit, range at a few times, cells without values, long name."""
-    from genkit_weather.gridded.layers import sample
+    from genkit_weather.gridded import sample
 
     for name, array in file.data_vars.items():
         values = sample(array)
