@@ -40,8 +40,8 @@ README = """\
 
 A plugin of genkit. It registers an experiment, a data set, a model and a sampler in `genkit_%name%/__init__.py`.
 
-It needs genkit-jax, which is on no package index: install it from its checkout first. Never install a package of that name
-from an index.
+It needs genkit-jax, which is on no package index: install it from its checkout first, never a package of that name from
+an index.
 
 ```
 python -m pip install -e CHECKOUT_OF_GENKIT
