@@ -42,7 +42,7 @@ RIGHT = [
     "run good/config.yaml --out new --seed 9 --preset default",
     "run toy.study --sizes 3 4 5 --pairs 1 0.5 --weights a 2 b 3 --flag True --mode good --file x --out new",
     "show core.mixture --preset tiny --steps 100 --sampler dpmpp_2s --sampler.steps 5 --process vp --network.width 16",
-    "show weather.diffusion_lam --data weather.ou --data.cells 8 --optimizer adamw --optimizer.lr 1e-4 --window.width 3",
+    "show weather.diffusion_lam --data weather.ou --data.cells 8 --optimizer adamw --optimizer.lr 1e-4 --window.width 3",  # noqa: E501
     "show weather.cef --preset paper --network.multipliers 1 2 --stations.thresholds 1.5 2 --T_it 6",
     "show molecules.ardm --data zinc250k --network sequence_transformer --batch 8 --optimizer.warmup 0",
     "show inverse.ddsmc_gmm --methods ddsmc mcgdiff --methods.0.steps 50 --seed 1",

@@ -90,6 +90,7 @@ def build(folder: Path, name: str, doc: str) -> Path:
 def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], commands: Sequence[dict[str, Any]]) -> str:
     """How a run was made: by its first command, and on the devices of that."""
     first = commands[0] if commands else {}
+    begun = first.get("begun") or status.get("time", "")
     seconds = sum(v for v in status["seconds"].values() if isinstance(v, (int, float)))
     facts = {
         "experiment": f"{options.get('experiment')}, preset {options.get('preset')}",
