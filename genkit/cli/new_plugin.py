@@ -24,7 +24,9 @@ name = "genkit-%dist%"
 version = "0.1.0"
 description = "A plugin of genkit"
 requires-python = ">=3.11"
-dependencies = ["genkit-jax"]
+# It needs genkit-jax, which is on no index and therefore not named here: an installer could only find a stranger's
+# package of that name. Install it from its checkout first, see README.md.
+dependencies = []
 
 [project.entry-points."genkit.plugins"]
 %name% = "genkit_%name%:plugin"
@@ -38,7 +40,11 @@ README = """\
 
 A plugin of genkit. It registers an experiment, a data set, a model and a sampler in `genkit_%name%/__init__.py`.
 
+It needs genkit-jax, which is on no package index: install it from its checkout first, never a package of that name from
+an index.
+
 ```
+python -m pip install -e CHECKOUT_OF_GENKIT
 python -m pip install -e .
 genkit run %name%.toy
 genkit run %name%.toy --sampler heun --data.points 200 --out run

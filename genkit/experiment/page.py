@@ -97,7 +97,8 @@ def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], command
         "data": _data(options.get("options")) or "made by the experiment",
         "seed": options.get("seed"),
         "versions": _versions(first, str(options.get("experiment"))),
-        "time": f"{begun}, {seconds:.0f} s, {first.get('devices', 'no device is known')}",
+        "time": f"{begun}, {seconds:.0f} s",
+        "devices": first.get("devices", ""),
         "memory": f"{max((_size(one) for one in commands), default=0):.3g} GB at most",
     }
     rows = [f"<dt>{key}</dt><dd>{html.escape(str(value))}</dd>" for key, value in facts.items() if value != ""]

@@ -222,7 +222,7 @@ class Run:
             self.console.print(shown)
             if _is_main():
                 with contextlib.suppress(OSError), (self.folder / "log.txt").open("a") as log:
-                    console(file=log, width=self.console.width).print(shown)
+                    console(file=log, width=self.console.width, force_jupyter=False).print(shown)
         if _is_main():
             report.add_table(self.folder, name, header, cells, caption, marked)
 

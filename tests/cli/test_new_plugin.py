@@ -45,6 +45,8 @@ def test_it_is_small_and_says_what_comes_next(written, capsys):
 
     project = tomllib.loads((written / "pyproject.toml").read_text())["project"]
     assert project["name"] == "genkit-acme"
+    assert project["dependencies"] == []  # an index could only give a stranger's genkit-jax
+    assert "install it from its checkout first" in (written / "README.md").read_text()
     assert project["entry-points"]["genkit.plugins"] == {"acme": "genkit_acme:plugin"}
 
 

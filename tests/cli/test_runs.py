@@ -49,18 +49,18 @@ def rows(text):
 def test_runs_shows_state_age_and_main_result(here, capsys):
     run_folder(here / "runs/gone.study/a", 1, "done", 7300, {"loss/x": 0.12345, "rmse/y": 2})
     run_folder(here / "runs/gone.study/b", 2, "running", 200)
-    run_folder(here / "runs/s/[c]", 3, "failed", 30, {"rmse/y": None})
+    run_folder(here / "runs/s/[c]", 3, "failed", 610, {"rmse/y": None})
     run_folder(here / "runs/s/[c]/parts/inner", 4)  # belongs to the run
     assert main(["runs"]) == 0
     out = capsys.readouterr().out
     assert "3 runs in runs" in out
     assert rows(out) == {
         "folder": ["experiment", "preset", "seed", "state", "age", "result"],
-        "s/[c]": ["gone.study", "tiny", "3", "failed", "30 s", "rmse/y –"],
+        "s/[c]": ["gone.study", "tiny", "3", "failed", "10 min", "rmse/y –"],
         "gone.study/b": ["gone.study", "tiny", "2", "killed", "3 min", ""],
         "gone.study/a": ["gone.study", "tiny", "1", "done", "2 h", "loss/x 0.1235"],
     }
-    assert list(rows(out)) == ["folder", "s/[c]", "gone.study/b", "gone.study/a"]  # the newest first
+    assert list(rows(out)) == ["folder", "gone.study/b", "s/[c]", "gone.study/a"]  # the newest first
     assert main(["runs", "runs/gone.study", "--only", "rmse/*"]) == 0
     assert rows(capsys.readouterr().out)["a"][-1] == "rmse/y 2"
     (here / "runs/s/[c]/status.json").write_text("[]")

@@ -74,7 +74,7 @@ def test_the_header_says_how_it_was_made(page):
     assert facts["experiment"] == "toy.study, preset tiny" and facts["seed"] == "0"
     assert facts["data"] == "toy.points, model.data: toy.numbers"
     assert facts["versions"] == "genkit-jax 0.1.0, jax 0.10.2, Python 3.11.7, commit abc"
-    assert facts["time"].endswith("1 x cpu") and "0 GB" in facts["memory"]
+    assert facts["devices"] == "1 x cpu" and "0 GB" in facts["memory"]
     assert (
         "genkit run toy.study --label &#x27;it&#x27;&quot;&#x27;&quot;&#x27;s &lt;b&gt;&#x27; --out a"
         in facts["command"]

@@ -54,6 +54,8 @@ YARDSTICKS = {
 class CrystalStudy(Conditions, Experiment):
     """Crystals drawn by a model in one or several ways, scored beside yardsticks; some become structures."""
 
+    headline = "fwd/model"
+
     data: Dataset[Crystals] = field(default_factory=AflowPrototypes)
     """The crystals."""
     model: Model[Crystals, CrystalModel] = field(default_factory=WyckoffDiffusion)

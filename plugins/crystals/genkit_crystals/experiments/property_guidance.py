@@ -28,6 +28,8 @@ class PropertyGuidance(CrystalStudy):
     the model meanwhile. Label files and structures are of both.
     """
 
+    headline = "yes/*"
+
     model: Model[Crystals, CrystalModel] = field(default_factory=lambda: Steered.preset("default"))
     """The diffusion model with discriminator and classifier: trained here, or the folder of what was trained."""
     samples: int = 500

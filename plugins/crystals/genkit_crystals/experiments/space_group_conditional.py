@@ -29,6 +29,8 @@ class SpaceGroupConditional(CrystalStudy):
     group.
     """
 
+    headline = "fd/model/*"
+
     space_groups: tuple[int, ...] = (225, 194, 139, 62, 12)
     """Their numbers, which share the samples equally."""
     samples: int = 500

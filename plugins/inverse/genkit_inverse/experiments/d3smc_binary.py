@@ -36,6 +36,8 @@ class D3SMCBinary(InverseStudy):
     The same is done with an exact denoiser on a law of four bits, where the posterior is a sum.
     """
 
+    headline = "error/*/hidden"
+
     data: Dataset[Bits] = field(default_factory=BinaryDigits)
     """The images."""
     kernels: tuple[str, ...] = KERNELS

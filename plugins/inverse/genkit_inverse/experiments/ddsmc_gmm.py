@@ -34,6 +34,8 @@ class DDSMCGMM(Experiment):
     of a second exact set. Instances differ by far more than methods: only the same ones can be compared.
     """
 
+    headline = "sw/ddsmc*/mean"
+
     dx: int = 8
     """Numbers of the unknown, even."""
     dy: int = 1

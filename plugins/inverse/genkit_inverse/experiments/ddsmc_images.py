@@ -51,6 +51,8 @@ class DDSMCImages(InverseStudy):
     images; without it the prior is trained first, as by `inverse.digits_prior`, but for data whose law is known.
     """
 
+    headline = "psnr/*/ddsmc*"
+
     prior: Model[Images, Diffusion] = field(default_factory=ImagePrior)
     """The diffusion model of the images: trained here, or the folder of what was trained."""
     operators: tuple[Operator, ...] = field(default_factory=_operators)

@@ -30,6 +30,8 @@ class DigitsPrior(InverseStudy):
     method of `genkit.steer`.
     """
 
+    headline = "sw/samples"
+
     model: Model[Images, Diffusion] = field(default_factory=ImagePrior)
     """The diffusion model: trained here, or the folder of what was trained."""
     samples: int = 200

@@ -44,6 +44,8 @@ class LogZ(Experiment):
     trained for each target, which its evaluations include.
     """
 
+    headline = "log_z/*/error"
+
     targets: tuple[Target, ...] = USUAL
     """The densities."""
     methods: tuple[str, ...] = METHODS[:-1]

@@ -31,6 +31,8 @@ class PDDSStudy(Experiment):
     a few sweeps at least), its training included: what learning buys are later runs.
     """
 
+    headline = "log_z/*/error"
+
     target: Target = field(default_factory=Mixture2D)
     """The density."""
     model: Model[Target, LearnedPDDS] = field(default_factory=PDDSPotential)

@@ -31,6 +31,8 @@ class PGM(Experiment):
     themselves. The exact value stands beside them where it can be computed.
     """
 
+    headline = "error/*"
+
     model: Graph = field(default_factory=Ising)
     """The graphical model."""
     twists: tuple[str, ...] = ()

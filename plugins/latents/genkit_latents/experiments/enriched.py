@@ -46,6 +46,8 @@ class Enriched(LatentStudy):
     straight latent distances, geodesics without M, and geodesics with it.
     """
 
+    headline = "ari/enriched"
+
     data: Dataset[Points] = field(default_factory=lambda: Shape("moons", points=2500))
     """Rows with labels."""
     model: Model[Points, VAE] = field(default_factory=_recipe)

@@ -41,6 +41,8 @@ class IntrospectiveStudy(Experiment):
     perfect generator, below which nothing can be but by chance.
     """
 
+    headline = "jsd/*"
+
     data: tuple[str, ...] = ("gaussians8",)
     """gaussians8, spiral, checkerboard, rings; digits, mnist, or the path (with a slash) of images as `latents.images`
     reads them."""

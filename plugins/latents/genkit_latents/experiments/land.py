@@ -31,6 +31,8 @@ class LandDensity(LatentStudy):
     covers its middle. Densities are compared with respect to the same measure, that of the plane.
     """
 
+    headline = "nll/land_*"
+
     varied: ClassVar[tuple[str, str]] = ("components", "components")
 
     data: Dataset[Points] = field(default_factory=lambda: Shape("half_circle", points=150))

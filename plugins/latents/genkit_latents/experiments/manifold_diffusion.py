@@ -41,6 +41,8 @@ class ManifoldDiffusion(LatentStudy):
     training event, concentration from validation events) shows what smoothing reaches.
     """
 
+    headline = "nll/score"
+
     varied: ClassVar[tuple[str, str]] = ("models", "method")
 
     data: Dataset[OnManifold] = field(default_factory=Events)

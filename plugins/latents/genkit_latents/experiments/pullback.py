@@ -44,6 +44,8 @@ class PullbackGeodesics(LatentStudy):
     (`rbf`): geodesics then go around it.
     """
 
+    headline = "in_hole/rbf"
+
     model: Model[Points, VAE] = field(default_factory=_recipe)
     """What is trained, or the folder of what was; with a deviation (`centres`)."""
     pairs: int = 32

@@ -32,6 +32,8 @@ class LatticeGuidance(Experiment):
     what the discriminator says of partial states: their limit is p(x) W(x) / Z, and errors of the last W stay.
     """
 
+    headline = "tv/*"
+
     n: int = 3
     """Atoms, 2 to 4."""
     model: Model[Target, Guided] = field(default_factory=Learned)

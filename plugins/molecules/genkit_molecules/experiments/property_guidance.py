@@ -24,6 +24,8 @@ class PropertyGuidance(Study):
     as potential. both: their sum.
     """
 
+    headline = "yes/*"
+
     kind: ClassVar[Any] = molecules
 
     data: Dataset[Molecules] = field(default_factory=lambda: Lattice(n=5))

@@ -20,6 +20,8 @@ from genkit_molecules.models import Method, drawn, in_two, inputs, tested
 class Study(Experiment):
     """Learn molecules or sequences, sample them by each method, and score the samples; subclasses have the fields."""
 
+    headline = "validity/*"
+
     data: Dataset
     model: Model
     samples: int

@@ -29,6 +29,8 @@ class ImageStudy(Study):
     labels, beside the same on raw pixels. With masked patches: `--network vit --methods ibot_kp`.
     """
 
+    headline = "unique/*"
+
     data: Dataset[Samples] = field(default_factory=lambda: Digits(tail=0.05))
     """The images."""
     model: Model[Samples, Distilled] = field(default_factory=ImageDistillation)

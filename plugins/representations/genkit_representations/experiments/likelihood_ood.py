@@ -34,6 +34,8 @@ class LikelihoodOOD(Study):
     standard deviation. Own features: `--data features --data.file x.npz`.
     """
 
+    headline = "auroc/*/mean"
+
     data: Dataset[Splits] = field(default_factory=HeldOutDigits)
     """The features."""
     model: Model[Split, FeatureDensity] = field(default_factory=RDM)

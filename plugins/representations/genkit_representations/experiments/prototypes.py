@@ -27,6 +27,8 @@ class PrototypeStudy(Study):
     its prototypes (`<method>_kp`); k-NN accuracy shows whether the features gain by it.
     """
 
+    headline = "unique/*"
+
     data: Dataset[Samples] = field(default_factory=Clusters)
     """The samples."""
     model: Model[Samples, Distilled] = field(default_factory=Distillation)

@@ -44,6 +44,8 @@ class Plan:
 class ForecastExperiment(Experiment):
     """Train a model, forecast from several starts of the test split, verify against baselines."""
 
+    headline = "rmse/*"
+
     data: Dataset[WeatherData] = field(default_factory=QGNature)
     """Where the weather comes from."""
     model: Model[WeatherData, WeatherModel] = field(default_factory=Diffusion)
