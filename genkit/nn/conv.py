@@ -32,9 +32,10 @@ class Conv(nnx.Module):
     ):
         margins = [k // 2 for k in kernel]
         # zero padding is left to the convolution, which needs no padded copy for it
-        self.rules = tuple("zero" if m == 0 else rule for rule, m in zip(padding, margins, strict=True))
+        rules: list[Padding] = ["zero" if m == 0 else rule for rule, m in zip(padding, margins, strict=True)]
+        self.rules = tuple(rules)
         self.margins = tuple(margins)
-        inside = tuple((m, m) if rule == "zero" else (0, 0) for rule, m in zip(self.rules, margins, strict=True))
+        inside = tuple((m, m) if rule == "zero" else (0, 0) for rule, m in zip(rules, margins, strict=True))
         self.conv = nnx.Conv(
             inputs, outputs, kernel, padding=inside, kernel_init=xavier_uniform(gain), dtype=dtype, rngs=rngs
         )
@@ -128,7 +129,8 @@ def _grown(x, axis: int, margin: int, rule: Padding):
     `jnp.pad` makes several operations for each axis that stays as it is.
     """
     if rule == "zero":
-        return jax.lax.pad(x, jnp.zeros((), x.dtype), [(margin * (a == axis),) * 2 + (0,) for a in range(x.ndim)])
+        room = [(margin, margin, 0) if a == axis else (0, 0, 0) for a in range(x.ndim)]
+        return jax.lax.pad(x, jnp.zeros((), x.dtype), room)
     size, cut = x.shape[axis], partial(jax.lax.slice_in_dim, x, axis=axis)
     if rule == "circular":
         return jax.lax.concatenate([cut(size - margin, size), x, cut(0, margin)], axis)
