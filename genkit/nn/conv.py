@@ -1,5 +1,6 @@
 """Convolution with a padding rule for each axis, group norm, resampling of images (n, h, w, c)."""
 
+from functools import partial
 from typing import Literal
 
 import jax
@@ -9,7 +10,6 @@ from flax import nnx
 from genkit.nn.mlp import xavier_uniform
 
 Padding = Literal["zero", "replicate", "circular"]
-MODES = {"replicate": "edge", "circular": "wrap"}
 
 
 class Conv(nnx.Module):
@@ -30,20 +30,20 @@ class Conv(nnx.Module):
         dtype=jnp.float32,
         rngs: nnx.Rngs,
     ):
-        margins = [(k // 2, k // 2) for k in kernel]
+        margins = [k // 2 for k in kernel]
         # zero padding is left to the convolution, which needs no padded copy for it
-        self.copies = tuple(MODES.get(rule) if m[0] else None for rule, m in zip(padding, margins, strict=True))
+        rules: list[Padding] = ["zero" if m == 0 else rule for rule, m in zip(padding, margins, strict=True)]
+        self.rules = tuple(rules)
         self.margins = tuple(margins)
-        inside = [(0, 0) if copy else m for copy, m in zip(self.copies, margins, strict=True)]
+        inside = tuple((m, m) if rule == "zero" else (0, 0) for rule, m in zip(rules, margins, strict=True))
         self.conv = nnx.Conv(
-            inputs, outputs, kernel, padding=tuple(inside), kernel_init=xavier_uniform(gain), dtype=dtype, rngs=rngs
+            inputs, outputs, kernel, padding=inside, kernel_init=xavier_uniform(gain), dtype=dtype, rngs=rngs
         )
 
     def __call__(self, x):
         """Pad and convolve."""
-        for axis, (copy, margin) in enumerate(zip(self.copies, self.margins, strict=True), start=1):
-            if copy:
-                x = jnp.pad(x, [margin if a == axis else (0, 0) for a in range(4)], mode=copy)
+        for axis, (rule, margin) in enumerate(zip(self.rules, self.margins, strict=True), start=1):
+            x = x if rule == "zero" else _grown(x, axis, margin, rule)
         return self.conv(x)
 
 
@@ -124,8 +124,17 @@ def upsample(x, size: tuple[int, int], taps: tuple[int, ...] = BOX, padding: tup
 
 
 def _grown(x, axis: int, margin: int, rule: Padding):
-    margins = [(margin, margin) if a == axis else (0, 0) for a in range(x.ndim)]
-    return jnp.pad(x, margins, mode=MODES.get(rule, "constant"))
+    """x with `margin` more cells, at most its size, at both ends of an axis.
+
+    `jnp.pad` makes several operations for each axis that stays as it is.
+    """
+    if rule == "zero":
+        room = [(margin, margin, 0) if a == axis else (0, 0, 0) for a in range(x.ndim)]
+        return jax.lax.pad(x, jnp.zeros((), x.dtype), room)
+    size, cut = x.shape[axis], partial(jax.lax.slice_in_dim, x, axis=axis)
+    if rule == "circular":
+        return jax.lax.concatenate([cut(size - margin, size), x, cut(0, margin)], axis)
+    return jax.lax.concatenate([*[cut(0, 1)] * margin, x, *[cut(size - 1, size)] * margin], axis)
 
 
 def space_to_depth(x, patch: tuple[int, int]):

@@ -192,7 +192,7 @@ def test_methods(method):
     """Every loss is finite and reaches the student; a student that says the same of everything has loss log K."""
     student, teacher = outputs()
     loss = lambda s: call(method, s, teacher)[0]  # noqa: E731
-    value, grad = jax.value_and_grad(loss)(student)
+    value, grad = jax.jit(jax.value_and_grad(loss))(student)
     assert jnp.isfinite(value) and jnp.abs(grad.logits).max() > 0
     flat = Output(student.features, jnp.zeros_like(student.logits), jnp.zeros_like(student.patches))
     parts = call(method, flat, teacher)[2]

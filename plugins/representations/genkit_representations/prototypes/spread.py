@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -39,6 +40,7 @@ def neighbours(x: Array, topk: int = 1) -> Array:
     return jax.lax.map(block, rows).reshape(size, topk)[:n]
 
 
+@partial(jax.jit, static_argnames=("topk", "groups"))
 def koleo(x: Array, eps: float = 1e-8, topk: int = 1, groups: int = 1, near: Array | None = None) -> Array:
     """-mean log(distance to the nearest others + eps) of x (n, d) on the unit sphere: small where they are spread out.
 

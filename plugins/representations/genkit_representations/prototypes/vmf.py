@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from genkit.errors import UsageError
@@ -12,6 +14,7 @@ from genkit.errors import UsageError
 Array = Any
 
 
+@partial(jax.jit, static_argnames="p")
 def log_constant(kappa: Array, p: int) -> Array:
     """log C_p(kappa) of the density C_p exp(kappa mu . y) on the unit sphere of R^p; elementwise, p >= 3.
 
