@@ -309,7 +309,8 @@ def _warn(model: IntroVAE, w: Weights, key: Array, x: Array) -> None:
     one, two = jax.random.split(key)
     made = model.decode(model.prior.sample(one, len(x)))
     e = jax.random.normal(two, (64, len(x), model.prior.means.shape[1]))
-    real, fake = (float(divergence(*model.encode(a), model.prior, e).mean()) for a in (x, made))
+    codes = [model.encode(a) for a in (x, made)]
+    real, fake = (float(divergence(mean, log_var, model.prior, e).mean()) for mean, log_var in codes)
     if real > 1.2 * fake:
         warnings.warn(
             f"the game is lost: KL of real rows {real:.3g} is above that of fakes {fake:.3g}; take the third of betas "
