@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment import Experiment, Run
+from genkit.experiment import Best, Estimate, Experiment, Run
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model
 from genkit_latents.data import Points
@@ -27,6 +27,8 @@ DATA = {
 }  # fmt: skip
 FEW = 5000  # draws of each side for the published definitions
 SCORES = ("jsd", "kl", "jsd_ref", "kl_ref", "frechet", *PROBES)
+OTHERS = ("active", "elbo", "seconds")
+UNITS = dict.fromkeys(("jsd", "kl", "jsd_ref", "kl_ref", "elbo"), "nats") | {"seconds": "s"}
 FLOOR = "floor"  # a perfect generator's scores: fresh draws of the density, or the test images
 SHOWN = 4000  # draws kept for the figure
 
@@ -195,7 +197,7 @@ class IntrospectiveStudy(Experiment):
         results: dict[str, float | None] = {}
         for kind in map(label, self.data):
             for system in (FLOOR, *self.systems):
-                for score in (*SCORES, "active", "elbo", "seconds"):
+                for score in (*SCORES, *OTHERS):
                     values = [arrays[name] for seed in range(self.seeds)
                               if (name := f"{score}/{kind}/{system}/{seed}") in arrays]  # fmt: skip
                     if values:
@@ -210,10 +212,16 @@ class IntrospectiveStudy(Experiment):
 
         arrays = read_arrays(run.folder / "scores.npz")
         for kind, data in zip(map(label, self.data), self.data, strict=True):
-            keys = [key for key in (*SCORES, "spread", "active", "elbo", "seconds")
-                    if any(f"{key}/{kind}/{s}" in run.results for s in self.systems)]  # fmt: skip
-            rows = [[s, *(run.results.get(f"{key}/{kind}/{s}") for key in keys)] for s in (FLOOR, *self.systems)]
-            run.table(kind, ["system", *keys], rows, f"{kind}: {self.seeds} seeds; floor is a perfect generator")
+            keys = [key for key in (*SCORES, *OTHERS) if any(f"{key}/{kind}/{s}" in run.results for s in self.systems)]
+            main = keys[0]  # the score whose spread over seeds is known
+            rows = []
+            for s in (FLOOR, *self.systems):
+                value, spread, *others = (run.results.get(f"{key}/{kind}/{s}") for key in (main, "spread", *keys[1:]))
+                rows.append([s, Estimate(value, spread), *others])
+            headers = [f"{key} [{UNITS[key]}]" if key in UNITS else key for key in keys]
+            caption = f"{kind}: {self.seeds} seeds, ± is their standard deviation; floor is a perfect generator"
+            best: Best = {headers[0]: "low"}
+            run.table(kind, ["system", *headers], rows, caption, best, floor=(FLOOR,))
             draws = {s: arrays[f"draws/{kind}/{s}"] for s in (FLOOR, *self.systems)}
             if data in BOX:
                 modes = {s: arrays.get(f"modes/{kind}/{s}") for s in draws}

@@ -110,12 +110,12 @@ class CEF(Diffusion):
     def preset(cls, name: str) -> CEF:
         """Presets tiny (CI), default (minutes on two cores), paper (the published 5.625 degree configuration)."""
         if name == "tiny":
-            network = replace(LamUNet.preset("tiny"), base=8, embedder=8, embedding=32, padding=PERIODIC)
+            network = replace(LamUNet.preset("tiny"), base=8, embedder=8, embedding=32, noise_skip=1, padding=PERIODIC)
             return cls(network=network, steps=60, sampler=Heun(steps=5), T_it=12.0)
         if name == "paper":
             return cls(
                 network=PUBLISHED, formulation=Formulation("none", fill=False, tendencies=False), sigma_data=(1.0,),
-                augmentation=Augmentation(), batch=256, ema=None, clip=None, keep="best", validate=1000,
+                augmentation=Augmentation(), batch=256, ema=None, clip=None, checkpoint="best", validate=1000,
                 optimizer=AdamW(lr=5e-4, weight_decay=0.1, warmup=1000), steps=380_000,
             )  # fmt: skip
         return cls()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from flax import nnx
 
 import genkit.nn as gnn
 from genkit.errors import UsageError
+from genkit.kinds import ZERO
 from genkit_weather.area import interior_of, join
 from genkit_weather.networks.conditioning import Conditioning, Sizes
 from genkit_weather.networks.embedding import Embedding
@@ -31,7 +32,7 @@ class LamUNet(gnn.UNet):
     dropout: float = 0.0
     padding: tuple[gnn.Padding, gnn.Padding] = ("zero", "zero")
     patch: int = 2
-    embedder: int = 24
+    embedder: Annotated[int, ZERO] = 24
     """width of the perceptrons of the cells; 0 leaves them out, where there is no frame"""
     embedder_skip: bool = True
     """add a linear map of the fields to each perceptron, whose layer norm alone loses amplitudes at small widths"""
@@ -41,9 +42,12 @@ class LamUNet(gnn.UNet):
     """features of the noise level: random Fourier features (published) or a smooth geometric ladder"""
     features: int = 128
     """how many"""
-    noise_skip: int = 4
+    noise_skip: Annotated[int, ZERO] = 4
     """scales at which the noisy input is added to the output, as it is and smoothed, each times a learned function of
     the noise level, so that the network can start by denoising and leaves no noise at the scale of cells; 0 is none"""
+    smooth: bool = False
+    """smooth the output, so that no waves of two cells are left: where patches are folded, the network makes those of
+    unrelated channels, and forecasts that go on from the last state add them up"""
 
     @classmethod
     def preset(cls, name: str) -> "LamUNet":
@@ -106,6 +110,7 @@ class LamUNetModule(nnx.Module):
     def __init__(self, config: LamUNet, sizes: Sizes, rngs: nnx.Rngs):
         dtype = jnp.dtype(config.dtype)
         self.frame, self.scales, self.padding = sizes.frame, config.noise_skip * (not sizes.latent), config.padding
+        self.smooth = config.smooth
         embedding = {"kind": config.frequencies, "features": config.features, "dtype": dtype, "rngs": rngs}
         self.embedding = Embedding(config.embedding, sizes, **embedding)
         widths = sizes.scalars, config.embedder, config.embedding
@@ -132,6 +137,8 @@ class LamUNetModule(nnx.Module):
         if self.outer is not None:
             image = join(self.outer(cond.frame, cond.scalars, emb), image, self.frame)
         out = interior_of(self.unet(image, emb, cond.key), self.frame).astype(jnp.float32)
+        if self.smooth:
+            out = smoothed(out, 2, self.padding)[..., 1, :]
         if self.skip is None or x is None:
             return out
         gains = self.skip(emb).reshape(-1, 1, 1, self.scales, x.shape[-1])
