@@ -60,8 +60,8 @@ class ManifoldPeers:
             from genkit_latents.stats import frechet_mean
         except ImportError as error:
             raise GenkitError(f"peers need geoopt, geomstats and genkit-latents ({error}); install them") from None
-        rng, n = np.random.default_rng(0), 100 if profile == "smoke" else 100_000
-        points, positive = spheres(rng, n), matrices(rng, 2, n // 100)
+        rng, n = np.random.default_rng(0), 100 if profile == "smoke" else 10_000
+        points, positive = spheres(rng, n), matrices(rng, 2, n // 10)
         ball = 0.9 * points[..., :2]
         sphere, disc, spd = Hypersphere(2).metric, Ball(2).metric, SPDMatrices(3).metric
         cases: tuple[tuple[str, Callable, np.ndarray, Callable, Callable], ...] = (

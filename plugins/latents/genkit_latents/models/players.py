@@ -39,7 +39,7 @@ SYSTEMS = tuple(f"{prior}_{kind}" for prior in PRIORS for kind in ("vae", "sintr
 PUBLISHED = {  # beta_rec, beta_kl of the VAE; beta_rec, beta_kl, beta_neg of the introspective one; digits: our own
     "gaussians8": ((0.8, 0.05), (0.2, 0.3, 0.9)), "spiral": ((1.0, 0.05), (0.2, 0.5, 1.0)),
     "checkerboard": ((0.8, 0.1), (0.2, 0.1, 0.2)), "rings": ((0.8, 0.05), (0.2, 0.2, 1.0)),
-    "images": ((1.0, 1.0), (1.0, 1.0, 256.0)), "digits": ((10.0, 1.0), (10.0, 1.0, 20.0)),
+    "images": ((1.0, 1.0), (1.0, 1.0, 256.0)), "digits": ((1.0, 0.1), (1.0, 0.1, 0.5)),
 }  # fmt: skip
 
 
@@ -176,7 +176,7 @@ class Introspective(Recipe):
                 model = replace(model, params=_nets(params), **{name: net})
         trained = replace(model, params=_nets(params), prior=self.prior(model, params, bounds))
         if self.plays:
-            _warn(trained, run.key("order"), rows[: self.batch])
+            _warn(trained, w, run.key("order"), rows[: self.batch])
         return trained
 
     def first(self, x: np.ndarray) -> dict[str, Array]:
@@ -300,14 +300,20 @@ def _nets(params: Any) -> Any:
     return {name: params[name] for name in ("encoder", "decoder")}
 
 
-def _warn(model: IntroVAE, key: Array, x: Array) -> None:
-    """At the end of a game real rows must be nearer to the prior than what the decoder made."""
+def _warn(model: IntroVAE, w: Weights, key: Array, x: Array) -> None:
+    """At the end of a game real rows must be nearer to the prior than what the decoder made.
+
+    The slope of the encoder's loss in the KL of fakes is as b exp(-alpha s b KL) in b = beta_neg: largest at
+    1 / (alpha s KL), and dead far above.
+    """
     one, two = jax.random.split(key)
     made = model.decode(model.prior.sample(one, len(x)))
     e = jax.random.normal(two, (64, len(x), model.prior.means.shape[1]))
-    real, fake = (float(divergence(*model.encode(a), model.prior, e).mean()) for a in (x, made))
+    codes = [model.encode(a) for a in (x, made)]
+    real, fake = (float(divergence(mean, log_var, model.prior, e).mean()) for mean, log_var in codes)
     if real > 1.2 * fake:
         warnings.warn(
-            f"the game is lost: KL of real rows {real:.3g} is above that of fakes {fake:.3g}; take a larger third of "
-            "betas, or a smaller lr", stacklevel=2,
+            f"the game is lost: KL of real rows {real:.3g} is above that of fakes {fake:.3g}; take the third of betas "
+            f"(now {w.neg:.3g}) nearer to {1 / (w.alpha * w.scale * max(fake, 1e-3)):.3g}, where it pushes fakes most, "
+            "a smaller second one, or a smaller lr", stacklevel=2,
         )  # fmt: skip
