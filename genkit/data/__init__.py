@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from genkit.data.cache import cache_dir, cached, location
-from genkit.data.files import fetch, local, offline
+from genkit.data.files import NotFetched, fetch, local, offline
 
 if TYPE_CHECKING:
     from genkit.data.idx import read_idx
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Arrays",
     "Batches",
+    "NotFetched",
     "Source",
     "batches",
     "cache_dir",
