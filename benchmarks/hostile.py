@@ -363,12 +363,15 @@ def workplace() -> Iterator[None]:
         sys.path.insert(0, str(Path("site").absolute()))
         paths = [sys.path[0], os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        from genkit.cli import main
-
-        Path("t.txt").write_text("2.5\n")
-        with contextlib.redirect_stdout(io.StringIO()):
-            assert main("run toy.fitted --out good --steps 4".split()) == 0
+        prepare()
         yield
+
+
+def prepare() -> None:
+    """Put a good run and what lines speak of into the current folder."""
+    Path("t.txt").write_text("2.5\n")
+    code, _, err = called("run toy.fitted --out good --steps 4".split())
+    assert code == 0, err
 
 
 def main() -> int:
@@ -379,6 +382,7 @@ def main() -> int:
     parser.add_argument("--folders", type=int, default=200, help="damaged folders, five commands on each")
     parser.add_argument("--fields", type=int, default=0, help="values of fields of components, by --dry_run")
     parser.add_argument("--only", default="", help="experiments whose fields are tried: how their names begin")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this time")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     counts, start = Counter(), time.monotonic()
@@ -389,6 +393,9 @@ def main() -> int:
             ("commands on damaged folders", folders(given.folders, random.Random(given.seed))),
         ):
             for text, found in tries:
+                if time.monotonic() - start > given.seconds:
+                    print(f"not all {what}: the time is over")
+                    break
                 counts[what, bool(found)] += 1
                 if found:
                     print(f"{text}\n    {found}", flush=True)
