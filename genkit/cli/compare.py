@@ -22,20 +22,18 @@ class Compare:
     """Run folders."""
     only: str = "*"
     """Pattern of the results to show, such as 'rmse/*/6h'."""
-    trust: bool = False
-    """Allow configurations to name own code (module:Class)."""
 
     def run(self) -> None:
         """Print the tables."""
         from rich.table import Table
 
-        from genkit.experiment import cell, flat, load
+        from genkit.experiment import cell, read
         from genkit.terminal import console
 
         if len(self.runs) < 2:
             raise UsageError(f"compare needs at least two run folders, got {len(self.runs)}")
-        runs = [load(folder, self.trust) for folder in self.runs]
-        configs = [{"experiment": run.name, "seed": run.seed, **flat(run.config)} for run in runs]
+        runs = [read(folder) for folder in self.runs]
+        configs = [{"experiment": run.experiment, "seed": run.seed, **run.options} for run in runs]
         screen = console()
 
         def table(title: str, rows: list[tuple[str, list[str]]]) -> None:

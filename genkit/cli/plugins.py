@@ -24,7 +24,7 @@ class Plugins:
                     print(one.trace)
                 continue
             counts = {kind: list(getattr(one.plugin, kind)) for kind in KINDS if getattr(one.plugin, kind)}
-            what = ", ".join(f"{len(items)} {kind}" for kind, items in counts.items())
+            what = ", ".join(f"{kind} {len(items)}" for kind, items in counts.items())
             print(f"  {one.name:<12} {one.distribution:<22} {one.plugin.summary} ({what})")
             if self.verbose:
                 for kind, items in counts.items():

@@ -11,8 +11,9 @@ from genkit.experiment.parse import Choice, choose, parse, preset_of
 from genkit.experiment.report import build as build_report
 from genkit.experiment.report import cell
 from genkit.experiment.report import clear as clear_report
-from genkit.experiment.run import STAGES, Run, check_restored, check_seed, load, run
+from genkit.experiment.run import STAGES, Run
 from genkit.experiment.slots import Slot, main_model, slots, walk
+from genkit.experiment.start import Record, check_restored, check_seed, load, read, run
 from genkit.experiment.variants import obtain_variant, settle_variants, variants
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = [
     "STAGES",
     "Choice",
     "Experiment",
+    "Record",
     "Rehearsal",
     "Run",
     "Slot",
@@ -46,6 +48,7 @@ __all__ = [
     "obtain_variant",
     "parse",
     "preset_of",
+    "read",
     "read_yaml",
     "rehearse",
     "run",

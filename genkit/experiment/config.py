@@ -132,6 +132,20 @@ def read_yaml(path: Path, trust: bool = False) -> tuple[Any, str, int]:
 
     A file that names own code (``module:Class``) executes it, so it needs `trust`. Raises `UsageError`.
     """
+    name, options, preset, seed = read_plain(path)
+    try:
+        return _configure(name, preset, options, trust), preset, seed
+    except Untrusted as error:
+        raise UsageError(f"{path} runs code of its own ({error}); give --trust if you trust it") from None
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def read_plain(path: Path) -> tuple[str, dict[str, Any], str, int]:
+    """What a config.yaml says, whether its plugin is installed or not: (experiment, options, preset, seed).
+
+    Raises `UsageError`.
+    """
     try:
         content = file_yaml(path)
         name, options = str(content["experiment"]), dict(content.get("options") or {})
@@ -146,12 +160,7 @@ def read_yaml(path: Path, trust: bool = False) -> tuple[Any, str, int]:
         raise UsageError(f"{path} is no genkit config ({reason}); expected the keys experiment and options") from None
     if written > FORMAT:
         raise UsageError(f"{path} has format {written}, this genkit reads up to {FORMAT}; update genkit")
-    try:
-        return _configure(name, preset, options, trust), preset, seed
-    except Untrusted as error:
-        raise UsageError(f"{path} runs code of its own ({error}); give --trust if you trust it") from None
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
+    return name, options, preset, seed
 
 
 def differences(a: Any, b: Any) -> list[str]:
