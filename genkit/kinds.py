@@ -206,6 +206,11 @@ KINDS: dict[str, type] = {
 }
 
 
+def singular(kind: str) -> str:
+    """One of a kind: ``sampler`` of samplers."""
+    return {"processes": "process"}.get(kind, kind.removesuffix("s"))
+
+
 def text_of(exchange: Any) -> str:
     """A type as registries write it: ``module:Class``, or as in code where it is built in; "" for Any."""
     if exchange is Any or isinstance(exchange, TypeVar):

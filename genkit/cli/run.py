@@ -71,9 +71,7 @@ class Run:
                 make = registry().load("loggers", options.logger)
                 this.loggers = (make(this.folder),)
 
-        done = run(self.config, options.seed, options.out, options.resume, options.preset, prepare, options.trust)
-        if done.results:
-            done.say(f"report: {done.folder / 'report.html'}")
+        run(self.config, options.seed, options.out, options.resume, options.preset, prepare, options.trust)
         return 0
 
 

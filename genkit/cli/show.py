@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ class Show:
     @classmethod
     def parse(cls, words: list[str]) -> Show:
         """Parse ``NAME|config.yaml|RUN [options]``."""
-        if words and os.path.isdir(words[0]):
+        if words and Path(words[0]).is_dir():
             words = [str(Path(words[0]) / "config.yaml"), *words[1:]]
         return cls(*configured("show", words, RunOptions))
 

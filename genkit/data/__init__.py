@@ -2,14 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from genkit.data.cache import cache_dir, cached, location
-from genkit.data.files import NotFetched, fetch, local, offline
+from genkit.data.cache import Absent, cache_dir, cached, location, only_looking
+from genkit.data.files import NotFetched, fetch, local
 
 if TYPE_CHECKING:
     from genkit.data.idx import read_idx
     from genkit.data.pipeline import Arrays, Batches, Source, batches
 
 __all__ = [
+    "Absent",
     "Arrays",
     "Batches",
     "NotFetched",
@@ -20,7 +21,7 @@ __all__ = [
     "fetch",
     "local",
     "location",
-    "offline",
+    "only_looking",
     "read_idx",
 ]
 

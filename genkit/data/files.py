@@ -2,25 +2,10 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 
-from genkit.data.cache import cache_dir
+from genkit.data.cache import cache_dir, refuse_making
 from genkit.errors import DataError
-
-_offline: ContextVar[bool] = ContextVar("offline", default=False)
-
-
-@contextmanager
-def offline() -> Iterator[None]:
-    """A block in which `fetch` finds what is there and downloads nothing."""
-    token = _offline.set(True)
-    try:
-        yield
-    finally:
-        _offline.reset(token)
 
 
 class NotFetched(DataError):
@@ -47,13 +32,14 @@ def local(name: str, digest: str | None) -> Path | None:
 
 
 def fetch(name: str, digest: str, url: str) -> Path:
-    """The file as `local` finds it, else downloaded from `url` into the cache; not when `offline` or watched."""
+    """The file as `local` finds it, else downloaded from `url` into the cache; not under `genkit.programs.watch`."""
     path = local(name, digest)
     if path is not None:
         return path
+    refuse_making(name)
     from genkit.programs import watched
 
-    if _offline.get() or watched():
+    if watched():
         raise NotFetched(f"{name}: not in GENKIT_DATA and not fetched yet; a run fetches it from {url}")
     import pooch
 

@@ -30,7 +30,14 @@ def config(name: str, preset: str = "default", options: Mapping[str, Any] | None
     (``{"sampler": "dpmpp_2s", "sampler.steps": 20}``); keywords are the same for undotted keys. A value may
     be a component itself (``data=MyData(...)``). Raises `UsageError`.
     """
-    return _configure(name, preset, {**(options or {}), **more}, trust=True)
+    made = _configure(name, preset, {**(options or {}), **more}, trust=True)
+    object.__setattr__(made, "_preset", preset)  # no option of it, but a run says where it began
+    return made
+
+
+def starting_preset(config: Any) -> str:
+    """The preset that `config` began with; "default" where something else made it."""
+    return getattr(config, "_preset", "default")
 
 
 def _configure(name: str, preset: str, chosen: Mapping[str, Any], trust: bool) -> Any:
@@ -132,20 +139,6 @@ def read_yaml(path: Path, trust: bool = False) -> tuple[Any, str, int]:
 
     A file that names own code (``module:Class``) executes it, so it needs `trust`. Raises `UsageError`.
     """
-    name, options, preset, seed = read_plain(path)
-    try:
-        return _configure(name, preset, options, trust), preset, seed
-    except Untrusted as error:
-        raise UsageError(f"{path} runs code of its own ({error}); give --trust if you trust it") from None
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-
-
-def read_plain(path: Path) -> tuple[str, dict[str, Any], str, int]:
-    """What a config.yaml says, whether its plugin is installed or not: (experiment, options, preset, seed).
-
-    Raises `UsageError`.
-    """
     try:
         content = file_yaml(path)
         name, options = str(content["experiment"]), dict(content.get("options") or {})
@@ -160,7 +153,12 @@ def read_plain(path: Path) -> tuple[str, dict[str, Any], str, int]:
         raise UsageError(f"{path} is no genkit config ({reason}); expected the keys experiment and options") from None
     if written > FORMAT:
         raise UsageError(f"{path} has format {written}, this genkit reads up to {FORMAT}; update genkit")
-    return name, options, preset, seed
+    try:
+        return _configure(name, preset, options, trust), preset, seed
+    except Untrusted as error:
+        raise UsageError(f"{path} runs code of its own ({error}); give --trust if you trust it") from None
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def differences(a: Any, b: Any) -> list[str]:

@@ -74,7 +74,7 @@ def parse(
     if preset == "default":
         known = {option.key for option in walk(base)} - _settled(base)
         words = [w for key, value in suggested.items() if key in known for w in words_of(key, value)] + words
-    words = _nones(base, words)
+    words = _spelled(base, words)
     shown = _retype(base)
     plain = Annotated[type(shown), tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]  # a file gives values
     parts: list[Any] = [("config", plain, shown)]
@@ -202,9 +202,13 @@ def _take(words: list[str], key: str, many: bool) -> list[str]:
     return values
 
 
-def _nones(config: Any, words: list[str]) -> list[str]:
-    """``none`` written for a plain field that may be None, as Python and tyro write it."""
+def _spelled(config: Any, words: list[str]) -> list[str]:
+    """Words as tyro reads them: None for ``none`` of a plain field that may be None, True after a switch alone."""
     for option in walk(config):
+        if option.hint is bool:
+            pairs = zip(words, [*words[1:], ""], strict=False)
+            alone = [w == f"--{option.key}" and after not in ("True", "False") for w, after in pairs]
+            words = [v for w, bare in zip(words, alone, strict=True) for v in ([w, "True"] if bare else [w])]
         if type(None) in typing.get_args(option.hint):
             pairs = zip(["", *words], words, strict=False)
             words = ["None" if w == "none" and before == f"--{option.key}" else w for before, w in pairs]

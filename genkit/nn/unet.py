@@ -55,6 +55,9 @@ class UNet:
     """residual, as in NCSN++: the image itself, convolved and halved, is added at each level after the first"""
     resample_skip: bool = False
     """a 1x1 convolution in the skip of blocks that halve or double, also where the channels stay"""
+    adaptive_scale: bool = False
+    """the embedding scales and shifts the second norm of a block, as in ADM (Dhariwal and Nichol 2021, arXiv
+    2105.05233), in place of a shift before it"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """arithmetic of the network; parameters and statistics stay float32"""
     remat: bool = False
@@ -124,7 +127,8 @@ class ResidualBlock(nnx.Module):
         self.filter = config.taps, config.padding
         self.norm1 = GroupNorm(inputs, dtype=dtype)
         self.conv1 = Conv(inputs, outputs, kernel, **options)
-        self.emb = linear(embedding, outputs, dtype=dtype, rngs=rngs)
+        self.adaptive = config.adaptive_scale
+        self.emb = linear(embedding, outputs * (1 + self.adaptive), dtype=dtype, rngs=rngs)
         self.norm2 = GroupNorm(outputs, dtype=dtype)
         self.conv2 = Conv(outputs, outputs, kernel, gain=1e-5, **options)
         mixed = inputs != outputs or (config.resample_skip and size is not None)
@@ -144,7 +148,12 @@ class ResidualBlock(nnx.Module):
     def __call__(self, x, emb, key=None):
         """`x` (n, h, w, inputs), `emb` (n or 1, e); `key` switches dropout on."""
         h = self.conv1(self.resample(jax.nn.silu(self.norm1(x))))
-        h = self.norm2(h + self.emb(emb)[:, None, None])
+        told = self.emb(emb)[:, None, None]
+        if self.adaptive:
+            scale, shift = jnp.split(told, 2, -1)
+            h = self.norm2(h) * (1 + scale) + shift
+        else:
+            h = self.norm2(h + told)
         h = self.conv2(dropout(jax.nn.silu(h), self.rate, key))
         x = self.resample(x)
         x = (h + (x if self.skip is None else self.skip(x))) * 0.5**0.5

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 import genkit.nn as gnn
+from genkit.nn.unet import ResidualBlock
 
 SMALL = gnn.UNet(base=4, multipliers=(1, 2), blocks=1, bottleneck_attention=False, dropout=0.0)
 
@@ -199,3 +200,25 @@ def test_an_encoder_that_sees_the_image_at_each_level():
     conv.bias = nnx.Param(conv.bias[...] + 1)
     assert float(jnp.abs(module(x, emb) - without).max()) > 0
     assert sum(block.skip is not None for block in module.encoder) == 1  # the one that halves
+
+
+def test_an_embedding_that_scales_and_shifts_a_norm():
+    """Scale 0 and shift 0 leave the block as it is without an embedding; scale -1 leaves the shift alone."""
+    x, emb = draw(0, 1, 6, 6, 8), jnp.ones((1, 3))
+    blocks = {}
+    for adaptive in (False, True):
+        config = replace(SMALL, adaptive_scale=adaptive)
+        module = ResidualBlock(8, 8, 3, config=config, kernel=(3, 3), rngs=nnx.Rngs(0))
+        blocks[adaptive] = gnn.functional(module)
+    (plain, params), (adaptive, _) = blocks[False], blocks[True]
+    kernel = draw(1, 3, 3, 8, 8)
+    params = {**params, "conv2": {"conv": {"kernel": kernel, "bias": jnp.zeros(8)}}}
+    none = {"kernel": jnp.zeros((3, 8)), "bias": jnp.zeros(8)}
+    wide = {"kernel": jnp.zeros((3, 16)), "bias": jnp.zeros(16)}
+    reference = plain({**params, "emb": none}, x, emb)
+    np.testing.assert_allclose(adaptive({**params, "emb": wide}, x, emb), reference, atol=1e-5)
+    shift = np.linspace(-1, 1, 8, dtype=np.float32)
+    told = {**wide, "bias": jnp.concatenate([-jnp.ones(8), shift])}
+    inner = np.einsum("yxab,a->b", kernel, shift / (1 + np.exp(-shift)))  # all nine taps see silu(shift)
+    found = np.asarray(adaptive({**params, "emb": told}, x, emb))[0, 1:-1, 1:-1]
+    np.testing.assert_allclose(found, (inner + np.asarray(x)[0, 1:-1, 1:-1]) * 0.5**0.5, atol=1e-5)

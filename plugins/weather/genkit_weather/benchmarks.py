@@ -27,6 +27,7 @@ from genkit_weather.lam import (
     diffusion_loss,
     domain_of,
 )
+from genkit_weather.models import CRPSLAM
 from genkit_weather.networks import LamUNet
 
 
@@ -64,7 +65,7 @@ class Speed:
         yield from sampling("ensemble step", sampler, denoiser, ensemble.truth.shape, cond, "member-steps/s")
 
         slots, sizes = jnp.arange(len(ensemble.truth)), replace(domain.formulation.sizes(data.layout), latent=32)
-        net = Net(unet, (sizes,))
+        net = Net(CRPSLAM.preset("tiny" if smoke else "default").network, (sizes,))
         single = Generator(net, net.init(jax.random.key(0)), domain, sizes.latent)
         diffusion = Sampled.by(sampler, Forecaster(denoiser, domain))
         advance = jax.jit(lambda model, inputs: model.step(jax.random.key(0), inputs, slots))

@@ -96,6 +96,8 @@ def test_noise_of_leads_has_rows_of_unit_norm():
     for coupling in ("shared", "ou", "independent"):
         weights = lam.mixing(coupling, 5, 0.7)
         np.testing.assert_allclose((weights**2).sum(1), 1)
+    np.testing.assert_array_equal(lam.mixing("shared", 5, 0.7) @ np.arange(1, 6), np.ones(5))
+    np.testing.assert_array_equal(lam.mixing("independent", 5, 0.7), np.eye(5))
     products = lam.mixing("ou", 5, 0.7)
     gap = np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
     np.testing.assert_allclose(products @ products.T, np.exp(-0.7 * gap), rtol=1e-12)

@@ -111,3 +111,17 @@ def test_smoothed_copies_have_the_response_of_splines():
         np.testing.assert_allclose(out[0, middle, middle, level], factor**2 * x[0, middle, middle], atol=5e-6)
         factor *= np.cos(2**level * w / 2) ** 4
     np.testing.assert_allclose(smoothed(jnp.ones((1, 5, 1, 1)), 4), 1, rtol=1e-6)  # borders and lines of cells
+
+
+def test_a_smooth_output_is_the_spline_of_the_networks_own():
+    """The spline takes waves of two cells away, of which the patches of random weights make many."""
+    sizes, out = replace(SIZES, frame=(0, 0), latent=4, boundary=0), {}
+    cond = replace(conditioning(sizes)[1], latent=draw(4, 2, 4))
+    for smooth in (False, True):
+        net = gnn.Net(LamUNet(base=4, multipliers=(1,), blocks=1, embedder=4, embedding=8, smooth=smooth), (sizes,))
+        leaves, tree = jax.tree.flatten(net.shapes())
+        params = jax.tree.unflatten(tree, [draw(i, *leaf.shape) for i, leaf in enumerate(leaves)])
+        out[smooth] = np.asarray(jax.jit(net)(params, None, None, cond))
+    np.testing.assert_allclose(out[True], smoothed(out[False], 2)[..., 1, :], atol=1e-4)
+    two_cells = (-1.0) ** np.add.outer(np.arange(9), np.zeros(11))[None, ..., None]
+    np.testing.assert_allclose(smoothed(jnp.asarray(two_cells), 2)[0, 2:-2, :, 1], 0, atol=1e-6)

@@ -9,7 +9,7 @@ import numpy as np
 
 from genkit.diffusion import bits_per_dim
 from genkit.errors import UsageError
-from genkit.experiment import Run
+from genkit.experiment import Estimate, Run
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Dataset, Model
 from genkit_representations import density, figures
@@ -140,13 +140,12 @@ class LikelihoodOOD(Study):
                    "flagged_id": "known with it"}  # fmt: skip
         rows = []
         for method in sorted(methods, key=lambda m: -(results[f"auroc/{m}/mean"] or 0)):
-            cells = []
+            cells: list[Any] = []
             for column in columns:
-                mean, sd = results[f"{column}/{method}/mean"], results.get(f"{column}/{method}/sd")
-                cells.append(f"{mean:.3f}" + ("" if sd is None else f" ± {sd:.3f}"))
+                cells.append(Estimate(results[f"{column}/{method}/mean"], results.get(f"{column}/{method}/sd")))
             rows.append([method, *cells])
         over = f"Detection of unknown features, mean and standard deviation over {len(self.loaded(run).splits)} splits"
-        run.table("detection", ["method", *columns.values()], rows, over)
+        run.table("detection", ["method", *columns.values()], rows, over, {"AU*": "high", "FPR*": "low"})
         arrays = read_arrays(run.folder / "scores" / "0.npz")
         first = next(iter(self.loaded(run).splits[0].ood))
         pairs = {m: (arrays[f"{m}/test"], arrays[f"{m}/ood/{first}"]) for m in methods}

@@ -44,6 +44,8 @@ class ContinuousEnsembles(ForecastExperiment):
     """Steps of the data of each forecast, whole blocks of T_it."""
     members: int = 4
     """Ensemble members."""
+    long_leads: int = 0
+    """Steps of a longer forecast that shows whether the model keeps to its climate; 0 leaves it out."""
     lead_chunk: int | None = None
     """Leads of a block computed at once, at most; all if none. Fewer need less memory. Results do not depend on it."""
     compare: tuple[Rival, ...] = ("ar_delta", "ar_T_it", "ci")
@@ -57,12 +59,12 @@ class ContinuousEnsembles(ForecastExperiment):
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes on two cores), paper (ERA5 at 5.625 degrees)."""
         tiny: dict[str, Any] = {
-            "data": QGGlobal.preset("tiny"), "starts": 2, "leads": 4, "members": 2, "long_leads": 0, "compare": (),
+            "data": QGGlobal.preset("tiny"), "starts": 2, "leads": 4, "members": 2, "compare": (),
             "baselines": ("climatology", "persistence", "ar2"),
         }  # fmt: skip
         paper: dict[str, Any] = {
-            "data": WeatherBench1(), "latitude": True, "starts": 100, "leads": 40, "members": 10, "long_leads": 0,
-            "ci": 240.0, "baselines": ("climatology", "persistence"),
+            "data": WeatherBench1(), "latitude": True, "starts": 100, "leads": 40, "members": 10, "ci": 240.0,
+            "baselines": ("climatology", "persistence"),
         }  # fmt: skip
         presets = {"tiny": tiny, "default": {}, "paper": paper}
         if name not in presets:

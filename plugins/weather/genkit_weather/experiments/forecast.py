@@ -113,6 +113,8 @@ class ForecastExperiment(Experiment):
             f"{data.source}: {len(data.names)} variables on {h} x {w} cells, frame {fy} x {fx}, every "
             f"{data.step_hours:g} h; {steps['train']} train, {steps['val']} validation, {steps['test']} test states"
         )
+        for note in data.notes:
+            run.say(note)
         if self.stations.file is not None:  # what is wrong with the file should not wait for the training to end
             found = observed(self.stations, self.truth(data), data.frame)
             run.say(f"{found.attrs['source']}: {found.sizes['station']} stations, {found.attrs['count']} observations")
@@ -287,6 +289,7 @@ class ForecastExperiment(Experiment):
         """The truth of the forecasts of a plan (by default the verified ones), (start, lead, y, x)."""
         plan = plan or self.plans(data)[0]
         states = np.concatenate([truth(data.test[s], [i], plan.steps) for s, i in self.chosen(data, plan)])
+        states = states if data.mask is None else np.where(data.mask, states, np.float32("nan"))
         return dataset(states, data, self._times(data, plan), plan.steps)
 
     def baseline_forecasts(self, run: Run, data: WeatherData) -> Iterator[tuple[str, xr.Dataset]]:

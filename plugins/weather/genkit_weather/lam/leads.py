@@ -21,15 +21,11 @@ Coupling = Literal["shared", "ou", "independent"]
 
 
 def mixing(coupling: Coupling, leads: int, decay: float) -> np.ndarray:
-    """(leads, k) weights W of k independent normals; `decay` is that of the Ornstein-Uhlenbeck noise between two leads.
+    """(leads, leads) weights W of independent normals; `decay` is that of Ornstein-Uhlenbeck noise between two leads.
 
-    z_1 = eps_1, z_k = a z_{k-1} + sqrt(1 - a^2) eps_k with a = exp(-decay).
+    z_1 = eps_1, z_k = a z_{k-1} + sqrt(1 - a^2) eps_k with a = exp(-decay); 1 is one noise for all, 0 a new one each.
     """
-    if coupling == "shared":
-        return np.ones((leads, 1))
-    if coupling == "independent":
-        return np.eye(leads)
-    a, k = np.exp(-decay), np.arange(leads)
+    a, k = {"shared": 1.0, "ou": np.exp(-decay), "independent": 0.0}[coupling], np.arange(leads)
     fresh = np.where(k == 0, 1.0, np.sqrt(1 - a**2))
     return np.tril(a ** np.maximum(k[:, None] - k, 0)) * fresh
 

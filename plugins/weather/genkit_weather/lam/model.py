@@ -64,7 +64,7 @@ class Sampled:
     table: Any
     """`sampler.table(process)`, a pytree"""
     mixing: Any = None
-    """(leads, k) weights of the leads' noise, see `genkit_weather.lam.leads`; None where a call predicts one lead"""
+    """(leads, leads) weights of the noise, see `genkit_weather.lam.leads`; None where a call predicts one lead"""
     delta: int = field(default=1, metadata={"static": True})
     """steps between the leads of `mixing`"""
 

@@ -1,7 +1,6 @@
 """The rollout of a training: a model's steps over windows, with gradients."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -17,9 +16,9 @@ def unroll(
 ) -> Any:
     """Scan `step(inputs, *u) -> (next states, output)` over the steps of n windows; outputs are stacked (T, ...).
 
-    `per_step` are arrays (T, ...) of which each step gets its own rows u. Only the states between the steps are
-    kept for the gradient, everything within a step is computed again. With `written_out` there is no loop: on a CPU
-    XLA differentiates convolutions within one by plain loops over all numbers, many times slower than otherwise.
+    `per_step` are arrays (T, ...) of which each step gets its own rows u. Of several steps only the states between
+    them are kept for the gradient, everything within a step is computed again. With `written_out` there is no loop: on
+    a CPU XLA differentiates convolutions within one by plain loops over all numbers, many times slower than otherwise.
     """
     times = given.times
     if times.block != times.delta or times.past is not None:
@@ -30,12 +29,13 @@ def unroll(
         lambda a: jnp.moveaxis(a, 1, 0), (given.forcing, given.climate, given.outside)
     )
 
-    @partial(jax.checkpoint, prevent_cse=False)  # type: ignore[arg-type]
     def body(states: Any, u: Any) -> Any:
         told, rest = u
         x, out = step(Inputs(states[1], states[0], *told), *rest)
         return (states[1], x), out
 
+    if len(windows) > 1:
+        body = jax.checkpoint(body, prevent_cse=False)  # type: ignore[arg-type]
     states, every = (given.before, given.prev), ((windows, forcing, climate, outside), per_step)
     if not written_out:
         return jax.lax.scan(body, states, every)[1]

@@ -110,7 +110,7 @@ class CEF(Diffusion):
     def preset(cls, name: str) -> CEF:
         """Presets tiny (CI), default (minutes on two cores), paper (the published 5.625 degree configuration)."""
         if name == "tiny":
-            network = replace(LamUNet.preset("tiny"), base=8, embedder=8, embedding=32, padding=PERIODIC)
+            network = replace(LamUNet.preset("tiny"), base=8, embedder=8, embedding=32, noise_skip=1, padding=PERIODIC)
             return cls(network=network, steps=60, sampler=Heun(steps=5), T_it=12.0)
         if name == "paper":
             return cls(

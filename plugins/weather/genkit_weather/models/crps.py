@@ -17,24 +17,29 @@ from genkit_weather.lam import Augmentation, Formulation, Generator, Score, crps
 from genkit_weather.models.staged import Loss, StagedRecipe
 from genkit_weather.networks import GraphDenoiser, LamUNet, Sizes
 
+TOLD = {"adaptive_scale": True, "smooth": True}
+"""of a small U-Net: the random vector scales its features, and no waves of two cells are left to add up in forecasts"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CRPSLAM(StagedRecipe):
     """A network that is told a random vector, trained by the fair CRPS of two or more of its members.
 
     The vector takes the place of the noisy field and its level in a network for diffusion. Stages with rollouts of
-    several steps follow those of one step.
+    several steps may follow those of one step.
     """
 
     fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "latent", "stages")
 
-    network: Network[Sizes] = field(default_factory=LamUNet)
+    network: Network[Sizes] = field(default_factory=lambda: LamUNet(**TOLD))
     """The network: any that denoises."""
     latent: int = 32
     """Numbers of the random vector, drawn anew in every step and member."""
-    score: Score = field(default_factory=Score)
+    score: Score = field(default_factory=lambda: Score(spectral=3.0))
     """What is scored."""
-    stages: tuple[tuple[int, int], ...] = ((1, 1000), (2, 150))
+    batch: int = 4
+    """Examples in a step."""
+    stages: tuple[tuple[int, int], ...] = ((1, 2400),)
     """Stages of training: (steps of the rollout, training steps)."""
     later: float = 0.1
     """Learning rate over that of the stage before, in each stage whose rollouts are longer than those of the first."""
@@ -43,8 +48,8 @@ class CRPSLAM(StagedRecipe):
     def preset(cls, name: str) -> CRPSLAM:
         """Presets tiny (CI), default (minutes on two cores), paper (MEPS)."""
         if name == "tiny":
-            network = replace(LamUNet.preset("tiny"), base=8, embedder=8, embedding=32)
-            return cls(network=network, latent=8, stages=((2, 20),))
+            network = replace(LamUNet.preset("tiny"), base=8, embedder=8, embedding=32, **TOLD)
+            return cls(network=network, latent=8, stages=((1, 20),))
         if name == "paper":
             # 400 epochs of one step, then two steps to 800 and to 1200: of 8000 windows, 48 a step
             return cls(

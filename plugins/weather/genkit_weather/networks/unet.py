@@ -45,6 +45,9 @@ class LamUNet(gnn.UNet):
     noise_skip: Annotated[int, ZERO] = 4
     """scales at which the noisy input is added to the output, as it is and smoothed, each times a learned function of
     the noise level, so that the network can start by denoising and leaves no noise at the scale of cells; 0 is none"""
+    smooth: bool = False
+    """smooth the output, so that no waves of two cells are left: where patches are folded, the network makes those of
+    unrelated channels, and forecasts that go on from the last state add them up"""
 
     @classmethod
     def preset(cls, name: str) -> "LamUNet":
@@ -107,6 +110,7 @@ class LamUNetModule(nnx.Module):
     def __init__(self, config: LamUNet, sizes: Sizes, rngs: nnx.Rngs):
         dtype = jnp.dtype(config.dtype)
         self.frame, self.scales, self.padding = sizes.frame, config.noise_skip * (not sizes.latent), config.padding
+        self.smooth = config.smooth
         embedding = {"kind": config.frequencies, "features": config.features, "dtype": dtype, "rngs": rngs}
         self.embedding = Embedding(config.embedding, sizes, **embedding)
         widths = sizes.scalars, config.embedder, config.embedding
@@ -133,6 +137,8 @@ class LamUNetModule(nnx.Module):
         if self.outer is not None:
             image = join(self.outer(cond.frame, cond.scalars, emb), image, self.frame)
         out = interior_of(self.unet(image, emb, cond.key), self.frame).astype(jnp.float32)
+        if self.smooth:
+            out = smoothed(out, 2, self.padding)[..., 1, :]
         if self.skip is None or x is None:
             return out
         gains = self.skip(emb).reshape(-1, 1, 1, self.scales, x.shape[-1])
