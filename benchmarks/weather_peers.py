@@ -20,7 +20,7 @@ from genkit.bench import Row, Timed, compiled
 from genkit.diffusion import EDMDenoiser, Heun, process_of, rho_grid, sample
 from genkit.errors import GenkitError
 from genkit.nn import functional
-from genkit_weather.models.cef import PUBLISHED
+from genkit_weather.models import CEF
 from genkit_weather.networks import Conditioning, Sizes
 
 SIZES = Sizes((32, 64), (0, 0), interior=12, boundary=17, scalars=0, outputs=5, lead=True)
@@ -170,7 +170,7 @@ class WeatherPeers:
         except ImportError as error:
             raise GenkitError("weather_peers needs torch; pip install torch") from error
         torch.set_num_threads(len(os.sched_getaffinity(0)))
-        module = PUBLISHED.build(nnx.Rngs(0), SIZES)
+        module = CEF.preset("paper").network.build(nnx.Rngs(0), SIZES)
         network, params = functional(module)
         # layers that start near zero would hide a difference
         params = jax.tree.map(lambda a: a + 0.02 * np.random.default_rng(a.size).standard_normal(a.shape), params)

@@ -90,13 +90,14 @@ def build(folder: Path, name: str, doc: str) -> Path:
 def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], commands: Sequence[dict[str, Any]]) -> str:
     """How a run was made: by its first command, and on the devices of that."""
     first = commands[0] if commands else {}
+    begun = first.get("begun") or status.get("time", "")
     seconds = sum(v for v in status["seconds"].values() if isinstance(v, (int, float)))
     facts = {
         "experiment": f"{options.get('experiment')}, preset {options.get('preset')}",
         "data": _data(options.get("options")) or "made by the experiment",
         "seed": options.get("seed"),
         "versions": _versions(first, str(options.get("experiment"))),
-        "time": f"{first.get('begun') or status.get('time', '')}, {seconds:.0f} s, {first.get('devices', 'no device is known')}",
+        "time": f"{begun}, {seconds:.0f} s, {first.get('devices', 'no device is known')}",
         "memory": f"{max((_size(one) for one in commands), default=0):.3g} GB at most",
     }
     rows = [f"<dt>{key}</dt><dd>{html.escape(str(value))}</dd>" for key, value in facts.items() if value != ""]

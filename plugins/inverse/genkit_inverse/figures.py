@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 from scipy import stats
 
 COLOURS = ("#0b6e99", "#d1812b", "#8a4f7d", "#4f8a3c", "#a63d40", "#5b6770", "#c2a83e", "#2d9d92")
+LOST = 100.0  # nats: an error that says no more than that the estimate is useless
 
 
 def compare(scores: Mapping[str, np.ndarray], label: str) -> Figure:
@@ -212,16 +213,24 @@ def sizes(traces: Mapping[str, np.ndarray]) -> Figure:
 
 
 def errors(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Root mean square errors by evaluations; a panel a target, of each method pairs (evaluations, errors (runs,))."""
+    """Root mean square errors by evaluations; a panel a target, of each method pairs (evaluations, errors (runs,)).
+
+    One above `LOST` is drawn there as a triangle.
+    """
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.4 * columns + 1.8, 3.0 * rows), layout="constrained")
     drawn = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, of) in zip(drawn, panels.items(), strict=False):
         for i, (method, points) in enumerate(of.items()):
-            evals, rms = zip(*[(e, np.sqrt(np.mean(z**2))) for e, z in points], strict=True)
-            axes.plot(evals, rms, color=COLOURS[i % len(COLOURS)], marker="o", ms=4, lw=1.2, label=method)
+            evals, rms = np.array([(e, np.sqrt(np.mean(z**2))) for e, z in points]).T
+            colour, lost = COLOURS[i % len(COLOURS)], rms > LOST
+            axes.plot(evals, np.minimum(rms, LOST), color=colour, lw=1.2)
+            axes.plot(evals[~lost], rms[~lost], color=colour, marker="o", ms=4, ls="none")
+            axes.plot(evals[lost], np.full(lost.sum(), LOST), color=colour, marker="^", ms=6, ls="none")
+            axes.plot([], [], color=colour, marker="o", ms=4, lw=1.2, label=method)
         axes.set(xscale="log", yscale="log", xlabel="evaluations of the target")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_title(name, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in drawn[len(panels) :]:

@@ -17,7 +17,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import QED, Descriptors, rdFingerprintGenerator, rdMolDescriptors, rdmolops
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 from rdkit.Chem.Scaffolds import MurckoScaffold
-from rdkit.Contrib.SA_Score import sascorer
+from rdkit.Contrib.SA_Score import sascorer  # type: ignore[import-not-found]
 from scipy.stats import gaussian_kde, wasserstein_distance
 
 from genkit.errors import UsageError
@@ -146,7 +146,8 @@ def basic(sample: Sample | Sequence[str | None], train: Sample | Sequence[str] =
 
     SMILES with a dot are valid molecules in several pieces; `connected` counts none of these, and uniqueness and
     novelty are said of those in one piece too. Molecules that differ in stereochemistry alone are the same (GuacaMol).
-    unique@k: distinct ones among the first k valid, of all where there are fewer (MOSES).
+    unique@k: distinct ones among the first k valid, of all where there are fewer (MOSES). <share>_se is a standard
+    error.
     """
     gen, known = Sample.of(sample), set(Sample.of(train).distinct)
     if not gen.smiles:
@@ -157,6 +158,8 @@ def basic(sample: Sample | Sequence[str | None], train: Sample | Sequence[str] =
         found[f"uniqueness{name}"] = _share(len(distinct), len(of))
         found[f"novelty{name}"] = _share(len(distinct - known), len(distinct))
     found["valid_unique_novel"] = len(set(whole) - known) / len(gen.smiles)
+    for name, of in (("validity", gen.smiles), ("connected", gen.smiles), ("novelty", gen.distinct)):
+        found[f"{name}_se"] = (found[name] * (1 - found[name]) / max(len(of), 1)) ** 0.5
     return found | {f"unique@{k}": _share(len(set(gen.valid[:k])), len(gen.valid[:k])) for k in (1000, 10_000)}
 
 

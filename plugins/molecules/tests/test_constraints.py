@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from itertools import permutations
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -132,7 +133,7 @@ def test_models_that_cannot_be_held():
 
 
 @jax.tree_util.Partial
-def carbon_and_nitrogen(x, t, cond=None):
+def carbon_and_nitrogen(x, t, cond: Any = None):
     """Atoms alike, bonds single or none."""
     atoms = jnp.arange(x.shape[1]) < cond["mask"].shape[1]
     law = jnp.where(atoms[:, None], jnp.array([0.5, 0.5, 0, 0]), jnp.array([0.5, 0.5, 0, 0]))
@@ -164,7 +165,7 @@ def test_filters_draw_on(tmp_path):
     linked = texts(40, link=("C", "N"))
     query = Chem.MolFromSmarts("[C][*][N]")
     assert all(Chem.MolFromSmiles(s).HasSubstructMatch(query) for s in linked)
-    with pytest.raises(GenkitError, match="13 of 14000 items that were drawn pass --unique --connected; lower --n 14"):
+    with pytest.raises(GenkitError, match="13 of 1400 items that were drawn pass --unique --connected; lower --n 14"):
         texts(14, connected=True, unique=True)
 
 
@@ -195,7 +196,8 @@ def test_rewards_choose_among_candidates(monkeypatch):
     for name, words in (
         ("logP", "expected module:function"), ("own:nothing", "reward own:nothing: "), ("own:number", "is a int"),
         ("own:wrong", r"gives shape \(1,\); expected \(10,\) numbers"), ("charge=1", "as logP=2.5:0.5"),
-        ("mass=1:1", "property 'mass'; expected"), ("charge=1:0", "positive standard deviation"), ("nowhere_at:all", "No module named"),
+        ("mass=1:1", "property 'mass'; expected"), ("charge=1:0", "positive standard deviation"),
+        ("nowhere_at:all", "No module named"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=words):
             list(SequenceRequest(reward=(name,))(generator, KEY, 1))

@@ -44,6 +44,7 @@ def test_shares():
     expected = {
         "validity": 4 / 6, "connected": 3 / 6, "uniqueness": 3 / 4, "novelty": 2 / 3, "uniqueness_connected": 2 / 3,
         "novelty_connected": 1 / 2, "valid_unique_novel": 1 / 6, "unique@1000": 3 / 4, "unique@10000": 3 / 4,
+        "validity_se": (8 / 6**3) ** 0.5, "connected_se": (9 / 6**3) ** 0.5, "novelty_se": (2 / 3**3) ** 0.5,
     }  # fmt: skip
     assert found == pytest.approx(expected)
     assert basic(["OCC"], ["C(O)C"])["novelty"] == 0  # the training set need not be canonical

@@ -12,6 +12,8 @@ import genkit
 from genkit.cli import main
 from genkit.discrete import sample
 from genkit.errors import UsageError
+from genkit_molecules.chemistry import enumerate_graphs, smiles_of
+from genkit_molecules.evaluation import property_of
 from genkit_molecules.items.data import Molecules
 from genkit_molecules.items.rows import Rows
 from genkit_molecules.models.discrete import Discrete, Name, cross_entropy, in_parallel, site_costs
@@ -85,6 +87,22 @@ def test_ardm(ardm, tmp_path, capsys):
     smiles = [line.partition(",")[0] for line in out.read_text().split("\n")[1:-1]]
     part = Chem.MolFromSmarts("[*]-[C]=[O]")
     assert len(smiles) == 12 and all(Chem.MolFromSmiles(s).HasSubstructMatch(part) for s in smiles)
+
+
+def test_a_perfect_sampler_is_scored_as_such(monkeypatch):
+    """However few are compared of a test set that is ordered by size: scores sit at the noise of so many draws."""
+    from genkit_molecules.experiments import molecules
+
+    monkeypatch.setattr(molecules, "SCORED", 150)
+    smiles = [s for n in (2, 3, 4) for s in smiles_of(enumerate_graphs(n), "CNOF") if s]
+    data = Molecules(tuple("CNOF"), (), (), (), tuple(smiles))
+    drawn: Any = list(np.random.default_rng(1).permutation(smiles))
+    found: Any = molecules.scores(data, {"x": drawn}, None)
+    for name in ("weight", "logP"):
+        spread = property_of(smiles, name).std()
+        assert found[f"W1_{name}/x"] < 3 * spread * (2 / 150) ** 0.5
+    ordered: Any = molecules.scores(data, {"x": list[Any](smiles)}, None)  # what a cut of ordered samples would give
+    assert ordered["W1_weight/x"] > 3 * property_of(smiles, "weight").std() * (2 / 150) ** 0.5
 
 
 def test_digress(tmp_path):

@@ -183,7 +183,7 @@ class LogZ(Experiment):
 
     def report(self, run: Run) -> None:
         """A table for each target, and the error against evaluations."""
-        from genkit_inverse.figures import errors
+        from genkit_inverse.figures import LOST, errors
 
         found, panels = read_arrays(run.folder / "estimates.npz"), {}
         for name, target in self.named().items():
@@ -202,5 +202,8 @@ class LogZ(Experiment):
                 }
                 panels[name] = error_points(points, truth)
         if panels:
-            caption = "Root mean square error of log Z over the runs, against evaluations of the target."
+            caption = (
+                "Root mean square error of log Z over the runs, against evaluations of the target; triangles at the "
+                f"top are errors of more than {LOST:g} nats."
+            )
             run.figure("errors", errors(panels), caption)

@@ -33,4 +33,4 @@ class ARDM(Study):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny, default, and paper (the network and the training of QM9 with hydrogen, uniform order)."""
-        return cls(**sized(name, molecules.TINY), model=GraphARDM.preset(name))
+        return cls(**sized(name, molecules.TINY, molecules.WITH_HYDROGEN), model=GraphARDM.preset(name))

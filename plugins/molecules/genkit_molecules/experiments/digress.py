@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from genkit.kinds import Dataset, Model
-from genkit_molecules.datasets import Lattice
+from genkit_molecules.datasets import QM9, Lattice
 from genkit_molecules.experiments import molecules
 from genkit_molecules.experiments.study import Study, sized
 from genkit_molecules.items import Molecules
@@ -34,4 +34,4 @@ class DiGress(Study):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny, default, and paper (QM9 without hydrogen: 9 layers, 500 steps)."""
-        return cls(**sized(name, molecules.TINY), model=Recipe.preset(name))
+        return cls(**sized(name, molecules.TINY, QM9(test=0.25)), model=Recipe.preset(name))

@@ -39,7 +39,7 @@ class DiscriminatorGuidance(Study):
         """Those of `molecules.ardm`, the paper's with up to 50 particles."""
         known = {"tiny": (2,), "paper": (1, 5, 10, 50)}
         few: dict[str, Any] = {"particles": known[name]} if name in known else {}
-        return cls(**sized(name, molecules.TINY), **few, model=Corrected.preset(name))
+        return cls(**sized(name, molecules.TINY, molecules.WITH_HYDROGEN), **few, model=Corrected.preset(name))
 
     def methods(self, run: Run) -> list[str]:
         """The model alone, and guided."""

@@ -43,7 +43,7 @@ class PropertyGuidance(Study):
     def preset(cls, name: str) -> Self:
         """Those of `molecules.ardm`."""
         few: dict[str, Any] = {"particles": (2,)} if name == "tiny" else {}
-        return cls(**sized(name, molecules.TINY), **few, model=SteeredMolecules.preset(name))
+        return cls(**sized(name, molecules.TINY, molecules.WITH_HYDROGEN), **few, model=SteeredMolecules.preset(name))
 
     def methods(self, run: Run) -> list[str]:
         """The model alone, and steered."""

@@ -113,11 +113,12 @@ class Study(Experiment):
             steering.show(run, self.items(run), self.read(run))
 
 
-def sized(name: str, tiny: Any) -> dict[str, Any]:
-    """Data, where they are the `tiny` ones, and number of samples of a preset."""
+def sized(name: str, tiny: Any, paper: Any = None) -> dict[str, Any]:
+    """Number of samples and data of a preset, where these are not the default ones."""
     if name not in ("tiny", "default", "paper"):
         raise UsageError(f"no preset {name!r}; there are tiny, default and paper")
-    return {"data": tiny, "samples": 40} if name == "tiny" else {"samples": 10_000} if name == "paper" else {}
+    known = {"tiny": {"data": tiny, "samples": 40}, "paper": {"samples": 10_000} | ({"data": paper} if paper else {})}
+    return known.get(name, {})
 
 
 def told(found: dict[str, np.ndarray]) -> dict[str, float | None]:

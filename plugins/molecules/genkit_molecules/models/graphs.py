@@ -27,8 +27,8 @@ class GraphARDM(GeneratorRecipe):
         default_factory=lambda: GraphTransformer.preset("default")
     )
     """The network."""
-    sizes: int = 4
-    """Numbers of atoms that are sampled: the most frequent ones."""
+    sizes: int | None = None
+    """Numbers of atoms that are sampled: the most frequent ones; all if not given."""
     order: Order = "uniform"
     """In which order sites are revealed."""
     calls: int = 0
@@ -42,7 +42,7 @@ class GraphARDM(GeneratorRecipe):
             return cls(steps=20, batch=16, network=small)
         if name == "paper":
             constant = AdamW(lr=1e-3, warmup=0, schedule="constant")
-            return cls(steps=400_000, batch=512, sizes=29, network=GraphTransformer(), optimizer=constant)
+            return cls(steps=400_000, batch=512, network=GraphTransformer(), optimizer=constant)
         return cls()
 
     def fit(self, run: Any, data: Molecules, start: Generator | None = None) -> Generator:
@@ -69,8 +69,8 @@ class DiGress(GeneratorRecipe):
                                                  dropout=0.0, time=True, features=True)
     )  # fmt: skip
     """The network."""
-    sizes: int = 4
-    """Numbers of atoms that are sampled: the most frequent ones."""
+    sizes: int | None = None
+    """Numbers of atoms that are sampled: the most frequent ones; all if not given."""
     noise: Literal["marginal", "uniform", "absorbing", "masked", "euler", "flow"] = "marginal"
     """D3PM with this noise (absorbing: no bond, the first element), or masks sampled by posterior, rates or flow."""
     objective: Literal["cross_entropy", "bound"] = "cross_entropy"
@@ -92,7 +92,7 @@ class DiGress(GeneratorRecipe):
         if name == "paper":
             network = GraphTransformer(9, dy=64, hidden_y=128, time=True, features=True)
             rule = AdamW(lr=2e-4, warmup=0, schedule="constant", weight_decay=1e-12)
-            return cls(steps=100_000, batch=1024, sizes=9, network=network, optimizer=rule, diffusion_steps=500)
+            return cls(steps=100_000, batch=1024, network=network, optimizer=rule, diffusion_steps=500)
         return cls()
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from genkit_molecules.models.constraints import Constraint, motif, places
 from genkit_molecules.models.draw import AT_ONCE, Method, drawn
 from genkit_molecules.rewards import Reward, chosen, reward_named
 
-TRIES = 1000  # draws for each item that is to pass a filter
+TRIES = 100  # draws for each item that is to pass a filter
 LEAST = 64  # items at a time where some may not pass
 
 
