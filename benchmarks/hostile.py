@@ -1,4 +1,4 @@
-"""Wrong command lines, and damaged or hostile run folders: one line and the right exit code, no traceback, no hang.
+"""Wrong command lines, values and run folders: one line and the right exit code, no traceback, no hang.
 
     python benchmarks/hostile.py                                  # 1,000 lines, 200 folders
     python benchmarks/hostile.py --lines 40 --folders 10          # a short form
@@ -42,7 +42,7 @@ RIGHT = [
     "run good/config.yaml --out new --seed 9 --preset default",
     "run toy.study --sizes 3 4 5 --pairs 1 0.5 --weights a 2 b 3 --flag True --mode good --file x --out new",
     "show core.mixture --preset tiny --steps 100 --sampler dpmpp_2s --sampler.steps 5 --process vp --network.width 16",
-    "show weather.diffusion_lam --data weather.ou --data.cells 8 --optimizer adamw --optimizer.lr 1e-4 --window.width 3",  # noqa: E501
+    "show weather.diffusion_lam --data ou --data.cells 8 --optimizer adamw --optimizer.lr 1e-4 --window.past 2",
     "show weather.cef --preset paper --network.multipliers 1 2 --stations.thresholds 1.5 2 --T_it 6",
     "show molecules.ardm --data zinc250k --network sequence_transformer --batch 8 --optimizer.warmup 0",
     "show inverse.ddsmc_gmm --methods ddsmc mcgdiff --methods.0.steps 50 --seed 1",
@@ -121,6 +121,8 @@ def wrong(words: list[str], how: Callable[[list[str]], tuple[int, str, str]] = c
         return f"raises {type(error).__name__}: {error}"
     if code == 2 and Path("new").exists() and not there:
         return "wrong usage that leaves a folder"
+    if found := re.search(r"^# not known: .*\((?!NotImplemented)\w+(Error|Exception|Exit): .*", out, re.MULTILINE):
+        return found[0]
     if "Traceback" in out + err and not {"--verbose", "--debug"} & {*words}:
         return f"a traceback: {err[-500:]}"
     if code not in (0, 1, 2):
@@ -171,6 +173,35 @@ def lines(number: int, processes: int, draw: random.Random) -> Iterator[tuple[st
         for name in set(os.listdir()) - before:
             path = Path(name)
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+# wrong values
+
+NUMBERS = ["0", "-1", "1", "nan", "inf", "1e400", "9" * 30, str(2**31), "", "x", "1.5", "none", "0 0", "2147483647"]
+
+
+def fields(number: int, draw: random.Random, only: str) -> Iterator[tuple[str, str]]:
+    """A field of a random component of a random experiment takes a random value: refused, or shapes that work."""
+    from genkit.errors import GenkitError
+    from genkit.experiment import config, walk
+    from genkit.plugin import registry
+
+    names = [item.name for item in registry().items("experiments") if item.name.startswith(only)]
+    for _ in range(number):
+        name, chosen = draw.choice(names), {}
+        own = name.partition(".")[0]
+        try:
+            made = config(name, "tiny")
+            slot = draw.choice([option for option in walk(made) if option.slot])
+            if offered := slot.slot.offered(own):
+                chosen = {slot.key: draw.choice(offered).name}
+                made = config(name, "tiny", chosen)
+        except GenkitError:  # the component does not fit with the rest, or needs data that is not here
+            chosen, made = {}, config(name, "tiny")
+        key = draw.choice([option.key for option in walk(made) if not (option.slot or option.parts)])
+        words = [f"--{k}={v}" for k, v in chosen.items()] + [f"--{key}", *draw.choice(NUMBERS).split(" ")]
+        words = ["run", name, "--preset", "tiny", *words, "--dry_run"]
+        yield " ".join(words), wrong(words)
 
 
 # damaged and hostile folders
@@ -332,12 +363,15 @@ def workplace() -> Iterator[None]:
         sys.path.insert(0, str(Path("site").absolute()))
         paths = [sys.path[0], os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        from genkit.cli import main
-
-        Path("t.txt").write_text("2.5\n")
-        with contextlib.redirect_stdout(io.StringIO()):
-            assert main("run toy.fitted --out good --steps 4".split()) == 0
+        prepare()
         yield
+
+
+def prepare() -> None:
+    """Put a good run and what lines speak of into the current folder."""
+    Path("t.txt").write_text("2.5\n")
+    code, _, err = called("run toy.fitted --out good --steps 4".split())
+    assert code == 0, err
 
 
 def main() -> int:
@@ -346,15 +380,22 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=1000, help="wrong command lines")
     parser.add_argument("--processes", type=int, default=30, help="of them run in a process of their own as well")
     parser.add_argument("--folders", type=int, default=200, help="damaged folders, five commands on each")
+    parser.add_argument("--fields", type=int, default=0, help="values of fields of components, by --dry_run")
+    parser.add_argument("--only", default="", help="experiments whose fields are tried: how their names begin")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this time")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     counts, start = Counter(), time.monotonic()
     with workplace():
         for what, tries in (
             ("lines", lines(given.lines, given.processes, random.Random(given.seed))),
+            ("values of fields", fields(given.fields, random.Random(given.seed), given.only)),
             ("commands on damaged folders", folders(given.folders, random.Random(given.seed))),
         ):
             for text, found in tries:
+                if time.monotonic() - start > given.seconds:
+                    print(f"not all {what}: the time is over")
+                    break
                 counts[what, bool(found)] += 1
                 if found:
                     print(f"{text}\n    {found}", flush=True)

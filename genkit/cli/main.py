@@ -44,11 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
             return 1
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            return _fail(f"the memory is too small ({_first(error)}); ask for less at once: batch, chunk, width", 1)
         if isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike):
             return _fail(f"cannot use {error.filename}: {error.strerror}; check the path", 1)
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        reason = (str(error).splitlines() or [""])[0]
-        return _fail(f"{type(error).__name__}: {reason} ({frame.filename}:{frame.lineno}); --debug shows all", 1)
+        return _fail(f"{type(error).__name__}: {_first(error)} ({frame.filename}:{frame.lineno}); --debug shows all", 1)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -78,6 +79,11 @@ def _dispatch(words: list[str]) -> int:
 
         ready = tyro.cli(command, args=words[1:], prog=f"genkit {name}", use_underscores=True)
     return ready.run() or 0
+
+
+def _first(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).splitlines() or [""])[0]
 
 
 def _help() -> None:

@@ -78,9 +78,10 @@ class Run:
 def configured(command: str, words: list[str], extra: type) -> tuple[Any, Any]:
     """The configuration and options that follow ``genkit COMMAND NAME|config.yaml``."""
     if not words or words[0] in ("-h", "--help"):
-        names = ", ".join(item.name for item in registry().items("experiments"))
-        print(f"usage: genkit {command} NAME|config.yaml [options]\n\nexperiments: {names}")
-        print(f"`genkit {command} NAME --help` shows the options of an experiment")
+        print(f"usage: genkit {command} NAME|config.yaml [options]\n\nexperiments:")
+        for item in registry().items("experiments"):
+            print(f"  {item.name:<28} {item.summary}")
+        print(f"\n`genkit {command} NAME --help` shows the options of an experiment")
         raise SystemExit(0)
     from genkit.experiment import check_restored, check_seed, is_run, parse, preset_of, read_yaml
 

@@ -84,7 +84,11 @@ class Sweep:
         if own.out.exists() and not own.resume and (not own.out.is_dir() or any(own.out.iterdir())):
             raise UsageError(f"{own.out} is there and not empty; give --resume to continue it, or another --out")
         for point in points:
-            config, _ = configured("run", [names[0], *point.words], RunOptions)
+            config, options = configured("run", [names[0], *point.words], RunOptions)
+            if options.dry_run:
+                raise UsageError(
+                    "sweep has no --dry_run: it checks all combinations first; `genkit run` has it for one"
+                )
             file = point.folder / "config.yaml"
             if file.exists() and (changed := differences(read_yaml(file, trust=True)[0], config)):
                 raise UsageError(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from genkit.data.cache import Absent, cache_dir, cached, location, only_looking
-from genkit.data.files import fetch, local
+from genkit.data.files import NotFetched, fetch, local
 
 if TYPE_CHECKING:
     from genkit.data.idx import read_idx
@@ -13,6 +13,7 @@ __all__ = [
     "Absent",
     "Arrays",
     "Batches",
+    "NotFetched",
     "Source",
     "batches",
     "cache_dir",

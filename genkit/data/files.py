@@ -8,6 +8,10 @@ from genkit.data.cache import cache_dir, refuse_making
 from genkit.errors import DataError
 
 
+class NotFetched(DataError):
+    """A file that is not here, and that a run downloads."""
+
+
 def local(name: str, digest: str | None) -> Path | None:
     """The file `name` ("weather/x.npz") in the folder of `GENKIT_DATA`, else in the cache; None where absent.
 
@@ -36,7 +40,7 @@ def fetch(name: str, digest: str, url: str) -> Path:
     from genkit.programs import watched
 
     if watched():
-        raise DataError(f"{name}: not in GENKIT_DATA and not fetched yet; a run fetches it from {url}")
+        raise NotFetched(f"{name}: not in GENKIT_DATA and not fetched yet; a run fetches it from {url}")
     import pooch
 
     target = cache_dir() / name

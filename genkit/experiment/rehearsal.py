@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from genkit.errors import GenkitError
+from genkit.data import NotFetched
+from genkit.errors import DataError, GenkitError, UsageError
 from genkit.experiment.experiment import Experiment
 from genkit.experiment.run import Run
 from genkit.programs import Flops, Program, Watch, flops, watch
@@ -65,9 +66,14 @@ def costs(config: Experiment, seed: int = 0, memory: bool = False) -> dict[str, 
     """Parameters and operations of an experiment as text; with `memory` its main programs are compiled.
 
     A sample is one `draw`, or where the experiment has none the whole stage; what runs outside jit is not counted.
+    Raises what a run would raise: `UsageError`, `DataError` and MemoryError. Any other error may be due to numbers that
+    are made up; then the text says how far it came.
     """
     last = "sample" if type(config).draw is Experiment.draw else "draw"
     found = rehearse(config, seed, ("prepare", "train", last))
+    wrong = isinstance(found.error, UsageError | DataError | MemoryError)
+    if found.error is not None and wrong and not isinstance(found.error, NotFetched):
+        raise found.error
     what = "sample" if last == "draw" else "sampling, all"
     text = {}
     if found.steps:

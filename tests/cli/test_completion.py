@@ -23,7 +23,7 @@ from genkit.cli.completion import candidates
         ("completion ", ["bash", "zsh"], []),
         ("data ", ["list", "fetch", "path"], []),
         ("data fetch toy", ["toy.points"], []),
-        ("compare --", ["--only", "--trust"], ["--runs"]),
+        ("compare --", ["--only"], ["--runs"]),
         ("export m --to s", ["safetensors"], ["npz"]),
         ("import ", ["toy-text"], ["toy.fitted"]),
         ("sample m --", ["--out", "--n"], ["--path"]),

@@ -88,6 +88,18 @@ def test_a_bug_names_its_own_frame(cli):
     assert "toy_plugin.py:" in err and err.endswith("--debug shows all\n")
 
 
+def test_a_memory_that_is_too_small(cli, toy, monkeypatch):
+    def full(self, run):
+        raise MemoryError("Unable to allocate 29.1 TiB")
+
+    monkeypatch.setattr(toy.Study, "sample", full)
+    code, _, err = cli("run", "toy.study", "--out", "a")
+    message = (
+        "genkit: the memory is too small (Unable to allocate 29.1 TiB); ask for less at once: batch, chunk, width\n"
+    )
+    assert (code, err) == (1, message)
+
+
 @pytest.mark.parametrize("mode, error", [("bug", "ZeroDivisionError: a bug"), ("fail", "DataError: the data are bad")])
 def test_debug_shows_all(cli, mode, error):
     code, _, err = cli("run", "toy.study", "--debug", "--mode", mode, "--out", "a")

@@ -53,6 +53,9 @@ def test_a_trained_model_is_kept_and_used_without_its_run(fitted, capsys):
     for words in (["--n", "0"], ["--n", "-3"], ["--chunk", "0"]):
         code, message = error(["sample", "elsewhere", *words], capsys)
         assert code == 2 and "is too few; expected at least 1" in message
+    for seed in ("-1", "9" * 20):
+        code, message = error(["sample", "elsewhere", "--seed", seed], capsys)
+        assert code == 2 and "is out of range; expected 0 to 2147483647" in message
 
 
 def test_options_of_the_main_model_have_no_prefix(fitted, tmp_path):

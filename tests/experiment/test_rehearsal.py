@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from genkit.errors import GenkitError
+from genkit.data import NotFetched
+from genkit.errors import DataError, GenkitError, UsageError
 from genkit.experiment import Experiment, costs, rehearse
 from genkit.testing import check_experiment
 from genkit.train import Phase, TrainState, load, make_step
@@ -24,7 +25,7 @@ def fifty(a):
 class Small(Experiment):
     """One matrix, fifty products."""
 
-    broken: bool = False
+    broken: str = ""
     steps: int = 1000
 
     def train(self, run):
@@ -46,7 +47,9 @@ class Small(Experiment):
 
     def draw(self, run, key, n):
         if self.broken:
-            raise GenkitError("no luck\nat all")
+            raise {"luck": GenkitError, "file": DataError, "size": UsageError, "room": MemoryError, "net": NotFetched}[
+                self.broken
+            ](f"no {self.broken}\nat all")
         for _ in range(n):
             fifty(run.once("trained", lambda: None))
 
@@ -63,9 +66,16 @@ def test_parameters_and_operations():
 
 
 def test_what_an_experiment_cannot_say_is_named():
-    text = costs(Small(broken=True))
-    assert "sample" not in text and text["parameters"] == "64"
-    assert text["not known"] == "what comes after prepare and train (no luck)"
+    for broken in ("luck", "net"):
+        text = costs(Small(broken=broken))
+        assert "sample" not in text and text["parameters"] == "64"
+        assert text["not known"] == f"what comes after prepare and train (no {broken})"
+
+
+@pytest.mark.parametrize("broken, error", [("file", DataError), ("size", UsageError), ("room", MemoryError)])
+def test_what_a_run_would_raise_is_raised(broken, error):
+    with pytest.raises(error, match=f"no {broken}"):
+        costs(Small(broken=broken))
 
 
 def test_memory_is_that_of_compiled_programs():
