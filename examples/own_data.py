@@ -20,7 +20,7 @@ from flax import nnx
 
 import genkit
 from genkit.errors import DataError
-from genkit_weather.from_xarray import from_xarray
+from genkit_weather.datasets import from_xarray
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,8 @@ plugin = Plugin(
     },
     loggers={
         "tensorboard": ("genkit.train:Tensorboard", "event files for TensorBoard (extra: tensorboard)"),
+        "wandb": ("genkit.train:Wandb", "Weights & Biases; WANDB_MODE=offline sends nothing (extra: wandb)"),
+        "mlflow": ("genkit.train:Mlflow", "MLflow, on a server or in the run's folder (extra: mlflow)"),
     },
     commands={
         "run": ("genkit.cli.run:Run", "run an experiment, or replay a config.yaml"),
@@ -91,6 +93,7 @@ plugin = Plugin(
         "sample": ("genkit.cli.sample:Sample", "draw samples from a trained model"),
         "evaluate": ("genkit.cli.evaluate:Evaluate", "evaluate a finished run again"),
         "report": ("genkit.cli.report:Report", "make the report of a run again"),
+        "runs": ("genkit.cli.runs:Runs", "runs below a folder: state, age, main result"),
         "compare": ("genkit.cli.compare:Compare", "compare the results of two or more runs"),
         "export": ("genkit.cli.export:Export", "write a trained model for use elsewhere"),
         "import": ("genkit.cli.import_:Import", "read a trained model from another package's files"),

@@ -55,6 +55,7 @@ class Network(Protocol[*Sizes]):
 
 
 SIGNED = "signed"  # in the annotation of an option: it may be negative
+ZERO = "zero"  # in that of a whole number whose default is none: it may be 0
 RESTORED = ("restore", "finetune", "fingerprint")  # fields of every recipe that keep the prefix of its slot
 
 
@@ -203,6 +204,11 @@ KINDS: dict[str, type] = {
     "loggers": Logger,
     "formats": Format,
 }
+
+
+def singular(kind: str) -> str:
+    """One of a kind: ``sampler`` of samplers."""
+    return {"processes": "process"}.get(kind, kind.removesuffix("s"))
 
 
 def text_of(exchange: Any) -> str:

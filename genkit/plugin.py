@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from genkit.errors import GenkitError, UsageError
-from genkit.kinds import KINDS
+from genkit.kinds import KINDS, singular
 
 API = 2
 OLDER = (1,)  # their items have two texts
@@ -147,7 +147,7 @@ class Registry:
             words = [(kind, name) for kind in WORDS for name in (getattr(one.plugin, kind) if one.plugin else ())]
             if taken := [word for word in words if word in owner]:
                 (kind, name), other = taken[0], owner[taken[0]]
-                reason = f"its {kind.removesuffix('s')} {name!r} is one of {other!r} already; it needs another name"
+                reason = f"its {singular(kind)} {name!r} is one of {other!r} already; it needs another name"
                 self.installed[i] = Installed(one.name, one.distribution, None, reason)
             elif one.plugin:
                 owner |= dict.fromkeys(words, one.name)
@@ -164,22 +164,24 @@ class Registry:
         Raises `UsageError` with the nearest name when there is none.
         """
         if ":" in name:
+            if not all(map(str.isidentifier, name.replace(":", ".").split("."))):
+                raise UsageError(f"{name} names no class; expected module:Class, such as my_module:MyData")
             return Item(name, name)
         known = {item.name: item for item in self.items(kind)}
         for full in [name] if "." in name else [f"{own}.{name}", f"core.{name}"]:
             if full in known:
                 return known[full]
-        singular = kind.removesuffix("s")
+        one_of = singular(kind)
         for one in self.installed:
             if one.plugin is None and name.partition(".")[0] == one.name:
                 raise GenkitError(
-                    f"{singular} {name!r}: the plugin {one.name!r} is broken ({one.error}); "
+                    f"{one_of} {name!r}: the plugin {one.name!r} is broken ({one.error}); "
                     f"`genkit plugins --verbose` shows more"
                 )
         shorts = {item.called(own or "core"): item.name for item in known.values()}
         near = difflib.get_close_matches(name, [*known, *shorts], 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
-        raise UsageError(f"unknown {singular} {name!r}; {hint}")
+        raise UsageError(f"unknown {one_of} {name!r}; {hint}")
 
     def load(self, kind: str, name: str, own: str | None = None) -> type:
         """Import the class of a component (see `find`) and check that it serves its kind."""

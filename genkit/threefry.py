@@ -27,6 +27,7 @@ def written_out(key: Array) -> Array:
     return jax.random.wrap_key_data(jax.random.key_data(key), impl=THREEFRY)
 
 
+@jax.jit  # traced once for all draws of a shape
 def _hash(key: Array, high: Array, low: Array) -> tuple[Array, Array]:
     """Threefry-2x32 of 20 rounds; key (2,), counts of any one shape, all uint32."""
     words = key[0], key[1], key[0] ^ key[1] ^ np.uint32(0x1BD11BDA)

@@ -10,7 +10,7 @@ import numpy as np
 
 from genkit.errors import DataError, UsageError
 from genkit.experiment import Experiment
-from genkit.kinds import SIGNED, Dataset, Model, Network, Sampler
+from genkit.kinds import SIGNED, ZERO, Dataset, Model, Network, Sampler
 from genkit.model import Format, Recipe, Request, Trained
 from genkit.plugin import Plugin
 from genkit.tree import register_dataclass
@@ -80,7 +80,7 @@ class Study(Experiment):
     The rest of the help.
     """
 
-    number: int = 1
+    number: Annotated[int, ZERO] = 1
     """what is doubled"""
     rate: Annotated[float | None, SIGNED] = None
     flag: bool = False

@@ -1,9 +1,9 @@
-"""`genkit compare`: the results of runs side by side."""
+"""`genkit compare`: the results of runs side by side, those of equal configurations averaged over their seeds."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,71 +13,151 @@ import tyro
 
 from genkit.errors import UsageError
 
+FEW = 3  # seeds of each configuration that an interval needs
+
 
 @dataclass(frozen=True)
 class Compare:
-    """Compare the results of two or more runs, show in which options they differ, and which differences are sure."""
+    """Compare the results of two or more runs, show in which options they differ, and which differences are sure.
+
+    Runs that differ in their seeds alone are one column: mean and standard deviation over the seeds. Reads files only,
+    so it works without the plugin.
+    """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Run folders."""
     only: str = "*"
     """Pattern of the results to show, such as 'rmse/*/6h'."""
-    trust: bool = False
-    """Allow configurations to name own code (module:Class)."""
 
     def run(self) -> None:
         """Print the tables."""
         from rich.table import Table
 
-        from genkit.experiment import cell, flat, load
+        from genkit.experiment import Record
         from genkit.terminal import console
 
         if len(self.runs) < 2:
             raise UsageError(f"compare needs at least two run folders, got {len(self.runs)}")
-        runs = [load(folder, self.trust) for folder in self.runs]
-        configs = [{"experiment": run.name, "seed": run.seed, **flat(run.config)} for run in runs]
+        records = [Record.read(folder) for folder in self.runs]
+        names = list(dict.fromkeys(k for one in records for k in one.results if fnmatch.fnmatch(k, self.only)))
+        if not names:
+            raise UsageError(f"no result matches {self.only!r}; results.json of a run holds their names")
+        groups = grouped(records)
         screen = console()
 
-        def table(title: str, rows: list[tuple[str, list[str]]]) -> None:
+        def table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, list[str]]]) -> None:
             shown = Table(title=title, title_justify="left")
             shown.add_column("")
-            for folder in self.runs:
-                shown.add_column(str(folder), justify="right", overflow="fold")
+            for name in columns:
+                shown.add_column(name, justify="right", overflow="fold")
             for name, cells in rows:
                 shown.add_row(name, *cells)
             screen.print(shown)
 
-        keys = dict.fromkeys(k for c in configs for k in c)
-        differ = [k for k in keys if len({str(c.get(k)) for c in configs}) > 1]
-        table("options that differ", [(k, [str(c.get(k, "–")) for c in configs]) for k in differ])
-        names = dict.fromkeys(k for run in runs for k in run.results if fnmatch.fnmatch(k, self.only))
-        if not names:
-            raise UsageError(f"no result matches {self.only!r}; results.json of a run holds their names")
-        table("results", [(k, [cell(run.results.get(k)) for run in runs]) for k in names])
-        rows = differences(runs, self.only)
-        if rows:
-            table("differences from the first run on the same items, with 95 % of a paired bootstrap", rows)
+        columns = [" ".join(str(one.folder) for one in group) for group in groups]
+        if len(groups) == 1:  # all differ in their seeds alone
+            table("results", [*(str(one.folder) for one in records), "mean ± sd"], alone(records, names))
+            return
+        table("options that differ", columns, options(groups))
+        several = any(len(group) > 1 for group in groups)
+        table("results" + several * " (mean ± sd of the seeds)", columns, averages(groups, names))
+        if rows := differences(groups, names, of_seeds):
+            note = f"from {FEW} seeds on; of few it is too narrow"
+            table(f"differences from the first column, with 95 % of a bootstrap over seeds ({note})", columns, rows)
+        if rows := differences(groups, names, of_items):
+            table("differences from the first column on the same items, with 95 % of a paired bootstrap", columns, rows)
 
 
-def differences(runs: Sequence[Any], only: str) -> list[tuple[str, list[str]]]:
-    """Mean difference of each run from the first, and its interval, for scores that were kept item by item.
+def grouped(records: Sequence[Any]) -> list[list[Any]]:
+    """Runs of the same configuration together, in the order of their first ones."""
+    groups: list[list[Any]] = []
+    for record in records:
+        same = (g for g in groups if (g[0].experiment, g[0].options) == (record.experiment, record.options))
+        group = next(same, None)
+        if group is None or record.seed in [one.seed for one in group]:  # a seed counts once
+            groups.append([record])
+        else:
+            group.append(record)
+    return groups
 
-    Of runs on other items there is none.
-    """
-    first, *others = (run.items for run in runs)
-    same = [one if first and one and np.array_equal(first["items"], one["items"]) else {} for one in others]
-    names = [k for k in first if k != "items" and fnmatch.fnmatch(k, only) and any(k in one for one in same)]
-    return [(k, ["–", *(_difference(first, one, k) for one in same)]) for k in names]
+
+def alone(records: Sequence[Any], names: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Rows of runs that differ in their seeds alone: each, and what they have in common."""
+    from genkit.experiment import cell
+
+    rows = [("seed", [str(one.seed) for one in records] + [""])]
+    return rows + [(k, [cell(one.results.get(k)) for one in records] + [average(records, k)]) for k in names]
 
 
-def _difference(first: Mapping[str, Any], one: Mapping[str, Any], name: str) -> str:
-    if name not in one:
-        return "–"
+def options(groups: Sequence[Sequence[Any]]) -> list[tuple[str, list[str]]]:
+    """Rows of the options in which the groups differ."""
+    configs = [
+        {"experiment": group[0].experiment, "seed": " ".join(str(one.seed) for one in group), **group[0].options}
+        for group in groups
+    ]
+    keys = dict.fromkeys(k for c in configs for k in c)
+    differ = [k for k in keys if len({str(c.get(k)) for c in configs}) > 1]
+    return [(k, [str(c.get(k, "–")) for c in configs]) for k in differ]
+
+
+def averages(groups: Sequence[Sequence[Any]], names: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Rows of the results, averaged over the seeds of each group."""
+    return [(name, [average(group, name) for group in groups]) for name in names]
+
+
+def average(group: Sequence[Any], name: str) -> str:
+    """Mean and standard deviation (n - 1) of a result over runs; how many have it, where some have not."""
+    from genkit.experiment import cell
+
+    values = values_of(group, name)
+    if len(values) < 2:
+        return cell(values[0]) if values else "–"
+    some = f" ({len(values)} of {len(group)})" if len(values) < len(group) else ""
+    return f"{cell(float(np.mean(values)))} ± {np.std(values, ddof=1):.2g}{some}"
+
+
+def values_of(group: Sequence[Any], name: str) -> list[float]:
+    """A result of those runs that have it."""
+    return [value for one in group if (value := one.results.get(name)) is not None]
+
+
+def differences(
+    groups: Sequence[Sequence[Any]], names: Sequence[str], test: Callable[[Sequence[Any], Sequence[Any], str], Any]
+) -> list[tuple[str, list[str]]]:
+    """Rows of what `test` says of each group and the first; none of a name for which it says nothing."""
+    first, *others = groups
+    found = [(name, [test(group, first, name) for group in others]) for name in names]
+    return [(name, ["–", *(one or "–" for one in row)]) for name, row in found if any(row)]
+
+
+def of_seeds(group: Sequence[Any], first: Sequence[Any], name: str) -> str | None:
+    """Difference of the means over seeds, of equal seeds in pairs; None where they are few."""
+    from genkit.metrics import paired_bootstrap, two_sample_bootstrap
+
+    a, b = ({one.seed: one.results.get(name) for one in some} for some in (group, first))
+    if min(len(a), len(b)) < FEW or None in {*a.values(), *b.values()}:
+        return None
+    if set(a) == set(b):
+        return _said(paired_bootstrap, [a[s] for s in a], [b[s] for s in a], block=1.0)
+    return _said(two_sample_bootstrap, list(a.values()), list(b.values()))
+
+
+def of_items(group: Sequence[Any], first: Sequence[Any], name: str) -> str | None:
+    """Difference of scores that were kept item by item, averaged over the seeds; None of runs on other items."""
+    from genkit.metrics import paired_bootstrap
+
+    kept: list[Mapping[str, Any]] = [one.items for one in (*group, *first)]
+    if not all(name in one and np.array_equal(one["items"], kept[0]["items"]) for one in kept):
+        return None
+    a, b = (np.mean([one.items[name] for one in some], 0) for some in (group, first))
+    return _said(paired_bootstrap, a, b)
+
+
+def _said(bootstrap: Any, a: Any, b: Any, **more: Any) -> str:
     import jax
 
     from genkit.experiment import cell
-    from genkit.metrics import paired_bootstrap
 
-    found = paired_bootstrap(jax.random.key(0), one[name], first[name])
+    found = bootstrap(jax.random.key(0), np.asarray(a), np.asarray(b), **more)
     mean, low, high = (cell(float(v)) for v in (found.mean, found.low, found.high))
     return f"{mean} [{low}, {high}]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -85,21 +85,32 @@ def _list() -> int:
 
     data, cache = os.environ.get("GENKIT_DATA"), cache_dir()
     print(f"GENKIT_DATA: {data or 'not set'}\ncache: {cache}\n")
-    for item in registry().items("datasets"):
-        print(f"  {item.name:<24} {_state(item.name, data, cache):<16} {item.summary}")
+    rows = [(item.name, _state(item.name, data, cache), item.summary) for item in registry().items("datasets")]
+    names, states = (max(map(len, column)) for column in list(zip(*rows, strict=True))[:2])
+    for name, state, summary in rows:
+        print(f"  {name:<{names}}  {state:<{states}}  {summary}")
     return 0
 
 
 def _state(name: str, data: str | None, cache: Path) -> str:
-    """In a few words, where a data set is; one that cannot be asked stops nothing."""
+    """In a few words, where a data set is; nothing is fetched, and one that cannot be asked stops nothing."""
+    from genkit.data import Absent, only_looking
     from genkit.experiment import preset_of
 
     try:
-        path = located(preset_of(registry().load("datasets", name), "default"))
+        dataset = preset_of(registry().load("datasets", name), "default")
+        with only_looking():
+            path = located(dataset)
+    except Absent:
+        return "not yet"
+    except UsageError:  # no file is named
+        return "own files"
     except Exception:
         return "cannot be loaded"
+    if path is None and any("Path" in str(f.type) for f in fields(dataset)):
+        return "own files"
     if path is None:
-        return "not yet"
+        return "not yet" if hasattr(dataset, "path") else "needs no file"
     if data and path.is_relative_to(Path(data).expanduser()):
         return "in GENKIT_DATA"
     return "in the cache" if path.is_relative_to(cache) else str(path)

@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
             return 1
+        if isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike):
+            return _fail(f"cannot use {error.filename}: {error.strerror}; check the path", 1)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = (str(error).splitlines() or [""])[0]
         return _fail(f"{type(error).__name__}: {reason} ({frame.filename}:{frame.lineno}); --debug shows all", 1)

@@ -31,7 +31,7 @@ class RunOptions:
     """Allow a config.yaml to name own code (module:Class)."""
     save_every: float = 60.0
     """Seconds between checkpoints of a training."""
-    checkpoints: int = 2
+    keep: int = 2
     """Checkpoints of a training that are kept; a run goes on from the newest that is not damaged."""
     logger: str = "none"
     """A registered logger beside metrics.jsonl."""
@@ -66,14 +66,12 @@ class Run:
 
         def prepare(this: Any) -> None:
             this.console, this.progress = console(), True
-            this.save_every, this.keep = options.save_every, options.checkpoints
+            this.save_every, this.keep = options.save_every, options.keep
             if options.logger != "none":
                 make = registry().load("loggers", options.logger)
                 this.loggers = (make(this.folder),)
 
-        done = run(self.config, options.seed, options.out, options.resume, options.preset, prepare, options.trust)
-        if done.results:
-            done.say(f"report: {done.folder / 'report.html'}")
+        run(self.config, options.seed, options.out, options.resume, options.preset, prepare, options.trust)
         return 0
 
 
@@ -99,8 +97,8 @@ def configured(command: str, words: list[str], extra: type) -> tuple[Any, Any]:
     check_seed(options.seed)
     if not 0 < options.save_every < math.inf:
         raise UsageError(f"--save_every {options.save_every}: expected seconds, more than 0")
-    if options.checkpoints < 1:
-        raise UsageError(f"--checkpoints {options.checkpoints}: expected at least 1")
+    if options.keep < 1:
+        raise UsageError(f"--keep {options.keep}: expected at least 1")
     if options.out is None or not is_run(options.out):  # a run that is there has its models already
         check_restored(config, options.trust)
     return config, options

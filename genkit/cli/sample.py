@@ -44,12 +44,13 @@ class Sample:
             print("usage: genkit sample MODEL [options]\n\nMODEL: folder of a run or of a trained model")
             print("`genkit sample MODEL --help` shows the conditions and methods of that model")
             raise SystemExit(0 if words and words[0] in ("-h", "--help") else 2)
-        from genkit.experiment import parse, set_up
+        from genkit.experiment import check_seed, parse, set_up
 
         set_up()
         path, rest = Path(words[0]), words[1:]
         source, request, own = _opened(path, trust="--trust" in rest)
         made, options = parse(request, rest, "default", own, f"genkit sample {path}", SampleOptions)
+        check_seed(options.seed)
         for name in ("n", "chunk"):
             if (value := getattr(options, name)) is not None and value < 1:
                 raise UsageError(f"--{name} {value} is too few; expected at least 1")

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from genkit import signals
 from genkit.errors import GenkitError, UsageError
+from genkit.terminal import plural
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ class Sweep:
     def run(self) -> int:
         """Run what is not finished, write the table; 1 if a run failed."""
         todo = [p for p in self.points if _state(p.folder) != "done"]
-        print(f"{len(self.points)} runs in {self.options.out}, {len(self.points) - len(todo)} of them finished")
+        print(
+            f"{plural(len(self.points), 'run')} in {self.options.out}, {len(self.points) - len(todo)} of them finished"
+        )
         try:
             self.options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -2,14 +2,27 @@
 
 from typing import TYPE_CHECKING, Any
 
-from genkit.data.cache import cache_dir, cached, location
+from genkit.data.cache import Absent, cache_dir, cached, location, only_looking
 from genkit.data.files import fetch, local
 
 if TYPE_CHECKING:
     from genkit.data.idx import read_idx
     from genkit.data.pipeline import Arrays, Batches, Source, batches
 
-__all__ = ["Arrays", "Batches", "Source", "batches", "cache_dir", "cached", "fetch", "local", "location", "read_idx"]
+__all__ = [
+    "Absent",
+    "Arrays",
+    "Batches",
+    "Source",
+    "batches",
+    "cache_dir",
+    "cached",
+    "fetch",
+    "local",
+    "location",
+    "only_looking",
+    "read_idx",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,13 +1,39 @@
 """Generated files, kept in a cache folder under the hash of the parameters that made them."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+
+from genkit.errors import GenkitError
+
+_only_looking = ContextVar("only looking", default=False)
+
+
+class Absent(GenkitError):
+    """A file is not here, and is neither downloaded nor made while one only looks."""
+
+
+@contextlib.contextmanager
+def only_looking() -> Iterator[None]:
+    """Within this nothing is downloaded or made: where that would begin, `Absent` is raised."""
+    token = _only_looking.set(True)
+    try:
+        yield
+    finally:
+        _only_looking.reset(token)
+
+
+def refuse_making(name: str) -> None:
+    """Raise `Absent` while one only looks."""
+    if _only_looking.get():
+        raise Absent(f"{name} is not here yet")
 
 
 def cache_dir() -> Path:
@@ -46,6 +72,7 @@ def cached(name: str, params: Mapping[str, Any], make: Callable[[Path], None]) -
     path = location(name, params)
     if path.exists():
         return path
+    refuse_making(name)
     from genkit.programs import watched
 
     path.parent.mkdir(parents=True, exist_ok=True)

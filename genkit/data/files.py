@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from genkit.data.cache import cache_dir
+from genkit.data.cache import cache_dir, refuse_making
 from genkit.errors import DataError
 
 
@@ -32,6 +32,7 @@ def fetch(name: str, digest: str, url: str) -> Path:
     path = local(name, digest)
     if path is not None:
         return path
+    refuse_making(name)
     from genkit.programs import watched
 
     if watched():

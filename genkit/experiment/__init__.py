@@ -7,12 +7,13 @@ from genkit.experiment.environment import describe, set_up
 from genkit.experiment.experiment import Experiment
 from genkit.experiment.folder import Status, held, is_run
 from genkit.experiment.inspect import inspect
+from genkit.experiment.page import build as build_report
 from genkit.experiment.parse import Choice, choose, parse, preset_of
-from genkit.experiment.report import build as build_report
-from genkit.experiment.report import cell
+from genkit.experiment.record import Record, run_folders
 from genkit.experiment.report import clear as clear_report
 from genkit.experiment.run import STAGES, Run, check_restored, check_seed, load, run
 from genkit.experiment.slots import Slot, main_model, slots, walk
+from genkit.experiment.table import Best, Estimate, cell
 from genkit.experiment.variants import obtain_variant, settle_variants, variants
 
 if TYPE_CHECKING:
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STAGES",
+    "Best",
     "Choice",
+    "Estimate",
     "Experiment",
+    "Record",
     "Rehearsal",
     "Run",
     "Slot",
@@ -49,6 +53,7 @@ __all__ = [
     "read_yaml",
     "rehearse",
     "run",
+    "run_folders",
     "set_up",
     "settle_variants",
     "slots",

@@ -30,7 +30,14 @@ def config(name: str, preset: str = "default", options: Mapping[str, Any] | None
     (``{"sampler": "dpmpp_2s", "sampler.steps": 20}``); keywords are the same for undotted keys. A value may
     be a component itself (``data=MyData(...)``). Raises `UsageError`.
     """
-    return _configure(name, preset, {**(options or {}), **more}, trust=True)
+    made = _configure(name, preset, {**(options or {}), **more}, trust=True)
+    object.__setattr__(made, "_preset", preset)  # no option of it, but a run says where it began
+    return made
+
+
+def starting_preset(config: Any) -> str:
+    """The preset that `config` began with; "default" where something else made it."""
+    return getattr(config, "_preset", "default")
 
 
 def _configure(name: str, preset: str, chosen: Mapping[str, Any], trust: bool) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment.run import Run
@@ -17,6 +17,9 @@ class Experiment:
     finished stage is not repeated when a run is resumed, so a stage hands on what it made through files of
     the run folder, through `run.fit` (which restores finished trainings) and through `run.once`.
     """
+
+    headline: ClassVar[str] = ""
+    """pattern of the results that say most, which come first: ``rmse/*/24h``"""
 
     @classmethod
     def preset(cls, name: str) -> Self:

@@ -32,7 +32,7 @@ def claim(name: str, seed: int, root: Path = Path("runs")) -> Path:
 
 def is_run(folder: Path) -> bool:
     """Whether it is a run folder."""
-    return (folder / "config.yaml").is_file()
+    return os.path.isfile(folder / "config.yaml")  # False too for what no path can be
 
 
 @contextlib.contextmanager

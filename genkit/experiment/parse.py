@@ -18,8 +18,8 @@ from typing import Annotated, Any
 import tyro
 
 from genkit.errors import UsageError
-from genkit.experiment.ranges import check_range
-from genkit.experiment.slots import Naming, Option, Slot, main_model, options, put, recipes, unchecked, walk
+from genkit.experiment.ranges import check_ranges, make
+from genkit.experiment.slots import Naming, Option, Slot, hints_of, main_model, options, put, recipes, unchecked, walk
 from genkit.kinds import RESTORED
 from genkit.plugin import Item, registry
 
@@ -74,17 +74,21 @@ def parse(
     if preset == "default":
         known = {option.key for option in walk(base)} - _settled(base)
         words = [w for key, value in suggested.items() if key in known for w in words_of(key, value)] + words
-    words = _nones(base, words)
+    words = _spelled(base, words)
     shown = _retype(base)
     plain = Annotated[type(shown), tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]  # a file gives values
     parts: list[Any] = [("config", plain, shown)]
     if extra is not None:
+        if twice := {f.name for f in dataclasses.fields(extra)} & {option.key for option in walk(base)}:
+            raise UsageError(f"{prog} has --{min(twice)} itself, so {type(base).__name__} cannot: rename its field")
         parts.insert(0, ("extra", Annotated[extra, tyro.conf.arg(name="")], extra()))
     both = dataclasses.make_dataclass(
         "Options", [(n, hint, dataclasses.field(default_factory=lambda v=v: v)) for n, hint, v in parts]
     )
     parsed = tyro.cli(both, args=words, prog=prog, description=_describe(base, own), **TYRO)
-    return _restore(parsed.config, base), getattr(parsed, "extra", None)
+    config = _restore(parsed.config, base)
+    check_ranges(config)
+    return config, getattr(parsed, "extra", None)
 
 
 def choose(config: Any, words: list[str], how: Choice, suggested: dict[str, Any], naming: Naming = str) -> Any:
@@ -198,9 +202,13 @@ def _take(words: list[str], key: str, many: bool) -> list[str]:
     return values
 
 
-def _nones(config: Any, words: list[str]) -> list[str]:
-    """``none`` written for a plain field that may be None, as Python and tyro write it."""
+def _spelled(config: Any, words: list[str]) -> list[str]:
+    """Words as tyro reads them: None for ``none`` of a plain field that may be None, True after a switch alone."""
     for option in walk(config):
+        if option.hint is bool:
+            pairs = zip(words, [*words[1:], ""], strict=False)
+            alone = [w == f"--{option.key}" and after not in ("True", "False") for w, after in pairs]
+            words = [v for w, bare in zip(words, alone, strict=True) for v in ([w, "True"] if bare else [w])]
         if type(None) in typing.get_args(option.hint):
             pairs = zip(["", *words], words, strict=False)
             words = ["None" if w == "none" and before == f"--{option.key}" else w for before, w in pairs]
@@ -214,8 +222,7 @@ def _retype(config: Any, rename: Naming | None = None, in_slot: bool = False) ->
     in their slot, whose source stage one has set.
     """
     cls = type(config)
-    hints = typing.get_type_hints(cls, include_extras=True)
-    main = main_model(cls)
+    hints, main = hints_of(cls), main_model(cls)
     shown, annotations = {}, {}
     for option in options(config):
         name, value, hint = option.field.name, option.value, hints[option.field.name]
@@ -261,10 +268,8 @@ def _restore(parsed: Any, base: Any, in_slot: bool = False) -> Any:
             value = option.value
         elif isinstance(option.value, dict):
             value = dict(value)
-        if not option.parts:
-            check_range(option, value, type(base))
         values[name] = value
-    return type(base)(**values)
+    return make(base, values)
 
 
 def _is_model(option: Option) -> bool:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.table import Table
-
 from genkit import signals
 from genkit.errors import GenkitError, UsageError
-from genkit.experiment import environment, report
-from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, write_yaml
+from genkit.experiment import environment, page, report
+from genkit.experiment.config import FORMAT, differences, flat, format_of, read_yaml, starting_preset, write_yaml
+from genkit.experiment.config import config as configure
+from genkit.experiment.figures import Figure, Figures
 from genkit.experiment.folder import Status, claim, is_run
+from genkit.experiment.ranges import check_ranges
 from genkit.experiment.slots import main_model, names_own_code, recipes
+from genkit.experiment.table import Best, best_cells, cell, luck, printed
 from genkit.files import check_plain, read_arrays, write, write_arrays, write_json
+from genkit.notebook import card
 from genkit.plugin import registry
-from genkit.terminal import console
+from genkit.terminal import console, is_watched
 
 T = TypeVar("T")
 STAGES = ("prepare", "train", "sample", "evaluate", "report")
@@ -51,6 +55,16 @@ class Run:
         self.keep: int = 2
         self._kept: dict[str, Any] = {}
 
+    def __repr__(self) -> str:
+        shown = [f"{name} {cell(value)}" for name, value in list(self.results.items())[:3]]
+        return f"Run({', '.join([self.name, f'seed {self.seed}', self.state, str(self.folder), *shown])})"
+
+    def _repr_html_(self) -> str:
+        about = {"state": self.state, "seed": self.seed, "preset": self.preset, "folder": self.folder}
+        found = list(self.results.items())
+        more = {"...": f"{len(found) - 12} more in .results"} if len(found) > 12 else {}
+        return card(self.name, about | {name: cell(value) for name, value in found[:12]} | more)
+
     # what stages use
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
@@ -80,6 +94,7 @@ class Run:
             save_every=self.save_every,
             keep=self.keep,
             progress=self.progress,
+            log=self._log,
         )
 
     def part(self, name: str, config: Any = None, salt: str = "") -> Run:
@@ -126,6 +141,11 @@ class Run:
         return model.save(trained, folder, recipe, **about)
 
     @property
+    def state(self) -> str:
+        """new, running, done, failed or interrupted."""
+        return Status(self.folder).content["state"]
+
+    @property
     def done(self) -> list[str]:
         """Finished stages."""
         return Status(self.folder).done
@@ -153,7 +173,7 @@ class Run:
         from genkit.parallel import is_alone
         from genkit.train import Show
 
-        with Show(name, len(items), on=self.progress) as show:
+        with Show(name, len(items), on=self.progress, log=self._log) as show:
             for done, item in enumerate(items, 1):
                 if is_alone():  # one of several hosts must not stop alone
                     signals.check()
@@ -165,7 +185,11 @@ class Run:
 
     def say(self, text: str) -> None:
         """Tell the user, and log.txt."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
+        self._log(text)
+
+    def _log(self, text: str) -> None:
+        """Tell log.txt alone, which holds what a terminal shows."""
         if _is_main():
             with contextlib.suppress(OSError), (self.folder / "log.txt").open("a") as log:
                 log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
@@ -175,19 +199,32 @@ class Run:
         if _is_main():
             self._record(report.add_figure(self.folder, name, figure, caption))
 
-    def table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
-        """Show a table in the terminal and put it into the report. Numbers get four digits."""
-        cells = [[report.cell(value) for value in row] for row in rows]
-        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-        for i, some in enumerate(_side_by_side(widths, self.console.width)):
-            shown = Table(title=None if i else caption, title_justify="left", title_style="bold")
-            for j in some:
-                shown.add_column(header[j], justify="right" if j else "left")
-            for row in cells:
-                shown.add_row(*(row[j] for j in some))
+    def table(
+        self,
+        name: str,
+        header: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        caption: str,
+        best: Best | None = None,
+        aside: Collection[str] = (),
+        floor: Collection[str] = (),
+    ) -> None:
+        """Show a table in the terminal and put it into the report. Numbers get four digits, an `Estimate` its error.
+
+        `best` says of which titles low or high is good, and these numbers are marked (see `genkit.experiment.table`);
+        `aside` names rows and columns that are references, `floor` those that no model can beat: what does is luck.
+        """
+        header = list(header)
+        cells = [[cell(value) for value in row] for row in rows]
+        marked = best_cells(header, rows, best or {}, [*aside, *floor])
+        caption = ". ".join(filter(None, (caption.removesuffix("."), luck(header, rows, best or {}, floor, aside))))
+        for shown in printed(header, cells, marked, caption, self.console.width):
             self.console.print(shown)
+            if _is_main():
+                with contextlib.suppress(OSError), (self.folder / "log.txt").open("a") as log:
+                    console(file=log, width=self.console.width).print(shown)
         if _is_main():
-            report.add_table(self.folder, name, list(header), cells, caption)
+            report.add_table(self.folder, name, header, cells, caption, marked)
 
     def keep_items(self, values: Mapping[str, Any], items: Any) -> None:
         """Keep scores of single items, name -> (n,), in the order of the data; `items` (n,) says which they are.
@@ -211,9 +248,11 @@ class Run:
         return report.results(self.folder)
 
     @property
-    def figures(self) -> dict[str, Path]:
-        """The figures of the run, name -> PNG file."""
-        return {path.stem: path for path in sorted((self.folder / "figures").glob("*.png"))}
+    def figures(self) -> Figures:
+        """The figures of the run, name -> `Figure`, a PNG file that a notebook shows."""
+        captions = {one["name"]: one["caption"] for one in report.items(self.folder) if one["kind"] == "figure"}
+        files = sorted((self.folder / "figures").glob("*.png"))
+        return Figures({file.stem: Figure(file, captions.get(file.stem, "")) for file in files})
 
     @property
     def denoiser(self) -> Any:
@@ -283,7 +322,8 @@ class Run:
 
     def _evaluate(self) -> None:
         found = self.config.evaluate(self)
-        results = {name: _number(value) for name, value in found.items()}
+        first = sorted(found, key=lambda name: not fnmatch.fnmatch(name, self.config.headline))
+        results = {name: _number(found[name]) for name in first}
         if _is_main():
             write_json(self.folder / "results.json", results)
 
@@ -294,7 +334,12 @@ class Run:
         self.config.report(self)
         if _is_main():
             environment.write(self.folder)
-            self._record(report.build(self.folder, self.name, type(self.config).__doc__ or ""))
+            self._record(page.build(self.folder, self.name, type(self.config).__doc__ or ""))
+
+    def _told(self) -> Run:
+        """This run, once the user knows where its report is."""
+        self.say(f"report: {self.folder / 'report.html'}")
+        return self
 
     def _record(self, file: Path) -> None:
         for logger in self.loggers:
@@ -306,24 +351,31 @@ def run(
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
-    preset: str = "default",
+    preset: str | None = None,
     prepare: Callable[[Run], None] | None = None,
     trust: bool = False,
+    progress: bool = True,
 ) -> Run:
-    """Run a configured experiment and return the finished run.
+    """Run an experiment, by its name and a preset or as `genkit.config` made it, and return the finished run.
 
     A new folder ``runs/<name>/<time>-<seed>`` is claimed, or `out` is used: it must be new or empty unless
     `resume`, which starts, continues or finds it done, and refuses a folder of another configuration.
     `prepare(run)` sets what is outside the configuration (console, loggers). A restored model of own code needs
-    `trust`. Raises `GenkitError`.
+    `trust`. With `progress`, tables and progress are shown in a terminal or a notebook, and nowhere else. Raises
+    `GenkitError`.
     """
+    config = configure(config, preset or "default") if isinstance(config, str) else config
+    preset = preset or starting_preset(config)
     check_seed(seed)
+    check_ranges(config)
     environment.set_up()
     name = registry().name_of("experiments", type(config))
     if out is None or not is_run(Path(out)):
         check_restored(config, trust)
     folder = _shared_folder(name, seed, out)
     this = Run(config, folder, seed, preset, may_train=True, trust=trust)
+    if progress and is_watched():
+        this.console, this.progress = console(), True
     if prepare:
         prepare(this)
     file = folder / "config.yaml"
@@ -343,7 +395,7 @@ def run(
             )
         if Status(folder).content["state"] == "done":
             this.say(f"{folder} is done already")
-            return this
+            return this._told()
     elif _is_main():
         write(file, write_yaml(config, preset, seed))
     this.say(f"{name} (seed {seed}) in {folder}")
@@ -352,7 +404,7 @@ def run(
     finally:
         for logger in this.loggers:
             logger.close()
-    return this
+    return this._told()
 
 
 def check_seed(seed: int) -> None:
@@ -397,18 +449,6 @@ def _shared_folder(name: str, seed: int, out: str | Path | None) -> Path:
     except OSError as error:
         raise GenkitError(f"cannot make the run folder {folder}: {error.strerror}; choose another --out") from error
     return folder
-
-
-def _side_by_side(widths: Sequence[int], room: int) -> Iterator[list[int]]:
-    """Columns that fit beside each other, the first one in each table: no number is cut off."""
-    some, used = [0], widths[0] + 4  # a column has two spaces and a line
-    for i, width in enumerate(widths[1:], 1):
-        if len(some) > 1 and used + width + 3 > room:
-            yield some
-            some, used = [0], widths[0] + 4
-        some.append(i)
-        used += width + 3
-    yield some
 
 
 def _number(value: Any) -> float | None:

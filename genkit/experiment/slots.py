@@ -6,6 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from genkit.errors import UsageError
@@ -52,6 +53,13 @@ def _fits(found: Any, wanted: Any) -> bool:
     return found == wanted or (classes and issubclass(found, wanted))
 
 
+@lru_cache(maxsize=1024)
+def hints_of(cls: type) -> dict[str, Any]:
+    """The annotations of a class, with what they say beside the type."""
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+@lru_cache(maxsize=1024)
 def slots(cls: type) -> dict[str, Slot]:
     """The slots of a configuration class: fields annotated with a kind's Protocol P, `P | None` or `tuple[P, ...]`.
 
@@ -83,6 +91,8 @@ class Option:
     """the name of its option"""
     field: dataclasses.Field
     hint: Any
+    marks: tuple[Any, ...]
+    """what its annotation says beside the type"""
     value: Any
     slot: Slot | None
     parts: tuple[tuple[Any, Naming], ...]
@@ -92,7 +102,7 @@ class Option:
 def options(config: Any, naming: Naming = str) -> Iterator[Option]:
     """The fields of one configuration or component, not of those in it."""
     cls = type(config)
-    hints, found, main = typing.get_type_hints(cls), slots(cls), main_model(cls)
+    hints, found, main = hints_of(cls), slots(cls), main_model(cls)
     own = {f.name for f in dataclasses.fields(config)}
     for f in dataclasses.fields(config):
         key, value = naming(f.name), getattr(config, f.name)
@@ -100,7 +110,10 @@ def options(config: Any, naming: Naming = str) -> Iterator[Option]:
             parts = ((value, _unprefixed(f.name, own, naming)),) if is_component(value) else ()
         else:
             parts = tuple((one, _prefixed(where)) for where, one in _placed(key, value))
-        yield Option(key, f, hints[f.name], value, found.get(f.name), parts)
+        hint, marks = hints[f.name], ()
+        if typing.get_origin(hint) is typing.Annotated:
+            hint, *marks = typing.get_args(hint)
+        yield Option(key, f, hint, tuple(marks), value, found.get(f.name), parts)
 
 
 def walk(config: Any, naming: Naming = str) -> Iterator[Option]:

@@ -10,6 +10,7 @@ import jax
 
 from genkit.model.files import Origin, save
 from genkit.model.request import drawn
+from genkit.notebook import card
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,12 @@ class Trained:
     def sample(self, key: Any, n: int, **conditions: Any) -> Any:
         """n samples under conditions, those of its request; see `genkit sample MODEL --help`."""
         return drawn(self, key, n, **conditions)
+
+    def _repr_html_(self) -> str:
+        facts = {"numbers": f"{self.parameters:,}", "saved": "no"}
+        if self.origin is not None:
+            facts |= {"of": self.origin.name, "fingerprint": self.origin.fingerprint, "saved": self.origin.folder}
+        return card(type(self).__name__, facts)
 
     def __repr__(self) -> str:
         about = "not saved" if self.origin is None else f"{self.origin.name} {self.origin.fingerprint}"

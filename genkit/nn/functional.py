@@ -1,6 +1,6 @@
 """From a flax NNX module to a pure function of its parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -43,20 +43,30 @@ def traced_rngs(key) -> nnx.Rngs:
     """The keys of `nnx.Rngs(key)`, for networks that are built under `jit`.
 
     flax counts keys in an array. While tracing, each count walks through all that was traced before, so that the time
-    to build a network grows as the square of its size.
+    to build a network grows as the square of its size. And each key is a hash that is compiled; here one makes many, as
+    `fold_in(key, i)` is `split(key, n)[i]`.
     """
     rngs = nnx.Rngs(key)
-    setattr(rngs, "default", _Stream(key, tag="default"))  # noqa: B010 - a stream is no declared attribute
+    setattr(rngs, "default", _Stream(key))  # noqa: B010 - a stream is no declared attribute
     return rngs
 
 
 class _Stream(nnx.RngStream):
-    drawn = 0
+    def __init__(self, key):
+        super().__init__(key, tag="default")
+        self.keys = _keys(self.key[...])
 
     def __call__(self) -> jax.Array:
-        key = jax.random.fold_in(self.key[...], self.drawn)
-        self.drawn += 1
-        return key
+        return next(self.keys)
+
+
+def _keys(key: jax.Array) -> Iterator[jax.Array]:
+    made = 0
+    while True:
+        begin, made = made, 2 * made or 64
+        some = jax.random.split(key, made)
+        for i in range(begin, made):
+            yield jax.lax.index_in_dim(some, i, keepdims=False)
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,8 @@ class Frame:
         """(d,) in coordinates of mean zero and unit covariance."""
         if self.root.ndim == 1:
             return (x - self.mean) / self.root
-        return jax.scipy.linalg.solve_triangular(self.root, x - self.mean, lower=True)
+        one = jnp.eye(x.shape[-1], dtype=self.root.dtype)  # inverted once: under vmap a solve a state takes far longer
+        return jax.scipy.linalg.solve_triangular(self.root, one, lower=True) @ (x - self.mean)
 
     def back(self, z: Array) -> Array:
         """(..., d) from these coordinates."""

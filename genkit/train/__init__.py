@@ -5,7 +5,7 @@ from genkit.train.checkpoint import latest, metadata, restore, save
 from genkit.train.errors import Interrupted, NonFiniteLoss
 from genkit.train.fit import fit
 from genkit.train.learn import learn
-from genkit.train.loggers import JsonLines, Tensorboard
+from genkit.train.loggers import JsonLines, Mlflow, Tensorboard, Wandb
 from genkit.train.optimizers import AdamW, Muon
 from genkit.train.phase import Phase, finished, load
 from genkit.train.progress import Show
@@ -15,12 +15,14 @@ __all__ = [
     "AdamW",
     "Interrupted",
     "JsonLines",
+    "Mlflow",
     "Muon",
     "NonFiniteLoss",
     "Phase",
     "Show",
     "Tensorboard",
     "TrainState",
+    "Wandb",
     "checkpoint",
     "ema_decay",
     "finished",

@@ -6,7 +6,7 @@ import base64
 import importlib.metadata
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ def fit(
     keep: int = 2,
     resume: bool = True,
     progress: bool = True,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Any:
     """Train a phase to its end and return its final state; a finished phase is only restored.
 
@@ -51,7 +52,8 @@ def fit(
     the end; the newest `keep` stay), ``checkpoints/<phase>/best``, and lines of ``metrics.jsonl`` in `folder`. With
     `resume`, an unfinished training continues from its last checkpoint that is not damaged, on one device bit for
     bit as if it had not been interrupted. `config` is kept in checkpoints and compared on resume. `loggers` are
-    called as well, with names prefixed by the phase's; they stay open. Without a mesh all devices are used, or the
+    called as well, with names prefixed by the phase's; they stay open; `log` gets the lines of the
+    progress. Without a mesh all devices are used, or the
     largest number of them that divides the batch.
 
     Raises `Interrupted` after SIGTERM or SIGINT (saved first), `NonFiniteLoss`, and `GenkitError` for a
@@ -61,7 +63,9 @@ def fit(
     if watched():
         return rehearse(phase, key)
     with signals.postponed():
-        return _Fit(phase, Path(folder), key, config, loggers, save_every, save_steps, keep).run(mesh, resume, progress)
+        return _Fit(phase, Path(folder), key, config, loggers, save_every, save_steps, keep).run(
+            mesh, resume, progress, log
+        )
 
 
 class _Fit:
@@ -91,7 +95,7 @@ class _Fit:
 
     # set-up
 
-    def run(self, mesh: Mesh | None, resume: bool, progress: bool) -> Any:
+    def run(self, mesh: Mesh | None, resume: bool, progress: bool, log: Callable[[str], None]) -> Any:
         last = place(self.folder, self.phase.name)
         found, damage = checkpoint.usable(last) if resume else (None, "")
         meta = checkpoint.check(last, self.config) if found is not None else None
@@ -102,7 +106,7 @@ class _Fit:
                 return checkpoint.restore(last, abstract(self.phase, mesh or make_mesh()))[0]
         elif not resume and is_main():
             checkpoint.clear(place(self.folder, self.phase.name).parent)
-        with Show(self.phase.name, self.phase.steps, self.step, progress and is_main()) as show:
+        with Show(self.phase.name, self.phase.steps, self.step, progress and is_main(), log=log) as show:
             if damage:
                 show.say(f"{damage}; goes on from step {found}")
             try:

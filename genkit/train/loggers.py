@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import json
 import math
 import os
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
 from genkit.errors import GenkitError
+from genkit.files import read_yaml
 
 
 class JsonLines:
@@ -68,13 +73,7 @@ class Tensorboard:
     """Event files for TensorBoard in ``<folder>/tensorboard``; needs the package tensorboardX."""
 
     def __init__(self, folder: str | Path):
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise GenkitError(
-                "the tensorboard logger needs the package tensorboardX; install it, or choose no logger"
-            ) from error
-        self._writer: Any = SummaryWriter(str(Path(folder) / "tensorboard"))
+        self._writer = _needed("tensorboardX", "tensorboard").SummaryWriter(str(Path(folder) / "tensorboard"))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Add one point to each curve."""
@@ -88,3 +87,93 @@ class Tensorboard:
     def close(self) -> None:
         """Flush and close the event file."""
         self._writer.close()
+
+
+class Wandb:
+    """A run of Weights & Biases; a run that is resumed goes on in it. Needs the package wandb.
+
+    `WANDB_MODE=offline` sends nothing, `WANDB_PROJECT` names the project (genkit), `WANDB_DIR` the place of its files.
+    """
+
+    def __init__(self, folder: str | Path):
+        wandb, self.folder = _needed("wandb", "wandb"), Path(folder).absolute()
+        self._run: Any = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "genkit"),
+            name=self.folder.name,
+            config=_described(self.folder),
+            id=_mark(self.folder),
+            resume="allow",
+        )
+        self._run.define_metric("*", step_metric="step")  # each phase has steps of its own, wandb's only grow
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Add one point to each curve."""
+        self._run.log({"step": step, **values})
+
+    def artifact(self, path: Path) -> None:
+        """Keep the file with the run."""
+        self._run.save(str(Path(path).absolute()), base_path=str(self.folder), policy="now", glob=False)
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._run.finish()
+
+
+class Mlflow:
+    """A run of MLflow, on the server that `MLFLOW_TRACKING_URI` names, else in ``<folder>/mlruns``.
+
+    A run that is resumed goes on in it. Needs the package mlflow, or mlflow-skinny.
+    """
+
+    def __init__(self, folder: str | Path):
+        folder = Path(folder).absolute()
+        mlflow, server = _needed("mlflow", "mlflow"), os.environ.get("MLFLOW_TRACKING_URI")
+        if not server:
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # mlflow asks for this word since 3.0
+        self._client: Any = mlflow.MlflowClient(server or (folder / "mlruns").as_uri())
+        about = _described(folder)
+        name, mark = str(about.get("experiment", "genkit")), _mark(folder)
+        there = self._client.get_experiment_by_name(name)
+        group = there.experiment_id if there else self._client.create_experiment(name)
+        found = self._client.search_runs([group], f"tags.`genkit.folder` = '{mark}'")
+        run = found[0] if found else self._client.create_run(group, tags={"genkit.folder": mark}, run_name=folder.name)
+        self._id = run.info.run_id
+        for key, value in about.items():
+            self._client.log_param(self._id, key, str(value)[:500])
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Add one point to each curve."""
+        for name, value in values.items():
+            self._client.log_metric(self._id, name, value, int(time.time() * 1000), step)
+
+    def artifact(self, path: Path) -> None:
+        """Keep the file with the run."""
+        self._client.log_artifact(self._id, str(path))
+
+    def close(self) -> None:
+        """Mark the run as ended."""
+        self._client.set_terminated(self._id)
+
+
+def _needed(package: str, logger: str) -> Any:
+    """The package of a logger."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise GenkitError(
+            f"the {logger} logger needs the package {package}; install it, or choose no logger"
+        ) from error
+
+
+def _mark(folder: Path) -> str:
+    """What tells a run from all others, and stays when it is resumed."""
+    file = folder / "config.yaml"
+    begun = file.stat().st_mtime_ns if file.exists() else 0
+    return hashlib.sha256(f"{socket.gethostname()} {folder} {begun}".encode()).hexdigest()[:16]
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """What config.yaml says, as one level."""
+    file = folder / "config.yaml"
+    content = read_yaml(file) if file.exists() else {}
+    return {key: value for key, value in content.items() if key != "options"} | content.get("options", {})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import optax
+
+from genkit.kinds import ZERO
 
 Shape = Literal["cosine", "constant"]
 
@@ -34,7 +36,7 @@ class AdamW:
     """Decay of the first moment."""
     b2: float = 0.999
     """Decay of the second moment."""
-    warmup: int = 100
+    warmup: Annotated[int, ZERO] = 100
     """Steps of linear warm-up; at most a tenth of the training."""
     schedule: Shape = "cosine"
     """Learning rate after the warm-up: cosine to zero, or constant."""
@@ -57,7 +59,7 @@ class Muon:
     """Decay per unit learning rate."""
     beta: float = 0.95
     """Momentum of the matrices."""
-    warmup: int = 100
+    warmup: Annotated[int, ZERO] = 100
     """Steps of linear warm-up; at most a tenth of the training."""
     schedule: Shape = "cosine"
     """Learning rate after the warm-up: cosine to zero, or constant."""

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from genkit.cli import main
+from genkit.data import cached, fetch
+from genkit.errors import UsageError
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def test_list_says_where_data_are(cli, tmp_path, monkeypatch, toy):
     code, out, err = cli("list")
     assert (code, err) == (0, "")
     assert "GENKIT_DATA: not set" in out and f"cache: {tmp_path / 'cache'}" in out
-    assert "not yet" in line(out, "toy.points")
+    assert "own files" in line(out, "toy.points")
     assert "cannot be loaded" in line(out, "toy.gone")
     for folder, words in (("cache", "in the cache"), ("data", "in GENKIT_DATA"), ("other", str(tmp_path / "other"))):
         monkeypatch.setenv("GENKIT_DATA", str(tmp_path / "data"))
@@ -38,6 +40,24 @@ def test_list_says_where_data_are(cli, tmp_path, monkeypatch, toy):
         np.save(file, np.zeros((1, 2)))
         monkeypatch.setattr(toy.Points, "path", lambda self, file=file: file)
         assert words in line(cli("list")[1], "toy.points")
+
+
+def test_list_fetches_and_makes_nothing(cli, toy, monkeypatch):
+    def fetched(self):
+        return fetch("toy/x.npy", "0" * 64, "https://nowhere.invalid/x.npy")
+
+    def made(self):
+        return cached("x.npy", {}, lambda path: pytest.fail("made"))
+
+    def unnamed(self):
+        raise UsageError("no file is named")
+
+    for path, words in ((fetched, "not yet"), (made, "not yet"), (unnamed, "own files")):
+        monkeypatch.setattr(toy.Points, "path", path)
+        assert words in line(cli("list")[1], "toy.points")
+    monkeypatch.delattr(toy.Points, "path")
+    assert "own files" in line(cli("list")[1], "toy.points")  # its field says so
+    assert "needs no file" in line(cli("list")[1], "toy.numbers")
 
 
 def test_fetch_and_path(cli):

@@ -55,6 +55,9 @@ def test_slots(toy):
         (["--rate", "-1e-3"], "rate", -1e-3),
         (["--rate", "1", "--rate", "None"], "rate", None),
         (["--flag", "True"], "flag", True),
+        (["--flag"], "flag", True),
+        (["--flag", "--number", "3"], "flag", True),
+        (["--flag", "False"], "flag", False),
         (["--label=-x"], "label", "-x"),
         (["--label", ""], "label", ""),
         (["--mode", "fail"], "mode", "fail"),
@@ -147,6 +150,15 @@ def test_what_the_parser_refuses_ends_with_2(command, capsys, words, message):
 def test_the_flags_of_a_run_need_no_value(toy):
     _, options = parse(toy.Study(), ["--resume", "--dry_run", "--out", "x"], "default", "toy", "", RunOptions)
     assert options.resume and options.dry_run and options.out == Path("x")
+
+
+def test_an_option_that_every_run_has_is_refused(toy):
+    @dataclasses.dataclass(frozen=True)
+    class Seeded(toy.Study):
+        seed: int = 0
+
+    with pytest.raises(UsageError, match="^toy has --seed itself, so Seeded cannot: rename its field$"):
+        parse(Seeded(), [], "default", "toy", "toy", RunOptions)
 
 
 def test_help_names_the_components(command, capsys):

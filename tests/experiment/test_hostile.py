@@ -163,7 +163,8 @@ def test_everything_in_a_report_is_text(folder, capsys):
     assert page.count(html.escape(EVIL)) >= 10
     outside = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
     tags = {"!doctype", "html", "meta", "title", "main", "h1", "h2", "p", "div", "table", "caption", "thead", "tbody",
-            "tr", "th", "td", "figure", "img", "figcaption", "details", "summary"}  # fmt: skip
+            "tr", "th", "td", "figure", "img", "figcaption", "details", "summary", "dl", "dt",
+            "dd", "code", "a", "button"}  # fmt: skip
     assert {tag.lower() for tag in re.findall(r"</?([^\s>/]+)", outside)} <= tags
     assert run.results == {EVIL: 1.0}
 

@@ -13,4 +13,4 @@ def test_mixture_is_learned(tmp_path, process):
     # a network that returns zero has loss 1, the exact denoiser the least
     assert results["loss/oracle"] < results["loss/model"] < results["loss/oracle"] + 0.1 * (1 - results["loss/oracle"])
     assert results["outliers/oracle"] < 0.02 and results["outliers/model"] < 0.3
-    assert run.figures["samples"].is_file()
+    assert run.figures["samples"].path.is_file()

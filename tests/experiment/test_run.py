@@ -16,7 +16,7 @@ from rich.console import Console
 
 import genkit
 from genkit.errors import DataError, GenkitError, UsageError
-from genkit.experiment import STAGES, Status, report
+from genkit.experiment import STAGES, Status, build_report, report
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_table_and_a_figure_of_one_name_are_both_in_the_report(study):
     run.table("double", ["x", "2 x"], [["a", 7.0]], "How it doubles")
     run.table("double", ["x", "2 x"], [["a", 8.0]], "How it doubles")
     run.figure("double", Figure(), "A line.")
-    page = report.build(run.folder, "toy.study", "").read_text()
+    page = build_report(run.folder, "toy.study", "").read_text()
     assert "How it doubles" in page and ">8<" in page and ">7<" not in page and "A line." in page
 
 

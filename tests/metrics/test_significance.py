@@ -9,6 +9,17 @@ from genkit import metrics
 KEY = jax.random.key(0)
 
 
+def test_two_samples_are_drawn_apart():
+    """The variance of the difference is that of both means, of the resampled values: s_a^2 / n + s_b^2 / m."""
+    a, b = np.array([0.0, 1.0, 5.0]), np.arange(6.0) ** 2
+    found = metrics.two_sample_bootstrap(KEY, a, b, draws=20_000, level=0.6827)
+    std = np.sqrt(a.var() / 3 + b.var() / 6)
+    assert float(found.mean) == pytest.approx(a.mean() - b.mean(), rel=1e-6)
+    assert float(found.high - found.low) == pytest.approx(2 * std, rel=0.05)
+    same = metrics.two_sample_bootstrap(KEY, np.full(3, 2.0), np.full(4, 1.5))
+    assert (float(same.mean), float(same.low), float(same.high)) == (0.5, 0.5, 0.5)
+
+
 def test_blocks_are_consecutive_with_geometric_length():
     index = np.asarray(metrics.stationary_indices(KEY, 50, 5.0, 2000))
     assert index.min() == 0 and index.max() == 49

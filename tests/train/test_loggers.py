@@ -1,10 +1,12 @@
 import json
+import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from genkit.errors import GenkitError
-from genkit.train import JsonLines, Tensorboard
+from genkit.train import JsonLines, Mlflow, Tensorboard, Wandb
 
 
 def rows(path):
@@ -34,10 +36,11 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         JsonLines(tmp_path / "file" / "metrics.jsonl", "a")
 
 
-def test_tensorboard_is_optional(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(GenkitError, match="needs the package tensorboardX"):
-        Tensorboard(tmp_path)
+@pytest.mark.parametrize("logger, package", [(Tensorboard, "tensorboardX"), (Wandb, "wandb"), (Mlflow, "mlflow")])
+def test_packages_are_optional(tmp_path, monkeypatch, logger, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(GenkitError, match=f"needs the package {package}; install it, or choose no logger"):
+        logger(tmp_path)
 
 
 def test_tensorboard_writes_events(tmp_path):
@@ -47,3 +50,90 @@ def test_tensorboard_writes_events(tmp_path):
     log.artifact(tmp_path)
     log.close()
     assert [f for f in (tmp_path / "tensorboard").iterdir() if "tfevents" in f.name]
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    folder = tmp_path / "it's [a] run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("experiment: toy.study\nseed: 3\noptions: {number: 2, sizes: [1, 2]}\n")
+    (folder / "report.html").write_text("<p>")
+    return folder
+
+
+def write_twice(logger, folder):
+    """What a run that is interrupted in its second phase does."""
+    for points in ([("a/loss", 1, 0.5), ("a/loss", 2, 0.25)], [("b/loss", 1, 3.0)]):
+        log = logger(folder)
+        for name, step, value in points:
+            log.scalars(step, {name: value})
+        log.artifact(folder / "report.html")
+        log.close()
+
+
+def test_mlflow_keeps_one_run_in_the_folder(run_folder, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    write_twice(Mlflow, run_folder)
+    client = mlflow.MlflowClient((run_folder / "mlruns").as_uri())
+    (run,) = client.search_runs([client.get_experiment_by_name("toy.study").experiment_id])
+    assert run.info.run_name == run_folder.name and run.info.status == "FINISHED"
+    assert run.data.params == {"experiment": "toy.study", "seed": "3", "number": "2", "sizes": "[1, 2]"}
+    history = {name: client.get_metric_history(run.info.run_id, name) for name in ("a/loss", "b/loss")}
+    points = {name: [(p.step, p.value) for p in found] for name, found in history.items()}
+    assert points == {"a/loss": [(1, 0.5), (2, 0.25)], "b/loss": [(1, 3.0)]}
+    assert [one.path for one in client.list_artifacts(run.info.run_id)] == ["report.html"]
+
+
+def test_wandb_writes_offline(run_folder, tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    log = Wandb(run_folder)
+    log.scalars(2, {"a/loss": 0.25})
+    log.scalars(1, {"b/loss": 3.0})  # the next phase counts from the beginning
+    log.artifact(run_folder / "report.html")
+    log.close()
+    wandb.teardown()  # its service has written
+    (written,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+    text = written.read_bytes()
+    assert b"a/loss" in text and b"b/loss" in text
+    assert (written.parent / "files" / "report.html").read_text() == "<p>"
+    assert sorted(file.name for file in run_folder.iterdir()) == ["config.yaml", "report.html"]
+
+
+class FakeWandb(SimpleNamespace):
+    """The part of the package that is used."""
+
+    def init(self, **how):
+        self.how = how
+        return SimpleNamespace(
+            define_metric=lambda name, step_metric: self.calls.append((name, step_metric)),
+            log=self.calls.append,
+            save=lambda path, **more: self.calls.append((path, more)),
+            finish=lambda: self.calls.append("finish"),
+        )
+
+
+def test_what_wandb_is_told(run_folder, monkeypatch):
+    fake = FakeWandb(calls=[])
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    log = Wandb(run_folder)
+    first = fake.how
+    assert first == {
+        "project": "mine", "name": run_folder.name, "id": first["id"], "resume": "allow",
+        "config": {"experiment": "toy.study", "seed": 3, "number": 2, "sizes": [1, 2]},
+    }  # fmt: skip
+    log.scalars(7, {"a/loss": 0.5})
+    log.artifact(run_folder / "report.html")
+    log.close()
+    kept = (str(run_folder / "report.html"), {"base_path": str(run_folder), "policy": "now", "glob": False})
+    assert fake.calls == [("*", "step"), {"step": 7, "a/loss": 0.5}, kept, "finish"]
+    Wandb(run_folder)
+    assert fake.how["id"] == first["id"] != ""  # resumed
+    os.utime(run_folder / "config.yaml", ns=(0, 0))
+    Wandb(run_folder)
+    assert fake.how["id"] != first["id"]  # another run in the same place

@@ -4,11 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from pymatgen.analysis.prototypes import (
-    canonicalize_element_wyckoffs,
-    count_crystal_dof,
-    get_prototype_from_protostructure,
-)
 from pymatgen.core import Lattice, Structure
 
 from genkit.errors import DataError
@@ -94,6 +89,8 @@ def test_tables_have_the_numbers_of_the_international_tables():
 
 @pytest.mark.parametrize("name", CRYSTALS)
 def test_labels_of_known_crystals_in_any_cell(name):
+    from pymatgen.analysis.prototypes import count_crystal_dof
+
     *_, label, prototype, images = CRYSTALS[name]
     cell = structure(name)
     rng = np.random.default_rng(0)
@@ -113,6 +110,8 @@ def test_labels_of_known_crystals_in_any_cell(name):
 
 
 def test_labels_and_prototypes_of_random_crystals_in_all_groups_are_those_of_pymatgen():
+    from pymatgen.analysis.prototypes import canonicalize_element_wyckoffs, get_prototype_from_protostructure
+
     rng = np.random.default_rng(1)
     for group in range(1, 231):
         crystal = random_crystal(group, rng)

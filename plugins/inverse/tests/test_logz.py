@@ -142,13 +142,39 @@ def test_what_is_trained_gives_log_z_again(tiny):
 
 def test_logz(tmp_path):
     run = genkit.run(genkit.config("inverse.logz", "tiny"), out=tmp_path / "logz")
-    for method in ("tempering", "ais", "pdds"):
+    for method in ("tempering", "ais", "pdds", "tempering_as_pdds"):
         values = [run.results[f"log_z/mixture2d/{method}/{key}"] for key in ("mean", "sd", "error", "evals", "seconds")]
         assert np.isfinite(values).all() and 1 <= run.results[f"modes/mixture2d/{method}"] <= 6
     r = run.results
     assert abs(r["log_z/mixture2d/tempering/error"]) < 1
     assert r["log_z/mixture2d/ais/evals"] == pytest.approx(r["log_z/mixture2d/tempering/evals"], rel=0.25)
-    assert set(run.figures) == {"training", "errors"}
+    of_pdds, beside = (r[f"log_z/mixture2d/{method}/evals"] for method in ("pdds", "tempering_as_pdds"))
+    assert beside == pytest.approx(of_pdds, rel=0.25)
+    assert r["minutes/mixture2d"] > 0 and set(run.figures) == {"training", "errors"}
+
+
+def test_what_was_estimated_is_not_estimated_again(tmp_path, monkeypatch):
+    """A killed sampling goes on with the estimates that it has not; one that ended begins anew."""
+    from genkit_inverse.experiments import logz
+
+    asked = []
+
+    def estimated(run, name, *rest):
+        if len(asked) == 1:
+            asked.append("killed")
+            raise KeyboardInterrupt
+        asked.append(name)
+        return {key: np.ones(2) for key in KEYS} | {"wall": np.ones(())}
+
+    monkeypatch.setattr(logz, "estimated", estimated)
+    config = genkit.config("inverse.logz", "tiny", {"methods": ("tempering", "ais")})
+    run = SimpleNamespace(folder=tmp_path, each=lambda name, jobs: jobs)
+    with pytest.raises(KeyboardInterrupt):
+        config.sample(run)
+    config.sample(run)
+    assert asked == ["mixture2d, tempering, 100", "killed", "mixture2d, ais, 100"]
+    config.sample(run)
+    assert len(asked) == 5
 
 
 def test_the_loss_is_least_at_the_true_potential():

@@ -40,6 +40,7 @@ plugin = Plugin(
     datasets={
         "digits": ("genkit_latents.datasets.digits:Digits", "8 x 8 digits of scikit-learn", POINTS),
         "mnist": ("genkit_latents.datasets.digits:MNIST", "the 10 000 test images of MNIST", POINTS),
+        "images": ("genkit_latents.datasets.images:Images", "MNIST, Fashion-MNIST or own images of files", POINTS),
         "tree": ("genkit_latents.datasets.tree:Tree", "noisy branching diffusion on a tree, generated", POINTS),
         "rows": ("genkit_latents.datasets.rows:Rows", "own rows of a .npy, .npz or .csv file", POINTS),
         "shape": ("genkit_latents.datasets.shapes:Shape", "half circle, moons, hole, swiss roll, generated", POINTS),
@@ -81,6 +82,11 @@ plugin = Plugin(
         "perceptron": (
             "genkit_latents.networks.perceptron:Perceptron",
             "perceptron between vectors, as encoder and as decoder",
+            "int, int",
+        ),
+        "residual": (
+            "genkit_latents.networks.residual:Residual",
+            "residual blocks with batch norm, as encoder and as decoder of images",
             "int, int",
         ),
         "coder": (

@@ -27,8 +27,8 @@ class Points:
     """(n,) int"""
     test_labels: np.ndarray | None = None
     """(m,) int"""
-    image: tuple[int, int] | None = None
-    """Height and width where a row is an image."""
+    image: tuple[int, ...] | None = None
+    """Height, width, and channels where there are some, where a row is an image."""
     distances: np.ndarray | None = None
     """(m, m) true distances between test rows; None where none are known."""
 

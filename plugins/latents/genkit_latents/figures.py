@@ -156,7 +156,7 @@ def _geodesics(model: VAE, codes: np.ndarray, labels: np.ndarray | None) -> np.n
     labels = np.arange(len(codes)) * 6 // len(codes) if labels is None else labels
 
     def middle(own: np.ndarray) -> int:
-        return own[np.linalg.norm(flat[own] - np.median(flat[own], 0), axis=1).argmin()]  # type: ignore
+        return int(own[np.linalg.norm(flat[own] - np.median(flat[own], 0), axis=1).argmin()])
 
     ends = [middle(np.flatnonzero(labels == c)) for c in np.unique(labels)[:10]]
     start = np.full(len(ends), middle(np.arange(len(codes))))
@@ -179,13 +179,13 @@ def distance_panels(latent: Mapping[str, np.ndarray], true: np.ndarray) -> Figur
     return figure
 
 
-def images(draws: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Figure:
+def images(draws: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> Figure:
     """Up to 36 rows as images, one block a model."""
     figure = Figure(figsize=(2.6 * len(draws), 2.9), layout="constrained")
     for axes, (name, x) in zip(np.ravel(figure.subplots(1, len(draws), squeeze=False)), draws.items(), strict=True):
         side = min(6, int(len(x) ** 0.5))
-        block = x[: side * side].reshape(side, side, *shape).transpose(0, 2, 1, 3).reshape(side * shape[0], -1)
-        axes.imshow(block, cmap="Greys", vmin=0, vmax=1)
+        block = x[: side * side].reshape(side, side, *shape[:2], -1).transpose(0, 2, 1, 3, 4)
+        axes.imshow(np.clip(block.reshape(side * shape[0], side * shape[1], -1), 0, 1), cmap="Greys", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[], title=name)
     return figure
 
@@ -274,4 +274,24 @@ def draws_panels(draws: Mapping[str, tuple[np.ndarray, np.ndarray | None]], half
             axes.scatter(*modes.T, s=18, marker="x", color="#c0392b", label="decoded means")
             axes.legend(fontsize=7, loc="upper right")
         axes.set(title=name, xlim=(-half, half), ylim=(-half, half), xticks=[], yticks=[])
+    return figure
+
+
+def prior_paths(priors: Mapping[str, Mapping[str, np.ndarray]], codes: Mapping[str, np.ndarray]) -> Figure:
+    """Learned priors during their training, one panel a model, with posterior means (n, d); two dimensions of d.
+
+    `means` (T, K, d) are paths, the last with an ellipse of one standard deviation, `stds` (K, d), and the more opaque
+    the greater its share of `weights` (K,).
+    """
+    figure = Figure(figsize=(4.2 * len(priors), 4.2), layout="constrained")
+    for axes, (name, prior) in zip(figure.subplots(1, len(priors), squeeze=False)[0], priors.items(), strict=True):
+        axes.scatter(*codes[name].T[:2], s=2, color="#b9c4cf", lw=0)
+        strength = prior["weights"] / prior["weights"].max()
+        for path, std, one in zip(prior["means"].transpose(1, 0, 2), prior["stds"], strength, strict=True):
+            axes.plot(*path.T[:2], color="#0b6e99", lw=0.9, alpha=0.2 + 0.8 * one)
+            axes.plot(*(path[-1, :2, None] + std[:2, None] * DIRECTIONS.T), color="#c0392b", lw=1.0, alpha=one)
+        axes.scatter(*prior["means"][0].T[:2], s=12, color="#0b6e99", label="first")
+        axes.scatter(*prior["means"][-1].T[:2], s=16, marker="x", color="#c0392b", label="last")
+        axes.legend(fontsize=7, loc="upper right")
+        axes.set(title=name, xticks=[], yticks=[])
     return figure

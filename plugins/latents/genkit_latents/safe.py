@@ -16,12 +16,12 @@ import numpy as np
 Array = jax.Array
 SMALL = 1e-2  # |u| below which the series serves; its first neglected term is then below 1e-17
 TERMS = 8
+FEW = 4  # numbers of a row up to which a dot product is written out: a CPU adds them faster than it reduces an axis
 
 
 def norm(x: Array, keepdims: bool = False) -> Array:
     """Euclidean norm of the last axis; its gradient at 0 is 0."""
-    square = jnp.square(x).sum(-1, keepdims=keepdims)
-    return root(square)
+    return root(dot(x, x, keepdims))
 
 
 def root(x: Array) -> Array:
@@ -32,7 +32,11 @@ def root(x: Array) -> Array:
 
 def dot(x: Array, y: Array, keepdims: bool = False) -> Array:
     """Inner product of the last axis."""
-    return (x * y).sum(-1, keepdims=keepdims)
+    both = x * y
+    if both.shape[-1] > FEW:
+        return both.sum(-1, keepdims=keepdims)
+    total = sum(both[..., i] for i in range(1, both.shape[-1])) + both[..., 0]
+    return total[..., None] if keepdims else total
 
 
 def _series(coefficients: np.ndarray, above: Callable, below: Callable) -> Callable[[Array], Array]:
@@ -69,6 +73,14 @@ arsinc = _series(_ARCSIN, lambda s: jnp.arcsin(jnp.minimum(s, 1)) / s, lambda s:
 """arcsin(sqrt u) / sqrt u, or arcsinh(sqrt -u) / sqrt -u."""
 artanc = _series((-1.0) ** _N / (2 * _N + 1), lambda s: jnp.arctan(s) / s, lambda s: _artanh(s) / s)
 """arctan(sqrt u) / sqrt u, or artanh(sqrt -u) / sqrt -u."""
+
+
+def arc(u: Array, cos: Array) -> Array:
+    """atan2(sqrt u, cos) / sqrt u, an angle in [0, pi] over its sine; infinite at pi."""
+    near = (u < SMALL) & (cos > 0)
+    series = jnp.polyval(jnp.asarray(_ARCSIN[::-1].copy(), u.dtype), jnp.where(near, u, 0))
+    s = jnp.sqrt(jnp.where(near, 1, u))
+    return jnp.where(near, series, jnp.arctan2(s, jnp.where(near, 1, cos)) / s)
 
 
 def log_sinhc(r: Array) -> Array:

@@ -1,5 +1,6 @@
 """Data sets: sizes, splits, distances that are known."""
 
+import gzip
 import os
 
 import numpy as np
@@ -10,6 +11,7 @@ from genkit.errors import DataError, UsageError
 from genkit_latents.data import Points, check, graph_distances
 from genkit_latents.datasets.digits import MNIST, Digits
 from genkit_latents.datasets.events import Events
+from genkit_latents.datasets.images import Images
 from genkit_latents.datasets.karate import Karate
 from genkit_latents.datasets.shapes import Shape
 from genkit_latents.datasets.tree import Tree, distances
@@ -119,3 +121,34 @@ def test_wrong_data():
     ]:
         with pytest.raises(DataError, match=says):
             check(points)
+
+
+def test_images_of_files(tmp_path):
+    """The four idx files, one of them gzipped, and arrays with colours; what is missing or out of range is named."""
+    rng = np.random.default_rng(0)
+    x = {
+        "train": rng.integers(256, size=(6, 4, 4), dtype=np.uint8),
+        "t10k": rng.integers(256, size=(3, 4, 4), dtype=np.uint8),
+    }
+    for name, images in x.items():
+        for kind, array in (("images-idx3", images), ("labels-idx1", np.arange(len(images), dtype=np.uint8))):
+            head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            raw = head + array.tobytes()
+            if name == "t10k" and array.ndim == 3:
+                (tmp_path / f"{name}-{kind}-ubyte.gz").write_bytes(gzip.compress(raw))
+            else:
+                (tmp_path / f"{name}-{kind}-ubyte").write_bytes(raw)
+    data = Images(tmp_path).load()
+    np.testing.assert_array_equal(data.train, (x["train"] / 255).astype(np.float32).reshape(6, 16))
+    assert data.image == (4, 4) and list(data.test_labels) == [0, 1, 2] and data.test.shape == (3, 16)
+    colours = {"train": rng.random((5, 4, 4, 3)), "test": rng.random((2, 4, 4, 3))}
+    labels = {f"{k}_labels": np.zeros((len(v), 1), int) for k, v in colours.items()}
+    np.savez(tmp_path / "cifar.npz", **colours, **labels)
+    assert Images(tmp_path / "cifar.npz").load().image == (4, 4, 3)
+    np.savez(tmp_path / "far.npz", **{k: 255 * v for k, v in colours.items()}, **labels)
+    np.savez(tmp_path / "none.npz", **colours)
+    for name, says in (("far.npz", "outside"), ("none.npz", "train_labels"), ("", "four idx files")):
+        if not name:
+            (tmp_path / "train-labels-idx1-ubyte").unlink()
+        with pytest.raises(DataError, match=says):
+            Images(tmp_path / name).load()

@@ -54,7 +54,9 @@ def test_means_of_points_far_apart():
         np.testing.assert_allclose(sheet.to_ball(same.point), found.point, atol=1e-8)
         assert found.variance < jnp.square(ball.dist(jnp.zeros(2), x)).mean()
         a = 1.5 * jax.random.normal(KEY, (20, 3, 3))
-        assert mean(SPD(3), jax.scipy.linalg.expm((a + jnp.swapaxes(a, 1, 2)) / 2)).converged
+        x = jax.scipy.linalg.expm((a + jnp.swapaxes(a, 1, 2)) / 2)
+        assert mean(SPD(3), x).converged
+        assert not mean(SPD(3), x.at[3].set(-x[3])).converged  # no logarithm there, and no mean
 
 
 def test_k_means_passes_on_what_the_mean_says():

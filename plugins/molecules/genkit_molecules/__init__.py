@@ -134,5 +134,6 @@ plugin = Plugin(
         "mlp": ("genkit_molecules.networks.mlp:SequenceMLP", "a perceptron on a few tokens"),
         "bytenet": ("genkit_molecules.networks.bytenet:ByteNet", "dilated convolutions on sequences"),
     },
+    commands={"molecules-score": ("genkit_molecules.commands.score:Score", "all scores of a file of molecules")},
     benchmarks={"speed": ("genkit_molecules.benchmarks:Speed", "enumeration, training, sampling of molecules")},
 )

@@ -9,17 +9,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from rdkit import Chem, DataStructs
-from rdkit.Chem import BRICS, QED, Descriptors, rdFingerprintGenerator, rdMolDescriptors
+from rdkit.Chem import QED, Descriptors, rdFingerprintGenerator, rdMolDescriptors, rdmolops
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 from rdkit.Chem.Scaffolds import MurckoScaffold
+from rdkit.Contrib.SA_Score import sascorer
 from scipy.stats import gaussian_kde, wasserstein_distance
 
 from genkit.errors import UsageError
 from genkit_molecules.chemistry import parallel, quiet
+from genkit_molecules.items import some
 
 
 def log_p(mol: Chem.Mol) -> float:
@@ -38,24 +41,41 @@ COUNTS = {
     "NumAliphaticRings": rdMolDescriptors.CalcNumAliphaticRings,
     "NumAromaticRings": rdMolDescriptors.CalcNumAromaticRings,
 }  # fmt: skip
-PROPERTIES = {"logP": log_p, "QED": QED.qed, "weight": WEIGHT, "TPSA": rdMolDescriptors.CalcTPSA}
+
+
+def synthetic(mol: Chem.Mol) -> float:
+    """SA, synthetic accessibility from 1 (easy) to 10 (Ertl and Schuffenhauer 2009), by RDKit's contribution."""
+    return sascorer.calculateScore(mol)
+
+
+PROPERTIES = {"logP": log_p, "SA": synthetic, "QED": QED.qed, "weight": WEIGHT, "TPSA": rdMolDescriptors.CalcTPSA}
 RINGS = {"rings": rdMolDescriptors.CalcNumRings}
+MANY = 10_000  # molecules of a set whose divergences GuacaMol compares
 
 
 def property_of(smiles: Sequence[str], name: str) -> np.ndarray:
-    """A property (M,) of valid SMILES: logP, QED, weight, TPSA, or rings, their number."""
-    f = {**PROPERTIES, **RINGS}[name]
-    return np.array(parallel(partial(_property, f), list(smiles)), float)
+    """A property (M,) of valid SMILES: logP, SA, QED, weight, TPSA, or rings, their number."""
+    if name not in {**PROPERTIES, **RINGS}:
+        raise UsageError(f"property {name!r}; expected {', '.join({**PROPERTIES, **RINGS})}")
+    return np.array(parallel(partial(_property, name), list(smiles)) if len(smiles) else [], float)
 
 
-def _property(f: Any, smiles: str) -> float:
+def _property(name: str, smiles: str) -> float:
+    return {**PROPERTIES, **RINGS}[name](Chem.MolFromSmiles(smiles))  # functions of RDKit go into no other process
+
+
+def _of_mol(f: Any, smiles: str) -> Any:
     return f(Chem.MolFromSmiles(smiles))
 
 
-def canonical(smiles: str | None) -> str | None:
-    """Canonical SMILES, or None."""
+def canonical(smiles: str | None) -> tuple[str, str] | None:
+    """Canonical SMILES, and the same without stereochemistry and isotopes, or None."""
     mol = Chem.MolFromSmiles(smiles) if smiles else None
-    return None if mol is None else Chem.MolToSmiles(mol)
+    if mol is None or not mol.GetNumAtoms():
+        return None
+    found = Chem.MolToSmiles(mol)
+    flat = Chem.MolToSmiles(mol, isomericSmiles=False) if set(found) & set("@/\\[") else found
+    return found, flat
 
 
 @dataclass(frozen=True)
@@ -64,10 +84,26 @@ class Sample:
 
     smiles: tuple[str | None, ...]
 
+    @classmethod
+    def of(cls, smiles: Sample | Sequence[str | None]) -> Sample:
+        """Of SMILES; None and what RDKit cannot read is invalid."""
+        quiet()
+        return smiles if isinstance(smiles, Sample) else cls(tuple(smiles))
+
     @cached_property
+    def both(self) -> list[tuple[str, str]]:
+        """`canonical` of those that can be read, in their order."""
+        return [s for s in parallel(canonical, self.smiles) if s is not None]
+
+    @property
     def valid(self) -> list[str]:
         """Canonical SMILES of those that can be read, in their order."""
-        return [s for s in parallel(canonical, self.smiles) if s is not None]
+        return [s for s, _ in self.both]
+
+    @cached_property
+    def distinct(self) -> dict[str, None]:
+        """Those that differ by more than stereochemistry, in the order in which they come first, without it."""
+        return dict.fromkeys(flat for _, flat in self.both)
 
     @cached_property
     def mols(self) -> list[Chem.Mol]:
@@ -83,62 +119,122 @@ class Sample:
     @cached_property
     def fragments(self) -> Counter:
         """Pieces between BRICS bonds, all of which are cut at once."""
-        return Counter(f for m in self.mols for f in Chem.MolToSmiles(BRICS.BreakBRICSBonds(m)).split("."))
+        return Counter(f for pieces in parallel(partial(_of_mol, _fragments), self.valid) for f in pieces)
 
     @cached_property
     def scaffolds(self) -> Counter:
         """Murcko scaffolds with two rings or more."""
-        found = Counter()
-        for m in self.mols:
-            scaffold = MurckoScaffold.GetScaffoldForMol(m)
-            if scaffold.GetRingInfo().NumRings() >= 2:
-                found[Chem.MolToSmiles(scaffold)] += 1
-        return found
+        return Counter(s for s in parallel(partial(_of_mol, _scaffold), self.valid) if s)
 
-    def property(self, name: str) -> np.ndarray:
-        """A property of `PROPERTIES` of each valid molecule."""
-        return np.array([PROPERTIES[name](m) for m in self.mols])
+    @cached_property
+    def properties(self) -> dict[str, np.ndarray]:
+        """Those of `PROPERTIES`, of each valid molecule."""
+        return {name: property_of(self.valid, name) for name in PROPERTIES}
 
 
-def basic(sample: Sequence[str | None], train: Sequence[str] = ()) -> dict[str, float]:
+def _fragments(mol: Chem.Mol) -> list[str]:
+    return Chem.MolToSmiles(rdmolops.FragmentOnBRICSBonds(mol)).split(".")
+
+
+def _scaffold(mol: Chem.Mol) -> str:
+    scaffold = MurckoScaffold.GetScaffoldForMol(mol)
+    return Chem.MolToSmiles(scaffold) if scaffold.GetRingInfo().NumRings() >= 2 else ""
+
+
+def basic(sample: Sample | Sequence[str | None], train: Sample | Sequence[str] = ()) -> dict[str, float]:
     """Shares: validity; valid and in one piece; distinct among the valid; of these not in the training set; all three.
 
-    SMILES with a dot are valid molecules in several pieces; `connected` counts none of these.
+    SMILES with a dot are valid molecules in several pieces; `connected` counts none of these, and uniqueness and
+    novelty are said of those in one piece too. Molecules that differ in stereochemistry alone are the same (GuacaMol).
+    unique@k: distinct ones among the first k valid, of all where there are fewer (MOSES).
     """
-    quiet()
-    if not sample:
+    gen, known = Sample.of(sample), set(Sample.of(train).distinct)
+    if not gen.smiles:
         raise UsageError("no molecules to score; expected at least one SMILES or None")
-    valid = Sample(tuple(sample)).valid
-    distinct, known = set(valid), set(train)
-    new = distinct - known
-    nothing = float("nan")
+    whole = [flat for _, flat in gen.both if "." not in flat]
+    found = {"validity": len(gen.both) / len(gen.smiles), "connected": len(whole) / len(gen.smiles)}
+    for name, distinct, of in (("", set(gen.distinct), gen.both), ("_connected", set(whole), whole)):
+        found[f"uniqueness{name}"] = _share(len(distinct), len(of))
+        found[f"novelty{name}"] = _share(len(distinct - known), len(distinct))
+    found["valid_unique_novel"] = len(set(whole) - known) / len(gen.smiles)
+    return found | {f"unique@{k}": _share(len(set(gen.valid[:k])), len(gen.valid[:k])) for k in (1000, 10_000)}
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+def alone(sample: Sample | Sequence[str | None]) -> dict[str, float]:
+    """IntDiv, IntDiv2 and Filters of MOSES, and means of properties."""
+    gen = Sample.of(sample)
+    if not gen.valid:
+        raise UsageError("no valid molecules to score")
+    mean, root = np.zeros(len(gen.valid)), np.zeros(len(gen.valid))
+    for i, f in enumerate(gen.fingerprints):
+        row = np.array(DataStructs.BulkTanimotoSimilarity(f, gen.fingerprints))
+        mean[i], root[i] = row.mean(), (row**2).mean() ** 0.5
     return {
-        "validity": len(valid) / len(sample),
-        "connected": sum("." not in s for s in valid) / len(sample),
-        "uniqueness": len(distinct) / len(valid) if valid else nothing,
-        "novelty": len(new) / len(distinct) if distinct else nothing,
-        "valid_unique_novel": len({s for s in new if "." not in s}) / len(sample),
+        "IntDiv": 1 - float(mean.mean()),
+        "IntDiv2": 1 - float(root.mean()),
+        "Filters": float(np.mean(parallel(partial(_of_mol, passes), gen.valid))),
+        **{f"mean_{name}": float(values.mean()) for name, values in gen.properties.items()},
     }
 
 
-def moses(sample: Sequence[str | None], reference: Sequence[str]) -> dict[str, float]:
-    """Frag, Scaf, SNN, IntDiv and IntDiv2, Filters, and Wasserstein-1 distances of properties, to a reference set."""
-    quiet()
-    gen, ref = Sample(tuple(sample)), Sample(tuple(reference))
+def beside(sample: Sample | Sequence[str | None], reference: Sample | Sequence[str]) -> dict[str, float]:
+    """Frag, Scaf and SNN of MOSES, and with the extra `fcd` FCD, to a reference set."""
+    gen, ref = Sample.of(sample), Sample.of(reference)
     if not gen.valid or not ref.valid:
         raise UsageError("no valid molecules to compare")
-    # every molecule with every other: the matrix of similarities is made once
-    inside = np.array([DataStructs.BulkTanimotoSimilarity(f, gen.fingerprints) for f in gen.fingerprints])
     nearest = [max(DataStructs.BulkTanimotoSimilarity(f, ref.fingerprints)) for f in gen.fingerprints]
-    return {
+    found = {
         "Frag": cosine(gen.fragments, ref.fragments),
         "Scaf": cosine(gen.scaffolds, ref.scaffolds),
         "SNN": float(np.mean(nearest)),
-        "IntDiv": 1 - float(inside.mean()),
-        "IntDiv2": 1 - float(np.sqrt((inside**2).mean(1)).mean()),
-        "Filters": float(np.mean([passes(m) for m in gen.mols])),
-        **{f"W1_{name}": float(wasserstein_distance(gen.property(name), ref.property(name))) for name in PROPERTIES},
     }
+    return found | ({"FCD": fcd(gen, ref)} if find_spec("fcd") and min(len(gen.valid), len(ref.valid)) > 1 else {})
+
+
+def moses(sample: Sample | Sequence[str | None], reference: Sample | Sequence[str]) -> dict[str, float]:
+    """`alone`, `beside`, and Wasserstein-1 distances of properties to a reference set."""
+    gen, ref = Sample.of(sample), Sample.of(reference)
+    found = beside(gen, ref) | alone(gen)
+    return found | {
+        f"W1_{name}": float(wasserstein_distance(gen.properties[name], ref.properties[name])) for name in PROPERTIES
+    }
+
+
+def protocol(
+    sample: Sample | Sequence[str | None],
+    reference: Sample | Sequence[str] | None = None,
+    train: Sample | Sequence[str] | None = None,
+    scaffolds: Sample | Sequence[str] | None = None,
+) -> dict[str, float]:
+    """All that MOSES and GuacaMol say of a sample: `basic`, `moses` and `guacamol_kl` beside a reference set.
+
+    <score>/TestSF is beside a second one, MOSES's test set of other scaffolds. Novelty needs a training set. KL and
+    FCD_score are those of GuacaMol, of distinct molecules, at most 10 000 of each set.
+    """
+    gen = Sample.of(sample)
+    known = None if train is None else Sample.of(train)
+    found = basic(gen, known or ())
+    if known is None:
+        found = {name: value for name, value in found.items() if "novel" not in name}
+    if not gen.valid:
+        return found
+    if reference is None:
+        found |= alone(gen)
+    else:
+        ref = Sample.of(reference)
+        found |= moses(gen, ref)
+        ours, theirs = list(gen.distinct)[:MANY], some(list(ref.distinct), MANY)
+        if min(len(ours), len(theirs)) >= 3:
+            found |= {f"KL_{name}".removesuffix("_score"): kl for name, kl in guacamol_kl(ours, theirs).items()}
+        if find_spec("fcd"):
+            found["FCD_score"] = float(np.exp(-0.2 * fcd(ours, theirs)))
+    if scaffolds is not None:
+        found |= {f"{name}/TestSF": value for name, value in beside(gen, Sample.of(scaffolds)).items()}
+    return found
 
 
 def cosine(a: Mapping[str, int], b: Mapping[str, int]) -> float:
@@ -171,14 +267,13 @@ def _pains() -> FilterCatalog:
 _CATALOG: list[FilterCatalog] = []
 
 
-def guacamol_kl(sample: Sequence[str | None], reference: Sequence[str]) -> dict[str, float]:
+def guacamol_kl(sample: Sample | Sequence[str | None], reference: Sample | Sequence[str]) -> dict[str, float]:
     """KL divergences of ten descriptors from the reference to the sample, and their score, mean of exp(-KL).
 
-    Densities of continuous ones by a Gaussian kernel on 1000 points, counts by 10 bins; the tenth is the largest
-    similarity (ECFP4 of 4096 bits) of a molecule to another one of its own set.
+    Densities of continuous ones by a Gaussian kernel on 1000 points, counts by 10 bins of the reference, beyond which
+    nothing counts; the tenth is the largest similarity (ECFP4 of 4096 bits) of a molecule to another one of its set.
     """
-    quiet()
-    gen, ref = Sample(tuple(sample)).mols, Sample(tuple(reference)).mols
+    gen, ref = Sample.of(sample).mols, Sample.of(reference).mols
     if min(len(gen), len(ref)) < 3:
         raise UsageError(f"{len(gen)} and {len(ref)} valid molecules; KL divergences need at least 3 of each")
     found = {}
@@ -186,8 +281,8 @@ def guacamol_kl(sample: Sequence[str | None], reference: Sequence[str]) -> dict[
         found[name] = _kl_density(np.array([f(m) for m in ref]), np.array([f(m) for m in gen]))
     for name, f in COUNTS.items():
         a, b = (np.array([f(m) for m in mols]) for mols in (ref, gen))
-        edges = np.histogram_bin_edges(np.concatenate([a, b]), 10)
-        found[name] = _kl(np.histogram(a, edges)[0], np.histogram(b, edges)[0])
+        edges = np.histogram_bin_edges(a, 10)
+        found[name] = _kl(*(_density(counts, edges) for counts in (a, b)))
     found["internal similarity"] = _kl_density(_inside(ref), _inside(gen))
     return {**found, "score": float(np.mean([np.exp(-kl) for kl in found.values()]))}
 
@@ -197,6 +292,11 @@ def _inside(mols: Sequence[Chem.Mol]) -> np.ndarray:
     fingerprints = [generator.GetFingerprint(m) for m in mols]
     rows = [DataStructs.BulkTanimotoSimilarity(f, fingerprints) for f in fingerprints]
     return np.array([max(row[:k] + row[k + 1 :]) for k, row in enumerate(rows)])
+
+
+def _density(counts: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    inside = np.histogram(counts, edges)[0]
+    return inside / max(inside.sum(), 1) / np.diff(edges)
 
 
 def _kl_density(p: np.ndarray, q: np.ndarray) -> float:
@@ -230,16 +330,16 @@ def descriptors(smiles: Sequence[str]) -> np.ndarray:
     return np.array([[f(m) for f in names.values()] for m in mols], float)
 
 
-def frechet_descriptors(sample: Sequence[str | None], reference: Sequence[str]) -> float:
+def frechet_descriptors(sample: Sample | Sequence[str | None], reference: Sample | Sequence[str]) -> float:
     """FRD: the Frechet distance of RDKit descriptors, standardised by the reference. Not to be compared with FCD."""
-    x, y = (descriptors(Sample(tuple(s)).valid) for s in (sample, reference))
+    x, y = (descriptors(Sample.of(s).valid) for s in (sample, reference))
     scale = np.where(y.std(0) > 0, y.std(0), 1.0)
     return frechet(x / scale, y / scale)
 
 
-def fcd(sample: Sequence[str | None], reference: Sequence[str]) -> float:
+def fcd(sample: Sample | Sequence[str | None], reference: Sample | Sequence[str]) -> float:
     """Frechet ChemNet distance (Preuer et al. 2018), with the network of the package `fcd`: the extra of this name."""
-    x, y = (chemnet(tuple(Sample(tuple(s)).valid)) for s in (sample, reference))
+    x, y = (chemnet(tuple(Sample.of(s).valid)) for s in (sample, reference))
     return frechet(x, y)
 
 

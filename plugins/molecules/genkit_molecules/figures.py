@@ -111,6 +111,20 @@ def letters(data: Sequence[str], sample: Sequence[str], alphabet: str) -> Figure
     return figure
 
 
+def properties(values: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Histograms of properties by set, as densities on the range of all."""
+    names = list(next(iter(values.values())))
+    figure = Figure(figsize=(2.9 * len(names), 3.0), layout="constrained")
+    for axes, name in zip(np.ravel(figure.subplots(1, len(names), squeeze=False)), names, strict=True):
+        some = {label: one[name] for label, one in values.items() if len(one[name])}
+        edges = np.histogram_bin_edges(np.concatenate([np.empty(0), *some.values()]), 40)
+        for label, v in some.items():
+            axes.hist(v, edges, density=True, histtype="step", lw=1.6, label=label)
+        axes.set(xlabel=name, yticks=[])
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
 def densities(values: Mapping[str, np.ndarray], threshold: float, label: str) -> Figure:
     """A property by method: its median, a box of the middle half, a line from 5 to 95 percent."""
     some = {name: v for name, v in values.items() if len(v)}

@@ -1,5 +1,6 @@
 """Scores of samples: the published golden case of MOSES, and closed forms."""
 
+import json
 import sys
 from collections import Counter
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
+from genkit.cli import main
 from genkit.errors import UsageError
 from genkit_molecules.evaluation import (
     basic,
@@ -17,6 +19,7 @@ from genkit_molecules.evaluation import (
     guacamol_kl,
     moses,
     property_of,
+    protocol,
 )
 from genkit_molecules.items import AMINO, sequence_scores
 from genkit_molecules.items.sequence_scores import jensen_shannon, scores
@@ -39,13 +42,14 @@ def test_golden_case_of_moses():
 def test_shares():
     found = basic(["CO", "OC", "C.C", None, "CC", "C1"], train=["CC"])
     expected = {
-        "validity": 4 / 6,
-        "connected": 3 / 6,
-        "uniqueness": 3 / 4,
-        "novelty": 2 / 3,
-        "valid_unique_novel": 1 / 6,
-    }
+        "validity": 4 / 6, "connected": 3 / 6, "uniqueness": 3 / 4, "novelty": 2 / 3, "uniqueness_connected": 2 / 3,
+        "novelty_connected": 1 / 2, "valid_unique_novel": 1 / 6, "unique@1000": 3 / 4, "unique@10000": 3 / 4,
+    }  # fmt: skip
     assert found == pytest.approx(expected)
+    assert basic(["OCC"], ["C(O)C"])["novelty"] == 0  # the training set need not be canonical
+    alike = basic(["C[C@H](N)O", "C[C@@H](N)O", "F/C=C/F"], ["FC=CF"])
+    assert alike["uniqueness"] == pytest.approx(2 / 3) and alike["novelty"] == 0.5 and alike["unique@1000"] == 1
+    assert basic(["C", "C", "N"] * 400)["unique@1000"] == 2 / 1000
     nothing = basic([None, None])
     assert nothing["validity"] == 0 and np.isnan(nothing["uniqueness"])
     with pytest.raises(UsageError, match="no molecules"):
@@ -54,10 +58,37 @@ def test_shares():
         moses([None], TEST)
 
 
+def test_a_protocol(tmp_path, capsys):
+    """Novelty needs a training set, distances a reference; a file is scored as its molecules are."""
+    reference = [*TEST, "CCO"]
+    found = protocol(GEN, reference, ["CNC"], TEST[:1])
+    assert found["novelty"] == 3 / 4 and found["SNN"] == moses(GEN, reference)["SNN"]
+    assert found["SNN/TestSF"] <= found["SNN"] and found["Scaf/TestSF"] > found["Scaf"]
+    assert {"KL", "KL_BertzCT", "W1_SA", "mean_QED"} <= set(found) and "novelty" not in protocol(GEN)
+    rows, root = tmp_path / "x.smi", str(tmp_path)
+    rows.write_text("".join(f"{'' if s == 'INVALID' else s}\n" for s in GEN))
+    (tmp_path / "r.csv").write_text("id,SMILES\n" + "".join(f"{k},{s}\n" for k, s in enumerate(reference)))
+    (tmp_path / "t.smi").write_text("N(C)C\n")
+    words = ["molecules-score", str(rows), "--reference", f"{root}/r.csv", "--train", f"{root}/t.smi"]
+    assert main([*words, "--scaffolds", f"{root}/t.smi", "--out", f"{root}/s.json"]) == 0
+    written = json.loads((tmp_path / "s.json").read_text())
+    assert set(written) == set(found)
+    assert {k: v for k, v in written.items() if "TestSF" not in k} == pytest.approx(
+        {k: None if np.isnan(v) else v for k, v in found.items() if "TestSF" not in k}
+    )
+    assert (tmp_path / "s.png").stat().st_size > 1000 and "4 valid molecules: unique@k" in capsys.readouterr().out
+    assert main(["molecules-score", f"{root}/nothing.smi"]) == 1
+    assert "nothing.smi does not exist; expected SMILES" in capsys.readouterr().err
+    assert main(["molecules-score", str(rows), "--out", "x.txt"]) == 2
+
+
 def test_divergences_of_descriptors():
     """Zero, and a score of one, for the set itself."""
     same = guacamol_kl(GEN, GEN)
     assert same["score"] == pytest.approx(1) and len(same) == 11
+    # rings of 0, 0, 1: of ten bins from 0 to 1 the first and the last; 2 rings are beyond and count nothing
+    rings = guacamol_kl(["C1CC1", "C", "C1CC12CC2"], ["C", "CC", "C1CC1"])["NumAliphaticRings"]
+    assert rings == pytest.approx(2 / 3 * np.log(4 / 3) + 1 / 3 * np.log(2 / 3))
     other = guacamol_kl(["CCO", "CCCO", "CCCCN", "c1ccccc1"], GEN)
     assert 0 < other["score"] < 0.9
     with pytest.raises(UsageError, match="at least 3"):
@@ -100,6 +131,7 @@ def test_pairs_of_neighbourhoods():
 def test_properties():
     np.testing.assert_allclose(property_of(["C", "c1ccccc1", "OCO"], "rings"), [0, 1, 0])
     np.testing.assert_allclose(property_of(["C", "O"], "weight"), [16.043, 18.015], atol=1e-3)
+    assert property_of(["C1CC1"] * 1001, "rings").sum() == 1001  # by several processes
 
 
 def test_scores_of_sequences():

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rdkit import Chem
 
 import genkit
 from genkit.cli import main
@@ -75,8 +76,15 @@ def ardm(tmp_path_factory):
     return experiment(tmp_path_factory.mktemp("ardm"), "ardm")
 
 
-def test_ardm(ardm):
+def test_ardm(ardm, tmp_path, capsys):
+    """Its samples can be held to a part; they are drawn until enough are valid."""
     assert {"molecules_ardm", "molecules_data"} <= set(ardm.figures) and ardm.results["rate/ardm"] > 0
+    out = tmp_path / "x.csv"
+    words = ["sample", str(ardm.folder), "--n", "12", "--scaffold", "*C=O", "--valid", "--out", str(out)]
+    assert main(words) == 0 and "12 samples of " in capsys.readouterr().out
+    smiles = [line.partition(",")[0] for line in out.read_text().split("\n")[1:-1]]
+    part = Chem.MolFromSmarts("[*]-[C]=[O]")
+    assert len(smiles) == 12 and all(Chem.MolFromSmiles(s).HasSubstructMatch(part) for s in smiles)
 
 
 def test_digress(tmp_path):

@@ -1,5 +1,6 @@
 """Protein sequences: files, the hidden Markov law, networks, the experiment."""
 
+import gzip
 import os
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,13 @@ def texts(data):
 def test_files(tmp_path):
     plain = load(tmp_path, ">a one\nACD\nEF\n\n>b\nacdw\n>c\nACX\n>d\nACDW\n>e\n>f\nACDEFGHIK\n", max_length=6)
     assert texts(plain) == {"ACDEF", "ACDW"} and plain.alphabet == "ACDEFGHIKLMNPQRSTVWY" and plain.length == 5
-    assert plain.dropped == {"repeated": 1, "empty": 1, "longer than 6": 1, "letters beside the 20 amino acids": 1}
+    assert plain.notes.dropped == {
+        "repeated": (9,), "empty": (11,), "longer than 6": (12,), "letters beside the 20 amino acids": (7,)
+    }  # fmt: skip
     a3m = ">q\nACD-F\n>h1\nA-DghF.\n>h2\nA---F\n"
     assert texts(load(tmp_path, ">q\nACDEF\n>h\nACgDE-\n", "x.a3m")) == {"ACDEF", "ACDE-"}
     assert texts(load(tmp_path, a3m, "x.a3m", gaps="remove")) == {"ACDF", "ADGHF", "AF"}
-    assert load(tmp_path, ">a\nAC-E\n>b\nACDE\n>c\nA---\n").dropped == {"more than 0.5 gaps": 1}
+    assert load(tmp_path, ">a\nAC-E\n>b\nACDE\n>c\nA---\n").notes.dropped == {"more than 0.5 gaps": (5,)}
     (tmp_path / "back.fasta").write_text(fasta(["ACD", "W" * 90]))
     assert texts(Fasta(file=str(tmp_path / "back.fasta"), test=0.0).load()) == {"ACD", "W" * 90}
 
@@ -49,8 +52,14 @@ def test_files(tmp_path):
 def test_wrong_files(tmp_path):
     with pytest.raises(DataError, match=r"line 3: sequence 'h' has 3 columns and the first one 4"):
         load(tmp_path, ">q\nACDE\n>h\nACD\n", "x.a3m")
-    with pytest.raises(DataError, match="line 1: sequence 'a' has the letter '1'"):
+    with pytest.raises(DataError, match="can be used: 1 .'1', which is no amino acid; line 1"):
         load(tmp_path, ">a\nAC1\n")
+    with pytest.raises(DataError, match="x.fasta has no header; expected sequences in FASTA"):
+        load(tmp_path, "# nothing\n")
+    with pytest.raises(DataError, match="x.fasta.gz is not packed with gzip"):
+        load(tmp_path, ">a\nAC\n", "x.fasta.gz")
+    with pytest.raises(DataError, match="x.sto, line 2: 'q' is no row"):
+        load(tmp_path, "# STOCKHOLM 1.0\nq\n", "x.sto")
     with pytest.raises(DataError, match="line 3: sequence 'b' has X; mend"):
         load(tmp_path, ">a\nAC\n>b\nAX\n", odd="error")
     with pytest.raises(DataError, match="line 1: 'ACD' stands before"):
@@ -65,11 +74,50 @@ def test_wrong_files(tmp_path):
         Fasta().load()
 
 
+def test_letters_that_are_no_amino_acids(tmp_path):
+    """A stop at the end is left out, rare and unknown letters by option; nucleotides are refused."""
+    text = ">a\nACDEF*\n>b\nACDXF\n>c\nABZUF\n>d\nACDEF\n>e\nacdefg\n>f\nAC*DF\n"
+    data = load(tmp_path, text)
+    assert texts(data) == {"ACDEF", "ACDEFG"}
+    assert data.notes.dropped == {"letters beside the 20 amino acids": (3, 5, 11), "repeated": (7,)}
+    assert data.notes.changed == {"a stop at the end left out": (1,)}
+    kept = load(tmp_path, text, odd="keep")
+    assert texts(kept) == {"ACDEF", "ACDXF", "ABZUF", "ACDEFG", "AC*DF"} and kept.alphabet[20:] == "BZXU*"
+    assert texts(load(tmp_path, ">a\nAC-F*\n>b\nACDFW\n")) == {"AC-F-", "ACDFW"}
+    with pytest.raises(DataError, match="looks like nucleotides, not proteins: its letters are A C G N T"):
+        load(tmp_path, ">a\nACGTACGTAA\n>b\nACGTACGTNN\n")
+    assert texts(load(tmp_path, ">a\nACGTACGTAA\n>b\nACGTACGTNN\n", insist=True)) == {"ACGTACGTAA", "ACGTACGTNN"}
+
+
+def test_alignments_and_packed_files(tmp_path):
+    """Rows of annotation are known, blocks of Stockholm are joined, columns of insertions are left out."""
+    said = ">ss_pred PSIPRED\nCCHHHHCC\n>ss_conf\n99999999\n>q_consensus\nACDEFGHI\n"
+    a3m = load(tmp_path, f"{said}>q\nACDEFGHI\n>c\nA-DEtkGGHI\n", "x.a3m")
+    assert texts(a3m) == {"ACDEFGHI", "A-DEGGHI"} and a3m.notes.dropped == {"annotation": (1, 3, 5)}
+    rows = "# STOCKHOLM 1.0\n#=GF ID x\n\nq/1-5 ACd\n#=GR q/1-5 SS HHH\nh AC.\n#=GC RF xx.\n\nq/1-5 EF\nh  -W\n{}//\n"
+    marked = load(tmp_path, rows.format("#=GC RF xx\n"), "x.sto")
+    assert texts(marked) == {"ACEF", "AC-W"}
+    assert texts(load(tmp_path, rows.format(""), "x.sto")) == {"ACDEF", "AC--W"}
+    (tmp_path / "x.fasta.gz").write_bytes(gzip.compress(">a\nACDEF\n".encode("utf-8-sig")))
+    assert texts(Fasta(file=str(tmp_path / "x.fasta.gz"), test=0.0).load()) == {"ACDEF"}
+
+
+@DATA
+def test_hard_files():
+    folder = Path(os.environ["GENKIT_DATA"]) / "hard/molecules"
+    read = {"bom.fasta": {"ACDEF"}, "ss.a3m": {"ACDEFGHI", "A-DEGGHI"}, "star.fasta": {"ACDEF", "ACDEFG"}}
+    for name, letters in read.items():
+        assert texts(Fasta(file=str(folder / name), test=0.0).load()) == letters, name
+    assert texts(Fasta(file=str(folder / "gz.fasta.gz"), test=0.0).load())
+    with pytest.raises(DataError, match="dna.fasta looks like nucleotides"):
+        Fasta(file=str(folder / "dna.fasta")).load()
+
+
 @DATA
 def test_a_real_alignment():
     data = SteroidIsomerase().load()
     assert data.length == 125 and data.alphabet[-1] == "-"
-    assert len(data.train) + len(data.test) + sum(data.dropped.values()) == 1073
+    assert len(data.train) + len(data.test) + sum(map(len, data.notes.dropped.values())) == 1073
     whole = SteroidIsomerase(gaps="remove").load()
     assert "-" not in whole.alphabet and whole.length > 125
 

@@ -68,6 +68,7 @@ plugin = Plugin(
             "a tracer in constant wind, solved exactly",
             DATA,
         ),
+        "own": ("genkit_weather.datasets.own:Own", "own NetCDF, zarr or GRIB files, as they are", DATA),
         "meps_npy": ("genkit_weather.datasets.meps_npy:MEPS", "MEPS forecasts in the numpy layout", DATA),
         "mdp_zarr": ("genkit_weather.datasets.mdp_zarr:MDP", "a zarr store of mllam-data-prep", DATA),
         "weatherbench1": (
@@ -116,6 +117,10 @@ plugin = Plugin(
         "weather-forecast": (
             "genkit_weather.forecasting.command:WeatherForecast",
             "forecast from files with a trained model",
+        ),
+        "weather-check": (
+            "genkit_weather.datasets.check:WeatherCheck",
+            "tell how a file of gridded data is understood",
         ),
         "weather-stations": ("genkit_weather.stations.command:WeatherStations", "verify a forecast run at stations"),
     },

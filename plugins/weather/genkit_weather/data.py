@@ -94,6 +94,9 @@ class WeatherData:
     stored: "Statistics | None" = None  # where the files hold them
     around: Any = None  # the `Host` of a second data set as the boundary, see `genkit_weather.host.surrounded`
     weights: np.ndarray | None = None  # (H, W) of the cells in losses and scores; None: all alike
+    mask: np.ndarray | None = None  # (H, W, V) bool, False where a variable has no values and does not count
+    crs: str | None = None  # the projection of x and y in WKT
+    notes: tuple[str, ...] = ()  # what was done to the files to understand them, a line each
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -115,11 +118,12 @@ class WeatherData:
 
     @property
     def interior_weights(self) -> np.ndarray | None:
-        """(h, w, 1) weights of the predicted cells, of mean 1."""
-        if self.weights is None:
+        """(h, w, 1) weights of the predicted cells, of mean 1; (h, w, V) with a mask, 0 where it is False."""
+        if self.weights is None and self.mask is None:
             return None
-        inner = self.weights[self.interior][..., None]
-        return (inner / inner.mean()).astype(np.float32)
+        inner = np.ones((1, 1, 1)) if self.weights is None else self.weights[self.interior][..., None]
+        inner = inner if self.mask is None else inner * self.mask[self.interior]
+        return (inner / inner.mean((0, 1))).astype(np.float32)
 
     @property
     def frame_mask(self) -> np.ndarray:
@@ -181,41 +185,49 @@ def blocks(array: np.ndarray, overlap: int = 0) -> Iterator[np.ndarray]:
 
 
 class _Moments:
-    """Mean and std over all axes but the last, gathered piece by piece."""
+    """Mean and std over all axes but the last, gathered piece by piece; of the cells of a mask (H, W, V)."""
 
-    def __init__(self) -> None:
-        self.count, self.mean, self.m2 = 0, np.zeros(()), np.zeros(())
+    def __init__(self, mask: np.ndarray | None = None) -> None:
+        self.mask, self.count, self.mean, self.m2 = mask, 0, np.zeros(()), np.zeros(())
 
     def add(self, piece: np.ndarray) -> None:
-        flat = piece.reshape(math.prod(piece.shape[:-1]), piece.shape[-1])
-        if not len(flat):
+        axes = tuple(range(piece.ndim - 1))
+        if self.mask is None:
+            n: Any = math.prod(piece.shape[:-1])
+            mean = piece.mean(axes) if n else 0.0
+        else:
+            n = len(piece) * self.mask.sum((0, 1))
+            mean = (piece * self.mask).sum(axes) / np.maximum(n, 1)
+        if not np.max(n):
             return
-        mean, n = flat.mean(0), self.count + len(flat)
-        shift = mean - self.mean  # Chan, Golub & LeVeque 1983: the stable merge of two sets' moments
-        self.m2 = self.m2 + ((flat - mean) ** 2).sum(0) + shift**2 * self.count * len(flat) / n
-        self.mean, self.count = self.mean + shift * len(flat) / n, n
+        away = piece - mean if self.mask is None else (piece - mean) * self.mask
+        count, shift = self.count + n, mean - self.mean  # Chan, Golub & LeVeque 1983: the stable merge of two sets
+        self.m2 = self.m2 + (away**2).sum(axes) + shift**2 * self.count * n / count
+        self.mean, self.count = self.mean + shift * n / count, count
 
     @property
     def std(self) -> np.ndarray:
-        return np.sqrt(self.m2 / max(self.count, 1))
+        return np.sqrt(self.m2 / np.maximum(self.count, 1))
 
 
-def _moments(pieces: Iterator[np.ndarray]) -> _Moments:
-    moments = _Moments()
+def _moments(pieces: Iterator[np.ndarray], mask: np.ndarray | None = None) -> _Moments:
+    moments = _Moments(mask)
     for piece in pieces:
         moments.add(piece)
     return moments
 
 
 def statistics(data: WeatherData) -> Statistics:
-    """Statistics of the training split, as stored or else found; refuses a state variable that never varies."""
+    """Statistics of the training split, as stored or else found; refuses a state variable that never changes."""
     if data.stored is not None:
         return data.stored
-    state = _moments(p for s in data.train for p in blocks(s.state))
-    for name, std in zip(data.names, state.std, strict=True):
+    state = _moments((p for s in data.train for p in blocks(s.state)), data.mask)
+    diff = _moments((np.diff(p, axis=0) for s in data.train for p in blocks(s.state, overlap=1)), data.mask)
+    for name, std, change in zip(data.names, state.std, diff.std, strict=True):
         if not std > 0:
             raise DataError(f"{data.source}: variable {name} has zero standard deviation in train; leave it out")
-    diff = _moments(np.diff(p, axis=0) for s in data.train for p in blocks(s.state, overlap=1))
+        if not change > 0:
+            raise DataError(f"{data.source}: variable {name} never changes in train; make it a static field")
     forcing = _moments(p for s in data.train for p in blocks(s.forcing))
     static = _moments(iter([np.asarray(data.static, np.float64)]))
 
@@ -240,6 +252,11 @@ def check(data: WeatherData) -> WeatherData:
         if len(names) != v:
             raise DataError(f"{data.source}: {label} has {len(names)} entries for {v} variables {data.names}")
     _shape(data.source, "static", data.static, (h, w, len(data.static_names)))
+    if data.mask is not None:
+        _shape(data.source, "mask", data.mask, (h, w, v))
+        for name, known in zip(data.names, data.mask[data.interior].any((0, 1)), strict=True):
+            if not known:
+                raise DataError(f"{data.source}: no cell inside the frame has values of {name}; leave it out")
     _finite(data.source, data.static, data.static_names)
     for split, series in data.splits().items():
         for i, one in enumerate(series):

@@ -27,12 +27,15 @@ def rank_counts(
     """
     counts: dict[str, np.ndarray] = {}
     seen: dict[str, int] = {}
-    for name, ens, obs, _ in pieces(forecast, truth, frame):
+    for name, ens, obs, _, known in pieces(forecast, truth, frame):
         fresh = min(ens.shape[0], forecast.sizes["start"] - seen.get(name, 0))
         key = jax.random.fold_in(jax.random.key(seed), seen.get(name, 0))
         rows, columns = (slice(min(every // 2, size // 2), None, every) for size in obs.shape[-2:])
         thin = (slice(fresh), slice(None), ..., rows, columns)
-        here = np.asarray(_rank_counts(key, ens[thin], obs[thin]))
+        ens, obs = ens[thin], obs[thin]
+        if known is not None:
+            ens, obs = (a[..., known[rows, columns]] for a in (ens, obs))
+        here = np.asarray(_rank_counts(key, ens, obs))
         counts[name] = counts.get(name, np.zeros_like(here)) + here
         seen[name] = seen.get(name, 0) + fresh
     coords = {"lead": lead_hours(forecast), "rank": np.arange(forecast.sizes.get("member", 1) + 1)}
@@ -43,7 +46,8 @@ def spectra(forecast: xr.Dataset, truth: xr.Dataset, *, frame: tuple[int, int] =
     """Variance spectra (kind, lead, frequency) of truth, members and ensemble mean over the interior.
 
     `frequency` is in cycles per cell, below 0.5; attribute `cell_km` holds the size of a cell where it is
-    known. A ratio members / truth of 1 is the right amount of detail at that scale; the mean is smoother.
+    known. A ratio members / truth of 1 is the right amount of detail at that scale; the mean is smoother. NaN of a
+    variable that some cells have no values of.
     """
     kinds = ("truth", "members", "mean")
     return _averaged(forecast, truth, frame, _spectra, kinds, "frequency", _frequencies)
@@ -72,13 +76,13 @@ def geostrophic_residual(data: xr.Dataset, dy: float, *, frame: tuple[int, int] 
 
 
 def _averaged(forecast, truth, frame, function, kinds, dim, coordinate) -> xr.Dataset:
-    """Mean over all starts of `function(ens, obs) -> (kind, start, lead, K)`: a Dataset (kind, lead, dim)."""
+    """Mean over all starts of `function(ens, obs, known) -> (kind, start, lead, K)`: a Dataset (kind, lead, dim)."""
     count = forecast.sizes["start"]
     total: dict[str, np.ndarray] = {}
     seen: dict[str, int] = {}
-    for name, ens, obs, _ in pieces(forecast, truth, frame):
+    for name, ens, obs, _, known in pieces(forecast, truth, frame):
         fresh = min(ens.shape[0], count - seen.get(name, 0))
-        here = np.asarray(function(ens, obs))[:, :fresh].sum(axis=1, dtype=np.float64)
+        here = np.asarray(function(ens, obs, known))[:, :fresh].sum(axis=1, dtype=np.float64)
         total[name] = total.get(name, 0) + here / count
         seen[name] = seen.get(name, 0) + fresh
     shape = forecast.sizes["y"] - 2 * frame[0], forecast.sizes["x"] - 2 * frame[1]
@@ -93,8 +97,13 @@ def _rank_counts(key: Array, ens: Array, obs: Array) -> Array:
     return jax.vmap(at_lead, in_axes=(0, 1, 1))(jax.random.split(key, obs.shape[1]), ens, obs)
 
 
+def _spectra(ens: Array, obs: Array, known: np.ndarray | None) -> Array:
+    power = _power(ens, obs)
+    return power if known is None else power * np.nan
+
+
 @jax.jit
-def _spectra(ens: Array, obs: Array) -> Array:
+def _power(ens: Array, obs: Array) -> Array:
     keep = _frequencies(obs.shape[-2:]).size
 
     def power(x: Array) -> Array:
@@ -111,10 +120,11 @@ def _frequencies(shape: tuple[int, ...]) -> np.ndarray:
 
 
 @jax.jit
-def _rings(ens: Array, obs: Array) -> Array:
+def _rings(ens: Array, obs: Array, known: Array | None) -> Array:
     """Mean over each ring of cells of variance and squared error."""
     ring = _ring_of(obs.shape[-2:])
     member = (ring[..., None] == np.arange(1, ring.max() + 1)).astype(np.float32)
+    member = member if known is None else member * known[..., None]
     member = member / member.sum(axis=(0, 1))
     variance = ens.var(axis=2, ddof=min(1, ens.shape[2] - 1))
     square = jnp.square(ens.mean(axis=2) - obs)

@@ -300,6 +300,7 @@ def cut(data: WeatherData) -> WeatherData:
         x=None if data.x is None else data.x[columns],
         y=None if data.y is None else data.y[rows],
         weights=None if data.weights is None else data.weights[rows, columns],
+        mask=None if data.mask is None else data.mask[rows, columns],
         oracle=None if oracle is None else lambda *args, **kw: interior_of(oracle(*args, **kw), data.frame),
     )
 

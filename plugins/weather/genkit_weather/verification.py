@@ -1,7 +1,8 @@
 """Scores of a forecast by variable and lead time, over the interior cells and all starts.
 
 Forecasts are Datasets (start, lead, member, y, x), truths (start, lead, y, x), as `forecasts.read` and
-`forecasts.dataset` give them; a forecast without members counts as an ensemble of one.
+`forecasts.dataset` give them; a forecast without members counts as an ensemble of one. Cells whose truth is NaN at all
+starts and leads have no values (`WeatherData.mask`) and do not count.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,7 +45,8 @@ def verify(
         forecast: what is scored; its starts and leads must be in `truth`.
         truth: the truth.
         frame: cells (fy, fx) on each side that do not count.
-        weights: (y, x) of all cells, 0 = does not count; area or any mask. Only ratios matter.
+        weights: (y, x) of all cells, 0 = does not count. Only ratios matter. The variogram score, which knows no
+            weights, is None where cells have no values.
         baseline: name put before the metric, as persistence.rmse/z_up/6h.
         names: which metrics.
     """
@@ -87,6 +89,7 @@ def growth(forecast: xr.Dataset, climate: Statistics, *, frame: tuple[int, int] 
     results: dict[str, float | None] = {}
     for v, name in enumerate(map(str, forecast.data_vars)):
         cells = forecast[name].isel(y=slice(fy, forecast.sizes["y"] - fy), x=slice(fx, forecast.sizes["x"] - fx))
+        cells = cells.stack(cell=("y", "x")).dropna("cell", how="all")
         away = (cells.astype(np.float64) - float(climate.mean[v])) / float(climate.std[v])
         squares = (away**2).mean([d for d in away.dims if d != "lead"], skipna=False)
         worst = float(squares.max(skipna=False)) ** 0.5
@@ -107,9 +110,13 @@ def scores(
     variogram from two members on.
     """
     table = {}
-    for name, ens, obs, cells in pieces(forecast, truth, frame):
+    for name, ens, obs, cells, known in pieces(forecast, truth, frame):
         w = None if weights is None else jnp.asarray(np.asarray(weights)[cells], jnp.float32)
-        table.setdefault(name, []).append({k: np.asarray(v) for k, v in _each(ens, obs, w).items()})
+        w = w if known is None else known.astype(np.float32) if w is None else w * known
+        part = {k: np.asarray(v) for k, v in _each(ens, obs, w).items()}
+        if known is not None and "variogram" in part:
+            part["variogram"] = np.full_like(part["variogram"], np.nan)
+        table.setdefault(name, []).append(part)
     starts, leads = forecast["start"], lead_hours(forecast)
     arrays = {}
     for name, parts in table.items():
@@ -126,10 +133,11 @@ def scores(
 
 def pieces(
     forecast: xr.Dataset, truth: xr.Dataset, frame: tuple[int, int] = (0, 0)
-) -> Iterator[tuple[str, jax.Array, jax.Array, tuple[slice, slice]]]:
-    """Variable by variable, some starts at a time: (name, ens (S, L, M, y, x), obs (S, L, y, x), interior).
+) -> Iterator[tuple[str, jax.Array, jax.Array, tuple[slice, slice], np.ndarray | None]]:
+    """Variable by variable, some starts at a time: (name, ens (S, L, M, y, x), obs (S, L, y, x), interior, known).
 
-    S is the same for all pieces: the last one repeats its last start.
+    S is the same for all pieces: the last one repeats its last start. `known` (y, x) is False at cells without values,
+    where ens and obs are 0; None where all have.
     """
     truth = aligned(truth, forecast)
     count, per_start = forecast.sizes["start"], 1
@@ -140,14 +148,18 @@ def pieces(
         field = forecast[name] if "member" in forecast[name].dims else forecast[name].expand_dims("member")
         h, w = field.sizes["y"], field.sizes["x"]
         cells = slice(frame[0], h - frame[0]), slice(frame[1], w - frame[1])
+        known = np.isfinite(truth[name].isel(y=cells[0], x=cells[1])).any(("start", "lead")).transpose("y", "x").values
+        known = None if known.all() else known
         for lo in range(0, count, size):
             rows = np.minimum(np.arange(lo, lo + size), count - 1)
             part = {"start": rows, "y": cells[0], "x": cells[1]}
             ens = field.isel(part).transpose(*ORDER).values
             obs = truth[name].isel(part).transpose("start", "lead", "y", "x").values
-            if not np.isfinite(obs).all():
+            if known is not None:
+                ens, obs = np.where(known, ens, 0), np.where(known, obs, 0)
+            if not np.isfinite(obs).all() or (known is not None and not known.any()):
                 raise DataError(f"truth of {name} is not finite; choose starts and leads inside the data")
-            yield name, jnp.asarray(ens, jnp.float32), jnp.asarray(obs, jnp.float32), cells
+            yield name, jnp.asarray(ens, jnp.float32), jnp.asarray(obs, jnp.float32), cells, known
 
 
 def aligned(truth: xr.Dataset, forecast: xr.Dataset) -> xr.Dataset:

@@ -6,15 +6,15 @@ import csv
 import json
 import time
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment import Experiment, Run
+from genkit.experiment import Best, Estimate, Experiment, Run
 from genkit.files import write_json
-from genkit.kinds import Dataset, Model
+from genkit.kinds import ZERO, Dataset, Model
 from genkit.train import Show
 from genkit.workers import each
 from genkit_crystals import baselines, evaluation
@@ -64,7 +64,7 @@ class CrystalStudy(Conditions, Experiment):
     """Crystals to draw; as many real ones are held out."""
     chunk: int = CHUNK
     """Crystals drawn at a time."""
-    realise: int = 200
+    realise: Annotated[int, ZERO] = 200
     """How many samples become structures."""
     realiser: Realiser = field(default_factory=Realiser)
     """How."""
@@ -312,16 +312,16 @@ class CrystalStudy(Conditions, Experiment):
         from genkit_crystals import figures
 
         results, drawn = run.results, self.drawn(run)
-        caption = f"{self.samples} crystals of each kind against {len(self.crystals(run)[0])} training crystals"
+        caption = f"{self.samples} crystals of each kind against {len(self.crystals(run)[0])} training crystals; ± s.e."
         self._table(run, "results", caption, {
-            "FWD": "fwd", "s.e.": "fwd_se", "FD": "fd", "atoms W1": "atoms_w1", "orbits W1": "orbits_w1",
+            "FWD": "fwd", "FD": "fd", "atoms W1 [atoms]": "atoms_w1", "orbits W1 [orbits]": "orbits_w1",
             "element TV": "element_tv",
-        })  # fmt: skip
+        }, dict.fromkeys(("FWD", "FD", "*W1*", "element TV"), "low"))  # fmt: skip
         self._table(run, "shares", "Shares of the crystals", {
             "not empty": "validity", "unique": "uniqueness", "new label": "novelty/label",
             "own group": "symmetry", "new prototype": "novelty/prototype", "2-3 species": "few_species",
             "neutral": "neutral",
-        })  # fmt: skip
+        }, {"*": "high"})  # fmt: skip
         full = {name: [c for c in found if c is not None] for name, found in drawn.items()}
         train = self.crystals(run)[0].crystals
         caption = "Frechet distances to the training crystals; bars are two standard errors, the line is the floor."
@@ -343,12 +343,14 @@ class CrystalStudy(Conditions, Experiment):
             caption = "Unit cells of generated crystals with random free parameters, before any relaxation."
             run.figure("cells", figures.cells(cifs), caption)
 
-    def _table(self, run: Run, name: str, caption: str, scores: dict[str, str]) -> None:
-        rows = [
-            [meaning, *(run.results.get(f"{key}/{one}") for key in scores.values())]
-            for one, meaning in self.sets.items()
-        ]
-        run.table(name, ["crystals", *scores], rows, caption)
+    def _table(self, run: Run, name: str, caption: str, scores: dict[str, str], best: Best) -> None:
+        """A row each set; models and methods compete, data and baselines are references."""
+        found, rows = run.results, []
+        for one, meaning in self.sets.items():
+            keys = [(f"{key}/{one}", f"{key}_se/{one}") for key in scores.values()]
+            rows.append([meaning, *(Estimate(found.get(value), found.get(error)) for value, error in keys)])
+        aside = [meaning for one, meaning in self.sets.items() if one not in self.methods]
+        run.table(name, ["crystals", *scores], rows, caption, best, aside=aside)
 
     def plan(self) -> dict[str, str]:
         """Parameters of the networks."""

@@ -1,13 +1,14 @@
 """WyckoffGNN: attention by perceptrons on the complete graph of a crystal's Wyckoff positions."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from genkit.errors import UsageError
+from genkit.kinds import ZERO
 from genkit.nn import MLP
 from genkit_crystals.chains import Layout
 from genkit_crystals.protostructures import ELEMENTS, GROUPS, LETTERS
@@ -219,7 +220,7 @@ class WyckoffGNN:
     """D, features of letter, freedom, multiplicity, group and time."""
     layers: int = 2
     """Rounds of attention."""
-    pointer: int = 4
+    pointer: Annotated[int, ZERO] = 4
     """Heads of what tells of every element where else in the crystal it is; the network is then told as well how many
     elements there are, and features of the time begin as waves. The published network has none of the three."""
     depth: int = 3

@@ -1,12 +1,16 @@
 """Wyckoff positions of the 230 space groups, as arrays.
 
 The numbers are those of pymatgen. A row is a Wyckoff letter: 0 is a, 25 is z, 26 is the letter A, which only group 47
-has. pymatgen is imported when the tables are first asked for, as that takes seconds.
+has. Its files are read, as importing the module that has the tables takes seconds.
 """
 
+import gzip
+import json
 import string
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,31 +48,35 @@ class Tables:
         return self.exists & (self.dof == 0)
 
 
-@cache
-def tables() -> Tables:
-    """The tables of all groups."""
+def _read(name: str) -> dict[str, Any]:
+    """One of pymatgen's files, by the number of the space group."""
     try:
-        from pymatgen.analysis.prototypes import (
-            WYCKOFF_MULTIPLICITY_DICT,
-            WYCKOFF_POSITION_PARAM_DICT,
-            WYCKOFF_POSITION_RELAB_DICT,
-        )
-    except ImportError as error:
+        spec = find_spec("pymatgen.analysis.prototypes")
+        (folder,) = (spec and spec.submodule_search_locations) or [""]
+        with gzip.open(Path(folder) / f"wyckoff-position-{name}.json.gz", "rt") as file:
+            return json.load(file)
+    except (ImportError, OSError) as error:
         raise GenkitError(
             "the plugin crystals needs a pymatgen with the tables of pymatgen.analysis.prototypes; "
             "python -m pip install --upgrade pymatgen"
         ) from error
+
+
+@cache
+def tables() -> Tables:
+    """The tables of all groups."""
+    multiplicities, parameters, relabelled = (_read(name) for name in ("multiplicities", "params", "relabelings"))
     multiplicity = np.zeros((GROUPS + 1, len(LETTERS)), np.int32)
     dof, relabellings = np.zeros_like(multiplicity), [np.arange(len(LETTERS))[None]]
     for group in range(1, GROUPS + 1):
-        for table, source in ((multiplicity, WYCKOFF_MULTIPLICITY_DICT), (dof, WYCKOFF_POSITION_PARAM_DICT)):
+        for table, source in ((multiplicity, multiplicities), (dof, parameters)):
             for letter, value in source[str(group)].items():
                 table[group, LETTERS.index(letter)] = int(value)
         permutations = []
-        for letters in WYCKOFF_POSITION_RELAB_DICT[str(group)]:
+        for letters in relabelled[str(group)]:
             p = np.arange(len(LETTERS))
             for old, new in letters.items():
-                p[LETTERS.index(chr(old))] = LETTERS.index(new)
+                p[LETTERS.index(chr(int(old)))] = LETTERS.index(new)
             permutations.append(p)
         relabellings.append(np.array(permutations))
     return Tables((multiplicity > 0).sum(1), multiplicity, dof, tuple(relabellings))

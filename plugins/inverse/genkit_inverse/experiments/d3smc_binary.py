@@ -10,7 +10,7 @@ import numpy as np
 
 from genkit.discrete import Process
 from genkit.errors import UsageError
-from genkit.experiment import Run, obtain_variant, settle_variants, variants
+from genkit.experiment import Best, Run, obtain_variant, settle_variants, variants
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Dataset, Model
 from genkit.steer import D3SMC, Channel, Draws, posterior
@@ -224,13 +224,17 @@ class D3SMCBinary(InverseStudy):
 
         found, names = read_arrays(run.folder / "samples.npz"), self._names()
         columns = {
-            "wrong, hidden": "error/{}/hidden", "s.e.": "error/{}/hidden/se", "wrong, seen": "error/{}/seen",
-            "nll": "nll/{}", "ESS": "ess/{}", "log Z": "log_z/{}",
+            "wrong, hidden [share]": ("error/{}/hidden", "error/{}/hidden/se"), "wrong, seen [share]": "error/{}/seen",
+            "nll [nats]": "nll/{}", "ESS": "ess/{}", "log Z [nats]": "log_z/{}",
         }  # fmt: skip
-        table(run, "results", f"Restored bits, {self.images} images", names, columns)
+        best: Best = {"wrong, *": "low", "nll [nats]": "low"}
+        caption = f"Restored bits, {self.images} images; ± is the standard error over them"
+        table(run, "results", caption, names, columns, best=best)
         exact = [f"{k}_{m}" for k in self.kernels for m in (*self.methods, "floor")]
-        columns = {"total variation": "oracle_tv/{}", "log Z error": "oracle_log_z_error/{}"}
-        table(run, "oracle", "Four bits with an exact denoiser, against their posterior", exact, columns)
+        columns = {"total variation": "oracle_tv/{}", "log Z error [nats]": "oracle_log_z_error/{}"}
+        caption = "Four bits with an exact denoiser, against their posterior"
+        floor = [f"{kernel}_floor" for kernel in self.kernels]
+        table(run, "oracle", caption, exact, columns, best={"total variation": "low"}, floor=floor)
         measured = np.where(found["seen"], found["y"], 0.5)
         truth, grey = (found["truth"][:SHOWN, ..., None], measured[:SHOWN, ..., None])
         run.figure(

@@ -17,6 +17,7 @@ from genkit.files import read_arrays, write_arrays
 from genkit.metrics import sliced_wasserstein
 from genkit.steer import DDSMC, TDS, Draws, MCGDiff, Method, Observation, REDDiff, posterior, weighs
 from genkit_inverse import problems
+from genkit_inverse.experiments.study import table
 from genkit_inverse.problems import PROCESS, Prior
 
 DIRECTIONS = 1000
@@ -171,16 +172,19 @@ class DDSMCGMM(Experiment):
         from genkit_inverse.figures import compare, scatter, traces
 
         names = ["floor", *self.compared()]
-        caption = f"Sliced Wasserstein distance to the posterior, {self.instances} instances, {self.samples} samples"
-        self._table(run, "results", caption, names, {
-            "mean": "sw/{}/mean", "sd": "sw/{}/sd", "1.96 s.e.": "sw/{}/se", "median": "sw/{}/median",
-            "ESS": "ess/{}",
-        })  # fmt: skip
-        self._table(run, "cost", "Cost of a particle and of an instance, and what is left", names[1:], {
-            "calls": "calls/{}", "seconds": "seconds/{}", "ancestors": "eves/{}", "log Z err": "logz_error/{}",
-            "prior std": "prior_std/{}",
-            "log p(x | y)": "log_prob/{}",
-        })  # fmt: skip
+        caption = (
+            f"Sliced Wasserstein distance to the posterior, {self.instances} instances, {self.samples} samples; "
+            "± is the standard error, sd that of the instances"
+        )
+        columns = {
+            "mean": ("sw/{}/mean", "sw/{}/se"), "sd": "sw/{}/sd", "median": "sw/{}/median", "ESS": "ess/{}",
+        }  # fmt: skip
+        table(run, "results", caption, names, columns, best={"mean": "low", "median": "low"}, floor=["floor"])
+        columns = {
+            "calls": "calls/{}", "seconds [s]": "seconds/{}", "ancestors": "eves/{}",
+            "log Z err [nats]": "logz_error/{}", "prior std": "prior_std/{}", "log p(x | y) [nats]": "log_prob/{}",
+        }  # fmt: skip
+        table(run, "cost", "Cost of a particle and of an instance, and what is left", names[1:], columns)
         scores, shown = read_arrays(run.folder / "scores.npz"), read_arrays(run.folder / "samples.npz")
         run.figure(
             "distances",
@@ -201,16 +205,6 @@ class DDSMCGMM(Experiment):
             traces(weighed, self.particles),
             "Effective sample size after every step of the first instance, mean over the groups.",
         )
-
-    @staticmethod
-    def _table(run: Run, name: str, caption: str, names: list[str], columns: dict[str, str]) -> None:
-        """One row a method; standard errors become half-widths of 95 % intervals."""
-        rows = []
-        for method in names:
-            values = [run.results.get(key.format(method)) for key in columns.values()]
-            half = [v and 1.96 * v if title.startswith("1.96") else v for v, title in zip(values, columns, strict=True)]
-            rows.append([method, *half])
-        run.table(name, ["samples of", *columns], rows, caption)
 
 
 def _number(value: Any) -> float | None:

@@ -232,7 +232,7 @@ class DDSMCImages(InverseStudy):
         for operator in operators:
             rows = [name for name in ("pinv", "exact") if f"{operator}/{name}/psnr" in kept] + methods
             caption = f"{operator}, noise {self.std:g}, {self.images} {self.split} images, {self.draws} samples of each"
-            table(run, f"restoration_{operator}", caption, rows, _of(operator, RESTORATION), "")
+            table(run, f"restoration_{operator}", caption, rows, _of(operator, RESTORATION), "", {"PSNR [dB]": "high"})
             caption = f"{operator}: cost, and what the particles tell"
             table(run, f"particles_{operator}", caption, known, _of(operator, COST), "")
             run.figure(
@@ -280,12 +280,14 @@ class DDSMCImages(InverseStudy):
 
 
 LEVELS = np.linspace(0.05, 0.95, 19)
-RESTORATION = {"PSNR": "psnr", "s.e.": "psnr_se", "one sample": "psnr_sample", "spread/skill": "spread_skill",
+RESTORATION = {"PSNR [dB]": ("psnr", "psnr_se"), "one sample [dB]": "psnr_sample", "spread/skill": "spread_skill",
                "rank p": "rank_p", "residual 5 %": "residual_q05", "50 %": "residual_q50",
                "95 %": "residual_q95"}  # fmt: skip
-COST = {"ESS": "ess", "ancestors": "eves", "log Z": "log_z", "s.d.": "log_z_sd", "s.d. by the run": "log_z_sd_run",
-        "calls": "calls", "seconds": "seconds"}  # fmt: skip
+COST = {"ESS": "ess", "ancestors": "eves", "log Z [nats]": "log_z", "s.d.": "log_z_sd",
+        "s.d. by the run": "log_z_sd_run", "calls": "calls", "seconds [s]": "seconds"}  # fmt: skip
 
 
-def _of(operator: str, columns: dict[str, str]) -> dict[str, str]:
-    return {title: f"{key}/{operator}/{{}}" for title, key in columns.items()}
+def _of(operator: str, columns: dict[str, Any]) -> dict[str, Any]:
+    """The columns of one operator."""
+    end = f"/{operator}/{{}}"
+    return {t: key + end if isinstance(key, str) else tuple(one + end for one in key) for t, key in columns.items()}

@@ -85,7 +85,8 @@ class DigitsPrior(InverseStudy):
         from genkit_inverse.figures import grid
 
         caption = "Distance to the test images; train is the floor"
-        table(run, "results", caption, ("samples", "train"), {"sliced Wasserstein": "sw/{}"}, "images")
+        table(run, "results", caption, ("samples", "train"), {"sliced Wasserstein": "sw/{}"}, "images",
+              {"sliced Wasserstein": "low"}, ["train"])  # fmt: skip
         images = self.loaded(run)
         rows = {"samples of the model": self._samples(run)[:SHOWN], "test images": images.test[:SHOWN]}
         run.figure("samples", grid(rows, images.range), "Samples of the model above, test images below.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,10 +14,11 @@ from genkit_inverse.estimators import Estimator, Settings
 from genkit_inverse.targets import Beginning, modes_found, whitened
 
 SHOWN = 2000
-KEYS = ("log_z", "evals", "seconds", "modes", "undefined", "unfinished")
+EACH = ("log_z", "evals", "seconds", "modes", "undefined", "unfinished")
+KEYS = (*EACH, "wall")
 COLUMNS = {
-    "log Z": "log_z/{}/{{}}/mean", "s.d.": "log_z/{}/{{}}/sd", "error": "log_z/{}/{{}}/error",
-    "evaluations": "log_z/{}/{{}}/evals", "seconds": "log_z/{}/{{}}/seconds", "modes": "modes/{}/{{}}",
+    "log Z [nats]": "log_z/{}/{{}}/mean", "s.d. [nats]": "log_z/{}/{{}}/sd", "error [nats]": "log_z/{}/{{}}/error",
+    "evaluations": "log_z/{}/{{}}/evals", "seconds [s]": "log_z/{}/{{}}/seconds", "modes": "modes/{}/{{}}",
     "failed": "failed/{}/{{}}",
 }  # fmt: skip
 
@@ -31,21 +33,21 @@ def estimated(
 ) -> dict[str, np.ndarray]:
     """Of each seed: log_z, evals, seconds, modes, undefined and unfinished, each (seeds,); NaN where not known.
 
-    The states of the first one are there as `x` (SHOWN, 2).
+    The seconds of all with the compilation are there as `wall` (), the states of the first one as `x` (SHOWN, 2).
     """
-    begin = whitened(density)
-    program = jax.jit(make(begin, density.dim, settings))
-    rows: dict[str, list[float]] = {key: [] for key in KEYS}
+    first, root = time.perf_counter(), run.key(name)
+    program = jax.jit(make(whitened(density), density.dim, settings)).lower(root).compile()
+    modes = jax.jit(partial(modes_found, density))
+    rows: dict[str, list[float]] = {key: [] for key in EACH}
     for seed in range(seeds):
         start = time.perf_counter()
-        found = jax.block_until_ready(program(jax.random.fold_in(run.key(name), seed)))
+        found = jax.block_until_ready(program(jax.random.fold_in(root, seed)))
         rows["seconds"].append(time.perf_counter() - start)
-        modes = modes_found(density, found.x, found.log_w)
-        rows["modes"].append(np.nan if modes is None else modes)
+        count = modes(found.x, found.log_w)
+        rows["modes"].append(np.nan if count is None else float(count))
         for key in ("log_z", "evals", "undefined", "unfinished"):
             rows[key].append(float(getattr(found, key)))
         if seed == 0:
-            rows["seconds"][0] = np.nan  # it compiled
             p = np.exp(np.asarray(found.log_w, np.float64) - float(found.log_w.max()))
             at = np.random.default_rng(0).choice(len(p), SHOWN, p=p / p.sum()) if np.isfinite(p.sum()) else slice(SHOWN)
             shown = np.asarray(found.x[at, :2])
@@ -55,7 +57,8 @@ def estimated(
     ):
         if wrong := sum(value > 0 for value in rows[key]):
             run.say(f"{name}: {said}, in {wrong} of {seeds} runs")
-    return {key: np.array(values) for key, values in rows.items()} | {"x": shown}
+    wall = np.array(time.perf_counter() - first)
+    return {key: np.array(values) for key, values in rows.items()} | {"x": shown, "wall": wall}
 
 
 def succeeded(rows: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -70,14 +73,13 @@ def results_of(
     good = succeeded(rows)
     log_z, place = rows["log_z"][good], f"log_z/{target}/{method}"
     mean = float(log_z.mean()) if good.any() else None
-    seconds = rows["seconds"][np.isfinite(rows["seconds"])]
     modes = rows["modes"][good & np.isfinite(rows["modes"])]
     return {
         f"{place}/mean": mean,
         f"{place}/sd": float(log_z.std(ddof=1)) if len(log_z) > 1 else None,
         f"{place}/error": None if mean is None or truth is None else mean - truth,
         f"{place}/evals": float(rows["evals"].mean()),
-        f"{place}/seconds": float(np.median(seconds)) if len(seconds) else None,
+        f"{place}/seconds": float(np.median(rows["seconds"])),
         f"modes/{target}/{method}": float(modes.mean()) if len(modes) else None,
         f"failed/{target}/{method}": float((~good).sum()),
     }

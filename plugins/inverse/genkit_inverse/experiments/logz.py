@@ -30,6 +30,7 @@ from genkit_inverse.targets import (
 )
 
 METHODS = (*ESTIMATORS, "pdds")
+BESIDE = "tempering_as_pdds"  # tempering with as many evaluations as the learned PDDS took
 USUAL = (Mixture2D(), Funnel(), GMM40(), Brownian(), Sonar(), Ionosphere())
 
 
@@ -103,6 +104,11 @@ class LogZ(Experiment):
                     f"{', '.join(sorted(free))} get the evaluations of tempering; add it, or give a budget"
                 )
 
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """All that is estimated by, in the order of the tables."""
+        return (*self.methods, BESIDE) if {"tempering", "pdds"} <= set(self.methods) else self.methods
+
     def named(self) -> dict[str, Target]:
         """The targets by the names of their results."""
         return dict(zip(labels("targets", self.targets), self.targets, strict=True))
@@ -134,18 +140,28 @@ class LogZ(Experiment):
         return run.model.sample(key, n)
 
     def sample(self, run: Run) -> None:
-        """Run every method on every target."""
-        methods = sorted(self.methods, key=lambda name: name in FREE)  # tempering says what the others get
-        found: dict[str, np.ndarray] = {}
+        """Run every method on every target; what is killed goes on with those that it has not."""
+        methods = sorted(self.rows, key=lambda name: name in FREE)  # tempering says what the others get
+        half = run.folder / "estimates.part.npz"
+        found = read_arrays(half) if half.exists() else {}
         jobs = [(t, n, m) for t in self.named() for n in self.particles for m in methods]
         for name, n, method in run.each("log Z", jobs):
+            if f"{name}/{n}/{method}/log_z" in found:
+                continue
             density = self.named()[name].load()
-            budget = self.budget or found.get(f"{name}/{n}/tempering/evals", np.zeros(1)).mean()
+            took = {key: found.get(f"{name}/{n}/{key}/evals", np.zeros(1)).mean() for key in ("tempering", "pdds")}
+            budget = self.budget or took["tempering"]
             settings = Settings(n, self.alpha, self.leapfrog, self.moves, self.pdds_steps, self.draws, float(budget))
-            make = of_model(self.trained(run, name)) if method == "pdds" else ESTIMATORS[method]
+            if method == BESIDE:
+                fair = round(n * took["pdds"] / took["tempering"])
+                settings = replace(settings, particles=max(2 * density.dim, fair))
+            bare = method.removesuffix("_as_pdds")
+            make = of_model(self.trained(run, name)) if bare == "pdds" else ESTIMATORS[bare]
             rows = estimated(run, f"{name}, {method}, {n}", make, density, settings, self.seeds)
             found |= {f"{name}/{n}/{method}/{key}": value for key, value in rows.items()}
+            write_arrays(half, found)
         write_arrays(run.folder / "estimates.npz", found)
+        half.unlink(missing_ok=True)
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """log_z/<target>/<method>/<...> over the seeds, with the last number of particles:
@@ -153,14 +169,16 @@ class LogZ(Experiment):
         mean and sd of log Z, error: mean less the truth, in nats; evals: evaluations of the target in a run, of pdds
         those of its training too; seconds of a run, without compilation and training; modes/<target>/<method>: modes
         that hold at least a tenth of their probability; failed/<target>/<method>: runs that did not end or whose log Z
-        is not finite, left out of the others.
+        is not finite, left out of the others; minutes/<target>: of all its runs, compilation included.
         """
         found, last = read_arrays(run.folder / "estimates.npz"), self.particles[-1]
         results: dict[str, float | None] = {}
         for name, target in self.named().items():
-            for method in self.methods:
+            for method in self.rows:
                 rows = {key: found[f"{name}/{last}/{method}/{key}"] for key in KEYS}
                 results |= results_of(name, method, rows, target.load().log_z)
+            walls = [found[f"{name}/{n}/{method}/wall"] for n in self.particles for method in self.rows]
+            results[f"minutes/{name}"] = float(sum(walls)) / 60
         return results
 
     def report(self, run: Run) -> None:
@@ -172,12 +190,15 @@ class LogZ(Experiment):
             truth = target.load().log_z
             columns = {title: key.format(name) for title, key in COLUMNS.items()}
             known = "not known" if truth is None else f"{truth:.2f}"
-            table(run, name, f"{name}: log Z {known}; {self.particles[-1]} particles, {self.seeds} runs", self.methods,
-                  columns, "estimate by")  # fmt: skip
+            caption = (
+                f"{name}: log Z {known}; {self.particles[-1]} particles, {self.seeds} runs; "
+                f"{run.results[f'minutes/{name}']:.1f} minutes in all"
+            )
+            table(run, name, caption, self.rows, columns, "estimate by")
             if truth is not None:
                 points = {
                     method: [{key: found[f"{name}/{n}/{method}/{key}"] for key in KEYS} for n in self.particles]
-                    for method in self.methods
+                    for method in self.rows
                 }
                 panels[name] = error_points(points, truth)
         if panels:

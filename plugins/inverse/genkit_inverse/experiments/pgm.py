@@ -12,7 +12,7 @@ import numpy as np
 
 from genkit.chain import Model, State
 from genkit.errors import UsageError
-from genkit.experiment import Experiment, Run, labels
+from genkit.experiment import Estimate, Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Graph
 from genkit.parallel import all_devices, in_chunks
@@ -160,17 +160,19 @@ class PGM(Experiment):
             twist, n = key.split("/")
             sd, plain = (results.get(f"sd/{place}/{name}/{n}") for name in (twist, "none"))
             ratio = sd / plain if sd is not None and plain else None
-            scores = [results.get(f"{score}/{place}/{key}") for score in ("log_z", "error", "se", "collapsed")]
-            rows.append([twist, int(n), sd, ratio, *scores])
+            log_z, error, se, lost = (results.get(f"{s}/{place}/{key}") for s in ("log_z", "error", "se", "collapsed"))
+            rows.append([twist, int(n), sd, ratio, Estimate(log_z, se), error, lost])
         exact = results[f"exact/{place}"]
         known = "not known" if exact is None else f"{exact:.4f}"
-        head = ["twist", "particles", "s.d.", "of none's", "log Z", "error", "s.e.", "collapsed"]
-        run.table("results", head, rows, f"{place}: exact log Z {known}; {self.runs} runs of each")
+        head = ["twist", "particles", "s.d. [nats]", "of none's", "log Z [nats]", "error [nats]", "collapsed"]
+        caption = f"{place}: exact log Z {known}; {self.runs} runs of each, ± is the standard error of their mean"
+        run.table("results", head, rows, caption, {"s.d. [nats]": "low"})
         names = [name for name in self.compared(run) if name != "none"]
         scores = ("deterministic", "deterministic_error", "converged")
         if names:
             table = [[name, *(results.get(f"{score}/{place}/{name}") for score in scores)] for name in names]
-            run.table("approximations", ["approximation", "log Z", "error", "converged"], table, "Without sampling")
+            head = ["approximation", "log Z [nats]", "error [nats]", "converged"]
+            run.table("approximations", head, table, "Without sampling")
         estimates = {key: found[f"log_z/{key}"] for key in keys}
         lines = {name: _number(found[f"deterministic/{name}"]) for name in names}
         caption = "log Z of the runs" + (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from genkit.experiment import Experiment, Run
+from genkit.experiment import Best, Estimate, Experiment, Run
 from genkit.kinds import Dataset
 from genkit_inverse.datasets import Digits
 from genkit_inverse.images import Images
@@ -29,8 +29,20 @@ class InverseStudy(Experiment):
 
 
 def table(
-    run: Run, name: str, caption: str, rows: Sequence[str], columns: Mapping[str, str], title: str = "samples of"
+    run: Run,
+    name: str,
+    caption: str,
+    rows: Sequence[str],
+    columns: Mapping[str, str | tuple[str, str]],
+    title: str = "samples of",
+    best: Best | None = None,
+    floor: Sequence[str] = (),
 ) -> None:
-    """Results as a table: a row each name, a column each key with a place {} for it."""
-    cells = [[row, *(run.results.get(key.format(row)) for key in columns.values())] for row in rows]
-    run.table(name, [title, *columns], cells, caption)
+    """Results as a table: a row each name, a column each key with a place {} for it; of two the second is the error."""
+
+    def entry(key: str | tuple[str, str], row: str) -> Any:
+        found = [run.results.get(one.format(row)) for one in ([key] if isinstance(key, str) else key)]
+        return Estimate(*found) if len(found) > 1 else found[0]
+
+    cells = [[row, *(entry(key, row) for key in columns.values())] for row in rows]
+    run.table(name, [title, *columns], cells, caption, best, floor=floor)

@@ -205,13 +205,9 @@ def _normaliser(begin: Beginning, key: Array, x: Array) -> tuple[Array, Array]:
     return bridge(here, there)
 
 
-def modes_found(density: Any, x: Array, log_w: Array) -> float | None:
+def modes_found(density: Any, x: Array, log_w: Array) -> Array | None:
     """How many modes hold at least a tenth of their probability in states x (n, d) with log-weights (n,)."""
     if density.mode_weights is None:
         return None
-    held = _held(density, x, log_w)
-    return float((np.asarray(held) >= 0.1 * np.asarray(density.mode_weights)).sum())
-
-
-def _held(density: Any, x: Array, log_w: Array) -> Array:
-    return jax.jit(lambda x, log_w: jax.nn.softmax(log_w) @ density.members(x).astype(log_w.dtype))(x, log_w)
+    held = jax.nn.softmax(log_w) @ density.members(x).astype(log_w.dtype)
+    return (held >= 0.1 * jnp.asarray(density.mode_weights)).sum()

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment import Run
+from genkit.experiment import Best, Run
 from genkit.files import read_arrays, write_arrays
 from genkit_latents.data import Points
 from genkit_latents.geometry import Numeric
@@ -119,12 +119,13 @@ def show(run: Run, models: Models, data: Points, points: int) -> None:
 
     arrays = read_arrays(run.folder / "codes.npz")
     columns = {
-        "ELBO": "elbo", "IWAE": "iwae", "agreement": "agreement", "condition": "condition",
+        "ELBO [nats]": "elbo", "IWAE [nats]": "iwae", "agreement": "agreement", "condition": "condition",
         "var log volume": "volume", "distortion": "distortion", "Spearman": "spearman", "kNN": "knn",
     }  # fmt: skip
     rows = [[name, *(run.results.get(f"{key}/{name}") for key in columns.values())] for name in models]
     caption = f"Test rows of {data.source}; agreement and distortion: lower is better"
-    run.table("results", ["model", *columns], rows, caption)
+    best: Best = dict.fromkeys(("ELBO [nats]", "IWAE [nats]", "Spearman", "kNN"), "high")
+    run.table("results", ["model", *columns], rows, caption, best | {"agreement": "low", "distortion": "low"})
     codes = {name: arrays[f"codes/{name}"] for name in models}
     if all(model.latent.dim == 2 for model in models.values()):
         run.figure(

@@ -97,7 +97,8 @@ class LandDensity(LatentStudy):
         arrays, data = read_arrays(run.folder / "densities.npz"), self.loaded(run)
         rows = [[n, *(run.results[f"{key}/{n}"] for key in ("nll", "mass", "off"))] for n in self._names()]
         caption = "Densities with respect to the plane; gauss_k and land_k have k components"
-        run.table("densities", ["model", "test NLL", "mass on the grid", "means to data"], rows, caption)
+        header = ["model", "test NLL [nats]", "mass on the grid", "means to data"]
+        run.table("densities", header, rows, caption, {"test NLL [nats]": "low"})
         shown = {name: (arrays[f"grid/{name}"], arrays[f"means/{name}"]) for name in self._names()}
         run.figure(
             "densities",

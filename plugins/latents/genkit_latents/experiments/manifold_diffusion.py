@@ -122,7 +122,9 @@ class ManifoldDiffusion(LatentStudy):
         kind = getattr(self.data, "kind", None)
         rows += [[f"{name}, published", value, None] for name, value in PUBLISHED.get(kind or "", {}).items()]
         caption = "Mean -log p of test events, nats; the last column without those that are in the training set too"
-        run.table("likelihood", ["model", "test NLL", "new events"], rows, caption)
+        header = ["model", "test NLL [nats]", "new events [nats]"]
+        aside = [row[0] for row in rows if row[0].endswith("published")]
+        run.table("likelihood", header, rows, caption, {"*[[]nats]": "low"}, aside=aside)
         arrays = read_arrays(run.folder / "events.npz")
         run.figure(
             "globes",

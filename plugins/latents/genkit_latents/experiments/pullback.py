@@ -116,9 +116,8 @@ class PullbackGeodesics(LatentStudy):
         keys = ("in_hole", "gap", "shortening", "converged", "magnification")
         rows = [[name, *(run.results.get(f"{key}/{name}") for key in keys)] for name in ("straight", *metrics)]
         caption = "Curves between opposite sides of the hole; gap: largest distance to a code, over the straight line's"
-        run.table(
-            "curves", ["curve", "share in the hole", "gap", "length", "converged", "magnification"], rows, caption
-        )
+        header = ["curve", "share in the hole", "gap", "length", "converged", "magnification"]
+        run.table("curves", header, rows, caption, {"share in the hole": "low", "gap": "low"})
         run.figure(
             "latent",
             curve_panels(metrics, model, arrays, self.loaded(run).train),

@@ -31,13 +31,13 @@ def riemannian_sgd(manifold: Any, learning_rate: Rate) -> optax.GradientTransfor
     def init(params: Any) -> Array:
         return jnp.int32(0)
 
-    def update(gradients: Any, count: Array, params: Any = None) -> tuple[Any, Array]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         def move(x: Array, g: Array) -> Array:
-            return manifold.exp(x, -_rate(learning_rate, count) * manifold.gradient(x, g)) - x
+            return manifold.exp(x, -_rate(learning_rate, state) * manifold.gradient(x, g)) - x
 
-        return jax.tree.map(move, params, gradients), count + 1
+        return jax.tree.map(move, params, updates), state + 1
 
-    return optax.GradientTransformation(init, update)  # type: ignore
+    return optax.GradientTransformation(init, update)
 
 
 def riemannian_adam(
@@ -51,7 +51,7 @@ def riemannian_adam(
         second = jax.tree.map(lambda x: jnp.zeros(x.shape[: x.ndim - axes], x.dtype), params)
         return _State(jnp.int32(0), jax.tree.map(jnp.zeros_like, params), second)
 
-    def update(gradients: Any, state: _State, params: Any = None) -> tuple[Any, _State]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         count = state.count + 1
 
         def move(x: Array, g: Array, first: Array, second: Array) -> Any:
@@ -63,11 +63,11 @@ def riemannian_adam(
             new = manifold.exp(x, -share[(..., *[None] * len(manifold.shape))] * first)
             return new - x, manifold.transport(x, new, first), second
 
-        found = jax.tree.map(move, params, gradients, state.first, state.second)
+        found = jax.tree.map(move, params, updates, state.first, state.second)
         change, first, second = (jax.tree.map(lambda _, f, i=i: f[i], params, found) for i in range(3))
         return change, _State(count, first, second)
 
-    return optax.GradientTransformation(init, update)  # type: ignore
+    return optax.GradientTransformation(init, update)
 
 
 def _rate(rate: Rate, count: Array) -> Any:

@@ -5,7 +5,7 @@ from genkit_latents.models.autoencoder import NAMED, Autoencoder
 from genkit_latents.models.introspective import IntroVAE
 from genkit_latents.models.land import LandMixture
 from genkit_latents.models.manifold_density import METHODS, ManifoldDensity
-from genkit_latents.models.players import SYSTEMS, Introspective
+from genkit_latents.models.players import SYSTEMS, Introspective, priors_seen
 from genkit_latents.models.rbf import RBFDeviation, fit_rbf
 from genkit_latents.models.spaces import Space, is_space, space
 from genkit_latents.models.training import Setting
@@ -31,6 +31,7 @@ __all__ = [
     "importance_bound",
     "is_space",
     "metric_penalty",
+    "priors_seen",
     "relative_metric",
     "space",
 ]

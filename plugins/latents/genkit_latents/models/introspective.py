@@ -56,12 +56,19 @@ class IntroVAE(Trained):
     @jax.jit
     def encode(self, x: Array) -> tuple[Array, Array]:
         """Means and log variances (n, d) of the posterior of rows x (n, D)."""
-        return jnp.split(self.encoder(self.params["encoder"], x), 2, -1)  # type: ignore[return-value]
+        mean, log_var = jnp.split(self.encoder(self.params["encoder"], x), 2, -1)
+        return mean, log_var
 
     @jax.jit
     def decode(self, z: Array) -> Array:
         """Rows (n, D) of points z (n, d)."""
         return self.decoder(self.params["decoder"], z)
+
+    @jax.jit
+    def posterior(self, key: Array, x: Array) -> Array:
+        """A draw of the posterior (n, d) of each row x (n, D)."""
+        mean, log_var = self.encode(x)
+        return mean + jnp.exp(log_var / 2) * jax.random.normal(key, mean.shape)
 
     def elbo(self, key: Array, x: Array, samples: int = 100) -> Array:
         """-(|x - D(z)|^2 + KL) (n,) of rows x, z a draw of the posterior: the bound that the game has, up to a constant

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,11 @@ import numpy as np
 import optax
 
 from genkit.errors import UsageError
+from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Network
 from genkit.model import Recipe
 from genkit.nn import Net
+from genkit.parallel import is_main
 from genkit.train import Phase
 from genkit_latents.data import Points
 from genkit_latents.distributions import Mixture, clipped, divergence
@@ -31,11 +34,22 @@ from genkit_latents.networks import Perceptron
 
 Array = jax.Array
 PRIORS = ("normal", "mog_fixed", "mog", "vamp")
+PRIORS_SEEN = "priors"  # folder of a training with learned priors as they were on the way, by step
 SYSTEMS = tuple(f"{prior}_{kind}" for prior in PRIORS for kind in ("vae", "sintro"))
-PUBLISHED = {  # beta_rec, beta_kl of the VAE; beta_rec, beta_kl, beta_neg of the introspective one
+PUBLISHED = {  # beta_rec, beta_kl of the VAE; beta_rec, beta_kl, beta_neg of the introspective one; digits: our own
     "gaussians8": ((0.8, 0.05), (0.2, 0.3, 0.9)), "spiral": ((1.0, 0.05), (0.2, 0.5, 1.0)),
     "checkerboard": ((0.8, 0.1), (0.2, 0.1, 0.2)), "rings": ((0.8, 0.05), (0.2, 0.2, 1.0)),
+    "images": ((1.0, 1.0), (1.0, 1.0, 256.0)), "digits": ((10.0, 1.0), (10.0, 1.0, 20.0)),
 }  # fmt: skip
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A network whose batch norm takes its moments from the data once it is trained, see `networks.Residual`."""
+
+    def settled(self, net: Net, params: Any, x: Any, batch: int) -> tuple[Net, Any]:
+        """The network that is used from now on, and its parameters; x (n, D) are its inputs."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +89,8 @@ class Introspective(Recipe):
     """Entropy of posteriors in closed form, or by the draws as in the published code."""
     samples: int = 8
     """Draws of a divergence."""
+    limits: tuple[float, float] | None = None
+    """Between which pseudo-inputs are kept, as images of grey values: 0 1."""
     network: Network[int, int] = field(default_factory=lambda: Perceptron((64, 64, 64, 64)))
     """Encoder and decoder, each."""
     lr: float = 1e-3
@@ -120,9 +136,10 @@ class Introspective(Recipe):
 
     def terms(self, data: Points) -> Weights:
         """Weights of the losses."""
-        if self.betas is None and data.source not in PUBLISHED:
+        known = "images" if data.image is not None and data.source not in PUBLISHED else data.source
+        if self.betas is None and known not in PUBLISHED:
             raise UsageError(f"no weights are published for {data.source}; give --betas REC KL" + " NEG" * self.plays)
-        rec, kl, *neg = self.betas or PUBLISHED[data.source][self.plays]
+        rec, kl, *neg = self.betas or PUBLISHED[known][self.plays]
         return Weights(rec, kl, neg[0] if neg else 0.0, 1 / data.train.shape[1], self.entropy)
 
     def fit(self, run: Any, data: Points, start: IntroVAE | None = None) -> IntroVAE:
@@ -152,6 +169,11 @@ class Introspective(Recipe):
                 bounds = u.min(0), u.max(0)
             told = params
             params = self._phase(run, "game", model, rows, w, lambda _: told, begin, self.steps, bounds, game=True)
+        if isinstance(self.network, Settles):
+            for name in ("encoder", "decoder"):
+                x = rows if name == "encoder" else model.encode(rows)[0]
+                net, params[name] = self.network.settled(getattr(model, name), params[name], x, self.batch)
+                model = replace(model, params=_nets(params), **{name: net})
         trained = replace(model, params=_nets(params), prior=self.prior(model, params, bounds))
         if self.plays:
             _warn(trained, run.key("order"), rows[: self.batch])
@@ -168,12 +190,13 @@ class Introspective(Recipe):
         from sklearn.decomposition import PCA
 
         z = PCA(min(self.dim, x.shape[1]), whiten=True).fit_transform(x[rng.choice(len(x), min(len(x), 5000))])
-        found = KMeans(self.components, n_init=4, random_state=0).fit(z)  # type: ignore
+        found = KMeans(self.components, random_state=0).fit(z)
         means = np.zeros((self.components, self.dim))
         means[:, : z.shape[1]] = found.cluster_centers_
         spread = np.log(max(found.inertia_ / z.size, 1e-4))
+        share = np.bincount(found.predict(z), minlength=self.components) / len(z)
         return {"means": jnp.asarray(means, jnp.float32), "log_vars": jnp.full(means.shape, spread, jnp.float32),
-                "logits": jnp.log(jnp.asarray(np.bincount(found.labels_) / len(z), jnp.float32))}  # type: ignore  # fmt: skip
+                "logits": jnp.log(jnp.asarray(share, jnp.float32))}  # fmt: skip
 
     def prior(self, model: IntroVAE, params: Any, bounds: Any) -> Mixture:
         """What the parameters mean, which for a vamp prior is in the encoder too."""
@@ -182,7 +205,8 @@ class Introspective(Recipe):
             return standard(self.dim)
         logits = p["logits"] if self.learn_weights else jax.lax.stop_gradient(p["logits"])
         if "inputs" in p:
-            means, log_vars = replace(model, params=_nets(params)).encode(p["inputs"])
+            inputs = p["inputs"] if self.limits is None else jnp.clip(p["inputs"], *self.limits)
+            means, log_vars = replace(model, params=_nets(params)).encode(inputs)
         else:
             means, log_vars = p["means"], p["log_vars"]
         return Mixture(means, log_vars if bounds is None else clipped(log_vars, *bounds), logits)
@@ -211,7 +235,15 @@ class Introspective(Recipe):
             x = rows[jax.random.randint(draw, (self.batch,), 0, len(rows))]
             return self.turns(model, w, rule, bounds, game, state, x, key)
 
-        return run.fit(Phase(name, init, step, data=None, steps=end - start))["params"]
+        def look(state: Any, at: int) -> None:
+            if is_main():
+                prior = self.prior(model, state["params"], bounds)
+                place = run.folder / PRIORS_SEEN / f"{start + at:08d}.npz"
+                place.parent.mkdir(exist_ok=True)
+                write_arrays(place, {"means": prior.means, "log_vars": prior.log_vars, "logits": prior.logits})
+
+        seen = () if self.kind in ("normal", "mog_fixed") else ((max(1, (end - start) // 8), look),)
+        return run.fit(Phase(name, init, step, data=None, steps=end - start, every=seen))["params"]
 
     def turns(
         self, model: IntroVAE, w: Weights, rule: Any, bounds: Any, game: bool, state: Any, x: Array, key: Array
@@ -248,6 +280,17 @@ class Introspective(Recipe):
         return state, metrics
 
 
+def priors_seen(folder: Path) -> dict[str, np.ndarray] | None:
+    """Learned priors on the way of a training in this folder: means (T, K, d), and of the last stds (K, d) and weights
+    (K,). None where none was learned here."""
+    seen = [read_arrays(file) for file in sorted((folder / PRIORS_SEEN).glob("*.npz"))]
+    if not seen:
+        return None
+    weights = np.exp(seen[-1]["logits"] - seen[-1]["logits"].max())
+    stds = np.exp(seen[-1]["log_vars"] / 2)
+    return {"means": np.stack([a["means"] for a in seen]), "stds": stds, "weights": weights / weights.sum()}
+
+
 def standard(d: int) -> Mixture:
     """N(0, I)."""
     return Mixture(jnp.zeros((1, d)), jnp.zeros((1, d)), jnp.zeros(1))
@@ -262,7 +305,7 @@ def _warn(model: IntroVAE, key: Array, x: Array) -> None:
     one, two = jax.random.split(key)
     made = model.decode(model.prior.sample(one, len(x)))
     e = jax.random.normal(two, (64, len(x), model.prior.means.shape[1]))
-    real, fake = (float(divergence(*model.encode(a), model.prior, e).mean()) for a in (x, made))  # type: ignore
+    real, fake = (float(divergence(*model.encode(a), model.prior, e).mean()) for a in (x, made))
     if real > 1.2 * fake:
         warnings.warn(
             f"the game is lost: KL of real rows {real:.3g} is above that of fakes {fake:.3g}; take a larger third of "

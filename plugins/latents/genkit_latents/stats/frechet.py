@@ -22,7 +22,7 @@ class Mean(NamedTuple):
     point: Array
     """(*shape)"""
     converged: Array
-    """() bool: the residual is below the tolerance"""
+    """() bool: the residual is below the tolerance, and no logarithm is NaN"""
     iterations: Array
     """() int"""
     residual: Array
@@ -51,7 +51,8 @@ def frechet_mean(
     first = x[jnp.argmax(w)] if start is None else start
     find = partial(_descend, iterations, tolerance)
     m, (i, residual) = solution(find, _balance, _along, (manifold, x, w, first))
-    return Mean(m, residual <= tolerance, i, residual, _pull(manifold, x, w, m)[1])
+    variance = _pull(manifold, x, w, m)[1]
+    return Mean(m, (residual <= tolerance) & jnp.isfinite(variance), i, residual, variance)
 
 
 def _pull(manifold: Any, x: Array, w: Array, m: Array) -> tuple[Array, Array]:

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 from rdkit import Chem, RDLogger
 
+from genkit.errors import UsageError
 from genkit.workers import each
-from genkit_molecules.chemistry.graphs import atoms, pairs
+from genkit_molecules.chemistry.graphs import atoms, named_with_charge, pairs, symbol_and_charge
 
 T = TypeVar("T")
 ORDERS = (Chem.BondType.ZERO, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
@@ -29,7 +30,11 @@ def to_mol(x: Sequence[int] | np.ndarray, elements: Sequence[str]) -> Chem.RWMol
     n = atoms(len(x))
     mol = Chem.RWMol()
     for a in x[:n]:
-        mol.AddAtom(Chem.Atom(elements[int(a)]))
+        symbol, charge = symbol_and_charge(elements[int(a)])
+        atom = Chem.Atom(symbol)
+        atom.SetFormalCharge(charge)
+        atom.SetNoImplicit("H" in elements)
+        mol.AddAtom(atom)
     for (i, j), b in zip(pairs(n), x[n:], strict=True):
         if b:
             mol.AddBond(int(i), int(j), ORDERS[int(b)])
@@ -41,24 +46,47 @@ def to_smiles(x: Sequence[int] | np.ndarray, elements: Sequence[str]) -> str | N
     mol = to_mol(x, elements)
     if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
         return None
-    return Chem.MolToSmiles(mol)
+    return Chem.CanonSmiles(Chem.MolToSmiles(Chem.RemoveHs(mol))) if "H" in elements else Chem.MolToSmiles(mol)
 
 
-def to_graph(mol: Chem.Mol, elements: Sequence[str]) -> np.ndarray | None:
-    """The graph (D,) uint8 of a molecule, bonds in one Kekule form; None if an element is not among these."""
+def to_graph(mol: Chem.Mol) -> tuple[list[str], np.ndarray]:
+    """Elements of the atoms and orders of all pairs of a molecule, in one Kekule form.
+
+    Raises KeyError for bonds of another order than 1 to 3, RDKit's KekulizeException where there is no such form.
+    """
     mol = Chem.Mol(mol)
     Chem.Kekulize(mol, clearAromaticFlags=True)
-    number = {e: k for k, e in enumerate(elements)}
-    kinds = [number.get(a.GetSymbol()) for a in mol.GetAtoms()]
-    n = len(kinds)
-    if None in kinds:
-        return None
+    n = mol.GetNumAtoms()
     bonds = np.zeros((n, n), np.uint8)
     for b in mol.GetBonds():
         bonds[b.GetBeginAtomIdx(), b.GetEndAtomIdx()] = bonds[b.GetEndAtomIdx(), b.GetBeginAtomIdx()] = ORDER_OF[
             b.GetBondType()
         ]
-    return np.concatenate([np.array(kinds, np.uint8), bonds[tuple(pairs(n).T)]])
+    kinds = [named_with_charge(a.GetSymbol(), a.GetFormalCharge()) for a in mol.GetAtoms()]
+    return kinds, bonds[tuple(pairs(n).T)]
+
+
+def encoded(kinds: Sequence[str], bonds: np.ndarray, elements: Sequence[str]) -> np.ndarray:
+    """The graph (D,) uint8 of `to_graph`, whose elements are among these."""
+    return np.concatenate([np.array([elements.index(kind) for kind in kinds], np.uint8), bonds])
+
+
+def motif_of(smiles: str) -> tuple[list[str], np.ndarray]:
+    """Elements of the atoms, "*" for any, and orders (m, m) of the bonds of a part of molecules, in one Kekule form.
+
+    Raises UsageError for what is no SMILES or has other bonds.
+    """
+    quiet()
+    mol = Chem.MolFromSmiles(smiles)
+    if mol is None or not mol.GetNumAtoms():
+        raise UsageError(f"{smiles!r} is no SMILES; expected a part of a molecule, as c1ccccc1 or *c1ccccc1")
+    try:
+        kinds, upper = to_graph(mol)
+    except (Chem.KekulizeException, KeyError):
+        raise UsageError(f"{smiles!r} has no Kekule form with bonds of order 1 to 3") from None
+    bonds = np.zeros((len(kinds), len(kinds)), int)
+    bonds[tuple(pairs(len(kinds)).T)] = upper
+    return kinds, bonds + bonds.T
 
 
 def smiles_of(

@@ -1,19 +1,44 @@
 """Molecular graphs as rows of sites: n atoms, then the n (n - 1) / 2 pairs of atoms, row by row of the upper triangle.
 
-An atom is the index of its element in an alphabet; a pair is the order of its bond, 0 (none) to 3. Hydrogen atoms are
-implied by free valence, unless the alphabet has H. Hidden sites hold the mask symbol K = max(elements, BONDS).
+An atom is the index of its element in an alphabet, which has charged ones apart, as N+ and O-; a pair is the order of
+its bond, 0 (none) to 3. Hydrogen atoms are implied by free valence, unless the alphabet has H: then none is. Hidden
+sites hold the mask symbol K = max(elements, BONDS).
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import numpy as np
+from rdkit import Chem
 
 from genkit.errors import UsageError
 
 BONDS = 4  # none, single, double, triple
 VALENCE = {"H": 1, "B": 3, "C": 4, "N": 3, "O": 2, "F": 1, "Si": 4, "P": 5, "S": 6, "Cl": 1, "Br": 1, "I": 1}
+
+
+@cache
+def symbol_and_charge(element: str) -> tuple[str, int]:
+    """("N", 1) of N+, ("O", -2) of O-2, ("C", 0) of C. Raises UsageError for another form or an unknown symbol."""
+    found = re.fullmatch(r"([A-Z][a-z]?)(?:([+-])(\d?))?", element)
+    if not found or found[1] not in VALENCE:
+        raise UsageError(f"element {element!r}; expected one of {' '.join(VALENCE)}, with a charge as in N+ or O-")
+    return found[1], int(f"{found[2]}{found[3] or 1}") if found[2] else 0
+
+
+def named_with_charge(symbol: str, charge: int) -> str:
+    """N+ of ("N", 1)."""
+    return f"{symbol}{'+' if charge > 0 else '-'}{abs(charge) if abs(charge) > 1 else ''}" if charge else symbol
+
+
+@cache
+def valence(element: str) -> int:
+    """Largest number of bonds; of a charged element that of the neutral one with as many electrons, as in RDKit."""
+    symbol, charge = symbol_and_charge(element)
+    table = Chem.GetPeriodicTable()
+    return VALENCE[symbol] if not charge else table.GetDefaultValence(table.GetAtomicNumber(symbol) - charge)
 
 
 @cache

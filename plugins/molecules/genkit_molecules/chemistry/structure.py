@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import sequential_vmap
 
-from genkit_molecules.chemistry.graphs import VALENCE
+from genkit_molecules.chemistry.graphs import symbol_and_charge, valence
 
 Array = jax.Array
 MASS = {"H": 1.008, "B": 10.81, "C": 12.011, "N": 14.007, "O": 15.999, "F": 18.998, "Si": 28.085, "P": 30.974,
@@ -28,13 +28,13 @@ def features(atoms: Array, orders: Array, mask: Array, elements: tuple[str, ...]
     a = (order > 0).astype(float)
     x_cycles, y_cycles = cycles(a)
     x_spectrum, y_spectrum = spectrum(a, mask)
-    known = jnp.append(jnp.array([VALENCE[e] for e in elements], float), 0.0)
-    mass = jnp.append(jnp.array([MASS[e] for e in elements]), 0.0)
+    known = jnp.append(jnp.array([valence(e) for e in elements], float), 0.0)
+    mass = jnp.append(jnp.array([MASS[symbol_and_charge(e)[0]] for e in elements]), 0.0)
     kind = jnp.minimum(atoms, len(elements))
-    valence = order.sum(-1)
-    free = jnp.where(kind < len(elements), known[kind] - valence, 0.0)
+    bonds = order.sum(-1)
+    free = jnp.where(kind < len(elements), known[kind] - bonds, 0.0)
     weight = jnp.where(mask, mass[kind], 0.0).sum(1, keepdims=True) / 100
-    x = jnp.concatenate([jnp.minimum(x_cycles / 10, 1), x_spectrum, jnp.stack([valence, free], -1)], -1)
+    x = jnp.concatenate([jnp.minimum(x_cycles / 10, 1), x_spectrum, jnp.stack([bonds, free], -1)], -1)
     size = mask.sum(1, keepdims=True) / 10
     y = jnp.concatenate([size, jnp.minimum(y_cycles / 10, 1), y_spectrum, weight], -1)
     return jnp.where(mask[..., None], x, 0.0), y

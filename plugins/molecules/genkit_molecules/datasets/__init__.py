@@ -1,7 +1,7 @@
 """Data sets of molecules and sequences."""
 
 from genkit_molecules.datasets.lattice import Lattice
-from genkit_molecules.datasets.proteins import Fasta, SteroidIsomerase, records
+from genkit_molecules.datasets.proteins import Fasta, SteroidIsomerase
 from genkit_molecules.datasets.smiles import MOSES, QM9, QM9Small, Smiles, ZINC250k
 from genkit_molecules.datasets.solvable import HiddenMarkov, Potts, Table
 
@@ -17,5 +17,4 @@ __all__ = [
     "SteroidIsomerase",
     "Table",
     "ZINC250k",
-    "records",
 ]

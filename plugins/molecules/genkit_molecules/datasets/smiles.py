@@ -10,53 +10,57 @@ import numpy as np
 
 from genkit.data import cached, fetch
 from genkit.errors import DataError, UsageError
-from genkit_molecules.chemistry import VALENCE
-from genkit_molecules.items import Molecules, Rows
+from genkit_molecules.chemistry import atoms, symbol_and_charge
+from genkit_molecules.items import Molecules, Notes, Rows, gathered
 
 ORGANIC = ("C", "N", "O", "F", "S", "Cl", "Br", "I", "P")
 
 
 @dataclass(frozen=True)
 class Smiles:
-    """Molecules of a file of SMILES (.smi, .csv) or structures (.sdf), which may be packed with gzip.
+    """Molecules of a file of SMILES (.smi, .csv, .tsv) or structures (.sdf), which may be packed with gzip.
 
-    Used are neutral, closed-shell molecules of the given elements in one Kekule form, each once, without
-    stereochemistry, isotopes and explicit hydrogen. What is dropped is counted by its reason.
+    Used are closed-shell molecules of the given elements in one Kekule form, each once, without stereochemistry,
+    isotopes and atom maps. What is dropped or changed is told by its reason and place.
     """
 
     file: str = ""
     """path of the file"""
     column: str = "smiles"
-    """column of the SMILES in a .csv file"""
+    """column of the SMILES in a table, in any case, or a part of its name"""
     split: str = ""
-    """column that says train or test in a .csv file; other words are left out. If none, a random part is for tests"""
+    """column that says train or test in a table; other words are left out. If none, a random part is for tests"""
     elements: tuple[str, ...] = ORGANIC
-    """elements of the atoms"""
-    charges: Literal["neutralise", "drop"] = "neutralise"
-    """add or take hydrogen where that removes a charge; molecules that stay charged are dropped, or all of them"""
+    """elements of the atoms; charged ones are named apart, as in N+ O-"""
+    charges: Literal["neutralise", "keep", "drop"] = "neutralise"
+    """add or take hydrogen where that removes a charge, and drop what stays charged; keep charges as they are, and let
+    charged elements of the file join `elements`; or drop molecules whose charged elements `elements` does not name"""
     fragments: Literal["largest", "drop"] = "largest"
-    """of molecules in several pieces"""
-    invalid: Literal["error", "drop"] = "error"
-    """what to do about lines that are no molecule"""
+    """of molecules in several pieces the largest with carbon, or nothing"""
+    hydrogen: bool = False
+    """whether hydrogen atoms are atoms of the graph, and not implied"""
+    invalid: Literal["error", "drop"] = "drop"
+    """what to do about entries that are no molecule"""
     max_atoms: int = 40
     """heavy atoms; larger molecules are dropped"""
     test: float = 0.1
     """fraction that is kept for tests"""
     limit: int | None = None
-    """lines to read; all if none"""
+    """entries to read; all if none"""
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        unknown = [e for e in self.elements if e not in VALENCE]
-        if unknown or not self.elements or len(set(self.elements)) < len(self.elements):
-            raise UsageError(f"elements={' '.join(self.elements)}; expected different ones of {' '.join(VALENCE)}")
+        for element in self.elements:
+            symbol_and_charge(element)
+        if not self.elements or len(set(self.elements)) < len(self.elements):
+            raise UsageError(f"elements={' '.join(self.elements)}; expected different ones")
         if not 0 <= self.test < 1 or self.max_atoms < 1:
             raise UsageError(f"test={self.test} and max_atoms={self.max_atoms}; expected a fraction below 1, and atoms")
 
     def path(self) -> Path:
         """The file."""
         if not self.file:
-            raise UsageError("no file is named; give the path of a .smi, .csv or .sdf file as data.file")
+            raise UsageError("no file is named; give the path of a .smi, .csv, .tsv or .sdf file as data.file")
         return Path(self.file).expanduser()
 
     def load(self) -> Molecules:
@@ -66,32 +70,33 @@ class Smiles:
 
 def molecules(path: Path, of: Smiles) -> Molecules:
     """The molecules of a file under the rules of a data set."""
-    from genkit_molecules.chemistry import Rules, by_size, column, read
+    from genkit_molecules.reading import Rules, column, read
 
-    rules = Rules(of.elements, of.charges, of.fragments, of.max_atoms)
+    elements = (*of.elements, "H") if of.hydrogen and "H" not in of.elements else of.elements
+    rules = Rules(elements, of.charges, of.fragments, of.max_atoms, of.hydrogen)
     found = read(path, of.column, rules, of.invalid, of.limit)
     first = {s: k for k, s in reversed(list(enumerate(found.smiles)))}
     distinct = sorted(first.values())
-    repeated = len(found.smiles) - len(distinct)
-    dropped = found.dropped | ({"repeated": repeated} if repeated else {})
+    left_out = [("repeated", found.numbers[k]) for k, s in enumerate(found.smiles) if first[s] != k]
     if of.split:
         said = [word for _, word in column(path, of.split)]
         parts = tuple([k for k in distinct if said[found.rows[k]] == part] for part in ("train", "test"))
-        others = len(distinct) - sum(map(len, parts))
-        dropped |= {f"{of.split} is neither train nor test": others} if others else {}
+        others = set(distinct).difference(*parts)
+        left_out += [(f"{of.split} is neither train nor test", found.numbers[k]) for k in sorted(others)]
     else:
         order = np.random.default_rng(0).permutation(distinct)
         count = round(of.test * len(order))
         parts = order[count:], order[:count]
     splits, names = [], []
     for part in parts:
-        graphs = [found.graphs[k] for k in part]
-        sizes = by_size(graphs)
-        splits.append(tuple(Rows(n, np.stack([graphs[k] for k in rows])) for n, rows in sizes.items()))
-        names.append(tuple(found.smiles[part[k]] for rows in sizes.values() for k in rows))
+        sizes = np.array([atoms(len(found.graphs[k])) for k in part], int)
+        groups = {int(n): [part[k] for k in np.flatnonzero(sizes == n)] for n in np.unique(sizes)}
+        splits.append(tuple(Rows(n, np.stack([found.graphs[k] for k in rows])) for n, rows in groups.items()))
+        names.append(tuple(found.smiles[k] for rows in groups.values() for k in rows))
     if not splits[0]:
         raise DataError(f"{path} leaves no molecule to train on; lower test={of.test}")
-    return Molecules(of.elements, splits[0], splits[1], names[0], names[1], path.name, dropped)
+    notes = Notes(found.notes.dropped | gathered(left_out), found.notes.changed, found.notes.unit)
+    return Molecules(found.elements, splits[0], splits[1], names[0], names[1], path.name, notes)
 
 
 @dataclass(frozen=True)
@@ -121,8 +126,6 @@ class ZINC250k(Smiles):
 class MOSES(Smiles):
     """MOSES (Polykovskiy et al. 2020): 1.9 M molecules of 8 to 27 heavy atoms in its own split; see `Smiles`."""
 
-    column: str = "SMILES"
-    """column of the SMILES"""
     split: str = "SPLIT"
     """column that says train or test; test_scaffolds is left out"""
     elements: tuple[str, ...] = ("C", "N", "S", "O", "F", "Cl", "Br")
@@ -146,12 +149,10 @@ class QM9(Smiles):
 
     elements: tuple[str, ...] = ("C", "N", "O", "F")
     """elements of the atoms"""
-    invalid: Literal["error", "drop"] = "drop"
-    """what to do about SMILES that RDKit does not read"""
 
     def path(self) -> Path:
         """A table of the SMILES in the cache, made from the archive (86 MB), which is looked for or downloaded."""
-        from genkit_molecules.chemistry import table_of_qm9
+        from genkit_molecules.reading import table_of_qm9
 
         def make(path: Path) -> None:
             url = "https://ndownloader.figshare.com/files/"

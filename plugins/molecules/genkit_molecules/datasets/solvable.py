@@ -181,4 +181,4 @@ def _draw(rng: np.random.Generator, p: np.ndarray) -> np.ndarray:
 
 def _known(x: np.ndarray, train: int, source: str, oracle: Any, alphabet: str = AMINO) -> Sequences:
     lengths = np.full(len(x), x.shape[1])
-    return Sequences(alphabet, x[:train], lengths[:train], x[train:], lengths[train:], source, {}, oracle)
+    return Sequences(alphabet, x[:train], lengths[:train], x[train:], lengths[train:], source, oracle=oracle)

@@ -168,6 +168,7 @@ class LatticeGuidance(Experiment):
             "results", ["method / particles", "validity", "TV", "its noise floor", "TV if valid", "ESS"],
             [[name, *(results.get(f"{kind}/{name}") for kind in kinds)] for name in names],
             f"Molecules of {self.n} atoms: distance to the uniform law of {len(self.target().x)}",
+            {"validity": "high", "TV": "low", "TV if valid": "low"},
         )  # fmt: skip
         run.figure(
             "guidance", by_particles(results, self.particles),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from genkit.errors import GenkitError
-from genkit.experiment import Run
+from genkit.experiment import Best, Run
 from genkit.files import write as write_file
 from genkit_molecules.datasets import Lattice
 from genkit_molecules.items import Molecules, some
 
 TINY = Lattice(n=3)  # data of the presets tiny
+HIGH: Best = dict.fromkeys(("validity", "uniqueness", "novelty", "valid_unique_novel", "connected", "KL"), "high")
+LOW: Best = dict.fromkeys(("FCD", "FRD", "NSPDK_like"), "low")
 PAIRED = 500  # molecules whose pairs of neighbourhoods are counted
 SCORED = 2000  # molecules whose similarities are computed: a matrix of all pairs
 Texts = list[str | None]
@@ -49,15 +50,14 @@ def scores(data: Molecules, samples: dict[str, Texts], bound: float | None) -> d
     from genkit_molecules.nspdk import nspdk_like
 
     results: dict[str, float | None] = {}
+    train = evaluation.Sample.of(data.train_smiles)
     test = some(data.test_smiles, SCORED)  # they are in the order of size
     for name, smiles in samples.items():
-        found: dict[str, float] = evaluation.basic(smiles, data.train_smiles)
+        found: dict[str, float] = evaluation.basic(smiles, train)
         if len(test) >= 3 and sum(s is not None for s in smiles[:SCORED]) >= 3:
             found |= evaluation.moses(smiles[:SCORED], test)
             found["KL"] = evaluation.guacamol_kl(smiles[:SCORED], test)["score"]
             found["FRD"] = evaluation.frechet_descriptors(smiles[:SCORED], test)
-            if find_spec("fcd"):
-                found["FCD"] = evaluation.fcd(smiles[:SCORED], test)
             valid = [s for s in smiles[:PAIRED] if s]
             found["NSPDK_like"] = nspdk_like(valid, test[:PAIRED]) if valid else float("nan")
         results |= {f"{kind}/{name}": value for kind, value in found.items()}
@@ -70,8 +70,9 @@ def show(run: Run, data: Molecules, samples: dict[str, Texts]) -> None:
 
     results: Any = run.results
     kinds = list(dict.fromkeys(key.partition("/")[0] for key in results if key.partition("/")[2] in samples))
-    run.table("results", ["score", *samples], [[k, *(results.get(f"{k}/{m}") for m in samples)] for k in kinds],
-              f"Samples of a model of {data.source}")  # fmt: skip
+    rows = [[k, *(results.get(f"{k}/{m}") for m in samples)] for k in kinds]
+    caption = f"Samples of a model of {data.source}; rate in molecules a second, log_z in nats"
+    run.table("results", ["score", *samples], rows, caption, HIGH | LOW)
     for name, smiles in samples.items():
         run.figure(f"molecules_{name.replace('/', '_')}", grid(smiles[:24]), f"Samples of {name}.")
     some = np.random.default_rng(0).choice(len(data.train_smiles), 24)

@@ -11,9 +11,10 @@ import numpy as np
 from genkit.errors import GenkitError
 from genkit.experiment import Run
 from genkit.files import write as write_file
-from genkit_molecules.datasets import HiddenMarkov, records
+from genkit_molecules.datasets import HiddenMarkov
 from genkit_molecules.items import Sequences, encode, fasta, some
 from genkit_molecules.models import TESTED
+from genkit_molecules.reading import records
 
 TINY = HiddenMarkov(length=8, train=200, test=50)  # data of the presets tiny
 SCORED = 1000  # sequences whose similarities are computed
@@ -29,7 +30,7 @@ def read(folder: Path, name: str) -> list[str]:
     path = folder / f"samples_{name.replace('/', '_')}.fasta"
     if not path.exists():
         raise GenkitError(f"{path} is missing; run the experiment again without --resume")
-    return [text for _, _, text in records(path)]
+    return [one.letters for one in records(path)]
 
 
 def scores(data: Sequences, samples: dict[str, list[str]], bound: float | None) -> dict[str, float | None]:
@@ -69,7 +70,7 @@ def show(run: Run, data: Sequences, samples: dict[str, list[str]]) -> None:
     kinds = list(dict.fromkeys(key.partition("/")[0] for key in results if key.partition("/")[2] in columns))
     run.table("results", ["score", *samples, "test data"],
               [[k, *(results.get(f"{k}/{name}") for name in columns)] for k in kinds],
-              f"Sequences of a model of {data.source}")  # fmt: skip
+              f"Sequences of a model of {data.source}", aside=("test data",))  # fmt: skip
     for name, texts in samples.items():
         file = name.replace("/", "_")
         run.table(f"samples_{file}", ["sample"], [[text] for text in texts[:12]], f"Samples of {name}")

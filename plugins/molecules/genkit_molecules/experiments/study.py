@@ -42,8 +42,8 @@ class Study(Experiment):
         """Read the data and tell what of it is used."""
         items = self.items(run)
         run.say(str(items))
-        for why, count in items.dropped.items():
-            run.say(f"  dropped: {count} ({why})")
+        for line in items.notes.lines():
+            run.say(f"  {line}")
 
     def train(self, run: Run) -> None:
         """Train the model, or restore it."""

@@ -1,8 +1,9 @@
 """What models take and give: rows of sites of molecules and sequences, their sizes, orders and denoisers."""
 
 from genkit_molecules.items.data import Molecules
-from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, real_sites
+from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, Held, HeldDenoiser, real_sites
 from genkit_molecules.items.layout import Graphs, Kind, Layout, Space
+from genkit_molecules.items.notes import Notes, gathered
 from genkit_molecules.items.orders import Order, name_of, order_named
 from genkit_molecules.items.rows import AMINO, GAP, NO, NULL, YES, Rows, Told, some
 from genkit_molecules.items.sequence_scores import property_of, scores
@@ -19,9 +20,12 @@ __all__ = [
     "GraphDenoiser",
     "GraphLogOdds",
     "Graphs",
+    "Held",
+    "HeldDenoiser",
     "Kind",
     "Layout",
     "Molecules",
+    "Notes",
     "Order",
     "Rows",
     "Sequences",
@@ -29,6 +33,7 @@ __all__ = [
     "Told",
     "encode",
     "fasta",
+    "gathered",
     "name_of",
     "order_named",
     "property_of",

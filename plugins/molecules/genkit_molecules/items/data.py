@@ -10,6 +10,7 @@ import numpy as np
 
 from genkit_molecules.chemistry import classes, places_in, sites
 from genkit_molecules.items.layout import Graphs
+from genkit_molecules.items.notes import Notes
 from genkit_molecules.items.rows import Rows, Told
 
 
@@ -24,9 +25,8 @@ class Molecules:
     """canonical, of the molecules in `train`, in their order"""
     test_smiles: tuple[str, ...]
     source: str = ""
-    dropped: dict[str, int] = field(default_factory=dict)
-    """why molecules of the source are not here, and how many"""
-
+    notes: Notes = field(default_factory=Notes)
+    """what of the source is not here, or not as it stood there"""
     told: Told | None = None
     """what a generator is told of them"""
 

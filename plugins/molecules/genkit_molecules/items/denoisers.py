@@ -98,6 +98,42 @@ class SequenceLogOdds(SequenceNet):
         return super().__call__(x, t, cond)[:, 0]
 
 
+@register_dataclass
+@dataclass(frozen=True)
+class Held:
+    """A function of states, to which sites that are given are visible from the beginning.
+
+    Of a chain that reveals sites, p(x_i | x_S and what is given) for p(x_i | x_S): its law is then the model's own
+    given these sites, whatever the order and the number of particles. Conditions also have "known" (B, D) int, K where
+    a site is not given, and "sites" (B,), how many sites are real.
+    """
+
+    function: Any
+    classes: int = field(metadata={"static": True})
+    """K"""
+
+    def at(self, x: Array, cond: Any) -> tuple[Array, Array]:
+        """x (B, D) with what is given, and the fraction (B,) of its sites that is hidden."""
+        x = jnp.where(cond["known"] < self.classes, cond["known"], x)
+        return x, (x == self.classes).sum(1) / cond["sites"]
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """(B,)."""
+        return self.function(*self.at(x, cond), cond)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class HeldDenoiser(Held):
+    """The same of a denoiser: a site that is given has its value surely."""
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
+        """(B, D, K)."""
+        logits, known = super().__call__(x, t, cond), cond["known"][..., None]
+        surely = jnp.where(known == jnp.arange(self.classes), 0.0, -jnp.inf)
+        return jnp.where(known < self.classes, surely, logits)
+
+
 def told(cond: Any, given: Any, count: int) -> tuple[Array | None, Array | None]:
     """Mask and what is wanted, of a condition; the default of the latter for so many items."""
     cond = cond or {}

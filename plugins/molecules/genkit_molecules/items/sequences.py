@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from genkit_molecules.items.layout import Letters
+from genkit_molecules.items.notes import Notes
 from genkit_molecules.items.rows import Rows, Told
 
 ODD = "BZXJUO*"  # what files may also hold: ambiguous, unknown and rare amino acids, stops
@@ -32,8 +33,8 @@ class Sequences:
     test: np.ndarray
     test_lengths: np.ndarray
     source: str = ""
-    dropped: dict[str, int] = field(default_factory=dict)
-    """why sequences of the source are not here, and how many"""
+    notes: Notes = field(default_factory=Notes)
+    """what of the source is not here, or not as it stood there"""
     oracle: Any = None
     """of a law that is known: the exact denoiser, with log_prob(x)"""
 

@@ -13,7 +13,8 @@ from genkit.discrete import ClassifierFree, sample
 from genkit.errors import UsageError
 from genkit.model import LogYes
 from genkit.steer import ARDG, BSDG, FADG, WeightedSum, guide
-from genkit_molecules.items import NULL, YES
+from genkit_molecules.items import NULL, YES, Held, HeldDenoiser
+from genkit_molecules.models.constraints import Constraint, check_holds, rows
 
 if TYPE_CHECKING:
     from genkit_molecules.models.trained import Generator, Guided
@@ -78,6 +79,7 @@ def drawn(
     chunk: int,
     strength: float = 1.0,
     look_ahead: bool = True,
+    constraint: Constraint | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield pieces of n items: `samples` (m, D) uint8, their `size` (m,), and of particles what their groups say.
 
@@ -85,28 +87,34 @@ def drawn(
     `collapsed`, whether all weights vanished. An item depends on the key and its place alone, not on n or the chunks.
     """
     generator, layout = model.generator, model.generator.layout
-    sizes, share = generator.law()
+    if constraint is not None:
+        check_holds(generator.discrete)
+    sizes, share = generator.law(constraint and constraint.fits)
     k_size, k_draw = jax.random.split(key)
     size_of = np.random.default_rng(np.asarray(jax.random.key_data(k_size)).tolist())
-    at_once, widest = min(n, chunk), generator.widest
+    at_once, widest = min(n, chunk), int(sizes.max())
     width = layout.width(widest)
-    draw = _drawer(jax.device_put(model), method, strength, look_ahead)
+    draw = _drawer(jax.device_put(model), method, strength, look_ahead, constraint is not None)
     for first in range(0, n, at_once):
         size = size_of.choice(sizes, at_once, p=share)  # every chunk is the same program
         atoms = np.arange(widest) < size[:, None]
         slots = np.arange(first, first + at_once)
-        found = draw(k_draw, generator.sampler(), (at_once, width), {"mask": atoms}, slots, layout.real(atoms))
+        cond, real = {"mask": atoms}, np.asarray(layout.real(atoms))
+        if constraint is not None:
+            cond |= {"known": rows(constraint, layout, size, width), "sites": real.sum(1)}
+        found = draw(k_draw, generator.sampler(widest), (at_once, width), cond, slots, real)
         found |= {"samples": np.asarray(found["samples"], np.uint8), "size": size}
         yield {name: np.asarray(one)[: n - first] for name, one in found.items()}
 
 
-def _drawer(model: Generator | Guided, method: Method, strength: float, look_ahead: bool) -> Any:
+def _drawer(model: Generator | Guided, method: Method, strength: float, look_ahead: bool, held: bool) -> Any:
     """draw(key, sampler, shape, cond, slots, mask) -> arrays by name.
 
     ardg, bsdg and fadg are steered by the discriminator; discriminator, classifier and both by what they say, looking
     ahead (FADG, and ARDG of one particle) or not (BSDG); cfg is classifier-free guidance, all else the model alone.
     """
-    denoiser, n = model.generator.denoiser, method.particles
+    denoiser, n, classes = model.generator.denoiser, method.particles, model.generator.layout.classes
+    denoiser = HeldDenoiser(denoiser, classes) if held else denoiser
     if method.kind in (model.generator.discrete.name, "cfg"):
 
         def alone(key: Any, sampler: Any, shape: Any, cond: Any, slots: Any, mask: Any) -> Any:
@@ -118,6 +126,7 @@ def _drawer(model: Generator | Guided, method: Method, strength: float, look_ahe
 
         return alone
     potential, particles = _potential(model, method.kind, strength), BSDG(n)
+    potential = Held(potential, classes) if held else potential
     if method.kind in ("ardg", "fadg") or (method.kind in BY_CRITICS and look_ahead):
         particles = FADG(n) if n > 1 else ARDG()
 

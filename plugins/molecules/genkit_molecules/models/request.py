@@ -1,9 +1,7 @@
-"""What can be asked of models of molecules and of sequences, and the files of what they draw."""
+"""What can be asked of models of molecules and of sequences."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +10,20 @@ from typing import Annotated, Any, ClassVar
 import jax
 import numpy as np
 
-from genkit.errors import UsageError
-from genkit.files import write
+from genkit.errors import GenkitError, UsageError
 from genkit.kinds import SIGNED
 from genkit.model import Piece, Request
+from genkit_molecules.models.constraints import Constraint, motif, places
 from genkit_molecules.models.draw import AT_ONCE, Method, drawn
+from genkit_molecules.rewards import Reward, chosen, reward_named
+
+TRIES = 1000  # draws for each item that is to pass a filter
+LEAST = 64  # items at a time where some may not pass
 
 
 @dataclass(frozen=True)
 class Draw(Request):
-    """Base: draw by a method."""
+    """Base: draw by a method, under constraints, until enough items pass the filters."""
 
     method: str = ""
     """ardm (the model alone), cfg, ardg, bsdg/N, fadg/N (by the discriminator), discriminator/N, classifier/N (by the
@@ -29,25 +31,108 @@ class Draw(Request):
     property: str = ""
     """The property to steer to, the one that the model was trained for."""
     strength: Annotated[float, SIGNED] = 1.0
-    """Power of what is said of the property."""
+    """Power of what is said of the property, and of exp(reward)."""
+    reward: tuple[str, ...] = ()
+    """What is wanted, without training; several are added: module:function of a list of texts, PROPERTY=MEAN:STD (a
+    normal law), for molecules tanimoto=SMILES. Of --candidates one is taken by exp(reward)."""
+    candidates: int = 10
+    """Draws of which one is taken by its reward."""
     look_ahead: bool = True
     """Whether discriminator, classifier and both weigh all values of the next site (FADG), or what was drawn (BSDG)."""
+    unique: bool = False
+    """Take each once."""
+    novel: Path | None = None
+    """Take none of this file."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.candidates < 1:
+            raise UsageError(f"candidates={self.candidates}; expected at least 1")
+
+    def constraint(self, model: Any) -> Constraint | None:
+        """What is held of all items."""
+        raise NotImplementedError
+
+    def known(self) -> set[str]:
+        """The texts of the file that are not taken."""
+        raise NotImplementedError
+
+    def takes(self, text: str) -> bool:
+        """Whether an item passes by itself."""
+        return True
+
+    def filters(self) -> list[str]:
+        """Names of the filters that are asked for."""
+        return [name for name in ("valid", "unique", "connected", "novel") if getattr(self, name, None)]
 
     def __call__(self, model: Any, key: jax.Array, n: int, chunk: int = AT_ONCE) -> Iterator[Piece]:
-        """Pieces of `samples` (n, D), rows of sites, `size`, `text`, "" where invalid, and of particles see `drawn`."""
+        """Pieces of `samples` (n, D), rows of sites, `size`, `text`, "" where invalid, and of particles see `drawn`.
+
+        Where items are filtered also `place`, their numbers among all that were drawn. With a reward `reward` of the
+        one that was taken, `log_z`, log of the mean of exp(reward) of the candidates, `ess` and `collapsed` of their
+        weights. Raises GenkitError where too few pass.
+        """
+        method, constraint = self._method(model), self.constraint(model)
+        if not self.filters():
+            yield from self._drawn(model, key, n, method, chunk, constraint)
+            return
+        seen, count, tried = self.known() if self.novel else set(), 0, 0
+        for piece in self._drawn(model, key, n * TRIES, method, min(chunk, max(n, LEAST)), constraint):
+            kept = []
+            for i, text in enumerate(piece["text"].tolist()):
+                if count + len(kept) < n and text and self.takes(text) and text not in seen:
+                    kept.append(i)
+                    if self.unique:
+                        seen.add(text)
+            if kept:
+                yield {name: column[kept] for name, column in piece.items()} | {"place": tried + np.array(kept)}
+            count, tried = count + len(kept), tried + len(piece["text"])
+            if count == n:
+                return
+        raise GenkitError(
+            f"{count} of {tried} items that were drawn pass --{' --'.join(self.filters())}; lower --n {n}"
+        )
+
+    def _method(self, model: Any) -> Method:
         if self.property and self.property != getattr(model, "wanted", ""):
             has = f"steers to {model.wanted}" if getattr(model, "wanted", "") else "steers to no property"
             raise UsageError(f"--property {self.property}: the model {has}; `genkit run "
                              f"{model.layout.trainers['classifier']} --wanted {self.property}` trains one")  # fmt: skip
-        name = self.method or ("both/10" if self.property else model.generator.discrete.name)
-        method = Method.named(name, model)
+        method = Method.named(self.method or ("both/10" if self.property else model.generator.discrete.name), model)
         if self.property and method.kind not in ("classifier", "both", "cfg"):
             raise UsageError(
                 f"--property {self.property}: {method.kind} does not steer to it; take classifier, both or cfg"
             )
-        for piece in drawn(model, key, n, method, chunk, self.strength, self.look_ahead):
+        return method
+
+    def _drawn(
+        self, model: Any, key: jax.Array, n: int, method: Method, chunk: int, constraint: Constraint | None
+    ) -> Iterator[Piece]:
+        """With their texts, and one of the candidates."""
+        many = self.candidates if self.reward else 1
+        rewards = [reward_named(name, model.layout) for name in self.reward]
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(key, many))).tolist())
+        chunk = max(many, chunk - chunk % many)
+        for piece in drawn(model, key, n * many, method, chunk, self.strength, self.look_ahead, constraint):
             texts = model.layout.texts(piece["samples"], piece["size"])
-            yield piece | {"text": np.array([text or "" for text in texts])}
+            piece = piece | {"text": np.array([text or "" for text in texts])}
+            yield self._taken(model, piece, rewards, rng) if rewards else piece
+
+    def _taken(self, model: Any, piece: Piece, rewards: list[Reward], rng: np.random.Generator) -> Piece:
+        """One of each group of candidates; what is not whole has no weight."""
+        texts = piece["text"].tolist()
+        whole = set(model.layout.whole(texts))
+        there = [i for i, text in enumerate(texts) if text in whole]
+        reward = np.full(len(texts), -np.inf)
+        if there:
+            reward[there] = sum(f([texts[i] for i in there]) for f in rewards)
+        with np.errstate(invalid="ignore"):
+            log_w = np.where(reward == -np.inf, -np.inf, self.strength * reward).reshape(-1, self.candidates)
+        found = [chosen(row, rng) for row in log_w]
+        at = [k * self.candidates + one for k, (one, _, _) in enumerate(found)]
+        log_z, ess = (np.array([row[i] for row in found]) for i in (1, 2))
+        taken = {name: column[at] for name, column in piece.items()}
+        return taken | {"reward": reward[at], "log_z": log_z, "ess": ess, "collapsed": log_z == -np.inf}
 
 
 @dataclass(frozen=True)
@@ -55,10 +140,44 @@ class Molecules(Draw):
     """Draw molecules."""
 
     formats: ClassVar[dict[str, str]] = Request.formats | {
-        ".smi": "genkit_molecules.models.request:Smiles",
-        ".sdf": "genkit_molecules.models.request:Structures",
-        ".csv": "genkit_molecules.models.request:MoleculeTable",
+        ".smi": "genkit_molecules.models.writers:Smiles",
+        ".sdf": "genkit_molecules.models.writers:Structures",
+        ".csv": "genkit_molecules.models.writers:MoleculeTable",
     }
+
+    valid: bool = False
+    """Take valid ones; all filters do."""
+    connected: bool = False
+    """Take those in one piece."""
+    scaffold: str = ""
+    """SMILES of a part that all have, with the bonds between its atoms. "*" is an atom of any element; where there is
+    one, the other atoms have no further bonds: it says where the part goes on."""
+    link: tuple[str, str] | None = None
+    """SMILES of two parts that all have and that are joined by what is drawn, in one piece; "*" as of --scaffold."""
+    composition: str = ""
+    """Elements and numbers of all atoms but hydrogen, as C6N1; a charged element in brackets, as [N+]1."""
+
+    def filters(self) -> list[str]:
+        """Names of the filters; parts are linked where the molecule is in one piece."""
+        return [*dict.fromkeys([*super().filters(), *(["connected"] if self.link else [])])]
+
+    def constraint(self, model: Any) -> Constraint | None:
+        """Atoms and bonds."""
+        if self.scaffold and self.link:
+            raise UsageError("--scaffold and --link: give one of them")
+        pieces = self.link or ((self.scaffold,) if self.scaffold else ())
+        return motif(model.layout, pieces, self.composition) if pieces or self.composition else None
+
+    def known(self) -> set[str]:
+        """Canonical SMILES of the file."""
+        from genkit_molecules.evaluation import Sample
+        from genkit_molecules.reading import smiles_in
+
+        return set(Sample.of(smiles_in(Path(str(self.novel)), "smiles")).distinct)
+
+    def takes(self, text: str) -> bool:
+        """Whether it is in one piece, if that is asked for."""
+        return "." not in text or "connected" not in self.filters()
 
 
 @dataclass(frozen=True)
@@ -66,109 +185,21 @@ class Sequences(Draw):
     """Draw sequences."""
 
     formats: ClassVar[dict[str, str]] = Request.formats | {
-        ".fasta": "genkit_molecules.models.request:Fasta",
-        ".csv": "genkit_molecules.models.request:SequenceTable",
+        ".fasta": "genkit_molecules.models.writers:Fasta",
+        ".csv": "genkit_molecules.models.writers:SequenceTable",
     }
 
     look_ahead: bool = False
     """Whether discriminator, classifier and both weigh all letters of the next site (FADG) or what was drawn (BSDG)."""
+    fix: tuple[str, ...] = ()
+    """Letters that all have, by place from 1: 3:K, or 3:KLE for three places."""
 
+    def constraint(self, model: Any) -> Constraint | None:
+        """Letters."""
+        return places(model.layout.alphabet, self.fix) if self.fix else None
 
-class Text:
-    """Base of writers of text files, there complete or not at all."""
+    def known(self) -> set[str]:
+        """The sequences of the file."""
+        from genkit_molecules.reading import records
 
-    def __init__(self, path: Path):
-        self.path, self.parts, self.count, self.empty = path, [], 0, 0
-
-    def write(self, piece: Piece) -> None:
-        """Keep a piece."""
-        texts = piece["text"].tolist()
-        self.parts.append(self.lines(texts, piece))
-        self.count, self.empty = self.count + len(texts), self.empty + texts.count("")
-
-    def lines(self, texts: list[str], piece: Piece) -> str:
-        """A piece as text."""
-        raise NotImplementedError
-
-    def close(self) -> str:
-        """Write the file; returns what is in it."""
-        write(self.path, "".join(self.parts))
-        invalid = f", {self.empty} of them invalid" if self.empty else ""
-        return f"{self.count} samples{invalid}"
-
-
-class Smiles(Text):
-    """A SMILES a line; an empty line is invalid."""
-
-    def lines(self, texts: list[str], piece: Piece) -> str:
-        """A piece as text."""
-        return "".join(f"{text}\n" for text in texts)
-
-
-class Structures(Text):
-    """The valid molecules with coordinates in the plane."""
-
-    def lines(self, texts: list[str], piece: Piece) -> str:
-        """A piece as text."""
-        from genkit_molecules.chemistry import sdf_of
-
-        return sdf_of([text for text in texts if text])
-
-
-class Fasta(Text):
-    """Sequences, 80 letters a line."""
-
-    def lines(self, texts: list[str], piece: Piece) -> str:
-        """A piece as text."""
-        from genkit_molecules.items import fasta
-
-        return fasta(texts, first=self.count)
-
-
-class Table(Text):
-    """A line a sample, with its properties and what its particles say."""
-
-    head: ClassVar[str]
-    names: ClassVar[tuple[str, ...]]
-
-    def measure(self, name: str, texts: list[str]) -> np.ndarray:
-        """A property of some samples."""
-        raise NotImplementedError
-
-    def lines(self, texts: list[str], piece: Piece) -> str:
-        """A piece as text."""
-        said = [name for name in ("log_z", "ess", "collapsed") if name in piece]
-        known = [i for i, text in enumerate(texts) if text]
-        columns = {name: np.full(len(texts), "", object) for name in self.names}
-        for name, column in columns.items():
-            column[known] = [f"{value:.6g}" for value in self.measure(name, [texts[i] for i in known])]
-        out = io.StringIO()
-        table = csv.writer(out, lineterminator="\n")
-        if not self.count:
-            table.writerow([self.head, "size", *self.names, *said])
-        table.writerows(zip(texts, piece["size"], *columns.values(), *(piece[name] for name in said), strict=True))
-        return out.getvalue()
-
-
-class MoleculeTable(Table):
-    """SMILES with properties by RDKit; those of invalid ones are empty."""
-
-    head, names = "smiles", ("logP", "QED", "TPSA", "weight", "rings")
-
-    def measure(self, name: str, texts: list[str]) -> np.ndarray:
-        """A property of valid SMILES."""
-        from genkit_molecules.evaluation import property_of
-
-        return property_of(texts, name)
-
-
-class SequenceTable(Table):
-    """Sequences with properties."""
-
-    head, names = "sequence", ("hydropathy", "charge", "weight", "aromatic")
-
-    def measure(self, name: str, texts: list[str]) -> np.ndarray:
-        """A property of sequences."""
-        from genkit_molecules.items import property_of
-
-        return property_of(texts, name)
+        return {one.letters.upper() for one in records(Path(str(self.novel)))}

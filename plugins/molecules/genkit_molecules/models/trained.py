@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,20 +52,29 @@ class Generator(Trained):
         space = self.layout.space(cond["mask"].shape[1])
         return self.discrete.loss(key, self.denoiser, x, cond, self.layout.real(cond["mask"]), space)
 
-    def law(self) -> tuple[np.ndarray, np.ndarray]:
-        """The sizes that are sampled and their shares, the most frequent one first."""
-        order = np.argsort(-self.layout.counts, kind="stable")[: self.sizes]
-        share = self.layout.counts[order].astype(float)
-        return self.layout.sizes[order], share / share.sum()
+    def law(self, fits: Callable[[int], bool] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The sizes that are sampled and their shares, the most frequent one first.
+
+        Of those that fit a constraint, if given; of all of the training set where none of the sampled ones fits.
+        """
+        order = np.argsort(-self.layout.counts, kind="stable")
+        for some in (order[: self.sizes], order):
+            some = [k for k in some if fits is None or fits(int(self.layout.sizes[k]))]
+            share = self.layout.counts[some].astype(float)
+            if some:
+                return self.layout.sizes[some], share / share.sum()
+        has = ", ".join(map(str, sorted(self.layout.sizes.tolist())))
+        raise UsageError(f"no item of a size that was learned ({has}) can be like this; take a smaller constraint")
 
     @property
     def widest(self) -> int:
         """The largest size that is sampled."""
         return int(self.law()[0].max())
 
-    def sampler(self) -> Any:
-        """The sampler, in rows for items of the largest size."""
-        return self.discrete.sampler(self.layout.space(self.widest), self.budget)
+    def sampler(self, widest: int | None = None) -> Any:
+        """The sampler, in rows for items of the largest size, or of another one; a budget is for the largest."""
+        widest = widest or self.widest
+        return self.discrete.sampler(self.layout.space(widest), self.budget if widest == self.widest else None)
 
 
 @register_dataclass

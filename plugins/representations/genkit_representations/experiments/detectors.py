@@ -27,7 +27,7 @@ class Detectors:
         preprocessing: density.Preprocessing,
         neighbours: int = 5,
         components: int = 8,
-        keep: float = 0.5,
+        principal: float = 0.5,
         level: float = 0.5,
     ):
         """Fit nothing yet.
@@ -36,7 +36,7 @@ class Detectors:
         the components of `preprocessing`, unscaled.
         """
         self.split, self.models = split, models
-        self.neighbours, self.components, self.keep, self.level = neighbours, components, keep, level
+        self.neighbours, self.components, self.principal, self.level = neighbours, components, principal, level
         self.sets = {"test": split.test, **{f"ood/{name}": x for name, x in split.ood.items()}}
         mean, rotation = preprocessing.mean, preprocessing.rotation
         self.z = {name: np.asarray((x - mean) @ rotation, np.float64) for name, x in self._all.items()}
@@ -88,7 +88,7 @@ class Detectors:
         if method == "kl_matching":
             return lambda name: density.kl_matching(self.logits["train"], self.logits[name])
         if method == "vim":
-            vim = density.ViM.fit(train, self.logits["train"], max(1, round(self.keep * train.shape[1])))
+            vim = density.ViM.fit(train, self.logits["train"], max(1, round(self.principal * train.shape[1])))
             return lambda name: vim(self.z[name], self.logits[name])
         fitted = {
             "gmm": lambda: density.mixture(train, self.components).score_samples,

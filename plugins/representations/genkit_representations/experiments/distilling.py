@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment import Run
+from genkit.experiment import Estimate, Run
 from genkit.files import read_arrays, write_arrays
 from genkit_representations import figures
 from genkit_representations.experiments.study import Study
@@ -85,12 +85,11 @@ def report(study: Study, run: Run, columns: dict[str, str], eps: float) -> None:
     names = list(dict.fromkeys(method for method, _, _ in variants(study)))
     header, rows = ["method", *columns.values()], []
     for name in names:
-        cells = [name]
+        cells: list[Any] = [name]
         for column in columns:
-            value, sd = results[f"{column}/{name}"], results.get(f"{column}/{name}/sd")
-            cells.append(f"{value:.4g}" + (f" ± {sd:.2g}" if sd is not None else ""))
+            cells.append(Estimate(results[f"{column}/{name}"], results.get(f"{column}/{name}/sd")))
         rows.append(cells)
-    run.table("methods", header, rows, "What was learned, by method")
+    run.table("methods", header, rows, "What was learned, by method; ± is the standard deviation over seeds")
     first = {method: arrays for method, seed, arrays in encoded(study, run) if seed == 0}
     reports: dict[str, Collapse] = {m: collapse(a["prototypes"], a["probabilities"], eps) for m, a in first.items()}
     of = f"those within cosine distance {eps:g} of a leader; a group of one is a prototype that has no copy."

@@ -9,7 +9,7 @@ import numpy as np
 
 from genkit.diffusion import bits_per_dim
 from genkit.errors import UsageError
-from genkit.experiment import Run
+from genkit.experiment import Estimate, Run
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Dataset, Model
 from genkit_representations import density, figures
@@ -44,7 +44,7 @@ class LikelihoodOOD(Study):
     """The k of knn; 50 in OpenOOD."""
     components: int = 8
     """Of the mixture gmm."""
-    keep: float = 0.5
+    principal: float = 0.5
     """Share of the dimensions that ViM takes for principal."""
     level: float = 0.5
     """Noise level of scoped."""
@@ -63,8 +63,10 @@ class LikelihoodOOD(Study):
         at_least(self, 1, "neighbours", "components")
         if wrong := set(self.methods) - set(KNOWN):
             raise UsageError(f"methods={tuple(sorted(wrong))}; expected some of {', '.join(KNOWN)}")
-        if not 0 < self.keep < 1 or self.level <= 0:
-            raise UsageError(f"keep={self.keep}, level={self.level}; expected 0 < keep < 1 and level > 0")
+        if not 0 < self.principal < 1 or self.level <= 0:
+            raise UsageError(
+                f"principal={self.principal}, level={self.level}; expected 0 < principal < 1 and level > 0"
+            )
 
     def chosen(self, run: Run) -> tuple[str, ...]:
         """The methods that the data allow: without labels, those that need none."""
@@ -97,7 +99,7 @@ class LikelihoodOOD(Study):
         """`<method>/<set>` for the sets test and the unknown ones, and numbers about the likelihood."""
         models, recipe = self.models(run, k, split), cast(Any, self.model)
         pre = recipe.preprocessing(split.train)
-        detectors = Detectors(split, models, pre, self.neighbours, self.components, self.keep, self.level)
+        detectors = Detectors(split, models, pre, self.neighbours, self.components, self.principal, self.level)
         found = {f"{m}/{name}": s for m in self.chosen(run) for name, s in detectors.scores(m).items()}
         found["shrink"] = np.asarray(density.Gaussian.fit(detectors.z["train"]).shrink)
         if models:
@@ -138,13 +140,12 @@ class LikelihoodOOD(Study):
                    "flagged_id": "known with it"}  # fmt: skip
         rows = []
         for method in sorted(methods, key=lambda m: -(results[f"auroc/{m}/mean"] or 0)):
-            cells = []
+            cells: list[Any] = []
             for column in columns:
-                mean, sd = results[f"{column}/{method}/mean"], results.get(f"{column}/{method}/sd")
-                cells.append(f"{mean:.3f}" + ("" if sd is None else f" ± {sd:.3f}"))
+                cells.append(Estimate(results[f"{column}/{method}/mean"], results.get(f"{column}/{method}/sd")))
             rows.append([method, *cells])
         over = f"Detection of unknown features, mean and standard deviation over {len(self.loaded(run).splits)} splits"
-        run.table("detection", ["method", *columns.values()], rows, over)
+        run.table("detection", ["method", *columns.values()], rows, over, {"AU*": "high", "FPR*": "low"})
         arrays = read_arrays(run.folder / "scores" / "0.npz")
         first = next(iter(self.loaded(run).splits[0].ood))
         pairs = {m: (arrays[f"{m}/test"], arrays[f"{m}/ood/{first}"]) for m in methods}

@@ -22,7 +22,8 @@ from genkit_representations.density import (
     score_and_curvature,
 )
 
-CHUNK = 256  # features at a time; all chunks are one program
+CHUNK = 256  # features at a time, at most; all chunks are one program
+AT_ONCE = 2048  # their derivatives: more of them leave the cache of a core
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Integrator:
     def calls(self) -> int | None:
         """Network evaluations in one likelihood; None where steps adapt."""
         return calls(self.solver, self.steps)
+
+    def chunk(self, d: int) -> int:
+        """Features of d numbers at a time."""
+        return max(8, min(CHUNK, AT_ONCE // (d if self.trace == "exact" else self.probes)))
 
 
 @register_dataclass
@@ -81,7 +86,7 @@ class FeatureDensity(Trained):
         i, key = self.integrator, jax.random.key(seed)
         options = {"solver": i.solver, "steps": i.steps, "tolerance": i.tolerance, "trace": i.trace, "probes": i.probes}
         parts = []
-        for z, cond, n in self._chunks(x):
+        for z, cond, n in self._chunks(x, i.chunk(self.preprocessing.rotation.shape[1])):
             parts.append(np.asarray(flow_log_prob(key, z, self.denoiser, cond, **options).log_p)[:n])
         return np.concatenate(parts) + shift
 
@@ -93,7 +98,7 @@ class FeatureDensity(Trained):
         vectors = jax.random.rademacher(jax.random.key(seed), (probes, size), jnp.float32)
         found = [
             [np.asarray(part)[:n] for part in _curvature(self.denoiser, z * process.alpha(t), t, vectors, cond)]
-            for z, cond, n in self._chunks(x)
+            for z, cond, n in self._chunks(x, CHUNK)
         ]
         square, trace = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return ratio(square, trace)
@@ -102,14 +107,14 @@ class FeatureDensity(Trained):
         """Scores (n,): log density of the statistic among its values on training features."""
         return kernel_density(self.curvature(train, level, probes))(self.curvature(x, level, probes))
 
-    def _chunks(self, x: Any) -> list[tuple[Any, Any, int]]:
+    def _chunks(self, x: Any, size: int) -> list[tuple[Any, Any, int]]:
         """Preprocessed features, their classes, and how many are no padding."""
         x = np.asarray(x, np.float32)
         pieces = []
-        for first in range(0, len(x), CHUNK):
-            part = x[first : first + CHUNK]
+        for first in range(0, len(x), size):
+            part = x[first : first + size]
             n = len(part)
-            part = np.concatenate([part, np.repeat(part[-1:], CHUNK - n, 0)])
+            part = np.concatenate([part, np.repeat(part[-1:], size - n, 0)])
             cond = None if self.classifier is None else classes_of(self.logits(part))
             pieces.append((jnp.asarray(self.preprocessing(part)), cond, n))
         return pieces

@@ -5,6 +5,7 @@ from genkit_weather.datasets.l96 import L96
 from genkit_weather.datasets.mdp_zarr import MDP
 from genkit_weather.datasets.meps_npy import MEPS
 from genkit_weather.datasets.ou import OU
+from genkit_weather.datasets.own import Own, from_xarray
 from genkit_weather.datasets.qg_global import QGGlobal
 from genkit_weather.datasets.qg_host import QGHost
 from genkit_weather.datasets.qg_nature import QGNature
@@ -18,10 +19,12 @@ __all__ = [
     "MDP",
     "MEPS",
     "OU",
+    "Own",
     "QGGlobal",
     "QGHost",
     "QGNature",
     "SyntheticAdvection",
     "WeatherBench1",
     "WeatherBench2",
+    "from_xarray",
 ]

@@ -56,7 +56,7 @@ class ERA5UK:
         "sigma_data": (1.6,),
         "steps": 400,
         "validate": 50,
-        "keep": "best",
+        "checkpoint": "best",
         "starts": 18,
         "baselines": ("climatology", "persistence", "harmonic", "diurnal", "relaxed", "ridge", "ar2"),
     }

@@ -3,12 +3,13 @@
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from genkit.data import cached, location
 from genkit.errors import UsageError
+from genkit.kinds import ZERO
 from genkit_weather.data import Layout, Series, WeatherData, check
 
 NAMES = ("z_up", "t_mid", "t_sfc", "u_sfc", "v_sfc")
@@ -51,7 +52,7 @@ class QGNature:
     """outputs of the validation run"""
     test: int = 720
     """outputs of the test run"""
-    spinup: int = 444
+    spinup: Annotated[int, ZERO] = 444
     """outputs of each run that are left out before those"""
     seeds: tuple[int, int, int] = (10, 1, 2)
     """of the train, val and test run"""

@@ -34,7 +34,7 @@ def report(
     names = {"": "ARCI", **{name: name for name in models if name}}
     costs = {title: results.get(f"calls/{name or 'arci'}") for name, title in names.items()}
     rows = [[title, cost] for title, cost in costs.items()]
-    run.table("calls", ["", "calls"], rows, "Network calls in sequence of a member and day")
+    run.table("calls", ["", "calls"], rows, "Network calls in sequence of a member and day", {"calls": "low"})
     last = lead_hours(files[""])[-1]
     header, rows = ["", *data.names], []
     for name in models:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from genkit.errors import DataError, UsageError
 from genkit.experiment import Experiment, Run
-from genkit.kinds import Dataset, Model
+from genkit.kinds import ZERO, Dataset, Model
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets import QGNature
 from genkit_weather.forecasting import ForecastFile, dataset, discard, read, replace_file
@@ -61,7 +61,7 @@ class ForecastExperiment(Experiment):
     """Steps of each forecast."""
     members: int = 8
     """Ensemble members."""
-    long_leads: int = 40
+    long_leads: Annotated[int, ZERO] = 40
     """Steps of a longer forecast, up to 4 members from 3 starts, that shows whether the model keeps to its climate; 0
     leaves it out."""
     chunk: int = 48
@@ -113,6 +113,8 @@ class ForecastExperiment(Experiment):
             f"{data.source}: {len(data.names)} variables on {h} x {w} cells, frame {fy} x {fx}, every "
             f"{data.step_hours:g} h; {steps['train']} train, {steps['val']} validation, {steps['test']} test states"
         )
+        for note in data.notes:
+            run.say(note)
         if self.stations.file is not None:  # what is wrong with the file should not wait for the training to end
             found = observed(self.stations, self.truth(data), data.frame)
             run.say(f"{found.attrs['source']}: {found.sizes['station']} stations, {found.attrs['count']} observations")
@@ -287,6 +289,7 @@ class ForecastExperiment(Experiment):
         """The truth of the forecasts of a plan (by default the verified ones), (start, lead, y, x)."""
         plan = plan or self.plans(data)[0]
         states = np.concatenate([truth(data.test[s], [i], plan.steps) for s, i in self.chosen(data, plan)])
+        states = states if data.mask is None else np.where(data.mask, states, np.float32("nan"))
         return dataset(states, data, self._times(data, plan), plan.steps)
 
     def baseline_forecasts(self, run: Run, data: WeatherData) -> Iterator[tuple[str, xr.Dataset]]:

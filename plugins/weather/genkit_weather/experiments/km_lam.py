@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from genkit.errors import UsageError
-from genkit.experiment import Run
+from genkit.experiment import Best, Run
 from genkit.kinds import Dataset, Model
 from genkit_weather import diagnostics, figures
 from genkit_weather.data import WeatherData, statistics
@@ -68,7 +68,7 @@ class KmLAM(ForecastExperiment):
         model = HiLAMRecipe(
             network=HiLAM(mesh=Mesh("rect_hierarchical", distance=900.0)), formulation=PUBLISHED,
             augmentation=Augmentation(), optimizer=replace(ADAMW, schedule="cosine"), batch=4, clip=None, ema=None,
-            keep="best", stages=((1, 50_000), (4, 20_000)), validate=1000,
+            checkpoint="best", stages=((1, 50_000), (4, 20_000)), validate=1000,
         )  # fmt: skip
         return cls(model=model, window=HostWindow(width=1200.0, encoding=64))
 
@@ -131,7 +131,8 @@ class KmLAM(ForecastExperiment):
             rows.append([title, *(mean(prefix + where, h) for where in ("border.", "") for h in dict.fromkeys(hours))])
         header = ["", *(f"{where} {h}" for where in ("border", "all") for h in dict.fromkeys(hours))]
         caption = f"RMSE over all variables in their standard deviations; border: the outer {BORDER} cells"
-        run.table("ablation", header, rows, caption)
+        best: Best = {"border *": "low", "all *": "low"}
+        run.table("ablation", header, rows, caption, best)
         rings = {title: self._rings(variant, part, scale) for title, variant, part in every}
         figure = figures.ablation(rings, [float(h.removesuffix("h")) for h in dict.fromkeys(hours)])
         run.figure("ablation", figure, "Error by distance to the border, one choice changed at a time.")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import xarray as xr
 
-from genkit.experiment import Run
+from genkit.experiment import Best, Estimate, Run
 from genkit_weather import diagnostics, figures
 from genkit_weather.data import WeatherData
+from genkit_weather.figures import unit, with_unit
 from genkit_weather.verification import lead_hours
 
 
@@ -16,17 +20,20 @@ def report(run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset
     hours = lead_hours(forecasts)
     shown = sorted({f"{hours[i]:g}h" for i in (0, len(hours) // 2 - 1, len(hours) - 1) if i >= 0}, key=_hours)
     compared = [b for b in baselines if any(key.startswith(f"{b}.") for key in results)]
+    items, header = run.items, ["", *(with_unit(n, unit(forecasts[n])) for n in data.names)]
     lines = [("RMSE", "rmse"), *((f"RMSE {b}", f"{b}.rmse") for b in compared), ("CRPS", "crps")]
     lines += [(f"CRPS {b}", f"{b}.crps") for b in compared if b in ("climatology", "oracle")]
     lines += [("spread/skill", "ssr")]
     if any(key.startswith("energy/") for key in results):
         lines += [("energy score", "energy"), ("variogram score", "variogram")]
     for lead in shown:
-        rows = [[title, *(results.get(f"{metric}/{name}/{lead}") for name in data.names)] for title, metric in lines]
-        caption = (
-            f"After {lead}: error of the ensemble mean, CRPS and spread/skill on {forecasts.sizes['start']} starts"
-        )
-        run.table(f"scores_{lead}", ["", *data.names], rows, caption)
+        rows = []
+        for title, score in lines:
+            rows.append([title, *(_estimate(results, items, f"{score}/{name}/{lead}") for name in data.names)])
+        count = f"{forecasts.sizes['start']} starts" + ("; ± is the standard error over them" if items else "")
+        caption = f"After {lead}: error of the ensemble mean, CRPS and spread/skill on {count}"
+        best: Best = {"RMSE*": "low", "CRPS*": "low"}
+        run.table(f"scores_{lead}", header, rows, caption, best, aside=("RMSE oracle", "CRPS oracle"))
     long = sorted({key.rpartition("/")[2] for key in results if key.startswith("growth/")}, key=_hours)
     rows = [[lead, *(results.get(f"growth/{name}/{lead}") for name in data.names)] for lead in long]
     if rows:
@@ -59,3 +66,13 @@ def report(run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset
 
 def _hours(lead: str) -> float:
     return float(lead.removesuffix("h"))
+
+
+def _estimate(results: dict[str, float | None], items: dict[str, np.ndarray], key: str) -> Any:
+    """A score with its standard error over the starts, taken as independent; of an RMSE by that of its square."""
+    value, squared = results.get(key), key.startswith("rmse/")
+    each = items.get(f"mse{key.removeprefix('rmse')}" if squared else key)
+    if not value or each is None or len(each) < 2:
+        return value
+    error = float(each.std(ddof=1)) / len(each) ** 0.5
+    return Estimate(value, error / (2 * value) if squared else error)

@@ -9,7 +9,7 @@ from genkit_weather.figures.ranks import rank_histogram
 from genkit_weather.figures.reliability import reliability
 from genkit_weather.figures.spectra import spectra
 from genkit_weather.figures.stations import station_map, station_scores, station_series
-from genkit_weather.figures.style import FORECAST, GREY, INK, OTHERS
+from genkit_weather.figures.style import FORECAST, GREY, INK, OTHERS, unit, with_unit
 
 __all__ = [
     "FORECAST",
@@ -30,4 +30,6 @@ __all__ = [
     "station_scores",
     "station_series",
     "systems_by_lead",
+    "unit",
+    "with_unit",
 ]

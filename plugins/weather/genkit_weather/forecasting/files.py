@@ -57,8 +57,8 @@ class ForecastFile:
             raise GenkitError(f"cannot write {self.path}: {error}; make room, then --resume") from error
 
     def filled(self, start: slice, member: slice) -> bool:
-        """Whether the last lead of these starts and members is written for all variables."""
-        return all(bool(np.isfinite(self.store[name][start, -1, member]).all()) for name in self.names)
+        """Whether the last lead of these starts and members is written for all variables, where they have values."""
+        return all(np.isfinite(self.store[name][start, -1, member]).any((-2, -1)).all() for name in self.names)
 
     def close(self) -> None:
         """Flush; the file can be read by `read` afterwards."""

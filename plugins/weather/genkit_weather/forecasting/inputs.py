@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,7 +11,7 @@ import xarray as xr
 from genkit.errors import DataError
 from genkit_weather.area import NAMES, angles, frame_of, standard_forcing
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.from_xarray import LAT, LON, horizontal, kilometres, place, stack, times
+from genkit_weather.gridded import convert, opened
 from genkit_weather.models import Area, WeatherModel
 
 
@@ -37,7 +36,8 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
 
     Args:
         model: the trained model, against which variables, units, grid and times are checked.
-        initial: the last two states, t-1 and t, or as far apart as those of the training; a file may hold more.
+        initial: the last two states, t-1 and t, or as far apart as those of the training; a file may hold more. All
+            files may be of any kind that `weather.own` reads; units are converted.
         boundary: the times t..t+N, of which the cells of the frame are read; of a model with a second data set around
             its area, that data set, over the times that its window needs.
         forcing: forcing that neither of them has, at t-1..t+N. What follows from time and place is computed.
@@ -47,84 +47,101 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
     """
     area, step = model.area, np.timedelta64(round(model.area.step_hours * 3600), "s")
     lag = model.times.lag
-    with open_file(initial) as first, open_file(boundary) as second:
-        extra = {} if forcing is None else {str(forcing): open_file(forcing).load()}
-        known = states_of(first, area, str(initial))
-        time = times(first, str(initial), 2)
-        two = [len(time) - 1 - int(lag * step / (time[1] - time[0])), len(time) - 1]
-        if two[0] < 0 or time[two[1]] - time[two[0]] != lag * step:
-            raise DataError(
-                f"{initial}: its times are {time[1] - time[0]} apart; the model needs two states {lag * step} apart"
-            )
-        when = time[-1] + step * np.arange(-lag, leads + 1)
-        around = model.surroundings
-        state = np.full((len(when), *known.shape[1:]), np.nan, np.float32)
-        state[[0, lag]] = known[two]
-        _finite(state[[0, lag]], area.names, when[[0, lag]], str(initial))
-        frame = None
-        if any(area.frame):
-            outside = at_times(second, states_of(second, area, str(boundary)), when[lag:], str(boundary))
-            frame = np.concatenate([state[:lag], outside])
-            _finite(frame_of(frame[lag:], area.frame), area.names, when[lag:], f"{boundary}, frame")
-            frame[:, *area.interior] = np.nan  # nobody may look at it
-        told = _forcing(area, when, {**extra, str(boundary): second, str(initial): first})
-        data = area.data(Series(state, told, when, lateral=frame), str(initial))
-        if around is not None:
-            data = around.around(data, _surroundings(around.area, second, boundary))
-    return Inputs(data, time[-1], lag)
+    first, second = open_file(initial), open_file(boundary)
+    files = {str(boundary): second, str(initial): first} | (
+        {} if forcing is None else {str(forcing): open_file(forcing)}
+    )
+    last = max(_rows(first), default=None)
+    if last is None or last - lag * step not in _rows(first):
+        raise DataError(
+            f"{initial} has the times {', '.join(map(str, list(_rows(first))[-3:]))}; the model needs two states "
+            f"{lag * step} apart"
+        )
+    when = last + step * np.arange(-lag, leads + 1)
+    known = at_times(first, area, when[[0, lag]], str(initial))
+    mask, mean = model.domain.mask, np.asarray(model.domain.mean)
+    state = np.full((len(when), *known.shape[1:]), np.nan, np.float32)
+    state[[0, lag]] = known if mask is None else np.where(mask, known, mean)
+    _finite(state[[0, lag]], area.names, when[[0, lag]], str(initial))
+    frame = None
+    if any(area.frame):
+        outside = at_times(second, area, when[lag:], str(boundary))
+        outside = outside if mask is None else np.where(mask, outside, mean)
+        frame = np.concatenate([state[:lag], outside])
+        _finite(frame_of(frame[lag:], area.frame), area.names, when[lag:], f"{boundary}, frame")
+        frame[:, *area.interior] = np.nan  # nobody may look at it
+    data = area.data(Series(state, _forcing(area, when, files), when, lateral=frame), str(initial))
+    data = replace(data, mask=None if mask is None else np.asarray(mask))
+    if model.surroundings is not None:
+        data = model.surroundings.around(data, _surroundings(model.surroundings.area, second, boundary))
+    return Inputs(data, last, lag)
 
 
 def open_file(path: Path) -> xr.Dataset:
-    """A NetCDF file or a zarr folder."""
-    try:
-        engine: Any = {"engine": "zarr", "consolidated": False} if path.suffix == ".zarr" else {}
-        file = xr.open_dataset(path, **engine)
-        return file.set_coords([name for name in (*LAT, *LON) if name in file])
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:150]
-        raise DataError(f"cannot read {path}: {reason}; expected a NetCDF file or a .zarr folder") from None
+    """Any file that `weather.own` reads, in the form of `genkit_weather.gridded.opened`."""
+    file = opened(str(path))
+    if "start" in file.dims:
+        raise DataError(f"{path} holds {file.sizes['start']} forecasts; give the file of one")
+    if file.sizes.get("member", 1) > 1:
+        raise DataError(f"{path} holds {file.sizes['member']} members; give the file of one")
+    return file.isel(member=0, drop=True) if "member" in file.dims else file
 
 
-def states_of(file: xr.Dataset, area: Area, source: str) -> np.ndarray:
-    """(T, H, W, V) of the model's variables, its units and grid checked."""
+def states_of(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
+    """The model's variables (time, y, x) in its units on its grid, which is checked; rows run as those of the model."""
+    fields = {}
     for name, unit in zip(area.names, area.units, strict=True):
         if name not in file:
             raise DataError(f"{source} has no variable {name}; the model needs {', '.join(area.names)}")
         found = str(file[name].attrs.get("units", ""))
         if not found and unit != "1":
             raise DataError(f"{source}: {name} has no units; the model was trained in {unit!r}, say so in the file")
-        if (found or "1") != unit:
-            raise DataError(f"{source}: {name} is in {found!r}, the model was trained in {unit!r}; convert it")
-    dims = horizontal(file, area.names[0], source)
-    state = stack(file, list(area.names), ("time", *dims), source)
-    if state.shape[1:3] != area.grid:
-        (h, w), (rows, columns) = area.grid, state.shape[1:3]
+        if set(file[name].dims) != {"time", "y", "x"}:
+            raise DataError(f"{source}: {name} has dimensions {file[name].dims}, expected time, rows and columns")
+        fields[name] = convert(file[name], found, unit, f"{source}: {name}")
+    states = _turned(xr.Dataset(fields), area)
+    if (states.sizes["y"], states.sizes["x"]) != area.grid:
+        (h, w), rows, columns = area.grid, states.sizes["y"], states.sizes["x"]
         raise DataError(f"{source} has {rows} x {columns} cells, the model {h} x {w}; cut it to them")
-    where = {"lat": place(file, LAT, dims), "lon": place(file, LON, dims)}
-    where |= {"x": kilometres(file, "x"), "y": kilometres(file, "y")}
+    short = {"lat": "latitude", "lon": "longitude", "x": "x", "y": "y"}
+    where = {k: states[name].values if name in states.coords else None for k, name in short.items()}
     pairs = [("lat", "lon"), ("x", "y")]
     if not any(getattr(area, a) is not None and where[a] is not None and where[b] is not None for a, b in pairs):
         known = " or ".join(f"{a} and {b}" for a, b in pairs if getattr(area, a) is not None)
         if known:
             raise DataError(f"{source} does not say where it lies; give it the coordinates {known} of the model")
     area.check(replace(area, **where), "the model", source)
-    return state
+    return states
 
 
-def at_times(file: xr.Dataset, values: np.ndarray, when: np.ndarray, source: str) -> np.ndarray:
-    """Values at some times of a file."""
-    rows = _rows(file, source)
+def _turned(file: xr.Dataset, area: Area) -> xr.Dataset:
+    """With rows and columns in the direction of the model's: files are read from south to north."""
+    for dim, axis, pairs in (("y", 0, (("y", area.y), ("latitude", area.lat))),
+                             ("x", 1, (("x", area.x), ("longitude", area.lon)))):  # fmt: skip
+        for name, own in pairs:
+            if own is not None and name in file.coords:
+                lines = [
+                    np.asarray(a) if np.ndim(a) == 1 else np.take(a, 0, 1 - axis) for a in (own, file[name].values)
+                ]
+                if np.sign(lines[0][-1] - lines[0][0]) != np.sign(lines[1][-1] - lines[1][0]):
+                    file = file.isel({dim: slice(None, None, -1)})
+                break
+    return file
+
+
+def at_times(file: xr.Dataset, area: Area, when: np.ndarray, source: str) -> np.ndarray:
+    """(T, H, W, V) states of the model's variables at some times of a file."""
+    states, rows = states_of(file, area, source), _rows(file)
     missing = [one for one in when if one not in rows]
     if missing:
         span = f"{min(rows)} to {max(rows)}" if rows else "no time"
         raise DataError(f"{source} lacks {missing[0]}; the forecast needs {when[0]} to {when[-1]}, it has {span}")
-    return values[[rows[one] for one in when]]
+    picked = states.isel(time=[rows[one] for one in when]).compute()
+    return np.stack([picked[n].transpose("time", "y", "x").values for n in area.names], -1).astype(np.float32)
 
 
-def _rows(file: xr.Dataset, source: str) -> dict[np.datetime64, int]:
-    """The row of each time of a file, in whatever order they are."""
-    if "time" not in file.coords or file["time"].dtype.kind != "M":
-        raise DataError(f"{source}: time must be a coordinate of dates (datetime64); decode or assign it")
+def _rows(file: xr.Dataset) -> dict[np.datetime64, int]:
+    """The row of each time of a file."""
     return {one: i for i, one in enumerate(file["time"].values.astype("datetime64[s]"))}
 
 
@@ -140,11 +157,11 @@ def _forcing(area: Area, when: np.ndarray, files: dict[str, xr.Dataset]) -> np.n
     grid = (1, 1) if area.uniform else area.grid
     out = np.full((len(when), *grid, len(area.forcing_names)), np.nan, np.float32)
     for f, name in enumerate(area.forcing_names):
-        for source, file in files.items():
-            values = _field(file, name, source)
+        for file in files.values():
+            values = _field(_turned(file, area), name)
             if values is None or values.shape[1:] not in (grid, (1, 1)):
                 continue  # of another grid
-            rows = _rows(file, source)
+            rows = _rows(file)
             for i, one in enumerate(when):
                 if one in rows and np.isnan(out[i, ..., f]).any():
                     out[i, ..., f] = values[rows[one]]
@@ -159,17 +176,19 @@ def _forcing(area: Area, when: np.ndarray, files: dict[str, xr.Dataset]) -> np.n
     return out
 
 
-def _field(file: xr.Dataset, name: str, source: str) -> np.ndarray | None:
+def _field(file: xr.Dataset, name: str) -> np.ndarray | None:
     """(T, rows, columns), or (T, 1, 1), of a variable; None where the file lacks it."""
     if name not in file or "time" not in file[name].dims:
         return None
-    if file[name].ndim == 1:
-        return np.asarray(file[name].values, np.float32)[:, None, None]
-    return stack(file, [name], ("time", *horizontal(file, name, source)), source)[..., 0]
+    values = np.asarray(file[name].transpose("time", ...).values, np.float32)
+    return values[:, None, None] if values.ndim == 1 else values
 
 
 def _surroundings(area: Area, file: xr.Dataset, path: Path) -> WeatherData:
     """The second data set, over all times of its file."""
-    state, when = states_of(file, area, str(path)), times(file, str(path), 2)
+    when = file["time"].values.astype("datetime64[s]")
+    state = at_times(file, area, when, str(path))
+    if len(when) < 2 or (np.diff(when) != np.timedelta64(round(area.step_hours * 3600), "s")).any():
+        raise DataError(f"{path}: its times are not every {area.step_hours:g} h, as those of the training were")
     _finite(state, area.names, when, str(path))
     return area.data(Series(state, _forcing(area, when, {str(path): file}), when), str(path))

@@ -8,7 +8,7 @@ import numpy as np
 
 from genkit.errors import DataError
 from genkit_weather.forecasting.files import dataset, read
-from genkit_weather.forecasting.inputs import at_times, open_file, states_of
+from genkit_weather.forecasting.inputs import at_times, open_file
 from genkit_weather.models import WeatherModel
 from genkit_weather.verification import lead_hours, verify
 
@@ -18,14 +18,16 @@ SHOWN = 6  # leads in the table, spread evenly
 def scored(forecast: Path, truth: Path, model: WeatherModel) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table: RMSE and CRPS of each variable at some leads."""
     area = model.area
-    with read(forecast) as made, open_file(truth) as came:
+    with read(forecast) as made:
+        came = open_file(truth)
         hours = lead_hours(made)
         start = made["start"].values[0].astype("datetime64[s]")
         when = start + (hours * 3600).astype("timedelta64[s]")
-        states = at_times(came, states_of(came, area, str(truth)), when, str(truth))[None]
-        true = dataset(states, area, np.array([start]), range(1, len(hours) + 1))  # type: ignore[arg-type]
-        if not np.isfinite(states).all():
+        states, mask = at_times(came, area, when, str(truth))[None], model.domain.mask
+        if not np.isfinite(states if mask is None else states[..., np.asarray(mask)]).all():
             raise DataError(f"{truth} has values that are not finite; fill or cut them")
+        states = states if mask is None else np.where(mask, states, np.float32("nan"))
+        true = dataset(states, area, np.array([start]), range(1, len(hours) + 1))  # type: ignore[arg-type]
         results = verify(made.load(), true, frame=area.frame, names=("rmse", "crps"))
     shown = [hours[i] for i in np.unique(np.linspace(0, len(hours) - 1, SHOWN).round().astype(int))]
     rows = [

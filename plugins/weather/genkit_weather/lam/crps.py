@@ -12,6 +12,7 @@ from scipy.fft import dct
 from genkit import metrics
 from genkit.chain import particle_keys
 from genkit.tree import register_dataclass
+from genkit_weather.area import interior_of
 from genkit_weather.lam.domain import Domain, Inputs, advance, condition
 from genkit_weather.lam.unroll import unroll
 from genkit_weather.lam.windows import Window
@@ -107,6 +108,9 @@ def crps_loss(
     loss = (score if cells is None else score * cells).mean()
     terms = {"crps": loss}
     if how.spectral:
+        if domain.mask is not None:
+            inside = interior_of(domain.mask, domain.frame_width)
+            x, y = x * inside, y * inside
         terms["spectral"] = (fair_crps(cosines(x), cosines(y)) * weight).mean()
         loss = loss + how.spectral * terms["spectral"]
     return loss, terms

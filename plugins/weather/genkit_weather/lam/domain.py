@@ -134,6 +134,8 @@ class Domain:
     """the lag and the leads that a model was trained for"""
     step_hours: float = field(default=6.0, metadata={"static": True})
     """between states of the data"""
+    mask: Any = None
+    """(H, W, V) bool, False where a variable has no values, or None"""
 
     def of_lead(self, table: Any, lead: Any) -> Any:
         """The rows (n, 1, 1, V) of a table (leads, V) for leads (n,) in steps; a table (V,) as it is."""
@@ -144,6 +146,9 @@ def condition(domain: Domain, inputs: Inputs) -> Conditioning:
     """Assemble what the network sees: prev first, then before, forcing, static fields; the future in the frame only."""
     how, frame = domain.formulation, domain.frame_width
     n, scale = inputs.prev.shape[0], domain.diff_std
+    if domain.mask is not None:  # what is forecast there means nothing: the network sees the mean
+        inside = interior_of(domain.mask, frame)
+        inputs = replace(inputs, prev=inputs.prev * inside, before=inputs.before * inside)
     guess = harmonic_guess(domain, inputs) - inputs.prev if how.fill else None
     if how.anomalies:
         inputs = anomalies(domain, inputs)

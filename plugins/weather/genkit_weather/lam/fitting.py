@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_weather.area import frame_of, harmonic
+from genkit_weather.area import frame_of, harmonic, interior_of
 from genkit_weather.data import Statistics, WeatherData, statistics
 from genkit_weather.lam.domain import (
     Domain,
@@ -53,6 +53,7 @@ def domain_of(
         host=None if data.around is None else data.around.fields,
         times=times,
         step_hours=data.step_hours,
+        mask=data.mask,
     )
     if domain.memory is not None:
         domain = replace(domain, memory=fitted_memory(domain, data))
@@ -99,9 +100,13 @@ def fitted_memory(domain: Domain, data: WeatherData) -> np.ndarray:
 
 
 def _sums(entries: Callable[..., Any], domain: Domain, data: WeatherData, block: int = 256) -> list[np.ndarray]:
-    """(V,) or (leads, V) sums of `entries(domain, batch)`, arrays (n, h, w, V), over the training split in float64."""
+    """(V,) or (leads, V) sums of `entries(domain, batch)`, arrays (n, h, w, V), over the training split in float64.
+
+    Cells of the domain's mask alone are summed.
+    """
     examples = Examples(data.train, domain)
-    summed = jax.jit(lambda domain, batch: [e.sum((0, 1, 2)) for e in entries(domain, batch)])
+    cells = 1.0 if domain.mask is None else interior_of(np.asarray(domain.mask, np.float32), domain.frame_width)
+    summed = jax.jit(lambda domain, batch: [(e * cells).sum((0, 1, 2)) for e in entries(domain, batch)])
 
     def over(rows: np.ndarray) -> list[np.ndarray]:
         parts = [summed(domain, examples.take(rows[lo : lo + block])) for lo in range(0, len(rows), block)]

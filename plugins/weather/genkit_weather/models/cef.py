@@ -115,7 +115,7 @@ class CEF(Diffusion):
         if name == "paper":
             return cls(
                 network=PUBLISHED, formulation=Formulation("none", fill=False, tendencies=False), sigma_data=(1.0,),
-                augmentation=Augmentation(), batch=256, ema=None, clip=None, keep="best", validate=1000,
+                augmentation=Augmentation(), batch=256, ema=None, clip=None, checkpoint="best", validate=1000,
                 optimizer=AdamW(lr=5e-4, weight_decay=0.1, warmup=1000), steps=380_000,
             )  # fmt: skip
         return cls()

@@ -143,4 +143,4 @@ def deterministic(name: str, network: Any, kind: Any, globe: Any) -> dict[str, A
     if name not in ("paper", "global"):
         return {}
     network = globe if name == "global" else network(mesh=Mesh(kind), shared_embedder=True)
-    return {**published(name), "network": network, "keep": "best", "stages": ((1, 100_000),)}
+    return {**published(name), "network": network, "checkpoint": "best", "stages": ((1, 100_000),)}

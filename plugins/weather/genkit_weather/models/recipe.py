@@ -49,8 +49,8 @@ class WeatherRecipe(Recipe):
     """Half-life of the averaged parameters in steps."""
     validate: int = 250
     """Steps between validations."""
-    keep: Literal["last", "best"] = "last"
-    """Which parameters forecast: those of the last step, or of the lowest validation loss."""
+    checkpoint: Literal["last", "best"] = "last"
+    """Whose parameters forecast: of the last step, or of the lowest validation loss."""
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -97,7 +97,7 @@ class WeatherRecipe(Recipe):
         """Train parameters; see `genkit.train.learn`."""
         return learn(
             run, name, loss, params, examples, known, optimizer=optimizer, steps=steps, aux=aux, batch=self.batch,
-            ema=self.ema, accumulate=self.accumulate, clip=self.clip, validate=self.validate, keep=self.keep,
+            ema=self.ema, accumulate=self.accumulate, clip=self.clip, validate=self.validate, keep=self.checkpoint,
         )  # fmt: skip
 
     def plan(self, layout: Any, particles: int) -> dict[str, str]:

@@ -84,6 +84,8 @@ class WeatherModel(Trained):
     ) -> Iterator[tuple[range, np.ndarray]]:
         """Yield (outputs, states (start, lead, member, H, W, V)), some leads at a time: physical units, with frame.
 
+        NaN where a variable has no values (`WeatherData.mask`).
+
         Outputs are numbers from 1 on of the leads that the model predicts. Members do not depend on the other starts,
         on their number or on what bounds the memory: `chunk`, the member-states advanced at once, and `lead_chunk`,
         the leads of a block.
@@ -94,9 +96,11 @@ class WeatherModel(Trained):
         when = times.lag + np.array(times.outputs(outlook.leads))
         blocks = max(1, outlook.leads // times.block // 8)
         mesh = make_mesh() if jax.device_count() > 1 else None
+        mask = None if model.domain.mask is None else np.asarray(model.domain.mask)
         frames = np.asarray(outlook.frame) * np.asarray(model.domain.std) + np.asarray(model.domain.mean)
         pieces = rollout(key, model, outlook, members, chunk=chunk, lead_chunk=lead_chunk, blocks=blocks, mesh=mesh)
         for some, states in pieces:
             cells = frames[:, when[some.start - 1 : some.stop - 1], None]
             cells = np.broadcast_to(cells, (*cells.shape[:2], members, *cells.shape[3:]))
-            yield some, np.asarray(join(cells, states, self.area.frame))
+            whole = np.asarray(join(cells, states, self.area.frame))
+            yield some, whole if mask is None else np.where(mask, whole, np.float32("nan"))

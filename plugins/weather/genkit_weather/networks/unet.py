@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from flax import nnx
 
 import genkit.nn as gnn
 from genkit.errors import UsageError
+from genkit.kinds import ZERO
 from genkit_weather.area import interior_of, join
 from genkit_weather.networks.conditioning import Conditioning, Sizes
 from genkit_weather.networks.embedding import Embedding
@@ -31,7 +32,7 @@ class LamUNet(gnn.UNet):
     dropout: float = 0.0
     padding: tuple[gnn.Padding, gnn.Padding] = ("zero", "zero")
     patch: int = 2
-    embedder: int = 24
+    embedder: Annotated[int, ZERO] = 24
     """width of the perceptrons of the cells; 0 leaves them out, where there is no frame"""
     embedder_skip: bool = True
     """add a linear map of the fields to each perceptron, whose layer norm alone loses amplitudes at small widths"""
@@ -41,7 +42,7 @@ class LamUNet(gnn.UNet):
     """features of the noise level: random Fourier features (published) or a smooth geometric ladder"""
     features: int = 128
     """how many"""
-    noise_skip: int = 4
+    noise_skip: Annotated[int, ZERO] = 4
     """scales at which the noisy input is added to the output, as it is and smoothed, each times a learned function of
     the noise level, so that the network can start by denoising and leaves no noise at the scale of cells; 0 is none"""
     smooth: bool = False

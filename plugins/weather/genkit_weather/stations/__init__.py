@@ -5,12 +5,11 @@ from genkit_weather.stations.observations import read_stations
 from genkit_weather.stations.report import report
 from genkit_weather.stations.scores import station_reliability, station_scores, thresholds
 from genkit_weather.stations.synthetic import synthetic_stations, write_stations
-from genkit_weather.stations.units import convert, wind_components
+from genkit_weather.stations.wind import wind_components
 
 __all__ = [
     "InSitu",
     "at_stations",
-    "convert",
     "observed",
     "read_stations",
     "report",

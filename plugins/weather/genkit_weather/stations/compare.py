@@ -11,8 +11,9 @@ import xarray as xr
 
 from genkit.errors import DataError, UsageError
 from genkit_weather.area import Method, Places
+from genkit_weather.gridded import convert
 from genkit_weather.stations.observations import read_stations
-from genkit_weather.stations.units import convert, wind_components
+from genkit_weather.stations.wind import wind_components
 from genkit_weather.verification import lead_hours
 
 SPEED, DIRECTION = "wind_speed", "wind_direction"  # how a file calls them

@@ -9,8 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from genkit.errors import DataError
-from genkit_weather.from_xarray import LAT, LON
 
+LAT, LON = ("lat", "latitude"), ("lon", "longitude")
 COLUMN = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>.*)\]$")
 
 

@@ -37,7 +37,8 @@ def report(
         ]
         count = int(np.isfinite(found[names[0]].sel(lead=lead)).sum())
         caption = f"After {lead:g}h at {found.sizes['station']} stations, {count} observations of each variable"
-        run.table(f"stations_{lead:g}h", ["", *names], rows, caption)
+        header = ["", *(figures.with_unit(name, figures.unit(found[name])) for name in names)]
+        run.table(f"stations_{lead:g}h", header, rows, caption)
     called = run.name.partition(".")[2]
     figure = figures.station_scores(results, found, name=called, variables=names[:6])
     run.figure("stations", figure, f"Scores at the stations of {found.attrs['source']} by lead time.")

@@ -132,7 +132,7 @@ class Manifold:
                 raise GenkitError(f"{at} = {first} is not {wrong} ({self}); project or leave it out")
         return x
 
-    def _around(self, x: Array, v: Array, period: Array) -> Array:
+    def _around(self, x: Array, v: Array, period: Array | float) -> Array:
         """v, and v lengthened by multiples of the period of a closed geodesic, (2 WRAPS + 1, *shape)."""
         r = self.norm(x, v)
         unit = jnp.where(r > 0, v / jnp.where(r > 0, r, 1), self.frame(x)[0])

@@ -60,13 +60,11 @@ class Sphere(Hypersurface):
         """See the class for antipodal points."""
         cos = safe.dot(x, y, True) / self.radius**2
         w = y - cos * x
-        w = w - safe.dot(x, w, True) * x / self.radius**2  # once more: what is left of x would count near the antipode
-        s = safe.norm(w, True) / self.radius
-        none = s <= 4 * jnp.finfo(x.dtype).eps
-        near = safe.arsinc(jnp.square(jnp.minimum(s, 1)))
-        far = (jnp.pi - s * near) / jnp.where(none, 1, s)
-        regular = jnp.where(cos > 0, near, far) * w
-        return jnp.where((cos < 0) & none, jnp.pi * self.radius * self._first(x), regular)
+        w = w - safe.dot(x, w, True) / self.radius**2 * x  # once more: what is left of x would count near the antipode
+        u = safe.dot(w, w, True) / self.radius**2
+        opposite = (cos < 0) & (u <= (4 * jnp.finfo(x.dtype).eps) ** 2)
+        regular = safe.arc(jnp.where(opposite, 1, u), cos) * w
+        return jnp.where(opposite, jnp.pi * self.radius * self._first(x), regular)
 
     def dist(self, x: Array, y: Array) -> Array:
         """2 R atan(|x - y| / |x + y|), exact at both ends."""
@@ -82,17 +80,19 @@ class Sphere(Hypersurface):
 
     def frame(self, x: Array) -> Array:
         """The unit vectors e_1..e_n, reflected so that e_0 goes to x or -x."""
-        return self._reflection(x / self.radius)[..., 1:, :]
+        sign, w = self._mirror(x / self.radius)
+        outer = w[..., 1:, None] * w[..., None, :]
+        return jnp.eye(self.n + 1, dtype=x.dtype)[1:] - outer / (sign * w[..., :1])[..., None]
 
     def _first(self, x: Array) -> Array:
-        return self._reflection(x / self.radius)[..., 1, :]
+        sign, w = self._mirror(x / self.radius)
+        return jnp.eye(self.n + 1, dtype=x.dtype)[1] - w * w[..., 1:2] / (sign * w[..., :1])
 
     @staticmethod
-    def _reflection(x: Array) -> Array:
+    def _mirror(x: Array) -> tuple[Array, Array]:
+        """The sign of x_0, and x + sign e_0, the normal of the mirror; half its square is 1 + |x_0|."""
         sign = jnp.where(x[..., :1] >= 0, 1, -1)
-        w = x.at[..., 0].add(sign[..., 0])
-        outer = w[..., :, None] * w[..., None, :]
-        return jnp.eye(x.shape[-1], dtype=x.dtype) - outer / (1 + jnp.abs(x[..., :1, None]))
+        return sign, x + sign * jnp.eye(x.shape[-1], dtype=x.dtype)[0]
 
     def gradient(self, x: Array, g: Array) -> Array:
         """The tangent part."""
@@ -118,7 +118,7 @@ class Sphere(Hypersurface):
 
     def preimages(self, x: Array, v: Array) -> tuple[Array, Array]:
         """Once around, and more."""
-        return self._around(x, v, 2 * jnp.pi * self.radius), jnp.ones(2 * WRAPS + 1, bool)  # type: ignore
+        return self._around(x, v, 2 * jnp.pi * self.radius), jnp.ones(2 * WRAPS + 1, bool)
 
     def log_jacobian(self, x: Array, v: Array) -> Array:
         """(n - 1) log(sin(r) / r), r = |v| / R."""

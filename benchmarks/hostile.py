@@ -1,0 +1,368 @@
+"""Wrong command lines, and damaged or hostile run folders: one line and the right exit code, no traceback, no hang.
+
+    python benchmarks/hostile.py                                  # 1,000 lines, 200 folders
+    python benchmarks/hostile.py --lines 40 --folders 10          # a short form
+
+Lines are right ones with random changes; folders are copies of a good one with random damage, and several commands
+look at each. All are drawn from --seed, and run in this process, some lines in one of their own as well (--processes).
+What is wrong is printed with the words that repeat it; then the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMIT = 30  # seconds of a command
+EVIL = "<script>alert('x')</script>\"&amp;[red]x[/r] :smile: \x1b[2J"
+SCALARS: list[Any] = [0, -1, 1e308, "x", EVIL, None, [], {}, [[]], True, 10**30]
+
+RIGHT = [
+    "run toy.study --number 3 --out new --seed 4",
+    "run toy.study --sampler corrected --sampler.base slow --sampler.base.steps 7 --rate=-1.5 --out new",
+    "run toy.fitted --steps 2 --rate 0.25 --noise.scale 2 --out new --keep 3 --save_every 5",
+    "run good --out good --resume",
+    "run good/config.yaml --out new --seed 9 --preset default",
+    "run toy.study --sizes 3 4 5 --pairs 1 0.5 --weights a 2 b 3 --flag True --mode good --file x --out new",
+    "show core.mixture --preset tiny --steps 100 --sampler dpmpp_2s --sampler.steps 5 --process vp --network.width 16",
+    "show weather.diffusion_lam --data weather.ou --data.cells 8 --optimizer adamw --optimizer.lr 1e-4 --window.width 3",
+    "show weather.cef --preset paper --network.multipliers 1 2 --stations.thresholds 1.5 2 --T_it 6",
+    "show molecules.ardm --data zinc250k --network sequence_transformer --batch 8 --optimizer.warmup 0",
+    "show inverse.ddsmc_gmm --methods ddsmc mcgdiff --methods.0.steps 50 --seed 1",
+    "show good",
+    "list datasets",
+    "list all",
+    "plugins --verbose",
+    "compare good good --only double/*",
+    "report good",
+    "evaluate good",
+    "sample good --n 3 --seed 2 --chunk 2 --out s.npz --shift 0.5",
+    "export good --out e",
+    "doctor good",
+    "data path toy.points --file x",
+    "data list",
+    "completion bash",
+    "sweep toy.study --number 1,1 --out swept",
+    "import toy-text t.txt --out imported",
+]  # fmt: skip
+VALUES = [
+    "", " ", "0", "-1", "nan", "inf", "-inf", "1e400", "9" * 30, "1.5", "none", "x", "[]", "{}", "1,2", "--", "-", "-h",
+    "../x", "/", "/dev/zero", "/dev/null", "a:b", "os:system", "toy_plugin:Study", "toy_plugin", "module:", ":", "*",
+    "\x00"[:0] + "\udcff", "ü", "a" * 3000, "$(id)", "<b>", "[red]", "%s", "\\", "'", '"', "\n", "True", "good", "0x10",
+    "1_000", "１", "--number", "--number=", "--sampler=slow", "--trust", "--resume", "--dry_run", "--memory", "--debug",
+]  # fmt: skip
+COMMANDS = [
+    "doctor {0}", "show {0}", "report {0}", "compare {0} good", "evaluate {0}", "sample {0} --n 2 --out s.npz",
+    "export {0} --out e", "run {0} --out {0} --resume", "run {0}/config.yaml --out new",
+]  # fmt: skip
+
+
+# what a command does
+
+
+class Hang(BaseException):
+    """It took too long; no code of genkit catches this."""
+
+
+def called(words: list[str]) -> tuple[int, str, str]:
+    """Exit code and what was printed, in this process."""
+    from genkit.cli import main
+
+    def late(*_: Any) -> None:
+        raise Hang
+
+    out, err = io.StringIO(), io.StringIO()
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(LIMIT)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(words)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    return code, out.getvalue(), err.getvalue()
+
+
+def apart(words: list[str]) -> tuple[int, str, str]:
+    """The same in a process of its own."""
+    command = [sys.executable, "-m", "_genkit_jax", *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=4 * LIMIT)
+    except subprocess.TimeoutExpired:
+        raise Hang from None
+    return done.returncode, done.stdout, done.stderr
+
+
+def wrong(words: list[str], how: Callable[[list[str]], tuple[int, str, str]] = called) -> str:
+    """What is wrong with how a command ends; "" if nothing."""
+    there = Path("new").exists()
+    try:
+        code, out, err = how(words)
+    except Hang:
+        return f"hangs for {LIMIT} s"
+    except BaseException as error:
+        return f"raises {type(error).__name__}: {error}"
+    if code == 2 and Path("new").exists() and not there:
+        return "wrong usage that leaves a folder"
+    if "Traceback" in out + err and not {"--verbose", "--debug"} & {*words}:
+        return f"a traceback: {err[-500:]}"
+    if code not in (0, 1, 2):
+        return f"code {code}: {err[-300:]}"
+    if re.search(r"; --debug shows all$", err.strip()):
+        return f"a raw error: {err.strip()[-400:]}"
+    if code and not (err.strip() or out.strip()):
+        return f"code {code} and not a word"
+    if code and len(err) > 6000:
+        return f"{len(err)} characters of message"
+    return ""
+
+
+# wrong lines
+
+
+def changed(words: list[str], draw: random.Random) -> list[str]:
+    """A command line with a few random changes."""
+    words = list(words)
+    for _ in range(draw.choice((1, 1, 1, 2, 3))):
+        at, how = draw.randrange(len(words)), draw.randrange(8)
+        if how == 0 and len(words) > 1:
+            del words[at]
+        elif how == 1:
+            words.insert(at, draw.choice(words))
+        elif how == 2:
+            to = draw.randrange(len(words))
+            words[at], words[to] = words[to], words[at]
+        elif how in (3, 4):
+            words[at] = draw.choice(VALUES)
+        elif how == 5:
+            words.insert(at + 1, draw.choice(VALUES))
+        elif how == 6 and words[at]:
+            place = draw.randrange(len(words[at]))
+            words[at] = words[at][:place] + draw.choice(["", "x", ".", "=", "-", "_"]) + words[at][place + 1 :]
+        elif how == 7:
+            words[at] = words[at].partition("=")[0] + "=" + draw.choice(VALUES)
+    return words
+
+
+def lines(number: int, processes: int, draw: random.Random) -> Iterator[tuple[str, str]]:
+    """Each wrong line with what is wrong about its end."""
+    for i in range(number):
+        words = changed(draw.choice(RIGHT).split(), draw)
+        before = set(os.listdir())
+        for how in (called, apart)[: 1 + (i < processes and "\n" not in words)]:
+            yield repr(words), wrong(words, how)
+        for name in set(os.listdir()) - before:
+            path = Path(name)
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+# damaged and hostile folders
+
+
+def damage(folder: Path, outside: Path, draw: random.Random) -> str:
+    """Do something bad to a run folder; returns what."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    texts = [p for p in files if p.suffix in (".json", ".yaml", ".jsonl")]
+    path = draw.choice(texts if draw.random() < 0.6 else files)
+    kind = draw.choice(sorted(DAMAGES))
+    DAMAGES[kind](path, outside, draw)
+    return f"{kind} {path.relative_to(folder)}"
+
+
+def _cut(path: Path, outside: Path, draw: random.Random) -> None:
+    path.write_bytes(path.read_bytes()[: draw.randrange(max(1, path.stat().st_size))])
+
+
+def _flip(path: Path, outside: Path, draw: random.Random) -> None:
+    content = bytearray(path.read_bytes() or b"x")
+    for _ in range(draw.choice((1, 2, 20))):
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    path.write_bytes(content)
+
+
+def _noise(path: Path, outside: Path, draw: random.Random) -> None:
+    path.write_bytes(draw.randbytes(draw.choice((0, 1, 100, 100_000))))
+
+
+def _retype(path: Path, outside: Path, draw: random.Random) -> None:
+    """One value of a JSON or YAML file becomes another."""
+    import yaml
+
+    text = path.read_text(errors="replace")
+    try:
+        content = yaml.safe_load(text.splitlines()[0] if path.suffix == ".jsonl" else text)
+    except (yaml.YAMLError, IndexError):
+        content = None
+    inner, key = {"": content}, ""
+    while isinstance(inner[key], (dict, list)) and inner[key] and draw.random() < 0.8:
+        inner = inner[key]
+        key = draw.choice(list(inner)) if isinstance(inner, dict) else draw.randrange(len(inner))
+    value = draw.choice(SCALARS)
+    whole = value if inner == {"": content} else content
+    inner[key] = value
+    path.write_text(json.dumps(whole) + "\n")
+
+
+def _evil(path: Path, outside: Path, draw: random.Random) -> None:
+    """Every text in it is hostile."""
+    quoted = json.dumps(EVIL)
+    path.write_text(re.sub(r'"[^"]*"(?!:)', lambda _: quoted, path.read_text(errors="replace")))
+
+
+def _aliases(path: Path, outside: Path, draw: random.Random) -> None:
+    levels = [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefghi", "bcdefghij", strict=True)]
+    path.write_text("\n".join(["a: &a [x, x, x, x, x, x, x, x, x]", *levels]))
+
+
+def _deep(path: Path, outside: Path, draw: random.Random) -> None:
+    path.write_text(draw.choice(("[", "{a: ", "- ", '{"a":')) * draw.choice((200, 5000, 200_000)))
+
+
+def _huge(path: Path, outside: Path, draw: random.Random) -> None:
+    with path.open("wb") as file:
+        file.write(b"a: 1\n")
+        file.truncate(70_000_000)
+
+
+def _gone(path: Path, outside: Path, draw: random.Random) -> None:
+    path.unlink()
+
+
+def _folder(path: Path, outside: Path, draw: random.Random) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _pipe(path: Path, outside: Path, draw: random.Random) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _socket(path: Path, outside: Path, draw: random.Random) -> None:
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as one, contextlib.chdir(path.parent):
+        one.bind(path.name)
+
+
+def _link(path: Path, outside: Path, draw: random.Random) -> None:
+    path.unlink()
+    path.symlink_to(draw.choice((outside, Path("/dev/zero"), Path("/etc"), path.parent, path, Path("nowhere"))))
+
+
+def _linked_folder(path: Path, outside: Path, draw: random.Random) -> None:
+    shutil.rmtree(path.parent) if path.parent.name != "bad" else path.unlink()
+    (path if path.parent.name == "bad" else path.parent).symlink_to(outside.parent)
+
+
+def _forbidden(path: Path, outside: Path, draw: random.Random) -> None:
+    draw.choice((path, path.parent)).chmod(0)
+
+
+def _name(path: Path, outside: Path, draw: random.Random) -> None:
+    path.rename(path.with_name(EVIL.replace("/", "") + path.suffix))
+
+
+def _trailing(path: Path, outside: Path, draw: random.Random) -> None:
+    with path.open("a") as file:
+        file.write(draw.choice(('{"a": ', "\x00", "]", "\nNaN\n", "- x", EVIL)))
+
+
+DAMAGES = {f.__name__[1:]: f for f in (
+    _cut, _flip, _noise, _retype, _evil, _aliases, _deep, _huge, _gone, _folder, _pipe, _socket, _link, _linked_folder,
+    _forbidden, _name, _trailing,
+)}  # fmt: skip
+
+
+def folders(number: int, draw: random.Random) -> Iterator[tuple[str, str]]:
+    """Each command on each damaged folder, with what is wrong about its end."""
+    outside = Path("elsewhere/mine")
+    outside.parent.mkdir()
+    outside.write_text("mine")
+    for _ in range(number):
+        shutil.copytree("good", "bad")
+        how = "; ".join(damage(Path("bad"), outside.absolute(), draw) for _ in range(draw.choice((1, 1, 2))) if _safe())
+        for command in [COMMANDS[0], *draw.sample(COMMANDS[1:], 4)]:
+            found = wrong(command.format("bad").split())
+            page = Path("bad/report.html")
+            if not found and not page.is_symlink() and page.is_file() and "<script" in page.read_text(errors="ignore"):
+                found = "a script in report.html" if "report.html" not in how else ""
+            if not found and (outside.read_text(), os.listdir("elsewhere")) != ("mine", ["mine"]):
+                found = "it wrote outside the folder"
+            yield f"{how}: genkit {command.format('bad')}", found
+        subprocess.run(["chmod", "-R", "u+rwX", "bad"], stderr=subprocess.DEVNULL)
+        for name in ("bad", "new", "e", "s.npz"):
+            path = Path(name)
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
+def _safe() -> bool:
+    """Whether there is a file left to damage."""
+    return any(p.is_file() and not p.is_symlink() for p in Path("bad").rglob("*"))
+
+
+# the whole
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[None]:
+    """A new current folder with a good run and the plugin of the tests, whose experiments cost nothing."""
+    with tempfile.TemporaryDirectory(prefix="genkit-") as name, contextlib.chdir(name):
+        info = Path("site/toy-1.0.dist-info")
+        info.mkdir(parents=True)
+        shutil.copy(ROOT / "tests/toy_plugin.py", "site")
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[genkit.plugins]\ntoy = toy_plugin:plugin\n")
+        sys.path.insert(0, str(Path("site").absolute()))
+        paths = [sys.path[0], os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        from genkit.cli import main
+
+        Path("t.txt").write_text("2.5\n")
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert main("run toy.fitted --out good --steps 4".split()) == 0
+        yield
+
+
+def main() -> int:
+    """Print what is wrong, and how many were right."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lines", type=int, default=1000, help="wrong command lines")
+    parser.add_argument("--processes", type=int, default=30, help="of them run in a process of their own as well")
+    parser.add_argument("--folders", type=int, default=200, help="damaged folders, five commands on each")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    counts, start = Counter(), time.monotonic()
+    with workplace():
+        for what, tries in (
+            ("lines", lines(given.lines, given.processes, random.Random(given.seed))),
+            ("commands on damaged folders", folders(given.folders, random.Random(given.seed))),
+        ):
+            for text, found in tries:
+                counts[what, bool(found)] += 1
+                if found:
+                    print(f"{text}\n    {found}", flush=True)
+    for (what, bad), n in sorted(counts.items()):
+        print(f"{n:5d} {what}: {'WRONG' if bad else 'as they should be'}")
+    print(f"{time.monotonic() - start:.0f} s, {time.process_time():.0f} CPU seconds")
+    return int(any(bad for _, bad in counts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Images of files: MNIST and Fashion-MNIST as published, or arrays of numpy, as of CIFAR-10."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from genkit.data import read_idx
+from genkit.errors import DataError
+from genkit_latents.data import Points, check
+
+PARTS = {"train": "train", "test": "t10k"}  # as the idx files of MNIST and Fashion-MNIST are named
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images with classes: a folder of the four idx files of MNIST or Fashion-MNIST (plain or .gz), or an .npz file.
+
+    In an .npz file they are `train`, `train_labels`, `test`, `test_labels`; images (n, h, w[, c]), bytes or in [0, 1].
+    """
+
+    file: Path = Path("images")
+    """The folder or the file."""
+
+    def path(self) -> Path | None:
+        """The folder or file, where it is here."""
+        return self.file if self.file.exists() else None
+
+    def load(self) -> Points:
+        """Rows of h w c grey values or colours in [0, 1]."""
+        found = self._folder() if self.file.is_dir() else self._arrays()
+        rows = {}
+        for part in PARTS:
+            x = np.asarray(found[part])
+            if x.ndim not in (3, 4):
+                raise DataError(f"{self.file}: {part} has shape {x.shape}; expected images (n, h, w) or (n, h, w, c)")
+            rows[part] = (x / 255 if x.dtype == np.uint8 else x).astype(np.float32).reshape(len(x), -1)
+            if rows[part].min() < 0 or rows[part].max() > 1:
+                raise DataError(f"{self.file}: {part} has values outside [0, 1]; give bytes (uint8) or divide them")
+        shape = tuple(np.shape(found["train"])[1:])
+        labels = (np.asarray(found[f"{part}_labels"]).ravel().astype(int) for part in PARTS)
+        return check(Points(rows["train"], rows["test"], "bernoulli", str(self.file), *labels, image=shape))
+
+    def _folder(self) -> dict[str, np.ndarray]:
+        found = {}
+        for part, name in PARTS.items():
+            for key, stem in ((part, f"{name}-images-idx3-ubyte"), (f"{part}_labels", f"{name}-labels-idx1-ubyte")):
+                files = [f for end in ("", ".gz") if (f := self.file / (stem + end)).exists()]
+                if not files:
+                    raise DataError(f"{self.file} has no {stem} or {stem}.gz; expected the four idx files")
+                found[key] = read_idx(files[0])
+        return found
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        wanted = [name for part in PARTS for name in (part, f"{part}_labels")]
+        try:
+            with np.load(self.file, allow_pickle=False) as file:
+                found = dict(file)
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{self.file} cannot be read ({error}); expected a folder of idx files or an .npz file"
+            ) from None
+        if missing := [name for name in wanted if name not in found]:
+            raise DataError(f"{self.file} has no array {missing[0]!r}; expected {', '.join(wanted)}")
+        return found

@@ -1,0 +1,208 @@
+"""What is held of items that are drawn, with exact laws; filters and rewards of samples."""
+
+import sys
+from dataclasses import replace
+from itertools import permutations
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from genkit.errors import GenkitError, UsageError
+from genkit.model import Critic, joined
+from genkit.testing import discrete_denoiser
+from genkit_molecules import exact
+from genkit_molecules.chemistry import pairs, smiles_of
+from genkit_molecules.items import Graphs, Rows, Sequences
+from genkit_molecules.items.data import Molecules
+from genkit_molecules.models.constraints import motif, places
+from genkit_molecules.models.discrete import Discrete
+from genkit_molecules.models.draw import Method, drawn
+from genkit_molecules.models.request import Molecules as Request
+from genkit_molecules.models.request import Sequences as SequenceRequest
+from genkit_molecules.models.trained import Generator, Guided
+from genkit_molecules.rewards import reward_named
+from genkit_molecules.target import target
+
+KEY = jax.random.key(0)
+TARGET = target(3)
+LAYOUT = TARGET.layout
+Q = np.exp(TARGET.log_q[TARGET.orbits.index].reshape((5,) * 6))[(slice(4),) * 6]  # of all labelled graphs
+
+
+def model(which):
+    """The law q, or its marginals alone with the exact ratio as discriminator."""
+    of, log_p = TARGET.orbits, TARGET.log_q if which == "data" else TARGET.factorised
+    generator = Generator(LAYOUT, exact.table(of, exact.conditionals(of, log_p)), Discrete("ardm"))
+    return Guided(generator, Critic(exact.table(of, exact.log_ratio(TARGET.log_q, log_p))))
+
+
+def check_law(x, known):
+    """Rows (M, 6) have the law q given the known sites."""
+    given = np.where(known < 4, known, 0), known < 4
+    law = Q * np.all((np.indices(Q.shape).reshape(6, -1).T == given[0]) | ~given[1], axis=1).reshape(Q.shape)
+    law = law.ravel() / law.sum()
+    found = np.bincount(np.ravel_multi_index(x.T.astype(int), Q.shape), minlength=len(law))
+    some = law > 0
+    assert not found[~some].any() and some.sum() > 3
+    far = ((found - len(x) * law)[some] ** 2 / (len(x) * law[some])).sum()
+    assert far < some.sum() + 5 * (2 * some.sum()) ** 0.5
+
+
+@pytest.mark.parametrize("which, method", [("data", "ardm"), ("marginals", "ardg"), ("marginals", "fadg/3")])
+@pytest.mark.parametrize("pieces, composition", [(("CO",), ""), (("*C",), ""), ((), "C2O")])
+def test_laws_on_the_lattice(which, method, pieces, composition):
+    """Exactly those of the data given what is held, of an exact model and of a wrong one that is corrected."""
+    guided, held = model(which), motif(LAYOUT, pieces, composition)
+    found = joined(list(drawn(guided, KEY, 4000, Method.named(method, guided), 4000, constraint=held)))
+    check_law(found["samples"], held.known(3))
+    if composition:
+        smiles = smiles_of(found["samples"], LAYOUT.elements)
+        same = [
+            s for s in smiles_of(TARGET.x, LAYOUT.elements) if s and sorted(c for c in s if c.isalpha()) == [*"CCO"]
+        ]
+        counts = np.array([smiles.count(s) for s in same])
+        assert counts.sum() == 4000 and ((counts - 4000 / len(same)) ** 2).sum() < 4000 * 3
+
+
+@pytest.mark.parametrize("name", ["ardm", "masked"])
+def test_letters_that_are_held(name):
+    """The second of two tokens given the first: .5 / .6."""
+    data = Sequences("AC", np.zeros((3, 2), np.uint8), np.full(3, 2), np.zeros((0, 2), np.uint8), np.zeros(0, int))
+    generator = Generator(data.layout, discrete_denoiser(np.array([[0.5, 0.1], [0.15, 0.25]])), Discrete(name, steps=8))
+    pieces = SequenceRequest(fix=("1:a",))(generator, KEY, 3000, 1000)
+    x = np.concatenate([piece["samples"] for piece in pieces])
+    assert not x[:, 0].any() and abs(x[:, 1].mean() - 1 / 6) < 4 * (5 / 36 / 3000) ** 0.5
+    for words, message in (
+        (("0:A",), "fix '0:A'; expected a place"), (("1:W",), "letters AC, not W"),
+        (("1:A", "1:C"), "place 1 has two letters"), (("3:A",), "no item of a size that was learned .2. can be like"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=message):
+            list(SequenceRequest(fix=words)(generator, KEY, 1))
+    assert places("ACDE", ["2:CDE"]).known(5).tolist() == [4, 1, 2, 3, 4]
+
+
+def bonds_of(row, n):
+    found = np.zeros((n, n), int)
+    found[tuple(pairs(n).T)] = row[n:]
+    return found + found.T
+
+
+def test_what_is_given_of_motifs():
+    """Bonds of a part are held; beside an atom of any element the others are closed; pieces have no bond."""
+    plain = motif(LAYOUT, ["C=O"]).known(3)
+    assert plain.tolist() == [0, 2, 4, 2, 4, 4]
+    row = motif(LAYOUT, ["*C=O"]).known(4)  # any element, C, O, another atom
+    assert row[:4].tolist() == [4, 0, 2, 4]
+    assert bonds_of(row, 4).tolist() == [[0, 1, 0, 4], [1, 0, 2, 0], [0, 2, 0, 0], [4, 0, 0, 0]]
+    two = bonds_of(motif(LAYOUT, ["*O", "NC"]).known(5), 5)
+    assert two[:3].tolist() == [[0, 1, 4, 4, 4], [1, 0, 0, 0, 0], [4, 0, 0, 1, 4]]
+    ring = motif(LAYOUT, ["c1ccccc1"]).known(6)
+    assert sorted(ring[6:].tolist()) == [0] * 9 + [1] * 3 + [2] * 3
+    charged = Graphs(("C", "N+", "O-"), np.array([4]), np.array([1]), np.zeros((2, 4)))
+    assert motif(charged, ["C[N+]"], "C2[N+]1").known(3).tolist() == [0, 1, 0, 1, 4, 4]
+    for pieces, composition, message in (
+        (["CS"], "", "CS has S; the model knows C N O F"),
+        (["C1"], "", "'C1' is no SMILES"),
+        (["CO"], "C2", "CO has more O than C2"),
+        (["*O"], "C2O", "it leaves open"),
+        ([], "C2H6", "knows C N O F, not H, hydrogen being implied"),
+        ([], "c2", "composition 'c2'; expected elements and numbers, as C6N1"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            motif(LAYOUT, pieces, composition)
+
+
+def test_models_that_cannot_be_held():
+    from genkit_molecules.items.orders import order_named
+
+    for discrete, message in (
+        (Discrete("marginal"), "marginal noise changes sites and hides none"),
+        (Discrete("ardm", order_named("nodes_edges")), "constraints need order=uniform"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            next(iter(Request(scaffold="C")(replace(model("data").generator, discrete=discrete), KEY, 1)))
+    with pytest.raises(UsageError, match="no item of a size that was learned .3. can be like this"):
+        next(iter(Request(composition="C5")(model("data").generator, KEY, 1)))
+    with pytest.raises(UsageError, match="give one of them"):
+        next(iter(Request(scaffold="C", link=("C", "O"))(model("data").generator, KEY, 1)))
+
+
+@jax.tree_util.Partial
+def carbon_and_nitrogen(x, t, cond=None):
+    """Atoms alike, bonds single or none."""
+    atoms = jnp.arange(x.shape[1]) < cond["mask"].shape[1]
+    law = jnp.where(atoms[:, None], jnp.array([0.5, 0.5, 0, 0]), jnp.array([0.5, 0.5, 0, 0]))
+    return jnp.broadcast_to(jnp.log(law), (*x.shape, 4))
+
+
+def test_filters_draw_on(tmp_path):
+    """Until as many pass as were asked for, the same ones whatever the chunks; or say that they do not."""
+    graphs = Rows(2, np.array([[0, 2, 1]], np.uint8)), Rows(3, np.array([[0, 0, 3, 1, 0, 1]] * 3, np.uint8))
+    data = Molecules(("C", "N", "O", "F"), graphs, (), ("CO",) + ("CCF",) * 3, ())
+    generator = Generator(data.layout, carbon_and_nitrogen, Discrete("ardm"))
+
+    def texts(n, chunk=64, **options):
+        found = joined(list(Request(**options)(generator, KEY, n, chunk)))
+        assert len(found["text"]) == len(found["samples"]) == n and (np.diff(found["place"]) > 0).all()
+        return found["text"].tolist()
+
+    whole = texts(60, connected=True)
+    assert not any("." in s for s in whole) and whole == texts(60, 100, connected=True)
+    every = {
+        Chem.CanonSmiles(s.format(*abc))
+        for abc in set(permutations("CCCNNN", 3))
+        for s in ("{}{}{}", "{}1{}{}1", "{}{}")
+    }
+    assert set(texts(13, connected=True, unique=True)) == every and len(every) == 13
+    (tmp_path / "known.csv").write_text("SMILES\nNC\nC(C)C\n")
+    rest = texts(11, connected=True, unique=True, novel=tmp_path / "known.csv")
+    assert set(rest) == every - {"CN", "CCC"}
+    linked = texts(40, link=("C", "N"))
+    query = Chem.MolFromSmarts("[C][*][N]")
+    assert all(Chem.MolFromSmiles(s).HasSubstructMatch(query) for s in linked)
+    with pytest.raises(GenkitError, match="13 of 14000 items that were drawn pass --unique --connected; lower --n 14"):
+        texts(14, connected=True, unique=True)
+
+
+def one_letter(texts):
+    """log q / p of the laws below."""
+    return np.log([{"A": 0.4, "C": 1.0, "D": 2.5}[text] for text in texts])
+
+
+def test_rewards_choose_among_candidates(monkeypatch):
+    """The exact law of one of N by its weight: p = (.5, .3, .2), q = (.2, .3, .5), N = 1, 2, 4."""
+    data = Sequences("ACD", np.zeros((3, 1), np.uint8), np.full(3, 1), np.zeros((0, 1), np.uint8), np.zeros(0, int))
+    generator = Generator(data.layout, discrete_denoiser(np.array([0.5, 0.3, 0.2])), Discrete("ardm"))
+    monkeypatch.setitem(sys.modules, "own", SimpleNamespace(reward=one_letter, wrong=lambda texts: [1.0], number=3))
+    p, w = np.array([0.5, 0.3, 0.2]), np.array([0.4, 1.0, 2.5])
+    for many, law in ((1, (0.5, 0.3, 0.2)), (2, (0.363300, 0.338571, 0.298128)), (4, None)):
+        request = SequenceRequest(reward=("own:reward",), candidates=many)
+        found = joined(list(request(generator, KEY, 6000, 5000)))
+        share = np.bincount(found["samples"][:, 0], minlength=3) / 6000
+        if law:
+            np.testing.assert_allclose(share, law, atol=4 * (0.25 / 6000) ** 0.5)
+        else:
+            assert abs(np.abs(share - [0.2, 0.3, 0.5]).sum() / 2 - 0.114198) < 0.02
+        assert abs(np.exp(found["log_z"]).mean() - (p * w).sum()) < 0.05 and not found["collapsed"].any()
+        np.testing.assert_allclose(found["reward"], one_letter(found["text"]))
+    tempered = joined(list(SequenceRequest(reward=("own:reward",), candidates=50, strength=2.0)(generator, KEY, 2000)))
+    target = p * w**2 / (p * w**2).sum()
+    assert np.abs(np.bincount(tempered["samples"][:, 0]) / 2000 - target).sum() / 2 < 0.05
+    for name, words in (
+        ("logP", "expected module:function"), ("own:nothing", "reward own:nothing: "), ("own:number", "is a int"),
+        ("own:wrong", r"gives shape \(1,\); expected \(10,\) numbers"), ("charge=1", "as logP=2.5:0.5"),
+        ("mass=1:1", "property 'mass'; expected"), ("charge=1:0", "positive standard deviation"), ("nowhere_at:all", "No module named"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=words):
+            list(SequenceRequest(reward=(name,))(generator, KEY, 1))
+
+
+def test_known_rewards():
+    assert reward_named("tanimoto=CCO", LAYOUT)(["OCC", "CCC"]) == pytest.approx([1.0, 1 / 3], abs=0.2)
+    np.testing.assert_allclose(reward_named("weight=16.043:2", LAYOUT)(["C", "O"]), [0, -(1.972**2) / 8], atol=1e-3)
+    found = joined(list(Request(reward=("rings=1:0.1", "tanimoto=C1CC1"), candidates=20)(model("data"), KEY, 60)))
+    assert sum("1" in s for s in found["text"].tolist()) > 55  # a quarter of the molecules has a ring

@@ -1,0 +1,27 @@
+"""Gridded data of any file in one form: what the names, dates, units and coordinates of files mean.
+
+`opened(pattern)` gives an xarray Dataset with dimensions time (or start and step), y and x, whatever the file calls
+them, `understood` does so with data sets that are open already; `weather` makes weather data of it, with splits;
+`to_xarray` goes back.
+"""
+
+from genkit_weather.gridded.files import paths_of
+from genkit_weather.gridded.grid import neighbours
+from genkit_weather.gridded.layers import sample
+from genkit_weather.gridded.opened import opened, understood
+from genkit_weather.gridded.times import usual_step
+from genkit_weather.gridded.units import convert
+from genkit_weather.gridded.weather import weather
+from genkit_weather.gridded.write import to_xarray
+
+__all__ = [
+    "convert",
+    "neighbours",
+    "opened",
+    "paths_of",
+    "sample",
+    "to_xarray",
+    "understood",
+    "usual_step",
+    "weather",
+]

@@ -1,0 +1,180 @@
+"""Any file of gridded data in one form: variables (member, time or start and step, y, x), levels as variables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from genkit.errors import DataError
+from genkit_weather.gridded.grid import placed
+from genkit_weather.gridded.names import described, find, role
+from genkit_weather.gridded.times import dates, durations
+
+ORDER = ("member", "start", "time", "step", "y", "x")
+
+
+def fields(file: xr.Dataset, source: str, levels: tuple[float, ...] = ()) -> xr.Dataset:
+    """A data set in the one form.
+
+    Variables have dimensions among `ORDER` and attributes units, long_name, standard_name; coordinates are those of
+    `placed`, time with `passed` (seconds in the calendar of the file), or start with `passed` and step (seconds).
+    What is not gridded (bounds, names, grid mappings) is dropped. `levels` are those that are kept of more than one.
+
+    Raises:
+        DataError: what cannot be understood, in one line.
+    """
+    file = file.drop_vars(_bounds(file))
+    file = _one_version(_destaggered(_stamped(file, source)))
+    file = placed(file, source)
+    file = _members(_timed(file, source))
+    out = {}
+    for name in map(str, file.data_vars):
+        for part in _by_level(file[name], file, levels):
+            if str(part.name) in out:
+                raise DataError(f"{source}: two variables would be called {part.name}; rename one")
+            out[str(part.name)] = part.transpose(*(d for d in ORDER if d in part.dims))
+    if not out:
+        raise DataError(f"{source}: no variable has rows and columns; found {described(file)}")
+    kept = ("y", "x", "latitude", "longitude", "time", "start", "step", "passed", "member")
+    attrs = {k: v for k, v in file.attrs.items() if k in ("crs", "notes")}
+    bare = {n: a.reset_coords(drop=True) for n, a in out.items()}
+    return xr.Dataset(bare, {n: file[n].variable for n in kept if n in file.coords}, attrs)
+
+
+def _bounds(file: xr.Dataset) -> list[str]:
+    """Variables that hold the bounds of cells and times."""
+    named = {a.attrs.get(k) or a.encoding.get(k) for a in file.variables.values() for k in ("bounds", "climatology")}
+    ends = ("_bnds", "_bounds", "_vertices")
+    return [str(n) for n in file.variables if n in named or str(n).endswith(ends)]
+
+
+def _stamped(file: xr.Dataset, source: str) -> xr.Dataset:
+    """Dates of WRF, which are strings (2020-01-01_06:00:00) of their own."""
+    if "Times" not in file or file["Times"].dtype.kind not in "SUO":
+        return file
+    dim = str(file["Times"].dims[0])
+    labels = [t.decode() if isinstance(t, bytes) else str(t) for t in file["Times"].values]
+    try:
+        stamps = np.array([t.replace("_", "T") for t in labels], "datetime64[s]")
+    except ValueError:
+        raise DataError(f"{source}: Times holds {labels[0]!r}, expected dates as 2020-01-01_06:00:00") from None
+    other = [n for n in file.coords if n != dim and role(n, file) == "time"]
+    return file.drop_vars(["Times", *other]).assign_coords({dim: (dim, stamps)})
+
+
+def _destaggered(file: xr.Dataset) -> xr.Dataset:
+    """Means of the two sides of a cell, of variables on the edges of cells (WRF)."""
+    for dim in [d for d in map(str, file.dims) if d.endswith("_stag")]:
+        centre = dim.removesuffix("_stag")
+        if centre in file.dims and file.sizes[dim] == file.sizes[centre] + 1:
+            on_edges = file[[n for n in file.data_vars if dim in file[n].dims]].reset_coords(drop=True)
+            with xr.set_options(keep_attrs=True):
+                mean = 0.5 * (on_edges.isel({dim: slice(None, -1)}) + on_edges.isel({dim: slice(1, None)}))
+            file = file.drop_dims(dim).assign(mean.rename({dim: centre}).data_vars)
+    return file
+
+
+def _one_version(file: xr.Dataset) -> xr.Dataset:
+    """The final analysis, and the preliminary where there is none yet (expver of the Climate Data Store)."""
+    for name in find(file, "version"):
+        if name in file.dims:
+            parts = [file.isel({name: i}, drop=True) for i in range(file.sizes[name])]
+            merged = parts[0]
+            for part in parts[1:]:
+                merged = merged.fillna(part)
+            file = merged.assign_attrs(file.attrs)
+        else:
+            file = file.drop_vars(name)
+    return file
+
+
+def _timed(file: xr.Dataset, source: str) -> xr.Dataset:
+    """Dimension time, or start and step; a single time of a file becomes a dimension."""
+    dims = {key: next((str(d) for d in file.dims if role(d, file) == key), None) for key in ("time", "start", "step")}
+    if dims["step"] is not None:
+        begin = dims["start"] or dims["time"]
+        if begin is None:
+            scalar = [n for n in (*find(file, "start"), *find(file, "time")) if n in file.coords and not file[n].ndim]
+            scalar = [n for n in scalar if str(n) != "valid_time"] or scalar
+            if not scalar:
+                raise DataError(f"{source}: forecasts by {dims['step']} without the time at which they begin")
+            begin = scalar[0]
+            file = file.expand_dims(begin)
+        stamps, passed = dates(_coordinate(file, begin, source).values, source)
+        after = durations(_coordinate(file, dims["step"], source), source)
+        file = file.drop_vars(_others(file, (begin, dims["step"]))).rename({begin: "start", dims["step"]: "step"})
+        return file.assign_coords(start=("start", stamps), passed=("start", passed), step=("step", after))
+    main = dims["time"] or dims["start"]
+    if main is None:
+        scalar = [n for n in (*find(file, "time"), *find(file, "start")) if n in file.coords and not file[n].ndim]
+        if not scalar:
+            return file  # static fields
+        main = "valid_time" if "valid_time" in scalar else scalar[0]
+        file = file.expand_dims(main)
+    valid = [n for n in find(file, "time") if n != main and n in file.coords and file[n].dims == (main,)]
+    values = _coordinate(file, valid[0] if valid and file[valid[0]].dtype.kind in "MO" else main, source).values
+    stamps, passed = dates(values, source)
+    file = file.drop_vars(_others(file, (main,))).rename({main: "time"} if main != "time" else {})
+    return file.assign_coords(time=("time", stamps), passed=("time", passed))
+
+
+def _coordinate(file: xr.Dataset, name: str, source: str) -> xr.DataArray:
+    if name not in file.variables:
+        raise DataError(f"{source}: the dimension {name} has no coordinate; give it dates (hours since ...)")
+    return file[name]
+
+
+def _others(file: xr.Dataset, main: tuple[str, ...]) -> list[Any]:
+    """Coordinates of time that are not the main ones, and the main ones too."""
+    kinds = ("time", "start", "step")
+    return [n for n in file.coords if role(n, file) in kinds and (n in main or n not in file.dims)]
+
+
+def _members(file: xr.Dataset) -> xr.Dataset:
+    """Dimension member, or one member alone as a scalar coordinate; numbered as in the file, else from 0."""
+    name = next((str(d) for d in file.dims if role(d, file) == "member"), None)
+    if name is None:
+        name = next((n for n in find(file, "member") if n in file.coords and not file[n].ndim), "member")
+    if name in file.dims and name not in file.coords:
+        file = file.assign_coords({name: np.arange(file.sizes[name])})
+    return file.rename({name: "member"}) if name != "member" else file
+
+
+def _by_level(array: xr.DataArray, file: xr.Dataset, levels: tuple[float, ...]) -> Iterable[xr.DataArray]:
+    """The variable at each level: one level keeps its name, several are called t_850; what is no field is left out."""
+    if array.dtype.kind not in "fiub" or not set(array.dims) & {"y", "x", "time"}:
+        return
+    other = [str(d) for d in array.dims if d not in ORDER]
+    attrs = {k: str(v) for k, v in array.attrs.items() if k in ("units", "long_name", "standard_name", "cell_methods")}
+    attrs |= {k: v for k, v in array.attrs.items() if k in ("GRIB_stepType", "GRIB_uvRelativeToGrid")}
+    array = array.assign_attrs(attrs) if attrs == array.attrs else array.drop_attrs().assign_attrs(attrs)
+    single = [d for d in other if file.sizes[d] == 1]
+    array, other = array.isel(dict.fromkeys(single, 0), drop=True), [d for d in other if d not in single]
+    spatial = {"y", "x"} & set(array.dims)
+    if len(other) > 1 or len(spatial) == 1 or (not spatial and other):
+        return
+    if not other:
+        yield array
+        return
+    dim = other[0]
+    if role(dim, file) != "level" and not (dim in file.coords and file[dim].dtype.kind in "fiu"):
+        return
+    values, unit = _level_values(file, dim)
+    for i in (int(i) for level in levels or values for i in np.flatnonzero(np.isclose(values, level))):
+        named = f"{array.attrs.get('long_name', array.name)} at {values[i]:g}{f' {unit}' if unit else ''}"
+        yield array.isel({dim: i}, drop=True).rename(f"{array.name}_{values[i]:g}").assign_attrs(long_name=named)
+
+
+def _level_values(file: xr.Dataset, dim: str) -> tuple[np.ndarray, str]:
+    """Levels and their unit, pressures in hPa; numbers from 0 where there is no coordinate."""
+    if dim not in file.coords or file[dim].dtype.kind not in "fiu":
+        return np.arange(file.sizes[dim], dtype=float), ""
+    unit = str(file[dim].attrs.get("units", ""))
+    values = np.asarray(file[dim].values, float)
+    if unit == "Pa":
+        return values / 100, "hPa"
+    silent = unit in ("", "1") and 100 < values.max() <= 1100 and values.min() > 0  # levels of pressure
+    return values, "hPa" if silent or unit.lower() in ("millibars", "mbar", "mb", "hpa") else unit

@@ -1,0 +1,98 @@
+"""Files of gridded data, opened lazily: NetCDF, zarr and GRIB; one, many, or a pattern."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from genkit.errors import DataError
+
+ZARR, GRIB = (".zarr",), (".grib", ".grb", ".grib2", ".grb2", ".grib1")
+
+
+def paths_of(pattern: str) -> list[str]:
+    """The files of a path, a pattern (data/era5_*.nc) or a URL of a zarr store; of a folder, those inside it.
+
+    Raises:
+        DataError: there is none.
+    """
+    if "://" in pattern:
+        return [pattern]
+    path = Path(pattern).expanduser()
+    if _is_zarr(path):
+        return [str(path)]
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if _is_zarr(p) or p.suffix in (".nc", ".nc4", *GRIB))
+        if not found:
+            raise DataError(f"{path} holds no NetCDF, GRIB or zarr files; give a pattern such as '{path}/*'")
+        return list(map(str, found))
+    found = [str(path)] if path.exists() else sorted(glob.glob(str(path), recursive=True))
+    found = [f for f in found if not f.endswith((".idx", ".json"))]
+    if not found:
+        raise DataError(f"{pattern}: no such file; give a file, a zarr folder or a pattern in quotes, as 'data/*.nc'")
+    return found
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.is_dir() and any((path / n).exists() for n in ("zarr.json", ".zgroup", ".zmetadata"))
+
+
+def open_path(path: str) -> list[xr.Dataset]:
+    """The data sets of a file: one, but of GRIB one for each kind of level. Values are read when they are needed.
+
+    Raises:
+        DataError: a file that cannot be read.
+    """
+    try:
+        if "://" in path or _is_zarr(Path(path)):
+            return [_decoded(xr.open_zarr(path, consolidated=None, decode_times=False, chunks={}))]
+        if Path(path).suffix.lower() in GRIB or _magic(path) == b"GRIB":
+            return _grib(path)
+        engine = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(_magic(path))
+        return [_decoded(xr.open_dataset(path, engine=engine, decode_times=False, chunks={}))]  # type: ignore[arg-type]
+    except DataError:
+        raise
+    except ImportError as error:
+        raise DataError(f"{path}: {error}; install fsspec's client for it (gs:// gcsfs, https:// aiohttp)") from None
+    except Exception as error:  # xarray, its engines, codecs and clients raise what they like
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
+        raise DataError(f"cannot read {path}: {reason}; expected NetCDF, GRIB or a zarr folder") from None
+
+
+def _magic(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(4)
+
+
+def _decoded(file: xr.Dataset) -> xr.Dataset:
+    """With dates of the calendar; durations stay numbers."""
+    for name in map(str, file.variables):
+        units = str(file[name].attrs.get("units", ""))
+        if units.startswith("day as %Y%m%d"):  # absolute dates of CDO
+            file = file.assign_coords({name: _absolute(file[name])})
+    return xr.decode_cf(file, decode_timedelta=False)
+
+
+def _absolute(coord: xr.DataArray) -> xr.DataArray:
+    """Dates written as the number 20200101.25."""
+    import numpy as np
+
+    days = np.floor(coord.values)
+    labels = [f"{int(d):08d}" for d in days]
+    stamps = np.array([f"{t[:4]}-{t[4:6]}-{t[6:]}" for t in labels], "datetime64[s]")
+    return coord.copy(data=stamps + np.rint((coord.values - days) * 86400).astype("timedelta64[s]")).drop_attrs()
+
+
+def _grib(path: str) -> list[xr.Dataset]:
+    try:
+        import cfgrib
+    except ImportError:
+        raise DataError(f"{path}: reading GRIB needs cfgrib; pip install 'genkit-weather[grib]'") from None
+    options: Any = {"indexpath": "", "read_keys": ["uvRelativeToGrid"]}
+    found = cfgrib.open_datasets(path, backend_kwargs=options)
+    if not found:
+        raise DataError(f"{path}: no GRIB messages that cfgrib can read")
+    return [file.chunk() for file in found]

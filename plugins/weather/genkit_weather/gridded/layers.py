@@ -1,0 +1,131 @@
+"""Variables of a data set as one array, in memory or read when rows are asked for; values that are missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from genkit.errors import DataError
+from genkit_weather.lazy import Lazy
+
+SAMPLE = 16, 2  # times looked at where all would be too many, of values in memory and of others
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Fields (..., y, x) of a data set as arrays (T, H, W, V), float32."""
+
+    file: xr.Dataset
+    names: tuple[str, ...]
+    source: str
+
+    def at(self, index: dict[str, int], rows: np.ndarray) -> Any:
+        """(T, H, W, V) at some rows of one member or start: an array where the values are in memory, else lazy."""
+        along = "step" if "start" in self.file.dims else "time"
+        picked = [self.file[n] for n in self.names]
+        picked = [a.isel({d: i for d, i in index.items() if d in a.dims}) for a in picked]
+        shape = (len(rows), self.file.sizes["y"], self.file.sizes["x"], len(self.names))
+
+        def read(which: np.ndarray) -> np.ndarray:
+            here = xr.Dataset({n: a.drop_vars(a.coords) for n, a in zip(self.names, picked, strict=True)})
+            values = here.isel({along: rows[which]}).compute()
+            out = np.empty((len(which), *shape[1:]), np.float32)
+            for v, name in enumerate(self.names):
+                field = values[name].transpose(along, ...).values
+                out[..., v] = field if field.ndim == 3 else field[:, None, None]
+                if not np.isfinite(out[..., v]).all():
+                    t, y, x = np.argwhere(~np.isfinite(out[..., v]))[0]
+                    raise DataError(f"{self.source}: {name} is not finite at row {rows[which[t]]}, y {y}, x {x}")
+            return out
+
+        if not self.names:
+            return np.zeros(shape, np.float32)
+        return read(np.arange(len(rows))) if in_memory(self.file) else Lazy(shape, read)
+
+
+def in_memory(file: xr.Dataset) -> bool:
+    """Whether all values are arrays of numpy."""
+    return all(isinstance(a.variable._data, np.ndarray) for a in file.data_vars.values())
+
+
+def sample(array: xr.DataArray) -> xr.DataArray:
+    """At most SAMPLE times of a variable, spread evenly, and the first member, in memory."""
+    most = SAMPLE[not isinstance(array.variable._data, np.ndarray)]
+    picked: dict[str, Any] = {d: 0 for d in ("member",) if d in array.dims}
+    for dim in {"time", "start", "step"} & set(map(str, array.dims)):
+        size = array.sizes[dim]
+        picked[dim] = np.unique(np.linspace(0, size - 1, min(most, size)).round().astype(int))
+    return array.isel(picked).compute()
+
+
+def constant(array: xr.DataArray) -> bool:
+    """Whether a variable is the same at all times, also where it has no value."""
+
+    def same(part: xr.DataArray) -> bool:
+        first = part.isel(dict.fromkeys(set(part.dims) - {"y", "x"}, 0))
+        return bool(((part == first) | (part.isnull() & first.isnull())).all())
+
+    return same(sample(array)) and same(array)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Where a data set has no values."""
+
+    times: np.ndarray
+    """(T,) bool: some variable has none at all"""
+    known: np.ndarray | None
+    """(H, W, V) bool: cells that have values at all other times; None if all have"""
+    notes: tuple[str, ...]
+
+
+def missing(file: xr.Dataset, names: tuple[str, ...], source: str, allowed: bool) -> Missing:
+    """Times and cells without values (NaN), found by reading everything once.
+
+    Of data that are not in memory, and where none are allowed, only the first time is looked at.
+
+    Raises:
+        DataError: there are, and they are not `allowed`.
+    """
+    along = "start" if "start" in file.dims else "time"
+    whole = in_memory(file) or allowed
+    part = file[list(names)] if whole else file[list(names)].isel({along: [0]})
+    gone, known, notes = np.zeros(part.sizes[along], bool), [], []
+    for name in names:
+        null = part[name].isnull().compute()
+        null = null if "y" in null.dims else null.expand_dims(y=1, x=1)
+        count = null.sum(("y", "x"))
+        others = [d for d in count.dims if d != along]
+        gone |= (count == null.sizes["y"] * null.sizes["x"]).any(others).values
+        known.append(null)
+    bare: dict[str, int] = {}
+    cells = []
+    for name, null in zip(names, known, strict=True):
+        null = null.isel({along: ~gone})
+        dims = [d for d in null.dims if d not in ("y", "x")]
+        ever, always = null.any(dims).values, null.all(dims).values
+        if ever.any() and not allowed:
+            bare[name] = int(null.sum(("y", "x")).max())
+            continue
+        if ever.all():
+            raise DataError(f"{source}: {name} has no cell with values at all times; name others by --data.variables")
+        if ever.any():
+            moving = f", {int((ever & ~always).sum())} of them only at some times" if (ever & ~always).any() else ""
+            notes.append(f"{name}: {int(ever.sum())} of {ever.size} cells have no value{moving} and do not count")
+        cells.append(~ever)
+    if bare:
+        counts = ", ".join(f"{name} at {count}" for name, count in bare.items())
+        raise DataError(
+            f"{source}: no value (NaN) of {counts} of {null.sizes['y'] * null.sizes['x']} cells; if that is meant, as "
+            "of the sea surface over land, --data.mask True leaves them out of statistics, loss and scores; else fill "
+            "them, or name others by --data.variables"
+        )
+    if gone.any():
+        notes.insert(0, f"{int(gone.sum())} times without any value of some variable are left out")
+    if not whole:
+        gone = np.zeros(file.sizes[along], bool)
+    mask = np.stack([np.broadcast_to(c, (file.sizes["y"], file.sizes["x"])) for c in cells], -1)
+    return Missing(gone, None if mask.all() else mask, tuple(notes))

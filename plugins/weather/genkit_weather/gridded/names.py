@@ -1,0 +1,66 @@
+"""What files call their axes: by the attributes of the CF conventions, and by names in use."""
+
+from typing import Any
+
+import xarray as xr
+from cf_xarray.criteria import coordinate_criteria
+
+ROLES = {
+    "time": ("time", "valid_time", "times", "xtime", "t", "date", "datetime"),
+    "start": ("start", "forecast_reference_time", "init_time", "analysis_time", "reference_time", "initial_time",
+              "reftime"),
+    "step": ("step", "lead_time", "lead", "leadtime", "prediction_timedelta", "forecast_period",
+             "elapsed_forecast_duration"),
+    "member": ("number", "member", "realization", "realisation", "ensemble", "ens", "ensemble_member",
+               "ensemble_mem"),
+    "latitude": ("latitude", "lat", "xlat", "xlat_m", "nav_lat", "lats", "gridlat_0", "clat"),
+    "longitude": ("longitude", "lon", "xlong", "xlong_m", "nav_lon", "lons", "long", "gridlon_0", "clon"),
+    "y": ("y", "south_north", "rlat", "yc", "projection_y_coordinate", "grid_latitude", "northing", "ygrid_0",
+          "nj", "j"),
+    "x": ("x", "west_east", "rlon", "xc", "projection_x_coordinate", "grid_longitude", "easting", "xgrid_0",
+          "ni", "i"),
+    "level": ("level", "lev", "plev", "pressure_level", "isobaricinhpa", "isobaricinpa", "pressure", "height", "hybrid",
+              "heightaboveground", "depth", "depthbelowland", "depthbelowlandlayer", "soil_level", "bottom_top",
+              "model_level", "z", "hybridlevel", "surface", "soil_layers_stag", "altitude"),
+    "version": ("expver",),
+}  # fmt: skip
+POINTS = ("cell", "ncells", "values", "grid_index", "point", "points", "station", "location", "node", "nmesh2d_face")
+STANDARD = {"forecast_reference_time": "start", "forecast_period": "step", "realization": "member"}
+CF = {
+    "latitude": "latitude",
+    "longitude": "longitude",
+    "T": "time",
+    "Z": "level",
+    "vertical": "level",
+    "Y": "y",
+    "X": "x",
+}
+
+
+def role(name: Any, file: xr.Dataset) -> str | None:
+    """Which axis a dimension or coordinate is: a key of ROLES, or None.
+
+    A known name counts most (files of the Climate Data Store call valid times forecast_reference_time); digits at its
+    end do not, so that height0 is a height. Then its attributes count: standard_name, units, axis, positive.
+    """
+    plain = str(name).lower()
+    for spelling in (plain, plain.rstrip("0123456789").rstrip("_")):
+        for key, names in ROLES.items():
+            if spelling in names:
+                return key
+    attrs = file[name].attrs if name in file.variables else {}
+    standard = STANDARD.get(str(attrs.get("standard_name")))
+    cf = (CF[key] for key in CF if any(attrs.get(a) in known for a, known in coordinate_criteria[key].items()))
+    return standard or next(cf, None)
+
+
+def find(file: xr.Dataset, wanted: str) -> list[str]:
+    """Variables and coordinates of a role, those whose name is first in its list first."""
+    names = ROLES[wanted]
+    found = [str(n) for n in file.variables if role(n, file) == wanted]
+    return sorted(found, key=lambda n: names.index(n.lower()) if n.lower() in names else len(names))
+
+
+def described(file: xr.Dataset) -> str:
+    """All variables with their dimensions, for errors."""
+    return ", ".join(f"{name} {tuple(map(str, a.dims))}" for name, a in file.data_vars.items()) or "no variables"

@@ -1,0 +1,30 @@
+"""Files in the one form."""
+
+from collections.abc import Iterable
+
+import xarray as xr
+
+from genkit.errors import DataError
+from genkit_weather.gridded.fields import fields
+from genkit_weather.gridded.files import open_path, paths_of
+from genkit_weather.gridded.join import joined
+
+
+def opened(pattern: str, levels: tuple[float, ...] = ()) -> xr.Dataset:
+    """All files of a pattern as one data set of the form of `fields`; values are read when they are needed.
+
+    Raises:
+        DataError: files that cannot be read, understood or joined.
+    """
+    return understood(((path, file) for path in paths_of(pattern) for file in open_path(path)), levels)
+
+
+def understood(files: Iterable[tuple[str, xr.Dataset]], levels: tuple[float, ...] = ()) -> xr.Dataset:
+    """Data sets and what errors call them, as one of the form of `fields`."""
+    parts = [(source, fields(file, source, levels)) for source, file in files]
+    file = joined(parts)
+    for level in levels:
+        if not any(str(name).endswith(f"_{level:g}") for name in file.data_vars):
+            names = ", ".join(map(str, file.data_vars))
+            raise DataError(f"{parts[0][0]}: no variable has a level {level:g}; found {names}")
+    return file

@@ -1,0 +1,93 @@
+"""When the values of a file hold: dates of any calendar, and runs of equal steps."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from genkit.errors import DataError
+
+SECONDS = np.timedelta64(1, "s")
+
+
+def dates(values: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """(T,) datetime64[s], and seconds (T,) that have passed in the calendar of the file.
+
+    Of calendars without leap days the dates keep their names; a year of 360 days is spread over the real one. Where
+    dates and seconds differ (a leap day that the calendar lacks), steps are counted in seconds.
+
+    Raises:
+        DataError: numbers in place of dates.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind == "M":
+        stamps = _to_second(values)
+        return stamps, (stamps - np.datetime64(0, "s")).astype(np.int64)
+    if values.dtype.kind != "O" or not hasattr(values.ravel()[0], "calendar"):
+        raise DataError(
+            f"{source}: time must be dates, found {values.ravel()[0]}; give it units such as "
+            "'hours since 2020-01-01 00:00'"
+        )
+    import cftime
+
+    calendar = values[0].calendar
+    if calendar == "all_leap":
+        raise DataError(f"{source}: calendar all_leap has days that do not exist; drop 29 February where there is none")
+    passed = np.rint(cftime.date2num(values, "seconds since 1900-01-01", calendar)).astype(np.int64)
+    if calendar in ("julian", "standard", "gregorian", "proleptic_gregorian"):
+        stamps = [v.change_calendar("proleptic_gregorian") for v in values]
+        return np.array([v.isoformat() for v in stamps], "datetime64[s]"), passed
+    if calendar == "360_day":
+        return np.array([_spread(v) for v in values]), passed
+    return np.array([v.isoformat() for v in values], "datetime64[s]"), passed
+
+
+def _to_second(values: np.ndarray) -> np.ndarray:
+    """Nearest whole second: times in float days miss it a little."""
+    fine = values.astype("datetime64[ms]").astype(np.int64)
+    return ((fine + 500) // 1000).astype("datetime64[s]")
+
+
+def _spread(date: Any) -> np.datetime64:
+    """A date of a year of 360 days in the real one: the day's share of the year, the same time of day."""
+    begin, end = (np.datetime64(f"{year:04d}-01-01", "D") for year in (date.year, date.year + 1))
+    day = round((date.dayofyr - 1) * int((end - begin).astype(int)) / 360)
+    clock = np.timedelta64(date.hour * 3600 + date.minute * 60 + date.second, "s")
+    return (begin + np.timedelta64(day, "D")).astype("datetime64[s]") + clock
+
+
+def durations(coord: xr.DataArray, source: str) -> np.ndarray:
+    """(L,) seconds of a coordinate of lead times."""
+    values = coord.values
+    if values.dtype.kind == "m":
+        return np.rint(values / SECONDS).astype(np.int64)
+    if values.dtype.kind == "O":  # strings or objects
+        raise DataError(f"{source}: {coord.name} holds {values.ravel()[0]!r}, expected hours")
+    unit = str(coord.attrs.get("units", "hours")).lower()
+    sizes = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    if unit[:1] not in sizes or unit.startswith("month"):
+        raise DataError(f"{source}: {coord.name} is in {unit!r}; expected seconds, minutes, hours or days")
+    return np.rint(values.astype(float) * sizes[unit[0]]).astype(np.int64)
+
+
+def usual_step(passed: np.ndarray) -> int:
+    """The most frequent step in seconds of increasing times (T,); of several the shortest."""
+    steps, counts = np.unique(np.diff(passed), return_counts=True)
+    return int(steps[np.argmax(counts)])
+
+
+def runs(passed: np.ndarray, step: int) -> list[np.ndarray]:
+    """Rows of each run of times that are `step` seconds apart, the earliest first.
+
+    Times in between make runs of their own: hourly data in steps of three hours have three runs.
+    """
+    place = {int(t): i for i, t in enumerate(passed)}
+    found = []
+    for first in map(int, passed):
+        if first - step in place:
+            continue
+        count = 1
+        while first + count * step in place:
+            count += 1
+        found.append(np.array([place[first + k * step] for k in range(count)]))
+    return found

@@ -1,0 +1,121 @@
+"""Units: their spellings, how they are converted, and which values a quantity can have."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from genkit.errors import DataError
+
+SPELLED = {  # what files write that pint reads otherwise or not at all
+    "": "1",
+    "C": "degC",
+    "F": "degF",
+    "mb": "mbar",
+    "fraction": "1",
+    "proportion": "1",
+    "(0 - 1)": "1",
+    "0-1": "1",
+    "~": "1",
+    "-": "1",
+    "none": "1",
+    "octas": "0.125",
+    "m of water equivalent": "m",
+    "gpm": "m",
+}
+WATER = 1000.0  # kg m-3: precipitation is told as a depth or as a mass on an area
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a variable may be: names by which it goes, its unit and the range of its values."""
+
+    pattern: str
+    """of a standard name or a variable's name"""
+    unit: str
+    low: float
+    high: float
+
+
+QUANTITIES = (
+    Quantity(r"(.*_)?temperature(_.*)?|2?t(2m|_2m|2|mp2)?|sst|skt|d2m|2d", "K", 150, 350),
+    Quantity(r"(.*_)?(air|surface)_pressure(_.*)?|msl|sp|psl|ps|prmsl|mslp", "Pa", 3e4, 1.1e5),
+    Quantity(r"relative_humidity|r2?|rh|hurs", "1", -0.05, 1.8),
+    Quantity(r"specific_humidity|q2?|huss|hus|q2m", "1", -1e-3, 0.06),
+    Quantity(r"(.*_)?(x|y|eastward|northward|u|v)_(component_of_)?wind(_.*)?|[uv](10|100)m?|10[uv]|wind_speed|ws10",
+             "m s-1", -150, 150),
+    Quantity(r"land_binary_mask|land_area_fraction|cloud_area_fraction|lsm|tcc|clt", "1", -0.01, 1.01),
+    Quantity(r"precipitation_amount|tp|pr_amount|rain", "kg m-2", -0.01, 3000),
+)  # fmt: skip
+
+
+def spelled(unit: str) -> str:
+    """A unit as pint reads it."""
+    plain = str(unit).strip()
+    return SPELLED.get(plain, SPELLED.get(plain.lower(), plain))
+
+
+@cache
+def registry() -> Any:
+    """pint's table of units with the spellings of UDUNITS; made when first needed, which takes a second."""
+    from cf_xarray.units import units
+
+    return units
+
+
+def factor(unit: str, to: str, what: str) -> tuple[float, float]:
+    """(scale, offset) with which a value in one unit is scale * value + offset in another.
+
+    A depth of water in mm is a mass in kg m-2. `what` is how errors name the variable and its file.
+
+    Raises:
+        DataError: a unit that is not known, or of another kind.
+    """
+    old, new = spelled(unit), spelled(to)
+    if old == new:
+        return 1.0, 0.0
+    pint = registry()
+    try:
+        one, other = (pint.parse_expression(u) if u else pint.Quantity(1) for u in (old, new))
+        one, other = (q if hasattr(q, "units") else pint.Quantity(q) for q in (one, other))
+    except Exception:  # pint raises what it likes
+        raise DataError(f"{what} has the unit {unit!r}; expected one that can be converted to {to!r}") from None
+    if one.check("[length]") and other.check("[mass]/[length]**2"):
+        one = one * pint.Quantity(WATER, "kg/m^3")
+    elif one.check("[mass]/[length]**2") and other.check("[length]"):
+        one = one / pint.Quantity(WATER, "kg/m^3")
+    if not one.is_compatible_with(other):
+        raise DataError(f"{what} has the unit {unit!r}; expected one that can be converted to {to!r}")
+    at = [(pint.Quantity(v * one.magnitude, one.units).to(other.units).magnitude) / other.magnitude for v in (0.0, 1.0)]
+    return float(at[1] - at[0]), float(at[0])
+
+
+def convert(values: Any, unit: str, to: str, what: str) -> Any:
+    """Values in another unit; `what` is how errors name the variable and its file, see `factor`."""
+    scale, offset = factor(unit, to, what)
+    return values if (scale, offset) == (1.0, 0.0) else values * scale + offset
+
+
+def implausible(name: str, standard: str, unit: str, low: float, high: float) -> str | None:
+    """What is strange about a variable whose values lie between `low` and `high`; None if nothing is known against it.
+
+    The quantity is found by the standard name, else by the name without the level at its end.
+    """
+    if not np.isfinite([low, high]).all():
+        return None
+    if max(abs(low), abs(high)) > 1e15:
+        return f"{name} has values of {max(abs(low), abs(high)):.3g}, a fill value that the file does not declare"
+    named = [standard, re.sub(r"_[\d.]+$", "", name)]
+    kind = next((q for n in named for q in QUANTITIES if n and re.fullmatch(q.pattern, n, re.IGNORECASE)), None)
+    if kind is None:
+        return None
+    try:
+        scale, offset = factor(unit, kind.unit, name)
+    except DataError:
+        return f"{name} is in {unit!r}, which is no unit of a quantity in {kind.unit}"
+    first, last = sorted((scale * low + offset, scale * high + offset))
+    if first < kind.low or last > kind.high:
+        return f"{name} is said to be in {unit!r} and goes from {low:.4g} to {high:.4g}, which it can hardly be"
+    return None

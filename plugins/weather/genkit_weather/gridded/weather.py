@@ -1,0 +1,234 @@
+"""A data set of gridded fields as weather data: what is predicted, what is given, what never changes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from genkit.errors import DataError, UsageError
+from genkit_weather.area import NAMES, angles, standard_forcing
+from genkit_weather.data import Series, WeatherData, check
+from genkit_weather.gridded.layers import Layers, constant, in_memory, missing, sample
+from genkit_weather.gridded.split import Piece, pieces
+from genkit_weather.gridded.units import implausible
+from genkit_weather.gridded.wind import turned
+from genkit_weather.lazy import Lazy
+
+if TYPE_CHECKING:
+    from genkit_weather.datasets import Own
+
+
+def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
+    """Weather data of a data set in the form of `fields`.
+
+    Raises:
+        DataError: what is wrong, in one line with what to do.
+        UsageError: options that do not fit the data.
+    """
+    notes = list(file.attrs.get("notes", ()))
+    file = _selected(file, how, source)
+    if len(file["passed"]) < 2 and "start" not in file.dims:
+        raise DataError(f"{source} has 1 time; a forecast needs at least 3")
+    state, forcing, static = _sorted_out(file, how, source, notes)
+    file = turned(file, how.wind, source)
+    moving = file[[*state, *forcing]]
+    if moving.nbytes <= how.memory * 1e9:
+        moving = moving.compute()
+    gaps = missing(moving, (*state, *forcing), source, how.mask)
+    notes += gaps.notes
+    along = "start" if "start" in moving.dims else "time"
+    moving = moving.isel({along: np.flatnonzero(~gaps.times)}) if gaps.times.any() else moving
+    cut = pieces(moving, source, how.step, how.split, {name: getattr(how, name) for name in ("train", "val", "test")})
+    if cut.step > _own_step(moving) and (sums := [n for n in (*state, *forcing) if _is_sum(file[n])]):
+        raise UsageError(f"step={how.step:g}: {sums[0]} is a sum over a time; leave it out by --data.variables")
+    notes += cut.notes
+    if gaps.known is not None:
+        moving = _filled(moving, (*state, *forcing), gaps.known, cut.splits["train"])
+    notes += [note for n in (*state, *forcing) if (note := _strange(file[n]))]
+    lat, lon = (file[n].values if n in file.coords else None for n in ("latitude", "longitude"))
+    told, uniform = (NAMES, False) if lat is not None else (NAMES[1:], not any("y" in file[n].dims for n in forcing))
+    reading = _Reading(Layers(moving, state, source), Layers(moving, forcing, source), lat, lon, uniform)
+    fixed = _static(file, static, lat, lon, notes)
+    h, w = moving.sizes["y"], moving.sizes["x"]
+    if 2 * how.frame >= min(h, w):
+        raise DataError(f"{source}: a frame of {how.frame} leaves no interior of {h} x {w} cells; set --data.frame")
+    data = WeatherData(
+        **{name: tuple(reading(one) for one in found) for name, found in cut.splits.items()},
+        static=np.stack(list(fixed.values()), -1).astype(np.float32),
+        frame=(how.frame, how.frame),
+        names=state,
+        units=tuple(str(moving[n].attrs.get("units", "1")) for n in state),
+        long_names=tuple(str(moving[n].attrs.get("long_name", n)) for n in state),
+        forcing_names=(*told, *forcing),
+        static_names=tuple(fixed),
+        step_hours=cut.step / 3600,
+        lat=lat,
+        lon=lon,
+        x=file["x"].values if "x" in file.coords else None,
+        y=file["y"].values if "y" in file.coords else None,
+        diurnal=cut.step < 86400,
+        source=source,
+        mask=None if gaps.known is None or gaps.known[..., : len(state)].all() else gaps.known[..., : len(state)],
+        crs=file.attrs.get("crs"),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+    return check(data) if in_memory(moving) else data
+
+
+def _selected(file: xr.Dataset, how: Own, source: str) -> xr.Dataset:
+    """The member, region and units that are asked for."""
+    if how.member is not None:
+        if "member" not in file.dims or how.member not in file["member"].values:
+            has = file["member"].values.tolist() if "member" in file.dims else "none"
+            raise UsageError(f"member={how.member} is not in {source}; it has {has}")
+        file = file.sel(member=[how.member])
+    for name, unit in how.units.items():
+        if name not in file:
+            raise UsageError(f"units name {name}, but {source} has {', '.join(map(str, file.data_vars))}")
+        file = file.assign({name: file[name].assign_attrs(units=unit)})
+    return file if how.region is None else _cut_out(file, how.region, source)
+
+
+def _cut_out(file: xr.Dataset, region: tuple[float, float, float, float], source: str) -> xr.Dataset:
+    """Rows and columns that have a cell inside a region."""
+    south, north, west, east = region
+    if not (-90 <= south < north <= 90 and west < east <= west + 360):
+        raise UsageError(f"region={region}: expected south < north and west < east <= west + 360 degrees")
+    if "latitude" not in file.coords:
+        raise UsageError(f"region={region}: {source} has no latitudes and longitudes")
+    slack, lat, lon = 1e-6, file["latitude"].values, file["longitude"].values
+    lon = lon - 360 * np.floor((lon - west + slack) / 360)
+    inside = (lat >= south - slack) & (lat <= north + slack) & (lon <= east + slack)
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if min(len(rows), len(columns)) < 2:
+        raise DataError(f"{source}: region {region} holds fewer than 2 x 2 cells")
+    columns = columns[np.argsort(lon[rows[0], columns], kind="stable")]
+    file = file.assign_coords(longitude=(("y", "x"), lon))
+    return file.isel(y=slice(rows[0], rows[-1] + 1), x=columns)
+
+
+def _sorted_out(
+    file: xr.Dataset, how: Own, source: str, notes: list[str]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Names of state, forcing and static fields."""
+    named = {k: _named(file, k, getattr(how, k), source) for k in ("variables", "forcing", "static")}
+    wanted, forcing = named["variables"], named["forcing"]
+    twice = set(wanted) & {*forcing, *how.static} | set(forcing) & set(how.static)
+    if twice:
+        raise UsageError(f"{sorted(twice)[0]} is named twice among variables, forcing and static")
+    moves = [str(n) for n, a in file.data_vars.items() if {"time", "start"} & set(a.dims)]
+    for name in (*wanted, *forcing):
+        if name not in moves:
+            raise UsageError(f"{name} does not change in time; name it under static, or not at all")
+    gridded = [n for n in moves if "y" in file[n].dims]
+    state = [n for n in wanted or gridded if n not in (*forcing, *how.static)]
+    if flat := [n for n in state if n not in gridded]:
+        raise UsageError(f"{flat[0]} is the same everywhere, so it cannot be predicted; name it under forcing")
+    static = [str(n) for n, a in file.data_vars.items() if set(a.dims) == {"y", "x"}]
+    static = list(how.static) if how.static else static
+    for name in list(state):
+        if constant(file[name]):
+            notes.append(f"{name} never changes: it is taken as a static field")
+            state.remove(name)
+            static += [] if name in static or how.static else [name]
+    if not state:
+        raise DataError(f"{source}: no variable changes in time and place; found {', '.join(map(str, file.data_vars))}")
+    left = [n for n in moves if n not in (*state, *forcing, *static)]
+    if left and not how.variables:
+        notes.append(f"not used: {', '.join(left)}")
+    return tuple(state), tuple(forcing), tuple(static)
+
+
+def _named(file: xr.Dataset, option: str, names: tuple[str, ...], source: str) -> list[str]:
+    """The variables of an option; a name also stands for the same at all levels, t for t_850 and t_500."""
+    found = []
+    for name in names:
+        levels = [str(n) for n in file.data_vars if re.fullmatch(re.escape(name) + r"_[\d.]+", str(n))]
+        if name not in file and not levels:
+            raise UsageError(f"{option} names {name}, but {source} has {', '.join(map(str, file.data_vars))}")
+        found += [name] if name in file else levels
+    return found
+
+
+def _own_step(file: xr.Dataset) -> int:
+    from genkit_weather.gridded.times import usual_step
+
+    return usual_step(file["step" if "start" in file.dims else "passed"].values)
+
+
+def _is_sum(array: xr.DataArray) -> bool:
+    """Whether a value stands for the time since the one before."""
+    return "sum" in str(array.attrs.get("cell_methods", "")) or array.attrs.get("GRIB_stepType") in ("accum", "avg")
+
+
+def _strange(array: xr.DataArray) -> str | None:
+    """A doubt about the units, from a few times."""
+    values, unit = sample(array), str(array.attrs.get("units", ""))
+    if not unit:
+        return f"{array.name} has no units; they can be given by --data.units {array.name} UNIT"
+    standard = str(array.attrs.get("standard_name", ""))
+    doubt = implausible(str(array.name), standard, unit, float(values.min()), float(values.max()))
+    return doubt and f"{doubt}; correct them by --data.units {array.name} UNIT"
+
+
+def _filled(file: xr.Dataset, names: tuple[str, ...], known: np.ndarray, train: list[Piece]) -> xr.Dataset:
+    """Cells that do not count hold the training mean of those that do."""
+    along = "start" if "start" in file.dims else "time"
+    rows = np.unique(np.concatenate([one.rows if along == "time" else [one.index["start"]] for one in train]))
+    out = {}
+    for v, name in enumerate(names):
+        cells = xr.DataArray(known[..., v], dims=("y", "x"))
+        if "y" in file[name].dims and not known[..., v].all():
+            mean = float(file[name].isel({along: rows}).where(cells).mean())
+            out[name] = file[name].where(cells, mean).astype(np.float32)
+    return file.assign(out)
+
+
+def _static(file: xr.Dataset, names: tuple[str, ...], lat: Any, lon: Any, notes: list[str]) -> dict[str, np.ndarray]:
+    """Static fields (H, W): places, then those of the file; cells without value hold the mean of the others."""
+    if lat is None or lon is None:
+        rows, columns = np.meshgrid(np.arange(file.sizes["y"]), np.arange(file.sizes["x"]), indexing="ij")
+        fields = {"row": rows, "column": columns}
+    elif np.ptp(lon) * lon.shape[1] / (lon.shape[1] - 1) > 359:  # around the globe
+        fields = {"lat": lat, "cos_lon": np.cos(np.deg2rad(lon)), "sin_lon": np.sin(np.deg2rad(lon))}
+    else:
+        fields = {"lat": lat, "lon": lon}
+    for name in names:
+        array = file[name].isel({d: 0 for d in file[name].dims if d not in ("y", "x")})
+        values = np.asarray(array.transpose("y", "x").values, np.float64)
+        bad = ~np.isfinite(values)
+        if bad.all():
+            continue
+        if bad.any():
+            notes.append(f"{name}: {int(bad.sum())} cells without value hold the mean of the others")
+        fields[name] = np.where(bad, values[~bad].mean(), values)
+    return fields
+
+
+class _Reading:
+    """Makes the series of a piece."""
+
+    def __init__(self, state: Layers, forcing: Layers, lat: Any, lon: Any, uniform: bool):
+        self.state, self.forcing, self.lat, self.lon, self.uniform = state, forcing, lat, lon, uniform
+
+    def __call__(self, piece: Piece) -> Series:
+        state, own = (layers.at(piece.index, piece.rows) for layers in (self.state, self.forcing))
+        if self.uniform and not self.forcing.names:
+            told: Any = angles(piece.time)[:, None, None].astype(np.float32)
+        elif isinstance(state, Lazy):
+            shape = (*state.shape[:3], (5 if self.lat is not None else 4) + len(self.forcing.names))
+            told = Lazy(shape, lambda rows: self._told(piece.time[rows], np.asarray(own[rows])))
+        else:
+            told = self._told(piece.time, own)
+        return Series(state, told, piece.time, issued=piece.issued)
+
+    def _told(self, time: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """Forcing that follows from time and place, then that of the file."""
+        if self.lat is not None:
+            first = standard_forcing(time, self.lat, self.lon)
+        else:
+            first = np.broadcast_to(angles(time)[:, None, None], (*own.shape[:3], 4))
+        return np.concatenate([first, own], -1).astype(np.float32)

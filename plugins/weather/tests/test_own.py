@@ -1,0 +1,510 @@
+"""Own gridded data: files of the kinds that people have, understood or refused in one line."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from genkit.cli import main
+from genkit.errors import DataError, UsageError
+from genkit_weather.data import statistics
+from genkit_weather.datasets import Own, from_xarray
+from genkit_weather.gridded import opened, to_xarray
+
+T, H, W = 40, 10, 12
+TIME = np.datetime64("2020-06-01", "s") + 6 * np.arange(T) * np.timedelta64(1, "h")
+HOURS = {"units": "hours since 2020-06-01", "calendar": "proleptic_gregorian"}
+STATE = (280 + np.random.default_rng(0).normal(size=(T, H, W))).astype(np.float32)
+LAT, LON = np.linspace(50, 54.5, H), np.linspace(5, 10.5, W)
+HARD = Path(os.environ.get("GENKIT_DATA", "/nowhere")) / "hard" / "weather"
+
+
+def usual(state=STATE, lat=LAT, lon=LON, dims=("time", "lat", "lon"), time=TIME, **attrs):
+    """Temperature on a grid of latitudes and longitudes."""
+    attrs = {"units": "K", "long_name": "temperature"} | attrs
+    return xr.Dataset({"t2m": (dims, state, attrs)}, dict(zip(dims, (time, lat, lon), strict=True)))
+
+
+def plane(x=2000.0, units="m", **more):
+    """Temperature on rows and columns of a plane, `x` of the units apart."""
+    coords = {
+        "time": TIME,
+        "x": ("x", x * np.arange(W), {"units": units}),
+        "y": ("y", x * np.arange(H), {"units": units}),
+    }
+    return xr.Dataset({"t2m": (("time", "y", "x"), STATE, {"units": "K"}), **more}, coords)
+
+
+def whole(data, v=0):
+    """(T, H, W) of a variable over all splits of one series each."""
+    return np.concatenate([np.asarray(s.state[..., v]) for (s,) in data.splits().values()])
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a data set and read it as own data."""
+
+    def load(file, name="own.nc", encoding=None, **options):
+        if name.endswith(".zarr"):
+            file.to_zarr(tmp_path / name)
+        else:
+            file.to_netcdf(tmp_path / name, engine="h5netcdf", encoding=encoding)
+        return Own(str(tmp_path / name), frame=2, **options).load()
+
+    return load
+
+
+def test_variables_splits_and_grid():
+    file = plane(1000.0, q=(("time", "y", "x"), 2 * STATE), height=(("y", "x"), STATE[0]))
+    data = from_xarray(file, frame=2)
+    assert data.names == ("t2m", "q") and data.units == ("K", "1")
+    assert [len(s) for (s,) in data.splits().values()] == [28, 4, 8]
+    np.testing.assert_array_equal(whole(data, 1), 2 * STATE)
+    assert data.frame == (2, 2) and data.step_hours == 6.0 and data.diurnal and data.lat is None
+    assert data.static_names == ("row", "column", "height")
+    np.testing.assert_array_equal(data.static[..., 2], STATE[0])
+    np.testing.assert_array_equal(data.x, np.arange(12.0))
+    assert data.train[0].forcing.shape == (28, 1, 1, 4)
+    np.testing.assert_allclose(data.train[0].forcing[1, 0, 0, :2], [1, 0], atol=1e-6)  # 6 h: a quarter of the day
+
+
+@pytest.mark.parametrize("dims", [("lat", "lon"), ("latitude", "longitude"), ("nav_lat", "nav_lon")])
+def test_latitudes_give_sunshine(dims):
+    data = from_xarray(usual(dims=("time", *dims)), frame=2)
+    np.testing.assert_array_equal(data.lat[:, 3], LAT)
+    np.testing.assert_allclose(data.lon[3], LON)
+    assert data.forcing_names[0] == "toa_radiation" and data.train[0].forcing.shape == (28, H, W, 5)
+    sun = data.train[0].forcing[..., 0]
+    assert sun[2].min() > 1000 and sun[0].max() < 100  # noon and midnight in June
+
+
+def descending():
+    return usual(STATE[:, ::-1], lat=LAT[::-1])
+
+
+def transposed():
+    return usual().transpose("lon", "time", "lat")
+
+
+def cds():
+    """As the Climate Data Store writes: valid_time, which it calls forecast_reference_time; a text a time; a number."""
+    file = usual(dims=("valid_time", "latitude", "longitude"))
+    file["valid_time"].attrs["standard_name"] = "forecast_reference_time"
+    return file.assign_coords(expver=("valid_time", np.full(T, "0001")), number=0)
+
+
+def two_versions():
+    """An older file of it: the final analysis up to some time, the preliminary after it."""
+    final, early = STATE.copy(), STATE.copy()
+    final[30:], early[:30] = np.nan, np.nan
+    file = usual().expand_dims(expver=[1, 5], axis=1).copy(deep=True)
+    file["t2m"].values[:, 0], file["t2m"].values[:, 1] = final, early
+    return file
+
+
+def named_by_attributes():
+    file = usual(dims=("n1", "n2", "n3"))
+    for name, attrs in (
+        ("n1", {"standard_name": "time"}),
+        ("n2", {"units": "degrees_north"}),
+        ("n3", {"units": "degrees_east"}),
+    ):
+        file[name].attrs.update(attrs)
+    return file
+
+
+def one_height():
+    return usual().expand_dims(height0=[2.0], axis=1)
+
+
+def with_bounds():
+    file = usual()
+    file["time"].attrs["bounds"] = "when"
+    return file.assign(
+        when=(("time", "bnds"), np.stack([TIME, TIME], 1)), lat_bnds=(("lat", "bnds"), np.stack([LAT, LAT], 1))
+    )
+
+
+def in_double():
+    return usual(STATE.astype(np.float64))
+
+
+def wrf():
+    """Names, dates and repeated places of WRF."""
+    lat, lon = (np.broadcast_to(a, (T, H, W)) for a in np.meshgrid(LAT, LON, indexing="ij"))
+    dims = ("Time", "south_north", "west_east")
+    labels = np.array([str(t).replace("T", "_") for t in TIME], "S19")
+    return xr.Dataset({"t2m": (dims, STATE, {"units": "K"}), "Times": ("Time", labels)},
+                      {"XLAT": (dims, lat), "XLONG": (dims, lon), "XTIME": ("Time", np.arange(T))})  # fmt: skip
+
+
+KINDS = [descending, transposed, cds, two_versions, named_by_attributes, one_height, with_bounds, in_double, wrf]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
+def test_the_same_data_in_many_guises(written, kind):
+    data = written(kind())
+    assert data.names == ("t2m",) and data.units == ("K",) and data.notes == ()
+    np.testing.assert_allclose(whole(data), STATE, rtol=1e-6)
+    np.testing.assert_allclose(data.lat[:, 0], LAT)
+    np.testing.assert_allclose(data.lon[0], LON)
+    np.testing.assert_array_equal(np.concatenate([s.time for (s,) in data.splits().values()]), TIME)
+
+
+def test_packed_numbers_and_zarr_and_old_netcdf(written, tmp_path):
+    packed = written(
+        usual(), encoding={"t2m": {"dtype": "i2", "scale_factor": 0.001, "add_offset": 280.0, "_FillValue": -9999}}
+    )
+    np.testing.assert_allclose(whole(packed), STATE, atol=6e-4)
+    np.testing.assert_array_equal(whole(written(usual(), "own.zarr")), STATE)
+    usual().to_netcdf(tmp_path / "old.nc", engine="scipy", format="NETCDF3_64BIT")
+    np.testing.assert_array_equal(whole(Own(str(tmp_path / "old.nc"), frame=2).load()), STATE)
+
+
+def test_many_files_of_times_and_of_variables(tmp_path):
+    usual().isel(time=slice(22, None)).to_netcdf(tmp_path / "a_late.nc", engine="h5netcdf")
+    usual().isel(time=slice(0, 25)).to_netcdf(tmp_path / "b_early.nc", engine="h5netcdf")  # three times twice
+    celsius = usual(STATE - 273.15, units="degC").rename(t2m="d2m")
+    celsius.to_netcdf(tmp_path / "c_other.nc", engine="h5netcdf")
+    usual().isel(time=0, drop=True).rename(t2m="z").to_netcdf(tmp_path / "d_static.nc", engine="h5netcdf")
+    data = Own(str(tmp_path / "*.nc"), frame=2).load()
+    assert data.names == ("t2m", "d2m") and data.units == ("K", "degC") and data.static_names == ("lat", "lon", "z")
+    np.testing.assert_array_equal(whole(data), STATE)
+    lazy = Own(str(tmp_path), frame=2, memory=0.0).load()
+    assert not isinstance(lazy.train[0].state, np.ndarray)
+    np.testing.assert_array_equal(whole(lazy, 1), whole(data, 1))
+    np.testing.assert_array_equal(lazy.val[0].forcing[2], data.val[0].forcing[2])
+    usual(lat=LAT + 1).to_netcdf(tmp_path / "e.nc", engine="h5netcdf")
+    with pytest.raises(DataError, match=r"e\.nc lies elsewhere than .*a_late\.nc: latitude differs by up to 1"):
+        Own(str(tmp_path / "*.nc")).load()
+
+
+def test_units_of_later_files_become_those_of_the_first(tmp_path):
+    usual().isel(time=slice(0, 20)).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    usual(STATE - 273.15, units="celsius").isel(time=slice(20, None)).to_netcdf(tmp_path / "b.nc", engine="h5netcdf")
+    np.testing.assert_allclose(whole(Own(str(tmp_path), frame=2).load()), STATE, rtol=1e-6)
+
+
+@pytest.mark.parametrize("calendar, leap", [("noleap", 6 * 3600), ("360_day", None), ("julian", None)])
+def test_calendars(written, calendar, leap):
+    """A year without 29 February goes on without a gap, and dates keep their names."""
+    import cftime
+
+    begin = cftime.datetime(2020, 2, 26, 0, calendar=calendar)
+    dates = [begin + np.timedelta64(6 * i, "h").astype(object) for i in range(T)]
+    data = written(usual(time=dates))
+    assert data.step_hours == 6 and [len(s) for (s,) in data.splits().values()] == [28, 4, 8]
+    time = np.concatenate([s.time for (s,) in data.splits().values()])
+    assert (np.diff(time) > np.timedelta64(0)).all()
+    assert (np.unique((time - time.astype("datetime64[D]")).astype(int)) == [0, 21600, 43200, 64800]).all()
+    if leap:
+        jump = int(np.argmax(np.diff(time) > np.timedelta64(6, "h")))
+        assert [str(t) for t in time[jump : jump + 2]] == ["2020-02-28T18:00:00", "2020-03-01T00:00:00"]
+
+
+def test_levels_become_variables(written):
+    state = np.stack([STATE, STATE + 10, STATE + 20], 1)
+    file = usual().expand_dims(plev=[100000.0, 85000.0, 50000.0], axis=1).copy(data={"t2m": state}).rename(t2m="t")
+    file["plev"].attrs["units"] = "Pa"
+    data = written(file)
+    assert data.names == ("t_1000", "t_850", "t_500") and data.long_names[1] == "temperature at 850 hPa"
+    np.testing.assert_array_equal(whole(data, 2), STATE + 20)
+    assert written(file, "b.nc", levels=(500.0, 1000.0), variables=("t",)).names == ("t_500", "t_1000")
+    with pytest.raises(DataError, match="no variable has a level 700; found t_850"):
+        written(file, "c.nc", levels=(850.0, 700.0))
+
+
+def test_members_are_series_that_share_no_time_between_splits(written, tmp_path):
+    file = usual().expand_dims(number=[3, 5, 7], axis=1).copy(deep=True)
+    file["t2m"].values[:, 1] += 1
+    data = written(file)
+    assert [[len(s) for s in split] for split in data.splits().values()] == [[28] * 3, [4] * 3, [8] * 3]
+    ends = [max(s.time[-1] for s in split) for split in (data.train, data.val)]
+    assert ends[0] < min(s.time[0] for s in data.val) and ends[1] < min(s.time[0] for s in data.test)
+    np.testing.assert_array_equal(data.val[1].state, data.val[0].state + 1)
+    one = written(file, "b.nc", member=5)
+    np.testing.assert_array_equal(whole(one), STATE + 1)
+    with pytest.raises(UsageError, match=r"member=4 is not in .*; it has \[3, 5, 7\]"):
+        written(file, "c.nc", member=4)
+    for m in range(2):  # a file a member
+        file.isel(number=m).to_netcdf(tmp_path / f"m{m}.nc", engine="h5netcdf")
+    assert len(Own(str(tmp_path / "m*.nc"), frame=2).load().train) == 2
+
+
+def test_forecasts_are_whole_in_one_split(written):
+    """Every 6 h a forecast of five lead times: the last of a split reach into the next and are left out."""
+    rows = np.arange(T)[:, None] + np.arange(5)
+    state = np.concatenate([STATE, STATE])[rows]
+    file = usual().expand_dims(step=5 * [0], axis=1).copy(data={"t2m": state})
+    file = file.assign_coords(step=("step", 6 * np.arange(5), {"units": "hours"}))
+    data = written(file, split=(0.6, 0.2))
+    assert [len(split) for split in data.splits().values()] == [24 - 4, 8 - 4, 8]
+    assert {len(s) for s in data.train} == {5} and data.train[2].issued == TIME[2]
+    np.testing.assert_array_equal(data.train[2].time, TIME[2:7])
+    np.testing.assert_array_equal(data.train[2].state[..., 0], STATE[2:7])
+    assert max(s.time[-1] for s in data.train) < min(s.time[0] for s in data.val)
+
+
+def test_one_forecast_is_a_series(written):
+    file = usual().rename(time="step").assign_coords(step=6.0 * np.arange(T), time=TIME[0])
+    file["step"].attrs["units"] = "hours"
+    np.testing.assert_array_equal(np.concatenate([s.time for (s,) in written(file).splits().values()]), TIME)
+
+
+def test_gaps_cut_series(written):
+    data = written(usual().isel(time=[*range(10), *range(12, 20), *range(21, T)]))
+    assert [len(s) for s in data.train] == [
+        10,
+        8,
+        8,
+    ] and "2 gaps (2020-06-03T06:00:00 to 2020-06-04T00:00:00" in data.notes[0]
+    for series in data.train:
+        assert (np.diff(series.time) == np.timedelta64(6, "h")).all()
+    lost = usual().copy(deep=True)
+    lost["t2m"].values[5] = np.nan  # a time without any value is a gap too
+    lost = written(lost, "b.nc")
+    assert [len(s) for s in lost.train] == [5, 22] and "1 times without any value" in lost.notes[0]
+
+
+def test_phases_of_a_longer_step(written):
+    data = written(usual(), step=12, split=(0.5, 0.25))
+    assert data.step_hours == 12 and [len(s) for s in data.train] == [10, 10]
+    np.testing.assert_array_equal(data.train[1].time, TIME[1:20:2])
+    with pytest.raises(UsageError, match="step=9 h is no multiple of the 6 h"):
+        written(usual(), "b.nc", step=9)
+    rain = usual(cell_methods="time: sum")
+    with pytest.raises(UsageError, match="t2m is a sum over a time"):
+        written(rain, "c.nc", step=12, split=(0.5, 0.25))
+
+
+def test_splits_by_dates(written):
+    spans = {
+        "train": ("2020-06-03", "2020-06-06"),
+        "val": ("2020-06-01", "2020-06-02"),
+        "test": ("2020-06-08", "2020-06-10"),
+    }
+    data = written(usual(), **spans)
+    assert [len(s) for (s,) in data.splits().values()] == [16, 8, 12]
+    assert data.train[0].time[0] == np.datetime64("2020-06-03") and str(data.val[0].time[-1]) == "2020-06-02T18:00:00"
+    with pytest.raises(UsageError, match="val and train overlap"):
+        written(usual(), "b.nc", **(spans | {"val": ("2020-06-01", "2020-06-03")}))
+    with pytest.raises(UsageError, match="train have dates, val, test have none"):
+        written(usual(), "c.nc", train=spans["train"])
+
+
+def test_longitudes_across_greenwich_and_around_the_globe(written):
+    lon = np.array([357, 357.5, 358, 358.5, 359, 359.5, 0, 0.5, 1, 1.5, 2, 2.5])
+    data = written(usual(lon=lon))
+    np.testing.assert_allclose(data.lon[0], np.arange(-3, 3, 0.5))
+    np.testing.assert_array_equal(whole(data), STATE)
+    mixed = [*range(6, 12), *range(6)]
+    np.testing.assert_array_equal(whole(written(usual(lon=lon).isel(lon=mixed), "b.nc")), STATE)
+    globe = written(usual(lon=np.arange(0, 360, 30.0)), "c.nc")
+    np.testing.assert_allclose(globe.lon[0], np.arange(0, 360, 30))
+    assert globe.static_names == ("lat", "cos_lon", "sin_lon")
+    with pytest.raises(DataError, match="longitude jumps from 2 to 8"):
+        written(usual(lon=np.array([0, 0.5, 1, 1.5, 2, 8, 8.5, 9, 9.5, 10, 10.5, 11])), "d.nc")
+    cut = written(usual(lon=lon), "e.nc", region=(50.9, 53.1, -1.1, 1.1))
+    np.testing.assert_allclose(cut.lon[0], np.arange(-1, 1.1, 0.5))
+    assert cut.grid == (5, 5)
+
+
+@pytest.mark.parametrize(
+    "units, x", [("m", 2000.0), ("metre", 2000.0), ("meters", 2000.0), ("km", 2.0), ("kilometres", 2.0)]
+)
+def test_lengths(units, x):
+    np.testing.assert_allclose(from_xarray(plane(x, units), frame=2).x, 2.0 * np.arange(W))
+
+
+def lambert(x=2000.0, units="m"):
+    attrs = {"grid_mapping_name": "lambert_conformal_conic", "standard_parallel": 63.3, "earth_radius": 6371000.0,
+             "longitude_of_central_meridian": 15.0, "latitude_of_projection_origin": 63.3}  # fmt: skip
+    return plane(x, units, lambert=((), 0, attrs))
+
+
+def test_projection_gives_places():
+    """At the origin of a tangent cone rows are parallels and the scale is 1: a metre is a metre of the sphere."""
+    data = from_xarray(lambert(), frame=2)
+    np.testing.assert_allclose([data.lat[0, 0], data.lon[0, 0]], [63.3, 15.0], atol=1e-6)
+    degree = np.deg2rad(1) * 6371.0
+    assert (data.lat[1, 0] - data.lat[0, 0]) * degree == pytest.approx(2.0, rel=5e-3)
+    assert (data.lon[0, 1] - data.lon[0, 0]) * degree * np.cos(np.deg2rad(63.3)) == pytest.approx(2.0, rel=5e-3)
+    assert data.crs.startswith("PROJCRS")
+
+
+def test_spacing_that_cannot_be():
+    with pytest.raises(DataError, match="y is said to be in 'km', which makes cells of 3000 km; correct its units"):
+        from_xarray(plane(3000.0, "km"))
+    file = from_xarray(lambert(), frame=2)
+    wrong = plane(20.0, "m").assign_coords(lat=(("y", "x"), file.lat), lon=(("y", "x"), file.lon))
+    with pytest.raises(DataError, match=r"cells of 0.02 km, but latitudes and longitudes make 2(\.\d+)? km"):
+        from_xarray(wrong)
+
+
+def test_wind_turned_to_the_grid():
+    """d degrees east of the meridian of a Lambert cone, north is turned by -d sin(63.3) on the grid."""
+    file = lambert(200000.0)
+    wind = {"standard_name": "eastward_wind", "units": "m s-1"}, {"standard_name": "northward_wind", "units": "m s-1"}
+    zero = 0.1 * (STATE - 280)
+    file = file.assign(u=(("time", "y", "x"), zero, wind[0]), v=(("time", "y", "x"), 10 + 0 * zero + zero, wind[1]))
+    data = from_xarray(file, frame=2, wind="grid")
+    east, north = whole(from_xarray(file, frame=2), 1), whole(from_xarray(file, frame=2), 2)
+    u, v = whole(data, 1), whole(data, 2)
+    np.testing.assert_allclose(np.hypot(u, v), np.hypot(east, north), rtol=1e-5)
+    turned = np.arctan2(u, v) - np.arctan2(east, north)
+    expected = -np.deg2rad((data.lon - 15.0) * np.sin(np.deg2rad(63.3)))
+    inner = (slice(None), slice(1, -1), slice(1, -1))
+    np.testing.assert_allclose(turned[inner], np.broadcast_to(expected, turned.shape)[inner], atol=4e-3)
+    with pytest.raises(DataError, match="no pair of wind components"):
+        from_xarray(usual(), wind="grid")
+
+
+def test_what_is_given_and_what_never_changes():
+    mask = np.broadcast_to(np.arange(W) > 4, STATE.shape).astype(np.float32)
+    file = usual().assign(
+        lsm=(("time", "lat", "lon"), mask), sun=(("time", "lat", "lon"), 2 * STATE), index=("time", np.arange(T))
+    )
+    data = from_xarray(file, frame=2, forcing=("sun", "index"))
+    assert (
+        data.names == ("t2m",) and data.static_names == ("lat", "lon", "lsm") and "lsm never changes" in data.notes[0]
+    )
+    assert data.forcing_names[-2:] == ("sun", "index")
+    np.testing.assert_array_equal(data.val[0].forcing[..., 5], 2 * STATE[28:32])
+    np.testing.assert_array_equal(data.val[0].forcing[:, 3, 3, 6], np.arange(28, 32))
+    only = from_xarray(file, frame=2, variables=("sun",))
+    assert only.names == ("sun",)
+    with pytest.raises(UsageError, match="lsm does not change|index is the same everywhere"):
+        from_xarray(file, variables=("index",))
+    once = STATE.copy()
+    once[:30] = once[0]  # changes in the test alone
+    with pytest.raises(DataError, match="variable t2m never changes in train"):
+        from_xarray(usual(once))
+
+
+def test_cells_without_values(written):
+    bare = usual().assign(sst=(("time", "lat", "lon"), np.where(np.arange(W) > 6, np.nan, STATE), {"units": "K"}))
+    with pytest.raises(DataError, match=r"no value \(NaN\) of sst at 50 of 120 cells; .*--data.mask True"):
+        written(bare)
+    data = written(bare, "b.nc", mask=True)
+    assert data.mask[..., 0].all() and not data.mask[:, 7:, 1].any() and data.mask[:, :7, 1].all()
+    sea = STATE[:28, :, :7].astype(np.float64)
+    found = statistics(data)
+    np.testing.assert_allclose([found.mean[1], found.std[1]], [sea.mean(), sea.std()], rtol=1e-6)
+    np.testing.assert_allclose(found.diff_std[1], np.diff(sea, axis=0).std() / sea.std(), rtol=1e-5)
+    np.testing.assert_allclose(data.test[0].state[:, :, 7:, 1], sea.mean(), rtol=1e-6)
+    cells = data.interior_weights
+    assert cells.shape == (6, 8, 2) and (cells[:, 5:, 1] == 0).all()
+    np.testing.assert_allclose(cells.mean((0, 1)), 1, rtol=1e-6)
+
+
+def broken(change):
+    nan = usual().copy(deep=True)
+    nan["t2m"].values[5, 3, 2] = np.nan
+    return {
+        "nan": nan,
+        "no time": xr.Dataset({"a": (("y", "x"), STATE[0])}),
+        "numbers": usual().assign_coords(time=np.arange(T)),
+        "short": usual().isel(time=slice(2)),
+        "flat": xr.Dataset({"a": (("time",), STATE[:, 0, 0])}, {"time": TIME}),
+        "frame": usual(),
+        "points": xr.Dataset({"t": (("time", "values"), STATE[:, 0])},
+                             {"time": TIME, "latitude": ("values", LON), "longitude": ("values", LON)}),
+        "exchanged": usual(lat=LAT + 90),
+        "no step": usual().isel(time=[0]),
+    }[change]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("nan", r"mine: no value \(NaN\) of t2m at 1 of 120 cells"),
+        ("no time", r"mine: no variable changes in time; found a \('y', 'x'\)"),
+        ("numbers", "mine: time must be dates, found 0; give it units"),
+        ("short", "mine: split train .* has no 3 states in a row"),
+        ("no step", "mine has 1 time"),
+        ("flat", r"mine: no variable has rows and columns; found a \('time',\)"),
+        ("exchanged", "mine: latitudes go to 144.5 degrees; are they exchanged with longitudes"),
+        ("frame", "a frame of 9 leaves no interior of 10 x 12 cells"),
+        ("points", "mine: the values lie on points along values, not on rows and columns; interpolate"),
+    ],
+)
+def test_what_cannot_be_understood(change, message):
+    with pytest.raises(DataError, match=message) as caught:
+        from_xarray(broken(change), frame=9 if change == "frame" else 2, source="mine")
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_options_and_files(tmp_path):
+    with pytest.raises(UsageError, match="split="):
+        from_xarray(usual(), split=(0.9, 0.1))
+    with pytest.raises(UsageError, match="forcing names wind, but own data has t2m"):
+        from_xarray(usual(), forcing=("wind",))
+    with pytest.raises(DataError, match="no such file; give a file"):
+        Own(str(tmp_path / "none*.nc")).load()
+    (tmp_path / "text.nc").write_text("no data")
+    with pytest.raises(DataError, match="cannot read .*text.nc"):
+        Own(str(tmp_path / "text.nc")).load()
+
+
+@pytest.mark.parametrize(
+    "state, units, note",
+    [
+        (STATE - 273.15, "K", "t2m is said to be in 'K' and goes from .* which it can hardly be"),
+        (STATE, "", "t2m has no units; they can be given by --data.units t2m UNIT"),
+        (np.where(STATE > 282, 9.96921e36, STATE), "K", "a fill value that the file does not declare"),
+    ],
+)
+def test_doubts_about_units(state, units, note):
+    import re
+
+    data = from_xarray(usual(state.astype(np.float32), units=units), frame=2)
+    assert any(re.search(note, n) for n in data.notes)
+    if not units:
+        assert from_xarray(usual(units=""), frame=2, units={"t2m": "K"}).notes == ()
+
+
+def test_there_and_back(written):
+    data = from_xarray(usual(), frame=2)
+    back = from_xarray(to_xarray(data, data.train[0]), frame=2, split=(0.5, 0.25), variables=("t2m",))
+    np.testing.assert_allclose(whole(back), data.train[0].state[..., 0])
+    np.testing.assert_allclose(back.lat, data.lat)
+
+
+def test_check_tells_what_is_understood(tmp_path, capsys):
+    usual().isel(time=[*range(10), *range(12, T)]).to_netcdf(tmp_path / "own.nc", engine="h5netcdf")
+    assert main(["weather-check", str(tmp_path / "own.nc"), "--data.frame", "2"]) == 0
+    out = capsys.readouterr().out
+    lines = ["10 rows from south to north, 12 columns", "place      50 to 54.5 N, 5 to 10.5 E", "every 6 h"]
+    lines += ["38 times from 2020-06-01", "t2m [K]: 27", "predicted  t2m; frame of 2 cells", "the times have a gap"]
+    for line in lines:
+        assert line in out
+    usual(np.where(np.arange(W) > 6, np.nan, STATE)).to_netcdf(tmp_path / "sst.nc", engine="h5netcdf")
+    assert main(["weather-check", str(tmp_path / "sst.nc")]) == 1
+    shown = capsys.readouterr()
+    assert "41.7 % without value" in shown.out and "--data.mask True" in shown.err and shown.err.count("\n") == 1
+
+
+@pytest.mark.skipif(not HARD.exists(), reason="needs GENKIT_DATA")
+@pytest.mark.parametrize("name", sorted(p.name for p in HARD.glob("*.nc")))
+def test_real_files(name):
+    data = Own(str(HARD / name), mask="nan" in name).load()
+    assert "t2m" in data.names and data.grid == (20, 24) and data.step_hours == 3
+    assert (data.mask is not None) == ("nan" in name) and ("lsm" in data.static_names) == ("lsm" in name)
+    assert len(data.train) == (3 if "number" in name else 1)
+    assert ("gap" in " ".join(data.notes)) == ("missing" in name)
+    if "lon360" in name:
+        np.testing.assert_allclose(data.lon[0], np.arange(-3, 3, 0.25))
+    if "lambert" in name or "height" in name:
+        np.testing.assert_allclose(np.diff(data.x), 81.271)
+
+
+def test_grib_is_read_as_the_arrays_are():
+    path = HARD.parents[1] / "weather" / "era5-2mt-2019-03-uk.grib"
+    if not path.exists():
+        pytest.skip("needs GENKIT_DATA")
+    pytest.importorskip("cfgrib")
+    file = opened(str(path))
+    with np.load(path.with_name("era5_uk_t2m_2019-03.npz")) as arrays:
+        np.testing.assert_allclose(file["t2m"].isel(time=[0, 700]).values, arrays["t2m"][[0, 700], ::-1], rtol=1e-6)

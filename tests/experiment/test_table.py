@@ -1,0 +1,62 @@
+"""How numbers look in tables, which are marked, and what beats a floor."""
+
+import math
+
+import pytest
+
+from genkit.experiment import Estimate, cell
+from genkit.experiment.table import best_cells, luck
+
+HEADER = ["model", "RMSE [K]", "skill", "calls"]
+ROWS = [
+    ["ours", Estimate(1.25, 0.1), 0.5, 10],
+    ["theirs", Estimate(2.0, None), 0.75, 10],
+    ["none", None, math.nan, "–"],
+    ["oracle", 1.5, 0.9, 1],
+]
+BEST = {"RMSE [K]": "low", "ski*": "high", "calls": "low"}
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        (Estimate(0.12345, 0.0123), "0.123 ± 0.012"),
+        (Estimate(1234.5, 99.0), "1234 ± 99"),
+        (Estimate(1234.5, 5000.0), "1234 ± 5000"),
+        (Estimate(-0.5, 2.0), "-0.5 ± 2.0"),
+        (Estimate(0.5, 0.0), "0.5"),
+        (Estimate(0.5, math.nan), "0.5"),
+        (Estimate(None, 1.0), "–"),
+        (0.123456, "0.1235"),
+        (12345, "12345"),
+        (None, "–"),
+        (True, "True"),
+    ],
+)
+def test_cells(value, shown):
+    assert cell(value) == shown
+
+
+def test_the_best_are_marked_and_references_do_not_compete():
+    assert best_cells(HEADER, ROWS, BEST, ["oracle"]) == [(0, 1), (0, 3), (1, 2), (1, 3)]
+    assert best_cells(HEADER, ROWS, BEST) == [(0, 1), (3, 2), (3, 3)]
+    assert best_cells(HEADER, ROWS[2:], BEST, ["oracle"]) == []  # alone one is not best
+
+
+def test_rows_compete_where_rows_are_named():
+    header, rows = (
+        ["score", "a", "b", "data"],
+        [["RMSE x", 1.0, 2.0, 0.0], ["RMSE y", 3.0, 1.5, 0.0], ["rate", 4, 5, 9]],
+    )
+    assert best_cells(header, rows, {"RMSE *": "low"}, ["data"]) == [(0, 1), (1, 2)]  # each column has its best row
+    assert best_cells(header, rows, {"rate": "high"}, ["data"]) == [(2, 2)]
+
+
+def test_what_beats_the_floor_is_luck():
+    rows = [*ROWS, ["good", 1.0, 0.95, 2]]
+    assert luck(HEADER, ROWS, {"skill": "high"}, ["oracle"]) == ""
+    assert luck(HEADER, rows, {"RMSE [K]": "low", "skill": "high"}, ["oracle"]) == (
+        "Better than oracle by the luck of the samples, as no model can be: "
+        "ours (RMSE [K]), good (RMSE [K]), good (skill)."
+    )
+    assert luck(HEADER, rows, BEST, []) == ""
