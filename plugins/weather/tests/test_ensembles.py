@@ -82,21 +82,20 @@ def test_results_of_continuous_ensembles(cef):
         assert np.abs(file["value"].sel(lead=12).values - second).max() > 0.1
 
 
-def test_members_are_those_of_any_machine_and_chunk(cef, crps_lam, tmp_path):
-    def forecasts(**options):
-        for run in (cef, crps_lam):
-            model, data = genkit.load_model(run.folder), run.config.data.load()
-            pieces = model.forecast(jax.random.key(2), model.outlook(data, data.test[0], [3, 9], 4), 2, **options)
-            yield np.concatenate([x for _, x in pieces], 1)
-
-    here = list(forecasts(chunk=3, lead_chunk=1))
+def test_members_are_those_of_any_machine(cef, crps_lam, tmp_path):
+    """As many particles as the runs have, whose programs are there; `test_cef` divides them in chunks."""
+    here, starts = [], [[3, 9], [3, 9, 20]]
+    for run, some in zip((cef, crps_lam), starts, strict=True):
+        model, data = genkit.load_model(run.folder), run.config.data.load()
+        pieces = model.forecast(jax.random.key(2), model.outlook(data, data.test[0], some, 4), 3)
+        here.append(np.concatenate([x for _, x in pieces], 1))
     code = (
         "import genkit, jax, numpy as np; assert jax.device_count() == 4;"
         "from genkit_weather.datasets import L96;"
         f"data = {cef.config.data!r}.load();"
         f"models = map(genkit.load_model, {[str(run.folder) for run in (cef, crps_lam)]!r});"
-        "outlooks = ((model, model.outlook(data, data.test[0], [3, 9], 4)) for model in models);"
-        "every = [[x for _, x in m.forecast(jax.random.key(2), outlook, 2)] for m, outlook in outlooks];"
+        f"outlooks = ((m, m.outlook(data, data.test[0], some, 4)) for m, some in zip(models, {starts}));"
+        "every = [[x for _, x in m.forecast(jax.random.key(2), outlook, 3)] for m, outlook in outlooks];"
         f"np.savez({str(tmp_path / 'x.npz')!r}, *(np.concatenate(x, 1) for x in every))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "JAX_NUM_CPU_DEVICES": "4"})
@@ -116,7 +115,7 @@ def test_crps_lam_trains_by_rollouts(crps_lam):
     results = crps_lam.results
     assert np.isfinite([results[k] for k in ("rmse/value/6h", "crps/value/18h", "ssr/value/18h")]).all()
     assert results["growth/value/36h"] > 0 and 0 <= results["memory/value"] <= 36
-    twice = [crps_lam.sample(jax.random.key(0), 2) for _ in range(2)]
+    twice = [crps_lam.sample(jax.random.key(0), 9) for _ in range(2)]  # the program of its 3 starts and members
     np.testing.assert_array_equal(*twice)
     assert np.abs(twice[0][0] - twice[0][1]).max() > 0
 

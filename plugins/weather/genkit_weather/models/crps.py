@@ -17,9 +17,6 @@ from genkit_weather.lam import Augmentation, Formulation, Generator, Score, crps
 from genkit_weather.models.staged import Loss, StagedRecipe
 from genkit_weather.networks import GraphDenoiser, LamUNet, Sizes
 
-TOLD = {"adaptive_scale": True, "smooth": True}
-"""of a small U-Net: the random vector scales its features, and no waves of two cells are left to add up in forecasts"""
-
 
 @dataclass(frozen=True, kw_only=True)
 class CRPSLAM(StagedRecipe):
@@ -31,7 +28,7 @@ class CRPSLAM(StagedRecipe):
 
     fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "latent", "stages")
 
-    network: Network[Sizes] = field(default_factory=lambda: LamUNet(**TOLD))
+    network: Network[Sizes] = field(default_factory=lambda: LamUNet(adaptive_scale=True, smooth=True))
     """The network: any that denoises."""
     latent: int = 32
     """Numbers of the random vector, drawn anew in every step and member."""
@@ -48,7 +45,9 @@ class CRPSLAM(StagedRecipe):
     def preset(cls, name: str) -> CRPSLAM:
         """Presets tiny (CI), default (minutes on two cores), paper (MEPS)."""
         if name == "tiny":
-            network = replace(LamUNet.preset("tiny"), base=8, embedder=8, embedding=32, **TOLD)
+            network = replace(
+                LamUNet.preset("tiny"), base=8, embedder=8, embedding=32, adaptive_scale=True, smooth=True
+            )
             return cls(network=network, latent=8, stages=((1, 20),))
         if name == "paper":
             # 400 epochs of one step, then two steps to 800 and to 1200: of 8000 windows, 48 a step
