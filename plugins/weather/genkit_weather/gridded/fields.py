@@ -20,8 +20,10 @@ def fields(file: xr.Dataset, source: str, levels: tuple[float, ...] = ()) -> xr.
     """A data set in the one form.
 
     Variables have dimensions among `ORDER` and attributes units, long_name, standard_name; coordinates are those of
-    `placed`, time with `passed` (seconds in the calendar of the file), or start with `passed` and step (seconds).
-    What is not gridded (bounds, names, grid mappings) is dropped. `levels` are those that are kept of more than one.
+    `placed`, time with `passed` (seconds in the calendar of the file), or start with `passed` and step (seconds). Times
+    of forecasts also have `begun`, the `passed` of their start. A variable at one level alone has it as the attribute
+    `level` ("850 hPa"). What is not gridded (bounds, names, grid mappings) is dropped. `levels` are those that are kept
+    of more than one.
 
     Raises:
         DataError: what cannot be understood, in one line.
@@ -38,7 +40,7 @@ def fields(file: xr.Dataset, source: str, levels: tuple[float, ...] = ()) -> xr.
             out[str(part.name)] = part.transpose(*(d for d in ORDER if d in part.dims))
     if not out:
         raise DataError(f"{source}: no variable is a field or a series of numbers; found {described(file)}")
-    kept = ("y", "x", "latitude", "longitude", "time", "start", "step", "passed", "member")
+    kept = ("y", "x", "latitude", "longitude", "time", "start", "step", "passed", "begun", "member")
     attrs = {k: v for k, v in file.attrs.items() if k in ("crs", "notes")}
     bare = {n: a.reset_coords(drop=True) for n, a in out.items()}
     return xr.Dataset(bare, {n: file[n].variable for n in kept if n in file.coords}, attrs)
@@ -123,8 +125,22 @@ def _timed(file: xr.Dataset, source: str) -> xr.Dataset:
     valid = [n for n in find(file, "time") if n != main and n in file.coords and file[n].dims == (main,)]
     values = _coordinate(file, valid[0] if valid and file[valid[0]].dtype.kind in "MO" else main, source).values
     stamps, passed = dates(values, source)
+    begun = _begun(file, main, passed, source)
     file = file.drop_vars(_others(file, (main,))).rename({main: "time"} if main != "time" else {})
-    return file.assign_coords(time=("time", stamps), passed=("time", passed))
+    file = file.assign_coords(time=("time", stamps), passed=("time", passed))
+    return file if begun is None else file.assign_coords(begun=("time", begun))
+
+
+def _begun(file: xr.Dataset, main: str, passed: np.ndarray, source: str) -> np.ndarray | None:
+    """When the forecasts begin that the times of a file are of, where it says so by one start or one step."""
+    scalar = {k: [n for n in find(file, k) if n in file.coords and not file[n].ndim] for k in ("start", "step")}
+    steps = [n for n in scalar["step"] if file[n].dtype.kind in "mfiu"]
+    if steps:
+        return passed - int(durations(file[steps[0]], source))
+    starts = [n for n in scalar["start"] if file[n].dtype.kind in "MO" and n != main]
+    if starts:
+        return np.full(len(passed), dates(np.atleast_1d(file[starts[0]].values), source)[1][0])
+    return None
 
 
 def _coordinate(file: xr.Dataset, name: str, source: str) -> xr.DataArray:
@@ -158,6 +174,8 @@ def _by_level(array: xr.DataArray, file: xr.Dataset, levels: tuple[float, ...]) 
     attrs |= {k: v for k, v in array.attrs.items() if k in ("GRIB_stepType", "GRIB_uvRelativeToGrid")}
     array = array.assign_attrs(attrs) if attrs == array.attrs else array.drop_attrs().assign_attrs(attrs)
     single = [d for d in other if file.sizes[d] == 1]
+    if (level := _one_level(array, file, single)) is not None:
+        array = array.assign_attrs(level=level)
     array, other = array.isel(dict.fromkeys(single, 0), drop=True), [d for d in other if d not in single]
     spatial = {"y", "x"} & set(array.dims)
     if len(other) > 1 or len(spatial) == 1 or (not spatial and other):
@@ -170,8 +188,22 @@ def _by_level(array: xr.DataArray, file: xr.Dataset, levels: tuple[float, ...]) 
         return
     values, unit = _level_values(file, dim)
     for i in (int(i) for level in levels or values for i in np.flatnonzero(np.isclose(values, level))):
-        named = f"{array.attrs.get('long_name', array.name)} at {values[i]:g}{f' {unit}' if unit else ''}"
-        yield array.isel({dim: i}, drop=True).rename(f"{array.name}_{values[i]:g}").assign_attrs(long_name=named)
+        named = {"long_name": f"{array.attrs.get('long_name', array.name)} at {values[i]:g} {unit}".rstrip()}
+        named |= {"level": f"{values[i]:g} {unit or dim}"}
+        yield array.isel({dim: i}, drop=True).rename(f"{array.name}_{values[i]:g}").assign_attrs(named)
+
+
+def _one_level(array: xr.DataArray, file: xr.Dataset, single: list[str]) -> str | None:
+    """The level of a variable that has one, as "850 hPa"; None where it has none, or where several are named."""
+    said = file[array.name].encoding.get("coordinates")
+    scalar = [n for n in find(file, "level") if n in array.coords and not file[n].ndim]
+    scalar = [n for n in scalar if said is None or n in said.split()]
+    named = [n for n in (*scalar, *single) if n in file.coords and file[n].dtype.kind in "fiu"]
+    named = [n for n in named if role(n, file) == "level"]
+    if len(named) != 1:
+        return None
+    values, unit = _level_values(file, named[0])
+    return f"{values[0]:g} {unit or named[0]}"
 
 
 def _level_values(file: xr.Dataset, dim: str) -> tuple[np.ndarray, str]:
@@ -179,7 +211,7 @@ def _level_values(file: xr.Dataset, dim: str) -> tuple[np.ndarray, str]:
     if dim not in file.coords or file[dim].dtype.kind not in "fiu":
         return np.arange(file.sizes[dim], dtype=float), ""
     unit = str(file[dim].attrs.get("units", ""))
-    values = np.asarray(file[dim].values, float)
+    values = np.atleast_1d(np.asarray(file[dim].values, float))
     if unit == "Pa":
         return values / 100, "hPa"
     silent = unit in ("", "1") and 100 < values.max() <= 1100 and values.min() > 0  # levels of pressure

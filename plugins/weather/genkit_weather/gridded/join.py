@@ -14,15 +14,17 @@ from genkit_weather.gridded.units import convert
 Part = tuple[str, xr.Dataset]  # the name of a file and its `fields`
 
 
-def joined(parts: list[Part]) -> xr.Dataset:
+def joined(parts: list[Part], levels: tuple[float, ...] = ()) -> xr.Dataset:
     """One data set of the form of `fields`, of several.
 
-    Times that stand twice count once, the first; a variable in other units takes those of the first file; of
-    variables at different times the common ones are kept, which is noted.
+    Times that stand twice count once, the first; a variable in other units takes those of the first file; one that
+    files have at different levels becomes one for each (t_850), of which `levels` are kept. Of variables, members and
+    forecasts at different times the common ones are kept, which is noted.
 
     Raises:
         DataError: grids that differ, nothing that changes in time, forecasts beside analyses.
     """
+    parts = _by_level(parts, levels)
     (source, first), notes = parts[0], []
     for name, part in parts:
         _same_grid(first, part, source, name)
@@ -33,12 +35,12 @@ def joined(parts: list[Part]) -> xr.Dataset:
     along = "start" if "start" in moving[0][1].dims else "time"
     if odd := next((name for name, part in moving if along not in part.dims), None):
         raise DataError(f"{odd} is by time, {moving[0][0]} by the beginning of forecasts; read them one at a time")
-    if len({int(part["member"]) for _, part in moving if "member" in part.coords and not part["member"].ndim}) > 1:
-        moving = [(name, part.expand_dims("member") if "member" in part.coords else part) for name, part in moving]
+    single = {int(part["member"]) for _, part in moving if "member" in part.coords and not part["member"].ndim}
+    wide = len(single) > 1 or any("member" in part.dims for _, part in moving)
     whole = {}
     for variable in dict.fromkeys(str(v) for _, part in moving for v in part.data_vars):
-        whole[variable] = _concatenated(variable, [(n, p) for n, p in moving if variable in p], along)
-    whole = _common(whole, along, notes)
+        whole[variable] = _concatenated(variable, [(n, p) for n, p in moving if variable in p], along, wide)
+    whole = _common(_common(whole, "member", "member", notes), along, "passed", notes)
     for _, part in parts:
         if along not in part.dims:
             whole |= {str(n): a.reset_coords(drop=True) for n, a in part.data_vars.items() if n not in whole}
@@ -49,6 +51,35 @@ def joined(parts: list[Part]) -> xr.Dataset:
     return _series(result) if result.sizes.get("start") == 1 else result
 
 
+def _by_level(parts: list[Part], levels: tuple[float, ...]) -> list[Part]:
+    """Variables that the files have at different levels with the level in their names."""
+    found: dict[str, set[str | None]] = {}
+    for _, part in parts:
+        for name, array in part.data_vars.items():
+            found.setdefault(str(name), set()).add(array.attrs.get("level"))
+    out = []
+    for source, part in parts:
+        names = {}
+        for name in (n for n in map(str, part.data_vars) if len(found[n] - {None}) > 1):
+            level = part[name].attrs.get("level")
+            if level is None:
+                raise DataError(
+                    f"{source}: {name} has no level, in other files it is at {', '.join(_said(found[name]))}"
+                )
+            value = level.split()[0]
+            names[name] = f"{name}_{value}"
+            if names[name] in part or len({one.split()[0] for one in _said(found[name])}) < len(_said(found[name])):
+                raise DataError(f"{source}: {name} is at the levels {', '.join(_said(found[name]))}; rename one")
+            if levels and float(value) not in levels:
+                part = part.drop_vars(name)
+        out.append((source, part.rename({k: v for k, v in names.items() if k in part})))
+    return [(source, part) for source, part in out if part.data_vars]
+
+
+def _said(levels: set[str | None]) -> list[str]:
+    return sorted(one for one in levels if one is not None)
+
+
 def _series(file: xr.Dataset) -> xr.Dataset:
     """A single forecast by the times for which it holds."""
     begin, passed, after = file["start"].values[0], int(file["passed"][0]), file["step"].values
@@ -56,7 +87,7 @@ def _series(file: xr.Dataset) -> xr.Dataset:
     return file.assign_coords(time=begin + after.astype("timedelta64[s]"), passed=("time", passed + after))
 
 
-def _concatenated(name: str, parts: list[Part], along: str) -> xr.DataArray:
+def _concatenated(name: str, parts: list[Part], along: str, wide: bool) -> xr.DataArray:
     """A variable of several files, in the order of time, each time once; members side by side."""
     unit = parts[0][1][name].attrs.get("units")
     arrays = []
@@ -65,7 +96,11 @@ def _concatenated(name: str, parts: list[Part], along: str) -> xr.DataArray:
         own = array.attrs.get("units")
         if unit and own and own != unit:
             array = convert(array, own, unit, f"{source}: {name}").assign_attrs(array.attrs | {"units": unit})
-        arrays.append(array)
+        one = wide and along in array.dims and "member" in array.coords and "member" not in array.dims
+        arrays.append(array.expand_dims("member") if one else array)
+        if ("member" in arrays[-1].dims) != ("member" in arrays[0].dims):
+            odd, other = (source, parts[0][0]) if "member" in arrays[0].dims else (parts[0][0], source)
+            raise DataError(f"{odd}: {name} says no member, {other} has members; give it a number, or read one kind")
     if along not in arrays[0].dims:
         return arrays[0]
     if "member" not in arrays[0].dims:
@@ -84,18 +119,22 @@ def _in_time(arrays: list[xr.DataArray], along: str) -> xr.DataArray:
     return whole if np.array_equal(order, np.arange(whole.sizes[along])) else whole.isel({along: order})
 
 
-def _common(whole: dict[str, xr.DataArray], along: str, notes: list[str]) -> dict[str, xr.DataArray]:
-    """All variables at the times that all have."""
-    moving = {n: a["passed"].values for n, a in whole.items() if along in a.dims}
+def _common(whole: dict[str, xr.DataArray], along: str, by: str, notes: list[str]) -> dict[str, xr.DataArray]:
+    """All variables at the times, or of the members, that all have: `along` a dimension, `by` its coordinate."""
+    moving = {n: a[by].values for n, a in whole.items() if along in a.dims}
+    if not moving:
+        return whole
     common = next(iter(moving.values()))
     for passed in moving.values():
         common = np.intersect1d(common, passed)
     longest = max(map(len, moving.values()))
+    if not len(common):
+        raise DataError(f"the variables {', '.join(moving)} have no {along} in common; read one kind at a time")
     if len(common) < longest:
         short = ", ".join(n for n, passed in moving.items() if len(passed) < longest) or "some"
-        notes.append(f"{longest - len(common)} of {longest} times are not in all variables ({short}) and are left out")
-    if not len(common):
-        raise DataError(f"the variables {', '.join(moving)} have no time in common; read one kind at a time")
+        notes.append(
+            f"{longest - len(common)} of {longest} {along}s are not in all variables ({short}) and are left out"
+        )
     return {
         n: a.isel({along: np.flatnonzero(np.isin(moving[n], common))}) if n in moving and len(common) < len(moving[n])
         else a

@@ -22,9 +22,9 @@ def opened(pattern: str, levels: tuple[float, ...] = ()) -> xr.Dataset:
 def understood(files: Iterable[tuple[str, xr.Dataset]], levels: tuple[float, ...] = ()) -> xr.Dataset:
     """Data sets and what errors call them, as one of the form of `fields`."""
     parts = [(source, fields(file, source, levels)) for source, file in files]
-    file = joined(parts)
+    file = joined(parts, levels)
     for level in levels:
-        if not any(str(name).endswith(f"_{level:g}") for name in file.data_vars):
+        if not any(str(a.attrs.get("level", "")).startswith(f"{level:g} ") for a in file.data_vars.values()):
             names = ", ".join(map(str, file.data_vars))
             raise DataError(f"{parts[0][0]}: no variable has a level {level:g}; found {names}")
     return file
