@@ -32,6 +32,7 @@ def joined(parts: list[Part], levels: tuple[float, ...] = ()) -> xr.Dataset:
     moving = [(name, part) for name, part in parts if {"time", "start"} & set(part.dims)]
     if not moving:
         raise DataError(f"{source}: no variable changes in time; found {described(first)}")
+    moving = _forecasts(moving)
     along = "start" if "start" in moving[0][1].dims else "time"
     if odd := next((name for name, part in moving if along not in part.dims), None):
         raise DataError(f"{odd} is by time, {moving[0][0]} by the beginning of forecasts; read them one at a time")
@@ -39,8 +40,9 @@ def joined(parts: list[Part], levels: tuple[float, ...] = ()) -> xr.Dataset:
     wide = len(single) > 1 or any("member" in part.dims for _, part in moving)
     whole = {}
     for variable in dict.fromkeys(str(v) for _, part in moving for v in part.data_vars):
-        whole[variable] = _concatenated(variable, [(n, p) for n, p in moving if variable in p], along, wide)
-    whole = _common(_common(whole, "member", "member", notes), along, "passed", notes)
+        whole[variable] = _concatenated(variable, [(n, p) for n, p in moving if variable in p], along, wide, notes)
+    for dim, by in (("member", "member"), ("step", "step"), (along, "passed")):
+        whole = _common(whole, dim, by, notes)
     for _, part in parts:
         if along not in part.dims:
             whole |= {str(n): a.reset_coords(drop=True) for n, a in part.data_vars.items() if n not in whole}
@@ -80,6 +82,43 @@ def _said(levels: set[str | None]) -> list[str]:
     return sorted(one for one in levels if one is not None)
 
 
+def _forecasts(parts: list[Part]) -> list[Part]:
+    """Parts by start and step, where their times are of several forecasts and of several steps; else as they are."""
+    pairs: dict[str, set[tuple[int, int]]] = {}
+    for _, part in parts:
+        if "start" in part.dims:
+            own = {(int(s), int(k)) for s in part["passed"].values for k in part["step"].values}
+        elif "begun" in part.coords:
+            own = {(int(s), int(t - s)) for s, t in zip(part["begun"].values, part["passed"].values, strict=True)}
+        else:
+            own = set()
+        for name in part.data_vars:
+            pairs.setdefault(str(name), set()).update(own)
+    several = any(len({s for s, _ in own}) > 1 and len({k for _, k in own}) > 1 for own in pairs.values())
+    several = several and any("begun" in part.coords for _, part in parts)
+    return [
+        (name, _by_start(part, name) if several else part.drop_vars("begun", errors="ignore")) for name, part in parts
+    ]
+
+
+def _by_start(part: xr.Dataset, source: str) -> xr.Dataset:
+    """Times of one forecast, or of one step of several, by start and step."""
+    if "begun" not in part.coords:
+        return part
+    begun, passed, time = part["begun"].values, part["passed"].values, part["time"].values
+    after, part = passed - begun, part.drop_vars(("begun", "passed"))
+    start = time - after.astype("timedelta64[s]")
+    if len(set(begun.tolist())) == 1:
+        part = part.rename(time="step").assign_coords(step=("step", after))
+        moves = [n for n, a in part.data_vars.items() if "step" in a.dims]
+        part = part.assign({n: part[n].expand_dims(start=start[:1]) for n in moves})
+        return part.assign_coords(passed=("start", begun[:1]))
+    if len(set(after.tolist())) > 1:
+        raise DataError(f"{source}: its times are of several forecasts and steps; give it both as dimensions")
+    part = part.rename(time="start").assign_coords(start=("start", start), passed=("start", begun))
+    return part.assign({n: a.expand_dims(step=after[:1]) for n, a in part.data_vars.items() if "start" in a.dims})
+
+
 def _series(file: xr.Dataset) -> xr.Dataset:
     """A single forecast by the times for which it holds."""
     begin, passed, after = file["start"].values[0], int(file["passed"][0]), file["step"].values
@@ -87,7 +126,7 @@ def _series(file: xr.Dataset) -> xr.Dataset:
     return file.assign_coords(time=begin + after.astype("timedelta64[s]"), passed=("time", passed + after))
 
 
-def _concatenated(name: str, parts: list[Part], along: str, wide: bool) -> xr.DataArray:
+def _concatenated(name: str, parts: list[Part], along: str, wide: bool, notes: list[str]) -> xr.DataArray:
     """A variable of several files, in the order of time, each time once; members side by side."""
     unit = parts[0][1][name].attrs.get("units")
     arrays = []
@@ -104,18 +143,48 @@ def _concatenated(name: str, parts: list[Part], along: str, wide: bool) -> xr.Da
     if along not in arrays[0].dims:
         return arrays[0]
     if "member" not in arrays[0].dims:
-        return _in_time(arrays, along)
+        return _in_time(arrays, along, notes)
     members = sorted({m for a in arrays for m in a["member"].values.tolist()})
-    rows = [_in_time([a.sel(member=[m]) for a in arrays if m in a["member"].values], along) for m in members]
-    return rows[0] if len(rows) == 1 else xr.concat(rows, "member", join="inner", combine_attrs="override")
+    rows = [_in_time([a.sel(member=[m]) for a in arrays if m in a["member"].values], along, notes) for m in members]
+    for dim, by in (("step", "step"), (along, "passed")):
+        rows = list(
+            _common({f"{name} of member {m}": a for m, a in zip(members, rows, strict=True)}, dim, by, notes).values()
+        )
+    return rows[0] if len(rows) == 1 else xr.concat(rows, "member", join="exact", combine_attrs="override")
 
 
-def _in_time(arrays: list[xr.DataArray], along: str) -> xr.DataArray:
+def _in_time(arrays: list[xr.DataArray], along: str, notes: list[str]) -> xr.DataArray:
+    """The parts of a variable one after the other; forecasts whose steps are in files of their own are put together."""
+    if along == "start":
+        groups: dict[tuple[int, ...], list[xr.DataArray]] = {}
+        for array in _apart(arrays):
+            groups.setdefault(tuple(array["passed"].values.tolist()), []).append(array)
+        arrays = [_one_after_other(group, "step", "step") for group in groups.values()]
+        common = sorted(set.intersection(*(set(a["step"].values.tolist()) for a in arrays)))
+        longest, name = max(a.sizes["step"] for a in arrays), arrays[0].name
+        if not common:
+            raise DataError(f"the forecasts of {name} have no step in common; read those of the same steps")
+        if len(common) < longest:
+            notes.append(
+                f"{name}: {longest - len(common)} of {longest} steps are not in all forecasts and are left out"
+            )
+        arrays = [a.sel(step=common) for a in arrays]
+    return _one_after_other(arrays, along, "passed")
+
+
+def _apart(arrays: list[xr.DataArray]) -> list[xr.DataArray]:
+    """Forecasts one by one, where files share some starts and not others."""
+    starts = {tuple(a["passed"].values.tolist()) for a in arrays}
+    if sum(map(len, starts)) == len(set().union(*starts)):
+        return arrays
+    return [a.isel(start=[i]) for a in arrays for i in range(a.sizes["start"])]
+
+
+def _one_after_other(arrays: list[xr.DataArray], along: str, by: str) -> xr.DataArray:
+    """Joined in ascending order, each time once."""
     how: dict[str, Any] = {"coords": "minimal", "compat": "override", "combine_attrs": "override"}
-    if along == "start" and any(not np.array_equal(a["step"], arrays[0]["step"]) for a in arrays):
-        how["join"] = "inner"  # the lead times that all have
     whole = arrays[0] if len(arrays) == 1 else xr.concat(arrays, along, **how)
-    order = np.unique(whole["passed"].values, return_index=True)[1]
+    order = np.unique(whole[by].values, return_index=True)[1]
     return whole if np.array_equal(order, np.arange(whole.sizes[along])) else whole.isel({along: order})
 
 

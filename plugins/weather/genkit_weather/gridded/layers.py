@@ -76,7 +76,7 @@ class Missing:
     """Where a data set has no values."""
 
     times: np.ndarray
-    """(T,) bool: some variable has none at all"""
+    """(T,), or (start, step) of forecasts, bool: some variable has none at all"""
     known: np.ndarray | None
     """(H, W, V) bool: cells that have values at all other times; None if all have"""
     notes: tuple[str, ...]
@@ -91,24 +91,30 @@ def missing(file: xr.Dataset, names: tuple[str, ...], source: str, allowed: bool
         DataError: there are, and they are not `allowed`.
     """
     along = "start" if "start" in file.dims else "time"
+    each = [d for d in ("start", "time", "step") if d in file.dims]
     whole = in_memory(file) or allowed
     part = file[list(names)] if whole else file[list(names)].isel({along: [0]})
-    gone, known, notes = np.zeros(part.sizes[along], bool), [], []
+    gone, known, notes = xr.DataArray(np.zeros([part.sizes[d] for d in each], bool), dims=each), [], []
     for name in names:
-        null = part[name].isnull().compute()
+        null = part[name].drop_vars(part[name].coords).isnull().compute()
         null = null if "y" in null.dims else null.expand_dims(y=1, x=1)
         count = null.sum(("y", "x"))
-        others = [d for d in count.dims if d != along]
-        gone |= (count == null.sizes["y"] * null.sizes["x"]).any(others).values
+        others = [d for d in count.dims if d not in each]
+        gone = gone | (count == null.sizes["y"] * null.sizes["x"]).any(others)
         known.append(null)
+    gone = gone.transpose(*each)
+    if whole and gone.all():
+        raise DataError(
+            f"{source}: at each time one of {', '.join(names)} has no value; leave it out by --data.variables"
+        )
     bare: dict[str, int] = {}
     cells = []
     for name, null in zip(names, known, strict=True):
-        null = null.isel({along: ~gone})
-        dims = [d for d in null.dims if d not in ("y", "x")]
-        ever, always = null.any(dims).values, null.all(dims).values
+        real = null & ~gone
+        dims = [d for d in real.dims if d not in ("y", "x")]
+        ever, always = real.any(dims).values, (null | gone).all(dims).values
         if ever.any() and not allowed:
-            bare[name] = int(null.sum(("y", "x")).max())
+            bare[name] = int(real.sum(("y", "x")).max())
             continue
         if ever.all():
             raise DataError(f"{source}: {name} has no cell with values at all times; name others by --data.variables")
@@ -126,6 +132,6 @@ def missing(file: xr.Dataset, names: tuple[str, ...], source: str, allowed: bool
     if gone.any():
         notes.insert(0, f"{int(gone.sum())} times without any value of some variable are left out")
     if not whole:
-        gone = np.zeros(file.sizes[along], bool)
+        gone = xr.DataArray(np.zeros([file.sizes[d] for d in each], bool), dims=each)
     mask = np.stack([np.broadcast_to(c, (file.sizes["y"], file.sizes["x"])) for c in cells], -1)
-    return Missing(gone, None if mask.all() else mask, tuple(notes))
+    return Missing(gone.values, None if mask.all() else mask, tuple(notes))

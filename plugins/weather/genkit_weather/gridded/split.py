@@ -44,6 +44,7 @@ def pieces(
     hours: float | None,
     shares: tuple[float, float],
     spans: dict[str, tuple[str, str] | None],
+    gone: np.ndarray | None = None,
 ) -> Pieces:
     """Cut a data set of `fields` at gaps and into splits.
 
@@ -56,6 +57,7 @@ def pieces(
         hours: between states; those of the file if none. Each phase is a series of its own.
         shares: of the times, for training and validation, where there are no dates.
         spans: first and last day of each split; all of them or none.
+        gone: (start, step) bool, the times of forecasts that are missing.
     """
     notes: list[str] = []
     along = "start" if "start" in file.dims else "time"
@@ -76,7 +78,8 @@ def pieces(
             cut = [Piece({}, inside[rows], stamps[inside[rows]]) for rows in runs(passed[inside], step)]
         else:
             later = min((first for first, _ in windows.values() if first >= end), default=np.datetime64("9999", "s"))
-            cut = [one for start in inside for one in _forecast(int(start), stamps[start], held, step)]
+            there = [np.arange(len(held)) if gone is None else np.flatnonzero(~gone[i]) for i in range(len(stamps))]
+            cut = [one for i in inside for one in _forecast(int(i), stamps[i], held, there[i], step)]
             cut = [one for one in cut if one.time[-1] < later]
         kept = [one for one in cut if len(one.rows) >= SHORTEST]
         if len(kept) < len(cut):
@@ -92,11 +95,10 @@ def pieces(
     return Pieces(splits, step, tuple(notes))
 
 
-def _forecast(start: int, issued: np.datetime64, held: np.ndarray, step: int) -> list[Piece]:
-    """The series of one forecast, one a phase."""
-    return [
-        Piece({"start": start}, rows, issued + held[rows].astype("timedelta64[s]"), issued) for rows in runs(held, step)
-    ]
+def _forecast(start: int, issued: np.datetime64, held: np.ndarray, there: np.ndarray, step: int) -> list[Piece]:
+    """The series of one forecast, one a phase; `there` are the rows of `held` that are not missing."""
+    found = [there[rows] for rows in runs(held[there], step)]
+    return [Piece({"start": start}, rows, issued + held[rows].astype("timedelta64[s]"), issued) for rows in found]
 
 
 def _gaps(stamps: np.ndarray, passed: np.ndarray, own: int) -> list[str]:

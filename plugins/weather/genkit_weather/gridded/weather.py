@@ -43,8 +43,9 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
     gaps = missing(moving, (*state, *forcing), source, how.mask)
     notes += gaps.notes
     along = "start" if "start" in moving.dims else "time"
-    moving = moving.isel({along: np.flatnonzero(~gaps.times)}) if gaps.times.any() else moving
-    cut = pieces(moving, source, how.step, how.split, {name: getattr(how, name) for name in SPLITS})
+    gone = gaps.times if along == "start" else None  # a step that is missing is no missing start
+    moving = moving.isel(time=np.flatnonzero(~gaps.times)) if gone is None and gaps.times.any() else moving
+    cut = pieces(moving, source, how.step, how.split, {name: getattr(how, name) for name in SPLITS}, gone)
     if cut.step > _own_step(moving) and (sums := [n for n in (*state, *forcing) if _is_sum(file[n])]):
         raise UsageError(f"step={how.step:g}: {sums[0]} is a sum over a time; leave it out by --data.variables")
     notes += cut.notes
