@@ -97,6 +97,10 @@ class WeatherData:
     mask: np.ndarray | None = None  # (H, W, V) bool, False where a variable has no values and does not count
     crs: str | None = None  # the projection of x and y in WKT
     standard_names: tuple[str, ...] = ()  # V, those of CF, empty where there is none; () if none are known
+    forcing_units: tuple[str, ...] = ()  # F, empty where there is none; () if none are known
+    forcing_fill: np.ndarray | None = None  # (H, W, F), what cells without values hold; NaN in cells that have values
+    wind: str = "file"  # the axes to which components were turned: grid or earth; those of the files if `file`
+    corrected: tuple[tuple[str, str, str], ...] = ()  # variables whose files say one unit and mean another
     notes: tuple[str, ...] = ()  # what was done to the files to understand them, a line each
 
     @property

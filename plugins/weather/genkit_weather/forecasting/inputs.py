@@ -11,7 +11,7 @@ import xarray as xr
 from genkit.errors import DataError
 from genkit_weather.area import NAMES, angles, frame_of, standard_forcing
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.gridded import convert, opened
+from genkit_weather.gridded import convert, found, opened, turned
 from genkit_weather.models import Area, WeatherModel
 
 
@@ -47,9 +47,10 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
     """
     area, step = model.area, np.timedelta64(round(model.area.step_hours * 3600), "s")
     lag = model.times.lag
-    first, second = open_file(initial), open_file(boundary)
+    other = area if model.surroundings is None else model.surroundings.area
+    first, second = open_file(initial, area), open_file(boundary, other)
     files = {str(boundary): second, str(initial): first} | (
-        {} if forcing is None else {str(forcing): open_file(forcing)}
+        {} if forcing is None else {str(forcing): open_file(forcing, area)}
     )
     last = max(_rows(first), default=None)
     if last is None or last - lag * step not in _rows(first):
@@ -77,14 +78,21 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
     return Inputs(data, last, lag)
 
 
-def open_file(path: Path) -> xr.Dataset:
-    """Any file that `weather.own` reads, in the form of `genkit_weather.gridded.opened`."""
+def open_file(path: Path, area: Area) -> xr.Dataset:
+    """Any file that `weather.own` reads, in the form of `genkit_weather.gridded.opened`; units and wind as in training.
+
+    Units that the training corrected are corrected where the file says the same as those of the training.
+    """
     file = opened(str(path))
     if "start" in file.dims:
         raise DataError(f"{path} holds {file.sizes['start']} forecasts; give the file of one")
     if file.sizes.get("member", 1) > 1:
         raise DataError(f"{path} holds {file.sizes['member']} members; give the file of one")
-    return file.isel(member=0, drop=True) if "member" in file.dims else file
+    file = file.isel(member=0, drop=True) if "member" in file.dims else file
+    for name, said, meant in area.corrected:
+        if name in file and str(file[name].attrs.get("units", "")) == said:
+            file = file.assign({name: file[name].assign_attrs(units=meant)})
+    return turned(file, area.wind, str(path)) if found(file) else file  # type: ignore[arg-type]
 
 
 def states_of(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
@@ -156,11 +164,19 @@ def _forcing(area: Area, when: np.ndarray, files: dict[str, xr.Dataset]) -> np.n
     """(T, H, W, F), or (T, 1, 1, F), of the model's forcing: from files, or computed where it is a function of time."""
     grid = (1, 1) if area.uniform else area.grid
     out = np.full((len(when), *grid, len(area.forcing_names)), np.nan, np.float32)
-    for f, name in enumerate(area.forcing_names):
-        for file in files.values():
+    units = area.forcing_units or ("",) * len(area.forcing_names)
+    for f, (name, unit) in enumerate(zip(area.forcing_names, units, strict=True)):
+        for source, file in files.items():
             values = _field(_turned(file, area), name)
             if values is None or values.shape[1:] not in (grid, (1, 1)):
                 continue  # of another grid
+            said = str(file[name].attrs.get("units", ""))
+            if unit not in ("", "1") and not said:
+                raise DataError(f"{source}: {name} has no units; the model was trained in {unit!r}, say so in the file")
+            values = convert(values, said, unit, f"{source}: {name}") if unit else values
+            if area.forcing_fill is not None and values.shape[1:] == grid:
+                fill = np.asarray(area.forcing_fill)[..., f]
+                values = np.where(np.isnan(fill), values, fill)
             rows = _rows(file)
             for i, one in enumerate(when):
                 if one in rows and np.isnan(out[i, ..., f]).any():

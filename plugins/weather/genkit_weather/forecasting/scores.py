@@ -19,7 +19,7 @@ def scored(forecast: Path, truth: Path, model: WeatherModel) -> tuple[list[str],
     """Header and rows of a table: RMSE and CRPS of each variable at some leads."""
     area = model.area
     with read(forecast) as made:
-        came = open_file(truth)
+        came = open_file(truth, area)
         hours = lead_hours(made)
         start = made["start"].values[0].astype("datetime64[s]")
         when = start + (hours * 3600).astype("timedelta64[s]")

@@ -12,15 +12,18 @@ from genkit_weather.gridded.opened import opened, understood
 from genkit_weather.gridded.times import usual_step
 from genkit_weather.gridded.units import convert
 from genkit_weather.gridded.weather import weather
+from genkit_weather.gridded.wind import found, turned
 from genkit_weather.gridded.write import to_xarray
 
 __all__ = [
     "convert",
+    "found",
     "neighbours",
     "opened",
     "paths_of",
     "sample",
     "to_xarray",
+    "turned",
     "understood",
     "usual_step",
     "weather",

@@ -30,6 +30,7 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
         UsageError: options that do not fit the data.
     """
     notes = list(file.attrs.get("notes", ()))
+    corrected = tuple((n, str(file[n].attrs.get("units", "")), u) for n, u in how.units.items() if n in file)
     file = _selected(file, how, source)
     if "y" not in file.dims:
         raise DataError(f"{source}: no variable has rows and columns; found {described(file)}")
@@ -77,6 +78,10 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
         source=source,
         mask=None if gaps.known is None or gaps.known[..., : len(state)].all() else gaps.known[..., : len(state)],
         crs=file.attrs.get("crs"),
+        forcing_units=(*("" for _ in told), *(str(moving[n].attrs.get("units", "")) for n in forcing)),
+        forcing_fill=_fill(moving, (*told, *forcing), gaps.known, len(state)),
+        wind=how.wind,
+        corrected=corrected,
         standard_names=tuple(_standard(moving[n]) for n in state),
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -196,6 +201,22 @@ def _filled(file: xr.Dataset, names: tuple[str, ...], known: np.ndarray, train: 
             mean = float(file[name].isel({along: rows}).where(cells).mean())
             out[name] = file[name].where(cells, mean).astype(np.float32)
     return file.assign(out)
+
+
+def _fill(file: xr.Dataset, names: tuple[str, ...], known: np.ndarray | None, before: int) -> np.ndarray | None:
+    """(H, W, F) what cells without values of the forcing hold, after `_filled`; NaN elsewhere, None if all have values.
+
+    The variables of `known` are `before` of the state, then the last ones of `names`.
+    """
+    if known is None or known[..., before:].all():
+        return None
+    out = np.full((*known.shape[:2], len(names)), np.nan, np.float32)
+    for f in range(before - known.shape[-1], 0):
+        bare = ~known[..., f]
+        if bare.any():
+            first = file[names[f]].isel({d: 0 for d in file[names[f]].dims if d not in ("y", "x")})
+            out[bare, f] = first.transpose("y", "x").values[bare]
+    return out
 
 
 def _static(file: xr.Dataset, names: tuple[str, ...], lat: Any, lon: Any, notes: list[str]) -> dict[str, np.ndarray]:

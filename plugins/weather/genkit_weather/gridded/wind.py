@@ -34,14 +34,15 @@ def turned(file: xr.Dataset, to: Wind, source: str) -> xr.Dataset:
     pairs = found(file)
     if not pairs:
         raise DataError(f"{source}: no pair of wind components to turn; names such as u10 and v10 are needed")
+    pairs = [(u, v) for u, v in pairs if _axes(file[u]) != to]
+    if not pairs:
+        return file
     if "latitude" not in file.coords:
         raise DataError(f"{source}: wind cannot be turned without latitudes and longitudes")
     alpha = angle(file["latitude"].values, file["longitude"].values) * (1 if to == "grid" else -1)
     cosine, sine = (xr.DataArray(f(alpha).astype(np.float32), dims=("y", "x")) for f in (np.cos, np.sin))
     names = GRID if to == "grid" else EARTH
     for u, v in pairs:
-        if _axes(file[u]) == to:
-            continue
         along, across = file[u] * cosine + file[v] * sine, file[v] * cosine - file[u] * sine
         for name, values, standard in ((u, along, names[0]), (v, across, names[1])):
             attrs = {k: a for k, a in file[name].attrs.items() if k != "GRIB_uvRelativeToGrid"}

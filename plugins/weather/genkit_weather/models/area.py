@@ -37,6 +37,10 @@ class Area:
     y: Any = None
     crs: str | None = _static(default=None)
     standard_names: tuple[str, ...] = _static(default=())
+    forcing_units: tuple[str, ...] = _static(default=())
+    forcing_fill: Any = None
+    wind: str = _static(default="file")
+    corrected: tuple[tuple[str, str, str], ...] = _static(default=())
 
     @classmethod
     def of(cls, data: WeatherData) -> Area:
@@ -46,7 +50,7 @@ class Area:
 
     def check(self, other: Area, model: str, source: str) -> None:
         """Refuse data of other variables, units, grid or step, by name."""
-        for name in ("names", "units", "forcing_names", "grid", "frame", "step_hours", "uniform"):
+        for name in ("names", "units", "forcing_names", "grid", "frame", "step_hours", "uniform", "wind"):
             own, found = getattr(self, name), getattr(other, name)
             if own != found:
                 raise DataError(f"{source} has {name}={found}, but {model} was trained with {own}")

@@ -1,0 +1,66 @@
+"""What the files of a forecast mean is what those of the training meant: wind, units, cells without values."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from genkit.errors import DataError
+from genkit_weather.datasets import from_xarray
+from genkit_weather.forecasting.inputs import _forcing, at_times, open_file
+from genkit_weather.gridded import to_xarray
+from genkit_weather.models import Area
+
+T, H, W = 40, 6, 7
+TIME = np.datetime64("2020-06-01", "ns") + 6 * np.arange(T) * np.timedelta64(1, "h")
+U, V, SEA, SNOW = np.random.default_rng(0).normal(size=(4, T, H, W)).astype(np.float32)
+X, Y = np.meshgrid(np.arange(W), np.arange(H))
+LAT, LON = 60 + 0.1 * Y + 0.05 * X, 10 + 0.2 * X - 0.1 * Y  # rows run to the north-east
+BARE = X > 4
+DIMS = ("time", "y", "x")
+
+
+def file(celsius=False, said=""):
+    """Wind that says nothing of its axes, a sea surface that has no value over land, snow without the right unit."""
+    sea = np.where(BARE, np.nan, SEA + 280 - (273.15 if celsius else 0))
+    wind = {"u10": (DIMS, U, {"units": "m s-1"}), "v10": (DIMS, V, {"units": "m s-1"})}
+    given = {"sst": (DIMS, sea, {"units": "degC" if celsius else "K"}), "snow": (DIMS, SNOW, {"units": said})}
+    return xr.Dataset(wind | given, {"time": TIME, "lat": (("y", "x"), LAT), "lon": (("y", "x"), LON)})
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Data of a training and what a model knows of them."""
+    given = {"forcing": ("sst", "snow"), "units": {"snow": "cm"}, "mask": True, "wind": "grid"}
+    data = from_xarray(file(), frame=1, variables=("u10", "v10"), **given)
+    return data, Area.of(data)
+
+
+def test_wind_is_turned_as_in_training(trained, tmp_path):
+    data, area = trained
+    when = data.train[0].time
+    assert np.abs(data.train[0].state[..., 0] - U[: len(when)]).max() > 0.1
+    for name, source in (("raw", file()), ("turned", to_xarray(data, data.train[0]))):
+        source.to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+        states = at_times(open_file(tmp_path / f"{name}.nc", area), area, when, name)
+        np.testing.assert_allclose(states, data.train[0].state, atol=1e-6)
+    with pytest.raises(DataError, match="mine has wind=file, but the model was trained with grid"):
+        area.check(replace(area, wind="file"), "the model", "mine")
+
+
+def test_forcing_is_converted_and_filled_as_in_training(trained, tmp_path):
+    data, area = trained
+    when, expected = data.train[0].time, data.train[0].forcing
+    metres = file(celsius=True, said="m")
+    metres["snow"] = metres["snow"] * 0.01
+    metres["snow"].attrs["units"] = "m"
+    for name, source in (("same", file()), ("other", metres), ("again", to_xarray(data, data.train[0]))):
+        source.to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+        found = _forcing(area, when, {name: open_file(tmp_path / f"{name}.nc", area)})
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    bare = file()
+    del bare["sst"].attrs["units"]
+    bare.to_netcdf(tmp_path / "bare.nc", engine="h5netcdf")
+    with pytest.raises(DataError, match="sst has no units; the model was trained in 'K'"):
+        _forcing(area, when, {"bare": open_file(tmp_path / "bare.nc", area)})
