@@ -84,13 +84,14 @@ def placed(file: xr.Dataset, source: str) -> xr.Dataset:
     kilometres = _kilometres(axes, lat, lon, source, notes)
     order = {"y": np.arange(file.sizes["y"]), "x": np.arange(file.sizes["x"])}
     if lat is not None and lon is not None:
-        regular = np.ptp(lat, axis=1).max() < 1e-5 and np.ptp(lon, axis=0).max() < 1e-5
-        if regular:
+        if regular(lat, lon):
             order["y"], (order["x"], east) = np.argsort(lat[:, 0], kind="stable"), _eastward(lon[0], source)
             lon = np.broadcast_to(east, lon.shape)[:, np.argsort(order["x"])]
         else:
             lon = np.unwrap(np.unwrap(lon, period=360, axis=0), period=360, axis=1)
             lon = lon - 360 * np.round(np.median(lon) / 360)
+            order["y"] = order["y"][:: -1 if np.median(np.diff(lat, axis=0)) < 0 else 1]
+            order["x"] = order["x"][:: -1 if np.median(np.diff(lon, axis=1)) < 0 else 1]
     for dim, values in kilometres.items():
         order[dim] = np.argsort(values, kind="stable")
     file = file.isel({d: o for d, o in order.items() if (np.diff(o) != 1).any()})
@@ -191,6 +192,11 @@ def _kilometres(
             raise DataError(f"{found}, but latitudes and longitudes make {real:.4g} km; correct the units of {dim}")
         _even(np.sort(out[dim]), dim, source)
     return out
+
+
+def regular(lat: np.ndarray, lon: np.ndarray) -> bool:
+    """Whether each row has one latitude and each column one longitude."""
+    return bool(np.ptp(lat, axis=1).max() < 1e-5 and np.ptp(lon, axis=0).max() < 1e-5)
 
 
 def neighbours(lat: np.ndarray, lon: np.ndarray, axis: int) -> float:

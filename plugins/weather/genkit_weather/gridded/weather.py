@@ -11,6 +11,7 @@ import xarray as xr
 from genkit.errors import DataError, UsageError
 from genkit_weather.area import NAMES, angles, standard_forcing
 from genkit_weather.data import Series, WeatherData, check
+from genkit_weather.gridded.grid import regular
 from genkit_weather.gridded.layers import Layers, constant, in_memory, missing, sample
 from genkit_weather.gridded.names import described
 from genkit_weather.gridded.split import SPLITS, Piece, pieces
@@ -115,9 +116,11 @@ def _cut_out(file: xr.Dataset, region: tuple[float, float, float, float], source
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if min(len(rows), len(columns)) < 2:
         raise DataError(f"{source}: region {region} holds fewer than 2 x 2 cells")
-    columns = columns[np.argsort(lon[rows[0], columns], kind="stable")]
-    file = file.assign_coords(longitude=(("y", "x"), lon))
-    return file.isel(y=slice(rows[0], rows[-1] + 1), x=columns)
+    rows = slice(rows[0], rows[-1] + 1)
+    if not regular(file["latitude"].values, file["longitude"].values):  # columns stay in their order
+        return file.isel(y=rows, x=slice(columns[0], columns[-1] + 1))
+    columns = columns[np.argsort(lon[0, columns], kind="stable")]
+    return file.assign_coords(longitude=(("y", "x"), lon)).isel(y=rows, x=columns)
 
 
 def _sorted_out(

@@ -12,6 +12,8 @@ from genkit.errors import DataError
 
 Wind = Literal["file", "grid", "earth"]
 EARTH, GRID = ("eastward_wind", "northward_wind"), ("x_wind", "y_wind")
+NAMED = re.compile(r"(10)?u_?\d*m?(_.*)?|U\d*|uas|eastward_wind.*|x_wind.*")
+SPELLED = ((r"u(?=\d|_|$|as$)", "v"), ("U", "V"), ("eastward", "northward"), ("x_wind", "y_wind"))
 
 
 def angle(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
@@ -46,29 +48,33 @@ def turned(file: xr.Dataset, to: Wind, source: str) -> xr.Dataset:
         along, across = file[u] * cosine + file[v] * sine, file[v] * cosine - file[u] * sine
         for name, values, standard in ((u, along, names[0]), (v, across, names[1])):
             attrs = {k: a for k, a in file[name].attrs.items() if k != "GRIB_uvRelativeToGrid"}
-            file = file.assign({name: values.assign_attrs(attrs | {"standard_name": standard})})
+            file = file.assign({name: values.drop_attrs().assign_attrs(attrs | {"standard_name": standard})})
     return file
 
 
 def found(file: xr.Dataset) -> list[tuple[str, str]]:
-    """Pairs (u, v) of wind components."""
+    """Pairs (u, v) of wind components: by standard name and level where one alone fits, else by their names."""
+    fields = {str(n): (str(a.attrs.get("standard_name", "")), a.attrs.get("level")) for n, a in file.data_vars.items()}
     pairs = []
-    for u in map(str, file.data_vars):
-        standard = str(file[u].attrs.get("standard_name", ""))
-        others = [re.sub(r"u(?=\d|_|$)", "v", u, count=1), u.replace("U", "V", 1)]
-        others += [u.replace("eastward", "northward"), u.replace("x_wind", "y_wind")]
-        other = next((v for v in others if v != u and v in file), None)
-        wind = standard in (EARTH[0], GRID[0]) or (
-            standard in ("", "unknown") and re.fullmatch(r"(10)?u_?\d*m?(_.*)?|U\d*|eastward_wind.*|x_wind.*", u)
-        )
-        if wind and other is not None:
+    for u, (standard, level) in fields.items():
+        known = {EARTH[0]: EARTH[1], GRID[0]: GRID[1]}.get(standard)
+        if known is None and (standard not in ("", "unknown") or not NAMED.fullmatch(u)):
+            continue
+        twins = [v for v, said in fields.items() if known is not None and said == (known, level)]
+        same = [n for n, said in fields.items() if said == (standard, level)]
+        spelled = (re.sub(one, other, u, count=1) for one, other in SPELLED)
+        named = next((v for v in spelled if v != u and v in fields), None)
+        other = named if named is not None and (named in twins or not twins) else None
+        if other is None and len(twins) == len(same) == 1:
+            other = twins[0]
+        if other is not None:
             pairs.append((u, other))
     return pairs
 
 
 def _axes(u: xr.DataArray) -> str | None:
-    """Along which axes a component is, as its attributes say."""
+    """Along which axes a component is, as its attributes say; first counts the flag of GRIB."""
     standard, relative = u.attrs.get("standard_name"), u.attrs.get("GRIB_uvRelativeToGrid")
-    if standard in (EARTH[0], GRID[0]):
-        return "earth" if standard == EARTH[0] else "grid"
-    return None if relative is None else ("grid" if int(relative) else "earth")
+    if relative is not None:
+        return "grid" if int(relative) else "earth"
+    return {EARTH[0]: "earth", GRID[0]: "grid"}.get(str(standard))
