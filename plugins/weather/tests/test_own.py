@@ -293,6 +293,41 @@ def test_splits_by_dates(written):
     with pytest.raises(UsageError, match="train have dates, val, test have none"):
         written(usual(), "c.nc", train=spans["train"])
 
+    years = usual(time=np.datetime64("2000-01-01", "ns") + 20 * np.arange(T) * np.timedelta64(1, "D"))
+    data = written(years, "d.nc", train=("2000", "2000"), val=("2001-01", "2001-07"), test=("2001-08-01", "2002-03"))
+    assert [str(s.time[-1])[:10] for (s,) in data.splits().values()] == ["2000-12-26", "2001-07-14", "2002-02-19"]
+
+
+def test_months_are_no_equal_steps():
+    months = (np.datetime64("2000-01", "M") + np.arange(T)).astype("datetime64[ns]")
+    with pytest.raises(
+        DataError, match="mine: only 18 of 40 times are 744 h from their neighbours; steps must be equal"
+    ):
+        from_xarray(usual(time=months), frame=2, source="mine")
+
+
+@pytest.mark.parametrize(
+    "name, units, is_sum",
+    [
+        ("tp", "m", True),
+        ("RAINC", "mm", True),
+        ("total_precipitation", "mm", True),
+        ("surface_solar_radiation_downwards", "J m**-2", True),
+        ("precipitation", "mm h-1", False),
+        ("precipitation_flux", "kg m-2 s-1", False),
+        ("net_radiation", "W m-2", False),
+    ],
+)
+def test_sums_by_their_names(name, units, is_sum):
+    file = usual(units=units).rename(t2m=name)
+    if is_sum:
+        with pytest.raises(UsageError, match=f"{name} is a sum over a time"):
+            from_xarray(file, frame=2, step=12, split=(0.1, 0.1))
+    else:
+        assert from_xarray(file, frame=2, step=12, split=(0.5, 0.25)).step_hours == 12
+    total = file.copy(data={name: np.cumsum(file[name], 0)})
+    assert is_sum == any(f"{name} only grows" in note for note in from_xarray(total, frame=2).notes)
+
 
 def test_longitudes_across_greenwich_and_around_the_globe(written):
     lon = np.array([357, 357.5, 358, 358.5, 359, 359.5, 0, 0.5, 1, 1.5, 2, 2.5])

@@ -69,6 +69,12 @@ def pieces(
     step = own if hours is None else round(hours * 3600)
     if step < own or step % own:
         raise UsageError(f"step={hours:g} h is no multiple of the {own / 3600:g} h of {source}")
+    used = sum(len(rows) for rows in runs(held, step) if len(rows) >= SHORTEST)
+    if 0 < used < len(held) * 2 / 3:
+        raise DataError(
+            f"{source}: only {used} of {len(held)} times are {step / 3600:g} h from their neighbours; steps must be "
+            "equal, which months are not"
+        )
     windows = _windows(stamps, source, shares, spans)
     members: list[dict[str, int]] = [{"member": m} for m in range(file.sizes.get("member", 0))] or [{}]
     splits: dict[str, list[Piece]] = {}
@@ -129,10 +135,10 @@ def _windows(
     windows = {}
     for name, (first, last) in given.items():
         try:
-            begin, end = np.datetime64(first, "s"), np.datetime64(last, "s")
+            begin, end = np.datetime64(first, "s"), np.datetime64(last) + 1  # of its unit: a year, a month, a day
         except ValueError:
             raise UsageError(f"{name}={first} {last}: expected the first and the last day, as 2019-03-01") from None
-        windows[name] = begin, end + np.timedelta64(1, "D" if len(last) <= 10 else "s")
+        windows[name] = begin, end.astype("datetime64[s]")
     order = sorted(windows, key=lambda name: windows[name][0])
     for one, two in zip(order, order[1:], strict=False):
         if windows[two][0] < windows[one][1]:

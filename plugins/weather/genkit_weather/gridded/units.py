@@ -49,6 +49,10 @@ QUANTITIES = (
     Quantity(r"land_binary_mask|land_area_fraction|cloud_area_fraction|lsm|tcc|clt", "1", -0.01, 1.01),
     Quantity(r"precipitation_amount|tp|pr_amount|rain", "kg m-2", -0.01, 3000),
 )  # fmt: skip
+SUMS = (
+    rf"{QUANTITIES[-1].pattern}|(.*_)?(precipitation|rainfall|snowfall|radiation)(_.*)?|rain(n?c|sh)|cp|lsp|[st][st]rd?"
+)
+RATES = r".*([WK]|s\*{0,2}\^?-1|/ ?(s|h|hr|hour|day)|(h|hr|hour|d|day)\*{0,2}\^?-1)( ?[m/].*)?"
 
 
 def spelled(unit: str) -> str:
@@ -102,6 +106,18 @@ def convert(values: Any, unit: str, to: str, what: str) -> Any:
     """Values in another unit; `what` is how errors name the variable and its file, see `factor`."""
     scale, offset = factor(unit, to, what)
     return values if (scale, offset) == (1.0, 0.0) else values * scale + offset
+
+
+def accumulated(array: Any) -> bool:
+    """Whether a value of a variable (DataArray) is a sum over a time, by its attributes, else its name and its unit."""
+    methods, step = str(array.attrs.get("cell_methods", "")), array.attrs.get("GRIB_stepType")
+    if "sum" in methods or step == "accum":
+        return True
+    if re.search("mean|point|maximum|minimum", methods) or step not in (None, "unknown", "instant"):
+        return False
+    names = str(array.attrs.get("standard_name", "")), re.sub(r"_[\d.]+$", "", str(array.name))
+    rate = re.fullmatch(RATES, str(array.attrs.get("units", "")))
+    return not rate and any(re.fullmatch(SUMS, n, re.IGNORECASE) for n in names)
 
 
 def implausible(name: str, standard: str, unit: str, low: float, high: float) -> str | None:

@@ -15,7 +15,8 @@ from genkit_weather.gridded.grid import regular
 from genkit_weather.gridded.layers import Layers, constant, in_memory, missing, sample
 from genkit_weather.gridded.names import described
 from genkit_weather.gridded.split import SPLITS, Piece, pieces
-from genkit_weather.gridded.units import implausible
+from genkit_weather.gridded.times import usual_step
+from genkit_weather.gridded.units import accumulated, implausible
 from genkit_weather.gridded.wind import turned
 from genkit_weather.lazy import Lazy
 
@@ -47,13 +48,15 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
     along = "start" if "start" in moving.dims else "time"
     gone = gaps.times if along == "start" else None  # a step that is missing is no missing start
     moving = moving.isel(time=np.flatnonzero(~gaps.times)) if gone is None and gaps.times.any() else moving
-    cut = pieces(moving, source, how.step, how.split, {name: getattr(how, name) for name in SPLITS}, gone)
-    if cut.step > _own_step(moving) and (sums := [n for n in (*state, *forcing) if _is_sum(file[n])]):
+    sums = [n for n in (*state, *forcing) if accumulated(file[n])]
+    if sums and how.step is not None and how.step * 3600 > _own_step(moving):
         raise UsageError(f"step={how.step:g}: {sums[0]} is a sum over a time; leave it out by --data.variables")
+    cut = pieces(moving, source, how.step, how.split, {name: getattr(how, name) for name in SPLITS}, gone)
     notes += cut.notes
     if gaps.known is not None:
         moving = _filled(moving, (*state, *forcing), gaps.known, cut.splits["train"])
     notes += [note for n in (*state, *forcing) if (note := _strange(file[n]))]
+    notes += [f"{n} only grows, as a total since the start of a forecast does" for n in sums if _grows(moving[n])]
     lat, lon = (file[n].values if n in file.coords else None for n in ("latitude", "longitude"))
     told, uniform = (NAMES, False) if lat is not None else (NAMES[1:], not any("y" in file[n].dims for n in forcing))
     reading = _Reading(Layers(moving, state, source), Layers(moving, forcing, source), lat, lon, uniform)
@@ -166,10 +169,9 @@ def _named(file: xr.Dataset, option: str, names: tuple[str, ...], source: str) -
     return found
 
 
-def _own_step(file: xr.Dataset) -> int:
-    from genkit_weather.gridded.times import usual_step
-
-    return usual_step(file["step" if "start" in file.dims else "passed"].values)
+def _own_step(file: xr.Dataset) -> float:
+    held = file["step" if "start" in file.dims else "passed"].values
+    return usual_step(held) if len(held) > 1 else np.inf
 
 
 def _standard(array: xr.DataArray) -> str:
@@ -178,9 +180,10 @@ def _standard(array: xr.DataArray) -> str:
     return "" if name == "unknown" else name
 
 
-def _is_sum(array: xr.DataArray) -> bool:
-    """Whether a value stands for the time since the one before."""
-    return "sum" in str(array.attrs.get("cell_methods", "")) or array.attrs.get("GRIB_stepType") in ("accum", "avg")
+def _grows(array: xr.DataArray) -> bool:
+    """Whether a variable never falls and is not the same at the end, at a few times of each forecast or series."""
+    steps = sample(array).diff("step" if "step" in array.dims else "time")
+    return bool((steps.fillna(0) >= 0).all() and (steps > 0).any())
 
 
 def _strange(array: xr.DataArray) -> str | None:
