@@ -48,7 +48,7 @@ def joined(parts: list[Part], levels: tuple[float, ...] = ()) -> xr.Dataset:
             whole |= {str(n): a.reset_coords(drop=True) for n, a in part.data_vars.items() if n not in whole}
     coords = {n: first[n].variable for n in ("y", "x", "latitude", "longitude") if n in first.coords}
     result = xr.merge([a.rename(n) for n, a in whole.items()], compat="override", join="exact")
-    result.attrs = {**first.attrs, "notes": tuple(notes)}
+    result.attrs = {**first.attrs, "notes": tuple(dict.fromkeys(notes))}
     result = result.drop_vars([] if "member" in result.dims else "member", errors="ignore").assign_coords(coords)
     return _series(result) if result.sizes.get("start") == 1 else result
 
@@ -63,27 +63,23 @@ def _by_level(parts: list[Part], levels: tuple[float, ...]) -> list[Part]:
     for source, part in parts:
         names = {}
         for name in (n for n in map(str, part.data_vars) if len(found[n] - {None}) > 1):
-            level = part[name].attrs.get("level")
+            level, said = part[name].attrs.get("level"), sorted(one for one in found[name] if one is not None)
             if level is None:
-                raise DataError(
-                    f"{source}: {name} has no level, in other files it is at {', '.join(_said(found[name]))}"
-                )
+                raise DataError(f"{source}: {name} has no level, in other files it is at {', '.join(said)}")
             value = level.split()[0]
             names[name] = f"{name}_{value}"
-            if names[name] in part or len({one.split()[0] for one in _said(found[name])}) < len(_said(found[name])):
-                raise DataError(f"{source}: {name} is at the levels {', '.join(_said(found[name]))}; rename one")
+            if names[name] in part or len({one.split()[0] for one in said}) < len(said):
+                raise DataError(f"{source}: {name} is at the levels {', '.join(said)}; rename one")
             if levels and float(value) not in levels:
                 part = part.drop_vars(name)
         out.append((source, part.rename({k: v for k, v in names.items() if k in part})))
     return [(source, part) for source, part in out if part.data_vars]
 
 
-def _said(levels: set[str | None]) -> list[str]:
-    return sorted(one for one in levels if one is not None)
-
-
 def _forecasts(parts: list[Part]) -> list[Part]:
     """Parts by start and step, where their times are of several forecasts and of several steps; else as they are."""
+    if not any("begun" in part.coords for _, part in parts):
+        return parts
     pairs: dict[str, set[tuple[int, int]]] = {}
     for _, part in parts:
         if "start" in part.dims:
@@ -95,7 +91,6 @@ def _forecasts(parts: list[Part]) -> list[Part]:
         for name in part.data_vars:
             pairs.setdefault(str(name), set()).update(own)
     several = any(len({s for s, _ in own}) > 1 and len({k for _, k in own}) > 1 for own in pairs.values())
-    several = several and any("begun" in part.coords for _, part in parts)
     return [
         (name, _by_start(part, name) if several else part.drop_vars("begun", errors="ignore")) for name, part in parts
     ]
