@@ -16,7 +16,7 @@ arXiv 2504.09340, and its code; section 3 there.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from genkit.errors import DataError, UsageError
+from genkit.kinds import ZERO
 from genkit.tree import register_dataclass
 from genkit_weather.area import Places, arc, interior_of
 from genkit_weather.data import Series, WeatherData, statistics
@@ -38,13 +39,13 @@ class HostWindow:
     """how far the boundary reaches around the area, km; all of the other data set if none"""
     overlap: bool = False
     """take its points inside the area as well"""
-    past: int = 1
+    past: Annotated[int, ZERO] = 1
     """boundary times before the current one"""
-    future: int = 1
+    future: Annotated[int, ZERO] = 1
     """boundary times after it"""
     every: int = 1
     """use every n-th time of the other data set"""
-    encoding: int = 16
+    encoding: Annotated[int, ZERO] = 16
     """channels that tell how far in time each value is; even, 0 tells nothing"""
     dynamic: bool = False
     """tell the distance to the state's time; else to the current boundary time"""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from genkit.errors import UsageError
+from genkit.kinds import ZERO
 from genkit_weather.data import Layout, WeatherData
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Own:
     """south, north, west, east in degrees, to be cut out"""
     member: int | None = None
     """the ensemble member to read; each is a series if none"""
-    frame: int = 4
+    frame: Annotated[int, ZERO] = 4
     """cells of the frame on each side"""
     step: float | None = None
     """hours between states; those of the files if none. Each phase is a series of its own"""
