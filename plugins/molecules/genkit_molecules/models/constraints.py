@@ -96,7 +96,7 @@ def motif(layout: Graphs, pieces: Sequence[str], composition: str = "") -> Motif
     kinds = [kind for own, _ in found for kind in own]
     if strange := sorted(set(kinds) - set(elements)):
         raise UsageError(f"{' '.join(pieces)} has {strange[0]}; the model knows {' '.join(layout.elements)}")
-    bonds = block_diag(*(own for _, own in found)).astype(int) if found else np.zeros((0, 0), int)
+    bonds = np.asarray(block_diag(*(own for _, own in found)), int) if found else np.zeros((0, 0), int)
     free = np.array([kind == "*" for kind in kinds], bool)
     closed = np.array([kind != "*" and "*" in own for own, _ in found for kind in own], bool)
     may = free[:, None] & ~closed
