@@ -93,17 +93,27 @@ def smiles_in(path: Path, named: str) -> list[str]:
 
 
 def _listed(text: str) -> Iterator[tuple[int, str]]:
-    """(line, its first word), or of a list with a header the word below "smiles"; "" of an empty line."""
-    place, first = 0, True
+    """(line, its first word), or of a list with a header the word below "smiles"; "" of an empty line.
+
+    Words end at blanks, or at tabs alone where a header has tabs: names may then hold blanks or be left out.
+    """
+    place, tabs, first = 0, False, True
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
-        # SMILES hold neither commas nor semicolons
-        words = [word for word in re.split(r"[\s,;]+", line.replace('"', "")) if word]
-        named = [k for k, word in enumerate(words) if "smiles" in word.lower()]
-        if first and named:
-            place = named[0]
+        head = _words(line, "\t" in line) if first else []
+        named = [k for k, word in enumerate(head) if "smiles" in word.lower()]
+        if named:
+            place, tabs = named[0], "\t" in line
         else:
+            words = _words(line, tabs)
             yield number, words[min(place, len(words) - 1)] if words else ""
-        first = first and not words
+        first = first and not head
+
+
+def _words(line: str, tabs: bool) -> list[str]:
+    line = line.replace('"', "")
+    if tabs:
+        return [word.strip() for word in line.split("\t")] if line.strip() else []
+    return [word for word in re.split(r"[\s,;]+", line) if word]  # SMILES hold neither commas nor semicolons
 
 
 def table_of_qm9(archive: Path, wrong: Path, to: Path) -> None:
