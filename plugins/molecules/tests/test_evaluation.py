@@ -12,6 +12,7 @@ from genkit.cli import main
 from genkit.errors import UsageError
 from genkit_molecules.evaluation import (
     basic,
+    canonical,
     cosine,
     fcd,
     frechet,
@@ -48,6 +49,7 @@ def test_shares():
     }  # fmt: skip
     assert found == pytest.approx(expected)
     assert basic(["OCC"], ["C(O)C"])["novelty"] == 0  # the training set need not be canonical
+    assert canonical("[2H]C[C@H](N)[OH:1]") == ("[2H]C[C@H](N)[OH:1]", "CC(N)O") and canonical("[H]CO") == ("CO", "CO")
     alike = basic(["C[C@H](N)O", "C[C@@H](N)O", "F/C=C/F"], ["FC=CF"])
     assert alike["uniqueness"] == pytest.approx(2 / 3) and alike["novelty"] == 0.5 and alike["unique@1000"] == 1
     assert basic(["C", "C", "N"] * 400)["unique@1000"] == 2 / 1000

@@ -16,7 +16,7 @@ from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from genkit.errors import DataError
-from genkit_molecules.chemistry import encoded, parallel, to_graph, to_smiles
+from genkit_molecules.chemistry import encoded, flat, parallel, to_graph, to_smiles
 from genkit_molecules.items import Notes, gathered
 from genkit_molecules.reading.text import column, kind_of, text_of
 
@@ -168,17 +168,11 @@ def _use(rules: Rules, entry: str | Chem.Mol | None) -> Used:
     mol = Chem.MolFromSmiles(entry) if isinstance(entry, str) else entry
     if mol is None or mol.GetNumAtoms() == 0:
         return Used("unreadable")
-    changed = []
-    for name, of, clear in LABELS:
-        if any([of(a) for a in mol.GetAtoms()]):
-            changed.append(f"{name} left out")
-            for a in mol.GetAtoms():
-                clear(a, 0)
-    mol = Chem.RemoveHs(mol)
+    changed = [f"{name} left out" for name, of in LABELS if any([of(a) for a in mol.GetAtoms()])]
     if any(a.GetChiralTag() for a in mol.GetAtoms()) or any(b.GetStereo() > Chem.BondStereo.STEREOANY
                                                             for b in mol.GetBonds()):  # fmt: skip
         changed.append("stereochemistry left out")
-    Chem.RemoveStereochemistry(mol)
+    mol = flat(mol)
     if len(Chem.GetMolFrags(mol)) > 1:
         if rules.fragments == "drop":
             return Used("several fragments")
@@ -209,10 +203,7 @@ def _use(rules: Rules, entry: str | Chem.Mol | None) -> Used:
     return Used("", tuple(kinds), bonds, smiles, tuple(changed))
 
 
-LABELS = (
-    ("isotopes", Chem.Atom.GetIsotope, Chem.Atom.SetIsotope),
-    ("atom maps", Chem.Atom.GetAtomMapNum, Chem.Atom.SetAtomMapNum),
-)
+LABELS = (("isotopes", Chem.Atom.GetIsotope), ("atom maps", Chem.Atom.GetAtomMapNum))
 
 
 def _fragment(mol: Chem.Mol) -> Chem.Mol:
