@@ -71,7 +71,7 @@ def test_a_protocol(tmp_path, capsys):
     rows, root = tmp_path / "x.smi", str(tmp_path)
     rows.write_text("".join(f"{'' if s == 'INVALID' else s}\n" for s in GEN))
     (tmp_path / "r.csv").write_text("id,SMILES\n" + "".join(f"{k},{s}\n" for k, s in enumerate(reference)))
-    (tmp_path / "t.smi").write_text("N(C)C\n")
+    (tmp_path / "t.smi").write_text("C[NH2+]C.[Cl-]\n")  # CNC, as it is learned
     words = ["molecules-score", str(rows), "--reference", f"{root}/r.csv", "--train", f"{root}/t.smi"]
     assert main([*words, "--scaffolds", f"{root}/t.smi", "--out", f"{root}/s.json"]) == 0
     written = json.loads((tmp_path / "s.json").read_text())

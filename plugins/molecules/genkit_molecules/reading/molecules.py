@@ -92,6 +92,23 @@ def smiles_in(path: Path, named: str) -> list[str]:
     return [one if isinstance(one, str) else "" if one is None else Chem.MolToSmiles(one) for one in found]
 
 
+def known_in(path: Path, named: str) -> list[str]:
+    """SMILES of what is not new after a file was learned: its molecules, their fragments that are used, neutralised."""
+    return [s for forms in parallel(_forms, [one for _, one in entries(path, named)]) for s in forms]
+
+
+def _forms(entry: str | Chem.Mol | None) -> list[str]:
+    mol = Chem.MolFromSmiles(entry) if isinstance(entry, str) else entry
+    if mol is None:
+        return []
+    forms = [flat(mol)]
+    if len(Chem.GetMolFrags(forms[0])) > 1:
+        forms.append(_fragment(forms[0]))
+    if any(a.GetFormalCharge() for a in forms[-1].GetAtoms()):
+        forms.append(rdMolStandardize.Uncharger().uncharge(forms[-1]))
+    return [Chem.MolToSmiles(one) for one in forms]
+
+
 def _listed(text: str) -> Iterator[tuple[int, str]]:
     """(line, its first word), or of a list with a header the word below "smiles"; "" of an empty line.
 
