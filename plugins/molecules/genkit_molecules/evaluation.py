@@ -145,9 +145,9 @@ def basic(sample: Sample | Sequence[str | None], train: Sample | Sequence[str] =
     """Shares: validity; valid and in one piece; distinct among the valid; of these not in the training set; all three.
 
     SMILES with a dot are valid molecules in several pieces; `connected` counts none of these, and uniqueness and
-    novelty are said of those in one piece too. Molecules that differ in stereochemistry alone are the same (GuacaMol).
-    unique@k: distinct ones among the first k valid, of all where there are fewer (MOSES). <share>_se is a standard
-    error.
+    novelty are said of those in one piece too. Molecules that differ in stereochemistry (GuacaMol), isotopes or
+    atom maps alone are the same. unique@k: distinct ones among the first k valid, of all where there are fewer (MOSES).
+    <share>_se is a standard error.
     """
     gen, known = Sample.of(sample), set(Sample.of(train).distinct)
     if not gen.smiles:
