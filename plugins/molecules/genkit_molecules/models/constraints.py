@@ -35,9 +35,9 @@ class Motif:
     """Molecules that hold given atoms with all bonds between them, and are of given elements.
 
     The atoms of a graph are exchangeable, so the motif is its first ones. Molecules that hold it in k places are
-    therefore k times as frequent as in the model's law. An aromatic one is held in one Kekule form: molecules with another
-    that no symmetry maps onto it are not drawn. Atoms beside it take the elements of a composition in any
-    order.
+    therefore k times as frequent as in the model's law. An aromatic one is held in one Kekule form: molecules that
+    have it in one that no symmetry maps onto that are not drawn. Atoms beside it take the elements of a composition in
+    any order.
     """
 
     classes: int
