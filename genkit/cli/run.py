@@ -67,11 +67,10 @@ class Run:
         def prepare(this: Any) -> None:
             this.console, this.progress = console(), True
             this.save_every, this.keep = options.save_every, options.keep
-            if options.logger != "none":
-                make = registry().load("loggers", options.logger)
-                this.loggers = (make(this.folder),)
 
-        run(self.config, options.seed, options.out, options.resume, options.preset, prepare, options.trust)
+        loggers = () if options.logger == "none" else (registry().load("loggers", options.logger),)
+        where = options.out, options.resume
+        run(self.config, options.seed, *where, options.preset, prepare, options.trust, loggers=loggers)
         return 0
 
 

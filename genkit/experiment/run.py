@@ -355,13 +355,14 @@ def run(
     prepare: Callable[[Run], None] | None = None,
     trust: bool = False,
     progress: bool = True,
+    loggers: Sequence[Callable[[Path], Any]] = (),
 ) -> Run:
     """Run an experiment, by its name and a preset or as `genkit.config` made it, and return the finished run.
 
     A new folder ``runs/<name>/<time>-<seed>`` is claimed, or `out` is used: it must be new or empty unless
     `resume`, which starts, continues or finds it done, and refuses a folder of another configuration.
-    `prepare(run)` sets what is outside the configuration (console, loggers). A restored model of own code needs
-    `trust`. With `progress`, tables and progress are shown in a terminal or a notebook, and nowhere else. Raises
+    `prepare(run)` sets what is outside the configuration (console, time between checkpoints). `loggers` make a logger
+    of the folder each, in process 0, once config.yaml is there. A restored model of own code needs `trust`. With `progress`, tables and progress are shown in a terminal or a notebook, and nowhere else. Raises
     `GenkitError`.
     """
     config = configure(config, preset or "default") if isinstance(config, str) else config
@@ -399,11 +400,15 @@ def run(
     elif _is_main():
         write(file, write_yaml(config, preset, seed))
     this.say(f"{name} (seed {seed}) in {folder}")
+    done = False
     try:
+        for make in loggers if _is_main() else ():
+            this.loggers += (make(folder),)
         this.work()
+        done = True
     finally:
         for logger in this.loggers:
-            logger.close()
+            logger.close(done)
     return this._told()
 
 
