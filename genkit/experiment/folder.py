@@ -46,6 +46,18 @@ def held(folder: Path) -> Iterator[None]:
         status.release()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process works in a run folder, as far as this machine can tell."""
+    try:
+        with (folder / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:  # it is locked, or cannot be asked
+        return True
+    return False
+
+
 class Status:
     """status.json: the state of a run (running, done, failed, interrupted), its finished stages, its process."""
 

@@ -13,7 +13,8 @@ import pytest
 from genkit.cli import main
 from genkit.cli.runs import ago
 from genkit.experiment import Record
-from genkit.files import dump_yaml, write_arrays
+from genkit.experiment.folder import held
+from genkit.files import check_plain, dump_yaml, write_arrays
 
 
 @pytest.fixture(autouse=True)
@@ -74,9 +75,49 @@ def test_a_process_of_this_machine_is_known_to_run(here):
     run_folder(here / "a", state="running")
     status = json.loads((here / "a/status.json").read_text())
     (here / "a/status.json").write_text(json.dumps(status | {"pid": os.getpid()}))
-    assert Record.read(here / "a").state == "running"
+    with held(here / "a"):
+        assert Record.read(here / "a").state == "running"
+    assert Record.read(here / "a").state == "killed"  # another process has its number now
     (here / "a/status.json").write_text(json.dumps(status | {"host": "elsewhere"}))
     assert Record.read(here / "a").state == "running"  # nobody here can tell
+
+
+def test_a_run_in_training_is_listed(here, capsys, monkeypatch):
+    """Its checkpoints come and go, and what is not read here is of no interest."""
+    run_folder(here / "runs/a", state="running")
+    run_folder(here / "runs/b")
+    for name in ("a/checkpoints/step-1", "wandb/offline-run-1/files", "b/wandb/run-2/files"):
+        (here / "runs" / name).mkdir(parents=True)
+    for name in ("wandb/offline-run-1", "b/wandb/run-2"):
+        (here / "runs" / name / "files/config.yaml").write_text("_wandb: {value: {}}\n")
+    os.mkfifo(here / "runs/a/checkpoints/pipe")
+    assert main(["runs"]) == 0
+    assert set(rows(capsys.readouterr().out)) == {"folder", "a", "b"}
+    look = os.scandir
+
+    def late(path):
+        if str(path).endswith("step-1"):
+            (here / "runs/a/checkpoints/step-1").rmdir()
+        return look(path)
+
+    (here / "runs/a/checkpoints/pipe").unlink()
+    monkeypatch.setattr(os, "scandir", late)
+    check_plain(here / "runs/a")
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(here, capsys, monkeypatch):
+    run_folder(here / "runs/a")
+    run_folder(here / "runs/b")
+
+    def refused(folder, names):
+        if folder.name == "a":
+            raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("genkit.experiment.record.check_plain", refused)
+    assert main(["runs"]) == 1
+    out, err = capsys.readouterr()
+    assert set(rows(out)) == {"folder", "b"}
+    assert err == "genkit: cannot read runs/a: Permission denied; check who may read it\n"
 
 
 def test_ages():
