@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from genkit.cli import main
+from genkit.cli.compare import grouped
 from genkit.cli.runs import ago
 from genkit.experiment import Record
 from genkit.experiment.folder import held
@@ -136,10 +137,11 @@ def test_compare_averages_over_seeds(here, capsys):
     results = out.partition("results (mean ± sd of the seeds)")[2]
     before, _, after = results.partition("differences from the first column")
     assert rows(before)["loss"] == ["2.333 ± 1.5", "4.5 ± 1.5"]
-    # in pairs the differences are 2, 2.5, 2: all means of three of them lie between 2 and 2.5
+    # in pairs the differences are 2, 2.5, 2: mean 13/6, standard error 1/6, and 4.302653 of them at 2 degrees of freedom
     first, second = rows(after)["loss"]
     mean, low, high = map(float, re.findall("[0-9.]+", second))
-    assert first == "–" and mean == pytest.approx(13 / 6, abs=1e-3) and (low, high) == (2.0, 2.5)
+    assert first == "–" and mean == pytest.approx(13 / 6, abs=1e-3)
+    assert (low, high) == pytest.approx((13 / 6 - 4.302653 / 6, 13 / 6 + 4.302653 / 6), abs=1e-3)
     assert main(["compare", "a0", "a1", "a2"]) == 0
     assert rows(capsys.readouterr().out) == {
         "": ["a0", "a1", "a2", "mean ± sd"],
@@ -149,17 +151,33 @@ def test_compare_averages_over_seeds(here, capsys):
     }
     assert main(["compare", "a0", "a1", "b0"]) == 0  # two seeds are too few for an interval
     out = capsys.readouterr().out
-    assert "bootstrap" not in out and rows(out)["seed"] == ["0 1", "0"] and rows(out)["only"] == ["1 ± 0", "–"]
+    assert "interval" not in out and rows(out)["seed"] == ["0 1", "0"] and rows(out)["only"] == ["1 ± 0", "–"]
 
 
 def test_items_are_averaged_over_seeds_before_they_are_compared(here, capsys):
     for seed in range(2):
         for name, shift in (("a", 0.0), ("b", 0.25)):
-            noise = (2 * seed - 1) * np.arange(8.0)  # cancels
-            kept = {"items": np.arange(8), "loss": np.sqrt(np.arange(8.0)) + noise + shift}
+            noise = (2 * seed - 1) * np.arange(20.0)  # cancels
+            kept = {"items": np.arange(20), "loss": np.sqrt(np.arange(20.0)) + noise + shift}
             run_folder(here / f"{name}{seed}", seed, results={"loss": 1.0}, items=kept, kind=name)
     assert main(["compare", "a0", "a1", "b0", "b1"]) == 0
     assert rows(capsys.readouterr().out.partition("paired bootstrap")[2])["loss"] == ["–", "0.25 [0.25, 0.25]"]
+
+
+@pytest.mark.parametrize("order", ["a0 a1 a2 b0 b1 b2", "a0 a1 b0 b1 b2", "a0 a1 a2 b0 b2 b1"])
+def test_two_versions_of_the_code_are_two_groups(here, order):
+    records = []
+    for name in order.split():
+        run_folder(here / name, int(name[1]), width=8)
+        records.append(Record.read(here / name))
+    groups = [[one.folder.name for one in group] for group in grouped(records)]
+    assert groups == [[name for name in order.split() if name[0] == version] for version in "ab"]
+
+
+def test_few_items_have_no_interval(here, capsys):
+    for name in ("a", "b"):
+        run_folder(here / name, results={"loss": 1.0}, items={"items": np.arange(3), "loss": np.ones(3)}, kind=name)
+    assert main(["compare", "a", "b"]) == 0 and "bootstrap" not in capsys.readouterr().out
 
 
 def test_compare_in_a_closed_pipe_ends_quietly(here):
