@@ -43,11 +43,13 @@ class Run:
 
     config: Any
     options: RunOptions = field(default_factory=RunOptions)
+    words: tuple[str, ...] = ()
+    """of the command line, which the report shows"""
 
     @classmethod
     def parse(cls, words: list[str]) -> Run:
         """Parse ``NAME|config.yaml [options]`` in two stages (see `genkit.experiment.config`)."""
-        return cls(*configured("run", words, RunOptions))
+        return cls(*configured("run", words, RunOptions), ("run", *words))
 
     def run(self) -> int:
         """Run it, with progress in the terminal."""
@@ -66,7 +68,7 @@ class Run:
 
         def prepare(this: Any) -> None:
             this.console, this.progress = console(), True
-            this.save_every, this.keep = options.save_every, options.keep
+            this.save_every, this.keep, this.command = options.save_every, options.keep, self.words
 
         loggers = () if options.logger == "none" else (registry().load("loggers", options.logger),)
         where = options.out, options.resume
