@@ -152,7 +152,9 @@ def of_items(group: Sequence[Any], first: Sequence[Any], name: str) -> str | Non
     from genkit.metrics import paired_bootstrap
 
     kept: list[Mapping[str, Any]] = [one.items for one in (*group, *first)]
-    if not all(name in one and len(one["items"]) >= ITEMS and np.array_equal(one["items"], kept[0]["items"]) for one in kept):
+    if not all(
+        name in one and len(one["items"]) >= ITEMS and np.array_equal(one["items"], kept[0]["items"]) for one in kept
+    ):
         return None
     a, b = (np.mean([one.items[name] for one in some], 0) for some in (group, first))
     return _said(paired_bootstrap(jax.random.key(0), a, b))

@@ -57,7 +57,12 @@ def page(tmp_path_factory):
     options = {"data": "toy.points", "model.data": "toy.numbers", "label": "x"}
     content = {"format": 2, "experiment": "toy.study", "preset": "tiny", "seed": 0, "options": options}
     (folder / "config.yaml").write_text(json.dumps(content))
-    machine = {"argv": ["x", "run", "y"], "command": COMMAND, "versions": {"genkit-jax": "0.1.0", "jax": "0.10.2", "numpy": "2"}, "python": "3.11.7"}
+    machine = {
+        "argv": ["x", "run", "y"],
+        "command": COMMAND,
+        "versions": {"genkit-jax": "0.1.0", "jax": "0.10.2", "numpy": "2"},
+        "python": "3.11.7",
+    }
     (folder / "environment.json").write_text(json.dumps([machine | {"devices": "1 x cpu", "git": "abc"}]))
     (folder / "results.json").write_text(json.dumps({"rmse": 1.5}))
     header = ["model", *(f"a long title {i} [K]" for i in range(12))]

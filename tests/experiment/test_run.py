@@ -64,9 +64,7 @@ def test_a_logger_hears_of_files_and_is_closed_however_the_run_ends(study, mode)
         return logger
 
     with contextlib.nullcontext() if mode == "good" else pytest.raises(DataError):
-        genkit.run(genkit.config("toy.study", mode=mode), out="a", loggers=[made]).figure(
-            "one", Figure(), "A line."
-        )
+        genkit.run(genkit.config("toy.study", mode=mode), out="a", loggers=[made]).figure("one", Figure(), "A line.")
     assert heard == (["report.html", True, "one.png"] if mode == "good" else [False])
 
 
