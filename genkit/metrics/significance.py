@@ -1,6 +1,6 @@
 """Is one forecast system better than another, given that neighbouring start times are not independent."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,18 +54,18 @@ def paired_bootstrap(
     return Difference(mean, low, high, (extreme + 1) / (draws + 1))
 
 
-def t_interval(a: ArrayLike, b: ArrayLike, paired: bool, level: float = 0.95) -> Difference:
+def t_interval(a: Any, b: Any, paired: bool, level: float = 0.95) -> Difference:
     """Difference of the means of a few independent values, (n,) and (m,), at least two each, with its t interval.
 
     `paired` takes that of the differences a - b (n - 1 degrees of freedom), exact where they are normal; else it is
     that of Welch 1947. A bootstrap of n values cannot say more than the range of n values.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    mean = a.mean() - b.mean()
+    mean: Any = a.mean() - b.mean()
     parts = [(x.var(ddof=1) / len(x), len(x) - 1) for x in ([a - b] if paired else [a, b])]
     error = np.sqrt(sum(v for v, _ in parts))
     if error == 0:
-        return Difference(mean, mean, mean, np.float64(mean == 0))
+        return Difference(mean, mean, mean, 1.0 * (mean == 0))
     freedom = error**4 / sum(v**2 / n for v, n in parts)
     half = error * scipy.special.stdtrit(freedom, (1 + level) / 2)
     return Difference(mean, mean - half, mean + half, 2 * scipy.special.stdtr(freedom, -abs(mean) / error))

@@ -49,8 +49,9 @@ def traced_rngs(key) -> nnx.Rngs:
     rngs, stream = nnx.Rngs(key), _Stream(key, tag="default")
     made_of = stream.key.get_value()
     if jax.config.values["jax_threefry_partitionable"] and str(jax.random.key_impl(made_of)) == "threefry2x32":
+        none: Any = np.zeros((), np.uint32)
         stream.keys = _Keys(made_of)
-        stream.count.set_value(np.zeros((), np.uint32))
+        stream.count.set_value(none)
     setattr(rngs, "default", stream)  # noqa: B010 - a stream is no declared attribute
     return rngs
 
@@ -64,11 +65,12 @@ class _Stream(nnx.RngStream):
     keys: Any = None
 
     def __call__(self) -> jax.Array:
-        count = self.count.get_value()
+        count: Any = self.count.get_value()
         if self.keys is None or self.keys.key is not self.key.get_value() or not isinstance(count, np.ndarray):
             self.count.set_value(jnp.asarray(count))
             return super().__call__()
-        self.count.set_value(np.asarray(count + 1))  # refused within another transformation, as by flax
+        more: Any = np.asarray(count + 1)
+        self.count.set_value(more)  # refused within another transformation, as by flax
         return self.keys(int(count))
 
 

@@ -137,7 +137,7 @@ def test_compare_averages_over_seeds(here, capsys):
     results = out.partition("results (mean ± sd of the seeds)")[2]
     before, _, after = results.partition("differences from the first column")
     assert rows(before)["loss"] == ["2.333 ± 1.5", "4.5 ± 1.5"]
-    # in pairs the differences are 2, 2.5, 2: mean 13/6, standard error 1/6, and 4.302653 of them at 2 degrees of freedom
+    # in pairs the differences are 2, 2.5, 2: mean 13/6, standard error 1/6, of which 4.302653 at 2 degrees of freedom
     first, second = rows(after)["loss"]
     mean, low, high = map(float, re.findall("[0-9.]+", second))
     assert first == "–" and mean == pytest.approx(13 / 6, abs=1e-3)
