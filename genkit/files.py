@@ -13,7 +13,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,20 +127,30 @@ def damaged(path: Path, what: str, mend: str = MEND) -> GenkitError:
     return GenkitError(f"{path} {what}; it was changed by hand or the disk failed: {mend}")
 
 
-def check_plain(folder: Path) -> None:
-    """Refuse a folder in which something is no file or folder, or a link leads out of it; raises `GenkitError`."""
+def check_plain(folder: Path, names: Sequence[str] | None = None) -> None:
+    """Refuse a folder in which something is no file or folder, or a link leads out of it; raises `GenkitError`.
+
+    With `names`, these alone are looked at. What vanishes meanwhile is nothing to refuse: a training renames folders.
+    """
     root, waiting = folder.resolve(), [folder]
+    if names is not None:
+        waiting.clear()
+        for name in names:
+            _check_plain(folder / name, folder, root)
     while waiting:
-        with os.scandir(waiting.pop()) as found:
+        with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as found:
             for one in found:
-                path = Path(one.path)
-                if one.is_symlink():
-                    if not Path(os.path.realpath(path)).is_relative_to(root):
-                        raise GenkitError(f"{path} is a link that leaves {folder}; put what it points to in its place")
-                elif one.is_dir(follow_symlinks=False):
-                    waiting.append(path)
-                elif not one.is_file(follow_symlinks=False) and path.exists():
-                    raise GenkitError(f"{path} is neither a file nor a folder (a pipe or a device); remove it")
+                _check_plain(Path(one.path), folder, root)
+                if one.is_dir(follow_symlinks=False):
+                    waiting.append(Path(one.path))
+
+
+def _check_plain(path: Path, folder: Path, root: Path) -> None:
+    if path.is_symlink():
+        if not Path(os.path.realpath(path)).is_relative_to(root):
+            raise GenkitError(f"{path} is a link that leaves {folder}; put what it points to in its place")
+    elif not path.is_file() and not path.is_dir() and path.exists():
+        raise GenkitError(f"{path} is neither a file nor a folder (a pipe or a device); remove it")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

@@ -169,8 +169,8 @@ class Logger(Protocol):
         """Record a file of the run: a figure, the report."""
         ...
 
-    def close(self) -> None:
-        """Flush and release; the run has ended."""
+    def close(self, done: bool) -> None:
+        """Flush and release; the run has ended, `done` or failed or interrupted."""
         ...
 
 

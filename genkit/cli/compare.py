@@ -13,7 +13,8 @@ import tyro
 
 from genkit.errors import UsageError
 
-FEW = 3  # seeds of each configuration that an interval needs
+SEEDS = 3  # of each configuration, that an interval needs
+ITEMS = 20  # that a bootstrap needs: of few its interval is too narrow
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,21 @@ class Compare:
         several = any(len(group) > 1 for group in groups)
         table("results" + several * " (mean ± sd of the seeds)", columns, averages(groups, names))
         if rows := differences(groups, names, of_seeds):
-            note = f"from {FEW} seeds on; of few it is too narrow"
-            table(f"differences from the first column, with 95 % of a bootstrap over seeds ({note})", columns, rows)
+            note = "95 % t interval over seeds, in pairs where they are the same"
+            table(f"differences from the first column, with the {note}", columns, rows)
         if rows := differences(groups, names, of_items):
             table("differences from the first column on the same items, with 95 % of a paired bootstrap", columns, rows)
 
 
 def grouped(records: Sequence[Any]) -> list[list[Any]]:
-    """Runs of the same configuration together, in the order of their first ones."""
+    """Runs of the same configuration together, in the order of their first ones.
+
+    A seed that comes again begins another group, as of another version of the code, which those that follow join.
+    """
     groups: list[list[Any]] = []
     for record in records:
-        same = (g for g in groups if (g[0].experiment, g[0].options) == (record.experiment, record.options))
-        group = next(same, None)
+        about = record.experiment, record.options
+        group = next((one for one in reversed(groups) if (one[0].experiment, one[0].options) == about), None)
         if group is None or record.seed in [one.seed for one in group]:  # a seed counts once
             groups.append([record])
         else:
@@ -132,32 +136,32 @@ def differences(
 
 def of_seeds(group: Sequence[Any], first: Sequence[Any], name: str) -> str | None:
     """Difference of the means over seeds, of equal seeds in pairs; None where they are few."""
-    from genkit.metrics import paired_bootstrap, two_sample_bootstrap
+    from genkit.metrics import t_interval
 
     a, b = ({one.seed: one.results.get(name) for one in some} for some in (group, first))
-    if min(len(a), len(b)) < FEW or None in {*a.values(), *b.values()}:
+    if min(len(a), len(b)) < SEEDS or None in {*a.values(), *b.values()}:
         return None
-    if set(a) == set(b):
-        return _said(paired_bootstrap, [a[s] for s in a], [b[s] for s in a], block=1.0)
-    return _said(two_sample_bootstrap, list(a.values()), list(b.values()))
+    paired = set(a) == set(b)
+    return _said(t_interval(list(a.values()), [b[s] for s in (a if paired else b)], paired))
 
 
 def of_items(group: Sequence[Any], first: Sequence[Any], name: str) -> str | None:
-    """Difference of scores that were kept item by item, averaged over the seeds; None of runs on other items."""
+    """Difference of scores that were kept item by item, averaged over the seeds; None of few or other items."""
+    import jax
+
     from genkit.metrics import paired_bootstrap
 
     kept: list[Mapping[str, Any]] = [one.items for one in (*group, *first)]
-    if not all(name in one and np.array_equal(one["items"], kept[0]["items"]) for one in kept):
+    if not all(
+        name in one and len(one["items"]) >= ITEMS and np.array_equal(one["items"], kept[0]["items"]) for one in kept
+    ):
         return None
     a, b = (np.mean([one.items[name] for one in some], 0) for some in (group, first))
-    return _said(paired_bootstrap, a, b)
+    return _said(paired_bootstrap(jax.random.key(0), a, b))
 
 
-def _said(bootstrap: Any, a: Any, b: Any, **more: Any) -> str:
-    import jax
-
+def _said(found: Any) -> str:
     from genkit.experiment import cell
 
-    found = bootstrap(jax.random.key(0), np.asarray(a), np.asarray(b), **more)
     mean, low, high = (cell(float(v)) for v in (found.mean, found.low, found.high))
     return f"{mean} [{low}, {high}]"

@@ -43,11 +43,13 @@ class Run:
 
     config: Any
     options: RunOptions = field(default_factory=RunOptions)
+    words: tuple[str, ...] = ()
+    """of the command line, which the report shows"""
 
     @classmethod
     def parse(cls, words: list[str]) -> Run:
         """Parse ``NAME|config.yaml [options]`` in two stages (see `genkit.experiment.config`)."""
-        return cls(*configured("run", words, RunOptions))
+        return cls(*configured("run", words, RunOptions), ("run", *words))
 
     def run(self) -> int:
         """Run it, with progress in the terminal."""
@@ -66,12 +68,11 @@ class Run:
 
         def prepare(this: Any) -> None:
             this.console, this.progress = console(), True
-            this.save_every, this.keep = options.save_every, options.keep
-            if options.logger != "none":
-                make = registry().load("loggers", options.logger)
-                this.loggers = (make(this.folder),)
+            this.save_every, this.keep, this.command = options.save_every, options.keep, self.words
 
-        run(self.config, options.seed, options.out, options.resume, options.preset, prepare, options.trust)
+        loggers = () if options.logger == "none" else (registry().load("loggers", options.logger),)
+        where = options.out, options.resume
+        run(self.config, options.seed, *where, options.preset, prepare, options.trust, loggers=loggers)
         return 0
 
 

@@ -31,12 +31,13 @@ def config(name: str, preset: str = "default", options: Mapping[str, Any] | None
     be a component itself (``data=MyData(...)``). Raises `UsageError`.
     """
     made = _configure(name, preset, {**(options or {}), **more}, trust=True)
-    object.__setattr__(made, "_preset", preset)  # no option of it, but a run says where it began
+    with contextlib.suppress(AttributeError):  # of a class with slots
+        object.__setattr__(made, "_preset", preset)  # no option of it, but a run says where it began
     return made
 
 
 def starting_preset(config: Any) -> str:
-    """The preset that `config` began with; "default" where something else made it."""
+    """The preset that `config` began with; "default" where something else made it, as `dataclasses.replace` does."""
     return getattr(config, "_preset", "default")
 
 

@@ -9,13 +9,14 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from genkit.files import damaged, read_json, write_json
 
-BEGUN = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+BEGUN = time.strftime("%Y-%m-%dT%H:%M:%S%z")  # with its number it tells a process from others
 
 
 def set_up() -> None:
@@ -66,11 +67,14 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def write(folder: Path) -> None:
-    """Add this process to environment.json, or say anew what it says of itself: its memory grows."""
+def write(folder: Path, command: Sequence[str] = ()) -> None:
+    """Add this process to environment.json, or say anew what it says of itself: its memory grows.
+
+    `command` are the words after ``genkit`` where it is one.
+    """
     mine = {"begun": BEGUN, "pid": os.getpid()}
     others = [one for one in read(folder) if {k: one.get(k) for k in mine} != mine]
-    write_json(folder / "environment.json", [*others, mine | describe()])
+    write_json(folder / "environment.json", [*others, mine | {"command": list(command)} | describe()])
 
 
 def _git() -> str | None:

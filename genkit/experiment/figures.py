@@ -8,7 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Figure:
-    """A PNG file with its caption, which a notebook shows as the picture; goes wherever a path does."""
+    """A PNG file with its caption, which a notebook shows as the picture.
+
+    What takes an `os.PathLike`, as `open` and `shutil.copy`, takes it; for the methods of a path there is `path`.
+    """
 
     path: Path
     caption: str = ""

@@ -14,6 +14,8 @@ from typing import Any
 from genkit.errors import GenkitError, UsageError
 from genkit.files import damaged, read_json, write_json
 
+TIME = "%Y-%m-%dT%H:%M:%S%z"
+
 
 def claim(name: str, seed: int, root: Path = Path("runs")) -> Path:
     """Make and return the new folder ``root/<name>/<time>-<seed>``; a clash gets a suffix."""
@@ -46,8 +48,20 @@ def held(folder: Path) -> Iterator[None]:
         status.release()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process works in a run folder, as far as this machine can tell."""
+    try:
+        with (folder / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:  # it is locked, or cannot be asked
+        return True
+    return False
+
+
 class Status:
-    """status.json: the state of a run (running, done, failed, interrupted), its finished stages, its process."""
+    """status.json: when a run began, its state (running, done, failed, interrupted), finished stages and process."""
 
     def __init__(self, folder: Path):
         """Read what is there."""
@@ -82,6 +96,8 @@ class Status:
         except OSError as error:
             raise GenkitError(f"cannot write in {self.path.parent}: {error.strerror}; choose another folder") from error
         self.content = self._read()
+        if self.content["state"] == "new":
+            self.content["begun"] = time.strftime(TIME)
         self.content |= {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
 
     def release(self) -> None:
@@ -90,7 +106,7 @@ class Status:
 
     def set(self, state: str, message: str | None = None) -> None:
         """Change the state."""
-        self.content |= {"state": state, "message": message, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        self.content |= {"state": state, "message": message, "time": time.strftime(TIME)}
         write_json(self.path, self.content)
 
     def finish(self, stage: str, seconds: float) -> None:

@@ -90,14 +90,13 @@ def build(folder: Path, name: str, doc: str) -> Path:
 def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], commands: Sequence[dict[str, Any]]) -> str:
     """How a run was made: by its first command, and on the devices of that."""
     first = commands[0] if commands else {}
-    begun = first.get("begun") or status.get("time", "")
     seconds = sum(v for v in status["seconds"].values() if isinstance(v, (int, float)))
     facts = {
         "experiment": f"{options.get('experiment')}, preset {options.get('preset')}",
         "data": _data(options.get("options")) or "made by the experiment",
         "seed": options.get("seed"),
         "versions": _versions(first, str(options.get("experiment"))),
-        "time": f"{begun}, {seconds:.0f} s",
+        "time": f"{status.get('begun') or status.get('time', '')}, {seconds:.0f} s",
         "devices": first.get("devices", ""),
         "memory": f"{max((_size(one) for one in commands), default=0):.3g} GB at most",
     }
@@ -112,10 +111,9 @@ def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], command
 
 def _command(folder: Path, first: Mapping[str, Any]) -> str:
     """The command line that made a run; of one that Python made, the line that repeats it."""
-    argv = first.get("argv")
-    words = [str(word) for word in argv] if isinstance(argv, list) else []
-    if words[1:2] == ["run"]:
-        return shlex.join(["genkit", *words[1:]])
+    words = first.get("command")
+    if isinstance(words, list) and words:
+        return shlex.join(["genkit", *map(str, words)])
     return shlex.join(["genkit", "run", f"{folder}/config.yaml"])
 
 

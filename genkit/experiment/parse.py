@@ -202,12 +202,23 @@ def _take(words: list[str], key: str, many: bool) -> list[str]:
     return values
 
 
+def _truth(word: str, key: str) -> str:
+    """The value of a switch, alone or after its key, as tyro reads it."""
+    value = word.removeprefix(f"{key}=")
+    return word.removesuffix(value) + value.capitalize() if value.lower() in ("true", "false") else word
+
+
 def _spelled(config: Any, words: list[str]) -> list[str]:
-    """Words as tyro reads them: None for ``none`` of a plain field that may be None, True after a switch alone."""
+    """Words as tyro reads them: None for ``none`` of a plain field that may be None, True after a switch alone.
+
+    The value of a switch may be written in any case.
+    """
     for option in walk(config):
         if option.hint is bool:
+            key, pairs = f"--{option.key}", zip(["", *words], words, strict=False)
+            words = [_truth(w, key) if w.startswith(f"{key}=") or before == key else w for before, w in pairs]
             pairs = zip(words, [*words[1:], ""], strict=False)
-            alone = [w == f"--{option.key}" and after not in ("True", "False") for w, after in pairs]
+            alone = [w == key and after not in ("True", "False") for w, after in pairs]
             words = [v for w, bare in zip(words, alone, strict=True) for v in ([w, "True"] if bare else [w])]
         if type(None) in typing.get_args(option.hint):
             pairs = zip(["", *words], words, strict=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import socket
 import time
@@ -12,10 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 from genkit.experiment import report
-from genkit.experiment.folder import Status, is_run
+from genkit.experiment.folder import Status, is_held, is_run
 from genkit.files import check_plain, damaged, read_arrays, read_yaml
+
+FILES = ("config.yaml", "status.json", "results.json", "items.npz", ".lock")  # that are read here
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,10 @@ class Record:
         """The run of a folder. Raises `GenkitError`."""
         if not is_run(folder):
             raise UsageError(f"{folder} is no run folder: it has no config.yaml; `genkit run` makes one")
-        check_plain(folder)
+        try:
+            check_plain(folder, FILES)
+        except OSError as error:
+            raise GenkitError(f"cannot read {folder}: {error.strerror}; check who may read it") from None
         file = folder / "config.yaml"
         content = read_yaml(file)
         options = content.get("options", {}) if isinstance(content, dict) else None
@@ -58,8 +64,8 @@ class Record:
     def state(self) -> str:
         """new, running, done, failed, interrupted; killed where the process that ran is gone from this machine."""
         status = Status(self.folder).content
-        lost = status["state"] == "running" and status.get("host") == socket.gethostname() and _gone(status.get("pid"))
-        return "killed" if lost else status["state"]
+        here = status["state"] == "running" and status.get("host") == socket.gethostname()
+        return "killed" if here and not is_held(self.folder) else status["state"]
 
     @property
     def age(self) -> float | None:
@@ -73,17 +79,9 @@ class Record:
 def run_folders(root: Path) -> Iterator[Path]:
     """The run folders below a folder, or itself; links are not followed, and what is in a run is not looked at."""
     for path, below, files in os.walk(root):
+        if fnmatch.fnmatch(os.path.abspath(path), "*/wandb/*run-*/files"):  # it has a config.yaml of its own
+            continue
         if "config.yaml" in files:
             below.clear()
             yield Path(path)
         below.sort()
-
-
-def _gone(pid: Any) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError, TypeError, OverflowError):
-        return True
-    except PermissionError:
-        return False
-    return False

@@ -51,6 +51,7 @@ class Run:
         self.console = console(quiet=True)
         self.progress = False
         self.loggers: tuple[Any, ...] = ()
+        self.command: tuple[str, ...] = ()
         self.save_every: float = 60.0
         self.keep: int = 2
         self._kept: dict[str, Any] = {}
@@ -308,7 +309,7 @@ class Run:
             if _is_main():
                 with contextlib.suppress(GenkitError):
                     status.set(state, message)
-                    environment.write(self.folder)
+                    environment.write(self.folder, self.command)
                 status.release()
 
     def _prepare(self) -> None:
@@ -333,7 +334,7 @@ class Run:
             report.add_training(self.folder)
         self.config.report(self)
         if _is_main():
-            environment.write(self.folder)
+            environment.write(self.folder, self.command)
             self._record(page.build(self.folder, self.name, type(self.config).__doc__ or ""))
 
     def _told(self) -> Run:
@@ -355,14 +356,17 @@ def run(
     prepare: Callable[[Run], None] | None = None,
     trust: bool = False,
     progress: bool = True,
+    loggers: Sequence[Callable[[Path], Any]] = (),
 ) -> Run:
     """Run an experiment, by its name and a preset or as `genkit.config` made it, and return the finished run.
 
     A new folder ``runs/<name>/<time>-<seed>`` is claimed, or `out` is used: it must be new or empty unless
-    `resume`, which starts, continues or finds it done, and refuses a folder of another configuration.
-    `prepare(run)` sets what is outside the configuration (console, loggers). A restored model of own code needs
-    `trust`. With `progress`, tables and progress are shown in a terminal or a notebook, and nowhere else. Raises
-    `GenkitError`.
+    `resume`, which starts, continues or finds it done, and refuses a folder of another configuration. Of a
+    configuration, `preset` is what the run says it began with, and changes no option: that given to `genkit.config`,
+    unless it is given here (a copy with changes has lost it, and says "default").
+    `prepare(run)` sets what is outside the configuration (console, time between checkpoints, command). `loggers` make
+    a logger of the folder each, in process 0, once config.yaml is there. A restored model of own code needs `trust`.
+    With `progress`, tables and progress are shown in a terminal or a notebook, and nowhere else. Raises `GenkitError`.
     """
     config = configure(config, preset or "default") if isinstance(config, str) else config
     preset = preset or starting_preset(config)
@@ -399,11 +403,15 @@ def run(
     elif _is_main():
         write(file, write_yaml(config, preset, seed))
     this.say(f"{name} (seed {seed}) in {folder}")
+    done = False
     try:
+        for make in loggers if _is_main() else ():
+            this.loggers += (make(folder),)
         this.work()
+        done = True
     finally:
         for logger in this.loggers:
-            logger.close()
+            logger.close(done)
     return this._told()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import numbers
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -31,9 +32,9 @@ def cell(value: Any) -> str:
             return cell(value.value)
         digits = max(0, 1 - math.floor(math.log10(error)))  # two digits of the error
         return f"{value.value:.{digits}f} ± {error:.{digits}f}"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return "–" if value is None else str(value)
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    return str(value) if isinstance(value, numbers.Integral) else f"{float(value):.4g}"
 
 
 def best_cells(header: Sequence[str], rows: Rows, best: Best, aside: Collection[str] = ()) -> list[tuple[int, int]]:
@@ -47,8 +48,9 @@ def best_cells(header: Sequence[str], rows: Rows, best: Best, aside: Collection[
     for lower, cells in _contests(header, rows, best):
         at = {c: v for c in cells if not _is_in(aside, header, rows, c) and (v := _number(rows, c)) is not None}
         if len(at) > 1:
-            top = cell(min(at.values()) if lower else max(at.values()))
-            found += [c for c, value in at.items() if cell(value) == top]
+            shown = {(i, j): float(cell(rows[i][j]).partition(" ± ")[0]) for i, j in at}
+            top = shown[min(at, key=at.__getitem__) if lower else max(at, key=at.__getitem__)]
+            found += [c for c in at if shown[c] == top]
     return sorted(set(found))
 
 
@@ -119,4 +121,6 @@ def _is_in(names: Collection[str], header: Sequence[str], rows: Rows, place: tup
 def _number(rows: Rows, place: tuple[int, int]) -> float | None:
     value = rows[place[0]][place[1]]
     value = value.value if isinstance(value, Estimate) else value
-    return value if isinstance(value, (int, float)) and math.isfinite(value) else None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    return float(value) if math.isfinite(value) else None

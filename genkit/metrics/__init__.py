@@ -24,7 +24,7 @@ from genkit.metrics.frechet import frechet_distance, frechet_of_samples
 from genkit.metrics.gaussian import nll_gaussian
 from genkit.metrics.mean import weighted_mean
 from genkit.metrics.samples import energy_distance
-from genkit.metrics.significance import Difference, paired_bootstrap, stationary_indices, two_sample_bootstrap
+from genkit.metrics.significance import Difference, paired_bootstrap, stationary_indices, t_interval
 from genkit.metrics.sliced import sliced_wasserstein
 from genkit.metrics.spectrum import Spectrum, dct_spectrum, log_ratio
 
@@ -59,7 +59,7 @@ __all__ = [
     "spread",
     "spread_skill_ratio",
     "stationary_indices",
-    "two_sample_bootstrap",
+    "t_interval",
     "variance",
     "variogram_score",
     "weighted_mean",

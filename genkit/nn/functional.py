@@ -1,6 +1,6 @@
 """From a flax NNX module to a pure function of its parameters."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -44,29 +44,46 @@ def traced_rngs(key) -> nnx.Rngs:
 
     flax counts keys in an array. While tracing, each count walks through all that was traced before, so that the time
     to build a network grows as the square of its size. And each key is a hash that is compiled; here one makes many, as
-    `fold_in(key, i)` is `split(key, n)[i]`.
+    `fold_in(key, i)` is `split(key, n)[i]` of the default generator. Where it is another one, flax draws.
     """
-    rngs = nnx.Rngs(key)
-    setattr(rngs, "default", _Stream(key))  # noqa: B010 - a stream is no declared attribute
+    rngs, stream = nnx.Rngs(key), _Stream(key, tag="default")
+    made_of = stream.key.get_value()
+    if jax.config.values["jax_threefry_partitionable"] and str(jax.random.key_impl(made_of)) == "threefry2x32":
+        none: Any = np.zeros((), np.uint32)
+        stream.keys = _Keys(made_of)
+        stream.count.set_value(none)
+    setattr(rngs, "default", stream)  # noqa: B010 - a stream is no declared attribute
     return rngs
 
 
 class _Stream(nnx.RngStream):
-    def __init__(self, key):
-        super().__init__(key, tag="default")
-        self.keys = _keys(self.key[...])
+    """A stream that looks its keys up as long as its key and count are those of the beginning, and no tracers.
+
+    Within a transformation that flax hands it through they are others, and so they are in a stream that is forked.
+    """
+
+    keys: Any = None
 
     def __call__(self) -> jax.Array:
-        return next(self.keys)
+        count: Any = self.count.get_value()
+        if self.keys is None or self.keys.key is not self.key.get_value() or not isinstance(count, np.ndarray):
+            self.count.set_value(jnp.asarray(count))
+            return super().__call__()
+        more: Any = np.asarray(count + 1)
+        self.count.set_value(more)  # refused within another transformation, as by flax
+        return self.keys(int(count))
 
 
-def _keys(key: jax.Array) -> Iterator[jax.Array]:
-    made = 0
-    while True:
-        begin, made = made, 2 * made or 64
-        some = jax.random.split(key, made)
-        for i in range(begin, made):
-            yield jax.lax.index_in_dim(some, i, keepdims=False)
+class _Keys:
+    """The keys that are folded out of one, made many at a time."""
+
+    def __init__(self, key: jax.Array):
+        self.key, self.some = key, jax.random.split(key, 64)
+
+    def __call__(self, i: int) -> jax.Array:
+        if i >= len(self.some):
+            self.some = jax.random.split(self.key, 2 * len(self.some))
+        return jax.lax.index_in_dim(self.some, i, keepdims=False)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import math
 import os
-import socket
+import re
+import secrets
 import time
 from pathlib import Path
 from typing import Any
 
 from genkit.errors import GenkitError
-from genkit.files import read_yaml
+from genkit.files import damaged, read_text, read_yaml, write
 
 
 class JsonLines:
@@ -84,7 +84,7 @@ class Tensorboard:
         """Name the file on the text page."""
         self._writer.add_text("artifacts", str(path))
 
-    def close(self) -> None:
+    def close(self, done: bool) -> None:
         """Flush and close the event file."""
         self._writer.close()
 
@@ -114,9 +114,9 @@ class Wandb:
         """Keep the file with the run."""
         self._run.save(str(Path(path).absolute()), base_path=str(self.folder), policy="now", glob=False)
 
-    def close(self) -> None:
-        """Send what is left."""
-        self._run.finish()
+    def close(self, done: bool) -> None:
+        """Send what is left, and whether the run is done."""
+        self._run.finish(exit_code=int(not done))
 
 
 class Mlflow:
@@ -150,9 +150,9 @@ class Mlflow:
         """Keep the file with the run."""
         self._client.log_artifact(self._id, str(path))
 
-    def close(self) -> None:
-        """Mark the run as ended."""
-        self._client.set_terminated(self._id)
+    def close(self, done: bool) -> None:
+        """Mark the run as finished or failed."""
+        self._client.set_terminated(self._id, "FINISHED" if done else "FAILED")
 
 
 def _needed(package: str, logger: str) -> Any:
@@ -166,14 +166,17 @@ def _needed(package: str, logger: str) -> Any:
 
 
 def _mark(folder: Path) -> str:
-    """What tells a run from all others, and stays when it is resumed."""
-    file = folder / "config.yaml"
-    begun = file.stat().st_mtime_ns if file.exists() else 0
-    return hashlib.sha256(f"{socket.gethostname()} {folder} {begun}".encode()).hexdigest()[:16]
+    """What tells a run from all others: drawn once, and kept in its folder, wherever that goes."""
+    file = folder / "logger_id.txt"
+    if not file.exists():
+        write(file, secrets.token_hex(8))
+    mark = read_text(file, 100)
+    if not re.fullmatch("[0-9a-f]{16}", mark):
+        raise damaged(file, "is not 16 hexadecimal digits", "delete it; loggers begin a new run")
+    return mark
 
 
 def _described(folder: Path) -> dict[str, Any]:
     """What config.yaml says, as one level."""
-    file = folder / "config.yaml"
-    content = read_yaml(file) if file.exists() else {}
+    content = read_yaml(folder / "config.yaml")
     return {key: value for key, value in content.items() if key != "options"} | content.get("options", {})

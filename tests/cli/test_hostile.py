@@ -21,6 +21,12 @@ def hostile(toy, tmp_path, monkeypatch):
     return module
 
 
+def test_lines_that_are_changed_are_right(hostile, monkeypatch):
+    alone = [line for line in hostile.RIGHT if not line.startswith("sweep")]  # its processes do not know the plugin
+    monkeypatch.setattr(hostile, "RIGHT", alone)
+    assert not [(line, found) for line, found in hostile.right() if found]
+
+
 def test_wrong_lines_and_damaged_folders(hostile):
     draw = random.Random(0)
     tries = [*hostile.lines(40, 0, draw), *hostile.folders(4, draw)]

@@ -120,11 +120,11 @@ def test_a_run_from_start_to_end(cli):
     code, out, err = cli("compare", "a", "c", "--only", "double/*")
     assert (code, err) == (0, "") and "number" in out and "double/x" in out and "undefined" not in out
     assert "bootstrap" not in out
-    for folder, values in (("a", np.arange(8.0)), ("c", np.arange(8.0) + 0.25)):
-        genkit.load(folder).keep_items({"double/x": values, "other": values}, np.arange(8))
+    for folder, values in (("a", np.arange(20.0)), ("c", np.arange(20.0) + 0.25)):
+        genkit.load(folder).keep_items({"double/x": values, "other": values}, np.arange(20))
     code, out, err = cli("compare", "a", "c", "--only", "double/*")
     assert "paired bootstrap" in out and "0.25 [0.25, 0.25]" in out and "other" not in out
-    genkit.load("c").keep_items({"double/x": np.zeros(8)}, np.arange(8) + 1)
+    genkit.load("c").keep_items({"double/x": np.zeros(20)}, np.arange(20) + 1)
     assert "bootstrap" not in cli("compare", "a", "c")[1]
     code, _, err = cli("compare", "a", "c", "--only", "zz")
     assert code == 2 and "no result matches 'zz'" in err

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from genkit.cli import main
+from genkit.cli.compare import grouped
 from genkit.cli.runs import ago
 from genkit.experiment import Record
-from genkit.files import dump_yaml, write_arrays
+from genkit.experiment.folder import held
+from genkit.files import check_plain, dump_yaml, write_arrays
 
 
 @pytest.fixture(autouse=True)
@@ -74,9 +76,49 @@ def test_a_process_of_this_machine_is_known_to_run(here):
     run_folder(here / "a", state="running")
     status = json.loads((here / "a/status.json").read_text())
     (here / "a/status.json").write_text(json.dumps(status | {"pid": os.getpid()}))
-    assert Record.read(here / "a").state == "running"
+    with held(here / "a"):
+        assert Record.read(here / "a").state == "running"
+    assert Record.read(here / "a").state == "killed"  # another process has its number now
     (here / "a/status.json").write_text(json.dumps(status | {"host": "elsewhere"}))
     assert Record.read(here / "a").state == "running"  # nobody here can tell
+
+
+def test_a_run_in_training_is_listed(here, capsys, monkeypatch):
+    """Its checkpoints come and go, and what is not read here is of no interest."""
+    run_folder(here / "runs/a", state="running")
+    run_folder(here / "runs/b")
+    for name in ("a/checkpoints/step-1", "wandb/offline-run-1/files", "b/wandb/run-2/files"):
+        (here / "runs" / name).mkdir(parents=True)
+    for name in ("wandb/offline-run-1", "b/wandb/run-2"):
+        (here / "runs" / name / "files/config.yaml").write_text("_wandb: {value: {}}\n")
+    os.mkfifo(here / "runs/a/checkpoints/pipe")
+    assert main(["runs"]) == 0
+    assert set(rows(capsys.readouterr().out)) == {"folder", "a", "b"}
+    look = os.scandir
+
+    def late(path):
+        if str(path).endswith("step-1"):
+            (here / "runs/a/checkpoints/step-1").rmdir()
+        return look(path)
+
+    (here / "runs/a/checkpoints/pipe").unlink()
+    monkeypatch.setattr(os, "scandir", late)
+    check_plain(here / "runs/a")
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(here, capsys, monkeypatch):
+    run_folder(here / "runs/a")
+    run_folder(here / "runs/b")
+
+    def refused(folder, names):
+        if folder.name == "a":
+            raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("genkit.experiment.record.check_plain", refused)
+    assert main(["runs"]) == 1
+    out, err = capsys.readouterr()
+    assert set(rows(out)) == {"folder", "b"}
+    assert err == "genkit: cannot read runs/a: Permission denied; check who may read it\n"
 
 
 def test_ages():
@@ -95,10 +137,11 @@ def test_compare_averages_over_seeds(here, capsys):
     results = out.partition("results (mean ± sd of the seeds)")[2]
     before, _, after = results.partition("differences from the first column")
     assert rows(before)["loss"] == ["2.333 ± 1.5", "4.5 ± 1.5"]
-    # in pairs the differences are 2, 2.5, 2: all means of three of them lie between 2 and 2.5
+    # in pairs the differences are 2, 2.5, 2: mean 13/6, standard error 1/6, of which 4.302653 at 2 degrees of freedom
     first, second = rows(after)["loss"]
     mean, low, high = map(float, re.findall("[0-9.]+", second))
-    assert first == "–" and mean == pytest.approx(13 / 6, abs=1e-3) and (low, high) == (2.0, 2.5)
+    assert first == "–" and mean == pytest.approx(13 / 6, abs=1e-3)
+    assert (low, high) == pytest.approx((13 / 6 - 4.302653 / 6, 13 / 6 + 4.302653 / 6), abs=1e-3)
     assert main(["compare", "a0", "a1", "a2"]) == 0
     assert rows(capsys.readouterr().out) == {
         "": ["a0", "a1", "a2", "mean ± sd"],
@@ -108,17 +151,33 @@ def test_compare_averages_over_seeds(here, capsys):
     }
     assert main(["compare", "a0", "a1", "b0"]) == 0  # two seeds are too few for an interval
     out = capsys.readouterr().out
-    assert "bootstrap" not in out and rows(out)["seed"] == ["0 1", "0"] and rows(out)["only"] == ["1 ± 0", "–"]
+    assert "interval" not in out and rows(out)["seed"] == ["0 1", "0"] and rows(out)["only"] == ["1 ± 0", "–"]
 
 
 def test_items_are_averaged_over_seeds_before_they_are_compared(here, capsys):
     for seed in range(2):
         for name, shift in (("a", 0.0), ("b", 0.25)):
-            noise = (2 * seed - 1) * np.arange(8.0)  # cancels
-            kept = {"items": np.arange(8), "loss": np.sqrt(np.arange(8.0)) + noise + shift}
+            noise = (2 * seed - 1) * np.arange(20.0)  # cancels
+            kept = {"items": np.arange(20), "loss": np.sqrt(np.arange(20.0)) + noise + shift}
             run_folder(here / f"{name}{seed}", seed, results={"loss": 1.0}, items=kept, kind=name)
     assert main(["compare", "a0", "a1", "b0", "b1"]) == 0
     assert rows(capsys.readouterr().out.partition("paired bootstrap")[2])["loss"] == ["–", "0.25 [0.25, 0.25]"]
+
+
+@pytest.mark.parametrize("order", ["a0 a1 a2 b0 b1 b2", "a0 a1 b0 b1 b2", "a0 a1 a2 b0 b2 b1"])
+def test_two_versions_of_the_code_are_two_groups(here, order):
+    records = []
+    for name in order.split():
+        run_folder(here / name, int(name[1]), width=8)
+        records.append(Record.read(here / name))
+    groups = [[one.folder.name for one in group] for group in grouped(records)]
+    assert groups == [[name for name in order.split() if name[0] == version] for version in "ab"]
+
+
+def test_few_items_have_no_interval(here, capsys):
+    for name in ("a", "b"):
+        run_folder(here / name, results={"loss": 1.0}, items={"items": np.arange(3), "loss": np.ones(3)}, kind=name)
+    assert main(["compare", "a", "b"]) == 0 and "bootstrap" not in capsys.readouterr().out
 
 
 def test_compare_in_a_closed_pipe_ends_quietly(here):

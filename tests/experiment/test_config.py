@@ -23,6 +23,7 @@ from genkit.experiment import (
     with_options,
     write_yaml,
 )
+from genkit.experiment.config import starting_preset
 from genkit.kinds import Sampler
 
 
@@ -369,3 +370,26 @@ def test_components_of_one_class_are_told_apart_by_their_options(toy):
     assert labels("samplers", slow) == ["slow_steps100_log", "heun", "slow_steps100_linear", "slow_steps7_log"]
     with pytest.raises(UsageError, match="heun among the samplers more than once"):
         labels("samplers", [Heun(), Heun()])
+
+
+@pytest.mark.parametrize("words, flag", [
+    ("--flag", True), ("--flag true", True), ("--flag=TRUE", True), ("--flag false", False), ("--flag=False", False),
+    ("--flag --label true", True),
+])  # fmt: skip
+def test_switches_are_written_in_any_case(command, words, flag):
+    made = command(*words.split())
+    assert made.flag is flag and made.label == ("true" if "label" in words else "x")
+
+
+def test_a_configuration_with_slots(toy, monkeypatch):
+    class Slotted:
+        """Without room for more than its fields."""
+
+        number: int = 1
+
+        def evaluate(self, run): ...
+
+    slotted = dataclasses.dataclass(frozen=True, slots=True)(Slotted)
+    monkeypatch.setattr(toy, "Slotted", slotted, raising=False)
+    made = config("toy_plugin:Slotted", number=2)
+    assert made == slotted(2) and starting_preset(made) == "default"

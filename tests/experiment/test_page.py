@@ -1,6 +1,7 @@
 """The report in a browser, at the width of a desk and of a phone; skipped where no browser is."""
 
 import html
+import itertools
 import json
 import re
 import shutil
@@ -10,11 +11,12 @@ import pytest
 from matplotlib.figure import Figure
 
 import genkit
+from genkit.cli import main
 from genkit.experiment import Estimate, build_report, report
 from genkit.experiment.report import described
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-COMMAND = ["/somewhere/genkit", "run", "toy.study", "--label", "it's <b>", "--out", "a"]
+COMMAND = ["run", "toy.study", "--label", "it's <b>", "--out", "a"]
 TYPED = """genkit run toy.study --label 'it'"'"'s <b>' --out a"""
 
 # What a person needs, as numbers: asked in frames of both widths.
@@ -55,7 +57,12 @@ def page(tmp_path_factory):
     options = {"data": "toy.points", "model.data": "toy.numbers", "label": "x"}
     content = {"format": 2, "experiment": "toy.study", "preset": "tiny", "seed": 0, "options": options}
     (folder / "config.yaml").write_text(json.dumps(content))
-    machine = {"argv": COMMAND, "versions": {"genkit-jax": "0.1.0", "jax": "0.10.2", "numpy": "2"}, "python": "3.11.7"}
+    machine = {
+        "argv": ["x", "run", "y"],
+        "command": COMMAND,
+        "versions": {"genkit-jax": "0.1.0", "jax": "0.10.2", "numpy": "2"},
+        "python": "3.11.7",
+    }
     (folder / "environment.json").write_text(json.dumps([machine | {"devices": "1 x cpu", "git": "abc"}]))
     (folder / "results.json").write_text(json.dumps({"rmse": 1.5}))
     header = ["model", *(f"a long title {i} [K]" for i in range(12))]
@@ -127,6 +134,22 @@ def test_in_a_browser(measured):
                 name: sum(map(int, re.findall("[0-9]+", view[width][name])[:3])) for name in ("background", "ink")
             }
             assert max(levels, key=levels.__getitem__) == brighter and abs(levels["ink"] - levels["background"]) > 450
+
+
+def test_the_time_and_the_command_are_those_of_the_run(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["mine.py", "run", "x"])
+    days = itertools.count(1)
+    monkeypatch.setattr("genkit.experiment.folder.time.strftime", lambda _: f"day {next(days)}")
+    out, facts = str(tmp_path / "a"), []
+    with pytest.raises(KeyboardInterrupt):
+        genkit.run(genkit.config("toy.study", mode="stop"), out=out)
+    begun = json.loads((tmp_path / "a/status.json").read_text())["begun"]
+    genkit.run(genkit.config("toy.study", mode="stop"), out=out, resume=True)
+    assert main(["run", "toy.study", "--out", str(tmp_path / "b")]) == 0
+    for name in "ab":
+        facts.append(dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", (tmp_path / name / "report.html").read_text())))
+    assert facts[0]["time"].startswith(f"{begun}, ") and f"genkit run {out}/config.yaml<" in facts[0]["command"]
+    assert f"genkit run toy.study --out {tmp_path / 'b'}<" in facts[1]["command"]
 
 
 def test_log_txt_holds_what_the_terminal_showed(toy, tmp_path):

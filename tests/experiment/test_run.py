@@ -57,16 +57,15 @@ def test_a_table_and_a_figure_of_one_name_are_both_in_the_report(study):
 @pytest.mark.parametrize("mode", ["good", "fail"])
 def test_a_logger_hears_of_files_and_is_closed_however_the_run_ends(study, mode):
     heard = []
-    logger = SimpleNamespace(artifact=lambda path: heard.append(path.name), close=lambda: heard.append("closed"))
+    logger = SimpleNamespace(artifact=lambda path: heard.append(path.name), close=lambda done: heard.append(done))
 
-    def with_logger(run):
-        run.loggers = (logger,)
+    def made(folder):
+        assert (folder / "config.yaml").exists()
+        return logger
 
     with contextlib.nullcontext() if mode == "good" else pytest.raises(DataError):
-        genkit.run(genkit.config("toy.study", mode=mode), out="a", prepare=with_logger).figure(
-            "one", Figure(), "A line."
-        )
-    assert heard == (["report.html", "closed", "one.png"] if mode == "good" else ["closed"])
+        genkit.run(genkit.config("toy.study", mode=mode), out="a", loggers=[made]).figure("one", Figure(), "A line.")
+    assert heard == (["report.html", True, "one.png"] if mode == "good" else [False])
 
 
 def test_no_terminal_cuts_a_number(study):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from genkit.experiment import Estimate, cell
@@ -31,6 +32,8 @@ BEST = {"RMSE [K]": "low", "ski*": "high", "calls": "low"}
         (12345, "12345"),
         (None, "–"),
         (True, "True"),
+        (np.float32(0.123456), "0.1235"),
+        (np.int64(12345), "12345"),
     ],
 )
 def test_cells(value, shown):
@@ -41,6 +44,13 @@ def test_the_best_are_marked_and_references_do_not_compete():
     assert best_cells(HEADER, ROWS, BEST, ["oracle"]) == [(0, 1), (0, 3), (1, 2), (1, 3)]
     assert best_cells(HEADER, ROWS, BEST) == [(0, 1), (3, 2), (3, 3)]
     assert best_cells(HEADER, ROWS[2:], BEST, ["oracle"]) == []  # alone one is not best
+
+
+def test_what_is_shown_is_compared():
+    rows = [["a", Estimate(1.251, 0.1)], ["b", Estimate(1.249, 0.1)], ["c", np.float32(1.25)], ["d", 1.26]]
+    assert best_cells(["model", "x"], rows, {"x": "low"}) == [(0, 1), (1, 1), (2, 1)]
+    assert best_cells(["model", "x"], [["a", np.float32(1)], ["b", np.float32(2)]], {"x": "high"}) == [(1, 1)]
+    assert best_cells(["model", "x"], [["a", True], ["b", False]], {"x": "high"}) == []  # no numbers
 
 
 def test_rows_compete_where_rows_are_named():

@@ -3,21 +3,27 @@
 import jax
 import numpy as np
 import pytest
+import scipy.stats
 
 from genkit import metrics
 
 KEY = jax.random.key(0)
 
 
-def test_two_samples_are_drawn_apart():
-    """The variance of the difference is that of both means, of the resampled values: s_a^2 / n + s_b^2 / m."""
-    a, b = np.array([0.0, 1.0, 5.0]), np.arange(6.0) ** 2
-    found = metrics.two_sample_bootstrap(KEY, a, b, draws=20_000, level=0.6827)
-    std = np.sqrt(a.var() / 3 + b.var() / 6)
-    assert float(found.mean) == pytest.approx(a.mean() - b.mean(), rel=1e-6)
-    assert float(found.high - found.low) == pytest.approx(2 * std, rel=0.05)
-    same = metrics.two_sample_bootstrap(KEY, np.full(3, 2.0), np.full(4, 1.5))
-    assert (float(same.mean), float(same.low), float(same.high)) == (0.5, 0.5, 0.5)
+@pytest.mark.parametrize("paired", [True, False])
+def test_t_interval(paired):
+    """As scipy has it, which takes another way."""
+    a, b = np.array([0.0, 1.0, 5.0, 2.0]), np.array([0.5, 3.0, 4.0, 7.0])
+    other = scipy.stats.ttest_rel(a, b) if paired else scipy.stats.ttest_ind(a, b[:3], equal_var=False)
+    found = metrics.t_interval(a, b if paired else b[:3], paired, level=0.9)
+    bounds = other.confidence_interval(0.9)
+    np.testing.assert_allclose(found[1:], [bounds.low, bounds.high, other.pvalue])
+    assert found.mean == pytest.approx(-1.625 if paired else -0.5) == (found.low + found.high) / 2
+
+
+def test_t_interval_of_equal_values():
+    assert metrics.t_interval(np.full(3, 2.0), np.full(4, 1.5), False) == (0.5, 0.5, 0.5, 0.0)
+    assert metrics.t_interval([1, 2], [1, 2], True) == (0, 0, 0, 1)
 
 
 def test_blocks_are_consecutive_with_geometric_length():

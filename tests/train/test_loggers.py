@@ -1,10 +1,10 @@
 import json
-import os
 import sys
 from types import SimpleNamespace
 
 import pytest
 
+from genkit.cli import main
 from genkit.errors import GenkitError
 from genkit.train import JsonLines, Mlflow, Tensorboard, Wandb
 
@@ -48,7 +48,7 @@ def test_tensorboard_writes_events(tmp_path):
     log = Tensorboard(tmp_path)
     log.scalars(1, {"loss": 0.5})
     log.artifact(tmp_path)
-    log.close()
+    log.close(True)
     assert [f for f in (tmp_path / "tensorboard").iterdir() if "tfevents" in f.name]
 
 
@@ -68,7 +68,7 @@ def write_twice(logger, folder):
         for name, step, value in points:
             log.scalars(step, {name: value})
         log.artifact(folder / "report.html")
-        log.close()
+        log.close(True)
 
 
 def test_mlflow_keeps_one_run_in_the_folder(run_folder, monkeypatch):
@@ -95,13 +95,13 @@ def test_wandb_writes_offline(run_folder, tmp_path, monkeypatch):
     log.scalars(2, {"a/loss": 0.25})
     log.scalars(1, {"b/loss": 3.0})  # the next phase counts from the beginning
     log.artifact(run_folder / "report.html")
-    log.close()
+    log.close(True)
     wandb.teardown()  # its service has written
     (written,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
     text = written.read_bytes()
     assert b"a/loss" in text and b"b/loss" in text
     assert (written.parent / "files" / "report.html").read_text() == "<p>"
-    assert sorted(file.name for file in run_folder.iterdir()) == ["config.yaml", "report.html"]
+    assert sorted(file.name for file in run_folder.iterdir()) == ["config.yaml", "logger_id.txt", "report.html"]
 
 
 class FakeWandb(SimpleNamespace):
@@ -113,7 +113,7 @@ class FakeWandb(SimpleNamespace):
             define_metric=lambda name, step_metric: self.calls.append((name, step_metric)),
             log=self.calls.append,
             save=lambda path, **more: self.calls.append((path, more)),
-            finish=lambda: self.calls.append("finish"),
+            finish=lambda exit_code: self.calls.append(exit_code),
         )
 
 
@@ -129,11 +129,61 @@ def test_what_wandb_is_told(run_folder, monkeypatch):
     }  # fmt: skip
     log.scalars(7, {"a/loss": 0.5})
     log.artifact(run_folder / "report.html")
-    log.close()
+    log.close(False)
     kept = (str(run_folder / "report.html"), {"base_path": str(run_folder), "policy": "now", "glob": False})
-    assert fake.calls == [("*", "step"), {"step": 7, "a/loss": 0.5}, kept, "finish"]
+    assert fake.calls == [("*", "step"), {"step": 7, "a/loss": 0.5}, kept, 1]
     Wandb(run_folder)
     assert fake.how["id"] == first["id"] != ""  # resumed
-    os.utime(run_folder / "config.yaml", ns=(0, 0))
+    (run_folder / "logger_id.txt").write_text("' OR 1")
+    with pytest.raises(GenkitError, match="is not 16 hexadecimal digits.* delete it; loggers begin a new run"):
+        Wandb(run_folder)
+    (run_folder / "logger_id.txt").unlink()
     Wandb(run_folder)
     assert fake.how["id"] != first["id"]  # another run in the same place
+
+
+def test_a_run_that_is_resumed_is_one_run_of_the_logger(toy, tmp_path, monkeypatch):
+    fake, begun = FakeWandb(calls=[]), []
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    words = ["run", "toy.fitted", "--stop", "True", "--seed", "3", "--logger", "wandb", "--resume"]
+    for place, code in (("a", 130), ("b", 0)):  # it is stopped, moved and resumed
+        assert main([*words, "--out", str(tmp_path / place)]) == code
+        begun.append((fake.how["id"], fake.how["config"]))
+        assert fake.calls[-1] == int(code > 0)
+        if code:
+            (tmp_path / "a").rename(tmp_path / "b")
+    assert begun[0] == begun[1]
+    assert begun[0][1] | {"experiment": "toy.fitted", "seed": 3, "stop": True, "steps": 3} == begun[0][1]
+
+
+class FakeMlflow(SimpleNamespace):
+    """The part of the client that is used, with one place for runs."""
+
+    def get_experiment_by_name(self, name):
+        return SimpleNamespace(experiment_id=name)
+
+    def search_runs(self, groups, asked):
+        return [run for run in self.runs if asked == f"tags.`genkit.folder` = '{run.tags['genkit.folder']}'"]
+
+    def create_run(self, group, tags, run_name):
+        self.runs.append(SimpleNamespace(tags=tags, params={}, info=SimpleNamespace(run_id=len(self.runs))))
+        return self.runs[-1]
+
+    def log_param(self, run, key, value):
+        self.runs[run].params[key] = value
+
+    def log_metric(self, *point): ...
+
+    def log_artifact(self, run, path): ...
+
+    def set_terminated(self, run, status):
+        self.ends.append((run, status))
+
+
+def test_a_run_that_failed_is_not_finished_in_mlflow(toy, tmp_path, monkeypatch):
+    client = FakeMlflow(runs=[], ends=[])
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=lambda uri: client))
+    for code in (130, 0):
+        words = ["run", "toy.study", "--mode", "stop", "--number", "7", "--logger", "mlflow", "--resume"]
+        assert main([*words, "--out", str(tmp_path / "a")]) == code
+    assert client.ends == [(0, "FAILED"), (0, "FINISHED")] and client.runs[0].params["number"] == "7"
