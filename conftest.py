@@ -45,11 +45,23 @@ gc.set_threshold(200_000, 50, 1000)
 
 @pytest.fixture(autouse=True, scope="module")
 def _forget_programs() -> Iterator[None]:
-    """Compiled programs hold memory maps, of which a process may have some 65 000: long before that all are dropped."""
+    """Programs are kept for the tests to come until they hold 2 GB or a third of the memory maps a process may have."""
     yield
-    maps = Path("/proc/self/maps")
-    if (jax := sys.modules.get("jax")) and maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+    if (jax := sys.modules.get("jax")) and (_resident() > 2e9 or _maps() > 20_000):
         jax.clear_caches()
+        gc.collect()
+
+
+def _resident() -> int:
+    """Bytes of memory in use, 0 where it cannot be known."""
+    file = Path("/proc/self/statm")
+    return int(file.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if file.exists() else 0
+
+
+def _maps() -> int:
+    """Memory maps in use, 0 where they cannot be known."""
+    file = Path("/proc/self/maps")
+    return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from rdkit.Contrib.SA_Score import sascorer  # type: ignore[import-not-found]
 from scipy.stats import gaussian_kde, wasserstein_distance
 
 from genkit.errors import UsageError
-from genkit_molecules.chemistry import parallel, quiet
+from genkit_molecules.chemistry import flat, parallel, quiet
 from genkit_molecules.items import some
 
 
@@ -69,13 +69,13 @@ def _of_mol(f: Any, smiles: str) -> Any:
 
 
 def canonical(smiles: str | None) -> tuple[str, str] | None:
-    """Canonical SMILES, and the same without stereochemistry and isotopes, or None."""
+    """Canonical SMILES, and that of the molecule made `flat`, or None."""
     mol = Chem.MolFromSmiles(smiles) if smiles else None
     if mol is None or not mol.GetNumAtoms():
         return None
     found = Chem.MolToSmiles(mol)
-    flat = Chem.MolToSmiles(mol, isomericSmiles=False) if set(found) & set("@/\\[") else found
-    return found, flat
+    # RDKit numbers a molecule anew after it was made flat
+    return found, Chem.CanonSmiles(Chem.MolToSmiles(flat(mol))) if set(found) & set("@/\\[") else found
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ class Sample:
 
     @cached_property
     def distinct(self) -> dict[str, None]:
-        """Those that differ by more than stereochemistry, in the order in which they come first, without it."""
-        return dict.fromkeys(flat for _, flat in self.both)
+        """Those that differ when made `flat`, as such, in the order in which they come first."""
+        return dict.fromkeys(one for _, one in self.both)
 
     @cached_property
     def mols(self) -> list[Chem.Mol]:
@@ -145,14 +145,14 @@ def basic(sample: Sample | Sequence[str | None], train: Sample | Sequence[str] =
     """Shares: validity; valid and in one piece; distinct among the valid; of these not in the training set; all three.
 
     SMILES with a dot are valid molecules in several pieces; `connected` counts none of these, and uniqueness and
-    novelty are said of those in one piece too. Molecules that differ in stereochemistry alone are the same (GuacaMol).
-    unique@k: distinct ones among the first k valid, of all where there are fewer (MOSES). <share>_se is a standard
-    error.
+    novelty are said of those in one piece too. Molecules that differ in stereochemistry (GuacaMol), isotopes or
+    atom maps alone are the same. unique@k: distinct ones among the first k valid, of all where there are fewer (MOSES).
+    <share>_se is a standard error.
     """
     gen, known = Sample.of(sample), set(Sample.of(train).distinct)
     if not gen.smiles:
         raise UsageError("no molecules to score; expected at least one SMILES or None")
-    whole = [flat for _, flat in gen.both if "." not in flat]
+    whole = [one for _, one in gen.both if "." not in one]
     found = {"validity": len(gen.both) / len(gen.smiles), "connected": len(whole) / len(gen.smiles)}
     for name, distinct, of in (("", set(gen.distinct), gen.both), ("_connected", set(whole), whole)):
         found[f"uniqueness{name}"] = _share(len(distinct), len(of))

@@ -159,14 +159,22 @@ def test_filters_draw_on(tmp_path):
         for s in ("{}{}{}", "{}1{}{}1", "{}{}")
     }
     assert set(texts(13, connected=True, unique=True)) == every and len(every) == 13
-    (tmp_path / "known.csv").write_text("SMILES\nNC\nC(C)C\n")
-    rest = texts(11, connected=True, unique=True, novel=tmp_path / "known.csv")
+    # as training changes them
+    (tmp_path / "known.csv").write_text("id,mol\n1,C[NH3+].[Cl-]\n2,C(C)[13CH3]\n")
+    rest = texts(11, connected=True, unique=True, novel=tmp_path / "known.csv", column="mol")
     assert set(rest) == every - {"CN", "CCC"}
     linked = texts(40, link=("C", "N"))
     query = Chem.MolFromSmarts("[C][*][N]")
     assert all(Chem.MolFromSmiles(s).HasSubstructMatch(query) for s in linked)
     with pytest.raises(GenkitError, match="13 of 1400 items that were drawn pass --unique --connected; lower --n 14"):
         texts(14, connected=True, unique=True)
+
+
+def test_sequences_of_a_file(tmp_path):
+    """As they are learned: insertions and a stop at the end are left out, gaps where the model has none."""
+    (tmp_path / "x.a3m").write_text(">ss_pred\nCCCC\n>q\nA-CD\n>h\nAefCD*\n")
+    for alphabet, known in (("ACDEF-", {"A-CD", "ACD-"}), ("ACDEF", {"ACD", "AEFCD"})):
+        assert SequenceRequest().known(tmp_path / "x.a3m", SimpleNamespace(alphabet=alphabet)) == known
 
 
 def one_letter(texts):

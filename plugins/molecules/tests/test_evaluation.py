@@ -12,6 +12,7 @@ from genkit.cli import main
 from genkit.errors import UsageError
 from genkit_molecules.evaluation import (
     basic,
+    canonical,
     cosine,
     fcd,
     frechet,
@@ -48,6 +49,7 @@ def test_shares():
     }  # fmt: skip
     assert found == pytest.approx(expected)
     assert basic(["OCC"], ["C(O)C"])["novelty"] == 0  # the training set need not be canonical
+    assert canonical("[2H]C[C@H](N)[OH:1]") == ("[2H]C[C@H](N)[OH:1]", "CC(N)O") and canonical("[H]CO") == ("CO", "CO")
     alike = basic(["C[C@H](N)O", "C[C@@H](N)O", "F/C=C/F"], ["FC=CF"])
     assert alike["uniqueness"] == pytest.approx(2 / 3) and alike["novelty"] == 0.5 and alike["unique@1000"] == 1
     assert basic(["C", "C", "N"] * 400)["unique@1000"] == 2 / 1000
@@ -69,7 +71,7 @@ def test_a_protocol(tmp_path, capsys):
     rows, root = tmp_path / "x.smi", str(tmp_path)
     rows.write_text("".join(f"{'' if s == 'INVALID' else s}\n" for s in GEN))
     (tmp_path / "r.csv").write_text("id,SMILES\n" + "".join(f"{k},{s}\n" for k, s in enumerate(reference)))
-    (tmp_path / "t.smi").write_text("N(C)C\n")
+    (tmp_path / "t.smi").write_text("C[NH2+]C.[Cl-]\n")  # CNC, as it is learned
     words = ["molecules-score", str(rows), "--reference", f"{root}/r.csv", "--train", f"{root}/t.smi"]
     assert main([*words, "--scaffolds", f"{root}/t.smi", "--out", f"{root}/s.json"]) == 0
     written = json.loads((tmp_path / "s.json").read_text())

@@ -122,6 +122,7 @@ def test_wrong_files(tmp_path):
         ("SMILES name\nCCO a\nCCC b\n", "header.smi"),
         ("CCO,a\n\nCCC,b\n", "commas.smi"),
         ("id SMILES\na CCO\nb CCC\n", "second.smi"),
+        ("id\tname\tsmiles\n1\tethyl alcohol\tCCO\n\n2\t\tCCC\n", "tabs.smi"),
         ("CCO\tethanol\x85\nCCC b\n".encode("latin-1"), "latin1.SMI"),
     ],
 )

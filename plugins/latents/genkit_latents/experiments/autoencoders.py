@@ -125,7 +125,7 @@ def show(run: Run, models: Models, data: Points, points: int) -> None:
     rows = [[name, *(run.results.get(f"{key}/{name}") for key in columns.values())] for name in models]
     caption = f"Test rows of {data.source}; agreement and distortion: lower is better"
     best: Best = dict.fromkeys(("ELBO [nats]", "IWAE [nats]", "Spearman", "kNN"), "high")
-    run.table("results", ["model", *columns], rows, caption, best | {"agreement": "low", "distortion": "low"})
+    run.table("results", ["model", *columns], rows, caption, {**best, "agreement": "low", "distortion": "low"})
     codes = {name: arrays[f"codes/{name}"] for name in models}
     if all(model.latent.dim == 2 for model in models.values()):
         run.figure(

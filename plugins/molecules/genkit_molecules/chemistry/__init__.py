@@ -1,6 +1,16 @@
 """Molecules as graphs: RDKit at the border, structural features, all small ones."""
 
-from genkit_molecules.chemistry.chem import encoded, motif_of, parallel, quiet, sdf_of, smiles_of, to_graph, to_smiles
+from genkit_molecules.chemistry.chem import (
+    encoded,
+    flat,
+    motif_of,
+    parallel,
+    quiet,
+    sdf_of,
+    smiles_of,
+    to_graph,
+    to_smiles,
+)
 from genkit_molecules.chemistry.enumerate import copies, enumerate_graphs
 from genkit_molecules.chemistry.graphs import (
     BONDS,
@@ -26,6 +36,7 @@ __all__ = [
     "encoded",
     "enumerate_graphs",
     "features",
+    "flat",
     "motif_of",
     "pairs",
     "parallel",

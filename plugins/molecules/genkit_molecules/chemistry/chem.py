@@ -71,6 +71,17 @@ def encoded(kinds: Sequence[str], bonds: np.ndarray, elements: Sequence[str]) ->
     return np.concatenate([np.array([elements.index(kind) for kind in kinds], np.uint8), bonds])
 
 
+def flat(mol: Chem.Mol) -> Chem.Mol:
+    """The molecule without stereochemistry, isotopes, atom maps and explicit hydrogen, which is implied then."""
+    mol = Chem.Mol(mol)
+    for a in mol.GetAtoms():
+        a.SetIsotope(0)
+        a.SetAtomMapNum(0)
+    mol = Chem.RemoveHs(mol)
+    Chem.RemoveStereochemistry(mol)
+    return mol
+
+
 def motif_of(smiles: str) -> tuple[list[str], np.ndarray]:
     """Elements of the atoms, "*" for any, and orders (m, m) of the bonds of a part of molecules, in one Kekule form.
 

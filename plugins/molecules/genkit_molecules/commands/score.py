@@ -11,8 +11,9 @@ import tyro
 
 @dataclass(frozen=True)
 class Score:
-    """Score a file of molecules by the protocols of MOSES and GuacaMol, all of it: nothing is cut.
+    """Score a file of molecules by the protocols of MOSES and GuacaMol.
 
+    All of it counts, but in KL and FCD_score 10 000 distinct molecules of each set at most, as GuacaMol has it.
     An empty line of a list and what RDKit cannot read count as invalid. FCD needs the extra `fcd`.
     """
 
@@ -23,7 +24,7 @@ class Score:
     scaffolds: Path | None = None
     """A second test set, of other scaffolds, as of MOSES: scores end in /TestSF."""
     train: Path | None = None
-    """Molecules of the training set, for novelty."""
+    """Molecules of the training set, for novelty; their largest fragments and these neutralised are not new either."""
     column: str = "smiles"
     """Column of the SMILES in tables."""
     out: Path | None = None
@@ -36,12 +37,14 @@ class Score:
         from genkit.errors import UsageError
         from genkit.files import write_json
         from genkit_molecules.evaluation import Sample, protocol
-        from genkit_molecules.reading import smiles_in
+        from genkit_molecules.reading import known_in, smiles_in
 
         if self.out is not None and self.out.suffix != ".json":
             raise UsageError(f"--out {self.out}: expected a file that ends in .json")
-        files = {"sample": self.file, "reference": self.reference, "train": self.train, "scaffolds": self.scaffolds}
+        files = {"sample": self.file, "reference": self.reference, "scaffolds": self.scaffolds}
         sets = {name: Sample.of(smiles_in(path, self.column)) for name, path in files.items() if path is not None}
+        if self.train is not None:
+            sets["train"] = Sample.of(known_in(self.train, self.column))
         found = protocol(**sets)
         for name, value in found.items():
             print(f"{name:24} {value:.6g}")

@@ -95,7 +95,7 @@ def molecules(path: Path, of: Smiles) -> Molecules:
         names.append(tuple(found.smiles[k] for rows in groups.values() for k in rows))
     if not splits[0]:
         raise DataError(f"{path} leaves no molecule to train on; lower test={of.test}")
-    notes = Notes(found.notes.dropped | gathered(left_out), found.notes.changed, found.notes.unit)
+    notes = Notes({**found.notes.dropped, **gathered(left_out)}, found.notes.changed, found.notes.unit)
     return Molecules(found.elements, splits[0], splits[1], names[0], names[1], path.name, notes)
 
 

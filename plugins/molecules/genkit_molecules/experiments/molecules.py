@@ -73,7 +73,7 @@ def show(run: Run, data: Molecules, samples: dict[str, Texts]) -> None:
     kinds = list(dict.fromkeys(key.partition("/")[0] for key in results if key.partition("/")[2] in samples))
     rows = [[k, *(results.get(f"{k}/{m}") for m in samples)] for k in kinds]
     caption = f"Samples of a model of {data.source}; rate in molecules a second, log_z in nats"
-    run.table("results", ["score", *samples], rows, caption, HIGH | LOW)
+    run.table("results", ["score", *samples], rows, caption, {**HIGH, **LOW})
     for name, smiles in samples.items():
         run.figure(f"molecules_{name.replace('/', '_')}", grid(smiles[:24]), f"Samples of {name}.")
     some = np.random.default_rng(0).choice(len(data.train_smiles), 24)

@@ -35,8 +35,9 @@ class Motif:
     """Molecules that hold given atoms with all bonds between them, and are of given elements.
 
     The atoms of a graph are exchangeable, so the motif is its first ones. Molecules that hold it in k places are
-    therefore k times as frequent as in the model's law. Atoms beside it take the elements of a composition in any
-    order.
+    therefore k times as frequent as in the model's law. An aromatic one is held in one Kekule form: molecules that
+    have it in one that no symmetry maps onto that are not drawn. Atoms beside it take the elements of a composition in
+    any order.
     """
 
     classes: int
@@ -96,7 +97,7 @@ def motif(layout: Graphs, pieces: Sequence[str], composition: str = "") -> Motif
     kinds = [kind for own, _ in found for kind in own]
     if strange := sorted(set(kinds) - set(elements)):
         raise UsageError(f"{' '.join(pieces)} has {strange[0]}; the model knows {' '.join(layout.elements)}")
-    bonds = block_diag(*(own for _, own in found)).astype(int) if found else np.zeros((0, 0), int)
+    bonds = np.asarray(block_diag(*(own for _, own in found)), int) if found else np.zeros((0, 0), int)
     free = np.array([kind == "*" for kind in kinds], bool)
     closed = np.array([kind != "*" and "*" in own for own, _ in found for kind in own], bool)
     may = free[:, None] & ~closed

@@ -89,7 +89,7 @@ def drawn(
     generator, layout = model.generator, model.generator.layout
     if constraint is not None:
         check_holds(generator.discrete)
-    sizes, share = generator.law(constraint and constraint.fits)
+    sizes, share = generator.law(None if constraint is None else constraint.fits)
     k_size, k_draw = jax.random.split(key)
     size_of = np.random.default_rng(np.asarray(jax.random.key_data(k_size)).tolist())
     at_once, widest = min(n, chunk), int(sizes.max())

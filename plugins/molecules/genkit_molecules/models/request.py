@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from genkit.errors import GenkitError, UsageError
 from genkit.kinds import SIGNED
 from genkit.model import Piece, Request
+from genkit_molecules.items import GAP
 from genkit_molecules.models.constraints import Constraint, motif, places
 from genkit_molecules.models.draw import AT_ONCE, Method, drawn
 from genkit_molecules.rewards import Reward, chosen, reward_named
@@ -34,7 +36,7 @@ class Draw(Request):
     """Power of what is said of the property, and of exp(reward)."""
     reward: tuple[str, ...] = ()
     """What is wanted, without training; several are added: module:function of a list of texts, PROPERTY=MEAN:STD (a
-    normal law), for molecules tanimoto=SMILES. Of --candidates one is taken by exp(reward)."""
+    normal law), for molecules tanimoto=SMILES. Of --candidates one is taken by exp(strength * reward)."""
     candidates: int = 10
     """Draws of which one is taken by its reward."""
     look_ahead: bool = True
@@ -42,7 +44,7 @@ class Draw(Request):
     unique: bool = False
     """Take each once."""
     novel: Path | None = None
-    """Take none of this file."""
+    """Take none of this file, as it stands there or as training changes it."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -53,8 +55,8 @@ class Draw(Request):
         """What is held of all items."""
         raise NotImplementedError
 
-    def known(self) -> set[str]:
-        """The texts of the file that are not taken."""
+    def known(self, file: Path, layout: Any) -> set[str]:
+        """The texts of a file, as a model of this layout learns them."""
         raise NotImplementedError
 
     def takes(self, text: str) -> bool:
@@ -69,14 +71,14 @@ class Draw(Request):
         """Pieces of `samples` (n, D), rows of sites, `size`, `text`, "" where invalid, and of particles see `drawn`.
 
         Where items are filtered also `place`, their numbers among all that were drawn. With a reward `reward` of the
-        one that was taken, `log_z`, log of the mean of exp(reward) of the candidates, `ess` and `collapsed` of their
-        weights. Raises GenkitError where too few pass.
+        one that was taken, `log_z`, log of the mean of exp(strength * reward) of the candidates, `ess` and
+        `collapsed` of their weights. Raises GenkitError where too few pass.
         """
         method, constraint = self._method(model), self.constraint(model)
         if not self.filters():
             yield from self._drawn(model, key, n, method, chunk, constraint)
             return
-        seen, count, tried = self.known() if self.novel else set(), 0, 0
+        seen, count, tried = self.known(self.novel, model.layout) if self.novel else set(), 0, 0
         for piece in self._drawn(model, key, n * TRIES, method, min(chunk, max(n, LEAST)), constraint):
             kept = []
             for i, text in enumerate(piece["text"].tolist()):
@@ -145,6 +147,8 @@ class Molecules(Draw):
         ".csv": "genkit_molecules.models.writers:MoleculeTable",
     }
 
+    column: str = "smiles"
+    """Column of the SMILES in the table of --novel."""
     valid: bool = False
     """Take valid ones; all filters do."""
     connected: bool = False
@@ -168,12 +172,12 @@ class Molecules(Draw):
         pieces = self.link or ((self.scaffold,) if self.scaffold else ())
         return motif(model.layout, pieces, self.composition) if pieces or self.composition else None
 
-    def known(self) -> set[str]:
-        """Canonical SMILES of the file."""
+    def known(self, file: Path, layout: Any) -> set[str]:
+        """Canonical SMILES."""
         from genkit_molecules.evaluation import Sample
-        from genkit_molecules.reading import smiles_in
+        from genkit_molecules.reading import known_in
 
-        return set(Sample.of(smiles_in(Path(str(self.novel)), "smiles")).distinct)
+        return set(Sample.of(known_in(file, self.column)).distinct)
 
     def takes(self, text: str) -> bool:
         """Whether it is in one piece, if that is asked for."""
@@ -198,8 +202,12 @@ class Sequences(Draw):
         """Letters."""
         return places(model.layout.alphabet, self.fix) if self.fix else None
 
-    def known(self) -> set[str]:
-        """The sequences of the file."""
-        from genkit_molecules.reading import records
+    def known(self, file: Path, layout: Any) -> set[str]:
+        """The sequences, without gaps where the model has none."""
+        from genkit_molecules.datasets import Fasta
 
-        return {one.letters.upper() for one in records(Path(str(self.novel)))}
+        gaps = "class" if GAP in layout.alphabet else "remove"
+        every = Fasta(
+            file=str(file), gaps=gaps, odd="keep", insist=True, max_length=sys.maxsize, max_gaps=1.0, test=0.0
+        )
+        return set(every.load().texts("train"))

@@ -16,7 +16,7 @@ from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from genkit.errors import DataError
-from genkit_molecules.chemistry import encoded, parallel, to_graph, to_smiles
+from genkit_molecules.chemistry import encoded, flat, parallel, to_graph, to_smiles
 from genkit_molecules.items import Notes, gathered
 from genkit_molecules.reading.text import column, kind_of, text_of
 
@@ -92,18 +92,45 @@ def smiles_in(path: Path, named: str) -> list[str]:
     return [one if isinstance(one, str) else "" if one is None else Chem.MolToSmiles(one) for one in found]
 
 
+def known_in(path: Path, named: str) -> list[str]:
+    """SMILES of what is not new after a file was learned: its molecules, their fragments that are used, neutralised."""
+    return [s for forms in parallel(_forms, [one for _, one in entries(path, named)]) for s in forms]
+
+
+def _forms(entry: str | Chem.Mol | None) -> list[str]:
+    mol = Chem.MolFromSmiles(entry) if isinstance(entry, str) else entry
+    if mol is None:
+        return []
+    forms = [flat(mol)]
+    if len(Chem.GetMolFrags(forms[0])) > 1:
+        forms.append(_fragment(forms[0]))
+    if any(a.GetFormalCharge() for a in forms[-1].GetAtoms()):
+        forms.append(rdMolStandardize.Uncharger().uncharge(forms[-1]))
+    return [Chem.MolToSmiles(one) for one in forms]
+
+
 def _listed(text: str) -> Iterator[tuple[int, str]]:
-    """(line, its first word), or of a list with a header the word below "smiles"; "" of an empty line."""
-    place, first = 0, True
+    """(line, its first word), or of a list with a header the word below "smiles"; "" of an empty line.
+
+    Words end at blanks, or at tabs alone where a header has tabs: names may then hold blanks or be left out.
+    """
+    place, tabs, first = 0, False, True
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
-        # SMILES hold neither commas nor semicolons
-        words = [word for word in re.split(r"[\s,;]+", line.replace('"', "")) if word]
-        named = [k for k, word in enumerate(words) if "smiles" in word.lower()]
-        if first and named:
-            place = named[0]
+        head = _words(line, "\t" in line) if first else []
+        named = [k for k, word in enumerate(head) if "smiles" in word.lower()]
+        if named:
+            place, tabs = named[0], "\t" in line
         else:
+            words = _words(line, tabs)
             yield number, words[min(place, len(words) - 1)] if words else ""
-        first = first and not words
+        first = first and not head
+
+
+def _words(line: str, tabs: bool) -> list[str]:
+    line = line.replace('"', "")
+    if tabs:
+        return [word.strip() for word in line.split("\t")] if line.strip() else []
+    return [word for word in re.split(r"[\s,;]+", line) if word]  # SMILES hold neither commas nor semicolons
 
 
 def table_of_qm9(archive: Path, wrong: Path, to: Path) -> None:
@@ -158,17 +185,11 @@ def _use(rules: Rules, entry: str | Chem.Mol | None) -> Used:
     mol = Chem.MolFromSmiles(entry) if isinstance(entry, str) else entry
     if mol is None or mol.GetNumAtoms() == 0:
         return Used("unreadable")
-    changed = []
-    for name, of, clear in LABELS:
-        if any([of(a) for a in mol.GetAtoms()]):
-            changed.append(f"{name} left out")
-            for a in mol.GetAtoms():
-                clear(a, 0)
-    mol = Chem.RemoveHs(mol)
+    changed = [f"{name} left out" for name, of in LABELS if any([of(a) for a in mol.GetAtoms()])]
     if any(a.GetChiralTag() for a in mol.GetAtoms()) or any(b.GetStereo() > Chem.BondStereo.STEREOANY
                                                             for b in mol.GetBonds()):  # fmt: skip
         changed.append("stereochemistry left out")
-    Chem.RemoveStereochemistry(mol)
+    mol = flat(mol)
     if len(Chem.GetMolFrags(mol)) > 1:
         if rules.fragments == "drop":
             return Used("several fragments")
@@ -199,10 +220,7 @@ def _use(rules: Rules, entry: str | Chem.Mol | None) -> Used:
     return Used("", tuple(kinds), bonds, smiles, tuple(changed))
 
 
-LABELS = (
-    ("isotopes", Chem.Atom.GetIsotope, Chem.Atom.SetIsotope),
-    ("atom maps", Chem.Atom.GetAtomMapNum, Chem.Atom.SetAtomMapNum),
-)
+LABELS = (("isotopes", Chem.Atom.GetIsotope), ("atom maps", Chem.Atom.GetAtomMapNum))
 
 
 def _fragment(mol: Chem.Mol) -> Chem.Mol:
