@@ -27,6 +27,7 @@ import time
 import typing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
@@ -182,11 +183,11 @@ NUMBERS = ["0", "-1", "nan", "inf", "9" * 40, "", "x"]
 WORDS = ["-1", "", "x"]
 
 
-def given(option: Any, value: str) -> Any:
-    """A value for a field, as often as it holds one."""
+def given(option: Any, value: str) -> str | tuple[str, ...]:
+    """A value for a field, as often as it holds one; a tuple is several words."""
     if isinstance(option.value, tuple):
         return (value,) * max(1, sum(len(one) if isinstance(one, tuple) else 1 for one in option.value))
-    return {"x": value} if isinstance(option.value, dict) else value
+    return ("x", value) if isinstance(option.value, dict) else value
 
 
 def named(option: Any, message: str) -> str:
@@ -198,19 +199,13 @@ def named(option: Any, message: str) -> str:
 
 
 def components(kinds: Iterable[str]) -> Iterator[Any]:
-    """One of each class that is registered, and of each class that is a part of one, tiny."""
-    from genkit.experiment import preset_of
-    from genkit.experiment.slots import options
+    """One of each class that is registered, and of each class that is a part of one but no component, tiny."""
+    from genkit.experiment import preset_of, walk
     from genkit.plugin import registry
 
-    def parts(made: Any) -> Iterator[Any]:
-        yield made
-        for option in options(made):
-            for part, _ in () if option.slot else option.parts:
-                yield from parts(part)
-
-    found = (preset_of(registry().load(kind, item.name), "tiny") for kind in kinds for item in registry().items(kind))
-    yield from {type(part): part for made in found for part in parts(made)}.values()
+    found = [preset_of(registry().load(kind, item.name), "tiny") for kind in kinds for item in registry().items(kind)]
+    parts = [part for made in found for option in walk(made) if not option.slot for part, _ in option.parts]
+    yield from {type(made): made for made in [*found, *parts]}.values()
 
 
 def values(kinds: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -219,12 +214,14 @@ def values(kinds: Iterable[str]) -> Iterator[tuple[str, str]]:
     A field counts where it is declared. What the parser does not read as its type is tried once a type.
     """
     from genkit.errors import UsageError
-    from genkit.experiment import with_options
-    from genkit.experiment.slots import options
+    from genkit.experiment import walk, with_options
 
     declared, unread = set(), set()
     for made in components(kinds):
-        for option in options(made):
+        own = {f.name: f for f in fields_of(made)}
+        for option in walk(made):
+            if option.field is not own.get(option.key):
+                continue
             owner = [c for c in type(made).__mro__ if option.field.name in vars(c).get("__annotations__", {})][-1]
             if option.slot or option.parts or (owner, option.field.name) in declared:
                 continue
@@ -248,7 +245,6 @@ def fields(number: int, draw: random.Random, only: str) -> Iterator[tuple[str, s
     """A field of a random component of a random experiment takes a random value: refused, or shapes that work."""
     from genkit.errors import GenkitError
     from genkit.experiment import config, walk
-    from genkit.experiment.parse import words_of
     from genkit.plugin import registry
 
     names = [item.name for item in registry().items("experiments") if item.name.startswith(only)]
@@ -265,7 +261,9 @@ def fields(number: int, draw: random.Random, only: str) -> Iterator[tuple[str, s
             chosen, made = {}, config(name, "tiny")
         option = draw.choice([option for option in walk(made) if not (option.slot or option.parts)])
         value = draw.choice([*NUMBERS, "1", "1e400", "1.5", "none", str(2**31), str(2**31 - 1)])
-        words = [f"--{k}={v}" for k, v in chosen.items()] + words_of(option.key, given(option, value))
+        values = given(option, value)
+        words = [f"--{k}={v}" for k, v in chosen.items()]
+        words += [f"--{option.key}={values}"] if isinstance(values, str) else [f"--{option.key}", *values]
         words = ["run", name, "--preset", "tiny", *words, "--dry_run"]
         yield " ".join(words), wrong(words)
 
