@@ -24,8 +24,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +194,66 @@ def lines(number: int, processes: int, draw: random.Random) -> Iterator[tuple[st
 
 # wrong values
 
-NUMBERS = ["0", "-1", "1", "nan", "inf", "1e400", "9" * 30, str(2**31), "", "x", "1.5", "none", "0 0", "2147483647"]
+NUMBERS = ["0", "-1", "nan", "inf", "9" * 40, "", "x"]
+WORDS = ["-1", "", "x"]
+
+
+def given(option: Any, value: str) -> str | tuple[str, ...]:
+    """A value for a field, as often as it holds one; a tuple is several words."""
+    if isinstance(option.value, tuple):
+        return (value,) * max(1, sum(len(one) if isinstance(one, tuple) else 1 for one in option.value))
+    return ("x", value) if isinstance(option.value, dict) else value
+
+
+def named(option: Any, message: str) -> str:
+    """What is wrong with a message that refuses a value; "" if it is one line, or the parser's box, with the field."""
+    box = "Error parsing" in message or "invalid choice" in message
+    if "\n" in message.strip() and not box:
+        return f"more than a line: {message}"
+    return "" if option.field.name.removesuffix("s") in message else f"it does not name the field: {message}"
+
+
+def components(kinds: Iterable[str]) -> Iterator[Any]:
+    """One of each class that is registered, and of each class that is a part of one but no component, tiny."""
+    from genkit.experiment import preset_of, walk
+    from genkit.plugin import registry
+
+    found = [preset_of(registry().load(kind, item.name), "tiny") for kind in kinds for item in registry().items(kind)]
+    parts = [part for made in found for option in walk(made) if not option.slot for part, _ in option.parts]
+    yield from {type(made): made for made in [*found, *parts]}.values()
+
+
+def values(kinds: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each field of each registered component takes each value: refused by its name, or a configuration.
+
+    A field counts where it is declared. What the parser does not read as its type is tried once a type.
+    """
+    from genkit.errors import UsageError
+    from genkit.experiment import walk, with_options
+
+    declared, unread = set(), set()
+    for made in components(kinds):
+        own = {f.name: f for f in fields_of(made)}
+        for option in walk(made):
+            if option.field is not own.get(option.key):
+                continue
+            owner = [c for c in type(made).__mro__ if option.field.name in vars(c).get("__annotations__", {})][-1]
+            if option.slot or option.parts or (owner, option.field.name) in declared:
+                continue
+            declared.add((owner, option.field.name))
+            for value in NUMBERS if {int, float} & {option.hint, *typing.get_args(option.hint)} else WORDS:
+                if (option.hint, value) in unread:
+                    continue
+                found = ""
+                try:
+                    with_options(made, {option.field.name: given(option, value)})
+                except UsageError as error:
+                    found = named(option, str(error))
+                    if "Error parsing" in str(error):
+                        unread.add((option.hint, value))
+                except Exception as error:
+                    found = f"raises {type(error).__name__}: {error}"
+                yield f"{type(made).__name__}.{option.field.name} = {value!r}", found
 
 
 def fields(number: int, draw: random.Random, only: str) -> Iterator[tuple[str, str]]:
@@ -213,8 +274,11 @@ def fields(number: int, draw: random.Random, only: str) -> Iterator[tuple[str, s
                 made = config(name, "tiny", chosen)
         except GenkitError:  # the component does not fit with the rest, or needs data that is not here
             chosen, made = {}, config(name, "tiny")
-        key = draw.choice([option.key for option in walk(made) if not (option.slot or option.parts)])
-        words = [f"--{k}={v}" for k, v in chosen.items()] + [f"--{key}", *draw.choice(NUMBERS).split(" ")]
+        option = draw.choice([option for option in walk(made) if not (option.slot or option.parts)])
+        value = draw.choice([*NUMBERS, "1", "1e400", "1.5", "none", str(2**31), str(2**31 - 1)])
+        values = given(option, value)
+        words = [f"--{k}={v}" for k, v in chosen.items()]
+        words += [f"--{option.key}={values}"] if isinstance(values, str) else [f"--{option.key}", *values]
         words = ["run", name, "--preset", "tiny", *words, "--dry_run"]
         yield " ".join(words), wrong(words)
 

@@ -47,7 +47,12 @@ class Dataset(Protocol[Given]):
 
 @runtime_checkable
 class Network(Protocol[*Sizes]):
-    """A network architecture."""
+    """A network architecture.
+
+    The types of its sizes tell networks of one use, whose modules are called alike, from those of another: a use that
+    numbers and shapes do not tell has a class for its sizes. Modules for one whole number are called
+    (x (n, size), c (n,), cond) and give (n, size).
+    """
 
     def build(self, rngs: Any, *sizes: *Sizes) -> Any:
         """Return a module with fresh parameters for the given static sizes."""

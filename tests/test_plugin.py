@@ -235,6 +235,21 @@ def test_what_the_core_registers():
     check_plugin("core")
 
 
+def test_networks_of_one_whole_number_are_called_alike():
+    """Each is offered where another one is; what the types of sizes do not tell apart must work."""
+    import jax
+    from jax import ShapeDtypeStruct as Shape
+
+    from genkit.nn import Net
+
+    names = [item.name for item in registry().items("networks") if item.exchange == "int"]
+    assert "core.mlp" in names
+    for name in names:
+        net = Net(registry().load("networks", name)(), (4,))
+        out = jax.eval_shape(net, net.shapes(), Shape((3, 4), "float32"), Shape((3,), "float32"), None)
+        assert out.shape == (3, 4), name
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_this_checkout_registers_can_be_loaded(kind):
     found = registry()

@@ -82,9 +82,8 @@ def parse(
         if twice := {f.name for f in dataclasses.fields(extra)} & {option.key for option in walk(base)}:
             raise UsageError(f"{prog} has --{min(twice)} itself, so {type(base).__name__} cannot: rename its field")
         parts.insert(0, ("extra", Annotated[extra, tyro.conf.arg(name="")], extra()))
-    both = dataclasses.make_dataclass(
-        "Options", [(n, hint, dataclasses.field(default_factory=lambda v=v: v)) for n, hint, v in parts]
-    )
+    fields = [(n, hint, dataclasses.field(default_factory=lambda v=v: v)) for n, hint, v in parts]
+    both = dataclasses.make_dataclass("Options", fields, namespace={"__module__": "builtins"})  # has no source to read
     parsed = tyro.cli(both, args=words, prog=prog, description=_describe(base, own), **TYRO)
     config = _restore(parsed.config, base)
     check_ranges(config)

@@ -73,7 +73,11 @@ plugin = Plugin(
             "U-Net on images of classes",
             "tuple[int, int], int, int",
         ),
-        "potential_mlp": ("genkit_inverse.networks.potential:PotentialMLP", "the network of PDDS", "int"),
+        "potential_mlp": (
+            "genkit_inverse.networks.potential:PotentialMLP",
+            "the network of PDDS",
+            "genkit_inverse.networks.potential:PotentialSizes",
+        ),
     },
     targets={
         "mixture2d": ("genkit_inverse.targets.mixtures:Mixture2D", "six unequal normals in the plane"),

@@ -17,7 +17,7 @@ from genkit_inverse.estimators import ESTIMATORS, Settings
 from genkit_inverse.experiments.estimates import KEYS, error_points, results_of
 from genkit_inverse.figures import scatter
 from genkit_inverse.models.pdds import LearnedPotential, PDDSPotential, score_loss
-from genkit_inverse.networks.potential import PotentialMLP
+from genkit_inverse.networks import PotentialMLP, PotentialSizes
 from genkit_inverse.targets import Target, target, whitened
 from genkit_inverse.targets.mixtures import Mixture2D
 from genkit_inverse.targets.shapes import Funnel
@@ -201,8 +201,14 @@ def test_the_loss_is_least_at_the_true_potential():
     assert float(best) == pytest.approx(2 * (1 - 1 / 2.25) ** 2 * ((1 - lam) * given).mean(), rel=0.05)
 
 
+@pytest.mark.parametrize("study, network", [("core.mixture", "inverse.potential_mlp"), ("inverse.logz", "core.mlp")])
+def test_networks_of_another_use_are_refused(study, network):
+    with pytest.raises(UsageError, match="--network .* does not fit: it exchanges .*; there are "):
+        genkit.config(study, network=network)
+
+
 def test_a_fresh_network_is_the_naive_potential_and_exact_without_noise():
-    net = Net(PotentialMLP(8, 4), (3,))
+    net = Net(PotentialMLP(8, 4), (PotentialSizes(3),))
     params = net.init(KEY)
 
     def log_p(x):

@@ -73,7 +73,9 @@ class Property:
             name, *ends = match.groups()  # type: ignore[union-attr]
             low, high = (float(end) if end else rest for end, rest in zip(ends, (-math.inf, math.inf), strict=True))
         except (AttributeError, ValueError):
-            raise UsageError(f"{text!r} is no property; expected NAME=LOW..HIGH, NAME=LOW.. or NAME=..HIGH") from None
+            raise UsageError(
+                f"{text!r} is no property that can be wanted; expected NAME=LOW..HIGH, NAME=LOW.. or NAME=..HIGH"
+            ) from None
         if not low < high:
             raise UsageError(f"{text!r}: nothing lies between {low:g} and {high:g}")
         return cls(name, low, high)
@@ -81,7 +83,9 @@ class Property:
     def __post_init__(self) -> None:
         """Check the name."""
         if self.name not in (*PROPERTIES, ENERGY):
-            raise UsageError(f"{self.name!r} is no property; known: {', '.join((*PROPERTIES, ENERGY))}")
+            raise UsageError(
+                f"{self.name!r} is no property that can be wanted; known: {', '.join((*PROPERTIES, ENERGY))}"
+            )
 
     def __str__(self) -> str:
         low, high = (f"{end:.4g}" if math.isfinite(end) else "" for end in (self.low, self.high))

@@ -20,7 +20,7 @@ from genkit.smc import systematic
 from genkit.steer import PDDS, NaivePotential
 from genkit.train import Phase, TrainState, make_step
 from genkit.tree import register_dataclass
-from genkit_inverse.networks import PotentialMLP
+from genkit_inverse.networks import PotentialMLP, PotentialSizes
 from genkit_inverse.targets import Normal, Whitened, whitened
 
 Array = jax.Array
@@ -94,7 +94,7 @@ class LearnedPDDS(Trained):
     @property
     def dim(self) -> int:
         """d."""
-        return self.network.sizes[0]
+        return self.network.sizes[0].dim
 
     def check(self, data: Target) -> None:
         """Refuse another density."""
@@ -133,7 +133,7 @@ class PDDSPotential(Recipe):
     fixed: ClassVar[tuple[str, ...]] = ("network", "whiten")
     used: ClassVar[tuple[str, ...]] = ("sampler",)
 
-    network: Network[int] = field(default_factory=PotentialMLP)
+    network: Network[PotentialSizes] = field(default_factory=PotentialMLP)
     """The network."""
     sampler: PDDS = field(default_factory=PDDS)
     """By which samples are drawn."""
@@ -183,8 +183,8 @@ class PDDSPotential(Recipe):
         begin = whitened(density)
         if start is None:
             model = LearnedPDDS(
-                Net(self.network, (density.dim,)), None, density, self._reference(run, density, begin.normal),
-                self.sampler, 0,
+                Net(self.network, (PotentialSizes(density.dim),)), None, density,
+                self._reference(run, density, begin.normal), self.sampler, 0,
             )  # fmt: skip
         else:
             model = start

@@ -1,6 +1,6 @@
 """Networks."""
 
 from genkit_inverse.networks.logits import Classifier, LogitUNet
-from genkit_inverse.networks.potential import PotentialMLP
+from genkit_inverse.networks.potential import PotentialMLP, PotentialSizes
 
-__all__ = ["Classifier", "LogitUNet", "PotentialMLP"]
+__all__ = ["Classifier", "LogitUNet", "PotentialMLP", "PotentialSizes"]

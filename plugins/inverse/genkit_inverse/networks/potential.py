@@ -14,6 +14,14 @@ from genkit.nn import linear
 
 
 @dataclass(frozen=True)
+class PotentialSizes:
+    """What a potential is built for; a class of its own, as networks of vectors are called in another way."""
+
+    dim: int
+    """numbers of a state"""
+
+
+@dataclass(frozen=True)
 class PotentialMLP:
     """Phillips et al. 2024 (arXiv 2402.06320): a perceptron of state and noise, and how far it is trusted."""
 
@@ -27,15 +35,15 @@ class PotentialMLP:
         if self.width < 1 or self.features < 1:
             raise UsageError(f"width={self.width}, features={self.features}; expected at least 1")
 
-    def build(self, rngs: nnx.Rngs, size: int) -> PotentialModule:
-        """A module (x (n, size), lam (n or 1,)) -> (trust (n or 1,), output (n, size)); both are zero at first."""
-        return PotentialModule(self, size, rngs)
+    def build(self, rngs: nnx.Rngs, sizes: PotentialSizes) -> PotentialModule:
+        """A module (x (n, dim), lam (n or 1,)) -> (trust (n or 1,), output (n, dim)); both are zero at first."""
+        return PotentialModule(self, sizes.dim, rngs)
 
 
 class PotentialModule(nnx.Module):
     """See `PotentialMLP`. The trust is h(lam) - h(0), so that it is 0 without noise."""
 
-    def __init__(self, config: PotentialMLP, size: int, rngs: nnx.Rngs):
+    def __init__(self, config: PotentialMLP, dim: int, rngs: nnx.Rngs):
         width = config.width
         self.features = config.features
         self.phase = nnx.Param(jnp.zeros(config.features))
@@ -43,8 +51,8 @@ class PotentialModule(nnx.Module):
         sizes = [2 * config.features, width, width, width]
         self.trust = nnx.List([linear(a, b, rngs=rngs) for a, b in zip(sizes, sizes[1:], strict=False)])
         self.trust_last = linear(width, 1, gain=0.0, rngs=rngs)
-        self.hidden = nnx.List([linear(size + width, width, rngs=rngs), linear(width, width, rngs=rngs)])
-        self.last = linear(width, size, gain=0.0, rngs=rngs)
+        self.hidden = nnx.List([linear(dim + width, width, rngs=rngs), linear(width, width, rngs=rngs)])
+        self.last = linear(width, dim, gain=0.0, rngs=rngs)
 
     def __call__(self, x, lam):
         """(trust, output)."""

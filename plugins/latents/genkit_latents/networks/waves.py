@@ -30,7 +30,7 @@ class Waves:
     """Largest standard deviation of the frequencies, radians a unit length; they are spread below it."""
 
     def build(self, rngs: nnx.Rngs, size: int) -> WavesModule:
-        """A module (x (n, size), c (n,)) -> (n, size)."""
+        """A module (x (n, size), c (n,), cond None) -> (n, size)."""
         return WavesModule(self, size, rngs)
 
 
@@ -52,7 +52,7 @@ class WavesModule(nnx.Module):
         self.blocks = nnx.List([linear(width, width, rngs=rngs) for _ in range(config.depth)])
         self.last = linear(width, size, gain=1e-5, rngs=rngs)
 
-    def __call__(self, x, c):
+    def __call__(self, x, c, cond=None):
         """Return the field, (n, size)."""
         emb = self.time(c)
         angle = x @ jnp.asarray(frequencies(self.config, x.shape[-1]), x.dtype)
