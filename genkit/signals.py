@@ -78,8 +78,9 @@ def postponed() -> Iterator[None]:
         if outermost:
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            waiting, _State.got = _State.got, 0  # what is done next in this process is not stopped by it
     if outermost:
-        check()
+        check(waiting)
 
 
 def watch() -> None:

@@ -239,7 +239,7 @@ class Introspective(Recipe):
             if is_main():
                 prior = self.prior(model, state["params"], bounds)
                 place = run.folder / PRIORS_SEEN / f"{start + at:08d}.npz"
-                place.parent.mkdir(exist_ok=True)
+                place.parent.mkdir(parents=True, exist_ok=True)
                 write_arrays(place, {"means": prior.means, "log_vars": prior.log_vars, "logits": prior.logits})
 
         seen = () if self.kind in ("normal", "mog_fixed") else ((max(1, (end - start) // 8), look),)
