@@ -11,8 +11,9 @@ from genkit.experiment.page import build as build_report
 from genkit.experiment.parse import Choice, choose, parse, preset_of
 from genkit.experiment.record import Record, run_folders
 from genkit.experiment.report import clear as clear_report
-from genkit.experiment.run import STAGES, Run, check_restored, check_seed, load, run
+from genkit.experiment.run import STAGES, Run
 from genkit.experiment.slots import Slot, main_model, slots, walk
+from genkit.experiment.start import check_restored, check_seed, load, run
 from genkit.experiment.table import Best, Estimate, cell
 from genkit.experiment.variants import obtain_variant, settle_variants, variants
 
