@@ -17,6 +17,7 @@ CONFIGURED = [kind for kind in KINDS if kind not in (*ALONE, "benchmarks", "comm
 @pytest.fixture
 def script(tmp_path, monkeypatch):
     """The script as a module, in an empty folder."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
     spec = importlib.util.spec_from_file_location("hostile", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
