@@ -61,6 +61,7 @@ class Network(Protocol[*Sizes]):
 
 SIGNED = "signed"  # in the annotation of an option: it may be negative
 ZERO = "zero"  # in that of a whole number whose default is none: it may be 0
+CODE = "code"  # in that of text: with a colon it names own code, module:function, which a file may not without trust
 RESTORED = ("restore", "finetune", "fingerprint")  # fields of every recipe that keep the prefix of its slot
 
 

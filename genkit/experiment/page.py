@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from genkit.experiment import environment, report
 from genkit.experiment.folder import Status
@@ -171,10 +172,16 @@ def _figure(folder: Path, item: dict[str, Any], scale: float) -> str:
 
 def _table(item: dict[str, Any]) -> str:
     best = {tuple(place) for place in item.get("best", []) if isinstance(place, list)}
+    links = {(i, j): quote(file) for i, j, file in item.get("links", [])}
     head = "".join(f"<th scope=col>{html.escape(h)}</th>" for h in item["header"])
+
+    def text(i: int, j: int, content: str) -> str:
+        shown = html.escape(content)
+        return f"<a href='{links[i, j]}'>{shown}</a>" if (i, j) in links else shown
+
     rows = (
-        f"<tr><th scope=row>{html.escape(row[0])}</th>"
-        + "".join(f"<td{' class=best' * ((i, j) in best)}>{html.escape(c)}</td>" for j, c in enumerate(row[1:], 1))
+        f"<tr><th scope=row>{text(i, 0, row[0])}</th>"
+        + "".join(f"<td{' class=best' * ((i, j) in best)}>{text(i, j, c)}</td>" for j, c in enumerate(row[1:], 1))
         + "</tr>"
         for i, row in enumerate(item["rows"])
         if row

@@ -24,6 +24,14 @@ class Estimate:
     error: float | None = None
 
 
+@dataclass(frozen=True)
+class Link:
+    """Text that leads to a file, whose path is within the run folder."""
+
+    text: str
+    file: str
+
+
 def cell(value: Any) -> str:
     """A value as a table shows it: numbers with four digits; estimates with the digits that their error leaves."""
     if isinstance(value, Estimate):
@@ -32,6 +40,8 @@ def cell(value: Any) -> str:
             return cell(value.value)
         digits = max(0, 1 - math.floor(math.log10(error)))  # two digits of the error
         return f"{value.value:.{digits}f} ± {error:.{digits}f}"
+    if isinstance(value, Link):
+        return value.text
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return "–" if value is None else str(value)
     return str(value) if isinstance(value, numbers.Integral) else f"{float(value):.4g}"

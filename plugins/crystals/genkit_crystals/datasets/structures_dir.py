@@ -28,6 +28,10 @@ class StructuresDir:
         """The folder."""
         return self.folder
 
+    def structures(self) -> Path | None:
+        """The structures, which are known ones."""
+        return self.folder
+
     def load(self) -> Crystals:
         """Their distinct crystals; the labels are kept in the cache, structures are not."""
         if self.folder is None:

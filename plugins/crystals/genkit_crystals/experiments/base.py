@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import jax
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment import Best, Estimate, Experiment, Run
+from genkit.experiment import Best, Estimate, Experiment, Link, Run
 from genkit.files import write_json
 from genkit.kinds import ZERO, Dataset, Model
 from genkit.train import Show
@@ -35,13 +35,28 @@ from genkit_crystals.models import (
 from genkit_crystals.protostructures import (
     Protostructure,
     Realiser,
+    calculator,
+    read_cif,
     realise,
     settled,
-    write_cif,
+    symbol,
     write_pyxtal,
     write_table,
 )
+from genkit_crystals.stability import (
+    Candidate,
+    Hull,
+    is_table,
+    judged,
+    known_structures,
+    read_candidates,
+    read_hull,
+    relaxed_hull,
+    scores,
+    write_candidates,
+)
 
+SHOWN = 50  # candidates in the report
 YARDSTICKS = {
     "table": "table by group, row, element",
     "templates": "real, random elements",
@@ -55,6 +70,7 @@ class CrystalStudy(Conditions, Experiment):
     """Crystals drawn by a model in one or several ways, scored beside yardsticks; some become structures."""
 
     headline = "fwd/model"
+    later = ("realise", "realiser.*", "hull", "hull_source", "known")
 
     data: Dataset[Crystals] = field(default_factory=AflowPrototypes)
     """The crystals."""
@@ -70,6 +86,13 @@ class CrystalStudy(Conditions, Experiment):
     """How many samples become structures."""
     realiser: Realiser = field(default_factory=Realiser)
     """How."""
+    hull: Path | None = None
+    """Competing phases, for energies above the hull and S.U.N.: a CSV or JSON table of formulas and energies, or
+    structure files, which the realiser's calculator relaxes."""
+    hull_source: str | None = None
+    """What computed the energies of the table, where it does not say so: the name of the calculator."""
+    known: Path | None = None
+    """Known structures, files as of structures_dir, for novelty by StructureMatcher; those of the data if not given."""
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -123,6 +146,7 @@ class CrystalStudy(Conditions, Experiment):
 
     def prepare(self, run: Run) -> None:
         """Load the data; what cannot be drawn is refused here, before anything is trained."""
+        self._phases(run)
         train = self.crystals(run)[0]
         if self.group is not None:
             require_group(self.group, train.groups)
@@ -163,6 +187,7 @@ class CrystalStudy(Conditions, Experiment):
 
     def sample(self, run: Run) -> None:
         """Draw the crystals and the yardsticks, and make structures of some."""
+        self._phases(run)
         train, held = self.crystals(run)
         rng = np.random.default_rng((run.seed, 1))
         groups, slots = self.groups(run, self.samples, run.seed), self.slots(run)
@@ -181,9 +206,9 @@ class CrystalStudy(Conditions, Experiment):
         held_by = {name: self._settle(run, drawn, name) for name in (*self.methods, "table", "marginal")}
         named = {name: ["" if c is None else c.label for c in one.crystals] for name, one in drawn.items()}
         write_json(run.folder / "samples.json", {"labels": named, "seconds": seconds, "symmetry": held_by})
-        found = drawn[list(self.methods)[-1]].full
-        self._write(run, found, train)
-        self._realise(run, found)
+        last = drawn[list(self.methods)[-1]]
+        self._write(run, last.full, train)
+        self._realise(run, last.crystals[: self.realise])
 
     def _settle(self, run: Run, drawn: dict[str, Drawn], name: str) -> float:
         """Call what was drawn by its true space group; the share whose sites hold the group for which it was drawn."""
@@ -212,18 +237,38 @@ class CrystalStudy(Conditions, Experiment):
         )
         write_pyxtal(run.folder / "orbits.json", found)
 
-    def _realise(self, run: Run, found: list[Protostructure]) -> None:
-        some = found[: self.realise]
-        with Show("structures", len(some), on=run.progress) as show:
-            made = realise(some, self.realiser, run.seed, progress=lambda done: show.update(done, None))
-        rows = []
-        for i, one in enumerate(made):
-            if one.structure is not None:
-                write_cif(one.structure, run.folder / "cif" / f"{i:04d}_{one.crystal.chemical_formula}.cif")
-            rows.append([one.crystal.label, one.reason, one.tries, one.seconds, one.nearest, one.energy])
-        names = ("protostructure", "refused", "tries", "seconds", "nearest", "energy_per_atom")
-        columns = zip(*rows, strict=True) if rows else ((),) * len(names)
-        write_table(run.folder / "structures.csv", dict(zip(names, columns, strict=True)))
+    def _realise(self, run: Run, some: list[Protostructure | None]) -> None:
+        """Structures of the first samples; those without atoms have their row too."""
+        full = [c for c in some if c is not None]
+        seeds = [int(s) for s in np.random.SeedSequence(run.seed).generate_state(len(full))]
+        with Show("structures", len(full), on=run.progress) as show:
+            made = iter(realise(full, self.realiser, seeds, progress=lambda done: show.update(done, None)))
+        for old in (run.folder / "cif").glob("*.cif"):
+            old.unlink()  # of what was realised otherwise
+        found = []
+        for place, crystal in enumerate(some):
+            one = None if crystal is None else next(made)
+            found.append(Candidate.of(place, crystal, one))
+            if one is not None and one.structure is not None:
+                one.write_cif(run.folder / found[-1].file)
+        write_candidates(run.folder / "structures.csv", found)
+
+    def _phases(self, run: Run) -> Hull | None:
+        """The hull, read or relaxed once, as the energies of the crystals are to be."""
+        if self.realiser.calculator:
+            calculator(self.realiser.calculator)
+        if self.hull is None:
+            return None
+        path, realiser = self.hull, self.realiser
+
+        def load() -> Hull:
+            if path.exists() and not is_table(path):
+                return relaxed_hull(path, realiser, run.folder / "hull.csv", run.say)
+            found = read_hull(path, self.hull_source)
+            found.require(realiser.calculator)
+            return found
+
+        return run.once("hull", load)
 
     # results
 
@@ -233,10 +278,12 @@ class CrystalStudy(Conditions, Experiment):
         fwd/<set>, fwd_se/<set>, fd/<set>: Frechet distances to the training crystals, in the encoder's embedding and of
         standardised descriptors, with bootstrap standard error; sets are model, table, templates, marginal, floor.
         validity, uniqueness, novelty/label, novelty/prototype and the rest of `evaluation.scores` are those of the
-        model, <score>/<set> those of all. realised/label_match: share of protostructures that became structures with
-        their own label; realised/seconds of one. symmetry/<set>: share of drawn crystals whose sites hold the space
-        group for which they were drawn; all other scores go by the true group. crystals_per_second/<set> with
-        compilation.
+        model, <score>/<set> those of all. realised/made: share of the samples asked for that became structures,
+        realised/label_match: with the label that was drawn; realised/seconds of one; with a calculator
+        realised/converged, the share that relaxed to the end, and realised/steps, the median of their steps. With a
+        hull or known structures also the scores of `stability.scores`. symmetry/<set>: share of drawn crystals whose
+        sites hold the space group for which they were drawn; all other scores go by the true group.
+        crystals_per_second/<set> with compilation.
         ce/relative: cross-entropy of held-out crystals over that of a predictor that knows the frequencies only.
         """
         train, _ = self.crystals(run)
@@ -244,12 +291,12 @@ class CrystalStudy(Conditions, Experiment):
         results: dict[str, float | None] = {}
         for name, found in drawn.items():
             full = [c for c in found if c is not None]
-            scores = evaluation.scores(full, len(found), train.crystals, train.crystals)
-            results |= {f"{score}/{name}": value for score, value in scores.items()}
+            own = evaluation.scores(full, len(found), train.crystals, train.crystals)
+            results |= {f"{score}/{name}": value for score, value in own.items()}
             if name == "model":
-                results |= scores
+                results |= own
         results |= self._distances(run, {k: [c for c in v if c is not None] for k, v in drawn.items()})
-        results |= self._realised(run) | self._drawing(run)
+        results |= self._realised(run) | self._stability(run) | self._drawing(run)
         results["ce/relative"] = self._relative(run)
         return results
 
@@ -285,14 +332,41 @@ class CrystalStudy(Conditions, Experiment):
         return results
 
     def _realised(self, run: Run) -> dict[str, float | None]:
-        with (run.folder / "structures.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        if not rows:
-            return {"realised/label_match": None, "realised/seconds": None}
-        return {
-            "realised/label_match": float(np.mean([not r["refused"] for r in rows])),
-            "realised/seconds": float(np.mean([float(r["seconds"]) for r in rows])),
+        """Shares of all that were to become structures, those without atoms among them."""
+        found = read_candidates(run.folder / "structures.csv")
+        if not found:
+            return dict.fromkeys(("realised/made", "realised/label_match", "realised/seconds"))
+        results: dict[str, float | None] = {
+            "realised/made": float(np.mean([bool(one.file) for one in found])),
+            "realised/label_match": float(
+                np.mean([bool(one.file) and one.label == one.protostructure for one in found])
+            ),
+            "realised/seconds": float(np.mean([one.seconds for one in found])),
         }
+        if self.realiser.calculator:
+            steps = [one.steps for one in found if one.relaxed]
+            results["realised/converged"] = len(steps) / len(found)
+            results["realised/steps"] = float(np.median(steps)) if steps else None
+        return results
+
+    def _stability(self, run: Run) -> dict[str, float | None]:
+        """Energies above the hull, novelty and uniqueness of the structures, which go to structures.csv too."""
+        hull, path = self._phases(run), self.known
+        if hull is None and path is None:
+            return {}
+        found = read_candidates(run.folder / "structures.csv")
+        made = [read_cif(run.folder / one.file) if one.file else None for one in found]
+        path = path or getattr(self.data, "structures", lambda: None)()
+        known = None
+        if path is not None:
+            known, refused = known_structures(path, made)
+            run.say(f"novelty by StructureMatcher: against {path}" + f", {refused} of it unreadable" * bool(refused))
+        else:
+            run.say("no known structures: new is what has another label than the data; --known PATH names structures")
+        labels = {c.label for part in self.crystals(run) for c in part.crystals}
+        found = judged(found, made, hull, labels, known)
+        write_candidates(run.folder / "structures.csv", found)
+        return scores(found, hull is not None)
 
     def _relative(self, run: Run) -> float:
         """Cross-entropy of held-out crystals over that of the frequencies."""
@@ -340,10 +414,38 @@ class CrystalStudy(Conditions, Experiment):
 
         caption = "Share of crystals that have the element: of the model, and over that of the training crystals."
         run.figure("elements", figures.elements(found, self.crystals(run)[0].crystals), caption)
-        cifs = sorted((run.folder / "cif").glob("*.cif"))[:8]
-        if cifs:
-            caption = "Unit cells of generated crystals with random free parameters, before any relaxation."
-            run.figure("cells", figures.cells(cifs), caption)
+        some = self._candidates(run)
+        if some:
+            caption = (
+                "Conventional cells of the first candidates of the table; bonds are at most 1.15 times the sum of the "
+                "covalent radii, which the legend gives, axes a red, b green, c blue."
+            )
+            run.figure("cells", figures.cells([run.folder / one.file for one in some[:8]]), caption)
+
+    def _candidates(self, run: Run) -> list[Candidate]:
+        """The table of candidates, the most stable first, with their files; returns those that have one."""
+        found = read_candidates(run.folder / "structures.csv")
+        order = sorted(found, key=lambda one: (one.e_hull != one.e_hull, one.e_hull, not one.file))
+        judged = any(one.new_label == one.new_label for one in found)
+        rows = []
+        for one in order[:SHOWN]:
+            name = one.label or one.protostructure
+            crystal = Protostructure.from_label(name) if name else None
+            formula = crystal.chemical_formula if crystal else "none"
+            group = f"{crystal.group} {symbol(crystal.group)}" if crystal else None
+            row = [Link(formula, one.file) if one.file else formula, group, _number(one.energy_per_atom)]
+            new = {1.0: "yes", 0.0: "no"}
+            row += [_number(one.e_hull), new.get(one.new_structure), new.get(one.new_label)] if judged else []
+            rows.append([*row, _number(one.nearest), _number(one.steps), one.reason or "made"])
+        if rows:
+            header = ["crystal", "space group", "energy [eV/atom]"]
+            header += ["above hull [eV/atom]", "new structure", "new label"] if judged else []
+            caption = (
+                f"Candidates, {len(rows)} of {len(found)}; the others stand in structures.csv" * (len(found) > SHOWN)
+                or "Candidates"
+            )
+            run.table("candidates", [*header, "nearest pair [radii]", "relaxation [steps]", "state"], rows, caption)
+        return [one for one in order if one.file]
 
     def _table(self, run: Run, name: str, caption: str, scores: dict[str, str], best: Best) -> None:
         """A row each set; models and methods compete, data and baselines are references."""
@@ -357,6 +459,11 @@ class CrystalStudy(Conditions, Experiment):
     def plan(self) -> dict[str, str]:
         """Parameters of the networks."""
         return self.model.plan() if hasattr(self.model, "plan") else {}  # type: ignore[attr-defined]
+
+
+def _number(value: float) -> float | None:
+    """None for what is not there."""
+    return None if value != value else int(value) if value.is_integer() else value
 
 
 def sizes(name: str) -> dict[str, Any]:

@@ -2,8 +2,16 @@
 
 from genkit_crystals.protostructures.files import read_labels, write_pyxtal, write_table
 from genkit_crystals.protostructures.protostructure import Protostructure
-from genkit_crystals.protostructures.realise import Realiser, realise, write_cif
-from genkit_crystals.protostructures.structures import SYMPREC, Entry, Reject, encode, entries, protostructure
+from genkit_crystals.protostructures.realise import Realised, Realiser, calculator, read_cif, realise
+from genkit_crystals.protostructures.structures import (
+    SYMPREC,
+    Entry,
+    Reject,
+    encode,
+    entries,
+    protostructure,
+    structures,
+)
 from genkit_crystals.protostructures.symmetry import settled
 from genkit_crystals.protostructures.wyckoff import (
     ELEMENTS,
@@ -25,20 +33,23 @@ __all__ = [
     "SYMPREC",
     "Entry",
     "Protostructure",
+    "Realised",
     "Realiser",
     "Reject",
+    "calculator",
     "encode",
     "entries",
     "numbers",
     "pearson",
     "protostructure",
+    "read_cif",
     "read_labels",
     "realise",
     "settled",
+    "structures",
     "symbol",
     "symbols",
     "tables",
-    "write_cif",
     "write_pyxtal",
     "write_table",
 ]

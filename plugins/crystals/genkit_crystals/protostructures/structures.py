@@ -98,6 +98,14 @@ def parse(entry: Entry) -> Any:
         raise DataError(f"unreadable {entry.form}: {_line(error)}") from error
 
 
+def structures(entry: Entry) -> list[tuple[str, Any]]:
+    """(place, pymatgen Structure) of each structure of an entry; text, the reason, in place of one that is refused."""
+    try:
+        return [(entry.place, parse(entry))]
+    except DataError as error:
+        return [(entry.place, str(error))]
+
+
 def encode(
     entries: Iterable[Entry],
     workers: int | None = None,
