@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ase.calculators.lj import LennardJones
 
 import genkit
+from genkit.cli.evaluate import Evaluate
 from genkit.cli.sample import Sample
 from genkit.errors import UsageError
 from genkit.testing import check_plugin
@@ -21,6 +23,8 @@ from genkit_crystals.chains.steering import LookAhead, goal
 from genkit_crystals.models.request import Draw
 from genkit_crystals.models.trained import CrystalModel
 from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.wyckoff import symbols
+from genkit_crystals.stability.candidates import read_candidates
 
 SALT, STRONTIUM_TITANATE = "AB_cF8_225_a_b:Cl-Na", "A3BC_cP5_221_c_a_b:O-Sr-Ti"
 
@@ -69,6 +73,46 @@ def test_wyckoffdiff(plain):
     assert set(plain.figures) >= {"distances", "distributions", "elements"}
     again = [one for one in plain.sample(jax.random.key(3), 40) if one]
     assert again and all(Protostructure.from_label(one).label == one for one in again)
+
+
+def lennard_jones():
+    """A calculator of all elements."""
+    return LennardJones(sigma=2.4, epsilon=0.1, rc=6.0)
+
+
+def test_evaluate_with_a_hull(plain, tmp_path):
+    """What the results say is what the table of structures says; a run that fails stays as it was."""
+    folder, file = shutil.copytree(plain.folder, tmp_path / "run"), tmp_path / "hull.csv"
+    own = f"{__name__}:lennard_jones"
+    phases = [f"{symbol},0,{own}\n" for symbol in symbols()[1:100] if symbol != "O"]
+    file.write_text("formula,energy_per_atom,calculator\n" + "".join(phases))
+    with pytest.raises(UsageError, match="no energies to compare with"):
+        evaluated(folder, "--hull", file)
+    with pytest.raises(UsageError, match="--samples cannot change"):
+        evaluated(folder, "--samples", 20)
+    assert genkit.load(folder).config.hull is None
+    evaluated(folder, "--hull", file, "--realise", 4, "--realiser.calculator", own, "--realiser.draws", 20)
+    with pytest.raises(UsageError, match="runs code of its own .*--trust"):
+        genkit.load(folder)
+    run = genkit.load(folder, trust=True)
+    results, found = run.results, read_candidates(folder / "structures.csv")
+    assert len(found) == 4 and run.config.hull == file and any(one.file for one in found)
+    assert results["realised/made"] == np.mean([bool(one.file) for one in found])
+    for limit in ("0", "0.08", "0.1"):
+        assert 0 <= results[f"sun/{limit}"] <= results[f"stable/{limit}"] <= results["realised/converged"]
+    energies = [one.e_hull for one in found if one.e_hull == one.e_hull]
+    assert results["e_hull/median"] == (pytest.approx(np.median(energies)) if energies else None)
+    for one in found:  # the elements lie at 0, but there is no oxygen
+        if one.relaxed:
+            assert one.e_hull == pytest.approx(one.energy_per_atom) or "the hull has no phase of O" in one.reason
+    page = (folder / "report.html").read_text()
+    for one in found:
+        assert (f"<a href='{one.file}'>" in page and (folder / one.file).is_file()) if one.file else one.reason
+    assert set(run.figures) >= {"cells", "elements"}
+
+
+def evaluated(*words):
+    Evaluate.parse([str(word) for word in words]).run()
 
 
 def test_guidance(guided):

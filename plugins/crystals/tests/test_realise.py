@@ -96,7 +96,7 @@ def leaves():
 def test_a_relaxed_crystal_has_its_new_label():
     """A body-centred tetragonal lattice of copper relaxes to the face-centred cubic one."""
     tetragonal = Protostructure.from_label("A_tI2_139_a:Cu")
-    found = Realiser(calculator="emt", tries=1).realise(tetragonal)
+    found = Realiser(calculator="emt").realise(tetragonal)
     assert found.reason == "" and found.crystal == tetragonal and found.label == "A_cF4_225_a:Cu"
 
 
@@ -132,12 +132,11 @@ def test_cells_have_the_shape_of_their_family():
 
 
 def test_starts_find_what_symmetry_leaves_open():
-    """Rutile's oxygen parameter and c/a, and the parameters of wurtzite, without any energies."""
+    """Rutile's oxygen parameter and c/a, and c/a of magnesium, without any energies."""
     rutile = Structure.from_spacegroup(
         136, Lattice.tetragonal(4.594, 2.959), ["Ti", "O"], [[0, 0, 0], [0.3053, 0.3053, 0]]
     )
-    hexagonal = Lattice.hexagonal(3.8227, 6.2607)
-    wurtzite = Structure.from_spacegroup(186, hexagonal, ["Zn", "S"], [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0.3748]])
-    for label, truth in {"A2B_tP6_136_f_a:O-Ti": rutile, "AB_hP4_186_b_b:S-Zn": wurtzite}.items():
+    packed = Structure.from_spacegroup(194, Lattice.hexagonal(3.21, 5.21), ["Mg"], [[1 / 3, 2 / 3, 0.25]])
+    for label, truth in {"A2B_tP6_136_f_a:O-Ti": rutile, "A_hP2_194_c:Mg": packed}.items():
         found = starts(Protostructure.from_label(label), 100, 10, 0)
         assert any(StructureMatcher().fit(one, truth) for one in found)

@@ -97,8 +97,7 @@ class Realiser:
         Whatever goes wrong with one crystal, in a calculator too, is its reason; only a calculator that cannot be made
         raises.
         """
-        if self.calculator:
-            calculator(self.calculator)
+        self._ready()
         begun, found = time.perf_counter(), []
         try:
             with _limit(self.limit):
@@ -113,6 +112,7 @@ class Realiser:
 
     def relaxed(self, structure: Any) -> Realised:
         """A structure relaxed by the calculator, as those that are made are; its crystal is what it was before."""
+        self._ready()
         try:
             with _limit(self.limit):
                 return self._relaxed(Realised(protostructure(structure), structure))
@@ -121,6 +121,13 @@ class Realiser:
         except Exception as error:
             reason = str(error) if isinstance(error, DataError) else _line(error)
         return Realised(Protostructure(1, ()), reason=reason)
+
+    def _ready(self) -> None:
+        """Load what takes seconds in a new process, which are none of a crystal's."""
+        import pymatgen.analysis.prototypes  # noqa: F401
+
+        if self.calculator:
+            calculator(self.calculator)
 
     def _made(self, crystal: Protostructure, seed: int) -> Iterator[Realised]:
         """What comes of the starts, in their order, up to `best_of` structures; the last reason if there are none."""
@@ -208,7 +215,7 @@ def realise(
     """Realise many protostructures, each from a seed of its own, on all cores."""
     if realiser.calculator and len(crystals):
         calculator(realiser.calculator)  # refused here, once
-    share = 2 if realiser.calculator else 20
+    share = 5 if realiser.calculator else 20
     return each(realiser.realise, crystals, seeds, share=share, workers=workers, progress=progress)
 
 

@@ -33,8 +33,8 @@ class Candidate:
     """Of the relaxation."""
     converged: float = NAN
     """1 or 0."""
-    tries: float = 0
-    seconds: float = 0
+    tries: float = 0.0
+    seconds: float = 0.0
     e_hull: float = NAN
     """Energy above the hull, eV per atom."""
     new_label: float = NAN

@@ -115,10 +115,10 @@ def read_hull(path: Path, source: str | None = None) -> Hull:
     """Phases of a table: CSV or JSON (also .gz), a formula and an energy in each row.
 
     The formula is in a column of `FORMULA` (in JSON a dict of amounts too), the energy in energy_per_atom, or in
-    energy: that of all atoms of the formula. They are in eV unless the title says otherwise,
-    energy_per_atom [meV], or a column `unit`. The source is in a column source or calculator, the same in all rows, or given here. JSON is a list of such
-    rows, of entries of pymatgen among them, or a dict with them in "phases" or "entries" and what they share. Raises
-    DataError, with the row, UsageError.
+    energy: that of all atoms of the formula. They are in eV unless the title, energy_per_atom [meV], or a column
+    `unit` says otherwise. The source is in a column source or calculator, the same in all rows, or given here. JSON
+    is a list of such rows, of entries of pymatgen among them, or a dict with them in "phases" or "entries" and what
+    they share. Raises DataError, with the row, UsageError.
     """
     phases, sources = [], {}
     for place, row in _rows(path):

@@ -23,14 +23,14 @@ def relaxed_hull(path: Path, realiser: Realiser, table: Path, say: Callable[[str
     if name is None:
         raise UsageError(f"--hull {path}: structures need energies; give --realiser.calculator")
     calculator(name)
-    rows = [row for some in each(partial(_phases, realiser=realiser), list(entries(path)), share=2) for row in some]
+    rows = [row for some in each(partial(_phases, realiser=realiser), list(entries(path)), share=5) for row in some]
     for place, *_, reason in rows:
         if reason:
             say(f"left out of the hull: {place}: {reason}")
     good = [row for row in rows if not row[-1]]
     if not good:
-        raise DataError(f"{path}: no phase of the hull could be relaxed; the first of {len(rows)}: {rows[0][-1]}"
-                        if rows else f"{path}: no structures")  # fmt: skip
+        why = f"; the first of {len(rows)}: {rows[0][-1]}" if rows else ": there are no structures"
+        raise DataError(f"{path}: no phase of the hull could be relaxed{why}")
     columns = zip(*((place, formula, energy, name) for place, formula, energy, _ in good), strict=True)
     write_table(table, dict(zip(("place", "formula", "energy_per_atom", "calculator"), columns, strict=True)))
     return Hull(tuple(Phase(formula, energy, place) for place, formula, energy, _ in good), name, str(path))
