@@ -217,7 +217,7 @@ class Run:
         cells = [[cell(value) for value in row] for row in rows]
         marked = best_cells(header, rows, best or {}, [*aside, *floor])
         caption = ". ".join(filter(None, (caption.removesuffix("."), luck(header, rows, best or {}, floor, aside))))
-        for shown in printed(header, cells, marked, caption, self.console.width):
+        for shown in printed(header, cells, caption, self.console.width, marked):
             self.console.print(shown)
             if _is_main():
                 with contextlib.suppress(OSError), (self.folder / "log.txt").open("a") as log:
