@@ -42,10 +42,10 @@ figcaption { color: var(--soft); margin-top: 10px; font-size: 15px }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-size: 14.5px }
 .title { font-weight: 600; margin: 0 0 6px; font-size: 15px }
 th, td { padding: 4px 12px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
-th { color: var(--soft); font-weight: 600 } th:first-child { text-align: left } tbody th { font-weight: 400;
-  color: inherit; white-space: normal; min-width: 6em }
-th:first-child { position: sticky; left: 0; background: var(--paper) } td { font-variant-numeric: tabular-nums } td.text { text-align: left; white-space: normal;
-  overflow-wrap: anywhere } td.best { font-weight: 700; color: var(--mark) }
+th { color: var(--soft); font-weight: 600 } th:first-child { text-align: left; position: sticky; left: 0;
+  background: var(--paper) } tbody th { font-weight: 400; color: inherit; white-space: normal; min-width: 6em }
+td { font-variant-numeric: tabular-nums } td.text { text-align: left; white-space: normal; overflow-wrap: anywhere }
+td.best { font-weight: 700; color: var(--mark) }
 :focus-visible { outline: 2px solid var(--mark); outline-offset: 2px }
 details { margin: 12px 0 } summary { cursor: pointer; font-weight: 600; color: var(--mark) }
 """
