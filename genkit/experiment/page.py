@@ -114,7 +114,7 @@ def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], command
 def _moment(text: str) -> str:
     """A time as one reads it; what is none stays as it is."""
     try:
-        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M %Z")
+        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M %Z").strip()
     except ValueError:
         return text
 
