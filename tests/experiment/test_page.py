@@ -148,7 +148,10 @@ def test_the_time_and_the_command_are_those_of_the_run(toy, tmp_path, monkeypatc
     assert main(["run", "toy.study", "--out", str(tmp_path / "b")]) == 0
     for name in "ab":
         facts.append(dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", (tmp_path / name / "report.html").read_text())))
-    assert facts[0]["time"].startswith(f"{begun}, ") and f"genkit run {out}/config.yaml<" in facts[0]["command"]
+    assert (
+        facts[0]["time"].startswith(f"{begun[:10]} {begun[11:16]} UTC")
+        and f"genkit run {out}/config.yaml<" in facts[0]["command"]
+    )
     assert f"genkit run toy.study --out {tmp_path / 'b'}<" in facts[1]["command"]
 
 
