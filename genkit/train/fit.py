@@ -236,11 +236,11 @@ class _Fit:
 
     def _log(self, values: dict[str, float], step: int | None = None) -> None:
         if self.own:
-            step = self.step if step is None else step
-            self.own.scalars(step, values)
+            at = self.step if step is None else step
+            self.own.scalars(at, values)
             named = {f"{self.phase.name}/{name}": value for name, value in values.items()}
-            for logger in () if self.own.was_cut(step, values) else self.given:  # they got it before the interruption
-                logger.scalars(step, named)
+            for logger in () if self.own.was_cut(at, values) else self.given:  # they got it before the interruption
+                logger.scalars(at, named)
 
     # saving
 
