@@ -86,7 +86,7 @@ def test_thin_walls_anywhere():
     a half: no solver says converged for a length that a polygon of 8000 pieces does not have."""
     forms = (lambda r: jnp.exp(-0.5 * r**2) / (2 * np.pi) ** 0.5, lambda r: 1.0 * (jnp.abs(r) < 0.5),
              lambda r: jnp.maximum(0, 1 - jnp.abs(r)))  # fmt: skip
-    p, q = jnp.array([-1.0, 0.0]), jnp.array([1.0, 0.1])
+    p, q = np.array([-1.0, 0.0]), np.array([1.0, 0.1])
 
     @jax.jit
     @jax.vmap
@@ -95,8 +95,8 @@ def test_thin_walls_anywhere():
         height = lambda z: 3 / width * jax.lax.switch(form.astype(int), forms, (z[0] - at) / width)  # noqa: E731
         metric = m.Conformal(lambda z: jnp.square(1 + height(z)))
         out = []
-        for solver in (Refined(Energy(8)), Spline(), Shooting()):
-            one = solver(metric, p, q)
+        for solver in (Energy(8), Spline()):
+            one = solver(metric, jnp.asarray(p), jnp.asarray(q))
             t, corners = jnp.linspace(0, 1, 8001), jnp.linspace(0, 1, len(one.curve))
             fine = jnp.stack([jnp.interp(t, corners, c) for c in one.curve.T], 1)
             out.append((one.converged, one.length, length(metric, fine)))
