@@ -1,4 +1,4 @@
-"""Rewards inside the chain: what is said of a state is what is said of the items that the model expects to come of it."""
+"""Rewards inside the chain: what is said of a state is what is said of the items that the model foresees."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Foreseen:
 
     A `genkit.steer.StateFunction`. Hidden sites are drawn from their laws, each by itself, with the same noise for all
     states, so it is a function of the state: the twisted potential of sequential Monte Carlo (Wu et al. 2023, arXiv
-    2306.17775) for categories. At the end it is the reward itself, so particles tend to p(x) exp(strength reward(x)) / Z
-    whatever is foreseen.
+    2306.17775) for categories. At the end it is the reward itself, so particles tend to
+    p(x) exp(strength reward(x)) / Z whatever is foreseen.
     """
 
     denoiser: Any
