@@ -34,7 +34,7 @@ class Wish:
         whole = set(self.layout.whole(texts))
         if new := sorted(whole - self.known.keys()):
             self.known |= zip(new, np.sum([f(new) for f in self.rewards], axis=0).tolist(), strict=True)
-        return np.array([self.known[text] if text in whole else -np.inf for text in texts], float)
+        return np.array([self.known[text] if text and text in whole else -np.inf for text in texts], float)
 
     def __call__(self, x: Any, size: Any) -> np.ndarray:
         """(...) float32 of rows x (..., D) of these sizes (...)."""
