@@ -101,13 +101,26 @@ plugin = Plugin(
         "single": ("genkit_inverse.methods:Single", "DDSMC with a single particle, without weights"),
     },
     operators={
+        "inpaint": ("genkit_inverse.operators.images:Inpainting", "what a mask of your own hides"),
         "inpaint_box": ("genkit_inverse.operators.images:BoxInpainting", "a box in the middle is hidden"),
         "inpaint_random": ("genkit_inverse.operators.images:RandomInpainting", "random cells are hidden"),
         "inpaint_half": ("genkit_inverse.operators.images:HalfInpainting", "one half is hidden"),
-        "super_resolution": ("genkit_inverse.operators.images:SuperResolution", "means of blocks"),
+        "super_resolution": ("genkit_inverse.operators.images:SuperResolution", "an image of fewer cells"),
+        "blur": ("genkit_inverse.operators.images:Blur", "a kernel of your own, periodic"),
         "gaussian_blur": ("genkit_inverse.operators.images:GaussianBlur", "a Gaussian kernel, mirrored at the edges"),
         "motion_blur": ("genkit_inverse.operators.images:MotionBlur", "the mean along a line, periodic"),
-        "colourisation": ("genkit_inverse.operators.images:Colourisation", "the mean of the channels"),
+        "colourisation": ("genkit_inverse.operators.images:Colourisation", "the mean of the channels, or brightness"),
+        "compressed_sensing": (
+            "genkit_inverse.operators.frequencies:CompressedSensing",
+            "random orthogonal sums, at any size",
+        ),
+        "mri": ("genkit_inverse.operators.frequencies:MRI", "magnetic resonance: masked frequencies, coils"),
+        "phase_retrieval": (
+            "genkit_inverse.operators.frequencies:PhaseRetrieval",
+            "sizes of Fourier coefficients, without their phases",
+        ),
+        "jpeg": ("genkit_inverse.operators.nonlinear:JPEG", "compressed by JPEG"),
+        "clipping": ("genkit_inverse.operators.nonlinear:Clipping", "made brighter and cut"),
         "tomography": ("genkit_inverse.operators.images:Tomography", "sums along rays, as a dense matrix"),
     },
 )
