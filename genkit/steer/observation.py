@@ -245,6 +245,16 @@ class Observation:
         s, c = jnp.asarray(self.operator.s, z.dtype), self.coordinates.astype(z.dtype)
         return _root(((c - s * z[:, : s.size]) ** 2).sum(1) + self.outside2.astype(z.dtype))
 
+    def chi2(self, x: Array) -> Array:
+        """|(y - A x) / std|^2 of items x (n, *shape), (n,), or the deviance under another noise; about m for the truth.
+
+        Raises `UsageError` for a measurement without noise, or whose law does not tell it.
+        """
+        if isinstance(self.noise, Normal) and not np.all(np.asarray(self.std) > 0):
+            raise UsageError("a measurement without noise has no chi^2")
+        distance = self.distance(self.operator.to_basis(x))
+        return (distance / self.std) ** 2 if isinstance(self.noise, Normal) else distance**2
+
     def linearised(self, z: Array) -> Linearised:
         """y - A(x) and the products with A's derivative at x; numbers over their weights, so that all have one std."""
         if self.diagonal:

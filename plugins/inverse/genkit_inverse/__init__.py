@@ -54,7 +54,7 @@ plugin = Plugin(
         "image_prior": (
             "genkit_inverse.models.image_prior:ImagePrior",
             "a diffusion model of images of one size",
-            f"{IMAGES} -> genkit.model.diffusion:Diffusion",
+            f"{IMAGES} -> genkit_inverse.models.image_diffusion:ImageDiffusion",
         ),
         "binary_prior": (
             "genkit_inverse.models.binary_prior:BinaryPrior",

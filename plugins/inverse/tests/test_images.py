@@ -182,7 +182,7 @@ def test_a_measurement_of_a_user(tmp_path):
     error = (found["samples"].reshape(64, -1).mean(0) - mean) / np.sqrt(np.diag(cov) / 64)
     assert found["log_z"].shape == (64,) and np.sqrt(np.mean(error**2)) < 1.5
     alone = model.sample(jax.random.key(0), 2, **ask, method=DPS(steps=5, sigma_max=10.0))
-    assert alone.shape == (2, 8, 8, 1)  # nothing is weighed
+    assert alone["samples"].shape == (2, 8, 8, 1) and "log_z" not in alone  # nothing is weighed
     np.save(tmp_path / "short.npy", y[:3])
     for options, says in (
         ({"observation": tmp_path / "short.npy", "std": 0.1}, r"short.npy: y has shape \(3,\); expected \(16,\)"),

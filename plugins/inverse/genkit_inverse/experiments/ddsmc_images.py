@@ -15,13 +15,12 @@ from genkit.errors import GenkitError, UsageError
 from genkit.experiment import Run, labels
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Method, Model, Operator
-from genkit.model import Diffusion
 from genkit.steer import DAPS, DDRM, DDSMC, DPS, MCGDiff, Observation, PiGDM, observe, posterior, weighs
 from genkit_inverse import scores
 from genkit_inverse.datasets import MNIST
 from genkit_inverse.experiments.study import InverseStudy, table
 from genkit_inverse.images import Images
-from genkit_inverse.models import ImagePrior
+from genkit_inverse.models import ImageDiffusion, ImagePrior
 from genkit_inverse.operators import BoxInpainting, GaussianBlur, SuperResolution
 
 AT_ONCE = 512  # particles that are worked on at a time
@@ -53,7 +52,7 @@ class DDSMCImages(InverseStudy):
 
     headline = "psnr/*/ddsmc*"
 
-    prior: Model[Images, Diffusion] = field(default_factory=ImagePrior)
+    prior: Model[Images, ImageDiffusion] = field(default_factory=ImagePrior)
     """The diffusion model of the images: trained here, or the folder of what was trained."""
     operators: tuple[Operator, ...] = field(default_factory=_operators)
     """What is measured."""

@@ -89,6 +89,8 @@ class MRI(Task):
 
     def numbers(self, y: np.ndarray, operator: Operator) -> np.ndarray:
         """Those at the measured frequencies, real and then imaginary parts."""
+        if not np.iscomplexobj(y):
+            raise UsageError("the frequencies of an MRI are real numbers; expected complex ones, (coils, h, w)")
         seen = np.broadcast_to(self.sampled(operator.shape), y.shape)
         return np.concatenate([np.real(y[seen]), np.imag(y[seen])])
 

@@ -1,0 +1,6 @@
+"""Pictures and arrays in files of users."""
+
+from genkit_inverse.pictures.files import ENDINGS, read_array, read_numbers, read_picture, said, write_picture
+from genkit_inverse.pictures.restored import Restored
+
+__all__ = ["ENDINGS", "Restored", "read_array", "read_numbers", "read_picture", "said", "write_picture"]
