@@ -38,6 +38,7 @@ plugin = Plugin(
     datasets={
         "binary_digits": ("genkit_inverse.datasets.binary:BinaryDigits", "1797 handwritten digits of 8 x 8 bits", BITS),
         "digits": ("genkit_inverse.datasets.digits:Digits", "1797 handwritten digits of 8 x 8 cells, bundled", IMAGES),
+        "images": ("genkit_inverse.datasets.images:Folder", "your own images: PNG, JPEG, npy", IMAGES),
         "mnist": ("genkit_inverse.datasets.mnist:MNIST", "10 000 handwritten digits of 28 x 28 cells", IMAGES),
         "pines": (
             "genkit_inverse.datasets.pines:Pines",

@@ -14,7 +14,7 @@ from genkit.kinds import SIGNED
 from genkit.steer import LinearOperator, Mask, dense, mask
 from genkit_inverse.operators.maps import convolution, kronecker
 from genkit_inverse.operators.task import Task, check_share
-from genkit_inverse.pictures import read_numbers, said
+from genkit_inverse.pictures import LUMA, read_numbers, said
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Colourisation(Task):
         h, w, c = shape
         if self.weights == "luma" and c != 3:
             raise UsageError(f"weights=luma of {c} channels; expected red, green and blue")
-        row = np.array([[0.299, 0.587, 0.114]]) if self.weights == "luma" else np.ones((1, c)) / c
+        row = LUMA[None] if self.weights == "luma" else np.ones((1, c)) / c
         return kronecker(np.eye(h), np.eye(w), row)
 
 

@@ -14,6 +14,7 @@ from genkit.files import write
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 CHANNELS = {1: "grey", 3: "colour"}
+LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue in grey, ITU-R BT.601
 
 
 def read_picture(path: Path) -> np.ndarray:
