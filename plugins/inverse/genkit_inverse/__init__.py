@@ -101,6 +101,11 @@ plugin = Plugin(
     methods={
         "single": ("genkit_inverse.methods:Single", "DDSMC with a single particle, without weights"),
     },
+    formats={
+        "edm": ("genkit_inverse.models.imported:FromEDM", "U-Nets of NVlabs/edm, by their state_dict"),
+        "adm": ("genkit_inverse.models.imported:FromADM", "the U-Net of guided-diffusion"),
+        "diffusers": ("genkit_inverse.models.imported:FromDiffusers", "UNet2DModel of diffusers"),
+    },
     operators={
         "inpaint": ("genkit_inverse.operators.images:Inpainting", "what a mask of your own hides"),
         "inpaint_box": ("genkit_inverse.operators.images:BoxInpainting", "a box in the middle is hidden"),
