@@ -32,7 +32,7 @@ class CRPSLAM(StagedRecipe):
     """The network: any that denoises."""
     latent: int = 32
     """Numbers of the random vector, drawn anew in every step and member."""
-    score: Score = field(default_factory=lambda: Score(spectral=3.0))
+    score: Score = field(default_factory=lambda: Score(spectral=10.0))
     """What is scored."""
     batch: int = 4
     """Examples in a step."""
