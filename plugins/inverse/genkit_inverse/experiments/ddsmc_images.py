@@ -40,7 +40,7 @@ def _methods() -> tuple[Method, ...]:
 
 
 def _published() -> tuple[Method, ...]:
-    """DDSMC's grids of 200 levels for images, as tuned by InverseBench for its inverse scattering; the others as above."""
+    """DDSMC on 200 levels, as tuned by InverseBench for its inverse scattering; the others as above."""
     return DDSMC(steps=200, sigma_min=0.01, sigma_max=100.0, eta=0.5, rho_range=(0.01, 47.0)), *_methods()[2:]
 
 
