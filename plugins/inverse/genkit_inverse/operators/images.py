@@ -209,7 +209,7 @@ class Tomography(Task):
 
     def layout(self, shape: Sequence[int]) -> tuple[int, ...]:
         """(angles, bins of the detector)."""
-        return self.angles, int(np.ceil(np.hypot(*shape[:2]))) + 2
+        return self.angles, int(np.ceil(np.hypot(shape[0], shape[1]))) + 2
 
     def build(self, shape: Sequence[int]) -> LinearOperator:
         """A detector as wide as the diagonal; each cell is shared between the two bins that are nearest."""

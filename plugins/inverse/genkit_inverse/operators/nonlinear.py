@@ -51,8 +51,8 @@ class JPEG(Task):
             raise UsageError(f"{shape[2]} channels; JPEG has 1 or 3")
         _check_range(self.range)
         scale = 5000 / self.quality if self.quality < 50 else 200 - 2 * self.quality
-        tables = [np.clip(np.floor((t * np.floor(scale) + 50) / 100), 1, 255) for t in (LUMA, CHROMA)]
-        return function(Compressed(*self.range, *tables, self.subsampling == "4:2:0"), shape)
+        luma, chroma = (np.clip(np.floor((t * np.floor(scale) + 50) / 100), 1, 255) for t in (LUMA, CHROMA))
+        return function(Compressed(*self.range, luma, chroma, self.subsampling == "4:2:0"), shape)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def filtered(x: Array, taps: tuple[int, ...], up: bool) -> Array:
     kernel = jnp.tile(jnp.asarray(f, x.dtype)[None, None], (channels, 1, 1, 1))
     pad = (len(taps) - 1) // 2
     if up:  # the transpose of a convolution with stride 2
-        margin = [(len(taps) - 1 - pad,) * 2] * 2
+        margin = [(len(taps) - 1 - pad, len(taps) - 1 - pad)] * 2
         return jax.lax.conv_general_dilated(
             x, kernel, (1, 1), margin, lhs_dilation=(2, 2), dimension_numbers=AXES, feature_group_count=channels
         )
