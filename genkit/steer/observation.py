@@ -290,7 +290,7 @@ def observe(operator: Operator, y: Any, noise: Any) -> Observation:
         if not isinstance(y, Tracer):
             noise.check(np.asarray(y))
         return Observation(operator, y, noise)
-    std = noise.std if isinstance(noise, Normal) else noise
+    std: Any = noise.std if isinstance(noise, Normal) else noise
     std = std if isinstance(std, jax.Array) else np.asarray(std, float)
     if jnp.shape(std) not in ((), y.shape):
         raise UsageError(

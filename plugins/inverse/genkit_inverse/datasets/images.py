@@ -66,8 +66,8 @@ class Folder:
             raise DataError(
                 f"{self.path} has {len(found)} images, of which none is left for training; give smaller shares"
             )
-        sets = [np.concatenate([self._squares(*found[i], rng) for i in part]) for part in parts]
-        return Images(sets[2], sets[0], sets[1], range=(-1.0, 1.0))
+        val_set, test_set, train = (np.concatenate([self._squares(*found[i], rng) for i in part]) for part in parts)
+        return Images(train, val_set, test_set, range=(-1.0, 1.0))
 
     def files(self) -> list[Path]:
         """Those that are read, by name; hidden ones are left out."""

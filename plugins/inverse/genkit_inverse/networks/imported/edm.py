@@ -48,7 +48,7 @@ class EDMUNet:
             else:
                 x = conv(p, x) if name.endswith("_conv") else self._block(p, x, emb, down=name.endswith("_down"))
                 skips.append(x)
-        out, normed = None, None
+        out, normed = None, x
         for name, p in self._ordered(params["dec"], True):
             if name.endswith("aux_up"):
                 out = None if out is None else filtered(out, self.taps, up=True)
