@@ -290,8 +290,8 @@ def observe(operator: Operator, y: Any, noise: Any) -> Observation:
         if not isinstance(y, Tracer):
             noise.check(np.asarray(y))
         return Observation(operator, y, noise)
-    std: Any = noise.std if isinstance(noise, Normal) else noise
-    std = std if isinstance(std, jax.Array) else np.asarray(std, float)
+    std = noise.std if isinstance(noise, Normal) else noise
+    std: Any = std if isinstance(std, jax.Array) else np.asarray(std, float)
     if jnp.shape(std) not in ((), y.shape):
         raise UsageError(
             f"std of the noise has shape {jnp.shape(std)}; expected one number, or one for each of y {y.shape}"
@@ -299,7 +299,7 @@ def observe(operator: Operator, y: Any, noise: Any) -> Observation:
     if not isinstance(std, Tracer) and not np.all((np.asarray(std) >= 0) & np.isfinite(std)):
         raise UsageError(f"std={std} of the noise must be positive, or 0 for a measurement without noise")
     if not jnp.ndim(std):
-        return Observation(operator, y, Normal(std))
+        return Observation(operator, y, Normal(std))  # type: ignore[arg-type]
     if isinstance(std, Tracer):
         raise UsageError("different std of the numbers are needed outside jit; make the observation there")
     if not np.all(np.asarray(std) > 0):

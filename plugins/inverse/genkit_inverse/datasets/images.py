@@ -66,7 +66,9 @@ class Folder:
             raise DataError(
                 f"{self.path} has {len(found)} images, of which none is left for training; give smaller shares"
             )
-        val_set, test_set, train = (np.concatenate([self._squares(*found[i], rng) for i in part]) for part in parts)
+        val_set, test_set, train = (
+            np.concatenate([self._squares(found[i][0], found[i][1], rng) for i in part]) for part in parts
+        )
         return Images(train, val_set, test_set, range=(-1.0, 1.0))
 
     def files(self) -> list[Path]:
