@@ -119,9 +119,9 @@ class Draw(Conditions, Request):
             )
         return corrected, steered
 
-    def writer(self, path: Path) -> Any:
+    def writer(self, path: Path, model: Any = None) -> Any:
         """The writer for a file or a folder."""
-        made = super().writer(path)
+        made = super().writer(path, model)
         return replace(made, realiser=self.realiser) if path.suffix == "" else made
 
 
