@@ -16,6 +16,7 @@ from genkit_weather.area import join
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.lam import Outlook, Sampled, Stepper, Times, rollout
 from genkit_weather.models.area import Area, Surroundings
+from genkit_weather.models.transform import Transform
 
 
 @register_dataclass
@@ -32,6 +33,8 @@ class WeatherModel(Trained):
     """what draws from a `Forecaster`"""
     surroundings: Surroundings | None = None
     """of a model whose boundary is a second data set"""
+    transform: Transform | None = None
+    """of variables that the network sees on another scale"""
 
     @property
     def stepper(self) -> Stepper:
@@ -63,16 +66,17 @@ class WeatherModel(Trained):
             self.surroundings.area.check(Area.of(data.around.data), name, data.around.data.source)
 
     def seen(self, data: WeatherData) -> WeatherData:
-        """Data as the model sees them: a second data set at the points and in the units of the training."""
+        """Data as the model sees them: variables on its scale, a second data set at the points of the training."""
+        data = data if self.transform is None else self.transform.seen(data)
         return data if self.surroundings is None else self.surroundings.around(data, data.around.data)
 
     def outlook(self, data: WeatherData, series: Series, starts: Sequence[int], leads: int) -> Outlook:
         """What forecasts from starts of a test series are given; `leads` counts steps of the data."""
+        number = next(i for i, one in enumerate(data.test) if one is series)
         outside, data = None, self.seen(data)
         if data.around is not None:
-            number = next(i for i, one in enumerate(data.test) if one is series)
             outside = data.around.windows("test", number, np.asarray(starts), leads)
-        return Outlook.build(self.domain, series, starts, leads, outside, self.times)
+        return Outlook.build(self.domain, data.test[number], starts, leads, outside, self.times)
 
     def forecast(
         self,
@@ -103,4 +107,5 @@ class WeatherModel(Trained):
             cells = frames[:, when[some.start - 1 : some.stop - 1], None]
             cells = np.broadcast_to(cells, (*cells.shape[:2], members, *cells.shape[3:]))
             whole = np.asarray(join(cells, states, self.area.frame))
+            whole = whole if self.transform is None else self.transform.inverse(whole)
             yield some, whole if mask is None else np.where(mask, whole, np.float32("nan"))
