@@ -25,8 +25,9 @@ class WeatherForecast:
     initial: Path
     """The last two states (time, y, x), as far apart as in the training, of all variables."""
     boundary: Path
-    """The boundary at all times of the forecast, begin included; only its frame is read. Of a model that was trained
-    with a second data set around its area, that data set."""
+    """The boundary from the begin of the forecast to its end; only its frame is read. On another grid or with a longer
+    step, as of a host model, it is interpolated. Of a model that was trained with a second data set around its area,
+    that data set."""
     out: Path
     """File to write, .nc or .zarr."""
     leads: int = 8
