@@ -85,6 +85,7 @@ class WeatherModel(Trained):
         members: int,
         chunk: int | None = None,
         lead_chunk: int | None = None,
+        first: int = 0,
     ) -> Iterator[tuple[range, np.ndarray]]:
         """Yield (outputs, states (start, lead, member, H, W, V)), some leads at a time: physical units, with frame.
 
@@ -92,7 +93,7 @@ class WeatherModel(Trained):
 
         Outputs are numbers from 1 on of the leads that the model predicts. Members do not depend on the other starts,
         on their number or on what bounds the memory: `chunk`, the member-states advanced at once, and `lead_chunk`,
-        the leads of a block.
+        the leads of a block. `first` is the number of the first member.
         """
         from genkit.parallel import make_mesh
 
@@ -102,7 +103,8 @@ class WeatherModel(Trained):
         mesh = make_mesh() if jax.device_count() > 1 else None
         mask = None if model.domain.mask is None else np.asarray(model.domain.mask)
         frames = np.asarray(outlook.frame) * np.asarray(model.domain.std) + np.asarray(model.domain.mean)
-        pieces = rollout(key, model, outlook, members, chunk=chunk, lead_chunk=lead_chunk, blocks=blocks, mesh=mesh)
+        bounds: Any = {"chunk": chunk, "lead_chunk": lead_chunk, "blocks": blocks, "mesh": mesh}
+        pieces = rollout(key, model, outlook, members, first=first, **bounds)
         for some, states in pieces:
             cells = frames[:, when[some.start - 1 : some.stop - 1], None]
             cells = np.broadcast_to(cells, (*cells.shape[:2], members, *cells.shape[3:]))
