@@ -29,7 +29,7 @@ def identity(*asked: Any) -> str:
 
 
 class Parts:
-    """A hidden folder beside the file to be written, with a file for some members each; that of another forecast goes."""
+    """A hidden folder beside the file to be written, a file for some members each; that of another forecast goes."""
 
     def __init__(self, out: Path, asked: str, shape: tuple[int, ...], chunk: int):
         """`shape` (leads, members, y, x, variable) of the whole forecast; `chunk` members are a part."""
