@@ -16,11 +16,11 @@ from genkit.errors import UsageError
 from genkit.steer import noisy_classifier_loss
 from genkit.tree import register_dataclass
 from genkit_crystals.chains.layout import Layout
+from genkit_crystals.data import ENERGY
 from genkit_crystals.evaluation import PROPERTIES
 from genkit_crystals.protostructures import Protostructure
 
 Array = Any
-ENERGY = "energy"
 
 
 @register_dataclass

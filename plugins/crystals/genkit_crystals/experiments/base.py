@@ -19,7 +19,7 @@ from genkit.train import Show
 from genkit.workers import each
 from genkit_crystals import baselines, evaluation
 from genkit_crystals.chains import Drawn, Frequencies, Objective, RowFrequencies, encode, layout, marginal_loss
-from genkit_crystals.data import Crystals
+from genkit_crystals.data import Crystals, NoCrystals
 from genkit_crystals.datasets import WBM, AflowPrototypes
 from genkit_crystals.models import (
     CHUNK,
@@ -97,14 +97,29 @@ class CrystalStudy(Conditions, Experiment):
         """Training crystals and those held out; what the loader refused is told once."""
 
         def load() -> tuple[Crystals, Crystals]:
-            every = self.data.load()
-            for one in every.rejects[:5]:
-                run.say(f"refused {one.place}: {one.reason}")
-            if every.rejects:
-                run.say(f"{len(every.rejects)} entries were refused, {len(every)} distinct crystals are left")
+            try:
+                every = self.data.load()
+            except NoCrystals as error:
+                self._tell(run, error.data)
+                raise
+            self._tell(run, every)
             return every.split(self.samples)
 
         return run.once("crystals", load)
+
+    def _tell(self, run: Run, every: Crystals) -> None:
+        """Say what was read and what was not, and keep it in the run's folder."""
+        for name, said in {"refused": every.rejects, "notes": every.notes}.items():
+            for one in said[:5]:
+                run.say(f"{name.removesuffix('s')}: {one.place}: {one.reason}")
+            if said:
+                columns = {"place": [one.place for one in said], name: [one.reason for one in said]}
+                write_table(run.folder / f"{name}.csv", columns)
+                run.say(f"{len(said)} {name} in {name}.csv; {len(every)} distinct crystals are left")
+        for row in every.statistics():
+            run.say(
+                "{property}: {crystals} of {of} crystals, {least:.4g} to {largest:.4g}, mean {mean:.4g}".format(**row)
+            )
 
     def frequencies(self, run: Run) -> Frequencies:
         """Frequencies of values in the training data."""
