@@ -1,4 +1,4 @@
-"""Structure files as they come: what a file says of itself is held against what is read, and nothing passes in silence."""
+"""Structure files as they come: what a file says is held against what is read, and nothing passes in silence."""
 
 import gzip
 import json
@@ -174,7 +174,8 @@ def test_files_of_all_forms_with_the_numbers_beside_them(tmp_path):
     (tmp_path / "a.mcif").write_text(
         cif((5.64,) * 3 + (90,) * 3, ["Na Na 0 0 0 1", "Cl Cl .5 .5 .5 1"])
         + "loop_\n_space_group_symop_magn_operation.xyz\nx,y,z,+1\nx,y,z,-1\n"
-        + "loop_\n_space_group_symop_magn_centering.xyz\nx,y,z,+1\nx,y+1/2,z+1/2,-1\nx+1/2,y,z+1/2,+1\nx+1/2,y+1/2,z,-1\n"
+        + "loop_\n_space_group_symop_magn_centering.xyz\nx,y,z,+1\nx,y+1/2,z+1/2,-1\n"
+        + "x+1/2,y,z+1/2,+1\nx+1/2,y+1/2,z,-1\n"
     )
     table = {"columns": ["structure", "gap"], "data": [[structure.as_dict(), 8.5]]}
     (tmp_path / "table.json.gz").write_bytes(gzip.compress(json.dumps(table).encode()))

@@ -157,7 +157,7 @@ class CrystalStudy(Conditions, Experiment):
                 "among them, and ce/relative is then too good"
             )
         for name in self.methods:
-            self.request(name).asked(model)
+            self.request(run, name).asked(model)
         if self.encoder is not None:
             run.trained("encoder", lambda: train)
 
@@ -168,10 +168,10 @@ class CrystalStudy(Conditions, Experiment):
     def draw(self, run: Run, key: Any, n: int) -> np.ndarray:
         """Labels of n crystals, (n,) text; empty for one without atoms."""
         seed = int(jax.random.randint(jax.random.fold_in(key, 0), (), 0, 2**31 - 1))
-        groups, one = self.groups(run, n, seed), self.request(list(self.methods)[-1])
+        groups, one = self.groups(run, n, seed), self.request(run, list(self.methods)[-1])
         return labels(one.drawn(run.model, jax.random.fold_in(key, 1), groups, self.chunk).crystals)
 
-    def request(self, name: str) -> Draw:
+    def request(self, run: Run, name: str) -> Draw:
         """What is asked of the model for a set."""
         shared = {f.name: getattr(self, f.name) for f in fields(Conditions)}
         return Draw(**shared, method="alone" if name == "model" else name)  # type: ignore[arg-type]
@@ -184,7 +184,7 @@ class CrystalStudy(Conditions, Experiment):
         drawn, seconds = {}, {}
         for name in self.methods:
             begun = time.perf_counter()
-            drawn[name] = self.request(name).drawn(run.model, run.key("sample"), groups, self.chunk)
+            drawn[name] = self.request(run, name).drawn(run.model, run.key("sample"), groups, self.chunk)
             seconds[name] = time.perf_counter() - begun
         rows = RowFrequencies.of(train.crystals, slots, train.most + 1)
         drawn |= {

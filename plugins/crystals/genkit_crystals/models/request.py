@@ -12,7 +12,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.kinds import SIGNED
-from genkit.model import LogYes, Piece, Request
+from genkit.model import Piece, Request
 from genkit.workers import each
 from genkit_crystals.chains import Drawn, Property, Steering, generate, restricted, steered
 from genkit_crystals.models.conditions import Conditions
@@ -40,7 +40,7 @@ class Draw(Conditions, Request):
     """alone, or corrected by the discriminator, steered by the classifier, both; by default all that is asked for and
     that the model has."""
     property: str | None = None
-    """NAME=LOW..HIGH, such as electronegativity=0.6.. or energy=..-1: the one that the model's classifier knows."""
+    """NAME=LOW..HIGH, such as band_gap=1.5..2.5 or energy=..-1, of the property that the model knows: any values."""
     strength: Annotated[float, SIGNED] = 1.0
     """Power of what is said of the property."""
     strides: int | None = None
@@ -93,7 +93,8 @@ class Draw(Conditions, Request):
         corrected, steered = self.asked(model)
         if not (corrected or steered):
             return Steering(self.goal)
-        classifier = None if model.classifier is None else LogYes(model.classifier)
+        wanted = None if self.property is None else Property.of(self.property)
+        classifier = None if model.classifier is None else model.classifier.within(wanted)
         said = (model.discriminator, float(corrected)), (classifier, steered * self.strength)
         terms, weights = zip(*(one for one in said if one[0] is not None), strict=True)  # all methods have one program
         return Steering(self.goal, terms, weights)
@@ -111,12 +112,15 @@ class Draw(Conditions, Request):
         wanted = None if self.property is None else Property.of(self.property)
         if wanted is not None and not steered:
             raise UsageError(f"property={self.property}: method={self.method} does not steer; take classifier or both")
-        if steered and (model.classifier is None or (wanted is not None and str(wanted) != str(model.wanted))):
-            has = "knows no property" if model.classifier is None else f"knows {model.wanted} alone"
+        known = None if model.classifier is None else model.classifier.name
+        if steered and (known is None or (wanted is not None and wanted.name != known)):
+            has = "knows no property" if known is None else f"knows {known} alone"
             raise UsageError(
                 f"the model {has}; `genkit run crystals.property_guidance --generator {path} --wanted "
-                f"{wanted or 'NAME=LOW..HIGH'}` trains a classifier of what is wanted"
+                f"{'NAME' if wanted is None else wanted.name}` trains it to know another, of the same data"
             )
+        if steered and wanted is None:
+            raise UsageError(f"method={self.method}: say which values, property={known}=LOW..HIGH")
         return corrected, steered
 
     def writer(self, path: Path) -> Any:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from genkit.discrete import Ancestral
 from genkit.errors import UsageError
 from genkit.model import Critic, Request, Trained
 from genkit.tree import register_dataclass
-from genkit_crystals.chains import CrystalDenoiser, Final, Frequencies, Noise, Property, ancestral, layout, process
+from genkit_crystals.chains import (
+    CrystalDenoiser,
+    Final,
+    Frequencies,
+    Known,
+    Noise,
+    Property,
+    ancestral,
+    encode,
+    layout,
+    placed,
+    process,
+)
 from genkit_crystals.data import Crystals
 from genkit_crystals.models.conditions import listed, require_group
-from genkit_crystals.models.request import Draw
+from genkit_crystals.models.request import CHUNK, Draw
+from genkit_crystals.protostructures import Protostructure
 
 
 @register_dataclass
@@ -43,10 +59,8 @@ class CrystalModel(Trained):
     """numbers of rows at which crystals are divided"""
     discriminator: Critic | None = None
     """of data and of the model alone, see `LogOdds`"""
-    classifier: Critic | None = None
-    """of crystals as `wanted`"""
-    wanted: Property | None = field(default=None, metadata={"static": True})
-    """what the classifier calls yes"""
+    classifier: Known | None = None
+    """what noisy crystals say of a property"""
 
     @property
     def known(self) -> np.ndarray:
@@ -72,6 +86,18 @@ class CrystalModel(Trained):
     def sampler(self, strides: int | None = None) -> Ancestral:
         """Its sampler, perhaps with other strides."""
         return ancestral(self.processes(self.final), strides or self.strides, self.final)
+
+    def said(self, crystals: Sequence[Protostructure], wanted: Property) -> float | None:
+        """Mean over crystals of the probability by which it says that they are as wanted; None where it holds none."""
+        some = [c for c in crystals if self.holds(c)]
+        if not some or self.classifier is None:
+            return None
+        slots = layout(c.group for c in some)
+        data, potential = encode(some, slots, self.classes), placed(self.classifier.within(wanted), slots)
+        log_p = jax.jit(lambda potential, x, group: potential(x, jnp.zeros(()), group))
+        rows = [np.resize(np.arange(i, min(i + CHUNK, len(some))), CHUNK) for i in range(0, len(some), CHUNK)]
+        found = [log_p(potential, data[one]["x"], data.group[one]) for one in rows]
+        return float(np.exp(np.concatenate(found)[: len(some)]).mean())
 
     def holds(self, crystal: Any) -> bool:
         """Whether a crystal can be represented."""

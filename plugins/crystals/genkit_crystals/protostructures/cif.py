@@ -1,8 +1,8 @@
 """CIF: text into blocks, a block into structures, held against all that the file says of them.
 
-Structures are built here from cell, operations and atoms, and what no reader may guess is refused: an element that is not
-named, a coordinate that is missing, an occupancy that is no whole, a setting that is left open. Hall, Allen and Brown
-1991 (doi 10.1107/S010876739101067X).
+Structures are built here from cell, operations and atoms, and what no reader may guess is refused: an element that is
+not named, a coordinate that is missing, an occupancy that is no whole, a setting that is left open. Hall, Allen and
+Brown 1991 (doi 10.1107/S010876739101067X).
 """
 
 from __future__ import annotations
@@ -262,9 +262,8 @@ def _settings(declared: Declared, cell: np.ndarray) -> list[Setting]:
     meant = declared.settings()
     found = keeping(meant, cell @ cell.T)
     if not found:
-        name = declared.symbol or declared.hall or declared.number
         raise DataError(
-            f"no setting of space group {name} (number {meant[0].group}) fits the cell, which lacks its symmetry; give "
+            f"no setting of space group {declared.name} (number {meant[0].group}) fits the cell, which lacks its symmetry; give "
             f"the symmetry operations"
         )
     return found

@@ -46,6 +46,11 @@ class Declared:
     symbol: str
     hall: str
 
+    @property
+    def name(self) -> str:
+        """As the file writes it."""
+        return self.symbol or self.hall or str(self.number)
+
     def settings(self) -> list[Setting]:
         """The settings that are meant; raises DataError for what is not understood or contradicts itself."""
         if self.hall and (found := _settings()[1].get(_plain(self.hall))):
@@ -53,17 +58,15 @@ class Declared:
         if self.symbol and (found := _named(self.symbol)):
             return self._of_number(found)
         if self.number is None:
-            raise DataError(
-                f"space group {self.symbol or self.hall!r} is not understood; give the symmetry operations or its number"
-            )
+            raise DataError(f"space group {self.name!r} is not understood; give the symmetry operations or its number")
         return [s for s in _settings()[0] if s.group == self.number and s.standard]
 
     def _of_number(self, found: list[Setting]) -> list[Setting]:
         own = [s for s in found if self.number in (None, s.group)]
         if not own:
             raise DataError(
-                f"the space group is {self.symbol or self.hall} and number {self.number}, but {self.symbol or self.hall} "
-                f"is number {found[0].group}; correct one of them"
+                f"the space group is {self.name} and number {self.number}, but {self.name} is number "
+                f"{found[0].group}; correct one of them"
             )
         return own
 

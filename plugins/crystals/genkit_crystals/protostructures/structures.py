@@ -264,8 +264,8 @@ def _require_group(one: Parsed, crystal: Protostructure, symprec: float) -> None
         return
     if one.own != one.group or order(crystal.group) < order(one.group):
         raise DataError(
-            f"space group {one.group} is declared, but the atoms have {crystal.group} within {symprec:g} A; {WIDEN}, or "
-            f"the symmetry operations are not those of {one.group}"
+            f"space group {one.group} is declared, but the atoms have {crystal.group} within {symprec:g} A; {WIDEN}, "
+            f"or the symmetry operations are not those of {one.group}"
         )
 
 
