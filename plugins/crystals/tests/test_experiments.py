@@ -25,6 +25,7 @@ from genkit_crystals.models.critics import Steered
 from genkit_crystals.models.request import Draw
 from genkit_crystals.models.trained import CrystalModel
 from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.wyckoff import tables
 
 SALT, STRONTIUM_TITANATE = "AB_cF8_225_a_b:Cl-Na", "A3BC_cP5_221_c_a_b:O-Sr-Ti"
 
@@ -109,8 +110,8 @@ def test_space_groups(plain, tmp_path, monkeypatch):
     found = [Protostructure.from_label(r["protostructure"]) for r in rows(run.folder / "labels.csv")]
     assert len(found) == 12 * (run.results["validity/model/62"] + run.results["validity/model/198"])
     asked = []  # a draw of the run is of the groups of the study
-    drawn = CrystalModel.require
-    monkeypatch.setattr(CrystalModel, "require", lambda self, groups: (asked.extend(groups), drawn(self, groups))[1])
+    drawn = CrystalModel.extended
+    monkeypatch.setattr(CrystalModel, "extended", lambda self, groups: (asked.extend(groups), drawn(self, groups))[1])
     assert len(run.sample(run.key("more"), 6)) == 6 and asked == [62, 198] * 3
 
 
@@ -152,10 +153,40 @@ def test_particles_compete_for_a_formula_given_sites_and_a_property(guided, tmp_
         guided.model.sample(jax.random.key(0), 1, group=62, sites=("d=9Ti",))
 
 
+def test_groups_that_no_training_crystal_has_are_drawn_by_the_table(plain):
+    """Of an unknown group the model knows its rows, and of each what is known of rows alike."""
+    model, t = plain.model, tables()
+    new = int(np.setdiff1d(np.arange(3, 16), model.known)[0])
+    more = model.extended(np.array([new]))
+    assert model.extended(model.known[:2]) is model
+    own = [g for g in model.known if 3 <= g <= 15]
+    found, before = (m.params["context"]["group"]["embedding"] for m in (more, model))
+    np.testing.assert_allclose(found[new], np.asarray(before)[own].mean(0), rtol=1e-5)
+    np.testing.assert_array_equal(found[model.known], np.asarray(before)[model.known])
+    row = int(t.rows[new]) - 1  # the general position
+    alike = (t.dof == 3) & (t.multiplicity == t.multiplicity[new, row]) & (np.asarray(model.groups)[:, None] > 0)
+    weight = alike * np.asarray(model.groups)[:, None]
+    assert weight.any()
+    expected = np.tensordot(weight / weight.sum(), np.exp(np.asarray(model.prior[1])), 2)
+    np.testing.assert_allclose(np.exp(more.prior[1][new, row]), expected, rtol=1e-4)
+    np.testing.assert_allclose(np.exp(more.prior[1][new, row]).sum(-1), 1, rtol=1e-4)
+    labels = [one for one in model.sample(jax.random.key(0), 6, group=new) if one]
+    assert labels and all(Protostructure.from_label(one).group not in (1, 2) for one in labels)
+
+
+def test_groups_of_a_crystal_system_are_as_frequent_as_in_training():
+    counts = np.zeros(231)
+    counts[[3, 14, 225]] = 1, 3, 9
+    found = Draw(system="monoclinic").groups_of(counts, 4000, 0)
+    assert set(found) == {3, 14} and abs((found == 14).mean() - 0.75) < 4 * (0.75 * 0.25 / 4000) ** 0.5
+    assert set(Draw(system="triclinic").groups_of(counts, 100, 0)) == {1, 2}  # none known: all of them
+    assert set(Draw(group=7).groups_of(counts, 5, 0)) == {7} and 225 in Draw().groups_of(counts, 100, 0)
+    assert set(Draw(system="cubic").groups_of(counts, 5, 0)) == {225}
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"group": 7}, "group=7, P1c1: no training crystal .* of its crystal system there are 3, 4"),
-     ({"method": "discriminator"}, "run crystals.discriminator_guidance --generator"),
+    [({"group": 7, "system": "cubic"}, "exclude one another"), ({"method": "discriminator"}, "run crystals.discriminator_guidance --generator"),
      ({"property": "atoms=2..9"}, "crystals.property_guidance --generator .* --wanted atoms"),
      ({"property": "atoms=2..", "method": "alone"}, "does not steer"), ({"property": "atoms=9..2"}, "nothing lies"),
      ({"property": "colour=1.."}, "knows no property; .* --wanted colour"), ({"property": "atoms"}, "NAME=LOW..HIGH"),
@@ -306,7 +337,15 @@ def test_wrong_guidance(options, says, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"), [({"group": 62, "sites": ("d=9Ti",)}, "knows at most"), ({"group": 7}, "group=7, P1c1")]
+    ("options", "says"),
+    [
+        ({"group": 62, "sites": ("d=9Ti",)}, "knows at most"),
+        (
+            {"group": 7},
+            "group=7, P1c1: no training crystal .* of its crystal system there are 3, 4, .* genkit sample RUN",
+        ),
+        ({"system": "cubic", "data.rows": 4, "samples": 2}, "system=cubic: no training crystal has it"),
+    ],
 )
 def test_what_cannot_be_drawn_is_refused_before_training(options, says, tmp_path):
     with pytest.raises(UsageError, match=says):

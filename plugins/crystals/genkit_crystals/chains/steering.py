@@ -108,7 +108,9 @@ class LookAhead:
         # the multiple of the formula that is nearest
         times = (weight * wanted * mean).sum(-1) / jnp.maximum((weight * wanted**2).sum(-1), 1e-9)
         gap = mean - jnp.maximum(times, 1.0)[:, None] * wanted
-        shape = jnp.where(wanted.any(), -0.5 * (weight * gap**2).sum(-1), 0.0)
+        # a normal log-density, in units of that of certain amounts
+        density = -0.5 * (weight * gap**2 - jnp.log(weight * SPREAD**2)).sum(-1)
+        shape = jnp.where(wanted.any(), density, 0.0)
         std = jnp.sqrt(jnp.maximum(total, 0) + SPREAD**2)
         return shape + jax.scipy.stats.norm.logcdf((self.goal.atoms + 0.5 - mean.sum(-1)) / std)
 

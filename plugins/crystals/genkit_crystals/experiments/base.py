@@ -23,6 +23,7 @@ from genkit_crystals.data import Crystals, NoCrystals
 from genkit_crystals.datasets import WBM, AflowPrototypes
 from genkit_crystals.models import (
     CHUNK,
+    SYSTEMS,
     Conditions,
     CrystalModel,
     Draw,
@@ -31,6 +32,7 @@ from genkit_crystals.models import (
     WyckoffDiffusion,
     labels,
     require_group,
+    system_of,
 )
 from genkit_crystals.protostructures import (
     Protostructure,
@@ -132,15 +134,17 @@ class CrystalStudy(Conditions, Experiment):
 
     def groups(self, run: Run, n: int, seed: int) -> np.ndarray:
         """Space groups of n samples, drawn from the training crystals unless one is given."""
-        if self.group is not None:
-            return np.full(n, self.group, np.int32)
-        return self.crystals(run)[0].some_groups(n, seed, run.model.known)
+        if self.group is None and self.system is None:
+            return self.crystals(run)[0].some_groups(n, seed, run.model.known)
+        return self.groups_of(np.asarray(run.model.groups), n, seed)
 
     def prepare(self, run: Run) -> None:
         """Load the data; what cannot be drawn is refused here, before anything is trained."""
         train = self.crystals(run)[0]
         if self.group is not None:
             require_group(self.group, train.groups)
+        if self.system is not None and SYSTEMS.index(self.system) not in system_of(train.groups):
+            raise UsageError(f"system={self.system}: no training crystal has it, but `genkit sample RUN` draws it")
         recipe: Any = self.model
         if self.given and hasattr(recipe, "classes"):
             self.given.check(recipe.classes(train) - 1)

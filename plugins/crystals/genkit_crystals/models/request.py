@@ -61,10 +61,7 @@ class Draw(Conditions, Request):
     def __call__(self, model: Any, key: jax.Array, n: int, chunk: int = CHUNK) -> Iterator[Piece]:
         """Pieces of `samples` (n,) text, labels, empty for one that is none; with `log_w` where particles competed."""
         seed = int(jax.random.randint(jax.random.fold_in(key, 0), (), 0, 2**31 - 1))
-        share = np.asarray(model.groups) / np.sum(model.groups)
-        groups = np.random.default_rng(seed).choice(len(share), n, p=share)
-        if self.group is not None:
-            groups = np.full(n, self.group)
+        groups = self.groups_of(model.groups, n, seed)
         drawn = self.drawn(model, jax.random.fold_in(key, 1), groups, chunk)
         for first in range(0, n, chunk):
             some = slice(first, first + chunk)
@@ -73,7 +70,7 @@ class Draw(Conditions, Request):
 
     def drawn(self, model: Any, key: Any, groups: np.ndarray, chunk: int = CHUNK) -> Drawn:
         """Crystals of given space groups (n,), not yet called by their true ones."""
-        model.require(groups)
+        model = model.extended(groups)
         sampler, steering = model.sampler(self.strides), self.steering(model)
         denoiser = restricted(model.denoiser, self.allowed) if self.allowed else model.denoiser
         denoiser, steering = jax.device_put((denoiser, steering))  # once for all chunks
