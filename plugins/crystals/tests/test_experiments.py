@@ -186,7 +186,8 @@ def test_groups_of_a_crystal_system_are_as_frequent_as_in_training():
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"group": 7, "system": "cubic"}, "exclude one another"), ({"method": "discriminator"}, "run crystals.discriminator_guidance --generator"),
+    [({"group": 7, "system": "cubic"}, "exclude one another"),
+     ({"method": "discriminator"}, "run crystals.discriminator_guidance --generator"),
      ({"property": "atoms=2..9"}, "crystals.property_guidance --generator .* --wanted atoms"),
      ({"property": "atoms=2..", "method": "alone"}, "does not steer"), ({"property": "atoms=9..2"}, "nothing lies"),
      ({"property": "colour=1.."}, "knows no property; .* --wanted colour"), ({"property": "atoms"}, "NAME=LOW..HIGH"),

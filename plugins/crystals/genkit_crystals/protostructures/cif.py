@@ -263,8 +263,8 @@ def _settings(declared: Declared, cell: np.ndarray) -> list[Setting]:
     found = keeping(meant, cell @ cell.T)
     if not found:
         raise DataError(
-            f"no setting of space group {declared.name} (number {meant[0].group}) fits the cell, which lacks its symmetry; "
-            f"give the symmetry operations"
+            f"no setting of space group {declared.name} (number {meant[0].group}) fits the cell, which lacks its "
+            f"symmetry; give the symmetry operations"
         )
     return found
 
