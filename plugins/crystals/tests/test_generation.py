@@ -26,7 +26,6 @@ from genkit_crystals.chains.diffusion import (
 from genkit_crystals.chains.frequencies import Frequencies, RowFrequencies
 from genkit_crystals.chains.guidance import LogOdds
 from genkit_crystals.chains.layout import decode, encode, layout
-from genkit_crystals.chains.steering import Steering, goal, steered
 from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes, decorations, originals
 from genkit_crystals.networks.wrenformer import TokenSizes, Wrenformer, feature_tables, features, tokens
 from genkit_crystals.networks.wyckoff_gnn import Layer, Pointer, Sizes, WyckoffGNN, _waves, silent
@@ -208,36 +207,6 @@ def test_a_crystal_does_not_depend_on_the_chunks():
     groups = np.resize(GROUPS, 7)
     drawn = [generate(jax.random.key(0), denoiser, ancestral(processes, 2), groups, batch, ()) for batch in (3, 7)]
     assert drawn[0] == drawn[1] and len(drawn[0].full) > 2
-
-
-def test_weights_of_particles_are_unbiased_for_the_share_of_small_crystals():
-    """A silent network draws independent rows by their table, so P(0 < atoms <= N) is a convolution of their laws."""
-    slots, _, _, processes, denoiser = model()
-    group, most, sizes = 225, 40, tables().multiplicity[225]
-    law = np.zeros(most + 1)
-    law[0] = 1.0
-    p0, p1 = (np.exp(np.asarray(part, float)[group]) for part in denoiser.prior)
-    empty = 1.0
-    for row in range(tables().rows[group]):
-        one = p0[row] if tables().dof[group, row] == 0 else None
-        variables = [np.array([one[0], one[1:].sum()])] if one is not None else p1[row]
-        for values in variables:
-            values = values / values.sum()
-            empty *= values[0]
-            spread = np.zeros(most + 1)
-            for count, p in enumerate(values):
-                if (first := count * sizes[row]) <= most:
-                    spread[first:] += p * law[: most + 1 - first]
-            law = spread
-    exact = law.sum() - empty
-    assert 0.1 < exact < 0.9
-    drawn = steered(
-        jax.random.key(0), denoiser, np.full(300, group), lambda _: ancestral(processes), Steering(goal(atoms=most)),
-        particles=4, batch=100, widths=(),
-    )  # fmt: skip
-    weights = np.exp(drawn.log_w)
-    assert abs(weights.mean() - exact) < 4 * weights.std() / 300**0.5
-    assert all(0 < c.atoms <= most for c in drawn.full) and weights.std() < (exact * (1 - exact)) ** 0.5
 
 
 def test_a_row_is_occupied_as_often_by_fewer_elements():
