@@ -115,7 +115,7 @@ class CrystalStudy(Conditions, Experiment):
             for one in said[:5]:
                 run.say(f"{name.removesuffix('s')}: {one.place}: {one.reason}")
             if said:
-                columns = {"place": [one.place for one in said], name: [one.reason for one in said]}
+                columns: dict[str, Any] = {"place": [one.place for one in said], name: [one.reason for one in said]}
                 write_table(run.folder / f"{name}.csv", columns)
                 run.say(f"{len(said)} {name} in {name}.csv; {len(every)} distinct crystals are left")
         for row in every.statistics():

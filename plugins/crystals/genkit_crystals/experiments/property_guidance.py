@@ -113,9 +113,8 @@ class PropertyGuidance(CrystalStudy):
         for name, found in self.drawn(run).items():
             full = [c for c in found if c is not None]
             values = self.measure(run, full) if full else None
-            told = values is not None and len(values)
-            results |= {f"yes/{name}": float(wanted.yes(values).mean()) if told else None}
-            results |= {f"mean/{name}": float(values.mean()) if told else None}
+            results |= {f"yes/{name}": None if values is None else float(wanted.yes(values).mean())}
+            results |= {f"mean/{name}": None if values is None else float(values.mean())}
             results |= {f"said/{name}": run.model.said(full, wanted)}
         return results | {"threshold": wanted.ends[0]}
 
@@ -128,8 +127,9 @@ class PropertyGuidance(CrystalStudy):
         rows = [[text, *(run.results.get(f"{key}/{k}") for key in shown.values())] for k, text in self.sets.items()]
         run.table("wanted", ["crystals", *shown], rows, f"Share of crystals with {wanted}")
         drawn = {name: [c for c in found if c is not None] for name, found in self.drawn(run).items()}
-        found = {name: self.measure(run, some) for name, some in drawn.items() if some}
-        if all(values is not None for values in found.values()):
+        measured = {name: self.measure(run, some) for name, some in drawn.items() if some}
+        found = {name: values for name, values in measured.items() if values is not None}
+        if found:
             caption = f"{wanted.name}: quartiles, median, 5 and 95 %; lines bound the values that are wanted, {wanted}."
             run.figure("wanted", spread(found, wanted.ends, wanted.name, self.sets), caption)
         super().report(run)

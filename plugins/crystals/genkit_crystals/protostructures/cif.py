@@ -144,7 +144,8 @@ def parsed(block: Block, tolerance: float) -> Parsed:
     if given is None and len(ways) > 1:
         notes.append(f"the setting is not said; possible: {', '.join(structures)}")
     _, moves, way = next(iter(structures.values()))
-    own = group_of(*way, cell) if declared.group not in (None, 1) else None
+    rotations, translations = way
+    own = group_of(rotations, translations, cell) if declared.group not in (None, 1) else None
     found = tuple((structure, name) for name, (structure, *_) in structures.items())
     return Parsed(found, (*notes, *moves), declared.group, own)
 
@@ -161,7 +162,7 @@ def _cell(block: Block, notes: list[str]) -> np.ndarray:
     """Vectors of the cell (3, 3) in A, as rows."""
     from pymatgen.core import Lattice
 
-    values = []
+    values: list[Any] = []
     for name in CELL:
         text = block.one(f"_cell_{name}")
         if not text and name.startswith("length"):
@@ -170,7 +171,7 @@ def _cell(block: Block, notes: list[str]) -> np.ndarray:
             notes.append(f"_cell_{name} is missing: taken as 90")
         values.append(_number(text or "90", f"_cell_{name}"))
     with np.errstate(invalid="ignore"):
-        cell = np.asarray(Lattice.from_parameters(*values).matrix)
+        cell = np.asarray(Lattice.from_parameters(*values[:3], *values[3:]).matrix)
     if min(values) <= 0 or not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-3:
         raise DataError(f"the cell {' '.join(f'{v:g}' for v in values)} encloses nothing; expected A and degrees")
     return cell

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def operations(hall: int) -> tuple[np.ndarray, np.ndarray]:
     """Rotations (n, 3, 3) and translations (n, 3) of a setting, x' = R x + t."""
     import spglib
 
-    found = spglib.get_symmetry_from_database(hall)
+    found: Any = spglib.get_symmetry_from_database(hall)
     return found["rotations"].astype(float), found["translations"]
 
 
@@ -131,7 +132,7 @@ def _settings() -> tuple[list[Setting], dict[str, list[Setting]], dict[str, list
 
     every, halls, names = [], {}, {}
     for hall in range(1, HALLS + 1):
-        kind = spglib.get_spacegroup_type(hall)
+        kind: Any = spglib.get_spacegroup_type(hall)
         one = Setting(hall, kind.number, kind.choice, kind.hall_symbol)
         every.append(one)
         halls.setdefault(_plain(kind.hall_symbol), []).append(one)
