@@ -7,7 +7,8 @@ from pymatgen.core import Lattice, Structure
 from genkit.errors import GenkitError, UsageError
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.realise import Realiser, calculator, nearest_pair, realise, write_cif
-from genkit_crystals.protostructures.structures import encode, entries
+from genkit_crystals.protostructures.sources import entries
+from genkit_crystals.protostructures.structures import encode
 
 LABELS = ["A3BC_cP5_221_c_a_b:O-Sr-Ti", "AB3C_oP20_62_c_cd_a:Ca-O-Ti", "A2B_hP9_154_c_a:O-Si", "AB_cF8_216_a_c:S-Zn"]
 

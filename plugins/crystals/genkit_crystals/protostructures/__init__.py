@@ -3,7 +3,8 @@
 from genkit_crystals.protostructures.files import read_labels, write_pyxtal, write_table
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.realise import Realiser, realise, write_cif
-from genkit_crystals.protostructures.structures import SYMPREC, Entry, Reject, encode, entries, protostructure
+from genkit_crystals.protostructures.sources import Entry, Reject, entries, numbers_of, rows
+from genkit_crystals.protostructures.structures import LIMIT, SYMPREC, Read, encode, protostructure
 from genkit_crystals.protostructures.symmetry import settled
 from genkit_crystals.protostructures.wyckoff import (
     ELEMENTS,
@@ -22,18 +23,22 @@ __all__ = [
     "GROUPS",
     "LAST",
     "LETTERS",
+    "LIMIT",
     "SYMPREC",
     "Entry",
     "Protostructure",
+    "Read",
     "Realiser",
     "Reject",
     "encode",
     "entries",
     "numbers",
+    "numbers_of",
     "pearson",
     "protostructure",
     "read_labels",
     "realise",
+    "rows",
     "settled",
     "symbol",
     "symbols",

@@ -5,12 +5,9 @@ energies unless an ASE calculator is given.
 """
 
 import importlib
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +19,7 @@ from genkit.errors import DataError, GenkitError, UsageError
 from genkit.files import write
 from genkit.workers import each
 from genkit_crystals.protostructures.files import to_pyxtal
+from genkit_crystals.protostructures.limits import limited
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.structures import protostructure
 from genkit_crystals.protostructures.symmetry import SYMPREC
@@ -77,7 +75,7 @@ class Realiser:
         tried = 0
         if crystal.atoms <= self.largest:
             try:
-                with _limit(self.limit):
+                with limited(self.limit):
                     for tried in range(1, self.tries + 1):
                         # later tries get more room
                         structure = _random(crystal, np.random.default_rng((seed, tried)), 1.0 + 0.1 * tried)
@@ -195,22 +193,3 @@ def _random(crystal: Protostructure, rng: np.random.Generator, factor: float) ->
         raise
     except Exception:  # pyxtal raises many kinds where a cell has no room
         return None
-
-
-@contextmanager
-def _limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError after some seconds, where signals can be had."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def late(*_: Any) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
