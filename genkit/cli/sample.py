@@ -71,7 +71,7 @@ class Sample:
         n = n or options.n or 16
         inside = options.out is None and is_run(self.path)
         file = options.out or (self.path if inside else Path()) / f"samples-{options.seed}.npz"
-        writer = self.request.writer(file)
+        writer = self.request.writer(file, self.source)
         with held(self.path) if inside else contextlib.nullcontext(), all_devices():
             for piece in self.request(self.source, jax.random.key(options.seed), n, options.chunk):
                 writer.write(piece)

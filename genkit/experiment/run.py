@@ -218,8 +218,9 @@ class Run:
         header = list(header)
         cells = [[cell(value) for value in row] for row in rows]
         marked = best_cells(header, rows, best or {}, [*aside, *floor])
-        caption = ". ".join(filter(None, (caption.removesuffix("."), luck(header, rows, best or {}, floor, aside))))
-        for shown in printed(header, cells, marked, caption, self.console.width):
+        if lucky := luck(header, rows, best or {}, floor, aside):
+            caption = f"{caption.removesuffix('.')}. {lucky}"
+        for shown in printed(header, cells, caption, self.console.width, marked):
             self.console.print(shown)
             if _is_main():
                 with contextlib.suppress(OSError), (self.folder / "log.txt").open("a") as log:
@@ -311,6 +312,8 @@ class Run:
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt) or hasattr(error, "signal")
             state, message = "interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}"
+            if _is_main():
+                self._log(f"{state}: {message}")
             if again:  # what was done once is not undone by a look at it
                 state, message = before
             raise

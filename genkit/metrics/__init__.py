@@ -19,7 +19,7 @@ from genkit.metrics.ensemble import (
     variance,
     variogram_score,
 )
-from genkit.metrics.events import Contingency, contingency
+from genkit.metrics.events import Contingency, Fractions, contingency, fractions
 from genkit.metrics.frechet import frechet_distance, frechet_of_samples
 from genkit.metrics.gaussian import nll_gaussian
 from genkit.metrics.mean import weighted_mean
@@ -32,6 +32,7 @@ __all__ = [
     "Contingency",
     "Difference",
     "Flatness",
+    "Fractions",
     "Reliability",
     "Spectrum",
     "bias",
@@ -42,6 +43,7 @@ __all__ = [
     "energy_distance",
     "energy_score",
     "flatness",
+    "fractions",
     "frechet_distance",
     "frechet_of_samples",
     "log_ratio",

@@ -58,7 +58,7 @@ def distributions(
         species.bar(np.arange(1, 9) + (i - len(every) / 2) * width, [kinds[k] / len(some) for k in range(1, 9)], **bar)
         share = np.bincount(places, minlength=7) / len(some)
         systems.bar(np.arange(7) + (i - len(every) / 2) * width, share, **bar)
-    atoms.set(xscale="log", xlabel="atoms in the conventional cell", ylabel="share of crystals with at most so many")
+    atoms.set(xscale="log", xlabel="atoms in the conventional cell", ylabel="share with at most so many")
     orbits.set(xscale="log", xlabel="orbits")
     species.set(xlabel="elements", ylabel="share of crystals")
     species.set_xticks(range(1, 9), [*map(str, range(1, 8)), "8+"])

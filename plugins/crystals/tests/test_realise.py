@@ -12,8 +12,9 @@ from scipy.special import erfc
 from genkit.errors import GenkitError, UsageError
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.realise import Realiser, calculator, nearest_pair, realise
+from genkit_crystals.protostructures.sources import entries
 from genkit_crystals.protostructures.starts import _Atoms, _matrices, _nature, _shapes, starts
-from genkit_crystals.protostructures.structures import encode, entries
+from genkit_crystals.protostructures.structures import encode
 
 LABELS = ["A3BC_cP5_221_c_a_b:O-Sr-Ti", "AB3C_oP20_62_c_cd_a:Ca-O-Ti", "A2B_hP9_154_c_a:O-Si", "AB_cF8_216_a_c:S-Zn"]
 

@@ -19,10 +19,11 @@ from genkit.train import Show
 from genkit.workers import each
 from genkit_crystals import baselines, evaluation
 from genkit_crystals.chains import Drawn, Frequencies, Objective, RowFrequencies, encode, layout, marginal_loss
-from genkit_crystals.data import Crystals
+from genkit_crystals.data import Crystals, NoCrystals
 from genkit_crystals.datasets import WBM, AflowPrototypes
 from genkit_crystals.models import (
     CHUNK,
+    SYSTEMS,
     Conditions,
     CrystalModel,
     Draw,
@@ -31,6 +32,7 @@ from genkit_crystals.models import (
     WyckoffDiffusion,
     labels,
     require_group,
+    system_of,
 )
 from genkit_crystals.protostructures import (
     Protostructure,
@@ -120,14 +122,29 @@ class CrystalStudy(Conditions, Experiment):
         """Training crystals and those held out; what the loader refused is told once."""
 
         def load() -> tuple[Crystals, Crystals]:
-            every = self.data.load()
-            for one in every.rejects[:5]:
-                run.say(f"refused {one.place}: {one.reason}")
-            if every.rejects:
-                run.say(f"{len(every.rejects)} entries were refused, {len(every)} distinct crystals are left")
+            try:
+                every = self.data.load()
+            except NoCrystals as error:
+                self._tell(run, error.data)
+                raise
+            self._tell(run, every)
             return every.split(self.samples)
 
         return run.once("crystals", load)
+
+    def _tell(self, run: Run, every: Crystals) -> None:
+        """Say what was read and what was not, and keep it in the run's folder."""
+        for name, said in {"refused": every.rejects, "notes": every.notes}.items():
+            for one in said[:5]:
+                run.say(f"{name.removesuffix('s')}: {one.place}: {one.reason}")
+            if said:
+                columns: dict[str, Any] = {"place": [one.place for one in said], name: [one.reason for one in said]}
+                write_table(run.folder / f"{name}.csv", columns)
+                run.say(f"{len(said)} {name} in {name}.csv; {len(every)} distinct crystals are left")
+        for row in every.statistics():
+            run.say(
+                "{property}: {crystals} of {of} crystals, {least:.4g} to {largest:.4g}, mean {mean:.4g}".format(**row)
+            )
 
     def frequencies(self, run: Run) -> Frequencies:
         """Frequencies of values in the training data."""
@@ -140,9 +157,9 @@ class CrystalStudy(Conditions, Experiment):
 
     def groups(self, run: Run, n: int, seed: int) -> np.ndarray:
         """Space groups of n samples, drawn from the training crystals unless one is given."""
-        if self.group is not None:
-            return np.full(n, self.group, np.int32)
-        return self.crystals(run)[0].some_groups(n, seed, run.model.known)
+        if self.group is None and self.system is None:
+            return self.crystals(run)[0].some_groups(n, seed, run.model.known)
+        return self.groups_of(np.asarray(run.model.groups), n, seed)
 
     def prepare(self, run: Run) -> None:
         """Load the data; what cannot be drawn is refused here, before anything is trained."""
@@ -150,6 +167,8 @@ class CrystalStudy(Conditions, Experiment):
         train = self.crystals(run)[0]
         if self.group is not None:
             require_group(self.group, train.groups)
+        if self.system is not None and SYSTEMS.index(self.system) not in system_of(train.groups):
+            raise UsageError(f"system={self.system}: no training crystal has it, but `genkit sample RUN` draws it")
         recipe: Any = self.model
         if self.given and hasattr(recipe, "classes"):
             self.given.check(recipe.classes(train) - 1)
@@ -166,7 +185,7 @@ class CrystalStudy(Conditions, Experiment):
                 "among them, and ce/relative is then too good"
             )
         for name in self.methods:
-            self.request(name).asked(model)
+            self.request(run, name).asked(model)
         if self.encoder is not None:
             run.trained("encoder", lambda: train)
 
@@ -177,10 +196,10 @@ class CrystalStudy(Conditions, Experiment):
     def draw(self, run: Run, key: Any, n: int) -> np.ndarray:
         """Labels of n crystals, (n,) text; empty for one without atoms."""
         seed = int(jax.random.randint(jax.random.fold_in(key, 0), (), 0, 2**31 - 1))
-        groups, one = self.groups(run, n, seed), self.request(list(self.methods)[-1])
+        groups, one = self.groups(run, n, seed), self.request(run, list(self.methods)[-1])
         return labels(one.drawn(run.model, jax.random.fold_in(key, 1), groups, self.chunk).crystals)
 
-    def request(self, name: str) -> Draw:
+    def request(self, run: Run, name: str) -> Draw:
         """What is asked of the model for a set."""
         shared = {f.name: getattr(self, f.name) for f in fields(Conditions)}
         return Draw(**shared, method="alone" if name == "model" else name)  # type: ignore[arg-type]
@@ -194,7 +213,7 @@ class CrystalStudy(Conditions, Experiment):
         drawn, seconds = {}, {}
         for name in self.methods:
             begun = time.perf_counter()
-            drawn[name] = self.request(name).drawn(run.model, run.key("sample"), groups, self.chunk)
+            drawn[name] = self.request(run, name).drawn(run.model, run.key("sample"), groups, self.chunk)
             seconds[name] = time.perf_counter() - begun
         rows = RowFrequencies.of(train.crystals, slots, train.most + 1)
         drawn |= {

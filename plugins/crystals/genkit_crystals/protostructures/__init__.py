@@ -3,15 +3,8 @@
 from genkit_crystals.protostructures.files import read_labels, write_pyxtal, write_table
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.realise import Realised, Realiser, calculator, read_cif, realise
-from genkit_crystals.protostructures.structures import (
-    SYMPREC,
-    Entry,
-    Reject,
-    encode,
-    entries,
-    protostructure,
-    structures,
-)
+from genkit_crystals.protostructures.sources import Entry, Reject, entries, numbers_of, rows
+from genkit_crystals.protostructures.structures import LIMIT, SYMPREC, Read, encode, protostructure, structures
 from genkit_crystals.protostructures.symmetry import settled
 from genkit_crystals.protostructures.wyckoff import (
     ELEMENTS,
@@ -30,9 +23,11 @@ __all__ = [
     "GROUPS",
     "LAST",
     "LETTERS",
+    "LIMIT",
     "SYMPREC",
     "Entry",
     "Protostructure",
+    "Read",
     "Realised",
     "Realiser",
     "Reject",
@@ -40,11 +35,13 @@ __all__ = [
     "encode",
     "entries",
     "numbers",
+    "numbers_of",
     "pearson",
     "protostructure",
     "read_cif",
     "read_labels",
     "realise",
+    "rows",
     "settled",
     "structures",
     "symbol",

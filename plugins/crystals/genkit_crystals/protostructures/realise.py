@@ -4,12 +4,9 @@ Without an ASE calculator what stays is a starting point for a relaxation, not a
 random draws by a pair potential (`starts`), which knows of no energies.
 """
 
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +19,7 @@ from genkit.files import damaged, write
 from genkit.kinds import CODE
 from genkit.plugin import imported
 from genkit.workers import each
+from genkit_crystals.protostructures.limits import limited
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.starts import starts
 from genkit_crystals.protostructures.structures import SYMPREC as RELAXED
@@ -100,7 +98,7 @@ class Realiser:
         self._ready()
         begun, found = time.perf_counter(), []
         try:
-            with _limit(self.limit):
+            with limited(self.limit):
                 for one in self._made(crystal, seed):
                     found.append(one)
         except TimeoutError:
@@ -114,7 +112,7 @@ class Realiser:
         """A structure relaxed by the calculator, as those that are made are; its crystal is what it was before."""
         self._ready()
         try:
-            with _limit(self.limit):
+            with limited(self.limit):
                 return self._relaxed(Realised(protostructure(structure), structure))
         except TimeoutError:
             reason = f"nothing within {self.limit:g} s"
@@ -320,22 +318,3 @@ def read_cif(path: Path) -> Any:
             return Structure.from_file(path)
     except Exception as error:  # of many kinds
         raise damaged(path, f"is no CIF file ({_line(error)})", "`genkit evaluate RUN` makes it again") from None
-
-
-@contextmanager
-def _limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError after some seconds, where signals can be had."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def late(*_: Any) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again, as a calculator may catch it
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genkit.workers import each
-from genkit_crystals.protostructures import Entry, entries, structures
+from genkit_crystals.protostructures import Entry, Reject, entries, structures
 
 
 def classes(found: Sequence[Any]) -> list[int | None]:
@@ -47,7 +47,7 @@ def known_structures(path: Path, like: Sequence[Any]) -> tuple[list[Any], int]:
     return [one for some, _ in found for one in some], sum(refused for _, refused in found)
 
 
-def _of_formulas(entry: Entry, wanted: frozenset[str]) -> tuple[list[Any], int]:
+def _of_formulas(entry: Entry | Reject, wanted: frozenset[str]) -> tuple[list[Any], int]:
     read = [one for _, one in structures(entry)]
     return [one for one in read if not isinstance(one, str) and _formula(one) in wanted], sum(
         isinstance(one, str) for one in read

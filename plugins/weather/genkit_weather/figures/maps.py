@@ -79,6 +79,7 @@ def forecast_maps(
         deviation = ens.std("member", ddof=1).values
         inner = deviation[:, frame[0] : deviation.shape[1] - frame[0], frame[1] : deviation.shape[2] - frame[1]]
         colours, norm = colour_scale("YlOrBr", 0.0, float(np.nanmax(inner)), "max")
+        deviation[:, frame_mask(deviation.shape[1:], frame)] = np.nan  # what is given has none
         for axis, values in zip(axes[-1], deviation, strict=True):
             draw_field(axis, values, colours, norm, extent, isolines=False)
         axes[-1][0].set_ylabel("Spread")
@@ -92,6 +93,13 @@ def forecast_maps(
     members_text = f", {ens.sizes['member']} members" if has_spread else ""
     style.heading(figure, name, f"Forecast from {style.when(time)}{members_text}")
     return figure
+
+
+def frame_mask(shape: tuple[int, ...], frame: tuple[int, int]) -> np.ndarray:
+    """(y, x) True in the frame."""
+    mask = np.ones(shape, bool)
+    mask[frame[0] : shape[0] - frame[0], frame[1] : shape[1] - frame[1]] = False
+    return mask
 
 
 def field_colours(values: np.ndarray) -> tuple[Colormap, BoundaryNorm]:
