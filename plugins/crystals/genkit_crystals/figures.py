@@ -98,7 +98,7 @@ def elements(found: Sequence[Protostructure], train: Sequence[Protostructure]) -
     upper, lower = figure.subplots(2, 1)
     counts = [np.bincount([z for c in some for z in c.composition], minlength=101) for some in (found, train)]
     share, truth = (count / max(len(some), 1) for count, some in zip(counts, (found, train), strict=True))
-    ratio = shrunken_ratio(*counts, len(found), len(train))
+    ratio = shrunken_ratio(counts[0], counts[1], len(found), len(train))
     _table(figure, upper, np.where(share > 0, 100 * share, np.nan), "viridis", (0, None), "% of generated crystals")
     ratio = np.where((share > 0) | (truth > 0), np.log2(ratio), np.nan)
     _table(figure, lower, ratio, "RdBu_r", (-2, 2), "log2 of generated / training")

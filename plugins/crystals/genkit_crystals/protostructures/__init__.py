@@ -4,7 +4,7 @@ from genkit_crystals.protostructures.files import read_labels, write_pyxtal, wri
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.realise import Realised, Realiser, calculator, read_cif, realise
 from genkit_crystals.protostructures.sources import Entry, Reject, entries, numbers_of, rows
-from genkit_crystals.protostructures.structures import LIMIT, SYMPREC, Read, encode, protostructure, structures
+from genkit_crystals.protostructures.structures import LIMIT, SYMPREC, Read, encode, protostructure, structures_of
 from genkit_crystals.protostructures.symmetry import settled
 from genkit_crystals.protostructures.wyckoff import (
     ELEMENTS,
@@ -43,7 +43,7 @@ __all__ = [
     "realise",
     "rows",
     "settled",
-    "structures",
+    "structures_of",
     "symbol",
     "symbols",
     "tables",

@@ -250,7 +250,7 @@ def relax(structure: Any, calculator: Any, steps: int = 200, force: float = 0.05
     atoms.calc = calculator
     atoms.set_constraint(FixSymmetry(atoms, symprec=SYMPREC))
     free: Any = FrechetCellFilter(atoms)
-    walk = LBFGS(free, logfile=None)
+    walk = LBFGS(free, logfile=None)  # type: ignore[arg-type]
     converged = bool(walk.run(fmax=force, steps=steps))
     value, largest = float(atoms.get_potential_energy()) / len(atoms), np.linalg.norm(free.get_forces(), axis=1).max()
     atoms.calc = None
@@ -283,7 +283,8 @@ def calculator(name: str) -> Any:
 
 
 def _of_ase(name: str) -> Any:
-    from ase.calculators.calculator import get_calculator_class, names
+    from ase.calculators.calculator import get_calculator_class
+    from ase.calculators.names import names
 
     if name not in names:
         raise UsageError(

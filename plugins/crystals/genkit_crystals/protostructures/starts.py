@@ -55,7 +55,7 @@ def starts(crystal: Protostructure, draws: int, kept: int, seed: Any, descend: b
         own = child[better]
         shape[better], free[better], energy[better], length[better] = new[own], moved[own], e[own], at[own]
     for i in np.argsort(energy, kind="stable"):
-        yield atoms.structure(shape[i], free[i], length[i])
+        yield atoms.structure(shape[i], free[i], float(length[i]))
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def read(entry: Entry, symprec: float = SYMPREC, limit: float = LIMIT) -> list[R
     return [one for one, _ in _read(entry, symprec, limit)]
 
 
-def structures(entry: Entry | Reject, symprec: float = SYMPREC, limit: float = LIMIT) -> list[tuple[str, Any]]:
+def structures_of(entry: Entry | Reject, symprec: float = SYMPREC, limit: float = LIMIT) -> list[tuple[str, Any]]:
     """(place, pymatgen Structure) of each structure of an entry; text, the reason, in place of one that is refused."""
     if isinstance(entry, Reject):
         return [(entry.place, entry.reason)]

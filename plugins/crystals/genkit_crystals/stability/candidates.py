@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from genkit.errors import GenkitError
 from genkit.files import damaged
@@ -90,8 +91,9 @@ def read_candidates(path: Path) -> list[Candidate]:
 
 def _read(row: dict[str, str]) -> Candidate:
     texts = ("protostructure", "file", "reason", "label")
-    numbers = {f.name: float(row[f.name] or "nan") for f in fields(Candidate) if f.name not in texts}
+    names = [f.name for f in fields(Candidate)]
+    values: dict[str, Any] = {name: row[name] if name in texts else float(row[name] or "nan") for name in names}
     file = row["file"]
     if file and (Path(file).parent.name != "cif" or len(Path(file).parts) != 2):
         raise ValueError(f"{file[:60]!r} is no file in cif/")
-    return Candidate(*(row[name] for name in texts), **numbers)
+    return Candidate(**values)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genkit.workers import each
-from genkit_crystals.protostructures import Entry, Reject, entries, structures
+from genkit_crystals.protostructures import Entry, Reject, entries, structures_of
 
 
 def classes(found: Sequence[Any]) -> list[int | None]:
@@ -48,7 +48,7 @@ def known_structures(path: Path, like: Sequence[Any]) -> tuple[list[Any], int]:
 
 
 def _of_formulas(entry: Entry | Reject, wanted: frozenset[str]) -> tuple[list[Any], int]:
-    read = [one for _, one in structures(entry)]
+    read = [one for _, one in structures_of(entry)]
     return [one for one in read if not isinstance(one, str) and _formula(one) in wanted], sum(
         isinstance(one, str) for one in read
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from genkit.errors import DataError, UsageError
 from genkit.workers import each
-from genkit_crystals.protostructures import Entry, Realiser, Reject, calculator, entries, structures, write_table
+from genkit_crystals.protostructures import Entry, Realiser, Reject, calculator, entries, structures_of, write_table
 from genkit_crystals.stability.hull import Hull, Phase
 
 
@@ -39,7 +39,7 @@ def relaxed_hull(path: Path, realiser: Realiser, table: Path, say: Callable[[str
 def _phases(entry: Entry | Reject, realiser: Realiser) -> list[tuple[str, str, float, str]]:
     """(place, formula, energy, "") or (.., reason) of the structures of an entry."""
     out: list[Any] = []
-    for place, one in structures(entry):
+    for place, one in structures_of(entry):
         if isinstance(one, str):
             out.append((place, "", float("nan"), one))
             continue
