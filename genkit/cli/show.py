@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genkit.cli.run import RunOptions, configured, show
-from genkit.errors import UsageError
+from genkit.plugin import registry
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,11 @@ class Show:
             return cls(*configured("show", words, RunOptions))
         from genkit.experiment import Record
 
-        file = Record.read(Path(words[0])).folder / "config.yaml"
-        try:
+        record = Record.read(Path(words[0]))
+        file, plugin = record.folder / "config.yaml", record.experiment.partition(".")[0]
+        if words[1:] or ":" in plugin or plugin in registry().plugins:
             return cls(*configured("show", [str(file), *words[1:]], RunOptions))
-        except UsageError as error:
-            if words[1:]:
-                raise
-            return Told(file, str(error))
+        return Told(file, f"the plugin {plugin!r} is not installed here")
 
     def run(self) -> int:
         """Print it."""
@@ -39,12 +37,12 @@ class Show:
 
 @dataclass(frozen=True)
 class Told:
-    """A config.yaml that cannot be resolved here, and why."""
+    """A config.yaml of a plugin that is not here."""
 
     file: Path
     reason: str
 
     def run(self) -> int:
         """Print it as it stands."""
-        print(f"{self.file.read_text().rstrip()}\n# as it stands there: {self.reason}")
+        print(f"{self.file.read_text().rstrip()}\n# as it stands there; {self.reason}")
         return 0

@@ -151,7 +151,7 @@ def _is_item(one: Any) -> bool:
 
 def _is_link(one: Any) -> bool:
     """Whether it leads to a file within the folder, and nowhere else."""
-    if not (isinstance(one, list) and len(one) == 3 and isinstance(one[2], str)):
+    if not (isinstance(one, list) and [type(part) for part in one] == [int, int, str]):
         return False
     path = PurePosixPath(one[2])
     return not path.is_absolute() and ".." not in path.parts and ":" not in one[2] and "\\" not in one[2]

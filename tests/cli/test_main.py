@@ -142,7 +142,11 @@ def test_dry_run_and_show(cli):
     config = Path("a/config.yaml")
     config.write_text(config.read_text().replace("toy.study", "gone.study"))
     code, out, err = cli("show", "a")  # its plugin is not here
-    assert (code, err) == (0, "") and "number: 3" in out and "# as it stands there: a/config.yaml: " in out
+    assert (
+        (code, err) == (0, "")
+        and "number: 3" in out
+        and "# as it stands there; the plugin 'gone' is not installed here" in out
+    )
     assert cli("show", "a", "--number", "4")[0] == 2 and cli("show", "empty")[0] == 2
 
 
