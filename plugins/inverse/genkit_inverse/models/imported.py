@@ -88,7 +88,7 @@ PREDICTS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 
 @dataclass(frozen=True)
 class FromDiffusers(Format):
-    """A folder of a diffusers pipeline or UNet2DModel: config.json and weights in .safetensors or .bin."""
+    """A folder of a diffusers pipeline or UNet2DModel: config.json and weights in .safetensors."""
 
     def read(self, path: Path) -> tuple[ImageDiffusion, None]:
         """As its config.json and, where there is one, its scheduler's say."""
