@@ -316,8 +316,12 @@ def divergences(model: IntroVAE, key: Array, x: Array) -> tuple[float, float]:
     one, two = jax.random.split(key)
     made = model.decode(model.prior.sample(one, len(x)))
     e = jax.random.normal(two, (64, len(x), model.prior.means.shape[1]))
-    real, fake = (float(divergence(*model.encode(a), model.prior, e).mean()) for a in (x, made))
-    return real, fake
+
+    def mean(a: Array) -> float:
+        at, spread = model.encode(a)
+        return float(divergence(at, spread, model.prior, e).mean())
+
+    return mean(x), mean(made)
 
 
 def balanced(w: Weights, kl: float) -> float:

@@ -64,8 +64,8 @@ def _on_grid(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
     file = turned(file, "earth", source) if along else file
     own, other = _places(area), Places.of(file, source)
     globe = own.geographic and other.geographic
-    places: Any = (own.lat, own.lon) if globe else np.meshgrid(own.y, own.x, indexing="ij")  # type: ignore[arg-type]
-    place = other.locate(*(np.ravel(a) for a in places), globe)
+    y, x = (own.lat, own.lon) if globe else np.meshgrid(own.y, own.x, indexing="ij")  # type: ignore[arg-type]
+    place = other.locate(np.ravel(y), np.ravel(x), globe)
     inside = ~np.isnan(place).any(-1)
     bare = ~frame_of(inside.reshape(*area.grid, 1), area.frame)
     if bare.any():

@@ -91,7 +91,7 @@ def _read_csv(path: Path) -> xr.Dataset:
 def _heights(values: Any, column: str, path: Path) -> np.ndarray:
     """Elevations of stations in m of a column, which may say its unit in brackets."""
     named = COLUMN.match(column)
-    heights = pd.to_numeric(values, errors="coerce").to_numpy(float)
+    heights = np.asarray(pd.to_numeric(values, errors="coerce"), float)
     return convert(heights, named["unit"].strip() if named else "m", "m", f"{path}: {column}")
 
 
