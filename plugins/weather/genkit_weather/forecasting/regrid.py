@@ -64,9 +64,9 @@ def _on_grid(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
     file = turned(file, "earth", source) if along else file
     own, other = _places(area), Places.of(file, source)
     globe = own.geographic and other.geographic
-    y, x = (own.lat, own.lon) if globe else np.meshgrid(own.y, own.x, indexing="ij")  # type: ignore[arg-type]
-    place = other.locate(np.ravel(y), np.ravel(x), globe)
-    inside = ~np.isnan(place).any(-1)
+    at: Any = (own.lat, own.lon) if globe else np.meshgrid(own.y, own.x, indexing="ij")  # type: ignore[arg-type]
+    place = other.locate(np.ravel(at[0]), np.ravel(at[1]), globe)
+    inside = np.asarray(~np.isnan(place).any(-1))
     bare = ~frame_of(inside.reshape(*area.grid, 1), area.frame)
     if bare.any():
         raise DataError(
