@@ -129,12 +129,16 @@ class Net:
 
     def _check(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> None:
         """Refuse arguments that a network of one's own does not take, before it is compiled and trained."""
+        name = type(self.component).__qualname__
+        if not callable(function):
+            raise UsageError(
+                f"the network {name} builds a {type(function).__name__} that cannot be called; give it __call__"
+            )
         signature = inspect.signature(function)
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
             given = [_said(value) for value in args] + [f"{name}={_said(value)}" for name, value in kwargs.items()]
-            name = type(self.component).__qualname__
             raise UsageError(
                 f"the network {name} {what} ({', '.join(given)}) here, but takes {signature} ({error}); "
                 f"take these arguments, or choose another network"

@@ -14,7 +14,7 @@ from genkit.nn import Net
 from genkit_latents.datasets import BOX, plane
 from genkit_latents.distributions import Mixture, assignment, clipped, divergence
 from genkit_latents.models import Introspective, IntroVAE, priors_seen
-from genkit_latents.models.introspective import Noise, Weights, decoder_loss, encoder_loss, vae_loss
+from genkit_latents.models.introspective import Noise, Weights, decoder_loss, encoder_loss, noise, vae_loss
 from genkit_latents.models.players import balanced, warn
 from genkit_latents.networks import Perceptron, Residual
 from genkit_latents.stats import PROBES, frechet_whitened, histogram_divergences, probes
@@ -217,6 +217,49 @@ def test_players_move_in_turns():
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize(("cooperation", "leader"), [("decoder", "decoder"), ("encoder", "encoder")])
+def test_a_player_goes_where_its_own_loss_takes_it(cooperation, leader):
+    """Each player is where its own loss alone takes it, from Adam of its own; the decoder answers to the
+    new encoder; a fixed prior stays."""
+    rule = optax.adam(1e-3)
+    for system in ("mog_sintro", "mog_fixed_sintro"):
+        recipe = Introspective(system=system, cooperation=cooperation, components=3, batch=4, samples=2, network=TWIN)
+        model, prior, x, _ = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, small())
+        params = model.params | {"prior": {"means": prior.means, "log_vars": prior.log_vars, "logits": prior.logits}}
+        state = {"params": params, "rules": {name: rule.init(p) for name, p in params.items()}}
+        turns = jax.jit(lambda s, x, m=model, r=recipe: r.turns(m, W, rule, None, True, s, x, KEY))
+        after = turns(state, x)[0]
+        keys = jax.random.split(KEY, 2)
+
+        def step(loss, now, name, key, m=model, r=recipe, x=x):
+            @jax.jit
+            def slope(own, now, x):
+                def value(own):
+                    every = now | own
+                    law = r.prior(m, every, None)
+                    law = law if "prior" in own else jax.lax.stop_gradient(law)
+                    e = noise(key, law, 4, 2)
+                    return loss(replace(m, params={n: every[n] for n in ("encoder", "decoder")}), law, x, e, W)[0]
+
+                return jax.grad(value)(own)
+
+            follows = ("prior",) if name == leader and r.kind == "mog" else ()
+            own = {n: now[n] for n in (name, *follows)}
+            found = slope(own, now, x)
+            moved = {n: optax.apply_updates(now[n], rule.update(found[n], rule.init(now[n]))[0]) for n in own}
+            return now | moved
+
+        expected = step(encoder_loss, params, "encoder", keys[0])
+        expected = step(decoder_loss, expected, "decoder", keys[1])
+        for name in ("encoder", "decoder", "prior"):
+            for a, b in zip(jax.tree.leaves(after["params"][name]), jax.tree.leaves(expected[name]), strict=True):
+                np.testing.assert_allclose(a, b, rtol=0, atol=1e-7)
+            count = int(after["rules"][name][0].count)
+            assert count == (0 if name == "prior" and system == "mog_fixed_sintro" else 1)
+        same = jax.tree.map(lambda a, b: bool((a == b).all()), after["params"]["prior"], params["prior"])
+        assert all(jax.tree.leaves(same)) == (system == "mog_fixed_sintro")
+
+
 def test_the_weight_that_leaves_real_rows_where_they_are():
     """The encoder's loss in the divergence that a row has in common with its reconstruction is least there; far below
     that weight the game drags it away, and says so."""
@@ -230,6 +273,10 @@ def test_the_weight_that_leaves_real_rows_where_they_are():
         warn(w, (9.0, 9.0), (67.0, 100.0))
     with pytest.warns(UserWarning, match="KL of real rows 10 is above that of fakes 5"):
         warn(w, (9.0, 9.0), (10.0, 5.0))
+    with pytest.warns(UserWarning, match="rose from 0 to 67; take a smaller second one"):  # no weight would hold them
+        warn(w, (0.0, 9.0), (67.0, 100.0))
+    with pytest.warns(UserWarning, match="; take a smaller second one"):
+        warn(w._replace(kl=0.0), (9.0, 9.0), (67.0, 100.0))
 
 
 def test_divergences_from_a_mixture():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,14 +30,16 @@ class Events:
         if self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
             raise UsageError(f"neighbourhood={self.neighbourhood} cells have no middle; give an odd number")
 
-    def by_variable(self, data: xr.Dataset) -> dict[str, list[float]]:
-        """Thresholds of each variable that has some, ascending."""
+        for name, level in self.thresholds:
+            if sum(one == name and f"{other:g}" == f"{level:g}" for one, other in self.thresholds) > 1:
+                raise UsageError(f"thresholds: {name} {level:g} stands twice, to six digits; results go by these")
+
+    def by_variable(self, names: Sequence[str]) -> dict[str, list[float]]:
+        """Thresholds of each of the variables that has some, ascending. Raises `UsageError` for another variable."""
         for name, _ in self.thresholds:
-            if name not in data:
-                raise UsageError(
-                    f"events: there is no variable {name}; there are {', '.join(map(str, data.data_vars))}"
-                )
-        found = {n: sorted({v for other, v in self.thresholds if other == n}) for n in map(str, data.data_vars)}
+            if name not in names:
+                raise UsageError(f"events: there is no variable {name}; there are {', '.join(names)}")
+        found = {n: sorted(v for other, v in self.thresholds if other == n) for n in names}
         return {n: levels for n, levels in found.items() if levels}
 
 
@@ -58,8 +60,9 @@ def event_scores(
     prefix = "" if baseline is None else f"{baseline}."
     results: dict[str, float | None] = {}
     totals: dict[tuple[str, float], list[np.ndarray]] = {}
-    for name, level, terms in _terms(forecast, truth, events, frame, weights):
-        totals.setdefault((name, level), []).append(terms)
+    for name, level, ens, obs, w, fresh in _cases(forecast, truth, events, frame, weights):
+        terms = np.asarray(_of_event(ens, obs, level, w, events.neighbourhood))
+        totals.setdefault((name, level), []).append(terms[:, :fresh])
     for (name, level), parts in totals.items():
         brier, error, reference = np.concatenate(parts, 1).mean(1, dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -73,11 +76,11 @@ def event_scores(
     return results
 
 
-def _terms(
+def _cases(
     forecast: xr.Dataset, truth: xr.Dataset, events: Events, frame: tuple[int, int], weights: np.ndarray | None
-) -> Iterator[tuple[str, float, np.ndarray]]:
-    """Name, threshold and (3, starts, leads) of some starts: Brier score and the two terms of the fractions."""
-    levels = events.by_variable(forecast)
+) -> Iterator[tuple[str, float, jax.Array, jax.Array, jax.Array, int]]:
+    """Name, threshold, members and truth of some starts, weights (y, x), and how many starts are not repeated."""
+    levels = events.by_variable([*map(str, forecast.data_vars)])
     seen = dict.fromkeys(levels, 0)
     for name, ens, obs, cells, known in pieces(forecast[list(levels)], truth, frame) if levels else ():
         fresh = min(len(ens), forecast.sizes["start"] - seen[name])
@@ -85,35 +88,34 @@ def _terms(
         w = np.ones(obs.shape[-2:]) if weights is None else np.asarray(weights)[cells]
         w = jnp.asarray(w if known is None else w * known, jnp.float32)
         for level in levels[name]:
-            yield name, level, np.asarray(_of_event(ens, obs, level, w, events.neighbourhood))[:, :fresh]
+            yield name, level, ens, obs, w, fresh
 
 
 @partial(jax.jit, static_argnames="width")
 def _of_event(ens: jax.Array, obs: jax.Array, level: jax.Array, weights: jax.Array, width: int) -> jax.Array:
-    share, event = (ens >= level).mean(axis=2, dtype=jnp.float32), obs >= level
+    share, event = metrics.exceedance(ens, level, 2), obs >= level
     brier = metrics.brier(ens, obs, level, weights, ens.shape[2] > 1, 2, (-2, -1))
     return jnp.stack([brier, *metrics.fractions(share, event, width, weights, (-2, -1))])
 
 
 def event_reliability(
-    forecast: xr.Dataset, truth: xr.Dataset, events: Events, *, frame: tuple[int, int] = (0, 0)
+    forecast: xr.Dataset,
+    truth: xr.Dataset,
+    events: Events,
+    *,
+    frame: tuple[int, int] = (0, 0),
+    weights: np.ndarray | None = None,
 ) -> dict[str, dict[float, metrics.Reliability]]:
     """Reliability of the share of members that reach a threshold, by variable and threshold, over starts and leads."""
-    levels = events.by_variable(forecast)
     sums: dict[tuple[str, float], np.ndarray] = {}
-    seen = dict.fromkeys(levels, 0)
-    for name, ens, obs, _, known in pieces(forecast[list(levels)], truth, frame) if levels else ():
-        fresh = min(len(ens), forecast.sizes["start"] - seen[name])
-        seen[name] += fresh
-        there = jnp.ones(obs.shape) if known is None else jnp.broadcast_to(jnp.asarray(known, jnp.float32), obs.shape)
-        there = there.at[fresh:].set(0)  # the last start may stand there again
-        for level in levels[name]:
-            one = metrics.reliability((ens >= level).mean(2), obs >= level, there)
-            part = np.stack([np.nan_to_num(a) for a in (one.forecast * one.weight, one.observed * one.weight)])
-            part = np.concatenate([part, np.asarray(one.weight)[None]])
-            sums[name, level] = sums.get((name, level), 0) + part
-    found: dict[str, dict[float, metrics.Reliability]] = {name: {} for name in levels}
+    for name, level, ens, obs, w, fresh in _cases(forecast, truth, events, frame, weights):
+        w = jnp.broadcast_to(w, obs.shape).at[fresh:].set(0)
+        one = metrics.reliability(metrics.exceedance(ens, level, 2), obs >= level, w)
+        part = np.stack([np.nan_to_num(a) for a in (one.forecast * one.weight, one.observed * one.weight)])
+        part = np.concatenate([part, np.asarray(one.weight)[None]])
+        sums[name, level] = sums.get((name, level), 0) + part
+    found: dict[str, dict[float, metrics.Reliability]] = {}
     for (name, level), (forecasts, came, weight) in sums.items():
         with np.errstate(invalid="ignore"):
-            found[name][level] = metrics.Reliability(forecasts / weight, came / weight, weight)  # type: ignore[arg-type]
+            found.setdefault(name, {})[level] = metrics.Reliability(forecasts / weight, came / weight, weight)  # type: ignore[arg-type]
     return found

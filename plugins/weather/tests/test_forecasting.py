@@ -118,6 +118,27 @@ def test_times_rows_and_dimensions_in_any_order(made):
         xr.testing.assert_equal(one.load(), two.load())
 
 
+def test_a_boundary_on_another_grid(made):
+    """A finer host that has each cell of the model too, with fields that the model does not know."""
+    _, folder = made
+    with xr.open_dataset(folder / "boundary.nc") as file:
+        file = file.load()
+    fine = {n: np.linspace(*file[n].values[[0, -1]], 2 * file.sizes[n] - 1) for n in ("y", "x")}
+    host = file.interp(fine)
+    host = host.assign({n: host[n].assign_attrs(file[n].attrs) for n in (*file.data_vars, "y", "x")})
+    host["land"] = host["z_up"].isel(time=0, drop=True) * 0
+    host["rain"] = host["z_up"].assign_attrs(cell_methods="time: sum")
+    host.isel(time=[0, 3]).to_netcdf(folder / "coarse.nc")
+    host.to_netcdf(folder / "host.nc")
+    assert forecast(folder) == forecast(folder, "--out", str(folder / "h.nc"), boundary="host.nc") == 0
+    with read(folder / "h.nc") as one, read(folder / "out.nc") as two:
+        for name in two.data_vars:
+            np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-4)
+    assert forecast(folder, "--out", str(folder / "h.nc"), boundary="coarse.nc") == 0  # linear between its two times
+    with read(folder / "h.nc") as one, read(folder / "out.nc") as two:
+        assert np.isfinite(one["z_up"]).all() and not np.allclose(one["z_up"], two["z_up"], atol=1e-4)
+
+
 def changed(folder, source, name, change):
     """A file with a change."""
     with xr.open_dataset(folder / source) as file:
@@ -250,4 +271,6 @@ def test_parts_of_another_forecast_are_not_taken(tmp_path):
     assert parts.missing == [0, 2] and list(parts.make(2, draw)) == [range(1, 3)]
     assert Parts(tmp_path / "f.nc", "this", (2, 3, 1, 1, 1), 2).missing == [0]
     assert Parts(tmp_path / "f.nc", "that", (2, 3, 1, 1, 1), 2).missing == [0, 2]
+    for more in (4, 2):  # members: what is kept has another size
+        assert Parts(tmp_path / "f.nc", "that", (2, more, 1, 1, 1), 2).missing == list(range(0, more, 2))
     assert identity(np.ones(3), "x", 1) == identity(np.ones(3), "x", 1) != identity(np.ones(3), "y", 1)

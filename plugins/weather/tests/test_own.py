@@ -557,3 +557,5 @@ def test_elevation_is_known_and_stands_in_forecasts(name, units, scale, tmp_path
     with read(tmp_path / "f.nc") as made:
         np.testing.assert_allclose(made["surface_altitude"], metres, rtol=1e-5)
     assert from_xarray(usual(), frame=2).elevation is None
+    del file[name].attrs["units"]  # metres or a geopotential?
+    assert from_xarray(file, frame=2).elevation is None

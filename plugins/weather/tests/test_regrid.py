@@ -1,5 +1,7 @@
 """A boundary of a host model on another grid, with another step: linear fields are met exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -30,9 +32,10 @@ def host(step=6, north=53.0, name="t", **attrs):
     return xr.Dataset({name: (("time", "y", "x"), values, {"units": "K", **attrs})}, coords)
 
 
-def test_linear_fields_are_met_exactly():
-    own = area()
-    made = fitted(host(), own, WHEN, "host.nc")
+@pytest.mark.parametrize("unit", ["ns", "s"])  # of the times: files that are read have either
+def test_linear_fields_are_met_exactly(unit):
+    own, file = area(), host()
+    made = fitted(file.assign_coords(time=file["time"].astype(f"datetime64[{unit}]")), own, WHEN, "host.nc")
     expected = 280 + 2 * own.lat - own.lon + 3 * np.arange(4)[:, None, None]
     np.testing.assert_allclose(made["t"].sel(time=WHEN.astype("datetime64[ns]")), expected, rtol=1e-6)
     assert made["t"].attrs["units"] == "K"
@@ -61,6 +64,19 @@ def test_wind_is_interpolated_as_eastward_and_northward():
         cells = frame_of(made[name].values[0, :, :, None], own.frame)
         np.testing.assert_allclose(cells, 0.5**0.5, atol=0.02)
     assert made["u10"].attrs["standard_name"] == "x_wind"
+
+
+def test_wind_as_in_files_needs_an_upright_grid():
+    """On it components along the grid are those of the earth; on a turned one nobody knows what the model has."""
+    one = host(3).rename(t="u10").assign_coords()
+    one = one.assign(v10=one["u10"])
+    one = one.assign({n: one[n].assign_attrs(standard_name=s) for n, s in
+                      (("u10", "eastward_wind"), ("v10", "northward_wind"))})  # fmt: skip
+    made = fitted(one, area(), WHEN[:3], "host.nc")
+    assert np.isfinite(made["u10"]).all()
+    own = area()
+    with pytest.raises(DataError, match="train with --data.wind earth"):
+        fitted(one, replace(own, lat=own.lat + 0.01 * (own.lon - 5)), WHEN[:3], "host.nc")
 
 
 def test_what_does_not_cover_or_cannot_be_cut():

@@ -26,6 +26,7 @@ from genkit_weather.stations import (
     wind_pairs,
     write_stations,
 )
+from genkit_weather.stations.compare import _temperature
 
 BEGIN = np.datetime64("2020-02-08T12", "s")
 HOUR = np.timedelta64(1, "h")
@@ -299,6 +300,24 @@ def test_temperatures_are_corrected_for_elevation(tmp_path):
     fall = -6.5e-3 * (500 - (100 + 30 * 2.5))
     np.testing.assert_allclose(here["t2m"].isel(start=0, lead=0, member=0), [280 + fall, 280], rtol=1e-6)
     np.testing.assert_array_equal(here["q"].isel(start=0, lead=0, member=0), [1, 1])
-    assert "temperatures at 1 stations are corrected by 6.5 K a km" in " ".join(found.attrs["notes"])
+    assert "t2m at 1 stations corrected by 6.5 K a km" in " ".join(found.attrs["notes"])
     for other, data in ((options, forecast), (InSitu(options.file, lapse=0.0), high)):
         assert (at_stations(data, observed(other, data))["t2m"] == 280).all()
+    for lapse in (np.nan, -6.5, np.inf):
+        with pytest.raises(UsageError, match="expected 0 or more"):
+            InSitu(lapse=lapse)
+
+
+@pytest.mark.parametrize(
+    "name, said, units, yes",
+    [
+        ("t2m", "", "degree_C", True),
+        ("t2m", "", "kelvin", True),
+        ("t2m", "", "degF", False),
+        ("t850", "Temperature", "K", False),
+        ("t_850", "Temperature", "K", False),
+        ("q", "", "K", False),
+    ],
+)
+def test_which_variables_are_temperatures_at_the_surface(name, said, units, yes):
+    assert _temperature(xr.DataArray(0.0, name=name, attrs={"long_name": said, "units": units})) is yes

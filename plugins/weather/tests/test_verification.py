@@ -187,6 +187,30 @@ def test_events_by_hand():
         event_scores(forecast, truth, Events((("q", 1.0),)))
     with pytest.raises(UsageError, match="give an odd number"):
         Events(neighbourhood=4)
+    with pytest.raises(UsageError, match="z 101325 stands twice"):
+        Events((("z", 101325.1), ("z", 101325.4)))
+
+
+def test_a_forecast_that_is_not_finite_has_no_event_scores():
+    """One member at one start: no score at that lead, and no case of the diagram."""
+    forecast, truth = pair(starts=2, leads=2, members=2)
+    whole = event_reliability(forecast, truth, Events((("z", 0.5),)))["z"][0.5]
+    forecast.z[0, 0, 1] = np.nan
+    found = event_scores(forecast, truth, Events((("z", 0.5),)))
+    assert [name for name, value in found.items() if value is None] == ["brier/z>=0.5/6h", "fss/z>=0.5/6h"]
+    rest = event_reliability(forecast, truth, Events((("z", 0.5),)))["z"][0.5]
+    assert float(rest.weight.sum()) == float(whole.weight.sum()) * 3 / 4
+
+
+def test_the_diagram_counts_cells_by_their_weights():
+    forecast, truth = pair(starts=2, leads=1, members=3)
+    w = np.zeros((forecast.sizes["y"], forecast.sizes["x"]))
+    w[2:5, 3] = 2.0
+    found = event_reliability(forecast, truth, Events((("z", 0.5),)), weights=w)["z"][0.5]
+    alone = forecast.isel(y=slice(2, 5), x=[3]), truth.isel(y=slice(2, 5), x=[3])
+    there = event_reliability(*alone, Events((("z", 0.5),)))["z"][0.5]
+    np.testing.assert_allclose(found.weight, 2 * there.weight)
+    np.testing.assert_allclose(found.observed, there.observed)
 
 
 def test_events_count_each_start_once_and_known_cells_alone(monkeypatch):

@@ -347,7 +347,8 @@ def warn(w: Weights, before: tuple[float, float], after: tuple[float, float]) ->
     if real > 3 * first:
         wrong.append(f"KL of real rows rose from {first:.3g} to {real:.3g}")
     if wrong:
+        known = w.kl > 0 and first > 0  # else no weight holds the rows
+        nearer = f"take the third of betas (now {w.neg:.3g}) nearer to {balanced(w, first):.3g}, " if known else "take "
         warnings.warn(
-            f"the game is lost: {', and '.join(wrong)}; take the third of betas (now {w.neg:.3g}) nearer to "
-            f"{balanced(w, first):.3g}, a smaller second one, or a smaller lr", stacklevel=2,
-        )  # fmt: skip
+            f"the game is lost: {', and '.join(wrong)}; {nearer}a smaller second one, or a smaller lr", stacklevel=2
+        )

@@ -120,9 +120,7 @@ class ForecastExperiment(Experiment):
         )
         for note in data.notes:
             run.say(note)
-        for name, _ in self.events.thresholds:
-            if name not in data.names:
-                raise UsageError(f"events: {data.source} has no variable {name}; it has {', '.join(data.names)}")
+        self.events.by_variable(data.names)
         if self.stations.file is not None:  # what is wrong with the file should not wait for the training to end
             found = observed(self.stations, self.truth(data), data.frame)
             run.say(f"{found.attrs['source']}: {found.sizes['station']} stations, {found.attrs['count']} observations")

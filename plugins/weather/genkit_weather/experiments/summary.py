@@ -102,7 +102,7 @@ def _events(
     caption = f"Events: fractions skill score in squares of {width} x {width} cells, fair Brier score"
     run.table("events", ["", *leads], rows, caption, {"FSS*": "high", "Brier*": "low"})
     if forecasts.sizes["member"] > 1:
-        found = event_reliability(forecasts, truth, events, frame=data.frame)
+        found = event_reliability(forecasts, truth, events, frame=data.frame, weights=data.weights)
         figure = figures.reliability(found, forecasts, "all starts, leads and cells")
         run.figure("reliability", figure, "How often an event came, by the share of members that had it.")
 

@@ -77,10 +77,11 @@ def forecast_maps(
     colourbar(figure, colours, norm, axes[: len(rows)], style.with_unit(name, units))
     if has_spread:
         deviation = ens.std("member", ddof=1).values
-        inner = deviation[:, frame[0] : deviation.shape[1] - frame[0], frame[1] : deviation.shape[2] - frame[1]]
-        colours, norm = colour_scale("YlOrBr", 0.0, float(np.nanmax(inner)), "max")
-        deviation[:, frame_mask(deviation.shape[1:], frame)] = np.nan  # what is given has none
-        for axis, values in zip(axes[-1], deviation, strict=True):
+        inner = np.s_[:, frame[0] : deviation.shape[1] - frame[0], frame[1] : deviation.shape[2] - frame[1]]
+        colours, norm = colour_scale("YlOrBr", 0.0, float(np.nanmax(deviation[inner])), "max")
+        shown = np.full_like(deviation, np.nan)  # the frame is given and has no spread
+        shown[inner] = deviation[inner]
+        for axis, values in zip(axes[-1], shown, strict=True):
             draw_field(axis, values, colours, norm, extent, isolines=False)
         axes[-1][0].set_ylabel("Spread")
         colourbar(figure, colours, norm, axes[-1:], style.with_unit("Spread", units))
@@ -93,13 +94,6 @@ def forecast_maps(
     members_text = f", {ens.sizes['member']} members" if has_spread else ""
     style.heading(figure, name, f"Forecast from {style.when(time)}{members_text}")
     return figure
-
-
-def frame_mask(shape: tuple[int, ...], frame: tuple[int, int]) -> np.ndarray:
-    """(y, x) True in the frame."""
-    mask = np.ones(shape, bool)
-    mask[frame[0] : shape[0] - frame[0], frame[1] : shape[1] - frame[1]] = False
-    return mask
 
 
 def field_colours(values: np.ndarray) -> tuple[Colormap, BoundaryNorm]:

@@ -62,7 +62,8 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
         )
     when = last + step * np.arange(-lag, leads + 1)
     if model.surroundings is None and any(area.frame):
-        second = files[str(boundary)] = fitted(second, area, when[lag:], str(boundary))
+        states = [n for n in area.names if n in second]  # forcing is taken as the file has it, or computed
+        second = fitted(second[states], area, when[lag:], str(boundary))
     known = at_times(first, area, when[[0, lag]], str(initial))
     mask, mean = model.domain.mask, np.asarray(model.domain.mean)
     state = np.full((len(when), *known.shape[1:]), np.nan, np.float32)

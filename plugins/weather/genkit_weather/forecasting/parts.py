@@ -34,7 +34,7 @@ class Parts:
     def __init__(self, out: Path, asked: str, shape: tuple[int, ...], chunk: int):
         """`shape` (leads, members, y, x, variable) of the whole forecast; `chunk` members are a part."""
         self.folder, self.shape, self.chunk = out.with_name(f".{out.name}.parts"), shape, chunk
-        told = json.dumps({"asked": asked, "chunk": chunk})
+        told = json.dumps({"asked": asked, "shape": shape, "chunk": chunk})
         about = self.folder / "forecast.json"
         try:
             if not about.exists() or about.read_text() != told:

@@ -17,10 +17,11 @@ def fitted(file: xr.Dataset, area: Area, when: np.ndarray, source: str) -> xr.Da
     """A file in the form of `genkit_weather.gridded.opened` on the grid of an area, at some times.
 
     Bilinear between the four cells around, where the grids differ; linear between equal steps, where times are missing.
-    Cells that it does not cover are NaN. Wind is interpolated as eastward and northward where it is along the grid.
+    Cells that it does not cover are NaN. Wind is interpolated as eastward and northward.
 
     Raises:
-        DataError: cells of the frame that it does not cover, or a sum over time that would be cut.
+        DataError: cells of the frame that it does not cover, a sum over time that would be cut, wind of a direction
+            that the model does not tell.
     """
     timed = _at_times(file, when, source)
     return _on_grid(timed, area, source) if _elsewhere(file, area) else timed
@@ -39,7 +40,7 @@ def _at_times(file: xr.Dataset, when: np.ndarray, source: str) -> xr.Dataset:
             raise DataError(f"{source}: {name} is a sum over {step:g} h, which cannot be cut; give it at {when[1]}")
     moving = [n for n in file.data_vars if "time" in file[n].dims]
     between = (
-        file[moving].drop_vars("passed", errors="ignore").sortby("time").interp(time=when.astype("datetime64[ns]"))
+        file[moving].drop_vars("passed", errors="ignore").sortby("time").interp(time=when.astype(file["time"].dtype))
     )
     return between.assign({n: between[n].assign_attrs(file[n].attrs) for n in moving}).assign_attrs(file.attrs)
 
@@ -61,9 +62,15 @@ def _elsewhere(file: xr.Dataset, area: Area) -> bool:
 
 def _on_grid(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
     along = area.wind == "grid" and bool(found(file))
-    file = turned(file, "earth", source) if along else file
     own, other = _places(area), Places.of(file, source)
     globe = own.geographic and other.geographic
+    unsaid = globe and area.wind == "file" and bool(found(file))
+    if unsaid and not _upright(area):
+        raise DataError(
+            f"{source}: the model has wind as its files had it, along an unknown direction of a turned grid; give the "
+            f"boundary on the grid of the model, or train with --data.wind earth"
+        )
+    file = turned(file, "earth", source) if along or unsaid else file
     at: Any = (own.lat, own.lon) if globe else np.meshgrid(own.y, own.x, indexing="ij")  # type: ignore[arg-type]
     place = other.locate(np.ravel(at[0]), np.ravel(at[1]), globe)
     inside = np.asarray(~np.isnan(place).any(-1))
@@ -87,6 +94,14 @@ def _on_grid(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
     coords |= {n: (("y", "x"), a) for n, a in (("latitude", own.lat), ("longitude", own.lon)) if a is not None}
     made = xr.Dataset(fields, coords, file.attrs)
     return turned(made, "grid", source) if along else made
+
+
+def _upright(area: Area) -> bool:
+    """Whether columns run to the north and rows to the east: components along the grid are those of the earth."""
+    if area.lat is None or area.lon is None:
+        return False
+    lat, lon = np.asarray(area.lat), np.asarray(area.lon)
+    return bool(np.ptp(lat, 1).max() < 1e-3 and np.ptp(lon, 0).max() < 1e-3)
 
 
 def _places(area: Area) -> Places:

@@ -256,8 +256,10 @@ def _elevation(file: xr.Dataset, names: tuple[str, ...]) -> np.ndarray | None:
         said = str(file[name].attrs.get("standard_name", "")), name
         if not any(re.fullmatch(SURFACE, n, re.IGNORECASE) for n in said):
             continue
+        if "units" not in file[name].attrs:  # metres and a geopotential look alike
+            continue
         array = file[name].isel({d: 0 for d in file[name].dims if d not in ("y", "x")}).transpose("y", "x")
-        unit, values = str(array.attrs.get("units", "m")), np.asarray(array.values, np.float64)
+        unit, values = str(array.attrs["units"]), np.asarray(array.values, np.float64)
         for to, scale in (("m", 1.0), ("m2 s-2", 1 / GRAVITY)):
             try:
                 return (convert(values, unit, to, name) * scale).astype(np.float32)

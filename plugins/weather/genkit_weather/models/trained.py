@@ -72,7 +72,11 @@ class WeatherModel(Trained):
 
     def outlook(self, data: WeatherData, series: Series, starts: Sequence[int], leads: int) -> Outlook:
         """What forecasts from starts of a test series are given; `leads` counts steps of the data."""
-        number = next(i for i, one in enumerate(data.test) if one is series)
+        number = next((i for i, one in enumerate(data.test) if one is series), None)
+        if number is None:
+            raise UsageError(
+                "a forecast begins in a series of the test split; put this one there (replace(data, test=...))"
+            )
         outside, data = None, self.seen(data)
         if data.around is not None:
             outside = data.around.windows("test", number, np.asarray(starts), leads)

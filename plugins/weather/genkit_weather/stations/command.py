@@ -8,8 +8,6 @@ from typing import Annotated, Literal
 
 import tyro
 
-from genkit.kinds import ZERO
-
 
 @dataclass(frozen=True)
 class WeatherStations:
@@ -29,7 +27,7 @@ class WeatherStations:
     """Interpolation of the forecast to the stations."""
     thresholds: tuple[tuple[str, float], ...] = ()
     """Events, as `t2m 273.15 wind_speed 17.2`; quantiles of the observations if not given."""
-    lapse: Annotated[float, ZERO] = 6.5
+    lapse: float = 6.5
     """Fall of temperature with height in K a km, between the model's surface and a station's, where both are known."""
     wind: tuple[str, str] | None = None
     """The model's eastward and northward wind at the height of the stations."""

@@ -4,24 +4,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from genkit.errors import DataError, UsageError
-from genkit.kinds import ZERO
 from genkit_weather.area import Method, Places
-from genkit_weather.gridded import convert
+from genkit_weather.gridded import convert, factor
 from genkit_weather.stations.observations import read_stations
 from genkit_weather.stations.wind import wind_components
 from genkit_weather.verification import lead_hours
 
 SPEED, DIRECTION = "wind_speed", "wind_direction"  # how a file calls them
-KELVIN = ("K", "degC", "celsius", "Celsius", "degrees_Celsius", "C")
 TEMPERATURE = r"temperature|^2?t(2m|_2m|2|mp2|as)?$"
-OTHER = r"_\d{2,}$|hPa|dew|soil|sea|skin|surface_temperature|potential|difference"  # falls otherwise with height
+OTHER = r"_?\d{2,}$|hPa|dew|soil|sea|skin|surface_temperature|potential|difference"  # falls otherwise with height
 EAST = re.compile(r"(^|_)u(?=_|\d|$)")  # u10, u_sfc, 10m_u_component_of_wind
 
 
@@ -36,11 +33,16 @@ class InSitu:
     thresholds: tuple[tuple[str, float], ...] = ()
     """events whose equitable threat and Brier scores are reported, as `wind_speed 17.2`, in the model's units; by
     default the 50, 75 and 90 % quantiles of the observations"""
-    lapse: Annotated[float, ZERO] = 6.5
+    lapse: float = 6.5
     """K by which air temperatures fall in a km of height from the model's surface to a station, where both say how high
     they lie; 0 leaves them as they are"""
     wind: tuple[str, str] | None = None
     """the model's eastward and northward wind at the height of the stations; found where it has one pair only"""
+
+    def __post_init__(self) -> None:
+        """The lapse rate is a fall."""
+        if not 0 <= self.lapse < np.inf:
+            raise UsageError(f"lapse={self.lapse} K a km; expected 0 or more, 6.5 as in the standard atmosphere")
 
 
 def observed(options: InSitu, forecast: xr.Dataset, frame: tuple[int, int] = (0, 0)) -> xr.Dataset:
@@ -76,7 +78,8 @@ def observed(options: InSitu, forecast: xr.Dataset, frame: tuple[int, int] = (0,
         )
     here = file.isel(station=file["kept"].values)
     coords = {n: ("station", here[n].values) for n in ("station", "row", "column")}
-    if options.lapse and "elevation" in here.coords and "surface_altitude" in forecast.coords:
+    warm = [n for n in taken if n in forecast and _temperature(forecast[n])]
+    if options.lapse and warm and "elevation" in here.coords and "surface_altitude" in forecast.coords:
         # the surface as the forecast is interpolated, so that both belong to the same place
         place = np.stack([here["row"].values, here["column"].values], -1)
         cells, weights = Places.of(forecast).corners(place, options.method)
@@ -84,7 +87,7 @@ def observed(options: InSitu, forecast: xr.Dataset, frame: tuple[int, int] = (0,
         fall = -options.lapse / 1000 * (here["elevation"].values - surface)
         coords["correction"] = ("station", np.nan_to_num(fall))  # a station of unknown height stays
         count = int(np.isfinite(fall).sum())
-        notes = [*notes, f"elevation: temperatures at {count} stations are corrected by {options.lapse:g} K a km"]
+        notes = [*notes, f"elevation: {', '.join(warm)} at {count} stations corrected by {options.lapse:g} K a km"]
     arrays = {
         n: (("start", "lead", "station"), np.where(complete, a, np.nan), _attrs(forecast, n, wind))
         for n, a in taken.items()
@@ -127,7 +130,11 @@ def _temperature(field: xr.DataArray) -> bool:
     attrs = field.attrs
     named = [str(attrs.get("standard_name", "")), str(attrs.get("long_name", "")), str(field.name)]
     near = "level" not in attrs and not re.search(OTHER, " ".join(named), re.IGNORECASE)
-    return near and attrs.get("units") in KELVIN and any(re.search(TEMPERATURE, n, re.IGNORECASE) for n in named)
+    try:
+        kelvin = factor(str(attrs.get("units", "")), "K", str(field.name))[0] == 1
+    except DataError:
+        return False
+    return near and kelvin and any(re.search(TEMPERATURE, n, re.IGNORECASE) for n in named)
 
 
 def wind_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
