@@ -134,7 +134,8 @@ def test_a_boundary_on_another_grid(made):
     with read(folder / "h.nc") as one, read(folder / "out.nc") as two:
         for name in two.data_vars:
             np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-4)
-    assert forecast(folder, "--out", str(folder / "h.nc"), boundary="coarse.nc") == 0  # linear between its two times
+    coarse = {"boundary": "coarse.nc", "forcing": "boundary.nc"}  # forcing is not interpolated
+    assert forecast(folder, "--out", str(folder / "h.nc"), **coarse) == 0
     with read(folder / "h.nc") as one, read(folder / "out.nc") as two:
         assert np.isfinite(one["z_up"]).all() and not np.allclose(one["z_up"], two["z_up"], atol=1e-4)
 

@@ -86,7 +86,8 @@ def _events(
     run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset, events: Events, compared: list[str]
 ) -> None:
     """A table of the scores of events by lead, and their reliability."""
-    names = [f"{name}>={level:g}" for name, levels in events.by_variable(forecasts).items() for level in levels]
+    every = events.by_variable([*map(str, forecasts.data_vars)])
+    names = [f"{name}>={level:g}" for name, levels in every.items() for level in levels]
     if not names:
         return
     leads = [f"{h:g}h" for h in lead_hours(forecasts)]
