@@ -76,6 +76,10 @@ def test_settings_are_those_of_the_symbol_and_of_the_cell():
     assert "no setting of space group R -3 m :R" in of(hexagonal("R -3 m :R")).reason
     assert "R -3 m and number 12" in of(hexagonal("R -3 m", 12)).reason
     assert "'X y z' is not understood" in of(hexagonal("X y z")).reason
+    # nor does a number beside a symbol that is not understood say which setting it is
+    for symbol, number, angles in (("C -4 m 21", 113, (90, 90, 90)), ("C -1", 2, (80, 85, 95))):
+        tags = {"symmetry_space_group_name_H-M": f"'{symbol}'", "symmetry_Int_Tables_number": number}
+        assert f"'{symbol}' is not understood" in of(cif((5, 5, 6, *angles), ["Si Si .1 .2 .3 1"], **tags)).reason
     silicon, cube = ["Si Si 0 0 0 1"], (5.431, 5.431, 5.431, 90, 90, 90)
     name = "symmetry_space_group_name_H-M"
     for symbol, label in (("F d -3 m :1", "A_cF8_227_a:Si"), ("F d -3 m S", "A_cF8_227_a:Si"),
@@ -90,6 +94,7 @@ def test_settings_are_those_of_the_symbol_and_of_the_cell():
     # without unique axis c or another cell choice, the cell says which axes are meant
     assert {s.choice for s in settings.Declared(None, "P 21/n", "").settings()} == {"b2", "a2", "c2"}
     assert settings.Declared(None, "C m c a", "").settings()[0].group == 64
+    assert {s.group for s in settings.Declared(225, "F m 3 m", "").settings()} == {225}
 
 
 def test_symbols_alone_make_the_crystals_that_operations_make():
