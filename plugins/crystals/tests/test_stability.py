@@ -101,6 +101,7 @@ def test_forms_of_hull_files(tmp_path):
         "e.json": json.dumps({"calculator": "emt", "unit": "eV", "phases": [{"formula": {"Cu": 2}, "energy": -6},
                               {"formula": "Au", "energy": -2}]}),
         "f.json": json.dumps({"source": "emt", "entries": entries}),
+        "correction.csv": "formula,energy,correction,unit,source\nCu2,-6200,200,meV,emt\nAu,-2000,,meV,emt\n",
         "g.csv": f"formula,energy_per_atom (Ha),source\nCu,{-3 / 27.2113860},emt\nAu,{-2 / 27.2113860},emt\n",
     }  # fmt: skip
     for name, text in files.items():
@@ -129,6 +130,9 @@ def test_forms_of_hull_files(tmp_path):
      ("formula,energy_per_atom,source\nCu,-3,emt\nAu,-2,mace\n", "of mace, those before are of emt"),
      ("formula,energy_per_atom,source\nCu,-3,emt\nAu,-2,\n", "unknown source"),
      ("formula,energy_per_atom,energy,source\nCu2,-3,-5,emt\n", "is not energy_per_atom"),
+     ("formula,energy_per_atom,correction,source\nCu,-3,.1,emt\n", ":2: a correction, of all atoms, beside"),
+     ("formula,energy,correction,unit,source\nCu,-3,.1,eV/atom,emt\n", ":2: a correction, of all atoms, beside"),
+     ("formula,energy,energy_per_atom,unit,source\nCu2,-6,-3,eV/atom,emt\n", ":2: two energies of an atom"),
      ("formula,energy_per_atom\nCu,-3\n", "does not say what computed"), ("name,e\nCu,-3\n", "no formula"),
      ("formula,energy_per_atom,source\n", "no phases"), ("", "the file is empty")],
 )  # fmt: skip
@@ -167,6 +171,9 @@ def test_a_hull_of_structures_is_relaxed_by_the_same_protocol(tmp_path):
     ).to(str(folder / "Cu3Au.cif"))  # fmt: skip
     hull = relaxed_hull(folder, Realiser(calculator="emt"), tmp_path / "hull.csv", told.append)
     assert {p.formula for p in hull.phases} == {"Cu4", "Au4", "Cu3Au1"} and "Na.cif: calculator emt" in told[0]
+    # what is left out lowers energies above the hull: it is counted and written
+    assert [one.place for one in hull.left_out] == [str(folder / "Na.cif")]
+    assert f"{folder / 'Na.cif'},calculator emt" in (tmp_path / "hull_refused.csv").read_text()
     again = read_hull(tmp_path / "hull.csv")
     again.require("EMT")
     # an unrelaxed energy would lie above: copper at 3.7 A is strained

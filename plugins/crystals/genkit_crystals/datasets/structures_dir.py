@@ -103,7 +103,7 @@ def from_structures(
             show.say(found.summary())
         columns = ("place", "protostructure", "refused", "notes", "values")
         cells = [(r.place, r.label, r.reason, json.dumps(r.notes), json.dumps(r.values)) for r in found.reads]
-        write_table(path, dict(zip(columns, zip(*cells, strict=True), strict=True)))
+        write_table(path, columns, cells)
 
     with cached("crystals/structures.csv", params, make).open(newline="") as file:
         reads = list(csv.DictReader(file))

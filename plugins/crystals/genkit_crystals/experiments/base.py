@@ -138,8 +138,7 @@ class CrystalStudy(Conditions, Experiment):
             for one in said[:5]:
                 run.say(f"{name.removesuffix('s')}: {one.place}: {one.reason}")
             if said:
-                columns: dict[str, Any] = {"place": [one.place for one in said], name: [one.reason for one in said]}
-                write_table(run.folder / f"{name}.csv", columns)
+                write_table(run.folder / f"{name}.csv", ("place", name), [(one.place, one.reason) for one in said])
                 run.say(f"{len(said)} {name} in {name}.csv; {len(every)} distinct crystals are left")
         for row in every.statistics():
             run.say(
@@ -240,20 +239,13 @@ class CrystalStudy(Conditions, Experiment):
 
     def _write(self, run: Run, found: list[Protostructure], train: Crystals) -> None:
         known, seen = {c.label for c in train.crystals}, set()
-        unique = [not (c.label in seen or seen.add(c.label)) for c in found]
-        write_table(
-            run.folder / "labels.csv",
-            {
-                "protostructure": [c.label for c in found],
-                "prototype": [c.prototype for c in found],
-                "space_group": [c.group for c in found],
-                "formula": [c.chemical_formula for c in found],
-                "n_atoms": [c.atoms for c in found],
-                "n_dof": [c.freedom for c in found],
-                "novel": [c.label not in known for c in found],
-                "unique": unique,
-            },
-        )
+        names = ("protostructure", "prototype", "space_group", "formula", "n_atoms", "n_dof", "novel", "unique")
+        rows = [
+            (c.label, c.prototype, c.group, c.chemical_formula, c.atoms, c.freedom, c.label not in known,
+             not (c.label in seen or seen.add(c.label)))
+            for c in found
+        ]  # fmt: skip
+        write_table(run.folder / "labels.csv", names, rows)
         write_pyxtal(run.folder / "orbits.json", found)
 
     def _realise(self, run: Run, some: list[Protostructure | None]) -> None:
@@ -300,8 +292,9 @@ class CrystalStudy(Conditions, Experiment):
         model, <score>/<set> those of all. realised/made: share of the samples asked for that became structures,
         realised/label_match: with the label that was drawn; realised/seconds of one; with a calculator
         realised/converged, the share that relaxed to the end, and realised/steps, the median of their steps. With a
-        hull or known structures also the scores of `stability.scores`. symmetry/<set>: share of drawn crystals whose
-        sites hold the space group for which they were drawn; all other scores go by the true group.
+        hull or known structures also the scores of `stability.scores`; hull/left_out counts the structures of the hull
+        that could not be relaxed, without which energies above it may be too low. symmetry/<set>: share of drawn
+        crystals whose sites hold the space group for which they were drawn; all other scores go by the true group.
         crystals_per_second/<set> with compilation.
         ce/relative: cross-entropy of held-out crystals over that of a predictor that knows the frequencies only.
         """
@@ -385,7 +378,8 @@ class CrystalStudy(Conditions, Experiment):
         labels = {c.label for part in self.crystals(run) for c in part.crystals}
         found = judged(found, made, hull, labels, known)
         write_candidates(run.folder / "structures.csv", found)
-        return scores(found, hull is not None)
+        left_out = {} if hull is None else {"hull/left_out": float(len(hull.left_out))}
+        return scores(found, hull is not None) | left_out
 
     def _relative(self, run: Run) -> float:
         """Cross-entropy of held-out crystals over that of the frequencies."""

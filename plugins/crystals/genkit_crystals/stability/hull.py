@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from genkit.errors import DataError, UsageError
-from genkit_crystals.protostructures import symbols
+from genkit_crystals.protostructures import Reject, symbols
 
 FORMULA = ("formula", "composition", "formula_pretty", "pretty_formula", "reduced_formula")
 SOURCE = ("source", "calculator")
@@ -46,6 +46,9 @@ class Hull:
     source: str
     """What computed the energies: the name of a calculator, or what their owner calls it."""
     place: str = "hull"
+    left_out: tuple[Reject, ...] = ()
+    """Phases whose energies could not be computed"""
+    _compositions: list[Any] = field(default_factory=list, repr=False, compare=False)
     _diagrams: dict[frozenset[str], Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -54,7 +57,8 @@ class Hull:
 
         if not self.phases:
             raise DataError(f"{self.place}: no phases; expected a formula and an energy in each row")
-        known = [{str(e) for e in Composition(one.formula)} for one in self.phases]
+        self._compositions[:] = [Composition(one.formula) for one in self.phases]
+        known = [{str(e) for e in one} for one in self._compositions]
         missing = sorted(set().union(*known) - set().union(*(one for one in known if len(one) == 1)))
         if missing:
             raise DataError(
@@ -79,10 +83,9 @@ class Hull:
         """The phase diagram of a chemical system, made once."""
         if system not in self._diagrams:
             from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
-            from pymatgen.core import Composition
 
-            pairs = [(Composition(one.formula), one.energy) for one in self.phases]
-            within = [(c, e) for c, e in pairs if {str(x) for x in c} <= system]
+            pairs = zip(self._compositions, self.phases, strict=True)
+            within = [(c, one.energy) for c, one in pairs if {str(x) for x in c} <= system]
             missing = sorted(system - {str(x) for c, _ in within for x in c})
             if missing:
                 raise DataError(f"the hull has no phase of {', '.join(missing)}")
@@ -153,19 +156,25 @@ def is_table(path: Path) -> bool:
 
 def _phase(place: str, row: Mapping[str, Any]) -> Phase:
     formula = _formula(place, row)
-    number = {}
+    number: dict[bool, float] = {}  # by whether it is of an atom
+    units: dict[bool, float] = {}
     for title, value in row.items():
         name, basis, unit = _title(str(title))
         if name not in (TOTAL, SHARE) or value in (None, ""):
             continue
-        factor, per_atom = _unit(place, unit or str(row.get("unit") or "eV"), title)
-        basis = per_atom if per_atom is not None else basis
+        factor, of_atom = _unit(place, unit or str(row.get("unit") or "eV"), title)
+        basis = of_atom if of_atom is not None else basis
         if basis != (name == SHARE) and name == SHARE:
             raise DataError(f"{place}: {title} is said to be of an atom and of a formula unit ({row.get('unit')})")
-        number["atom" if basis else "all"] = _number(place, title, value) * factor
-    correction = row.get("correction")
-    if "all" in number and correction not in (None, ""):
-        number["all"] += _number(place, "correction", correction)
+        if basis in number:
+            raise DataError(f"{place}: two energies of {'an atom' if basis else 'all atoms'}; leave one of them out")
+        number[basis], units[basis] = _number(place, title, value) * factor, factor
+    if number and row.get("correction") not in (None, ""):  # as of pymatgen, of all atoms
+        correction = _number(place, "correction", row["correction"])
+        if correction and False not in number:
+            raise DataError(f"{place}: a correction, of all atoms, beside an energy of an atom; give {TOTAL} in eV")
+        if correction:
+            number[False] += correction * units[False]
     if not number:
         other = next((c for c in OTHER if row.get(c) not in (None, "")), None)
         if other:
@@ -174,9 +183,9 @@ def _phase(place: str, row: Mapping[str, Any]) -> Phase:
             )
         raise DataError(f"{place}: no energy; expected {SHARE} or {TOTAL} (of all atoms of the formula)")
     atoms = _amount(formula)
-    per_atom = number.get("atom", number.get("all", 0.0) / atoms)
-    if len(number) == 2 and abs(number["all"] / atoms - per_atom) > 1e-3:
-        raise DataError(f"{place}: {TOTAL} {number['all']:g} of {atoms:g} atoms is not {SHARE} {per_atom:g}")
+    per_atom = number.get(True, number.get(False, 0.0) / atoms)
+    if len(number) == 2 and abs(number[False] / atoms - per_atom) > 1e-3:
+        raise DataError(f"{place}: {TOTAL} {number[False]:g} of {atoms:g} atoms is not {SHARE} {per_atom:g}")
     return Phase(formula, per_atom, place)
 
 

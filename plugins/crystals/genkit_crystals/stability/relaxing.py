@@ -16,24 +16,29 @@ from genkit_crystals.stability.hull import Hull, Phase
 def relaxed_hull(path: Path, realiser: Realiser, table: Path, say: Callable[[str], None] = lambda text: None) -> Hull:
     """The hull of structure files by the calculator of the realiser, with its steps, force and time limit.
 
-    A phase whose relaxation fails or does not converge is left out, with a word; its row in `table`, a CSV file that
-    `read_hull` takes, has the reason.
+    The phases go to `table`, a CSV file that `read_hull` takes. One whose relaxation fails or does not converge is left
+    out, which lowers energies above the hull: it is told, and stands with its reason in the file of the name of `table`
+    with _refused, and in `Hull.left_out`.
     """
     name = realiser.calculator
     if name is None:
         raise UsageError(f"--hull {path}: structures need energies; give --realiser.calculator")
     calculator(name)
     rows = [row for some in each(partial(_phases, realiser=realiser), list(entries(path)), share=5) for row in some]
-    for place, *_, reason in rows:
-        if reason:
-            say(f"left out of the hull: {place}: {reason}")
+    refused = [Reject(place, reason) for place, *_, reason in rows if reason]
+    for one in refused:
+        say(f"left out of the hull: {one.place}: {one.reason}")
+    write_table(
+        table.with_stem(f"{table.stem}_refused"), ("place", "reason"), [(one.place, one.reason) for one in refused]
+    )
     good = [row for row in rows if not row[-1]]
     if not good:
         why = f"; the first of {len(rows)}: {rows[0][-1]}" if rows else ": there are no structures"
         raise DataError(f"{path}: no phase of the hull could be relaxed{why}")
-    columns = zip(*((place, formula, energy, name) for place, formula, energy, _ in good), strict=True)
-    write_table(table, dict(zip(("place", "formula", "energy_per_atom", "calculator"), columns, strict=True)))
-    return Hull(tuple(Phase(formula, energy, place) for place, formula, energy, _ in good), name, str(path))
+    columns = ("place", "formula", "energy_per_atom", "calculator")
+    write_table(table, columns, [(place, formula, energy, name) for place, formula, energy, _ in good])
+    phases = tuple(Phase(formula, energy, place) for place, formula, energy, _ in good)
+    return Hull(phases, name, str(path), tuple(refused))
 
 
 def _phases(entry: Entry | Reject, realiser: Realiser) -> list[tuple[str, str, float, str]]:
