@@ -16,7 +16,7 @@ from pymatgen.io.cif import CifWriter
 import genkit
 from genkit.errors import DataError, UsageError
 from genkit_crystals.data import Crystals, NoCrystals
-from genkit_crystals.datasets.structures_dir import StructuresDir
+from genkit_crystals.datasets.structures_dir import StructuresDir, beside
 from genkit_crystals.protostructures import settings, structures
 from genkit_crystals.protostructures.cif import blocks
 from genkit_crystals.protostructures.sources import Entry, entries
@@ -234,6 +234,43 @@ def test_numbers_of_a_folder_stand_in_a_table_and_may_be_missing(tmp_path):
         StructuresDir(folder, table, workers=1).load()
     with pytest.raises(UsageError, match="symprec=0"):
         StructuresDir(folder, symprec=0.0)
+
+
+def test_numbers_go_to_the_file_that_is_named(tmp_path):
+    """By the path within the folder, by the name alone where it is the only one; what is open is refused."""
+    table, folder = tmp_path / "numbers.csv", tmp_path / "my[1]"
+    files = {"a/x.cif", "b/x.cif", "c/only.cif.gz", "d/POSCAR", "c/v1.2.cif", "e.cif"}
+
+    def of_rows(*lines):
+        table.write_text("\n".join(["file,gap,energy", *lines, ""]))
+        return {file: row["gap"] for file, row in beside(table, folder, files).items()}
+
+    assert of_rows("a/x,1", "b/x.cif,2", "only.cif,3", "./d/POSCAR,4", "v1.2,5", f"{folder}/e.cif,6") == {
+        "a/x.cif": 1, "b/x.cif": 2, "c/only.cif.gz": 3, "d/POSCAR": 4, "c/v1.2.cif": 5, "e.cif": 6}  # fmt: skip
+    assert of_rows("my[1]/a/x.cif,1", "x/e,2") == {"a/x.cif": 1}  # there is no x/e
+    for lines, says in ((["x,1"], "x may be a/x.cif or b/x.cif"), (["e,1", "e.cif,2"], r"3: e.cif is e.cif, which .*2"),
+                        ([",1"], ":2: no file"), (["q,1"], "no row of the table names a file")):  # fmt: skip
+        with pytest.raises(DataError, match=says):
+            of_rows(*lines)
+    (folder / "a").mkdir(parents=True)
+    (folder / "b").mkdir()
+    (folder / "a" / "x.cif").write_text(str(CifWriter(salt())))
+    (folder / "b" / "x.cif").write_text(cif((4.1,) * 3 + (90,) * 3, ["Cs Cs 0 0 0 1", "Cl Cl .5 .5 .5 1"]))
+    table.write_text("file,gap\na/x.cif,1\nb/x.cif,2\n")
+    data = StructuresDir(folder, table, "gap", workers=1).load()
+    assert dict(zip((c.label for c in data.crystals), data.properties["gap"], strict=True)) == {SALT: 1, CESIUM: 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [("t.csv", "id,cif\n", "the data set is empty"), ("t.json", "[]", "the data set is empty"),
+     ("t.json", '{"columns": ["a"], "data": [1]}', "expected in data a list for each row"),
+     ("t.json", '[{"structure": {}, "n": 1' + "0" * 400 + "}]", "all entries were refused: .*unreadable json")],
+)  # fmt: skip
+def test_odd_tables_are_refused_in_a_line(name, text, says, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=says):
+        StructuresDir(tmp_path / name, workers=1).load()
 
 
 def test_missing_numbers_are_no_lowest_energies():

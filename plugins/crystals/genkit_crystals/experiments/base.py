@@ -48,12 +48,10 @@ from genkit_crystals.protostructures import (
 from genkit_crystals.stability import (
     Candidate,
     Hull,
-    is_table,
     judged,
     known_structures,
+    open_hull,
     read_candidates,
-    read_hull,
-    relaxed_hull,
     scores,
     write_candidates,
 )
@@ -272,14 +270,7 @@ class CrystalStudy(Conditions, Experiment):
             return None
         path, realiser = self.hull, self.realiser
 
-        def load() -> Hull:
-            if path.exists() and not is_table(path):
-                return relaxed_hull(path, realiser, run.folder / "hull.csv", run.say)
-            found = read_hull(path, self.hull_source)
-            found.require(realiser.calculator)
-            return found
-
-        return run.once("hull", load)
+        return run.once("hull", lambda: open_hull(path, self.hull_source, realiser, run.folder / "hull.csv", run.say))
 
     # results
 

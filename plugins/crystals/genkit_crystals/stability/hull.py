@@ -7,25 +7,21 @@ source, a calculator by one protocol: numbers of two are never compared.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from genkit.errors import DataError, UsageError
-from genkit_crystals.protostructures import Reject, symbols
+from genkit_crystals.protostructures import Reject, records, symbols
 
 FORMULA = ("formula", "composition", "formula_pretty", "pretty_formula", "reduced_formula")
 SOURCE = ("source", "calculator")
 STRUCTURES = ("cif", "structure", "lattice")
 TOTAL, SHARE = "energy", "energy_per_atom"
 OTHER = ("formation_energy_per_atom", "formation_energy", "e_form", "e_above_hull", "energy_above_hull")
-LIMIT = 200_000_000  # bytes of a file
 
 
 @dataclass(frozen=True)
@@ -123,8 +119,25 @@ def read_hull(path: Path, source: str | None = None) -> Hull:
     is a list of such rows, of entries of pymatgen among them, or a dict with them in "phases" or "entries" and what
     they share. Raises DataError, with the row, UsageError.
     """
+    return hull_of(rows_of(path), path, source)
+
+
+def rows_of(path: Path) -> list[tuple[str, Any]]:
+    """(place, record) of a table. Raises DataError, UsageError."""
+    if not path.is_file():
+        raise UsageError(f"--hull {path}: no such file; expected a CSV or JSON table of phases, or structures")
+    return list(records(path, f"a CSV or JSON table with a formula and {SHARE} or {TOTAL} in each row, or structures"))
+
+
+def hull_of(rows: Sequence[tuple[str, Any]], path: Path, source: str | None = None) -> Hull:
+    """The hull of the rows of a table, see `read_hull`."""
     phases, sources = [], {}
-    for place, row in _rows(path):
+    for place, row in rows:
+        if not isinstance(row, dict):
+            raise DataError(f"{place}: expected a dict with formula and {SHARE} or {TOTAL}")
+        if None in row:
+            raise DataError(f"{place}: more values than columns")
+        row = {str(k).strip(): v.strip() if isinstance(v, str) else v for k, v in row.items()}
         phases.append(_phase(place, row))
         said = next((str(row[c]).strip() for c in SOURCE if row.get(c) not in (None, "")), "")
         sources.setdefault(source_of(said), (said, place))
@@ -145,13 +158,13 @@ def read_hull(path: Path, source: str | None = None) -> Hull:
     return Hull(tuple(phases), said or source or "", str(path))
 
 
-def is_table(path: Path) -> bool:
-    """Whether a file is a table of energies and not of structures: JSON or CSV that has no structures."""
-    name = path.name.lower().removesuffix(".gz")
-    if not path.is_file() or not name.endswith((".csv", ".json")):
-        return False
-    _, row = next(_rows(path), ("", {}))
-    return not any(row.get(column) for column in STRUCTURES) or any(_title(str(c))[0] for c in row)
+def has_energies(rows: Sequence[tuple[str, Any]]) -> bool:
+    """Whether the rows of a table are phases with energies, and not structures alone."""
+    row = rows[0][1] if rows else {}
+    if not isinstance(row, dict):
+        return True  # and refused
+    names = {str(name).strip().lower() for name in row}
+    return not names & {*STRUCTURES} or any(_title(name)[0] for name in names)
 
 
 def _phase(place: str, row: Mapping[str, Any]) -> Phase:
@@ -249,51 +262,3 @@ def _number(place: str, title: Any, value: Any) -> float:
     if isinstance(value, bool) or not math.isfinite(number):
         raise DataError(f"{place}: {title} {str(value)[:40]!r} is no finite number")
     return number
-
-
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, row) of a table."""
-    name = path.name.lower().removesuffix(".gz")
-    try:
-        if path.stat().st_size > LIMIT:
-            raise DataError(f"{path} has more than {LIMIT:,} bytes; leave out systems that are not needed")
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UsageError(
-            f"--hull {path}: no such file; expected a CSV or JSON table of phases, or structures"
-        ) from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: unreadable ({str(error)[:100]})") from error
-    if name.endswith(".json"):
-        yield from _json(path, text)
-        return
-    if not name.endswith(".csv"):
-        raise UsageError(f"--hull {path}: unknown kind of file; expected .csv, .json (or .gz of them), or structures")
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    if not reader.fieldnames:
-        raise DataError(f"{path}: the file is empty; expected a table with the columns formula and {SHARE} or {TOTAL}")
-    for row in reader:
-        if None in row:
-            raise DataError(f"{path}:{reader.line_num}: more values than columns")
-        yield f"{path}:{reader.line_num}", {str(k).strip(): v for k, v in row.items()}
-
-
-def _json(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: no JSON ({str(error)[:100]})") from error
-    shared: dict[str, Any] = {}
-    if isinstance(content, dict):
-        inner = next((k for k in ("phases", "entries") if isinstance(content.get(k), list)), None)
-        if inner is None:
-            raise DataError(f"{path}: expected a list of phases, or a dict that has them in phases")
-        shared = {k: v for k, v in content.items() if isinstance(v, str)}
-        content = content[inner]
-    if not isinstance(content, list):
-        raise DataError(f"{path}: expected a list of phases")
-    for i, row in enumerate(content):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}[{i}]: expected a dict with formula and {SHARE} or {TOTAL}")
-        yield f"{path}[{i}]", {**shared, **row}
