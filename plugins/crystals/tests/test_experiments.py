@@ -22,6 +22,7 @@ from genkit_crystals.chains.frequencies import Frequencies
 from genkit_crystals.chains.guidance import Answers, Known, Property, binned, bins_loss, edges_of, values_of
 from genkit_crystals.chains.layout import encode, layout
 from genkit_crystals.chains.steering import LookAhead, goal
+from genkit_crystals.data import Crystals
 from genkit_crystals.datasets import AflowPrototypes, LabelsCSV
 from genkit_crystals.models.critics import Steered
 from genkit_crystals.models.request import Draw
@@ -304,6 +305,10 @@ def test_numbers_of_ones_own_are_a_target(tmp_path):
         c.atoms / 10 for i, c in enumerate(crystals) if i % 4
     )
     np.testing.assert_array_equal(values_of("atoms", data), [c.atoms for c in data.crystals])
+    same = Crystals.of(data.crystals, [{"atoms": c.atoms} if c.atoms > 8 else {} for c in data.crystals])
+    np.testing.assert_array_equal(values_of("atoms", same), [c.atoms for c in data.crystals])
+    with pytest.raises(UsageError, match="a column 'atoms' of other numbers"):
+        values_of("atoms", Crystals.of(data.crystals, [{"atoms": c.atoms / 2} for c in data.crystals]))
     options = {"data": "labels_csv", "data.file": str(file), "data.property": "band gap", "samples": 10}
     for i, (more, says) in enumerate((
         ({"property": "gap=1.."}, "will know band gap; train it with --wanted gap"),

@@ -197,12 +197,22 @@ class Property:
 
 
 def values_of(name: str, data: Crystals) -> np.ndarray:
-    """(n,) of crystals by the name of a column of theirs or of what can be computed, NaN where missing."""
+    """(n,) of crystals by the name of a column of theirs or of what can be computed, NaN where missing.
+
+    Raises UsageError where there is none, or where a column has other numbers than what is computed under its name: new
+    crystals are measured by the latter.
+    """
     own = data.properties.get(name, np.full(len(data), np.nan))
-    if np.isfinite(own).any():
-        return own
+    there = np.isfinite(own)
     if name in PROPERTIES:
-        return computed(name, data.crystals)
+        found = computed(name, data.crystals)
+        if not np.allclose(own[there], found[there], rtol=1e-3):
+            raise UsageError(
+                f"the data have a column {name!r} of other numbers than are computed by it; rename the column"
+            )
+        return found
+    if there.any():
+        return own
     some = sorted(k for k, v in data.properties.items() if np.isfinite(v).any())
     raise UsageError(
         f"{name!r} is no property of these crystals; known: {', '.join(dict.fromkeys((*some, *PROPERTIES)))}"
