@@ -280,7 +280,7 @@ def test_missing_numbers_are_no_lowest_energies():
     np.testing.assert_array_equal(data[np.array([1])].properties["gap"], [1])
     # two names are two quantities: the energy is that of one of them, which most have
     mixed = Crystals.of([one, two, two], [{"energy_per_atom": -3.0}, {"e_form_per_atom": -1.0},
-                                          {"e_form_per_atom": -2.0, "energy_per_atom": -9.0, "energy": 5.0}])  # fmt: skip
+                                          {"e_form_per_atom": -2.0, "energy_per_atom": -9.0}])  # fmt: skip
     np.testing.assert_array_equal(mixed.energies, [np.nan, -2])
     np.testing.assert_array_equal(mixed.properties["energy_per_atom"], [-3, -9])
     with pytest.raises(NoCrystals, match="the data set is empty"):

@@ -207,9 +207,7 @@ def values_of(name: str, data: Crystals) -> np.ndarray:
     if name in PROPERTIES:
         found = computed(name, data.crystals)
         if not np.allclose(own[there], found[there], rtol=1e-3):
-            raise UsageError(
-                f"the data have a column {name!r} of other numbers than are computed by it; rename the column"
-            )
+            raise UsageError(f"the data have a column {name!r} of other numbers than are computed; rename it")
         return found
     if there.any():
         return own
