@@ -51,13 +51,16 @@ class Crystals:
     ) -> Crystals:
         """Keep each label once, with the values of its lowest energy, those first read where there is none.
 
+        The energy is that of `ENERGIES` which most of them have, the same for all: two are no one quantity.
         Raises `NoCrystals` where there is nothing to keep.
         """
         if not crystals:
             raise NoCrystals(cls((), {}, tuple(rejects), tuple(notes)))
+        values = values or [{}] * len(crystals)
+        own = max((*ENERGIES, ENERGY), key=lambda name: sum(name in found for found in values))
         kept: dict[str, tuple[float, Protostructure, Mapping[str, float]]] = {}
-        for one, found in zip(crystals, values or [{}] * len(crystals), strict=True):
-            energy = next((found[name] for name in ENERGIES if name in found), found.get(ENERGY, np.inf))
+        for one, found in zip(crystals, values, strict=True):
+            energy = found.get(own, np.inf)
             if one.label not in kept or energy < kept[one.label][0]:
                 kept[one.label] = energy, one.canonical, found
         rows = [kept[label] for label in sorted(kept)]

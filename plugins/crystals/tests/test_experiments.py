@@ -22,6 +22,7 @@ from genkit_crystals.chains.frequencies import Frequencies
 from genkit_crystals.chains.guidance import Answers, Known, Property, binned, bins_loss, edges_of, values_of
 from genkit_crystals.chains.layout import encode, layout
 from genkit_crystals.chains.steering import LookAhead, goal
+from genkit_crystals.data import Crystals
 from genkit_crystals.datasets import AflowPrototypes, LabelsCSV
 from genkit_crystals.models.critics import Steered
 from genkit_crystals.models.request import Draw
@@ -101,7 +102,7 @@ def test_evaluate_with_a_hull(plain, tmp_path):
     run = genkit.load(folder, trust=True)
     results, found = run.results, read_candidates(folder / "structures.csv")
     assert len(found) == 4 and run.config.hull == file and any(one.file for one in found)
-    assert results["realised/made"] == np.mean([bool(one.file) for one in found])
+    assert results["hull/left_out"] == 0 and results["realised/made"] == np.mean([bool(one.file) for one in found])
     for limit in ("0", "0.08", "0.1"):
         assert 0 <= results[f"sun/{limit}"] <= results[f"stable/{limit}"] <= results["realised/converged"]
     energies = [one.e_hull for one in found if one.e_hull == one.e_hull]
@@ -234,6 +235,7 @@ def test_groups_of_a_crystal_system_are_as_frequent_as_in_training():
      ({"property": "atoms=2..9"}, "crystals.property_guidance --generator .* --wanted atoms"),
      ({"property": "atoms=2..", "method": "alone"}, "does not steer"), ({"property": "atoms=9..2"}, "nothing lies"),
      ({"property": "colour=1.."}, "knows no property; .* --wanted colour"), ({"property": "atoms"}, "NAME=LOW..HIGH"),
+     ({"property": "atoms=.."}, "is all values"),
      ({"strides": 0}, "strides=0"), ({"strength": 0.0}, "strength=0")],
 )  # fmt: skip
 def test_wrong_requests(plain, options, says):
@@ -273,7 +275,10 @@ def test_bins_have_equally_many_crystals_and_an_interval_its_share_of_each():
     log_p = known.within(Property("x", 4.5, 8.5))(None, 0.0)
     np.testing.assert_allclose(np.exp(log_p), [(0.2 * 2 + 0.3 * 2) / 3, (0.3 * 2 + 0.2 * 2) / 3], rtol=1e-5)
     np.testing.assert_allclose(known.within(None)(None, 0.0), 0, atol=1e-6)
-    assert known.upper(0.5, True) == Property("x", high=6.5)
+    assert Property.beyond("x", values, 0.5, True) == Property("x", high=6.5)
+    half = np.repeat([2.0, 3.0], 4)  # beyond the quantile is nothing: the highest, or lowest, of two values
+    for quantile, below, found in ((0.75, False, 3), (0.25, True, 2), (0.25, False, 3), (0.75, True, 2)):
+        assert set(half[Property.beyond("x", half, quantile, below).among(half)]) == {found}
 
 
 def test_the_loss_of_bins_is_their_cross_entropy():
@@ -300,14 +305,20 @@ def test_numbers_of_ones_own_are_a_target(tmp_path):
         c.atoms / 10 for i, c in enumerate(crystals) if i % 4
     )
     np.testing.assert_array_equal(values_of("atoms", data), [c.atoms for c in data.crystals])
+    same = Crystals.of(data.crystals, [{"atoms": c.atoms} if c.atoms > 8 else {} for c in data.crystals])
+    np.testing.assert_array_equal(values_of("atoms", same), [c.atoms for c in data.crystals])
+    with pytest.raises(UsageError, match="a column 'atoms' of other numbers"):
+        values_of("atoms", Crystals.of(data.crystals, [{"atoms": c.atoms / 2} for c in data.crystals]))
     options = {"data": "labels_csv", "data.file": str(file), "data.property": "band gap", "samples": 10}
     for i, (more, says) in enumerate((
         ({"property": "gap=1.."}, "will know band gap; train it with --wanted gap"),
         ({"data.property": "gap"}, r"no crystal has a number 'gap'; .* band gap \(30\)"),
         ({"wanted": "gap"}, "known: band gap, electronegativity"),
+        ({"property": "band gap=1e9.."}, "no training crystal has such a value; they have"),
     )):  # fmt: skip
         with pytest.raises(GenkitError, match=says):
             genkit.run(genkit.config("crystals.property_guidance", "tiny", options | more), out=tmp_path / str(i))
+        assert not (tmp_path / str(i) / "checkpoints").exists()  # nothing was trained
 
 
 def test_the_potential_knows_the_atoms_to_come():

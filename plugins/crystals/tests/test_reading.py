@@ -16,7 +16,7 @@ from pymatgen.io.cif import CifWriter
 import genkit
 from genkit.errors import DataError, UsageError
 from genkit_crystals.data import Crystals, NoCrystals
-from genkit_crystals.datasets.structures_dir import StructuresDir
+from genkit_crystals.datasets.structures_dir import StructuresDir, beside
 from genkit_crystals.protostructures import settings, structures
 from genkit_crystals.protostructures.cif import blocks
 from genkit_crystals.protostructures.sources import Entry, entries
@@ -76,6 +76,10 @@ def test_settings_are_those_of_the_symbol_and_of_the_cell():
     assert "no setting of space group R -3 m :R" in of(hexagonal("R -3 m :R")).reason
     assert "R -3 m and number 12" in of(hexagonal("R -3 m", 12)).reason
     assert "'X y z' is not understood" in of(hexagonal("X y z")).reason
+    # nor does a number beside a symbol that is not understood say which setting it is
+    for symbol, number, angles in (("C -4 m 21", 113, (90, 90, 90)), ("C -1", 2, (80, 85, 95))):
+        tags = {"symmetry_space_group_name_H-M": f"'{symbol}'", "symmetry_Int_Tables_number": number}
+        assert f"'{symbol}' is not understood" in of(cif((5, 5, 6, *angles), ["Si Si .1 .2 .3 1"], **tags)).reason
     silicon, cube = ["Si Si 0 0 0 1"], (5.431, 5.431, 5.431, 90, 90, 90)
     name = "symmetry_space_group_name_H-M"
     for symbol, label in (("F d -3 m :1", "A_cF8_227_a:Si"), ("F d -3 m S", "A_cF8_227_a:Si"),
@@ -90,6 +94,7 @@ def test_settings_are_those_of_the_symbol_and_of_the_cell():
     # without unique axis c or another cell choice, the cell says which axes are meant
     assert {s.choice for s in settings.Declared(None, "P 21/n", "").settings()} == {"b2", "a2", "c2"}
     assert settings.Declared(None, "C m c a", "").settings()[0].group == 64
+    assert {s.group for s in settings.Declared(225, "F m 3 m", "").settings()} == {225}
 
 
 def test_symbols_alone_make_the_crystals_that_operations_make():
@@ -231,11 +236,53 @@ def test_numbers_of_a_folder_stand_in_a_table_and_may_be_missing(tmp_path):
         StructuresDir(folder, symprec=0.0)
 
 
+def test_numbers_go_to_the_file_that_is_named(tmp_path):
+    """By the path within the folder, by the name alone where it is the only one; what is open is refused."""
+    table, folder = tmp_path / "numbers.csv", tmp_path / "my[1]"
+    files = {"a/x.cif", "b/x.cif", "c/only.cif.gz", "d/POSCAR", "c/v1.2.cif", "e.cif"}
+
+    def of_rows(*lines):
+        table.write_text("\n".join(["file,gap,energy", *lines, ""]))
+        return {file: row["gap"] for file, row in beside(table, folder, files).items()}
+
+    assert of_rows("a/x,1", "b/x.cif,2", "only.cif,3", "./d/POSCAR,4", "v1.2,5", f"{folder}/e.cif,6") == {
+        "a/x.cif": 1, "b/x.cif": 2, "c/only.cif.gz": 3, "d/POSCAR": 4, "c/v1.2.cif": 5, "e.cif": 6}  # fmt: skip
+    assert of_rows("my[1]/a/x.cif,1", "x/e,2") == {"a/x.cif": 1}  # there is no x/e
+    for lines, says in ((["x,1"], "x may be a/x.cif or b/x.cif"), (["e,1", "e.cif,2"], r"3: e.cif is e.cif, which .*2"),
+                        ([",1"], ":2: no file"), (["q,1"], "no row of the table names a file")):  # fmt: skip
+        with pytest.raises(DataError, match=says):
+            of_rows(*lines)
+    (folder / "a").mkdir(parents=True)
+    (folder / "b").mkdir()
+    (folder / "a" / "x.cif").write_text(str(CifWriter(salt())))
+    (folder / "b" / "x.cif").write_text(cif((4.1,) * 3 + (90,) * 3, ["Cs Cs 0 0 0 1", "Cl Cl .5 .5 .5 1"]))
+    table.write_text("file,gap\na/x.cif,1\nb/x.cif,2\n")
+    data = StructuresDir(folder, table, "gap", workers=1).load()
+    assert dict(zip((c.label for c in data.crystals), data.properties["gap"], strict=True)) == {SALT: 1, CESIUM: 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [("t.csv", "id,cif\n", "the data set is empty"), ("t.json", "[]", "the data set is empty"),
+     ("t.json", '{"columns": ["a"], "data": [1]}', "expected in data a list for each row"),
+     ("t.json", '[{"structure": {}, "n": 1' + "0" * 400 + "}]", "all entries were refused: .*unreadable json")],
+)  # fmt: skip
+def test_odd_tables_are_refused_in_a_line(name, text, says, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=says):
+        StructuresDir(tmp_path / name, workers=1).load()
+
+
 def test_missing_numbers_are_no_lowest_energies():
     one, two = (structures.Protostructure.from_label(label) for label in (SALT, CESIUM))
     data = Crystals.of([one, one, two], [{}, {"energy_per_atom": -2.0}, {"gap": 1.0}])
     np.testing.assert_array_equal(data.energies, [-2, np.nan])
     np.testing.assert_array_equal(data[np.array([1])].properties["gap"], [1])
+    # two names are two quantities: the energy is that of one of them, which most have
+    mixed = Crystals.of([one, two, two], [{"energy_per_atom": -3.0}, {"e_form_per_atom": -1.0},
+                                          {"e_form_per_atom": -2.0, "energy_per_atom": -9.0}])  # fmt: skip
+    np.testing.assert_array_equal(mixed.energies, [np.nan, -2])
+    np.testing.assert_array_equal(mixed.properties["energy_per_atom"], [-3, -9])
     with pytest.raises(NoCrystals, match="the data set is empty"):
         Crystals.of([])
 

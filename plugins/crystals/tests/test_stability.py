@@ -11,9 +11,12 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from genkit.errors import DataError, GenkitError, UsageError
 from genkit_crystals.figures import bonds, shrunken_ratio
+from genkit_crystals.protostructures import Entry, crystals_of
+from genkit_crystals.protostructures import structures as protostructures
 from genkit_crystals.protostructures.realise import Realiser
-from genkit_crystals.stability import Candidate, Hull, Phase, is_table, judged, read_hull, relaxed_hull, scores
+from genkit_crystals.stability import Candidate, Hull, Phase, judged, known_structures, open_hull, read_hull, scores
 from genkit_crystals.stability.candidates import read_candidates, write_candidates
+from genkit_crystals.stability.matching import are_known
 
 TOY = (Phase("Cu", -3.0), Phase("Au", -2.0), Phase("CuAu", -2.8), Phase("Cu3Au", -2.79))
 CSV = "formula,energy_per_atom,calculator\nCu,-3,emt\nAu,-2,EMT\nCuAu,-2.8,ase.calculators.emt:EMT\n"
@@ -101,20 +104,24 @@ def test_forms_of_hull_files(tmp_path):
         "e.json": json.dumps({"calculator": "emt", "unit": "eV", "phases": [{"formula": {"Cu": 2}, "energy": -6},
                               {"formula": "Au", "energy": -2}]}),
         "f.json": json.dumps({"source": "emt", "entries": entries}),
+        "correction.csv": "formula,energy,correction,unit,source\nCu2,-6200,200,meV,emt\nAu,-2000,,meV,emt\n",
+        "semicolons.csv": f"formula;energy_per_atom;source;note\nCu;-3;emt;{'x' * 200_000}\nAu;-2;emt;\n",
+        "pandas.json": json.dumps({"columns": ["formula", "energy_per_atom", "source"],
+                                   "data": [["Cu", -3, "emt"], ["Au", -2, "emt"]]}),
         "g.csv": f"formula,energy_per_atom (Ha),source\nCu,{-3 / 27.2113860},emt\nAu,{-2 / 27.2113860},emt\n",
     }  # fmt: skip
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-        assert is_table(tmp_path / name)
-        hull = read_hull(tmp_path / name)
+        hull = open_hull(tmp_path / name, None, Realiser(calculator="emt"), tmp_path / "none.csv")
         assert [p.energy for p in hull.phases][:2] == pytest.approx([-3, -2], rel=1e-6), name
         hull.require("emt")
     (tmp_path / "h.csv.gz").write_bytes(gzip.compress(CSV.encode()))
     assert len(read_hull(tmp_path / "h.csv.gz").phases) == 3
     (tmp_path / "i.csv").write_text("formula,energy_per_atom\nCu,-3\nAu,-2\n")
     assert read_hull(tmp_path / "i.csv", "emt").source == "emt"
-    (tmp_path / "j.csv").write_text("formula,cif\nCu,data_x\n")
-    assert not is_table(tmp_path / "j.csv")
+    (tmp_path / "broken.csv.gz").write_bytes(gzip.compress(CSV.encode())[:-12] + b"x" * 12)
+    with pytest.raises(DataError, match="damaged gzip"):
+        read_hull(tmp_path / "broken.csv.gz")
 
 
 @pytest.mark.parametrize(
@@ -129,6 +136,9 @@ def test_forms_of_hull_files(tmp_path):
      ("formula,energy_per_atom,source\nCu,-3,emt\nAu,-2,mace\n", "of mace, those before are of emt"),
      ("formula,energy_per_atom,source\nCu,-3,emt\nAu,-2,\n", "unknown source"),
      ("formula,energy_per_atom,energy,source\nCu2,-3,-5,emt\n", "is not energy_per_atom"),
+     ("formula,energy_per_atom,correction,source\nCu,-3,.1,emt\n", ":2: a correction, of all atoms, beside"),
+     ("formula,energy,correction,unit,source\nCu,-3,.1,eV/atom,emt\n", ":2: a correction, of all atoms, beside"),
+     ("formula,energy,energy_per_atom,unit,source\nCu2,-6,-3,eV/atom,emt\n", ":2: two energies of an atom"),
      ("formula,energy_per_atom\nCu,-3\n", "does not say what computed"), ("name,e\nCu,-3\n", "no formula"),
      ("formula,energy_per_atom,source\n", "no phases"), ("", "the file is empty")],
 )  # fmt: skip
@@ -165,14 +175,47 @@ def test_a_hull_of_structures_is_relaxed_by_the_same_protocol(tmp_path):
     Structure.from_spacegroup(
         221, Lattice.cubic(3.7), ["Au", "Cu"], [[0, 0, 0], [0.5, 0.5, 0]]
     ).to(str(folder / "Cu3Au.cif"))  # fmt: skip
-    hull = relaxed_hull(folder, Realiser(calculator="emt"), tmp_path / "hull.csv", told.append)
+    hull = open_hull(folder, None, Realiser(calculator="emt"), tmp_path / "hull.csv", told.append)
     assert {p.formula for p in hull.phases} == {"Cu4", "Au4", "Cu3Au1"} and "Na.cif: calculator emt" in told[0]
+    # what is left out lowers energies above the hull: it is counted and written
+    assert [one.place for one in hull.left_out] == [str(folder / "Na.cif")]
+    assert f"{folder / 'Na.cif'},calculator emt" in (tmp_path / "hull_refused.csv").read_text()
     again = read_hull(tmp_path / "hull.csv")
     again.require("EMT")
     # an unrelaxed energy would lie above: copper at 3.7 A is strained
     energies = {p.formula: p.energy for p in hull.phases}
     assert energies["Cu4"] == pytest.approx(-0.007, abs=0.003)
     assert hull.above("Cu3Au", energies["Cu3Au1"]) <= 1e-9
+
+
+def test_structures_of_a_table_are_relaxed_too(tmp_path):
+    """One structure, a mapping, a table of pandas, CIFs in CSV: none of them is a hull of energies."""
+    copper = Structure.from_spacegroup(225, Lattice.cubic(3.6), ["Cu"], [[0, 0, 0]])
+    cif = copper.to(fmt="cif").replace('"', '""')
+    files = {
+        "one.json": json.dumps(copper.as_dict()),
+        "named.json": json.dumps({"mp-30": copper.as_dict()}),
+        "pandas.json": json.dumps({"columns": ["structure"], "data": [[copper.as_dict()]]}),
+        "t.csv": f'formula,cif\nCu,"{cif}"\n',
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        hull = open_hull(tmp_path / name, None, Realiser(calculator="emt"), tmp_path / "hull.csv")
+        assert [p.formula for p in hull.phases] == ["Cu4"] and not hull.left_out, name
+        assert hull.phases[0].energy == pytest.approx(-0.007, abs=0.003)
+
+
+def test_a_known_structure_needs_no_symmetry(tmp_path, monkeypatch):
+    """One whose declared group the atoms lack gives no label, but a sample that is alike is not new."""
+    cesium = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.53]])
+    text = cesium.to(fmt="cif").replace("'P 1'", "'P m -3 m'").replace("_symmetry_Int_Tables_number   1", "")
+    (tmp_path / "known.cif").write_text(text)
+    (tmp_path / "other.cif").write_text(lattice("a", 3.0, ["Cu", "Au"]).to(fmt="cif"))
+    (tmp_path / "bad.cif").write_text("data_x")
+    assert "221 is declared" in crystals_of(Entry("x", text, "cif"))[0][1]
+    monkeypatch.setattr(protostructures, "protostructure", None)  # not called
+    found, refused = known_structures(tmp_path, [cesium, None])
+    assert refused == 1 and len(found) == 1 and are_known([cesium], found) == [True]
 
 
 def test_an_element_that_few_samples_do_not_show_is_no_surprise():

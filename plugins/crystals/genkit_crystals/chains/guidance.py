@@ -116,19 +116,10 @@ class Known:
     def within(self, wanted: Property | None) -> LogWithin:
         """The potential of an interval, of all values if None; raises UsageError where no training crystal has any."""
         values = np.asarray(self.values)
-        own, yes = binned(values, self.edges), np.ones(len(values)) if wanted is None else wanted.yes(values)
-        if not yes.any():
-            raise UsageError(
-                f"{wanted}: no training crystal has such a value; they have {values[0]:.4g} to {values[-1]:.4g}"
-            )
+        own, yes = binned(values, self.edges), np.ones(len(values)) if wanted is None else wanted.among(values)
         size = len(np.asarray(self.edges)) + 1
         shares = np.bincount(own, yes, size) / np.maximum(np.bincount(own, minlength=size), 1)
         return LogWithin(self.answers, shares.astype(np.float32))
-
-    def upper(self, quantile: float, below: bool) -> Property:
-        """The values above a quantile of the training crystals, or below it."""
-        edge = float(np.quantile(np.asarray(self.values), quantile))
-        return Property(self.name, high=edge) if below else Property(self.name, low=edge)
 
 
 def edges_of(values: np.ndarray, bins: int) -> np.ndarray:
@@ -163,7 +154,18 @@ class Property:
             ) from None
         if not low < high:
             raise UsageError(f"{text!r}: nothing lies between {low:g} and {high:g}")
+        if math.isinf(low) and math.isinf(high):
+            raise UsageError(f"{text!r} is all values; give at least one end, {name}=LOW.. or {name}=..HIGH")
         return cls(name, low, high)
+
+    @classmethod
+    def beyond(cls, name: str, values: np.ndarray, quantile: float, below: bool) -> Property:
+        """The values above a quantile of some (n,), or below it; where none lies there, the highest or lowest ones."""
+        edge = float(np.quantile(values, quantile))
+        if not (values < edge if below else values > edge).any():  # many equal ones: up to the next value
+            others = values[values != edge]
+            edge = float(edge if not len(others) else others.min() if below else others.max())
+        return cls(name, high=edge) if below else cls(name, low=edge)
 
     def __str__(self) -> str:
         low, high = (f"{end:.4g}" if math.isfinite(end) else "" for end in (self.low, self.high))
@@ -184,14 +186,31 @@ class Property:
         """Which values (n,) are as wanted, (n,) bool."""
         return (values > self.low) & (values < self.high)
 
+    def among(self, values: np.ndarray) -> np.ndarray:
+        """The same of training crystals; raises UsageError where none has such a value."""
+        yes = self.yes(values)
+        if not yes.any():
+            raise UsageError(
+                f"{self}: no training crystal has such a value; they have {values.min():.4g} to {values.max():.4g}"
+            )
+        return yes
+
 
 def values_of(name: str, data: Crystals) -> np.ndarray:
-    """(n,) of crystals by the name of a column of theirs or of what can be computed, NaN where missing."""
+    """(n,) of crystals by the name of a column of theirs or of what can be computed, NaN where missing.
+
+    Raises UsageError where there is none, or where a column has other numbers than what is computed under its name: new
+    crystals are measured by the latter.
+    """
     own = data.properties.get(name, np.full(len(data), np.nan))
-    if np.isfinite(own).any():
-        return own
+    there = np.isfinite(own)
     if name in PROPERTIES:
-        return computed(name, data.crystals)
+        found = computed(name, data.crystals)
+        if not np.allclose(own[there], found[there], rtol=1e-3):
+            raise UsageError(f"the data have a column {name!r} of other numbers than are computed; rename it")
+        return found
+    if there.any():
+        return own
     some = sorted(k for k, v in data.properties.items() if np.isfinite(v).any())
     raise UsageError(
         f"{name!r} is no property of these crystals; known: {', '.join(dict.fromkeys((*some, *PROPERTIES)))}"

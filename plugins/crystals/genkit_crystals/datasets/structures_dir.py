@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from genkit.data import cached
@@ -63,8 +64,7 @@ class StructuresDir:
         """Their distinct crystals; the labels are kept in the cache, structures are not."""
         if self.folder is None:
             raise UsageError("structures_dir needs its folder: --data.folder structures/")
-        beside = {} if self.table is None else _beside(self.table)
-        found = from_structures(self.folder, self.symprec, self.workers, self.limit, beside)
+        found = from_structures(self.folder, self.symprec, self.workers, self.limit, self.table)
         return found.with_target(self.property)
 
 
@@ -73,7 +73,7 @@ def from_structures(
     symprec: float = SYMPREC,
     workers: int | None = None,
     limit: float = LIMIT,
-    beside: Mapping[str, dict[str, float]] | None = None,
+    table: Path | None = None,
 ) -> Crystals:
     """Crystals of structure files, by way of a table of what became of each in the cache.
 
@@ -82,7 +82,7 @@ def from_structures(
         symprec: tolerance of the symmetry in A.
         workers: processes.
         limit: seconds for one structure.
-        beside: numbers by the name of a file, with or without its ending.
+        table: numbers of the files, see `beside`.
     """
     import pymatgen.core
     import spglib
@@ -101,37 +101,71 @@ def from_structures(
         with Show("encoding", len(todo)) as show:
             found = encode(todo, workers, symprec, lambda done: show.update(done, None), limit)
             show.say(found.summary())
-        columns = ("place", "protostructure", "refused", "notes", "values")
-        cells = [(r.place, r.label, r.reason, json.dumps(r.notes), json.dumps(r.values)) for r in found.reads]
-        write_table(path, dict(zip(columns, zip(*cells, strict=True), strict=True)))
+        columns = ("place", "file", "protostructure", "refused", "notes", "values")
+        cells = [(r.place, r.file, r.label, r.reason, json.dumps(r.notes), json.dumps(r.values)) for r in found.reads]
+        write_table(path, columns, cells)
 
     with cached("crystals/structures.csv", params, make).open(newline="") as file:
         reads = list(csv.DictReader(file))
     good = [r for r in reads if r["protostructure"]]
-    values = [json.loads(r["values"]) | _of_file(r["place"], beside or {}) for r in good]
+    numbers = {} if table is None else beside(table, folder, {r["file"] for r in reads if r["file"]})
+    values = [json.loads(r["values"]) | numbers.get(r["file"], {}) for r in good]
     notes = [Reject(r["place"], note) for r in reads for note in json.loads(r["notes"])]
-    if beside and not any(_of_file(r["place"], beside) for r in good):
-        raise DataError(f"no row of the table names a file of {folder}; it has {', '.join(list(beside)[:3])}, ...")
     crystals = [Protostructure.from_label(r["protostructure"]) for r in good]
     return Crystals.of(crystals, values, [Reject(r["place"], r["refused"]) for r in reads if r["refused"]], notes)
 
 
-def _beside(table: Path) -> dict[str, dict[str, float]]:
-    """Numbers by the name of a file."""
-    return {row[column].strip(): numbers_of(row) for _, row, column in rows(table, NAMES)}
+def beside(table: Path, folder: Path, files: Collection[str]) -> dict[str, dict[str, float]]:
+    """The numbers of a table by the file that each row names, by its path within the folder.
+
+    A row names a file by its path or, where no other file has it, by its name alone, each with or without the ending.
+    Raises DataError where a row names several files, two rows name one, or none names any.
+    """
+    paths, names = defaultdict(set), defaultdict(set)
+    for file in files:
+        for one in _spelled(file):
+            paths[one].add(file)
+            names[one.rpartition("/")[2]].add(file)
+    found: dict[str, dict[str, float]] = {}
+    seen, asked = {}, []
+    for place, row, column in rows(table, NAMES):
+        name = (row[column] or "").strip()
+        if not name:
+            raise DataError(f"{place}: no {column}; expected the name of a file")
+        asked.append(name)
+        path = _within(name, folder)
+        named = {path} & {*files} or paths.get(path) or names.get(path) or set()
+        if len(named) > 1:
+            some = " or ".join(sorted(named)[:3])
+            raise DataError(f"{place}: {name} may be {some}; write the path within the folder, with its ending")
+        for file in named:
+            if file in seen:
+                raise DataError(f"{place}: {name} is {file}, which {seen[file]} names too; leave one of them out")
+            found[file], seen[file] = numbers_of(row), place
+    if not found:
+        raise DataError(f"no row of the table names a file of {folder}; it has {', '.join(asked[:3])}, ...")
+    return found
 
 
-def _of_file(place: str, beside: Mapping[str, dict[str, float]]) -> dict[str, float]:
-    """The numbers of the file of a place, FILE, FILE:line or FILE[part], by its whole name or without its endings."""
-    name = Path(place.partition("[")[0]).name
-    names = [name, name.removesuffix(".gz"), name.removesuffix(".gz").rpartition(".")[0]]
-    return next((beside[one] for one in names if one in beside), {})
+def _spelled(file: str) -> set[str]:
+    """A path, without .gz, and without its ending."""
+    plain = file.removesuffix(".gz")
+    return {file, plain, str(PurePosixPath(plain).with_suffix(""))}
+
+
+def _within(name: str, folder: Path) -> str:
+    """The path within the folder of a name that may begin with that of the folder."""
+    path = Path(name)
+    for start in (folder, folder.resolve(), Path(folder.name)):
+        if path.is_relative_to(start) and path != start:
+            return path.relative_to(start).as_posix()
+    return path.as_posix()
 
 
 def _texts(todo: Iterable[Entry | Reject]) -> Iterable[str]:
     for one in todo:
         yield one.place
-        yield f"{one.text}{one.values}" if isinstance(one, Entry) else one.reason
+        yield f"{one.file}{one.text}{one.values}" if isinstance(one, Entry) else one.reason
 
 
 def _digest(texts: Iterable[str]) -> str:

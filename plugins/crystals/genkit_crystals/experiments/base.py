@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.experiment import Best, Estimate, Experiment, Link, Run
+from genkit.experiment import Best, Estimate, Experiment, Run
 from genkit.files import write_json
-from genkit.kinds import ZERO, Dataset, Model
+from genkit.kinds import Dataset, Model
 from genkit.train import Show
 from genkit.workers import each
 from genkit_crystals import baselines, evaluation
 from genkit_crystals.chains import Drawn, Frequencies, Objective, RowFrequencies, encode, layout, marginal_loss
 from genkit_crystals.data import Crystals, NoCrystals
 from genkit_crystals.datasets import WBM, AflowPrototypes
+from genkit_crystals.experiments.structures import Structures
 from genkit_crystals.models import (
     CHUNK,
     SYSTEMS,
@@ -37,28 +37,11 @@ from genkit_crystals.models import (
 from genkit_crystals.protostructures import (
     Protostructure,
     Realiser,
-    calculator,
-    read_cif,
-    realise,
     settled,
-    symbol,
     write_pyxtal,
     write_table,
 )
-from genkit_crystals.stability import (
-    Candidate,
-    Hull,
-    is_table,
-    judged,
-    known_structures,
-    read_candidates,
-    read_hull,
-    relaxed_hull,
-    scores,
-    write_candidates,
-)
 
-SHOWN = 50  # candidates in the report
 YARDSTICKS = {
     "table": "table by group, row, element",
     "templates": "real, random elements",
@@ -68,11 +51,10 @@ YARDSTICKS = {
 
 
 @dataclass(frozen=True)
-class CrystalStudy(Conditions, Experiment):
+class CrystalStudy(Structures, Conditions, Experiment):
     """Crystals drawn by a model in one or several ways, scored beside yardsticks; some become structures."""
 
     headline = "fwd/model"
-    later = ("realise", "realiser.*", "hull", "hull_source", "known")
 
     data: Dataset[Crystals] = field(default_factory=AflowPrototypes)
     """The crystals."""
@@ -84,17 +66,6 @@ class CrystalStudy(Conditions, Experiment):
     """Crystals to draw; as many real ones are held out."""
     chunk: int = CHUNK
     """Crystals drawn at a time."""
-    realise: Annotated[int, ZERO] = 200
-    """How many samples become structures."""
-    realiser: Realiser = field(default_factory=Realiser)
-    """How."""
-    hull: Path | None = None
-    """Competing phases, for energies above the hull and S.U.N.: a CSV or JSON table of formulas and energies, or
-    structure files, which the realiser's calculator relaxes."""
-    hull_source: str | None = None
-    """What computed the energies of the table, where it does not say so: the name of the calculator."""
-    known: Path | None = None
-    """Known structures, files as of structures_dir, for novelty by StructureMatcher; those of the data if not given."""
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -138,8 +109,7 @@ class CrystalStudy(Conditions, Experiment):
             for one in said[:5]:
                 run.say(f"{name.removesuffix('s')}: {one.place}: {one.reason}")
             if said:
-                columns: dict[str, Any] = {"place": [one.place for one in said], name: [one.reason for one in said]}
-                write_table(run.folder / f"{name}.csv", columns)
+                write_table(run.folder / f"{name}.csv", ("place", name), [(one.place, one.reason) for one in said])
                 run.say(f"{len(said)} {name} in {name}.csv; {len(every)} distinct crystals are left")
         for row in every.statistics():
             run.say(
@@ -240,54 +210,14 @@ class CrystalStudy(Conditions, Experiment):
 
     def _write(self, run: Run, found: list[Protostructure], train: Crystals) -> None:
         known, seen = {c.label for c in train.crystals}, set()
-        unique = [not (c.label in seen or seen.add(c.label)) for c in found]
-        write_table(
-            run.folder / "labels.csv",
-            {
-                "protostructure": [c.label for c in found],
-                "prototype": [c.prototype for c in found],
-                "space_group": [c.group for c in found],
-                "formula": [c.chemical_formula for c in found],
-                "n_atoms": [c.atoms for c in found],
-                "n_dof": [c.freedom for c in found],
-                "novel": [c.label not in known for c in found],
-                "unique": unique,
-            },
-        )
+        names = ("protostructure", "prototype", "space_group", "formula", "n_atoms", "n_dof", "novel", "unique")
+        rows = [
+            (c.label, c.prototype, c.group, c.chemical_formula, c.atoms, c.freedom, c.label not in known,
+             not (c.label in seen or seen.add(c.label)))
+            for c in found
+        ]  # fmt: skip
+        write_table(run.folder / "labels.csv", names, rows)
         write_pyxtal(run.folder / "orbits.json", found)
-
-    def _realise(self, run: Run, some: list[Protostructure | None]) -> None:
-        """Structures of the first samples; those without atoms have their row too."""
-        full = [c for c in some if c is not None]
-        seeds = [int(s) for s in np.random.SeedSequence(run.seed).generate_state(len(full))]
-        with Show("structures", len(full), on=run.progress) as show:
-            made = iter(realise(full, self.realiser, seeds, progress=lambda done: show.update(done, None)))
-        for old in (run.folder / "cif").glob("*.cif"):
-            old.unlink()  # of what was realised otherwise
-        found = []
-        for place, crystal in enumerate(some):
-            one = None if crystal is None else next(made)
-            found.append(Candidate.of(place, crystal, one))
-            if one is not None and one.structure is not None:
-                one.write_cif(run.folder / found[-1].file)
-        write_candidates(run.folder / "structures.csv", found)
-
-    def _phases(self, run: Run) -> Hull | None:
-        """The hull, read or relaxed once, as the energies of the crystals are to be."""
-        if self.realiser.calculator:
-            calculator(self.realiser.calculator)
-        if self.hull is None:
-            return None
-        path, realiser = self.hull, self.realiser
-
-        def load() -> Hull:
-            if path.exists() and not is_table(path):
-                return relaxed_hull(path, realiser, run.folder / "hull.csv", run.say)
-            found = read_hull(path, self.hull_source)
-            found.require(realiser.calculator)
-            return found
-
-        return run.once("hull", load)
 
     # results
 
@@ -300,12 +230,13 @@ class CrystalStudy(Conditions, Experiment):
         model, <score>/<set> those of all. realised/made: share of the samples asked for that became structures,
         realised/label_match: with the label that was drawn; realised/seconds of one; with a calculator
         realised/converged, the share that relaxed to the end, and realised/steps, the median of their steps. With a
-        hull or known structures also the scores of `stability.scores`. symmetry/<set>: share of drawn crystals whose
-        sites hold the space group for which they were drawn; all other scores go by the true group.
+        hull or known structures also the scores of `stability.scores`; hull/left_out counts the structures of the hull
+        that could not be relaxed, without which energies above it may be too low. symmetry/<set>: share of drawn
+        crystals whose sites hold the space group for which they were drawn; all other scores go by the true group.
         crystals_per_second/<set> with compilation.
         ce/relative: cross-entropy of held-out crystals over that of a predictor that knows the frequencies only.
         """
-        train, _ = self.crystals(run)
+        train, held = self.crystals(run)
         drawn = self.drawn(run)
         results: dict[str, float | None] = {}
         for name, found in drawn.items():
@@ -315,7 +246,9 @@ class CrystalStudy(Conditions, Experiment):
             if name == "model":
                 results |= own
         results |= self._distances(run, {k: [c for c in v if c is not None] for k, v in drawn.items()})
-        results |= self._realised(run) | self._stability(run) | self._drawing(run)
+        labels = {c.label for part in (train, held) for c in part.crystals}
+        known = getattr(self.data, "structures", lambda: None)()
+        results |= self._realised(run) | self._stability(run, known, labels) | self._drawing(run)
         results["ce/relative"] = self._relative(run)
         return results
 
@@ -349,43 +282,6 @@ class CrystalStudy(Conditions, Experiment):
                 reference, x = scale(real, x)
                 results[f"{way}/{name}"], results[f"{way}_se/{name}"] = evaluation.frechet(x, reference)
         return results
-
-    def _realised(self, run: Run) -> dict[str, float | None]:
-        """Shares of all that were to become structures, those without atoms among them."""
-        found = read_candidates(run.folder / "structures.csv")
-        if not found:
-            return dict.fromkeys(("realised/made", "realised/label_match", "realised/seconds"))
-        results: dict[str, float | None] = {
-            "realised/made": float(np.mean([bool(one.file) for one in found])),
-            "realised/label_match": float(
-                np.mean([bool(one.file) and one.label == one.protostructure for one in found])
-            ),
-            "realised/seconds": float(np.mean([one.seconds for one in found])),
-        }
-        if self.realiser.calculator:
-            steps = [one.steps for one in found if one.relaxed]
-            results["realised/converged"] = len(steps) / len(found)
-            results["realised/steps"] = float(np.median(steps)) if steps else None
-        return results
-
-    def _stability(self, run: Run) -> dict[str, float | None]:
-        """Energies above the hull, novelty and uniqueness of the structures, which go to structures.csv too."""
-        hull, path = self._phases(run), self.known
-        if hull is None and path is None:
-            return {}
-        found = read_candidates(run.folder / "structures.csv")
-        made = [read_cif(run.folder / one.file) if one.file else None for one in found]
-        path = path or getattr(self.data, "structures", lambda: None)()
-        known = None
-        if path is not None:
-            known, refused = known_structures(path, made)
-            run.say(f"novelty by StructureMatcher: against {path}" + f", {refused} of it unreadable" * bool(refused))
-        else:
-            run.say("no known structures: new is what has another label than the data; --known PATH names structures")
-        labels = {c.label for part in self.crystals(run) for c in part.crystals}
-        found = judged(found, made, hull, labels, known)
-        write_candidates(run.folder / "structures.csv", found)
-        return scores(found, hull is not None)
 
     def _relative(self, run: Run) -> float:
         """Cross-entropy of held-out crystals over that of the frequencies."""
@@ -433,38 +329,7 @@ class CrystalStudy(Conditions, Experiment):
 
         caption = "Share of crystals that have the element: of the model, and over that of the training crystals."
         run.figure("elements", figures.elements(found, self.crystals(run)[0].crystals), caption)
-        some = self._candidates(run)
-        if some:
-            caption = (
-                "Conventional cells of the first candidates of the table; bonds are at most 1.15 times the sum of the "
-                "covalent radii, which the legend gives, axes a red, b green, c blue."
-            )
-            run.figure("cells", figures.cells([run.folder / one.file for one in some[:8]]), caption)
-
-    def _candidates(self, run: Run) -> list[Candidate]:
-        """The table of candidates, the most stable first, with their files; returns those that have one."""
-        found = read_candidates(run.folder / "structures.csv")
-        order = sorted(found, key=lambda one: (one.e_hull != one.e_hull, one.e_hull, not one.file))
-        judged = any(one.new_label == one.new_label for one in found)
-        rows = []
-        for one in order[:SHOWN]:
-            name = one.label or one.protostructure
-            crystal = Protostructure.from_label(name) if name else None
-            formula = crystal.chemical_formula if crystal else "none"
-            group = f"{crystal.group} {symbol(crystal.group)}" if crystal else None
-            row = [Link(formula, one.file) if one.file else formula, group, _number(one.energy_per_atom)]
-            new = {1.0: "yes", 0.0: "no"}
-            row += [_number(one.e_hull), new.get(one.new_structure), new.get(one.new_label)] if judged else []
-            rows.append([*row, _number(one.nearest), _number(one.steps), one.reason or "made"])
-        if rows:
-            header = ["crystal", "space group", "energy [eV/atom]"]
-            header += ["above hull [eV/atom]", "new structure", "new label"] if judged else []
-            caption = (
-                f"Candidates, {len(rows)} of {len(found)}; the others stand in structures.csv" * (len(found) > SHOWN)
-                or "Candidates"
-            )
-            run.table("candidates", [*header, "nearest pair [radii]", "relaxation [steps]", "state"], rows, caption)
-        return [one for one in order if one.file]
+        self._cells(run)
 
     def _table(self, run: Run, name: str, caption: str, scores: dict[str, str], best: Best) -> None:
         """A row each set; models and methods compete, data and baselines are references."""
@@ -478,11 +343,6 @@ class CrystalStudy(Conditions, Experiment):
     def plan(self) -> dict[str, str]:
         """Parameters of the networks."""
         return self.model.plan() if hasattr(self.model, "plan") else {}  # type: ignore[attr-defined]
-
-
-def _number(value: float) -> float | None:
-    """None for what is not there."""
-    return None if value != value else int(value) if value.is_integer() else value
 
 
 def sizes(name: str) -> dict[str, Any]:

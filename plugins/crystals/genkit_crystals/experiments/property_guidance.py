@@ -64,15 +64,17 @@ class PropertyGuidance(CrystalStudy):
             Property.of(self.property)
 
     def prepare(self, run: Run) -> None:
-        """Load the data; a property that the model will not know is refused before anything is trained."""
+        """Load the data; what the model will not know, and values of no crystal, are refused before any training."""
         super().prepare(run)
         recipe: Any = self.model
         if not hasattr(recipe, "knows"):
             return
         known = recipe.knows(train := self.crystals(run)[0])
-        values_of(known, train)
+        values = values_of(known, train)
         if self.property is not None and (name := Property.of(self.property).name) != known:
             raise UsageError(f"property={self.property}: the model will know {known}; train it with --wanted {name}")
+        values = values[np.isfinite(values)]
+        self._wanted(known, values).among(values)
 
     @builtins.property
     def methods(self) -> dict[str, str]:
@@ -85,9 +87,14 @@ class PropertyGuidance(CrystalStudy):
 
     def wanted(self, model: CrystalModel) -> Property:
         """What is wanted."""
+        known: Any = model.classifier
+        return self._wanted(known.name, np.asarray(known.values))
+
+    def _wanted(self, name: str, values: np.ndarray) -> Property:
+        """The same, given the name and the training values of what the model knows."""
         if self.property is not None:
             return Property.of(self.property)
-        return model.classifier.upper(self.quantile, self.below)  # type: ignore[union-attr]
+        return Property.beyond(name, values, self.quantile, self.below)
 
     def request(self, run: Run, name: str) -> Draw:
         """With the strength and the values."""

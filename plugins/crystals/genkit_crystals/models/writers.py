@@ -95,5 +95,5 @@ def _made(one: Realised | None) -> tuple[Any, ...]:
 
 
 def _written(path: Path, rows: list[tuple[Any, ...]], names: tuple[str, ...] = COLUMNS) -> str:
-    write_table(path, dict(zip(names, zip(*rows, strict=True), strict=True)))
+    write_table(path, names, rows)
     return f"{sum(bool(row[0]) for row in rows)} crystals of {len(rows)}"

@@ -3,8 +3,16 @@
 from genkit_crystals.protostructures.files import read_labels, write_pyxtal, write_table
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.realise import Realised, Realiser, calculator, read_cif, realise
-from genkit_crystals.protostructures.sources import Entry, Reject, entries, numbers_of, rows
-from genkit_crystals.protostructures.structures import LIMIT, SYMPREC, Read, encode, protostructure, structures_of
+from genkit_crystals.protostructures.sources import Entry, Reject, entries, entry_of, numbers_of, records, rows, tabular
+from genkit_crystals.protostructures.structures import (
+    LIMIT,
+    SYMPREC,
+    Read,
+    crystals_of,
+    encode,
+    protostructure,
+    structures_of,
+)
 from genkit_crystals.protostructures.symmetry import settled
 from genkit_crystals.protostructures.wyckoff import (
     ELEMENTS,
@@ -32,8 +40,10 @@ __all__ = [
     "Realiser",
     "Reject",
     "calculator",
+    "crystals_of",
     "encode",
     "entries",
+    "entry_of",
     "numbers",
     "numbers_of",
     "pearson",
@@ -41,12 +51,14 @@ __all__ = [
     "read_cif",
     "read_labels",
     "realise",
+    "records",
     "rows",
     "settled",
     "structures_of",
     "symbol",
     "symbols",
     "tables",
+    "tabular",
     "write_pyxtal",
     "write_table",
 ]

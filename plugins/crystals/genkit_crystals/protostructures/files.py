@@ -33,12 +33,12 @@ def read_labels(path: str | Path) -> tuple[list[Protostructure], list[dict[str, 
     return found, values, rejects
 
 
-def write_table(path: str | Path, columns: dict[str, Iterable[Any]]) -> None:
-    """A CSV file of columns by name."""
+def write_table(path: str | Path, names: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """A CSV file of rows, under the names of their columns."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows(zip(*columns.values(), strict=True))
+    table.writerow(names)
+    table.writerows(rows)
     write(Path(path), out.getvalue())
 
 

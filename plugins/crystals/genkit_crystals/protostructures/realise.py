@@ -108,17 +108,17 @@ class Realiser:
         best = min(found, key=lambda one: (one.structure is None, bool(one.reason), one.energy))
         return replace(best, seconds=time.perf_counter() - begun)
 
-    def relaxed(self, structure: Any) -> Realised:
-        """A structure relaxed by the calculator, as those that are made are; its crystal is what it was before."""
+    def relaxed(self, crystal: Protostructure, structure: Any) -> Realised:
+        """A structure of a crystal, relaxed by the calculator as those that are made are."""
         self._ready()
         try:
             with limited(self.limit):
-                return self._relaxed(Realised(protostructure(structure), structure))
+                return self._relaxed(Realised(crystal, structure))
         except TimeoutError:
             reason = f"nothing within {self.limit:g} s"
         except Exception as error:
-            reason = str(error) if isinstance(error, DataError) else _line(error)
-        return Realised(Protostructure(1, ()), reason=reason)
+            reason = _line(error)
+        return Realised(crystal, reason=reason)
 
     def _ready(self) -> None:
         """Load what takes seconds in a new process, which are none of a crystal's."""

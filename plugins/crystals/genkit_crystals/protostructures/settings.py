@@ -58,8 +58,8 @@ class Declared:
             return self._of_number(found)
         if self.symbol and (found := _named(self.symbol)):
             return self._of_number(found)
-        if self.number is None:
-            raise DataError(f"space group {self.name!r} is not understood; give the symmetry operations or its number")
+        if self.symbol or self.hall:  # a number beside it would say less: it leaves the setting open
+            raise DataError(f"space group {self.name!r} is not understood; correct it or give the symmetry operations")
         return [s for s in _settings()[0] if s.group == self.number and s.standard]
 
     def _of_number(self, found: list[Setting]) -> list[Setting]:
@@ -138,6 +138,8 @@ def _settings() -> tuple[list[Setting], dict[str, list[Setting]], dict[str, list
         halls.setdefault(_plain(kind.hall_symbol), []).append(one)
         own = kind.international.rpartition("=")[2]  # before it stands the name that all settings share
         spelled = {own, kind.international_full}
+        if kind.number >= 200:
+            spelled |= {name.replace("-3", "3") for name in spelled}  # Fm3m until 1983
         if 3 <= kind.number <= 15:
             spelled.add(re.sub(r" 1(?= |$)", "", own))
         spelled |= {name.replace("e", glide) for name in spelled for glide in GLIDES}

@@ -10,7 +10,7 @@ import io
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,8 @@ class Read:
     """What was changed or assumed, and what parsers warned of"""
     values: dict[str, float] = field(default_factory=dict)
     """Numbers that stand beside it, by name"""
+    file: str = ""
+    """Path of the file within the folder that was read"""
 
 
 @dataclass(frozen=True)
@@ -104,35 +106,46 @@ def protostructure(structure: Any, symprec: float = SYMPREC) -> Protostructure:
 
 def read(entry: Entry, symprec: float = SYMPREC, limit: float = LIMIT) -> list[Read]:
     """What becomes of the structures of an entry, each within `limit` seconds."""
-    return [one for one, _ in _read(entry, symprec, limit)]
+    every = _read(entry, _resolved, symprec, limit)
+    return [replace(one, label=made[0].label) if made else one for one, made in every]
 
 
-def structures_of(entry: Entry | Reject, symprec: float = SYMPREC, limit: float = LIMIT) -> list[tuple[str, Any]]:
-    """(place, pymatgen Structure) of each structure of an entry; text, the reason, in place of one that is refused."""
+def crystals_of(entry: Entry | Reject) -> list[tuple[str, Any]]:
+    """(place, (Protostructure, pymatgen Structure)) of an entry; text, the reason, in place of what is refused."""
+    return _made(entry, _resolved)
+
+
+def structures_of(entry: Entry | Reject) -> list[tuple[str, Any]]:
+    """(place, pymatgen Structures that are meant) of an entry, several where the setting is open; text, the reason,
+    in place of what cannot be parsed. Their symmetry is not looked at."""
+    return _made(entry, lambda one, *_: [structure for structure, _ in one.structures])
+
+
+def _made(entry: Entry | Reject, work: Callable[..., Any]) -> list[tuple[str, Any]]:
     if isinstance(entry, Reject):
         return [(entry.place, entry.reason)]
-    return [(one.place, one.reason or structure) for one, structure in _read(entry, symprec, limit)]
+    return [(one.place, one.reason or made) for one, made in _read(entry, work, SYMPREC, LIMIT)]
 
 
-def _read(entry: Entry, symprec: float, limit: float) -> list[tuple[Read, Any]]:
-    """What becomes of each structure of an entry, and the structure."""
+def _read(entry: Entry, work: Callable[..., Any], symprec: float, limit: float) -> list[tuple[Read, Any]]:
+    """What becomes of each structure of an entry, and what work(parsed, symprec, notes) makes of it."""
     try:
         with limited(limit):
             every = list(_parts(entry))
     except (DataError, TimeoutError) as error:
-        return [(Read(entry.place, reason=_why(error, limit), values=entry.values), None)]
+        return [(Read(entry.place, reason=_why(error, limit), values=entry.values, file=entry.file), None)]
     found = []
     for place, parse, values in every:
-        notes, label, reason, structure = [], "", "", None
+        notes, reason, made = [], "", None
         try:
             with limited(limit):
                 one = parse(symprec)
                 notes += one.notes
-                crystal, structure = _resolved(one, symprec, notes)
-                label = crystal.label
+                made = work(one, symprec, notes)
         except (DataError, TimeoutError) as error:
             reason = _why(error, limit)
-        found.append((Read(place, label, reason, tuple(dict.fromkeys(notes)), entry.values | values), structure))
+        said = tuple(dict.fromkeys(notes))
+        found.append((Read(place, "", reason, said, entry.values | values, entry.file), made))
     return found
 
 

@@ -73,8 +73,7 @@ class Candidate:
 def write_candidates(path: Path, found: Sequence[Candidate]) -> None:
     """Write the table; what is NaN is left empty."""
     rows = [["" if one != one else one for one in astuple(row)] for row in found]
-    names = [f.name for f in fields(Candidate)]
-    write_table(path, dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True)))
+    write_table(path, [f.name for f in fields(Candidate)], rows)
 
 
 def read_candidates(path: Path) -> list[Candidate]:

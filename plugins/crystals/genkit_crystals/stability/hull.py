@@ -7,25 +7,21 @@ source, a calculator by one protocol: numbers of two are never compared.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from genkit.errors import DataError, UsageError
-from genkit_crystals.protostructures import symbols
+from genkit_crystals.protostructures import Reject, records, symbols
 
 FORMULA = ("formula", "composition", "formula_pretty", "pretty_formula", "reduced_formula")
 SOURCE = ("source", "calculator")
 STRUCTURES = ("cif", "structure", "lattice")
 TOTAL, SHARE = "energy", "energy_per_atom"
 OTHER = ("formation_energy_per_atom", "formation_energy", "e_form", "e_above_hull", "energy_above_hull")
-LIMIT = 200_000_000  # bytes of a file
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,9 @@ class Hull:
     source: str
     """What computed the energies: the name of a calculator, or what their owner calls it."""
     place: str = "hull"
+    left_out: tuple[Reject, ...] = ()
+    """Phases whose energies could not be computed"""
+    _compositions: list[Any] = field(default_factory=list, repr=False, compare=False)
     _diagrams: dict[frozenset[str], Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -54,7 +53,8 @@ class Hull:
 
         if not self.phases:
             raise DataError(f"{self.place}: no phases; expected a formula and an energy in each row")
-        known = [{str(e) for e in Composition(one.formula)} for one in self.phases]
+        self._compositions[:] = [Composition(one.formula) for one in self.phases]
+        known = [{str(e) for e in one} for one in self._compositions]
         missing = sorted(set().union(*known) - set().union(*(one for one in known if len(one) == 1)))
         if missing:
             raise DataError(
@@ -79,10 +79,9 @@ class Hull:
         """The phase diagram of a chemical system, made once."""
         if system not in self._diagrams:
             from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
-            from pymatgen.core import Composition
 
-            pairs = [(Composition(one.formula), one.energy) for one in self.phases]
-            within = [(c, e) for c, e in pairs if {str(x) for x in c} <= system]
+            pairs = zip(self._compositions, self.phases, strict=True)
+            within = [(c, one.energy) for c, one in pairs if {str(x) for x in c} <= system]
             missing = sorted(system - {str(x) for c, _ in within for x in c})
             if missing:
                 raise DataError(f"the hull has no phase of {', '.join(missing)}")
@@ -120,8 +119,25 @@ def read_hull(path: Path, source: str | None = None) -> Hull:
     is a list of such rows, of entries of pymatgen among them, or a dict with them in "phases" or "entries" and what
     they share. Raises DataError, with the row, UsageError.
     """
+    return hull_of(rows_of(path), path, source)
+
+
+def rows_of(path: Path) -> list[tuple[str, Any]]:
+    """(place, record) of a table. Raises DataError, UsageError."""
+    if not path.is_file():
+        raise UsageError(f"--hull {path}: no such file; expected a CSV or JSON table of phases, or structures")
+    return list(records(path, f"a CSV or JSON table with a formula and {SHARE} or {TOTAL} in each row, or structures"))
+
+
+def hull_of(rows: Sequence[tuple[str, Any]], path: Path, source: str | None = None) -> Hull:
+    """The hull of the rows of a table, see `read_hull`."""
     phases, sources = [], {}
-    for place, row in _rows(path):
+    for place, row in rows:
+        if not isinstance(row, dict):
+            raise DataError(f"{place}: expected a dict with formula and {SHARE} or {TOTAL}")
+        if None in row:
+            raise DataError(f"{place}: more values than columns")
+        row = {str(k).strip(): v.strip() if isinstance(v, str) else v for k, v in row.items()}
         phases.append(_phase(place, row))
         said = next((str(row[c]).strip() for c in SOURCE if row.get(c) not in (None, "")), "")
         sources.setdefault(source_of(said), (said, place))
@@ -142,30 +158,36 @@ def read_hull(path: Path, source: str | None = None) -> Hull:
     return Hull(tuple(phases), said or source or "", str(path))
 
 
-def is_table(path: Path) -> bool:
-    """Whether a file is a table of energies and not of structures: JSON or CSV that has no structures."""
-    name = path.name.lower().removesuffix(".gz")
-    if not path.is_file() or not name.endswith((".csv", ".json")):
-        return False
-    _, row = next(_rows(path), ("", {}))
-    return not any(row.get(column) for column in STRUCTURES) or any(_title(str(c))[0] for c in row)
+def has_energies(rows: Sequence[tuple[str, Any]]) -> bool:
+    """Whether the rows of a table are phases with energies, and not structures alone."""
+    row = rows[0][1] if rows else {}
+    if not isinstance(row, dict):
+        return True  # and refused
+    names = {str(name).strip().lower() for name in row}
+    return not names & {*STRUCTURES} or any(_title(name)[0] for name in names)
 
 
 def _phase(place: str, row: Mapping[str, Any]) -> Phase:
     formula = _formula(place, row)
-    number = {}
+    number: dict[bool, float] = {}  # by whether it is of an atom
+    units: dict[bool, float] = {}
     for title, value in row.items():
         name, basis, unit = _title(str(title))
         if name not in (TOTAL, SHARE) or value in (None, ""):
             continue
-        factor, per_atom = _unit(place, unit or str(row.get("unit") or "eV"), title)
-        basis = per_atom if per_atom is not None else basis
+        factor, of_atom = _unit(place, unit or str(row.get("unit") or "eV"), title)
+        basis = of_atom if of_atom is not None else basis
         if basis != (name == SHARE) and name == SHARE:
             raise DataError(f"{place}: {title} is said to be of an atom and of a formula unit ({row.get('unit')})")
-        number["atom" if basis else "all"] = _number(place, title, value) * factor
-    correction = row.get("correction")
-    if "all" in number and correction not in (None, ""):
-        number["all"] += _number(place, "correction", correction)
+        if basis in number:
+            raise DataError(f"{place}: two energies of {'an atom' if basis else 'all atoms'}; leave one of them out")
+        number[basis], units[basis] = _number(place, title, value) * factor, factor
+    if number and row.get("correction") not in (None, ""):  # as of pymatgen, of all atoms
+        correction = _number(place, "correction", row["correction"])
+        if correction and False not in number:
+            raise DataError(f"{place}: a correction, of all atoms, beside an energy of an atom; give {TOTAL} in eV")
+        if correction:
+            number[False] += correction * units[False]
     if not number:
         other = next((c for c in OTHER if row.get(c) not in (None, "")), None)
         if other:
@@ -174,9 +196,9 @@ def _phase(place: str, row: Mapping[str, Any]) -> Phase:
             )
         raise DataError(f"{place}: no energy; expected {SHARE} or {TOTAL} (of all atoms of the formula)")
     atoms = _amount(formula)
-    per_atom = number.get("atom", number.get("all", 0.0) / atoms)
-    if len(number) == 2 and abs(number["all"] / atoms - per_atom) > 1e-3:
-        raise DataError(f"{place}: {TOTAL} {number['all']:g} of {atoms:g} atoms is not {SHARE} {per_atom:g}")
+    per_atom = number.get(True, number.get(False, 0.0) / atoms)
+    if len(number) == 2 and abs(number[False] / atoms - per_atom) > 1e-3:
+        raise DataError(f"{place}: {TOTAL} {number[False]:g} of {atoms:g} atoms is not {SHARE} {per_atom:g}")
     return Phase(formula, per_atom, place)
 
 
@@ -240,51 +262,3 @@ def _number(place: str, title: Any, value: Any) -> float:
     if isinstance(value, bool) or not math.isfinite(number):
         raise DataError(f"{place}: {title} {str(value)[:40]!r} is no finite number")
     return number
-
-
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, row) of a table."""
-    name = path.name.lower().removesuffix(".gz")
-    try:
-        if path.stat().st_size > LIMIT:
-            raise DataError(f"{path} has more than {LIMIT:,} bytes; leave out systems that are not needed")
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UsageError(
-            f"--hull {path}: no such file; expected a CSV or JSON table of phases, or structures"
-        ) from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: unreadable ({str(error)[:100]})") from error
-    if name.endswith(".json"):
-        yield from _json(path, text)
-        return
-    if not name.endswith(".csv"):
-        raise UsageError(f"--hull {path}: unknown kind of file; expected .csv, .json (or .gz of them), or structures")
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    if not reader.fieldnames:
-        raise DataError(f"{path}: the file is empty; expected a table with the columns formula and {SHARE} or {TOTAL}")
-    for row in reader:
-        if None in row:
-            raise DataError(f"{path}:{reader.line_num}: more values than columns")
-        yield f"{path}:{reader.line_num}", {str(k).strip(): v for k, v in row.items()}
-
-
-def _json(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: no JSON ({str(error)[:100]})") from error
-    shared: dict[str, Any] = {}
-    if isinstance(content, dict):
-        inner = next((k for k in ("phases", "entries") if isinstance(content.get(k), list)), None)
-        if inner is None:
-            raise DataError(f"{path}: expected a list of phases, or a dict that has them in phases")
-        shared = {k: v for k, v in content.items() if isinstance(v, str)}
-        content = content[inner]
-    if not isinstance(content, list):
-        raise DataError(f"{path}: expected a list of phases")
-    for i, row in enumerate(content):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}[{i}]: expected a dict with formula and {SHARE} or {TOTAL}")
-        yield f"{path}[{i}]", {**shared, **row}

@@ -40,7 +40,10 @@ def are_known(found: Sequence[Any], known: Sequence[Any]) -> list[bool]:
 
 
 def known_structures(path: Path, like: Sequence[Any]) -> tuple[list[Any], int]:
-    """(structures of a file or folder that have the formula of one of `like`, how many could not be read)."""
+    """(structures of a file or folder that have the formula of one of `like`, how many could not be read).
+
+    What is parsed is known, also where no symmetry is found; of one whose setting is open, all that it may be.
+    """
     wanted = frozenset(_formula(one) for one in like if one is not None)
     every = list(entries(path))
     found = each(partial(_of_formulas, wanted=wanted), every, share=100)
@@ -49,9 +52,8 @@ def known_structures(path: Path, like: Sequence[Any]) -> tuple[list[Any], int]:
 
 def _of_formulas(entry: Entry | Reject, wanted: frozenset[str]) -> tuple[list[Any], int]:
     read = [one for _, one in structures_of(entry)]
-    return [one for one in read if not isinstance(one, str) and _formula(one) in wanted], sum(
-        isinstance(one, str) for one in read
-    )
+    refused = sum(isinstance(one, str) for one in read)
+    return [s for one in read if not isinstance(one, str) for s in one if _formula(s) in wanted], refused
 
 
 def _formula(structure: Any) -> str:

@@ -37,9 +37,10 @@ def judged(
     above = [_above(one, hull) for one in found]
     same, own = classes(structures), [one.label or None for one in found]
     seen = are_known(structures, known) if known is not None else [NAN] * len(found)
+    rank = [e if e == e else np.inf for e, _ in above]
+    best_label, best_structure = _best(own, rank), _best(same, rank)
     out = []
     for i, (one, (energy, why)) in enumerate(zip(found, above, strict=True)):
-        rank = [e if e == e else np.inf for e, _ in above]
         out.append(
             replace(
                 one,
@@ -47,8 +48,8 @@ def judged(
                 e_hull=energy,
                 new_label=float(one.label not in labels) if one.label else NAN,
                 new_structure=float(not seen[i]) if one.file and known is not None else NAN,
-                unique_label=_best(i, own, rank),
-                unique_structure=_best(i, same, rank),
+                unique_label=best_label[i],
+                unique_structure=best_structure[i],
             )
         )
     return out
@@ -95,11 +96,12 @@ def _above(one: Candidate, hull: Hull | None) -> tuple[float, str]:
         return NAN, str(error)
 
 
-def _best(i: int, like: Sequence[Any], rank: Sequence[float]) -> float:
-    """1 for the lowest of those that are alike, the first where several are; NaN for None."""
-    if like[i] is None:
-        return NAN
-    return float(i == min((j for j, one in enumerate(like) if one == like[i]), key=lambda j: (rank[j], j)))
+def _best(like: Sequence[Any], rank: Sequence[float]) -> list[float]:
+    """1 for the lowest of those that are alike, the first where several are, 0 for the others; NaN for None."""
+    first: dict[Any, int] = {}
+    for i in sorted(range(len(like)), key=lambda i: rank[i]):
+        first.setdefault(like[i], i)
+    return [NAN if one is None else float(first[one] == i) for i, one in enumerate(like)]
 
 
 def _mean(values: Sequence[float]) -> float | None:
