@@ -296,7 +296,7 @@ class DDSMCImages(InverseStudy):
     def plan(self) -> dict[str, str]:
         """Sizes, and network calls of a sample."""
         model: Any = self.prior
-        own = model.plan(self.data.load().shape) if hasattr(model, "plan") and model.restore is None else {}
+        own = model.plan(self.shape()) if hasattr(model, "plan") and model.restore is None else {}
         process = getattr(model, "process", EDM())
         return own | {name: f"{m.calls(process)} network calls a particle" for name, m in self.named()[1].items()}
 
