@@ -18,8 +18,8 @@ class Restored:
     """Samples of images, their mean and standard deviation; with a measurement what they say of it.
 
     A folder has `samples.npz`, `summary.json`, and where the images have one channel or three `sample_000.png`, ...,
-    `mean.png` and `std.png`, whose white is the largest standard deviation. Samples that are not finite are counted, and
-    left out of the mean. A folder with files is refused: samples of another measurement would stay beside the new ones.
+    `mean.png` and `std.png`, whose white is the largest standard deviation. Samples that are not finite are counted
+    and left out of the mean. A folder with files is refused: samples of another measurement would stay beside the new.
     """
 
     def __init__(self, path: Path, bounds: tuple[float, float] | None = None, about: dict[str, Any] | None = None):
