@@ -10,7 +10,10 @@ from safetensors.numpy import save_file
 
 from genkit import load_model
 from genkit.cli.main import main
+from genkit.cli.sample import Sample
+from genkit.errors import UsageError
 from genkit_inverse.networks.imported.layers import filtered
+from genkit_inverse.operators import SuperResolution
 
 RNG = np.random.default_rng(0)
 
@@ -170,6 +173,12 @@ def test_edm(tmp_path, adm):
     x, noise = RNG.normal(size=(2, 3, 8, 8)), np.array([-0.7, 0.4])
     expected = edm_plain(w, x, noise, adm)
     np.testing.assert_allclose(raw(model, x, noise), expected, atol=2e-4 * np.abs(expected).max())
+    assert model.resized((12, 16)).shape == (12, 16, 3)
+    with pytest.raises(UsageError, match="8 x 8 in colour does not take 9 x 8 in colour"):
+        model.resized((9, 8))
+    words = [str(tmp_path / "model"), "--n", "1", "--seed", "3", "--operator", "super_resolution"]
+    parsed = Sample.parse([*words, "--operator.factor", "2", "--observation", "small.png"])  # without inverse.
+    assert parsed.request.operator == SuperResolution(factor=2)
     s = 0.8  # the preconditioning
     of = jax.jit(lambda denoiser, x: denoiser(x, jnp.asarray([s])))
     d = of(model.denoiser, jnp.asarray(np.moveaxis(x[:1], 1, -1)))
