@@ -15,18 +15,19 @@ from genkit.errors import UsageError
 from genkit.steer import Function, function
 from genkit.tree import register_dataclass
 from genkit_inverse.operators.task import Task
+from genkit_inverse.pictures import LUMA
 
 Array = jax.Array
 
 # ITU-T T.81, tables K.1 and K.2
-LUMA = np.array([
+LUMA_STEPS = np.array([
     [16, 11, 10, 16, 24, 40, 51, 61], [12, 12, 14, 19, 26, 58, 60, 55], [14, 13, 16, 24, 40, 57, 69, 56],
     [14, 17, 22, 29, 51, 87, 80, 62], [18, 22, 37, 56, 68, 109, 103, 77], [24, 35, 55, 64, 81, 104, 113, 92],
     [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99],
 ])  # fmt: skip
-CHROMA = np.full((8, 8), 99)
-CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
-YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+CHROMA_STEPS = np.full((8, 8), 99)
+CHROMA_STEPS[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
+YCBCR = np.array([LUMA, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class JPEG(Task):
             raise UsageError(f"{shape[2]} channels; JPEG has 1 or 3")
         _check_range(self.range)
         scale = 5000 / self.quality if self.quality < 50 else 200 - 2 * self.quality
-        luma, chroma = (np.clip(np.floor((t * np.floor(scale) + 50) / 100), 1, 255) for t in (LUMA, CHROMA))
+        luma, chroma = (np.clip(np.floor((t * np.floor(scale) + 50) / 100), 1, 255) for t in (LUMA_STEPS, CHROMA_STEPS))
         return function(Compressed(*self.range, luma, chroma, self.subsampling == "4:2:0"), shape)
 
 
@@ -60,9 +61,9 @@ class Clipping(Task):
     """Made brighter and cut: what a picture with too little range keeps (HDR)."""
 
     scale: float = 2.0
-    """Of the image about 0."""
+    """Of the brightness, which is 0 at black."""
     range: tuple[float, float] = (-1.0, 1.0)
-    """Least and most that is kept."""
+    """Black and white of the images, between which is kept."""
 
     def build(self, shape: Sequence[int]) -> Function:
         """A number each."""
@@ -78,7 +79,7 @@ def _check_range(bounds: tuple[float, float]) -> None:
 @register_dataclass
 @dataclass(frozen=True)
 class Cut:
-    """clip(scale x)."""
+    """clip(low + scale (x - low), low, high)."""
 
     scale: Any
     low: Any
@@ -86,7 +87,7 @@ class Cut:
 
     def __call__(self, x: Array) -> Array:
         """The same shape."""
-        return jnp.clip(self.scale * x, self.low, self.high)
+        return jnp.clip(self.low + self.scale * (x - self.low), self.low, self.high)
 
 
 @register_dataclass
