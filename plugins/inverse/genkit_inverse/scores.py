@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 from genkit.errors import UsageError
 from genkit.metrics import flatness, psnr, ranks, spread_skill_ratio
 from genkit.steer import Observation, Poisson
+from genkit_inverse.operators import pictured
 
 LEVELS = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
 
@@ -26,10 +27,10 @@ def pseudo_inverse(observed: Sequence[Observation]) -> np.ndarray | None:
     return None if pinv is None else np.asarray(pinv(jnp.stack([jnp.asarray(means(o)) for o in observed])))
 
 
-def seen(observed: Sequence[Observation]) -> np.ndarray:
-    """Pictures (n, h, w, c) of measurements: y itself where it is an image of this size, else A^+ y, else nothing."""
+def seen(task: Any, observed: Sequence[Observation]) -> np.ndarray:
+    """Pictures (n, h, w, c) of measurements: y itself where it is one of this size, else A^+ y, else nothing."""
     operator = observed[0].operator
-    if operator.size == prod(operator.shape):
+    if pictured(task, operator) and operator.size == prod(operator.shape):
         return np.stack([np.asarray(means(o)).reshape(operator.shape) for o in observed])
     found = pseudo_inverse(observed)
     return np.zeros((len(observed), *operator.shape), np.float32) if found is None else found

@@ -22,7 +22,7 @@ from genkit_inverse.datasets.digits import Digits
 from genkit_inverse.datasets.gaussian_patches import GaussianPatches
 from genkit_inverse.datasets.mnist import MNIST
 from genkit_inverse.images import Images
-from genkit_inverse.operators import SuperResolution
+from genkit_inverse.operators import MRI, GaussianBlur, SuperResolution
 
 PATCHES = GaussianPatches().load()
 PRIOR = PATCHES.prior
@@ -101,6 +101,20 @@ def test_exact_samples_are_calibrated(measured):
     np.testing.assert_allclose(scores.covered(np.asarray(x), measured[0]), 1, atol=0.06)
     narrow = judged(x.mean(1, keepdims=True) + 0.5 * (x - x.mean(1, keepdims=True)), *measured)
     assert narrow["rank_p"] < 1e-4 and narrow["spread_skill"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_what_is_shown_of_a_measurement(tmp_path):
+    """Frequencies of a complex image have its numbers but are no picture; a blurred image is one."""
+    np.save(tmp_path / "mask.npy", np.ones(8))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 8, 8, 2)), jnp.float32)
+    for task, expected in (
+        (MRI(tmp_path / "mask.npy"), lambda a: x),
+        (GaussianBlur(), lambda a: a(x).reshape(x.shape)),
+    ):
+        operator = task.build((8, 8, 2))
+        assert operator.size == 128
+        shown = scores.seen(task, [observe(operator, operator(x)[0], STD)])
+        np.testing.assert_allclose(shown, expected(operator), atol=1e-4)
 
 
 def test_structural_similarity():

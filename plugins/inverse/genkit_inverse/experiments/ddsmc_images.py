@@ -150,7 +150,7 @@ class DDSMCImages(InverseStudy):
         truth, observations = self.measured(run)
         tables, shown = {}, {"truth": truth[:PICTURED]}
         for operator, observed in observations.items():
-            shown[f"{operator}/measurement"] = scores.seen(observed[:PICTURED])
+            shown[f"{operator}/measurement"] = scores.seen(self.named()[0][operator], observed[:PICTURED])
             if (inverse := scores.pseudo_inverse(observed)) is not None:
                 tables[f"{operator}/pinv"] = scores.restored(inverse, truth, self.loaded(run).peak)
             for name, method in self.named()[1].items():

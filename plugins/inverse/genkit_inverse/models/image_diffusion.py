@@ -15,7 +15,7 @@ from genkit.model import NPZ, Diffusion, Draw, Piece, Request, measured
 from genkit.nn import Net
 from genkit.tree import register_dataclass
 from genkit_inverse.networks.imported import ADM, EDMUNet, UNet2D
-from genkit_inverse.operators import Task
+from genkit_inverse.operators import Task, pictured
 from genkit_inverse.pictures import ENDINGS, Restored, read_array, read_picture, said
 
 FAR = 5.0  # widths of the range, beyond which numbers are in other units
@@ -63,7 +63,7 @@ class Restore(Draw):
             if file.is_file() and kind not in ENDINGS:
                 raise DataError(f"{file}: expected a picture ({', '.join(ENDINGS)}), .npy or .npz")
             y = read_picture(file)
-            if not (task.picture if isinstance(task, Task) else operator.size == np.prod(model.shape)):
+            if not pictured(task, operator):
                 raise DataError(f"{file} is a picture, which {type(task).__name__} does not measure; give .npy or .npz")
             if self.noise is not None:
                 raise DataError(f"{file} is a picture; --noise is of the numbers measured, give them as .npy or .npz")
