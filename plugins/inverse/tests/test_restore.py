@@ -1,7 +1,9 @@
 """Own pictures: how they are read, and restored from the command line."""
 
+import contextlib
 import json
 import re
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +98,19 @@ def test_what_does_not_go_together(files, options, says):
         ask.writer(files / "out", normal())
 
 
+def test_damaged_pictures(tmp_path):
+    """Files with a byte changed: each is read or refused in one line."""
+    rng = np.random.default_rng(1)
+    for ending, options in ((".tif", {"compression": "tiff_lzw"}), (".tif", {}), (".png", {}), (".jpg", {})):
+        file = tmp_path / f"a{ending}"
+        Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(file, **options)
+        whole = bytearray(file.read_bytes())
+        for place in rng.integers(0, len(whole), 150):
+            file.write_bytes(whole[:place] + bytes([rng.integers(256)]) + whole[place + 1 :])
+            with contextlib.suppress(DataError), warnings.catch_warnings(action="ignore"):
+                read_picture(file)
+
+
 def test_masks_that_are_refused(files):
     for name, says in (
         ("narrow.png", "expected 8 x 8"),
@@ -105,6 +120,8 @@ def test_masks_that_are_refused(files):
     ):
         with pytest.raises(DataError, match=says):
             Inpainting(files / name).build((8, 8, 1))
+    with pytest.raises(DataError, match="NaN"):
+        MRI(files / "nan.npy").build((8, 8, 1))
     same = [Inpainting(files / name).build((8, 8, 3)).order for name in ("mask.png", "bits.png")]
     np.testing.assert_array_equal(*same)
     other = Inpainting(files / "mask.png", hidden="bright").build((8, 8, 1))
