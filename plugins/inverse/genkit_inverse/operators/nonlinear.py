@@ -15,7 +15,6 @@ from genkit.errors import UsageError
 from genkit.steer import Function, function
 from genkit.tree import register_dataclass
 from genkit_inverse.operators.task import Task
-from genkit_inverse.pictures import LUMA
 
 Array = jax.Array
 
@@ -27,7 +26,9 @@ LUMA_STEPS = np.array([
 ])  # fmt: skip
 CHROMA_STEPS = np.full((8, 8), 99)
 CHROMA_STEPS[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
-YCBCR = np.array([LUMA, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+# of libjpeg, which counts in 65536ths
+YCBCR = np.array([[19595, 38470, 7471], [-11059, -21709, 32768], [32768, -27439, -5329]]) / 65536
+RGB = np.array([[65536, 0, 91881], [65536, -22554, -46802], [65536, 116130, 0]]) / 65536
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,12 @@ class Compressed:
             shown = self._channel(grey[..., 0] - 128, self.luma)[..., None] + 128
         else:
             matrix = jnp.asarray(YCBCR, x.dtype)
-            ycc = _rounded(grey @ matrix.T + jnp.array([-128.0, 0.0, 0.0], x.dtype))
+            down = np.array([0.0, 1.0, 1.0]) / 65536  # libjpeg rounds halves of colours down
+            ycc = _rounded(grey @ matrix.T, jnp.asarray(0.5 - down, x.dtype)) - jnp.array([128.0, 0.0, 0.0], x.dtype)
             planes = [self._channel(ycc[..., 0], self.luma)]
             planes += [self._colour(ycc[..., i]) for i in (1, 2)]
             ycc = jnp.stack(planes, -1) + jnp.array([128.0, 0.0, 0.0], x.dtype)
-            shown = ycc @ jnp.asarray(np.linalg.inv(YCBCR).T, x.dtype)
+            shown = ycc @ jnp.asarray(RGB.T, x.dtype)
         shown = jnp.clip(_rounded(shown), 0, 255)
         return self.low + (self.high - self.low) * shown / 255
 
@@ -122,7 +124,7 @@ class Compressed:
         if not self.halved:
             return self._channel(plane, self.chroma)
         h, w = plane.shape[1:]
-        whole = jnp.pad(plane, ((0, 0), (0, -h % 16), (0, -w % 16)), mode="edge")
+        whole = jnp.pad(plane, ((0, 0), (0, -h % 2), (0, -w % 16)), mode="edge")  # rows are repeated once halved
         small = whole.reshape(len(plane), whole.shape[1] // 2, 2, whole.shape[2] // 2, 2).mean((2, 4))
         column = jnp.arange(small.shape[2]) % 2  # of halves libjpeg rounds every other column up
         shown = self._channel(_rounded(small, 0.25 + 0.25 * column), self.chroma)[:, : (h + 1) // 2, : (w + 1) // 2]
@@ -130,15 +132,23 @@ class Compressed:
         return _rounded(_doubled(_doubled(shown, 1), 2), up)[:, :h, :w]
 
     def _channel(self, plane: Array, table: Any) -> Array:
-        """A plane (n, h, w) about 0, its border repeated to whole blocks, by its rounded coefficients."""
+        """A plane (n, h, w) about 0, its border repeated to whole blocks, by its rounded coefficients.
+
+        Both transforms are rounded as those of libjpeg (jfdctint, jidctint): along rows and columns in turn, between
+        them to quarters of sqrt(8) coefficients.
+        """
         n, h, w = plane.shape
         blocks = jnp.pad(plane, ((0, 0), (0, -h % 8), (0, -w % 8)), mode="edge")
         shape = n, blocks.shape[1] // 8, 8, blocks.shape[2] // 8, 8
-        turn = jnp.asarray(dct(np.eye(8), axis=0, norm="ortho"), plane.dtype)
+        turn = jnp.asarray(8**0.5 * dct(np.eye(8), axis=0, norm="ortho"), plane.dtype)
         steps = jnp.asarray(table, plane.dtype)
-        c = jnp.einsum("ua,niajb,vb->nijuv", turn, blocks.reshape(shape), turn)
-        c = _rounded(c / steps) * steps
-        back = jnp.einsum("ua,nijuv,vb->niajb", turn, c, turn)
+        rows = _rounded(4 * jnp.einsum("niajb,vb->niajv", blocks.reshape(shape), turn))
+        c = _rounded(jnp.einsum("ua,niajv->nijuv", turn, rows) / 4) / 8
+        count = c / steps
+        away = jnp.sign(count) * jnp.floor(jnp.abs(count) + 0.5)  # halves away from 0
+        c = (count + jax.lax.stop_gradient(away - count)) * steps
+        columns = _rounded(4 * jnp.einsum("ua,nijuv->niajv", turn, c))
+        back = jnp.einsum("niajv,vb->niajb", columns, turn) / 32
         return jnp.clip(_rounded(back.reshape(blocks.shape)[:, :h, :w]), -128, 127)
 
 
