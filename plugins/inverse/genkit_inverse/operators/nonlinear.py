@@ -140,7 +140,7 @@ class Compressed:
         n, h, w = plane.shape
         blocks = jnp.pad(plane, ((0, 0), (0, -h % 8), (0, -w % 8)), mode="edge")
         shape = n, blocks.shape[1] // 8, 8, blocks.shape[2] // 8, 8
-        turn = jnp.asarray(8**0.5 * dct(np.eye(8), axis=0, norm="ortho"), plane.dtype)
+        turn = jnp.asarray(8**0.5 * np.asarray(dct(np.eye(8), axis=0, norm="ortho")), plane.dtype)
         steps = jnp.asarray(table, plane.dtype)
         rows = _rounded(4 * jnp.einsum("niajb,vb->niajv", blocks.reshape(shape), turn))
         c = _rounded(jnp.einsum("ua,niajv->nijuv", turn, rows) / 4) / 8

@@ -61,7 +61,7 @@ class Restored:
 
 def _finite(x: np.ndarray) -> np.ndarray:
     """Which samples (n, ...) are, (n,)."""
-    return np.isfinite(x.reshape(len(x), -1)).all(1)
+    return np.asarray(np.isfinite(x.reshape(len(x), -1)).all(1))
 
 
 def summary(arrays: Piece) -> dict[str, Any]:
