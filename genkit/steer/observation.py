@@ -246,8 +246,9 @@ class Observation:
         return _root(((c - s * z[:, : s.size]) ** 2).sum(1) + self.outside2.astype(z.dtype))
 
     def chi2(self, x: Array) -> Array:
-        """|(y - A x) / std|^2 of items x (n, *shape), (n,), or the deviance under another noise; about m for the truth.
+        """|(y - A x) / std|^2 of items x (n, *shape), (n,), or the deviance under another noise.
 
+        For the truth about m under normal noise, and of `Poisson` where counts are large; else another number.
         Raises `UsageError` for a measurement without noise, or whose law does not tell it.
         """
         if isinstance(self.noise, Normal) and not np.all(np.asarray(self.std) > 0):

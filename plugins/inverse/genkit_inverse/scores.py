@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -13,10 +13,12 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 from scipy.special import logsumexp
 
-from genkit.errors import UsageError
+from genkit.errors import DataError, UsageError
 from genkit.metrics import flatness, psnr, ranks, spread_skill_ratio
 from genkit.steer import Observation, Poisson
+from genkit_inverse.operators import pictured
 
+Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 LEVELS = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
 
 
@@ -26,10 +28,10 @@ def pseudo_inverse(observed: Sequence[Observation]) -> np.ndarray | None:
     return None if pinv is None else np.asarray(pinv(jnp.stack([jnp.asarray(means(o)) for o in observed])))
 
 
-def seen(observed: Sequence[Observation]) -> np.ndarray:
-    """Pictures (n, h, w, c) of measurements: y itself where it is an image of this size, else A^+ y, else nothing."""
+def seen(task: Any, observed: Sequence[Observation]) -> np.ndarray:
+    """Pictures (n, h, w, c) of measurements: y itself where it is one of this size, else A^+ y, else nothing."""
     operator = observed[0].operator
-    if operator.size == prod(operator.shape):
+    if pictured(task, operator) and operator.size == prod(operator.shape):
         return np.stack([np.asarray(means(o)).reshape(operator.shape) for o in observed])
     found = pseudo_inverse(observed)
     return np.zeros((len(observed), *operator.shape), np.float32) if found is None else found
@@ -49,11 +51,10 @@ def exact(key: Any, prior: Any, observed: Sequence[Observation], draws: int) -> 
     return x.reshape(len(means), draws, *observed[0].operator.shape).astype(np.float32), np.array(log_z)[:, None]
 
 
-def restored(image: np.ndarray, truth: np.ndarray, peak: float) -> dict[str, np.ndarray]:
-    """PSNR (dB), SSIM and where it is installed LPIPS of images (n, h, w, c), each (n,)."""
+def restored(image: np.ndarray, truth: np.ndarray, peak: float, distance: Distance | None = None) -> dict[str, Any]:
+    """PSNR (dB), SSIM and by a `distance` LPIPS of images (n, h, w, c), each (n,)."""
     found = {"psnr": np.asarray(psnr(image, truth, peak, reduce=(1, 2, 3))), "ssim": ssim(image, truth, peak)}
-    distance = lpips(image, truth, peak)
-    return found if distance is None else found | {"lpips": distance}
+    return found if distance is None else found | {"lpips": distance(image, truth)}
 
 
 def ssim(image: np.ndarray, truth: np.ndarray, peak: float) -> np.ndarray:
@@ -75,22 +76,32 @@ def ssim(image: np.ndarray, truth: np.ndarray, peak: float) -> np.ndarray:
     return inside.mean((1, 2, 3))
 
 
-def lpips(image: np.ndarray, truth: np.ndarray, peak: float) -> np.ndarray | None:
-    """LPIPS (n,), Zhang et al. 2018, by the package `lpips` (AlexNet) of images of at least 64 cells a side, else None.
+def lpips(shape: Sequence[int], bounds: tuple[float, float]) -> Distance | None:
+    """LPIPS (n,), Zhang et al. 2018, of images (n, *shape) and truths whose black and white are `bounds`.
 
-    Images are taken for [-peak / 2, peak / 2]; grey ones have three equal channels.
+    By the package `lpips` (AlexNet); None where it is not installed, and for images of less than 64 cells a side. Grey
+    ones have three equal channels. Raises `DataError` where its weights cannot be read or fetched.
     """
-    if min(truth.shape[1:3]) < 64 or truth.shape[-1] not in (1, 3):
+    if min(shape[:2]) < 64 or shape[2] not in (1, 3):
         return None
     try:
         import lpips as package  # pyright: ignore[reportMissingImports]
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
-    both = [np.broadcast_to(2 / peak * a, (*a.shape[:3], 3)).transpose(0, 3, 1, 2) for a in (image, truth)]
-    with torch.no_grad():
-        found = package.LPIPS(net="alex", verbose=False)(*(torch.tensor(a, dtype=torch.float32) for a in both))
-    return found.numpy().reshape(-1)
+    try:
+        network = package.LPIPS(net="alex", verbose=False)
+    except Exception as error:  # of the net, the disk or torch
+        raise DataError(f"LPIPS is left out, its weights are not there: {' '.join(str(error).split())}") from None
+    low, high = bounds
+
+    def distance(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        units = (2 * (a - low) / (high - low) - 1 for a in (image, truth))
+        both = [np.broadcast_to(a, (*a.shape[:3], 3)).transpose(0, 3, 1, 2) for a in units]
+        with torch.no_grad():
+            return network(*(torch.tensor(a, dtype=torch.float32) for a in both)).numpy().reshape(-1)
+
+    return distance
 
 
 def covered(x: np.ndarray, truth: np.ndarray) -> np.ndarray:

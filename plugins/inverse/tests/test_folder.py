@@ -1,5 +1,7 @@
 """Own images as a data set."""
 
+import weakref
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -93,3 +95,21 @@ def test_an_empty_folder(tmp_path):
 def test_the_priors_data_by_name(folder):
     config = genkit.config("inverse.digits_prior", "tiny", {"data": "images", "data.path": str(folder), "data.size": 6})
     assert config.data.load().shape == (6, 6, 1)
+    (folder / "0.png").unlink()
+    (folder / "0.png").write_text("no picture")
+    assert config.plan()["images"] == "6 x 6 x 1"  # no image is read
+
+
+def test_one_image_at_a_time_is_kept_whole(folder, monkeypatch):
+    """What is drawn of an image does not depend on the others, and none is left when the next is read."""
+    whole = []
+
+    def picture(path):
+        assert not any(one() is not None for one in whole)
+        image = np.arange(192.0).reshape(8, 8, 3) / 192
+        whole.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr("genkit_inverse.datasets.images.read_picture", picture)
+    data = Folder(path=str(folder), size=4, patches=2, colour=True).load()
+    assert len(whole) == 9 and len(data.train) == 16

@@ -1,5 +1,6 @@
 """Images: data, exact posteriors, calibration of samplers, and the experiments at their smallest."""
 
+import contextlib
 import re
 import sys
 import types
@@ -22,7 +23,7 @@ from genkit_inverse.datasets.digits import Digits
 from genkit_inverse.datasets.gaussian_patches import GaussianPatches
 from genkit_inverse.datasets.mnist import MNIST
 from genkit_inverse.images import Images
-from genkit_inverse.operators import SuperResolution
+from genkit_inverse.operators import MRI, GaussianBlur, SuperResolution
 
 PATCHES = GaussianPatches().load()
 PRIOR = PATCHES.prior
@@ -103,6 +104,20 @@ def test_exact_samples_are_calibrated(measured):
     assert narrow["rank_p"] < 1e-4 and narrow["spread_skill"] == pytest.approx(0.5, abs=0.03)
 
 
+def test_what_is_shown_of_a_measurement(tmp_path):
+    """Frequencies of a complex image have its numbers but are no picture; a blurred image is one."""
+    np.save(tmp_path / "mask.npy", np.ones(8))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 8, 8, 2)), jnp.float32)
+    for task, expected in (
+        (MRI(tmp_path / "mask.npy"), lambda a: x),
+        (GaussianBlur(), lambda a: a(x).reshape(x.shape)),
+    ):
+        operator = task.build((8, 8, 2))
+        assert operator.size == 128
+        shown = scores.seen(task, [observe(operator, operator(x)[0], STD)])
+        np.testing.assert_allclose(shown, expected(operator), atol=1e-4)
+
+
 def test_structural_similarity():
     """Against the sums of Wang et al. 2004 at one cell; 1 for the truth, by a constant the term of the means alone."""
     rng = np.random.default_rng(0)
@@ -119,25 +134,36 @@ def test_structural_similarity():
     assert scores.ssim(y, y, 2.0)[0] == pytest.approx(1)
     flat = np.full((1, 20, 20, 1), 0.5)
     assert scores.ssim(flat, -flat, 2.0)[0] == pytest.approx((-0.5 + c1) / (0.5 + c1))
-    assert scores.lpips(x, y, 2.0) is None  # too small for it
+    assert scores.lpips((11, 11, 1), (-1.0, 1.0)) is None  # too small for it
 
 
 def test_learned_distance_where_it_is_installed(monkeypatch):
-    """Colours in [-1, 1], channels first."""
-    torch = pytest.importorskip("torch")
+    """Colours in [-1, 1], black -1, channels first."""
+
+    class Tensor(np.ndarray):
+        def numpy(self):
+            return np.asarray(self)
 
     class LPIPS:
         def __init__(self, net, verbose):
             assert net == "alex"
 
         def __call__(self, a, b):
-            assert a.shape == (2, 3, 64, 64) and float(a.max()) == 1
-            return (a - b).abs().mean((1, 2, 3), keepdim=True)
+            assert a.shape == (2, 3, 64, 64) and float(a.max()) == 1 and float(b.min()) == -1
+            return np.abs(a - b).mean((1, 2, 3), keepdims=True)
 
+    def offline(net, verbose):
+        raise OSError("no route\nto host")
+
+    made = types.SimpleNamespace(no_grad=contextlib.nullcontext, float32=np.float32,
+                                 tensor=lambda a, dtype: np.asarray(a, dtype).view(Tensor))  # fmt: skip
+    monkeypatch.setitem(sys.modules, "torch", made)
     monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=LPIPS))
-    image = np.full((2, 64, 64, 1), 0.5)
-    np.testing.assert_allclose(scores.lpips(image, 0 * image, 1.0), 1.0)
-    assert torch
+    image = np.full((2, 64, 64, 1), 1.0)
+    np.testing.assert_allclose(scores.lpips((64, 64, 1), (0.0, 1.0))(image, 0 * image), 2.0)
+    monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=offline))
+    with pytest.raises(DataError, match="LPIPS is left out, its weights are not there: no route to host"):
+        scores.lpips((64, 64, 1), (0.0, 1.0))
 
 
 @pytest.mark.usefixtures("optimised")
@@ -196,11 +222,18 @@ def test_counts_and_lost_phases(trained, tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [({"images": 0}, "images=0"), ({"std": -1.0}, "std=-1.0"), ({"ema": 0.0}, "ema=0.0"),
-     ({"operators": ["smear"]}, "unknown operator 'smear'")],
+     ({"operators": ["smear"]}, "unknown operator 'smear'"), ({"std": 0.2, "noise": "poisson"}, "std=0.2 and noise")],
 )  # fmt: skip
 def test_wrong_options(options, says):
     with pytest.raises(UsageError, match=says):
         genkit.config("inverse.ddsmc_images", "tiny", options)
+
+
+def test_a_mask_that_is_missing_stops_before_training(tmp_path):
+    config = genkit.config("inverse.ddsmc_images", "tiny", {"operators": ["inpaint"]})
+    with pytest.raises(UsageError, match="inpaint needs a mask"):
+        genkit.run(config, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "model").exists() and not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_names_of_methods():

@@ -10,7 +10,10 @@ from safetensors.numpy import save_file
 
 from genkit import load_model
 from genkit.cli.main import main
+from genkit.cli.sample import Sample
+from genkit.errors import UsageError
 from genkit_inverse.networks.imported.layers import filtered
+from genkit_inverse.operators import SuperResolution
 
 RNG = np.random.default_rng(0)
 
@@ -170,6 +173,12 @@ def test_edm(tmp_path, adm):
     x, noise = RNG.normal(size=(2, 3, 8, 8)), np.array([-0.7, 0.4])
     expected = edm_plain(w, x, noise, adm)
     np.testing.assert_allclose(raw(model, x, noise), expected, atol=2e-4 * np.abs(expected).max())
+    assert model.resized((12, 16)).shape == (12, 16, 3)
+    with pytest.raises(UsageError, match="8 x 8 in colour does not take 9 x 8 in colour"):
+        model.resized((9, 8))
+    words = [str(tmp_path / "model"), "--n", "1", "--seed", "3", "--operator", "super_resolution"]
+    parsed = Sample.parse([*words, "--operator.factor", "2", "--observation", "small.png"])  # without inverse.
+    assert parsed.request.operator == SuperResolution(factor=2)
     s = 0.8  # the preconditioning
     of = jax.jit(lambda denoiser, x: denoiser(x, jnp.asarray([s])))
     d = of(model.denoiser, jnp.asarray(np.moveaxis(x[:1], 1, -1)))
@@ -181,7 +190,7 @@ def test_edm(tmp_path, adm):
 # guided-diffusion: two levels of one block, blocks that halve and double, attention at the second
 
 
-def test_adm(tmp_path):
+def test_adm(tmp_path, capsys):
     w, c, e = Weights(), 32, 48
     w.linear("time_embed.0", c, e)
     w.linear("time_embed.2", e, e)
@@ -243,6 +252,8 @@ def test_adm(tmp_path):
         return conv(w, "out.2", silu(norm(w, "out.0", h, 32, 1e-5)))[:, :3]
 
     path = w.save(tmp_path / "adm.safetensors")
+    small = ["--image_size", "8", "--levels", "2", "--head_channels", "128"]
+    _refused({("adm", "adm.safetensors"): "does not fit"}, tmp_path, capsys, *small)  # a head has more than all
     model = imported("adm", path, tmp_path, "--image_size", "8", "--levels", "2", "--head_channels", "32")
     x, t = RNG.normal(size=(2, 3, 8, 8)), np.array([10.0, 700.0])
     expected = plain(x, t)
@@ -252,7 +263,7 @@ def test_adm(tmp_path):
 # diffusers: DownBlock2D, AttnDownBlock2D and back, one layer a block
 
 
-def test_diffusers(tmp_path):
+def test_diffusers(tmp_path, capsys):
     w, c, e = Weights(), 32, 128
     w.linear("time_embedding.linear_1", c, e), w.linear("time_embedding.linear_2", e, e)
 
@@ -330,6 +341,18 @@ def test_diffusers(tmp_path):
     np.testing.assert_allclose(raw(model, x, t), expected, atol=5e-4 * np.abs(expected).max())
     assert model.denoiser.process.steps == 50 and model.denoiser.predicts == "eps"
 
+    del config["sample_size"]  # what is not said is taken as usual, and told
+    (folder / "unet" / "config.json").write_text(json.dumps(config))
+    (folder / "scheduler" / "scheduler_config.json").unlink()
+    capsys.readouterr()
+    assert main(["import", "diffusers", str(folder), "--out", str(tmp_path / "usual")]) == 0
+    said = capsys.readouterr().out
+    assert "has no sample_size; taken for 32 x 32" in said and "has no scheduler_config.json; taken for 1000" in said
+    model = load_model(tmp_path / "usual")
+    assert model.shape == (32, 32, 1) and model.denoiser.process.steps == 1000
+    (folder / "unet" / "config.json").write_text(json.dumps(config | {"num_class_embeds": 10}))
+    _refused({("diffusers", "pipeline"): "has num_class_embeds: its images are of a class"}, tmp_path, capsys)
+
 
 def test_filters_that_halve_and_double():
     """1 3 3 1 on a ramp along a row: means of the cells that it covers; doubling is the transpose, times four."""
@@ -351,7 +374,37 @@ def test_what_is_no_such_model(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     cases = {("edm", "other.safetensors"): "has no enc", ("adm", "other.safetensors"): "has no time_embed",
              ("edm", "net.pkl"): "holds code", ("diffusers", "empty"): "has no config.json"}  # fmt: skip
+    _refused(cases, tmp_path, capsys)
+
+
+def _refused(cases, tmp_path, capsys, *words):
     for (name, file), says in cases.items():
-        assert main(["import", name, str(tmp_path / file), "--out", str(tmp_path / "out")]) == 1
+        assert main(["import", name, str(tmp_path / file), "--out", str(tmp_path / "out"), *words]) == 1
         error = capsys.readouterr().err.strip()
         assert says in error and "\n" not in error
+
+
+def _edited(path, w, drop=(), **more):
+    kept = {name: a for name, a in w.items() if name not in drop} | more
+    Weights(kept).save(path)
+
+
+def test_damaged_weights(tmp_path, capsys):
+    """One line each, whatever the names and shapes make go wrong."""
+    w, x = edm_weights(False), np.zeros((4, 4))
+    _edited(tmp_path / "word.safetensors", w, **{"enc.foo.weight": x})
+    _edited(tmp_path / "array.safetensors", {n: a for n, a in w.items() if not n.startswith("enc.")}, enc=x)
+    _edited(tmp_path / "both.safetensors", w, **{"enc.8x8_conv": x})
+    _edited(tmp_path / "part.safetensors", w, drop=["enc.8x8_conv.weight"])
+    _edited(tmp_path / "classes.safetensors", w, **{"map_label.weight": x})
+    adm = {f"{part}.0.0.weight": x for part in ("time_embed", "middle_block", "output_blocks")}
+    _edited(tmp_path / "first.safetensors", adm, **{"input_blocks.0.1.weight": x})
+    _edited(tmp_path / "label.safetensors", adm, **{"label_emb.weight": x})
+    fits = "does not fit the architecture"
+    cases = {("edm", "word"): fits, ("edm", "array"): fits, ("edm", "part"): fits, ("adm", "first"): fits,
+             ("edm", "both"): "enc.8x8_conv is an array, and enc.8x8_conv.bias a part of it",
+             ("edm", "classes"): "has map_label: its images are of a class",
+             ("adm", "label"): "has label_emb: its images are of a class"}  # fmt: skip
+    levels = {"adm": ["--levels", "1"]}
+    for (name, file), says in cases.items():
+        _refused({(name, f"{file}.safetensors"): says}, tmp_path, capsys, *levels.get(name, ()))

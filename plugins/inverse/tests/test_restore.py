@@ -1,7 +1,9 @@
 """Own pictures: how they are read, and restored from the command line."""
 
+import contextlib
 import json
 import re
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,7 @@ from genkit.steer import DDRM, DDSMC, Poisson, RandomMatrix
 from genkit_inverse.images import Images
 from genkit_inverse.models import ImageDiffusion, ImagePrior, Restore
 from genkit_inverse.operators import MRI, Colourisation, Inpainting, SuperResolution, Tomography
-from genkit_inverse.pictures import read_picture, write_picture
+from genkit_inverse.pictures import Restored, read_picture, write_picture
 
 RNG = np.random.default_rng(0)
 SEEN = RNG.uniform(size=(8, 8)) > 0.4
@@ -96,6 +98,19 @@ def test_what_does_not_go_together(files, options, says):
         ask.writer(files / "out", normal())
 
 
+def test_damaged_pictures(tmp_path):
+    """Files with a byte changed: each is read or refused in one line."""
+    rng = np.random.default_rng(1)
+    for ending, options in ((".tif", {"compression": "tiff_lzw"}), (".tif", {}), (".png", {}), (".jpg", {})):
+        file = tmp_path / f"a{ending}"
+        Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(file, **options)
+        whole = bytearray(file.read_bytes())
+        for place in rng.integers(0, len(whole), 150):
+            file.write_bytes(whole[:place] + bytes([rng.integers(256)]) + whole[place + 1 :])
+            with contextlib.suppress(DataError), warnings.catch_warnings(action="ignore"):
+                read_picture(file)
+
+
 def test_masks_that_are_refused(files):
     for name, says in (
         ("narrow.png", "expected 8 x 8"),
@@ -105,6 +120,8 @@ def test_masks_that_are_refused(files):
     ):
         with pytest.raises(DataError, match=says):
             Inpainting(files / name).build((8, 8, 1))
+    with pytest.raises(DataError, match="NaN"):
+        MRI(files / "nan.npy").build((8, 8, 1))
     same = [Inpainting(files / name).build((8, 8, 3)).order for name in ("mask.png", "bits.png")]
     np.testing.assert_array_equal(*same)
     other = Inpainting(files / "mask.png", hidden="bright").build((8, 8, 1))
@@ -192,8 +209,30 @@ def test_restored_in_one_command(saved, files, tmp_path, capsys):
         shown = np.clip((kept["samples"][0] + 1) / 2, 0, 1)
     np.testing.assert_allclose(read_picture(out / "sample_000.png"), shown, atol=0.6 / 255)
     for name in ("RGBA.png", "none.png", "narrow.png"):
-        assert main([*words, "--observation", str(files / name), "--out", f"{out}/"]) in (1, 2)
-        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+        assert main([*words, "--observation", str(files / name), "--out", f"{out}-2/"]) in (1, 2)
+        error = capsys.readouterr().err.strip()
+        assert name in error and len(error.splitlines()) == 1
+    assert main([*words, "--observation", str(files / "L.png"), "--out", f"{out}/"]) == 2
+    assert "restored is not an empty folder; choose another one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_samples_that_are_not_finite(tmp_path, lost):
+    """They are counted; the mean and chi^2 are those of the others."""
+    x = RNG.uniform(-1, 1, (3, 4, 4, 1))
+    x[:lost, 1, 2] = np.nan
+    writer = Restored(tmp_path / "out", None, {"measured": 16})
+    writer.write({"samples": x, "chi2": np.where(np.arange(3) < lost, np.nan, [0.0, 14.0, 18.0])})
+    line = writer.close()
+    numbers = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert numbers["not_finite"] == lost and len(list((tmp_path / "out").iterdir())) == 7
+    if lost == 3:
+        assert line == "3 samples, none of which is finite" and numbers["std"] is None
+    else:
+        assert line.startswith("3 samples, 1 of them not finite; of the others mean and standard deviation (")
+        assert "residual chi^2 16 of 16 numbers" in line
+        with np.load(tmp_path / "out" / "samples.npz") as kept:
+            np.testing.assert_allclose(kept["mean"], x[1:].mean(0))
 
 
 def test_images_of_another_size(saved):

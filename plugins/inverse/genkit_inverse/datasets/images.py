@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -51,24 +52,29 @@ class Folder:
         if not self.white > 0:
             raise UsageError(f"white={self.white} must be positive")
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(size, size, 1 or 3), of the images."""
+        return self.size, self.size, 3 if self.colour else 1
+
     def load(self) -> Images:
-        """Images (n, size, size, 1 or 3)."""
-        rng = np.random.default_rng(self.seed)
-        found = [(name, image) for file in self.files() for name, image in self._read(file)]
+        """Images (n, size, size, 1 or 3); of those in the files one at a time is kept."""
+        each = (one for file in self.files() for one in self._read(file))
+        found = [
+            self._squares(name, image, np.random.default_rng((self.seed, i))) for i, (name, image) in enumerate(each)
+        ]
         if len(found) < 3:
             raise DataError(
                 f"{self.path} has {len(found)} images; expected at least 3, for training, validation and test"
             )
         val, test = (max(1, round(share * len(found))) for share in (self.val, self.test))
-        order = rng.permutation(len(found))
+        order = np.random.default_rng(self.seed).permutation(len(found))
         parts = order[:val], order[val : val + test], order[val + test :]
         if not len(parts[2]):
             raise DataError(
                 f"{self.path} has {len(found)} images, of which none is left for training; give smaller shares"
             )
-        val_set, test_set, train = (
-            np.concatenate([self._squares(found[i][0], found[i][1], rng) for i in part]) for part in parts
-        )
+        val_set, test_set, train = (np.concatenate([found[i] for i in part]) for part in parts)
         return Images(train, val_set, test_set, range=(-1.0, 1.0))
 
     def files(self) -> list[Path]:
@@ -84,10 +90,11 @@ class Folder:
             raise DataError(f"{root} has no images; expected files that end in {', '.join((*ENDINGS, *ARRAYS))}")
         return known
 
-    def _read(self, file: Path) -> list[tuple[str, np.ndarray]]:
+    def _read(self, file: Path) -> Iterator[tuple[str, np.ndarray]]:
         """Images (h, w, 1 or 3) in [0, 1], with their names."""
         if file.suffix.lower() not in ARRAYS:
-            return [(str(file), self._channels(read_picture(file)).astype(np.float32))]
+            yield str(file), self._channels(read_picture(file)).astype(np.float32)
+            return
         array = read_array(file)
         if not np.isfinite(array).all():
             raise DataError(f"{file} has NaN or infinite numbers; leave such images out")
@@ -104,7 +111,8 @@ class Folder:
                 f"{file} has values from {array.min():g} to {array.max():g}; expected 0 to {white:g}, what is white is "
                 "said by --data.white"
             )
-        return [(f"{file}[{i}]", self._channels(x / white).astype(np.float32)) for i, x in enumerate(images)]
+        for i, image in enumerate(images):
+            yield f"{file}[{i}]", self._channels(image / white).astype(np.float32)
 
     def _channels(self, image: np.ndarray) -> np.ndarray:
         if self.colour:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.diffusion import EDM, process_of, to_range
-from genkit.errors import GenkitError, UsageError
+from genkit.errors import DataError, GenkitError, UsageError
 from genkit.experiment import Run, labels
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Method, Model, Noise, Operator
@@ -23,6 +23,7 @@ from genkit_inverse.images import Images
 from genkit_inverse.models import ImageDiffusion, ImagePrior
 from genkit_inverse.operators import BoxInpainting, GaussianBlur, SuperResolution
 
+STD = 0.1  # of the noise, where nothing is said
 AT_ONCE = 512  # particles that are worked on at a time
 PICTURED = 2  # images whose samples are kept and shown
 
@@ -61,8 +62,9 @@ class DDSMCImages(InverseStudy):
     """The diffusion model of the images: trained here, or the folder of what was trained."""
     operators: tuple[Operator, ...] = field(default_factory=_operators)
     """What is measured."""
-    std: float = 0.1
-    """Standard deviation of the normal noise of a measurement, in the units of the images; 0 for none."""
+    std: float | None = None
+    """Standard deviation of the normal noise of a measurement, in the units of the images; 0 for none, .1 if neither
+    this nor `noise` is given."""
     noise: Noise | None = None
     """Another law of the noise, such as poisson."""
     methods: tuple[Method, ...] = field(default_factory=_methods)
@@ -96,8 +98,15 @@ class DDSMCImages(InverseStudy):
         for name in ("particles", "draws", "images"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
-        if self.std < 0:
+        if self.std is not None and self.std < 0:
             raise UsageError(f"std={self.std} of the noise must not be negative")
+        if self.std is not None and self.noise is not None:
+            raise UsageError(f"std={self.std} and noise are two laws of the noise; give one of them")
+
+    @property
+    def law(self) -> Any:
+        """Of the noise."""
+        return self.noise or Normal(STD if self.std is None else self.std)
 
     def named(self) -> tuple[dict[str, Operator], dict[str, Method]]:
         """Operators and methods by the names of their results."""
@@ -106,9 +115,16 @@ class DDSMCImages(InverseStudy):
         return both[0], both[1]
 
     def prepare(self, run: Run) -> None:
-        """Load the data, and see that operators and methods have names of their own."""
+        """Load the data, build the operators and what scores, and see that all have names of their own."""
         self.loaded(run)
         self.named()
+        self.built(run)
+        self._distance(run)
+
+    def built(self, run: Run) -> dict[str, Any]:
+        """The operators by the names of their results, for images of the data."""
+        shape = self.loaded(run).shape
+        return run.once("operators", lambda: {name: task.build(shape) for name, task in self.named()[0].items()})
 
     # the prior
 
@@ -137,9 +153,8 @@ class DDSMCImages(InverseStudy):
         if len(truth) < self.images:
             raise UsageError(f"images={self.images}, but there are {len(truth)} {self.split} images")
         out = {}
-        for name, task in self.named()[0].items():
-            operator = task.build(data.shape)
-            law: Any = self.noise or Normal(self.std)
+        law = self.law
+        for name, operator in self.built(run).items():
             y = operator(jnp.asarray(truth))
             keys = (jax.random.fold_in(run.key(f"noise of {name}"), i) for i in range(len(truth)))
             out[name] = [observe(operator, np.asarray(law.draw(key, a)), law) for a, key in zip(y, keys, strict=True)]
@@ -150,9 +165,9 @@ class DDSMCImages(InverseStudy):
         truth, observations = self.measured(run)
         tables, shown = {}, {"truth": truth[:PICTURED]}
         for operator, observed in observations.items():
-            shown[f"{operator}/measurement"] = scores.seen(observed[:PICTURED])
+            shown[f"{operator}/measurement"] = scores.seen(self.named()[0][operator], observed[:PICTURED])
             if (inverse := scores.pseudo_inverse(observed)) is not None:
-                tables[f"{operator}/pinv"] = scores.restored(inverse, truth, self.loaded(run).peak)
+                tables[f"{operator}/pinv"] = self._restored(run, inverse, truth)
             for name, method in self.named()[1].items():
                 rows, x = self._restore(run, method, observed, f"{operator}: {name}")
                 tables[f"{operator}/{name}"] = rows | self._scores(run, x, truth, observed)
@@ -164,10 +179,24 @@ class DDSMCImages(InverseStudy):
         write_arrays(run.folder / "samples.npz", shown)
 
     def _scores(self, run: Run, x: np.ndarray, truth: np.ndarray, observed: list[Observation]) -> dict[str, Any]:
-        peak = self.loaded(run).peak
-        return scores.restored(x.mean(1), truth, peak) | scores.calibration(
-            run.key("directions"), x, truth, observed, peak
-        )
+        found = scores.calibration(run.key("directions"), x, truth, observed, self.loaded(run).peak)
+        return self._restored(run, x.mean(1), truth) | found
+
+    def _restored(self, run: Run, image: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+        return scores.restored(image, truth, self.loaded(run).peak, self._distance(run))
+
+    def _distance(self, run: Run) -> Any:
+        """LPIPS, or None where there is none; the run says why, and goes on without."""
+
+        def made() -> Any:
+            data = self.loaded(run)
+            try:
+                return scores.lpips(data.shape, data.bounds)
+            except DataError as error:
+                run.say(str(error))
+                return None
+
+        return run.once("lpips", made)
 
     def _restore(
         self, run: Run, method: Method, observed: list[Observation], what: str
@@ -241,7 +270,7 @@ class DDSMCImages(InverseStudy):
         known = [name for name in ("exact", *methods) if all(f"{o}/{name}/rank" in kept for o in operators)]
         for operator in operators:
             rows = [name for name in ("pinv", "exact") if f"{operator}/{name}/psnr" in kept] + methods
-            caption = f"{operator}, noise {self.noise or self.std}, {self.images} {self.split} images"
+            caption = f"{operator}, noise {self.noise or self.law.std}, {self.images} {self.split} images"
             caption += f", {self.draws} samples of each"
             table(run, f"restoration_{operator}", caption, rows, _of(operator, RESTORATION), "", {"PSNR [dB]": "high"})
             caption = f"{operator}: cost, and what the particles tell"
@@ -296,7 +325,7 @@ class DDSMCImages(InverseStudy):
     def plan(self) -> dict[str, str]:
         """Sizes, and network calls of a sample."""
         model: Any = self.prior
-        own = model.plan(self.data.load().shape) if hasattr(model, "plan") and model.restore is None else {}
+        own = model.plan(self.shape()) if hasattr(model, "plan") and model.restore is None else {}
         process = getattr(model, "process", EDM())
         return own | {name: f"{m.calls(process)} network calls a particle" for name, m in self.named()[1].items()}
 

@@ -98,4 +98,4 @@ class DigitsPrior(InverseStudy):
     def plan(self) -> dict[str, str]:
         """Sizes and parameters."""
         model: Any = self.model
-        return model.plan(self.data.load().shape) if hasattr(model, "plan") else {}
+        return model.plan(self.shape()) if hasattr(model, "plan") else {}

@@ -14,7 +14,8 @@ from genkit.errors import DataError, UsageError
 from genkit.model import NPZ, Diffusion, Draw, Piece, Request, measured
 from genkit.nn import Net
 from genkit.tree import register_dataclass
-from genkit_inverse.operators import Task
+from genkit_inverse.networks.imported import ADM, EDMUNet, UNet2D
+from genkit_inverse.operators import Task, pictured
 from genkit_inverse.pictures import ENDINGS, Restored, read_array, read_picture, said
 
 FAR = 5.0  # widths of the range, beyond which numbers are in other units
@@ -62,7 +63,7 @@ class Restore(Draw):
             if file.is_file() and kind not in ENDINGS:
                 raise DataError(f"{file}: expected a picture ({', '.join(ENDINGS)}), .npy or .npz")
             y = read_picture(file)
-            if not (task.picture if isinstance(task, Task) else operator.size == np.prod(model.shape)):
+            if not pictured(task, operator):
                 raise DataError(f"{file} is a picture, which {type(task).__name__} does not measure; give .npy or .npz")
             if self.noise is not None:
                 raise DataError(f"{file} is a picture; --noise is of the numbers measured, give them as .npy or .npz")
@@ -119,6 +120,8 @@ class ImageDiffusion(Diffusion):
         """The same network for images of another size, where its parameters do not depend on it."""
         net = getattr(self.denoiser, "network", None)
         shape = (*size, self.shape[2])
+        if isinstance(net, (ADM, EDMUNet, UNet2D)):
+            return self._of(shape)
         if not isinstance(net, Net) or net.sizes[0] != self.shape:
             raise UsageError(f"{self!r} is of images of {said(self.shape)}; no other size")
         other = replace(net, sizes=(shape, *net.sizes[1:]))
@@ -126,3 +129,17 @@ class ImageDiffusion(Diffusion):
         if own != theirs:
             raise UsageError(f"the network for {said(self.shape)} has other parameters at {size[0]} x {size[1]}")
         return replace(self, denoiser=replace(self.denoiser, network=other), shape=shape)
+
+    def _of(self, shape: tuple[int, int, int]) -> ImageDiffusion:
+        """The same convolutions on images of another shape, which their levels must halve."""
+        x, t = (jax.ShapeDtypeStruct(of, np.float32) for of in ((1, *shape), (1,)))
+        try:
+            found = jax.eval_shape(self.denoiser, x, t).shape
+        except (TypeError, ValueError):
+            found = None
+        if found != x.shape:
+            raise UsageError(
+                f"the network for {said(self.shape)} does not take {said(shape)}; expected rows and columns "
+                "that its levels halve without a rest"
+            )
+        return replace(self, shape=shape)

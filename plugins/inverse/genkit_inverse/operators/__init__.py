@@ -15,7 +15,7 @@ from genkit_inverse.operators.images import (
 )
 from genkit_inverse.operators.maps import Convolution, Gram, Kronecker, convolution, gram, kronecker
 from genkit_inverse.operators.nonlinear import JPEG, Clipping
-from genkit_inverse.operators.task import Task
+from genkit_inverse.operators.task import Task, pictured
 
 __all__ = [
     "JPEG",
@@ -40,4 +40,5 @@ __all__ = [
     "convolution",
     "gram",
     "kronecker",
+    "pictured",
 ]

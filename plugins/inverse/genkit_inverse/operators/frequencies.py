@@ -128,7 +128,9 @@ class MRI(Task):
             found = found[..., 0] if found.ndim == 3 and found.shape[-1] == 1 else found
             if found.shape not in ((h, w), (w,)):
                 raise DataError(f"{self.mask} is {said(found.shape)}; expected {h} x {w} frequencies, or {w} columns")
-            seen = np.broadcast_to(np.real(found) > 0.5, (h, w))
+            if np.iscomplexobj(found) or not np.isfinite(found).all():
+                raise DataError(f"{self.mask} has complex, NaN or infinite numbers; expected true and false, or 0 to 1")
+            seen = np.broadcast_to(found > 0.5, (h, w))
         if not seen.any():
             raise UsageError("the mask measures no frequency; at least one must be")
         return seen

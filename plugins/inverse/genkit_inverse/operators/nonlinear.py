@@ -19,14 +19,16 @@ from genkit_inverse.operators.task import Task
 Array = jax.Array
 
 # ITU-T T.81, tables K.1 and K.2
-LUMA = np.array([
+LUMA_STEPS = np.array([
     [16, 11, 10, 16, 24, 40, 51, 61], [12, 12, 14, 19, 26, 58, 60, 55], [14, 13, 16, 24, 40, 57, 69, 56],
     [14, 17, 22, 29, 51, 87, 80, 62], [18, 22, 37, 56, 68, 109, 103, 77], [24, 35, 55, 64, 81, 104, 113, 92],
     [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99],
 ])  # fmt: skip
-CHROMA = np.full((8, 8), 99)
-CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
-YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+CHROMA_STEPS = np.full((8, 8), 99)
+CHROMA_STEPS[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
+# of libjpeg, which counts in 65536ths
+YCBCR = np.array([[19595, 38470, 7471], [-11059, -21709, 32768], [32768, -27439, -5329]]) / 65536
+RGB = np.array([[65536, 0, 91881], [65536, -22554, -46802], [65536, 116130, 0]]) / 65536
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class JPEG(Task):
             raise UsageError(f"{shape[2]} channels; JPEG has 1 or 3")
         _check_range(self.range)
         scale = 5000 / self.quality if self.quality < 50 else 200 - 2 * self.quality
-        luma, chroma = (np.clip(np.floor((t * np.floor(scale) + 50) / 100), 1, 255) for t in (LUMA, CHROMA))
+        luma, chroma = (np.clip(np.floor((t * np.floor(scale) + 50) / 100), 1, 255) for t in (LUMA_STEPS, CHROMA_STEPS))
         return function(Compressed(*self.range, luma, chroma, self.subsampling == "4:2:0"), shape)
 
 
@@ -60,9 +62,9 @@ class Clipping(Task):
     """Made brighter and cut: what a picture with too little range keeps (HDR)."""
 
     scale: float = 2.0
-    """Of the image about 0."""
+    """Of the brightness, which is 0 at black."""
     range: tuple[float, float] = (-1.0, 1.0)
-    """Least and most that is kept."""
+    """Black and white of the images, between which is kept."""
 
     def build(self, shape: Sequence[int]) -> Function:
         """A number each."""
@@ -78,7 +80,7 @@ def _check_range(bounds: tuple[float, float]) -> None:
 @register_dataclass
 @dataclass(frozen=True)
 class Cut:
-    """clip(scale x)."""
+    """clip(low + scale (x - low), low, high)."""
 
     scale: Any
     low: Any
@@ -86,7 +88,7 @@ class Cut:
 
     def __call__(self, x: Array) -> Array:
         """The same shape."""
-        return jnp.clip(self.scale * x, self.low, self.high)
+        return jnp.clip(self.low + self.scale * (x - self.low), self.low, self.high)
 
 
 @register_dataclass
@@ -109,11 +111,12 @@ class Compressed:
             shown = self._channel(grey[..., 0] - 128, self.luma)[..., None] + 128
         else:
             matrix = jnp.asarray(YCBCR, x.dtype)
-            ycc = _rounded(grey @ matrix.T + jnp.array([-128.0, 0.0, 0.0], x.dtype))
+            down = np.array([0.0, 1.0, 1.0]) / 65536  # libjpeg rounds halves of colours down
+            ycc = _rounded(grey @ matrix.T, jnp.asarray(0.5 - down, x.dtype)) - jnp.array([128.0, 0.0, 0.0], x.dtype)
             planes = [self._channel(ycc[..., 0], self.luma)]
             planes += [self._colour(ycc[..., i]) for i in (1, 2)]
             ycc = jnp.stack(planes, -1) + jnp.array([128.0, 0.0, 0.0], x.dtype)
-            shown = ycc @ jnp.asarray(np.linalg.inv(YCBCR).T, x.dtype)
+            shown = ycc @ jnp.asarray(RGB.T, x.dtype)
         shown = jnp.clip(_rounded(shown), 0, 255)
         return self.low + (self.high - self.low) * shown / 255
 
@@ -121,7 +124,7 @@ class Compressed:
         if not self.halved:
             return self._channel(plane, self.chroma)
         h, w = plane.shape[1:]
-        whole = jnp.pad(plane, ((0, 0), (0, -h % 16), (0, -w % 16)), mode="edge")
+        whole = jnp.pad(plane, ((0, 0), (0, -h % 2), (0, -w % 16)), mode="edge")  # rows are repeated once halved
         small = whole.reshape(len(plane), whole.shape[1] // 2, 2, whole.shape[2] // 2, 2).mean((2, 4))
         column = jnp.arange(small.shape[2]) % 2  # of halves libjpeg rounds every other column up
         shown = self._channel(_rounded(small, 0.25 + 0.25 * column), self.chroma)[:, : (h + 1) // 2, : (w + 1) // 2]
@@ -129,15 +132,23 @@ class Compressed:
         return _rounded(_doubled(_doubled(shown, 1), 2), up)[:, :h, :w]
 
     def _channel(self, plane: Array, table: Any) -> Array:
-        """A plane (n, h, w) about 0, its border repeated to whole blocks, by its rounded coefficients."""
+        """A plane (n, h, w) about 0, its border repeated to whole blocks, by its rounded coefficients.
+
+        Both transforms are rounded as those of libjpeg (jfdctint, jidctint): along rows and columns in turn, between
+        them to quarters of sqrt(8) coefficients.
+        """
         n, h, w = plane.shape
         blocks = jnp.pad(plane, ((0, 0), (0, -h % 8), (0, -w % 8)), mode="edge")
         shape = n, blocks.shape[1] // 8, 8, blocks.shape[2] // 8, 8
-        turn = jnp.asarray(dct(np.eye(8), axis=0, norm="ortho"), plane.dtype)
+        turn = jnp.asarray(8**0.5 * np.asarray(dct(np.eye(8), axis=0, norm="ortho")), plane.dtype)
         steps = jnp.asarray(table, plane.dtype)
-        c = jnp.einsum("ua,niajb,vb->nijuv", turn, blocks.reshape(shape), turn)
-        c = _rounded(c / steps) * steps
-        back = jnp.einsum("ua,nijuv,vb->niajb", turn, c, turn)
+        rows = _rounded(4 * jnp.einsum("niajb,vb->niajv", blocks.reshape(shape), turn))
+        c = _rounded(jnp.einsum("ua,niajv->nijuv", turn, rows) / 4) / 8
+        count = c / steps
+        away = jnp.sign(count) * jnp.floor(jnp.abs(count) + 0.5)  # halves away from 0
+        c = (count + jax.lax.stop_gradient(away - count)) * steps
+        columns = _rounded(4 * jnp.einsum("ua,nijuv->niajv", turn, c))
+        back = jnp.einsum("niajv,vb->niajb", columns, turn) / 32
         return jnp.clip(_rounded(back.reshape(blocks.shape)[:, :h, :w]), -128, 127)
 
 

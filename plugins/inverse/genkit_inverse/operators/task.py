@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from math import prod
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +26,11 @@ class Task:
         """The (m,) numbers that the operator measures, of such an array."""
         y = y.reshape(-1)
         return y[np.asarray(operator.order)[: operator.size]] if isinstance(operator, Mask) else y
+
+
+def pictured(task: Any, operator: Operator) -> bool:
+    """Whether a measurement is a picture; of other components than a `Task`, where it has the numbers of an image."""
+    return task.picture if isinstance(task, Task) else operator.size == prod(operator.shape)
 
 
 def check_share(share: float) -> None:

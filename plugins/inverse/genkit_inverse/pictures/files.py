@@ -37,7 +37,9 @@ def read_picture(path: Path) -> np.ndarray:
         raise DataError(f"{path} is no picture that can be read; expected PNG or JPEG") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{path} is too large; cut it into pieces") from None
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises these for damaged files
+    except DataError:
+        raise
+    except Exception as error:  # Pillow raises what it likes for damaged files
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     return (pixels / (1 if image.mode == "1" else 255)).reshape(*pixels.shape[:2], -1)
 

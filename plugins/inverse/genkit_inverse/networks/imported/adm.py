@@ -17,8 +17,8 @@ Array = jax.Array
 class ADM:
     """The U-Net of openai/guided-diffusion (Dhariwal and Nichol 2021, arXiv 2105.05233); predicts the noise.
 
-    Called as (params, x (n, h, w, c), t (n,) from 0 to 999, cond); a condition is a class (n,) int or None. What it
-    says of the variance (`learn_sigma`) is left out.
+    Called as (params, x (n, h, w, c), t (n,) from 0 to 999, None): without classes. What it says of the variance
+    (`learn_sigma`) is left out.
     """
 
     levels: int
@@ -37,8 +37,6 @@ class ADM:
         channels, width = x.shape[-1], params["time_embed"]["0"]["weight"].shape[1]
         emb = jnp.concatenate(waves(t.astype(x.dtype), width), -1)
         emb = linear(params["time_embed"]["2"], jax.nn.silu(linear(params["time_embed"]["0"], emb)))
-        if cond is not None and "label_emb" in params:
-            emb = emb + jnp.asarray(params["label_emb"]["weight"])[cond]
         skips = []
         for i in range(len(params["input_blocks"])):
             down = i > 0 and i % (self.blocks + 1) == 0

@@ -17,7 +17,7 @@ Array = jax.Array
 class UNet2D:
     """diffusers' UNet2DModel of Down, AttnDown, Up and AttnUp blocks with positional time.
 
-    Called as (params, x (n, h, w, c), t (n,) from 0 to 999, cond); a condition is a class (n,) int or None.
+    Called as (params, x (n, h, w, c), t (n,) from 0 to 999, None): without classes.
     """
 
     groups: int = 32
@@ -46,8 +46,6 @@ class UNet2D:
         emb = jnp.concatenate([cos, sin] if self.flipped else [sin, cos], -1)
         time = params["time_embedding"]
         emb = linear(time["linear_2"], jax.nn.silu(linear(time["linear_1"], emb)))
-        if cond is not None and "class_embedding" in params:
-            emb = emb + jnp.asarray(params["class_embedding"]["weight"])[cond]
         x = conv(params["conv_in"], x)
         skips = [x]
         for block in _listed(params["down_blocks"]):

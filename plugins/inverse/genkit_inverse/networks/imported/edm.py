@@ -18,7 +18,7 @@ Array = jax.Array
 class EDMUNet:
     """SongUNet and DhariwalUNet of NVlabs/edm (Karras et al. 2022, arXiv 2206.00364); F of its preconditioning.
 
-    Called as (params, x (n, h, w, c), c_noise (n,), cond); a condition is a one-hot class (n, classes) or None.
+    Called as (params, x (n, h, w, c), c_noise (n,), None): without classes.
     """
 
     resolution: int
@@ -34,7 +34,7 @@ class EDMUNet:
 
     def __call__(self, params: Any, x: Array, noise: Array, cond: Any = None) -> Array:
         """F, (n, h, w, c)."""
-        emb = self._embedding(params, noise.astype(x.dtype), cond)
+        emb = self._embedding(params, noise.astype(x.dtype))
         skips: list[Array] = []
         image = x
         for name, p in self._ordered(params["enc"], False):
@@ -66,7 +66,7 @@ class EDMUNet:
         assert out is not None
         return out
 
-    def _embedding(self, params: Any, noise: Array, cond: Any) -> Array:
+    def _embedding(self, params: Any, noise: Array) -> Array:
         silu = jax.nn.silu
         if "map_noise" in params:
             angle = noise[:, None] * (2 * jnp.pi * params["map_noise"]["freqs"])
@@ -76,11 +76,7 @@ class EDMUNet:
         emb = jnp.concatenate([cos, sin] if self.dhariwal else [sin, cos], -1)
         if self.dhariwal:
             emb = linear(params["map_layer1"], silu(linear(params["map_layer0"], emb)))
-            if cond is not None and "map_label" in params:
-                emb = emb + linear(params["map_label"], cond)
             return silu(emb)
-        if cond is not None and "map_label" in params:
-            emb = emb + linear(params["map_label"], cond * cond.shape[-1] ** 0.5)
         return silu(linear(params["map_layer1"], silu(linear(params["map_layer0"], emb))))
 
     def _block(self, p: Any, x: Array, emb: Array, up: bool = False, down: bool = False) -> Array:

@@ -77,12 +77,17 @@ def filtered(x: Array, taps: tuple[int, ...], up: bool) -> Array:
 
 
 def nested(arrays: dict[str, Any]) -> dict[str, Any]:
-    """Parameters by the parts of their names: {"a.b.weight": w} is {"a": {"b": {"weight": w}}}."""
+    """Parameters by the parts of their names: {"a.b.weight": w} is {"a": {"b": {"weight": w}}}.
+
+    Raises `ValueError` for an array whose name begins that of another.
+    """
     tree: dict[str, Any] = {}
-    for name, value in arrays.items():
+    for name, value in sorted(arrays.items()):
         place = tree
         *path, last = name.split(".")
-        for part in path:
+        for i, part in enumerate(path):
             place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise ValueError(f"{'.'.join(path[: i + 1])} is an array, and {name} a part of it")
         place[last] = value
     return tree
