@@ -59,7 +59,7 @@ class JPEG(Task):
 
 @dataclass(frozen=True)
 class Clipping(Task):
-    """Made brighter and cut: what a picture with too little range keeps (HDR)."""
+    """Made brighter and cut: what an overexposed picture keeps."""
 
     scale: float = 2.0
     """Of the brightness, which is 0 at black."""
