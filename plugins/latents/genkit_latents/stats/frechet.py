@@ -22,7 +22,8 @@ class Mean(NamedTuple):
     point: Array
     """(*shape)"""
     converged: Array
-    """() bool: the residual is below the tolerance, and no logarithm is NaN"""
+    """() bool: the residual is below the tolerance, no logarithm is NaN, no point is a cut point of the mean, and the
+    variance grows in every direction"""
     iterations: Array
     """() int"""
     residual: Array
@@ -42,10 +43,11 @@ def frechet_mean(
     """The point of least sum of squared distances to x (n, *shape), by descent along the mean of the logarithms.
 
     Steps are those of Barzilai and Borwein 1988 with the line search of Hager and Zhang 2005: a step of one, Karcher's,
-    diverges where the points are far apart (the Hessian grows as r coth r). Unique in flat and hyperbolic spaces and
-    for points in half a hemisphere; else it is a local one, from the first point or `start`. Differentiable in points,
-    weights and parameters of the manifold. With a negative weight nothing has converged. Raises `UsageError` for no
-    point, and for weights that are not one a point.
+    diverges where the points are far apart (the Hessian grows as r coth r). Unique in Euclidean and hyperbolic spaces
+    and for points in half a hemisphere; else it is a local one, from the heaviest point or `start`. A saddle, as between
+    three even points of a great circle, and any point of a whole set of means, as of two antipodal points, have not
+    converged; another `start` leaves a saddle. Differentiable in points, weights and parameters of the manifold. With a
+    negative weight nothing has converged. Raises `UsageError` for no point, and for weights that are not one a point.
     """
     x = jnp.asarray(x)
     x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
@@ -61,10 +63,22 @@ def frechet_mean(
     )
     first = x[jnp.argmax(w)] if start is None else start
     find = partial(_descend, iterations, tolerance)
-    m, (i, residual) = solution(find, _balance, _along, (manifold, x, w, first))
+    args = manifold, x, w, first
+    m, (i, residual) = solution(find, _balance, _along, args)
     variance = _pull(manifold, x, w, m)[1]
     sure = (residual <= tolerance) & jnp.isfinite(variance) & (w >= 0).all()
-    return Mean(m, sure, i, residual, variance)
+    return Mean(m, sure & _strict(*jax.lax.stop_gradient((m, args))), i, residual, variance)
+
+
+def _strict(m: Array, args: Any) -> Array:
+    """Whether m, where the logarithms balance, is a strict local minimum of the variance, () bool."""
+    manifold, x, w, _ = args
+    if manifold.hadamard:  # its Hessian is at least 1
+        return jnp.asarray(True)
+    hessian = -jax.jacfwd(lambda a: _balance(_along(m, args, a), args))(jnp.zeros(manifold.dim, x.dtype))
+    values = jnp.linalg.eigvalsh((hessian + hessian.T) / 2)
+    smooth = jax.vmap(lambda y: manifold.unique(m, y))(x) | (w == 0)
+    return (values > jnp.finfo(x.dtype).eps ** 0.5).all() & smooth.all()
 
 
 def _pull(manifold: Any, x: Array, w: Array, m: Array) -> tuple[Array, Array]:

@@ -29,6 +29,8 @@ def _t(a: Array) -> Array:
 class SPD(Sized):
     """n x n matrices with <U, V>_X = tr(X^-1 U X^-1 V): no border at finite distance, invariant under X -> A X A'."""
 
+    hadamard = True
+
     @property
     def dim(self) -> int:
         """n (n + 1) / 2."""
