@@ -265,7 +265,7 @@ def density_panels(models: Mapping[str, tuple[np.ndarray, np.ndarray]], grid: np
 
 def draws_panels(draws: Mapping[str, tuple[np.ndarray, np.ndarray | None]], half: float) -> Figure:
     """Densities of draws of the plane (n, 2) in the square |x|, |y| <= half, with marks (k, 2), one panel a model."""
-    figure = Figure(figsize=(2.8 * len(draws), 3.0), layout="constrained")
+    figure = Figure(figsize=(2.8 * len(draws), 3.3), layout="constrained")
     box = [[-half, half]] * 2
     for axes, (name, (x, modes)) in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws.items(), strict=True):
         level = np.histogram2d(*x.T, bins=80, range=box)[0]
