@@ -150,7 +150,8 @@ def test_the_readme_runs(tmp_path, monkeypatch):
     assert made[0]["found"].curve.shape == (1, 65, 2) and Path("latent.png").is_file()
     assert made[1]["Mine"]().load().train.shape == (16, 3)
     assert made[2]["found"].length[0] == pytest.approx(2.46957775, rel=1e-5)
-    assert made[3]["x"].shape == (100, 3)
+    assert made[3]["a"] == pytest.approx(2, abs=0.01)
+    assert made[4]["x"].shape == (100, 3)
 
 
 def test_a_metric_survives_in_a_folder(tmp_path):

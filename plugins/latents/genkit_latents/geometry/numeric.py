@@ -101,6 +101,10 @@ class Numeric(Manifold):
         """Everywhere finite."""
         return jnp.isfinite(x).all(-1)
 
+    def unique(self, x: Array, y: Array) -> Array:
+        """True: a solver finds one geodesic and does not know of others."""
+        return jnp.asarray(True)
+
     def log_jacobian(self, x: Array, v: Array) -> Array:
         """Jacobi fields by differentiation of the Runge-Kutta steps."""
         y, push = jax.linearize(lambda v: self.exp(x, v), v)
