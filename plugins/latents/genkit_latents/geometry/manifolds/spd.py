@@ -66,8 +66,11 @@ class SPD(Sized):
         return r @ logm(self._centred(x, y)) @ r
 
     def dist(self, x: Array, y: Array) -> Array:
-        """|log(X^-1/2 Y X^-1/2)| of Frobenius."""
-        return safe.root(jnp.square(logm(self._centred(x, y))).sum((-2, -1)))
+        """Root of the sum of squared logs of the eigenvalues of L^-1 Y L^-T, X = L L'."""
+        lower = jnp.linalg.cholesky(x)
+        half = jax.lax.linalg.triangular_solve(lower, y, left_side=True, lower=True)
+        whole = jax.lax.linalg.triangular_solve(lower, half, lower=True, transpose_a=True)
+        return safe.root(jnp.square(jnp.log(jnp.linalg.eigvalsh(whole))).sum(-1))
 
     def transport(self, x: Array, y: Array, v: Array) -> Array:
         """E V E', E = (Y X^-1)^1/2."""
