@@ -133,7 +133,7 @@ def test_frames():
 
 
 def test_adam_by_hand():
-    """Three steps on the sphere against numpy: moments, their corrections, and what is carried along the great circle."""
+    """Three steps on the sphere against numpy: moments, their corrections, and what is carried along."""
     with jax.enable_x64(True):
         b1, b2, eps, rate, a = 0.8, 0.9, 1e-8, 0.3, np.array([0.2, -1.0, 0.7])
         x = np.array([0.6, 0.0, 0.8])

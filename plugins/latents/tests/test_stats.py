@@ -70,7 +70,8 @@ def test_k_means_passes_on_what_the_mean_says():
 
 def test_no_mean_where_none_is_determined():
     """Two antipodal points have a circle of means, three even ones of a great circle a saddle at each and two means at
-    the poles, and a point across from the mean is on a ridge: none has converged, in either precision, nor on a factor."""
+    the poles, and a point across from the mean is on a ridge: none has converged, in either precision, nor in a
+    product."""
     a = np.arange(3) * 2 * np.pi / 3
     even = np.stack([np.cos(a), np.sin(a), 0 * a], 1)
     ends = np.array([[1.0, 0, 0], [-1, 0, 0], [0, -1, 0], [0, -1, 0]])

@@ -45,10 +45,11 @@ def frechet_mean(
 
     Steps are those of Barzilai and Borwein 1988 with the line search of Hager and Zhang 2005: a step of one, Karcher's,
     diverges where the points are far apart (the Hessian grows as r coth r). Unique in Euclidean and hyperbolic spaces
-    and for points in half a hemisphere; else it is a local one, from the heaviest point or `start`. A saddle, as between
-    three even points of a great circle, and any point of a whole set of means, as of two antipodal points, have not
-    converged; another `start` leaves a saddle. Differentiable in points, weights and parameters of the manifold. With a
-    negative weight nothing has converged. Raises `UsageError` for no point, and for weights that are not one a point.
+    and for points in half a hemisphere; else it is a local one, from the heaviest point or `start`. A saddle, as
+    between three even points of a great circle, and any point of a whole set of means, as of two antipodal points, have
+    not converged; another `start` leaves a saddle. Differentiable in points, weights and parameters of the manifold.
+    With a negative weight nothing has converged. Raises `UsageError` for no point, and for weights that are not one a
+    point.
     """
     x = jnp.asarray(x)
     x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)

@@ -261,7 +261,9 @@ class Stiefel(Frames):
         do not find it, which is for points that are far apart."""
         if 2 * self.p > self.n:
             raise UsageError(f"the logarithm on Stiefel({self.n}, {self.p}) is for 2 p <= n")
-        one = jnp.vectorize(lambda *ends: solution(_search, _short, _moved, (self, *ends))[0], signature="(n,p),(n,p)->(n,p)")
+        one = jnp.vectorize(
+            lambda *ends: solution(_search, _short, _moved, (self, *ends))[0], signature="(n,p),(n,p)->(n,p)"
+        )
         return one(x, y)
 
     def dist(self, x: Array, y: Array) -> Array:
