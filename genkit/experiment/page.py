@@ -17,7 +17,9 @@ from genkit.experiment import environment, report
 from genkit.experiment.folder import Status
 from genkit.experiment.table import cell
 from genkit.files import read_yaml, write
+from genkit.terminal import plural
 
+CHANGED = 8  # options that the header names
 LIMIT = 10_000_000  # bytes of a report that still opens at once and can be mailed
 
 STYLE = """
@@ -96,6 +98,7 @@ def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], command
     seconds = sum(v for v in status["seconds"].values() if isinstance(v, (int, float)))
     facts = {
         "experiment": f"{options.get('experiment')}, preset {options.get('preset')}",
+        "changed": _changed(options),
         "data": _data(options.get("options")) or "made by the experiment",
         "seed": options.get("seed"),
         "versions": _versions(first, str(options.get("experiment"))),
@@ -132,6 +135,16 @@ def _data(options: Any) -> str:
     """The data sets of a run."""
     chosen = {k: v for k, v in options.items() if k.split(".")[-1] == "data"} if isinstance(options, dict) else {}
     return ", ".join(str(v) if k == "data" else f"{k}: {v}" for k, v in chosen.items())
+
+
+def _changed(content: Mapping[str, Any]) -> str:
+    """The options that are not as the preset has them."""
+    keys, options = content.get("changed"), content.get("options")
+    if not isinstance(keys, list) or not isinstance(options, dict):
+        return ""
+    said = [f"{key} {options[key]}" for key in map(str, keys) if key in options]
+    more = f"; {plural(len(said) - CHANGED, 'option')} more, as Configuration tells" if len(said) > CHANGED else ""
+    return ", ".join(said[:CHANGED]) + more
 
 
 def _versions(first: Mapping[str, Any], experiment: str) -> str:

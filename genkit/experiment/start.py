@@ -35,7 +35,7 @@ def run(
     A new folder ``runs/<name>/<time>-<seed>`` is claimed, or `out` is used: it must be new or empty unless
     `resume`, which starts, continues or finds it done, and refuses a folder of another configuration. Of a
     configuration, `preset` is what the run says it began with, and changes no option: that given to `genkit.config`,
-    unless it is given here (a copy with changes has lost it, and says "default").
+    unless it is given here; a copy made by `dataclasses.replace` says the preset from which it differs least.
     `prepare(run)` sets what is outside the configuration (console, time between checkpoints, command). `loggers` make
     a logger of the folder each, in process 0, once config.yaml is there. A restored model of own code needs `trust`.
     With `progress`, tables and progress are shown in a terminal or a notebook, and nowhere else. Raises `GenkitError`.
