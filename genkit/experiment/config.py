@@ -18,9 +18,9 @@ from genkit.experiment.parse import Choice, Untrusted, choose, parse, preset_of,
 from genkit.experiment.slots import is_component, main_model, unchecked, walk
 from genkit.files import dump_yaml
 from genkit.files import read_yaml as file_yaml
+from genkit.kinds import PRESETS
 from genkit.plugin import registry
 
-PRESETS = ("default", "tiny", "paper")
 FORMAT = 2  # of config.yaml; the first one, which did not say so, had no models
 
 
