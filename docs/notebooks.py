@@ -27,7 +27,7 @@ def page(notebook: Any) -> str:
     parts = []
     for cell in notebook.cells:
         parts.append(fenced("python", cell.source) if cell.cell_type == "code" else cell.source)
-        parts += map(shown, cell.get("outputs", []))
+        parts += [shown(one) for one in cell.get("outputs", []) if one.get("name") != "stderr"]  # of this machine
     return "\n\n".join(parts) + "\n"
 
 

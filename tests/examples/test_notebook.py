@@ -70,7 +70,7 @@ def test_an_error_is_one_frame_and_one_line(cells):
 @pytest.mark.slow
 def test_the_page_shows_all_of_it(notebooks, executed, cells):
     page = notebooks.page(executed)
-    assert page.startswith("# A first run\n") and "/tmp" not in page
+    assert page.startswith("# A first run\n") and "/tmp/" not in page
     for cell in executed.cells:
         assert cell.source in page
     assert "<div><progress value='600' max='600'>" in page and "<b>core.mixture</b>" in page
@@ -78,6 +78,14 @@ def test_the_page_shows_all_of_it(notebooks, executed, cells):
     assert picture == "".join(shown(cells, "run.figures")[0].data["image/png"].split())
     assert "````text\nArray(" in page  # of the denoiser
     assert 'line 1: genkit.config("core.mixture", sampler="hoin")\n' in page
+
+
+def test_what_a_machine_warns_of_is_on_no_page(notebooks):
+    nbformat = pytest.importorskip("nbformat")
+    told = [nbformat.v4.new_output("stream", name=name, text=name) for name in ("stdout", "stderr")]
+    cells = [nbformat.v4.new_markdown_cell("# x"), nbformat.v4.new_code_cell("1", outputs=told)]
+    text = notebooks.page(nbformat.v4.new_notebook(cells=cells))
+    assert text == "# x\n\n````python\n1\n````\n\n````text\nstdout\n````\n"
 
 
 def test_outputs_of_every_kind(notebooks):
