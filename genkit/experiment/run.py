@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -314,6 +315,8 @@ class Run:
             state, message = "interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}"
             if _is_main():
                 self._log(f"{state}: {message}")
+                if state == "failed" and not isinstance(error, GenkitError):
+                    self._log(traceback.format_exc())
             if again:  # what was done once is not undone by a look at it
                 state, message = before
             raise
