@@ -79,7 +79,7 @@ def build(folder: Path, name: str, doc: str) -> Path:
         *(["<h2 id=figures>Figures</h2>", *figures] if figures else []),
         "<h2>Details</h2>",
         _fold("All results", shown),
-        _fold("Configuration", [[k, str(v)] for k, v in settings.items()]),
+        _fold("Configuration", [[k, _text(v)] for k, v in settings.items()]),
         _fold("Stages (seconds)", seconds),
         *(_fold(f"Environment of command {i}", _told(one)) for i, one in enumerate(commands, 1)),
     ]
@@ -115,6 +115,11 @@ def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], command
     return f"<dl>{''.join(rows)}</dl>"
 
 
+def _text(value: Any) -> str:
+    """The value of an option."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _moment(text: str) -> str:
     """A time as one reads it; what is none stays as it is."""
     try:
@@ -134,7 +139,7 @@ def _command(folder: Path, first: Mapping[str, Any]) -> str:
 def _data(options: Any) -> str:
     """The data sets of a run."""
     chosen = {k: v for k, v in options.items() if k.split(".")[-1] == "data"} if isinstance(options, dict) else {}
-    return ", ".join(str(v) if k == "data" else f"{k}: {v}" for k, v in chosen.items())
+    return ", ".join(_text(v) if k == "data" else f"{k}: {_text(v)}" for k, v in chosen.items())
 
 
 def _changed(content: Mapping[str, Any]) -> str:
@@ -142,7 +147,7 @@ def _changed(content: Mapping[str, Any]) -> str:
     keys, options = content.get("changed"), content.get("options")
     if not isinstance(keys, list) or not isinstance(options, dict):
         return ""
-    said = [f"{key} {options[key]}" for key in map(str, keys) if key in options]
+    said = [f"{key} {_text(options[key])}" for key in map(str, keys) if key in options]
     more = f"; {plural(len(said) - CHANGED, 'option')} more, as Configuration tells" if len(said) > CHANGED else ""
     return ", ".join(said[:CHANGED]) + more
 
