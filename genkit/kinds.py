@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, TypeVarTuple, runtime_checkable
 
-PRESETS = ("default", "tiny", "paper")
+PRESETS = ("tiny", "default", "paper")
 
 Taken = TypeVar("Taken", contravariant=True)
 Given = TypeVar("Given", covariant=True)

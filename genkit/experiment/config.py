@@ -39,9 +39,8 @@ def config(name: str, preset: str = "default", options: Mapping[str, Any] | None
 
 def starting_preset(config: Any) -> str:
     """The preset that `config` began with; of what something else made, as `dataclasses.replace`, the nearest one."""
-    known = {name: changed(config, name) for name in PRESETS}
-    there = [name for name, keys in known.items() if keys is not None]
-    return getattr(config, "_preset", min(there, key=lambda name: len(known[name] or ()), default="default"))
+    found = [(len(keys), name != "default", name) for name in PRESETS if (keys := changed(config, name)) is not None]
+    return getattr(config, "_preset", min(found)[-1] if found else "default")
 
 
 def changed(config: Any, preset: str) -> list[str] | None:
