@@ -35,6 +35,7 @@ def test_frechet_means():
         np.testing.assert_allclose(found.point, np.full(3, 3**-0.5), atol=1e-10)
         assert found.converged and found.variance == pytest.approx(0.9553166181245092**2, rel=1e-10)
         a, b = jnp.diag(jnp.array([1.0, 4.0])), jnp.diag(jnp.array([9.0, 1.0]))
+        np.testing.assert_allclose(SPD(2).dist(a, jnp.stack([a, b])), (0, np.hypot(np.log(9), np.log(4))), rtol=1e-12)
         middle = jax.jit(frechet_mean)(SPD(2), jnp.stack([a, b])).point
         np.testing.assert_allclose(middle, jnp.diag(jnp.array([3.0, 2.0])), atol=1e-9)  # geometric mean
         weighed = frechet_mean(Euclidean(2), jnp.array([[0.0, 0], [1, 0]]), jnp.array([1.0, 3.0]))

@@ -67,7 +67,7 @@ class SPD(Sized):
 
     def dist(self, x: Array, y: Array) -> Array:
         """Root of the sum of squared logs of the eigenvalues of L^-1 Y L^-T, X = L L'."""
-        lower = jnp.linalg.cholesky(x)
+        lower, y = jnp.broadcast_arrays(jnp.linalg.cholesky(x), y)
         half = jax.lax.linalg.triangular_solve(lower, y, left_side=True, lower=True)
         whole = jax.lax.linalg.triangular_solve(lower, half, lower=True, transpose_a=True)
         return safe.root(jnp.square(jnp.log(jnp.linalg.eigvalsh(whole))).sum(-1))
