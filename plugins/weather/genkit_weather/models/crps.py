@@ -26,7 +26,7 @@ class CRPSLAM(StagedRecipe):
     several steps may follow those of one step.
     """
 
-    fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "latent", "stages")
+    fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "log", "latent", "stages")
 
     network: Network[Sizes] = field(default_factory=lambda: LamUNet(adaptive_scale=True, smooth=True))
     """The network: any that denoises."""

@@ -17,6 +17,7 @@ from genkit_weather.data import WeatherData
 from genkit_weather.lam import STEP, Augmentation, Formulation, Times
 from genkit_weather.models.area import Area, Surroundings
 from genkit_weather.models.trained import WeatherModel
+from genkit_weather.models.transform import Transform
 from genkit_weather.networks import Sizes
 
 VALIDATION = 64  # examples of the validation split that are looked at, spread evenly over it
@@ -33,6 +34,9 @@ class WeatherRecipe(Recipe):
 
     formulation: Formulation = field(default_factory=Formulation)
     """What is predicted and what the network is told."""
+    log: dict[str, float] = field(default_factory=dict)
+    """Amounts that are never negative, such as precipitation, and a scale c in their units: the model sees
+    log(1 + x / c), and forecasts at least 0."""
     weights: dict[str, float] = field(default_factory=dict)
     """Loss weights of variables; 1 where a variable is not named."""
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(0.5, 0.03, 0.5, 4))
@@ -58,6 +62,9 @@ class WeatherRecipe(Recipe):
         for name in ("batch", "accumulate", "validate"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+        for name, scale in self.log.items():
+            if not scale > 0:
+                raise UsageError(f"log {name} {scale:g} is no scale; expected an amount above 0")
         if self.batch % self.accumulate:
             raise UsageError(f"batch={self.batch} cannot be cut into accumulate={self.accumulate} equal parts")
 
@@ -70,7 +77,14 @@ class WeatherRecipe(Recipe):
         if start is not None:
             return replace(start, forecaster=forecaster, sampler=sampler)
         around = None if data.around is None else Surroundings.of(data.around)
-        return WeatherModel(Area.of(data), forecaster, sampler, around)
+        return WeatherModel(Area.of(data), forecaster, sampler, around, Transform.of(data, self.log))
+
+    def seen(self, data: WeatherData, start: WeatherModel | None) -> WeatherData:
+        """The data as the network sees them."""
+        if start is not None:
+            return start.seen(data)
+        transform = Transform.of(data, self.log)
+        return data if transform is None else transform.seen(data)
 
     def sizes(self, data: WeatherData) -> Sizes:
         """Sizes of the network for the data."""
