@@ -7,12 +7,11 @@ checkout to that file as a page of its own.
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
 import os
 import posixpath
 import re
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -99,33 +98,29 @@ def as_page(path: Path) -> str:
 
 def reference() -> dict[str, str]:
     """What the command line, the registry and the faces tell of themselves."""
+    from genkit.cli import main
     from genkit.kinds import KINDS
     from genkit.plugin import registry
 
-    def told(words: tuple[str, ...]) -> str:
-        environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "JAX_PLATFORMS": "cpu"}
-        done = subprocess.run(
-            [sys.executable, "-m", "_genkit_jax", *words, "--help"], capture_output=True, text=True, env=environment
-        )
-        if done.returncode:
-            raise RuntimeError(f"genkit {' '.join(words)} --help: {done.stderr.strip()}")
-        return f"```text\n{done.stdout.rstrip()}\n```\n"
+    def told(*words: str) -> str:
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            code = main([*words, "--help"])
+        if code:
+            raise RuntimeError(f"genkit {' '.join(words)} --help ends with {code}")
+        return f"```text\n{text.getvalue().rstrip()}\n```\n"
 
+    os.environ |= {"COLUMNS": "100", "NO_COLOR": "1"}
     items = {kind: list(registry().items(kind)) for kind in KINDS}
-    listing = told(())
-    commands = [(word,) for word in re.findall(r"^  ([a-z][a-z-]*) ", listing, re.M)]
-    experiments = [("run", item.name) for item in items["experiments"]]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        texts = dict(zip(commands + experiments, threads.map(told, commands + experiments), strict=True))
-    summary = {item.name: item.summary for item in items["experiments"]}
-    pages = {"reference/commands.md": f"# Command line\n\n{listing}\n" + "".join(
-        f"## {word}\n\n{texts[word,]}\n" for (word,) in commands
+    pages = {"reference/commands.md": f"# Command line\n\n{told()}\n" + "".join(
+        f"## {item.short}\n\n{told(item.short)}\n" for item in items["commands"]
     )}  # fmt: skip
     pages["reference/experiments.md"] = "# Experiments\n\nEach with its presets `tiny`, `default` and `paper`.\n\n" + "".join(
-        f"- [`{name}`](experiments/{name}.md): {summary[name]}\n" for _, name in experiments
+        f"- [`{item.name}`](experiments/{item.name}.md): {item.summary}\n" for item in items["experiments"]
     )
-    for words in experiments:
-        pages[f"reference/experiments/{words[1]}.md"] = f"# {words[1]}\n\n{summary[words[1]]}\n\n{texts[words]}"
+    for item in items["experiments"]:
+        text = f"# {item.name}\n\n{item.summary}\n\n{told('run', item.name)}"
+        pages[f"reference/experiments/{item.name}.md"] = text
     pages["reference/components.md"] = "# Components\n\nWhat can be chosen by name, by kind.\n\n" + "".join(
         f"## {kind}\n\n| name | |\n|---|---|\n" + "".join(f"| `{i.name}` | {cell(i.summary)} |\n" for i in some) + "\n"
         for kind, some in items.items()
