@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import inspect
 import io
 import os
 import posixpath
@@ -23,6 +24,7 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
+    "RELEASING.md": "releasing.md",
     "benchmarks/README.md": "benchmarks.md",
     **{f"plugins/{name}/README.md": f"domains/{name}.md" for name in sorted(p.name for p in (ROOT / "plugins").iterdir())},
 }
@@ -110,7 +112,7 @@ def reference() -> dict[str, str]:
             raise RuntimeError(f"genkit {' '.join(words)} --help ends with {code}")
         return f"```text\n{text.getvalue().rstrip()}\n```\n"
 
-    os.environ |= {"COLUMNS": "100", "NO_COLOR": "1"}
+    os.environ |= {"COLUMNS": "80", "NO_COLOR": "1"}
     items = {kind: list(registry().items(kind)) for kind in KINDS}
     pages = {"reference/commands.md": f"# Command line\n\n{told()}\n" + "".join(
         f"## {item.short}\n\n{told(item.short)}\n" for item in items["commands"]
@@ -119,8 +121,12 @@ def reference() -> dict[str, str]:
         f"- [`{item.name}`](experiments/{item.name}.md): {item.summary}\n" for item in items["experiments"]
     )
     for item in items["experiments"]:
-        text = f"# {item.name}\n\n{item.summary}\n\n{told('run', item.name)}"
-        pages[f"reference/experiments/{item.name}.md"] = text
+        kind = registry().load("experiments", item.name)
+        about, results = inspect.getdoc(kind) or "", inspect.getdoc(kind.evaluate) or ""
+        pages[f"reference/experiments/{item.name}.md"] = (
+            f"# {item.name}\n\n{about}\n\n## Results\n\n{marked(results)}\n\n## Presets\n\n"
+            f"{presets(item.name)}\n\n## Options\n\n{told('run', item.name)}"
+        )
     pages["reference/components.md"] = "# Components\n\nWhat can be chosen by name, by kind.\n\n" + "".join(
         f"## {kind}\n\n| name | |\n|---|---|\n" + "".join(f"| `{i.name}` | {cell(i.summary)} |\n" for i in some) + "\n"
         for kind, some in items.items()
@@ -134,6 +140,27 @@ def reference() -> dict[str, str]:
             f"# genkit.{room}\n\n::: genkit.{room}\n    options:\n      show_root_heading: false\n"
         )
     return pages
+
+
+def presets(name: str) -> str:
+    """The options that are not the same in all presets."""
+    from genkit.experiment import config
+    from genkit.experiment.config import flat
+
+    columns = {preset: flat(config(name, preset)) for preset in ("tiny", "default", "paper")}
+    rows = [
+        (option, [str(column.get(option, "")) for column in columns.values()])
+        for option in dict.fromkeys(option for column in columns.values() for option in column)
+    ]
+    text = "".join(
+        f"| `{option}` | {' | '.join(cell(value) for value in values)} |\n" for option, values in rows if len({*values}) > 1
+    )
+    return f"| | {' | '.join(columns)} |\n|---|---|---|---|\n{text}" if text else "All presets are the same."
+
+
+def marked(text: str) -> str:
+    """A docstring in which names of results, such as rmse/<variable>/6h, are shown as they are."""
+    return re.sub(r"(?<![`\w])((?:[\w@]+/)*<[\w. ]+>(?:/[\w<>]+)*)", r"`\1`", text)
 
 
 def cell(text: str) -> str:
