@@ -2,8 +2,8 @@
 
     python docs/gallery.py RUN RUN ...
 
-reads run folders and writes docs/images/gallery/NAME.png and docs/gallery.md. A run with other options than those of the
-preset default is refused; an experiment that is not given keeps its figure.
+reads run folders and writes docs/images/gallery/NAME.png and docs/gallery.md. A run with other options than those of
+the preset default is refused; an experiment that is not given keeps its figure.
 """
 
 import sys
@@ -22,7 +22,7 @@ SHOWN = {  # where it is not the first figure after those of the training
     "crystals.property_guidance": "wanted",
     "inverse.ddsmc_gmm": "samples",
     "representations.double_descent": "descent",
-    "representations.images": "views",
+    "representations.images": "usage",
     "representations.prototypes": "sphere",
     "weather.cef": "plume",
     "weather.diffusion_lam": "maps_t_sfc",
