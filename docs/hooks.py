@@ -1,4 +1,4 @@
-"""Pages of the manual that stand elsewhere or are made: READMEs, examples, and the reference from the registry.
+"""Pages of the manual that stand elsewhere or are made: READMEs, examples, a notebook, and the reference.
 
 mkdocs calls `on_files` and `on_page_markdown`. A link to a file that has a page leads there; of one that has none the
 path is told.
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from notebooks import executed, page
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
@@ -28,6 +29,7 @@ ELSEWHERE = {
     "RELEASING.md": "releasing.md",
     "benchmarks/README.md": "benchmarks.md",
 } | {f"plugins/{name}/README.md": f"domains/{name}.md" for name in PLUGINS}
+SCRIPTS, BOOKS = (sorted((ROOT / "examples").glob(f"*.{ending}")) for ending in ("py", "ipynb"))
 LINK = re.compile(r"(!?\[[^\]]*\])\(([^)\s]+)\)")
 INTERNAL = {"genkit.cli", "genkit.programs"}  # rooms that are used by the command line alone
 
@@ -38,13 +40,14 @@ def on_files(files: Files, config: Any) -> Files:
     where = pages_of(files)
     pages = {ELSEWHERE[path]: linked(text, path, where) for path, text in sources.items()}
     pages |= examples() | commands() | experiments() | components() | faces()
+    for path in BOOKS:
+        pages[f"examples/{path.stem}.md"] = page(executed(path))
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     pictures = {
         name for path, text in sources.items() for name in targets(text, path) if name.endswith((".png", ".svg"))
     }
-    books = {f"examples/{path.name}" for path in (ROOT / "examples").glob("*.ipynb")}
-    for name in sorted(pictures | books):
+    for name in sorted(pictures):
         if not name.startswith("docs/"):
             files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     return files
@@ -62,9 +65,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 def pages_of(files: Files) -> dict[str, str]:
     """Path in the checkout -> page."""
     own = {f"docs/{file.src_uri}": file.src_uri for file in files if file.generated_by is None}
-    scripts = {f"examples/{path.name}": f"examples/{path.stem}.md" for path in (ROOT / "examples").glob("*.py")}
-    books = {f"examples/{path.name}": f"examples/{path.name}" for path in (ROOT / "examples").glob("*.ipynb")}
-    return own | ELSEWHERE | scripts | books
+    shown = {f"examples/{path.name}": f"examples/{path.stem}.md" for path in [*SCRIPTS, *BOOKS]}
+    return own | ELSEWHERE | shown
 
 
 def targets(text: str, path: str) -> list[str]:
@@ -101,7 +103,7 @@ def linked(text: str, path: str, pages: dict[str, str]) -> str:
 def examples() -> dict[str, str]:
     """Scripts as pages, and a page that lists them."""
     pages, listing = {}, "# Examples\n\nEach is run by the tests.\n\n"
-    for path in sorted((ROOT / "examples").glob("*.py")):
+    for path in SCRIPTS:
         text = path.read_text()
         says = (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
         listing += f"- [{path.name}](examples/{path.stem}.md): {says}\n"
