@@ -154,14 +154,18 @@ def over_chi(residual: np.ndarray, dof: Any, levels: Any) -> np.ndarray:
     return np.quantile(residual, levels) / stats.chi.ppf(levels, dof)
 
 
+def mean_se(name: str, each: np.ndarray) -> dict[str, Any]:
+    """The mean of numbers (n,) and its standard error, by their name."""
+    n = len(each)
+    return {name: each.mean(), f"{name}_se": each.std(ddof=1) / n**0.5 if n > 1 else None}
+
+
 def summary(rows: Mapping[str, np.ndarray], draws: int) -> dict[str, Any]:
     """Results over the images, from what `restored` and `calibration` gave and from what is known of the particles."""
-    n = len(rows["psnr"])
     out: dict[str, Any] = {}
     for name in ("psnr", "ssim", "lpips"):
         if name in rows:
-            out[name] = rows[name].mean()
-            out[f"{name}_se"] = rows[name].std(ddof=1) / n**0.5 if n > 1 else None
+            out |= mean_se(name, rows[name])
     if "rank" in rows:
         failed = np.isnan(rows["rank"]).any()
         counts = np.bincount(np.nan_to_num(rows["rank"]).astype(int), minlength=draws + 1)

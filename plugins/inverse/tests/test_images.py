@@ -46,6 +46,37 @@ def test_mnist():
     assert data.train.mean() == pytest.approx(2 * 33.8 / 255 - 1, abs=0.01)  # the mean grey level of the file
 
 
+def idx(file, array):
+    head = bytes([0, 0, {"u1": 8, "i2": 11}[array.dtype.str[1:]], array.ndim])
+    file.write_bytes(
+        head + np.array(array.shape, ">u4").tobytes() + array.astype(array.dtype.newbyteorder(">")).tobytes()
+    )
+
+
+def test_files_as_of_fashion_mnist(tmp_path):
+    """All images of the two files, those of t10k for the test; what is no image or not there is named."""
+    rng = np.random.default_rng(0)
+    train, test = (rng.integers(256, size=(n, 6, 5), dtype=np.uint8) for n in (20, 3))
+    idx(tmp_path / "train-images-idx3-ubyte", train)
+    with pytest.raises(DataError, match="has no t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz"):
+        MNIST(tmp_path).load()
+    idx(tmp_path / "t10k-images-idx3-ubyte", test)
+    data = MNIST(tmp_path).load()
+    np.testing.assert_allclose(data.test[..., 0], test / 127.5 - 1, atol=1e-6)
+    assert [len(x) for x in (data.train, data.val)] == [18, 2] and MNIST(tmp_path).path() == tmp_path
+    whole = np.concatenate([data.train, data.val])[..., 0]
+    np.testing.assert_allclose(np.sort(whole, 0), np.sort(train / 127.5 - 1, 0), atol=1e-6)
+    for wrong, says in (
+        (test.astype("i2"), "int16 of shape"),
+        (test[0], r"uint8 of shape \(6, 5\)"),
+        (test[:, :4], "test images have shape"),
+    ):
+        idx(tmp_path / "t10k-images-idx3-ubyte", wrong)
+        with pytest.raises(DataError, match=says):
+            MNIST(tmp_path).load()
+    assert MNIST(tmp_path / "none").path() is None
+
+
 def test_wrong_images():
     with pytest.raises(DataError, match=r"val images have shape \(2, 3, 3, 1\); expected \(n, \*\(4, 4, 1\)\)"):
         Images(np.zeros((2, 4, 4, 1)), np.zeros((2, 3, 3, 1)), np.zeros((2, 4, 4, 1)))
