@@ -23,7 +23,7 @@ from genkit_inverse.datasets.digits import Digits
 from genkit_inverse.datasets.gaussian_patches import GaussianPatches
 from genkit_inverse.datasets.mnist import MNIST
 from genkit_inverse.images import Images
-from genkit_inverse.operators import MRI, GaussianBlur, SuperResolution
+from genkit_inverse.operators import MRI, GaussianBlur, PhaseRetrieval, SuperResolution
 
 PATCHES = GaussianPatches().load()
 PRIOR = PATCHES.prior
@@ -149,6 +149,16 @@ def test_what_is_shown_of_a_measurement(tmp_path):
         np.testing.assert_allclose(shown, expected(operator), atol=1e-4)
 
 
+def test_samples_turned_as_the_truth():
+    """Each by itself, of a task whose measurement does not tell; samples that are not finite stay so."""
+    truth = np.random.default_rng(0).normal(size=(2, 4, 4, 1))
+    x = np.stack([truth, truth[:, ::-1, ::-1], np.full_like(truth, np.nan)], 1)
+    found = scores.nearest(PhaseRetrieval(), x, truth)
+    np.testing.assert_array_equal(found[:, :2], np.stack([truth, truth], 1))
+    assert np.isnan(found[:, 2]).all()
+    np.testing.assert_array_equal(scores.nearest(GaussianBlur(), x, truth), x)
+
+
 def test_structural_similarity():
     """Against the sums of Wang et al. 2004 at one cell; 1 for the truth, by a constant the term of the means alone."""
     rng = np.random.default_rng(0)
@@ -192,6 +202,9 @@ def test_learned_distance_where_it_is_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=LPIPS))
     image = np.full((2, 64, 64, 1), 1.0)
     np.testing.assert_allclose(scores.lpips((64, 64, 1), (0.0, 1.0))(image, 0 * image), 2.0)
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    with pytest.raises(DataError, match="LPIPS is left out, the package lpips is not installed"):
+        scores.lpips((64, 64, 1), (0.0, 1.0))
     monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=offline))
     with pytest.raises(DataError, match="LPIPS is left out, its weights are not there: no route to host"):
         scores.lpips((64, 64, 1), (0.0, 1.0))
