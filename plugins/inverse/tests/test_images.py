@@ -17,7 +17,7 @@ from genkit.cli.completion import candidates
 from genkit.diffusion import Heun
 from genkit.errors import DataError, UsageError
 from genkit.model import Diffusion
-from genkit.steer import DDSMC, DPS, Denoising, observe, posterior
+from genkit.steer import DDSMC, DPS, Denoising, observe, posterior, weighs
 from genkit_inverse import scores
 from genkit_inverse.datasets.digits import Digits
 from genkit_inverse.datasets.gaussian_patches import GaussianPatches
@@ -237,6 +237,12 @@ def test_the_prior(trained):
 def test_posteriors_of_images_under_a_trained_prior(trained, tmp_path):
     config = genkit.config("inverse.ddsmc_images", "tiny", prior=trained.folder)
     run = genkit.run(config, out=tmp_path / "images")
+    assert run.results["gain/inpaint_box/ddsmc"] == 0
+    difference = run.results["psnr/inpaint_box/pigdm"] - run.results["psnr/inpaint_box/ddsmc"]
+    assert (
+        run.results["gain/inpaint_box/pigdm"] == pytest.approx(difference)
+        and run.results["gain_se/inpaint_box/pigdm"] > 0
+    )
     for name in ("psnr", "psnr_sample", "ssim", "covered", "rank_p", "spread_skill", "residual_q50", "seconds"):
         for method in ("ddsmc", "pigdm"):
             assert np.isfinite(run.results[f"{name}/inpaint_box/{method}"])
@@ -278,6 +284,16 @@ def test_a_mask_that_is_missing_stops_before_training(tmp_path):
     with pytest.raises(UsageError, match="inpaint needs a mask"):
         genkit.run(config, out=tmp_path / "run")
     assert not (tmp_path / "run" / "model").exists() and not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_the_preset_equal_has_equal_calls():
+    config = genkit.config("inverse.ddsmc_images", "equal")
+    process = PRIOR.process
+    calls = {
+        name: m.calls(process) * (config.particles if weighs(m, PRIOR) else 1) for name, m in config.named()[1].items()
+    }
+    assert set(calls) == {"ddsmc", "mcgdiff", "daps", "ddrm", "dps", "pigdm", "mmps"} and set(calls.values()) == {160}
+    assert len(config.named()[0]) == 5
 
 
 def test_names_of_methods():

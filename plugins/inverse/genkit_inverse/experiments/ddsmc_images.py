@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Literal, Self
 
 import jax
@@ -30,7 +31,7 @@ from genkit_inverse.operators import (
 )
 
 STD = 0.1  # of the noise, where nothing is said
-AT_ONCE = 512  # particles that are worked on at a time
+CELLS = 2**18  # of particles that are worked on at a time
 PICTURED = 2  # images whose samples are kept and shown
 
 
@@ -230,7 +231,7 @@ class DDSMCImages(InverseStudy):
         for i, observation in enumerate(run.each(what, observed)):
             begun = time.perf_counter()
             key = jax.random.fold_in(run.key("posterior"), i)
-            chunk = min(self.draws, max(1, AT_ONCE // particles))
+            chunk = min(self.draws, max(1, CELLS // (particles * prod(self.loaded(run).shape[:2]))))
             try:
                 draws = posterior(key, table, denoiser, observation, self.draws, particles, chunk=chunk)
                 for trouble in draws.troubles():

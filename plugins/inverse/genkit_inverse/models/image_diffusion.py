@@ -36,7 +36,7 @@ class Restore(Draw):
 
     size: tuple[int, int] | None = None
     """Rows and columns of the images, if others than those of the training; networks without levels that break off."""
-    overlap: Annotated[int, ZERO] | None = None
+    overlap: Annotated[int | None, ZERO] = None
     """Cells that windows of the training's size share, by which larger images are seen; without it as a whole."""
 
     def __post_init__(self) -> None:
