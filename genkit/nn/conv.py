@@ -12,32 +12,30 @@ from jax.custom_derivatives import SymbolicZero
 from genkit.nn.mlp import xavier_uniform
 
 Padding = Literal["zero", "replicate", "circular"]
-AXES = ("NHWC", "HWIO", "NHWC")
 
 
-def convolve(x, w, strides: Sequence[int], padding: Any, **options):
+def convolve(x, w, strides: Sequence[int], padding: Any, **options: Any) -> jax.Array:
     """`jax.lax.conv_general_dilated` of (n, h, w, inputs) and (p, q, inputs, outputs), its gradient fast in loops.
 
     In the body of a loop XLA's CPU compiler has a fast kernel for this layout alone, and the transpose of a convolution
     has another one: the gradient in x took 30 times as long. So its tangent is written in the layout whose transpose is
     this one.
     """
-    options["dimension_numbers"] = AXES
+
+    def plain(x, w, kernel: str = "HWIO") -> jax.Array:
+        axes: Any = options | {"dimension_numbers": ("NHWC", kernel, "NHWC")}
+        return jax.lax.conv_general_dilated(x, w, strides, padding, **axes)
 
     @jax.custom_jvp
-    def of(x, w):
-        return jax.lax.conv_general_dilated(x, w, strides, padding, **options)
+    def of(x, w) -> jax.Array:
+        return plain(x, w)
 
     @partial(of.defjvp, symbolic_zeros=True)
-    def _(primals, tangents):
+    def _(primals, tangents) -> tuple[jax.Array, jax.Array]:
         (x, w), (dx, dw) = primals, tangents
-        parts = []
-        if not isinstance(dx, SymbolicZero):
-            turned = options | {"dimension_numbers": ("NHWC", "HWOI", "NHWC")}
-            parts.append(jax.lax.conv_general_dilated(dx, w.swapaxes(2, 3), strides, padding, **turned))
-        if not isinstance(dw, SymbolicZero):
-            parts.append(jax.lax.conv_general_dilated(x, dw, strides, padding, **options))
-        return of(x, w), sum(parts)
+        parts = [] if isinstance(dx, SymbolicZero) else [plain(dx, w.swapaxes(2, 3), "HWOI")]
+        parts += [] if isinstance(dw, SymbolicZero) else [plain(x, dw)]
+        return of(x, w), sum(parts[1:], parts[0])
 
     return of(x, w)
 

@@ -132,7 +132,7 @@ class ImageDiffusion(Diffusion):
     def resized(self, size: tuple[int, int], overlap: int | None = None) -> ImageDiffusion:
         """The same network for images of another size, where its parameters do not depend on it, or by `Windowed`."""
         if overlap is not None:
-            windowed = Windowed(self.denoiser, self.shape[:2], overlap)
+            windowed = Windowed(self.denoiser, (self.shape[0], self.shape[1]), overlap)
             windowed.places(size)
             return replace(self, denoiser=windowed, shape=(*size, self.shape[2]))
         net = getattr(self.denoiser, "network", None)
