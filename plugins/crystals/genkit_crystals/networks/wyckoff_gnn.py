@@ -5,12 +5,14 @@ from typing import Annotated, Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.kinds import ZERO
 from genkit.nn import MLP
 from genkit_crystals.chains import Layout
+from genkit_crystals.evaluation import periodic_table
 from genkit_crystals.protostructures import ELEMENTS, GROUPS, LETTERS
 
 Array = Any
@@ -91,6 +93,34 @@ class Pointer(nnx.Module):
         return jax.nn.silu(self.elsewhere(s) + self.row(z)[:, :, None])
 
 
+class Affinity(nnx.Module):
+    """Logits of an element on a row by which others are in the crystal, of low rank: q_i . g_e.
+
+    g_e = E_e + P_period(e) + C_column(e), so that what is learned of one element tells of its neighbours in the
+    periodic table; q_i is a perceptron of z_i and of sum_e' g'_e' over the elements that are there.
+    """
+
+    def __init__(self, inputs: int, rank: int, hidden: int, rngs: nnx.Rngs, depth: int):
+        sizes = {"element": ELEMENTS + 1, "period": 10, "column": 19}
+        self.met, self.given = (
+            nnx.Dict({name: nnx.Embed(n, rank, embedding_init=unit, rngs=rngs) for name, n in sizes.items()})
+            for _ in range(2)
+        )
+        self.out = mlp(inputs + rank, rank, hidden, rngs, depth)
+
+    def of(self, part) -> Array:
+        """(E, rank)."""
+        z = np.arange(1, ELEMENTS + 1)
+        row, column = periodic_table()[1:, 2:].astype(int).T
+        return part["element"](z) + part["period"](row) + part["column"](column)
+
+    def __call__(self, z: Array, present: Array) -> Array:
+        """(n, R, E) of `z` (n, R, D) and `present` (n, R, E)."""
+        met = present.max(1) @ self.of(self.met)
+        q = self.out(jnp.concatenate([z, jnp.broadcast_to(met[:, None], (*z.shape[:2], met.shape[-1]))], -1))
+        return q @ self.of(self.given).T
+
+
 class Trunk(nnx.Module):
     """Features of rows: embeddings, then rounds of attention (section 4 of the paper)."""
 
@@ -142,6 +172,7 @@ class Generator(Trunk):
         self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs, size.depth)
         self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs, size.depth)
         self.pointer = Pointer(width + size.context, size.pointer, (1, classes), rngs) if size.pointer else None
+        self.affinity = Affinity(width + size.context, size.affinity, 2 * width, rngs, size.depth) if size.affinity else None
 
     def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array]:
         """Logits of x_0: (n, R0, E + 1) and (n, R1, E, classes)."""
@@ -156,7 +187,13 @@ class Generator(Trunk):
             out(_rows(found, part.row, group))
             for out, part in zip(self.pointer.out, (slots.fixed, slots.free), strict=True)
         )
-        return elements + jnp.pad(on0[..., 0], ((0, 0), (0, 0), (1, 0))), counts + on1
+        elements, counts = elements + jnp.pad(on0[..., 0], ((0, 0), (0, 0), (1, 0))), counts + on1
+        if self.affinity is not None:
+            like = self.affinity(jnp.concatenate([h, c], -1), present)
+            like0, like1 = (_rows(like, part.row, group) for part in (slots.fixed, slots.free))
+            elements = elements + jnp.pad(like0, ((0, 0), (0, 0), (1, 0)))
+            counts = counts + jnp.where(jnp.arange(self.classes) > 0, like1[..., None], 0.0)
+        return elements, counts
 
 
 class Critic(Trunk):
@@ -223,6 +260,7 @@ class WyckoffGNN:
     pointer: Annotated[int, ZERO] = 4
     """Heads of what tells of every element where else in the crystal it is; the network is then told as well how many
     elements there are, and features of the time begin as waves. The published network has none of the three."""
+    affinity: Annotated[int, ZERO] = 0
     depth: int = 3
     """Hidden layers of each perceptron."""
 
@@ -249,6 +287,9 @@ def silent(params: Any) -> Any:
     """Parameters of a network that answers zero: it begins as the prior that its answer is added to."""
     new = jax.tree.map(lambda a: a, params)  # a copy of the dicts
     heads = [(new[name]["layers"], max(new[name]["layers"])) for name in ("elements_out", "counts_out")]
+    if "affinity" in new:
+        layers = new["affinity"]["out"]["layers"]
+        heads.append((layers, max(layers)))
     if "pointer" in new:
         heads += [(new["pointer"]["out"], i) for i in new["pointer"]["out"]]
     for layers, last in heads:
