@@ -23,12 +23,12 @@ from genkit_crystals.chains.diffusion import (
     process,
     restricted,
 )
-from genkit_crystals.chains.frequencies import Frequencies, RowFrequencies
+from genkit_crystals.chains.frequencies import SMOOTHING, Frequencies, RowFrequencies, shares
 from genkit_crystals.chains.guidance import LogOdds
 from genkit_crystals.chains.layout import decode, encode, layout
 from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes, decorations, originals
 from genkit_crystals.networks.wrenformer import TokenSizes, Wrenformer, feature_tables, features, tokens
-from genkit_crystals.networks.wyckoff_gnn import Layer, Pointer, Sizes, WyckoffGNN, _waves, silent
+from genkit_crystals.networks.wyckoff_gnn import Affinity, Layer, Pointer, Sizes, WyckoffGNN, _waves, silent
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.symmetry import settled
 from genkit_crystals.protostructures.wyckoff import numbers, tables
@@ -142,6 +142,23 @@ def test_pointer_treats_all_elements_alike():
     np.testing.assert_allclose(net(z, present), plain, rtol=1e-5, atol=1e-6)
 
 
+def test_affinity_has_its_rank_knows_the_set_alone_and_shares_columns():
+    rng = np.random.default_rng(0)
+    net = Affinity(5, 3, 8, nnx.Rngs(0), 1)
+    z = jnp.asarray(rng.normal(size=(2, 6, 5)), jnp.float32)
+    present = jnp.asarray(rng.random((2, 6, 100)) < 0.03, jnp.float32)
+    out = net(z, present)
+    assert out.shape == (2, 6, 100) and np.linalg.matrix_rank(out[0], tol=1e-4) == 3
+    moved = present[:, rng.permutation(6)].at[:, 1].max(present[:, 0])  # elsewhere, and on more rows
+    np.testing.assert_allclose(net(z, jnp.maximum(moved, present[:, ::-1])), out, rtol=1e-5, atol=1e-5)
+    assert abs(net(z, present.at[0, 0, 7].set(1 - present[0, :, 7].max()))[0] - out[0]).max() > 1e-3
+    for part in ("element", "period"):
+        net.asked[part].embedding[...] *= 0
+    sodium, magnesium, potassium = (net(z, present)[..., n - 1] for n in (11, 12, 19))
+    np.testing.assert_allclose(sodium, potassium, rtol=1e-5)
+    assert abs(sodium - magnesium).max() > 1e-3
+
+
 def test_a_critic_sees_all_rows_of_a_crystal_and_no_others():
     """Its answer does not depend on the layout; it begins as the generator; two sites changed change it."""
     size, some = WyckoffGNN.preset("tiny"), crystals()
@@ -240,13 +257,31 @@ def test_frequencies_by_row():
     x = jnp.asarray(data.x0), jnp.asarray(data.x1)
     logits = jax.jit(lambda d: d(x, jnp.ones(len(data)), jnp.asarray(data.group)))(denoiser)
     parts = (rows.x0, 225, slots.fixed), (rows.x1, 1, slots.free)
-    for (exact, group, part), smooth, said in zip(parts, rows.log(1.0), logits, strict=True):
+    for (exact, group, part), smooth, said in zip(parts, rows.log(), logits, strict=True):
         np.testing.assert_allclose(np.exp(smooth).sum(-1), 1, rtol=1e-5)
         every = exact.sum((0, 1)) + 0.5 / exact.shape[-1]
         every /= every.sum(-1, keepdims=True)
-        np.testing.assert_allclose(np.exp(smooth[group, 0]), (exact[group, 0] + every) / 2, rtol=1e-4)
+        expected = (exact[group, 0] + SMOOTHING * every) / (1 + SMOOTHING)
+        np.testing.assert_allclose(np.exp(smooth[group, 0]), expected, rtol=1e-4)
         row = np.asarray(part.row)[data.group]
         np.testing.assert_allclose(said, smooth[data.group[:, None], row], rtol=1e-6)  # the network is silent
+
+
+def test_a_crystal_is_not_told_of_itself():
+    """Frequencies without a crystal are those of the others, counted anew; the law of all rows stays."""
+    some = [*crystals(), *(one.with_elements({z: z + 1 for z in one.composition}) for one in crystals())]
+    slots = layout(GROUPS)
+    rows = RowFrequencies.of(some, slots, 5)
+    groups = np.array([c.group for c in some])
+    found = rows.others(groups, [shares(c) for c in some], slots)
+    for i, one in enumerate(some):
+        rest = RowFrequencies.of([c for c in some if c is not one], slots, 5)
+        for x, count, every, part in zip(found, (rest.x0, rest.x1), rows.every, (slots.fixed, slots.free), strict=True):
+            at = part.row[one.group][part.real[one.group]]
+            law = count[one.group, at] + SMOOTHING * every
+            np.testing.assert_allclose(
+                np.exp(x[i][part.real[one.group]]), law / law.sum(-1, keepdims=True), rtol=1e-4, atol=1e-9
+            )
 
 
 def test_true_symmetry():
