@@ -108,8 +108,8 @@ def elements(found: Sequence[Protostructure], train: Sequence[Protostructure]) -
 def shrunken_ratio(count: np.ndarray, other: np.ndarray, n: int, m: int) -> np.ndarray:
     """Ratio of the share count / n to other / m: the posterior mean of the rate of a Poisson count.
 
-    Its prior is a gamma law of mean 1, worth PRIOR expected crystals. What n crystals could not show has a ratio near 1,
-    and so has a rare element that none of them has; by (count + 1/2) / (n + 1) it would seem over-represented.
+    Its prior is a gamma law of mean 1, worth PRIOR expected crystals: what n crystals could hardly show has a ratio
+    near 1. By (count + 1/2) / (n + 1) a rare element that none of them has would seem over-represented.
     """
     expected = n * other / max(m, 1)
     return (count + PRIOR) / (expected + PRIOR)
@@ -162,7 +162,7 @@ def cells(files: Sequence[Path]) -> Figure:
         seen |= {site.specie.Z for site in structure}
         _cell(axes, structure)
         axes.set_title(f"{structure.composition.reduced_formula}, {_group(file)}", fontsize=10)
-    wide = int(2.9 * columns / 1.2)  # an entry takes 1.2 inches
+    wide = int(2.9 * columns / 1.4)  # an entry takes 1.4 inches
     figure.legend(handles=[_key(z) for z in sorted(seen)], loc="outside lower center", ncols=wide, frameon=False)
     return figure
 
