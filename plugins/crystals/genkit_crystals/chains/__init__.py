@@ -13,7 +13,7 @@ from genkit_crystals.chains.diffusion import (
     process,
     restricted,
 )
-from genkit_crystals.chains.frequencies import Frequencies, RowFrequencies, shares
+from genkit_crystals.chains.frequencies import Frequencies, RowFrequencies
 from genkit_crystals.chains.guidance import (
     Answers,
     Known,
@@ -64,7 +64,6 @@ __all__ = [
     "placed",
     "process",
     "restricted",
-    "shares",
     "sites",
     "steered",
     "values_of",

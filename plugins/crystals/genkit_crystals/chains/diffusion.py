@@ -63,8 +63,6 @@ class CrystalDenoiser:
     slots: Layout
     prior: tuple[Array, Array] | None = None
     """Log-probabilities by group and row of `RowFrequencies.log`, which the network's answer is added to."""
-    own: tuple[Array, Array] | None = None
-    """Those of the rows of the crystals that are asked about, in its place, see `RowFrequencies.others`."""
     elements: Array = None
     """(E,) bool, elements that crystals may have, see `restricted`; all if not given."""
     early: bool = field(default=False, metadata={"static": True})
@@ -74,12 +72,12 @@ class CrystalDenoiser:
         """Logits (n, R0, E + 1) and (n, R1, E, classes)."""
         step = jnp.broadcast_to(jnp.rint(t).astype(int) - (not self.early), cond.shape)
         logits = self.network(self.params, x, self.slots, cond, step)
-        own = self.own
-        if own is None and self.prior is not None:
+        if self.prior is not None:
             rows = (part.at(cond).row for part in (self.slots.fixed, self.slots.free))
-            own = tuple(jnp.asarray(p)[cond[:, None], row] for p, row in zip(self.prior, rows, strict=True))
-        if own is not None:
-            logits = logits[0] + own[0], logits[1] + own[1]
+            first, second = (
+                a + jnp.asarray(p)[cond[:, None], row] for a, p, row in zip(logits, self.prior, rows, strict=True)
+            )
+            logits = first, second
         return logits if self.elements is None else _moved(logits, self.elements)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -25,13 +24,11 @@ from genkit_crystals.chains import (
     RowFrequencies,
     encode,
     layout,
-    shares,
 )
 from genkit_crystals.data import Crystals
 from genkit_crystals.models.conditions import require_group
 from genkit_crystals.models.trained import CrystalModel
 from genkit_crystals.networks import Sizes, WyckoffGNN, silent
-from genkit_crystals.protostructures import Protostructure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,16 +96,15 @@ class WyckoffDiffusion(Recipe):
         for group in data.groups:
             require_group(group, model.known)
         processes, optimizer = model.processes(), self.optimizer.build(steps)
-        network, prior = model.network, None if model.prior is None else jax.tree.map(jnp.asarray, model.prior)
-        # a trained model goes on with what it has counted
-        source = _Examples.of(data.crystals, self, model.classes, start is None and self.correlations)
+        network, prior = model.network, jax.tree.map(jnp.asarray, model.prior)
+        source = Bucketed.of(data.crystals, self.widths, self.batch, model.classes)
 
         def loss(params: Any, aux: Any, batch: tuple[Any, ...], key: jax.Array, training: bool = True) -> Any:
             total, metrics = jnp.zeros(()), {}
-            for i, (part, slots) in enumerate(zip(batch, source.bucketed.slots, strict=True)):
+            for i, (part, slots) in enumerate(zip(batch, source.slots, strict=True)):
                 k_move, k_loss = jax.random.split(jax.random.fold_in(key, i))
                 x = slots.relabelled(k_move, part["group"], part["x"])
-                denoiser = CrystalDenoiser(network, params, slots, prior, part.get("others"))
+                denoiser = CrystalDenoiser(network, params, slots, prior)
                 value, some = self.objective(k_loss, denoiser, {"group": part["group"], "x": x}, processes)
                 share = len(part["group"]) / self.batch
                 total = total + share * value
@@ -142,34 +138,3 @@ class WyckoffDiffusion(Recipe):
         classes = 55 if self.counts is None else self.counts + 1
         count = parameter_count(Net(self.network, (Sizes(self.length, classes),)).shapes())
         return {"parameters": f"{count:,} with counts up to {classes - 1}"}
-
-
-@dataclass(frozen=True)
-class _Examples:
-    """Batches of crystals; with `rows`, each with what the others tell of it, `others`."""
-
-    bucketed: Bucketed
-    rows: RowFrequencies | None
-
-    @classmethod
-    def of(cls, crystals: Sequence[Protostructure], recipe: WyckoffDiffusion, classes: int, others: bool) -> _Examples:
-        if not others:
-            return cls(Bucketed.of(crystals, recipe.widths, recipe.batch, classes), None)
-        own = np.empty(len(crystals), object)
-        for i, one in enumerate(crystals):
-            own[i] = shares(one)
-        rows = RowFrequencies.of(crystals, layout(c.group for c in crystals), classes)
-        return cls(Bucketed.of(crystals, recipe.widths, recipe.batch, classes, own=own), rows)
-
-    def __len__(self) -> int:
-        return len(self.bucketed)
-
-    def take(self, places: np.ndarray) -> tuple[dict[str, Any], ...]:
-        batches = self.bucketed.take(places)
-        if self.rows is None:
-            return batches
-        for batch, slots in zip(batches, self.bucketed.slots, strict=True):
-            batch["others"] = self.rows.others(batch["group"], batch.pop("own"), slots)
-        return batches
-
-    __getitem__ = take
