@@ -68,8 +68,8 @@ def test_particles_have_the_exact_conditional_law(case):
         jax.random.key(1), denoiser, np.full(n, GROUP), sampler, Steering(asked), particles=4, batch=n, widths=()
     )
     full = [i for i, c in enumerate(drawn.crystals) if c is not None]
-    found = encode([drawn.crystals[i] for i in full], layout([GROUP]), 2).x1[..., [NA - 1, CL - 1]].reshape(-1, 6)
-    which, weight = found @ 2 ** np.arange(5, -1, -1), np.exp(drawn.log_w[full])
+    found = encode(drawn.full, layout([GROUP]), 2).x1[..., [NA - 1, CL - 1]].reshape(-1, 6)
+    which, weight = found @ 2 ** np.arange(5, -1, -1), np.exp(np.asarray(drawn.log_w)[full])
     some = np.flatnonzero(exact * n > 5)  # rarer states: all others together
     cells = np.full(64, len(some))
     cells[some] = np.arange(len(some))
