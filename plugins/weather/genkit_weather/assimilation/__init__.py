@@ -1,8 +1,29 @@
-"""Analyses of observations: the Gaussian methods."""
+"""Analyses of observations: what stations measure, static covariances, and the Gaussian methods."""
 
+from genkit_weather.assimilation.covariance import Covariance, Shape
 from genkit_weather.assimilation.etkf import etkf
 from genkit_weather.assimilation.letkf import letkf
+from genkit_weather.assimilation.network import Network
+from genkit_weather.assimilation.observed import Mixed, Observed
 from genkit_weather.assimilation.oi import gain, interpolate
+from genkit_weather.assimilation.quality import checked, departures
+from genkit_weather.assimilation.quantities import Quantity, quantity
 from genkit_weather.assimilation.taper import distances, taper
 
-__all__ = ["distances", "etkf", "gain", "interpolate", "letkf", "taper"]
+__all__ = [
+    "Covariance",
+    "Mixed",
+    "Network",
+    "Observed",
+    "Quantity",
+    "Shape",
+    "checked",
+    "departures",
+    "distances",
+    "etkf",
+    "gain",
+    "interpolate",
+    "letkf",
+    "quantity",
+    "taper",
+]
