@@ -1,5 +1,6 @@
 """Analyses of observations: what stations measure, static covariances, and the Gaussian methods."""
 
+from genkit_weather.assimilation.climate import Climate, Situation
 from genkit_weather.assimilation.covariance import Covariance, Shape
 from genkit_weather.assimilation.etkf import etkf
 from genkit_weather.assimilation.letkf import letkf
@@ -11,12 +12,14 @@ from genkit_weather.assimilation.quantities import Quantity, quantity
 from genkit_weather.assimilation.taper import distances, taper
 
 __all__ = [
+    "Climate",
     "Covariance",
     "Mixed",
     "Network",
     "Observed",
     "Quantity",
     "Shape",
+    "Situation",
     "checked",
     "departures",
     "distances",
