@@ -1,0 +1,113 @@
+"""Diffusion about the analysis of optimal interpolation: it starts at OI and learns what OI cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+from genkit.data import Arrays
+from genkit.diffusion import Heun
+from genkit.errors import UsageError
+from genkit_weather.assimilation import Climate, Covariance, Network, Shape, quantity
+from genkit_weather.data import Series, WeatherData
+from genkit_weather.models.area import Area
+from genkit_weather.models.recipe import VALIDATION
+from genkit_weather.models.state import OIModel, StateRecipe
+from genkit_weather.networks import LamUNet
+
+LEAST = 1e-3  # of the unit: a variable that is observed everywhere without error
+
+
+@dataclass(frozen=True, kw_only=True)
+class OIDiffusion(StateRecipe):
+    """Conditional diffusion of what the analysis of optimal interpolation leaves, for any network of stations.
+
+    Trained on random networks, errors and variables over the training split. The background is what is expected from
+    the frame, or, where the data have `Series.analysis`, that: forecasts of the same times.
+    """
+
+    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "shape")
+
+    examples: int = 1500
+    """Analyses that are learned from, each of a random time and network."""
+    stations: tuple[int, int] = (4, 60)
+    """Least and most stations of a network."""
+    errors: tuple[float, float] = (0.03, 0.5)
+    """Least and largest error of observations, in standard deviations of a variable."""
+    shape: Shape = field(default_factory=Shape)
+    """How the covariance of the background's error is used."""
+
+    @classmethod
+    def preset(cls, name: str) -> OIDiffusion:
+        """Presets tiny (CI), default (minutes on two cores), paper (a larger network)."""
+        if name == "tiny":
+            return cls(network=LamUNet.preset("tiny"), steps=20, examples=16, sampler=Heun(steps=6))
+        if name == "paper":
+            return cls(network=LamUNet.preset("paper"), steps=100_000, examples=20_000)
+        return cls()
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        for name in ("stations", "errors"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise UsageError(f"{name}={low} {high} must be two positive numbers, the least first")
+
+    def fit(self, run: Any, data: WeatherData, start: OIModel | None = None) -> OIModel:
+        """Analyse random networks, then train on what the analyses leave."""
+        cycled = all(s.analysis is not None for s in (*data.train, *data.val))
+        if start is None:
+            climate = Climate.of(data)
+            covariance, v = climate.covariance, len(data.names)
+            if cycled:
+                errors = [climate.states(s, range(len(s))) - backgrounds(climate, s) for s in data.train]
+                covariance = Covariance.fit(np.concatenate(errors))
+            denoiser = self.denoiser(run, Climate.sizes(data.layout, 4 * v))
+            unit, steps = np.ones(v, np.float32), self.steps
+            start = OIModel(
+                Area.of(data), climate, denoiser, unit, self.sampler, covariance, replace(self.shape), cycled
+            )
+            train = self.analysed(run, start, data.train, self.examples, 0)
+            unit = np.maximum(np.sqrt((train[2] ** 2).mean((0, 1, 2))), LEAST)
+            start, train = replace(start, unit=unit), (*train[:2], train[2] / unit)
+        else:
+            if cycled != start.cycled:
+                raise UsageError("a model goes on with backgrounds of the kind that it was trained with")
+            steps, train = self.finetune, self.analysed(run, start, data.train, self.examples, 0)
+        val = self.analysed(run, start, data.val, min(self.examples, VALIDATION), 1)
+        return replace(start, denoiser=self.fitted(run, "oi_diffusion", start, Arrays(train), Arrays(val), steps))
+
+    def analysed(self, run: Any, model: OIModel, series: tuple[Series, ...], count: int, split: int) -> Any:
+        """(situation, channels, r) of so many analyses, each of a time and a network of its own."""
+        index = np.array([(i, t) for i, one in enumerate(series) for t in range(len(one))])
+        rng = np.random.default_rng((run.seed, split))
+        index = index[rng.permutation(len(index))]
+        parts = [self._one(rng, model, series[i], t) for i, t in np.resize(index, (count, 2))]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    def _one(self, rng: np.random.Generator, model: OIModel, series: Series, time: int) -> Any:
+        climate, names = model.climate, model.area.names
+        situation, truth = climate.situation(series, [time]), climate.states(series, [time])
+        background = backgrounds(climate, series, [time]) if model.cycled else situation.expected
+        low, high = np.log(self.stations)
+        count = round(float(np.exp(rng.uniform(low, high))))
+        every = tuple(quantity(name, names) for name in names)
+        network = Network.random(rng, climate.shape, count, every, climate.mean, climate.std)
+        error = np.exp(rng.uniform(*np.log(self.errors), len(names)))
+        # half of the networks have all variables, the others some
+        measured = (rng.random(len(names)) < 0.5) | (rng.random() < 0.5)
+        measured[rng.integers(len(names))] = True
+        errors = np.where(measured, error * climate.std, np.inf)
+        observed = network.measure(rng, truth[0].astype(float), np.broadcast_to(errors, (count, len(names))))
+        analysis, told = model.first(background[0], observed)
+        return situation, told[None], ((truth - analysis) / model.unit).astype(np.float32)
+
+
+def backgrounds(climate: Climate, series: Series, rows: Any = None) -> np.ndarray:
+    """(n, h, w, V) forecasts of the times of a series, standardised."""
+    rows = range(len(series)) if rows is None else rows
+    return climate.states(replace(series, state=series.known), rows)

@@ -1,0 +1,98 @@
+"""The snapshot prior and the diffusion about optimal interpolation, untrained and after a few steps."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from genkit.testing import gaussian_denoiser
+from genkit_weather.assimilation import Climate, Covariance, Network, quantity
+from genkit_weather.models import OIDiffusion, Snapshot
+from genkit_weather.models.oi import backgrounds
+from genkit_weather.networks import LamUNet
+
+
+@pytest.fixture
+def run():
+    return SimpleNamespace(seed=0, key=lambda name: jax.random.key(0), fit=lambda phase: None)
+
+
+@pytest.fixture
+def data(toy_data):
+    return toy_data()
+
+
+def test_the_expectation_is_the_frame_regression_and_its_errors_are_the_covariance(data):
+    from genkit_weather.baselines import FrameRegression
+
+    climate, series = Climate.of(data), data.train[0]
+    by_baseline = FrameRegression().fit(data)(series, [2, 3], [0])[:, 0, 0][:, 1:-1, 2:-2]
+    situation = climate.situation(series, [2, 3])
+    assert np.allclose(climate.physical(situation.expected), by_baseline, atol=1e-4)
+    errors = np.concatenate([climate.states(s, range(7)) - climate.situation(s, range(7)).expected for s in data.train])
+    assert np.allclose(climate.covariance.variance, (errors**2).mean(0).ravel(), rtol=1e-4)
+
+
+def test_without_a_frame_the_mean_of_each_cell_is_expected(toy_data):
+    data = toy_data(frame=(0, 0))
+    climate = Climate.of(data)
+    mean = np.concatenate([s.state for s in data.train]).mean(0)
+    assert np.allclose(climate.physical(climate.situation(data.test[0], [0]).expected)[0], mean, atol=1e-4)
+
+
+def test_the_condition_has_the_sizes_of_the_network(data):
+    climate = Climate.of(data)
+    cond = climate.condition(climate.situation(data.test[0], [0, 1]), np.zeros((2, 3, 2, 8)))
+    sizes = Climate.sizes(data.layout, 8)
+    assert cond.interior.shape == (2, 3, 2, sizes.interior) and cond.frame.shape == (2, 24, sizes.boundary)
+    assert cond.scalars.shape == (2, sizes.scalars)
+
+
+def trained(recipe, run, data, monkeypatch):
+    monkeypatch.setattr(type(recipe), "learn", lambda self, run, name, loss, params, *_: params)
+    return recipe.fit(run, data)
+
+
+def test_the_prior_s_units_and_observations_are_those_of_its_residual(run, data, monkeypatch):
+    model = trained(Snapshot(network=LamUNet.preset("tiny")), run, data, monkeypatch)
+    situation, truth = model.climate.situation(data.test[0], [3]), model.climate.states(data.test[0], [3])
+    r = model.relative(situation, truth)
+    assert np.allclose(model.states(situation, r), truth, atol=1e-5)
+    network = Network.random(
+        np.random.default_rng(0),
+        model.climate.shape,
+        4,
+        (quantity("b", data.names),),
+        model.climate.mean,
+        model.climate.std,
+    )
+    observed = network.observed(np.zeros((4, 1)), 0.1)
+    assert np.allclose(model.seen(situation, observed).predict(r), observed.predict(truth), atol=1e-4)
+
+
+def test_a_denoiser_that_knows_nothing_leaves_the_analysis_of_oi(run, data, monkeypatch):
+    model = trained(OIDiffusion.preset("tiny"), run, data, monkeypatch)
+    model = replace(model, denoiser=gaussian_denoiser(0.0, std=1e-6))
+    rng, climate = np.random.default_rng(0), model.climate
+    network = Network.random(rng, climate.shape, 5, [quantity("a", data.names)], climate.mean, climate.std)
+    truth, situation = climate.states(data.test[0], [3])[0], climate.situation(data.test[0], [3])
+    observed = network.measure(rng, truth.astype(float), np.full((5, 1), 0.1))
+    states = model.analyse(jax.random.key(0), situation, None, observed, 3)
+    analysis, _ = climate.covariance.analyse(situation.expected, observed, model.shape)
+    assert np.allclose(states, analysis, atol=1e-4)
+
+
+def test_forecasts_as_backgrounds_have_their_own_covariance(run, data, monkeypatch):
+    def cycled(series):
+        return tuple(replace(s, analysis=s.state + np.float32([0.5, 0.0])) for s in series)
+
+    data = replace(data, train=cycled(data.train), val=cycled(data.val))
+    model = trained(OIDiffusion.preset("tiny"), run, data, monkeypatch)
+    assert model.cycled
+    offset = 0.5 / model.climate.std[0]
+    assert np.allclose(model.covariance.variance.reshape(3, 2, 2)[..., 0], offset**2, rtol=1e-3)
+    assert np.allclose(backgrounds(model.climate, data.train[0])[..., 0] - offset,
+                       model.climate.states(data.train[0], range(7))[..., 0], atol=1e-4)  # fmt: skip
+    assert isinstance(model.covariance, Covariance)
