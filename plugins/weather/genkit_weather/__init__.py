@@ -45,6 +45,10 @@ plugin = Plugin(
             "genkit_weather.experiments.crps_lam:GraphCRPSForecast",
             "as crps_lam, by messages on a mesh",
         ),
+        "assimilation": (
+            "genkit_weather.experiments.assimilation:Assimilation",
+            "analyses from stations, cycled with forecasts, beside tuned baselines",
+        ),
     },
     datasets={
         "qg_nature": (

@@ -9,6 +9,7 @@ import pytest
 
 from genkit.testing import gaussian_denoiser
 from genkit_weather.assimilation import Climate, Covariance, Network, quantity
+from genkit_weather.data import statistics
 from genkit_weather.models import OIDiffusion, Snapshot
 from genkit_weather.models.oi import backgrounds
 from genkit_weather.networks import LamUNet
@@ -31,8 +32,16 @@ def test_the_expectation_is_the_frame_regression_and_its_errors_are_the_covarian
     by_baseline = FrameRegression().fit(data)(series, [2, 3], [0])[:, 0, 0][:, 1:-1, 2:-2]
     situation = climate.situation(series, [2, 3])
     assert np.allclose(climate.physical(situation.expected), by_baseline, atol=1e-4)
-    errors = np.concatenate([climate.states(s, range(7)) - climate.situation(s, range(7)).expected for s in data.train])
-    assert np.allclose(climate.covariance.variance, (errors**2).mean(0).ravel(), rtol=1e-4)
+    assert climate.covariance.shape == (3, 2, 2)
+
+
+def test_errors_of_the_expectation_are_those_of_states_that_it_was_not_fitted_to(toy_data):
+    data = toy_data(frame=(0, 0))  # the expectation is a mean then: of three, and of four states of each series
+    climate, stats = Climate.of(data), statistics(data)
+    x = np.stack([(s.state - stats.mean) / stats.std for s in data.train])
+    early, late = x[:, :3], x[:, 3:]
+    errors = np.concatenate([(early - late.mean((0, 1))).reshape(6, -1), (late - early.mean((0, 1))).reshape(8, -1)])
+    assert np.allclose(climate.covariance.variance, (errors**2).mean(0), rtol=1e-3)
 
 
 def test_without_a_frame_the_mean_of_each_cell_is_expected(toy_data):

@@ -8,10 +8,14 @@ from genkit_weather.assimilation.network import Network
 from genkit_weather.assimilation.observed import Mixed, Observed
 from genkit_weather.assimilation.oi import gain, interpolate
 from genkit_weather.assimilation.quality import checked, departures
-from genkit_weather.assimilation.quantities import Quantity, quantity
+from genkit_weather.assimilation.quantities import ARCTAN, EXCEEDS, LINEAR, SPEED, Quantity, quantity
 from genkit_weather.assimilation.taper import distances, taper
 
 __all__ = [
+    "ARCTAN",
+    "EXCEEDS",
+    "LINEAR",
+    "SPEED",
     "Climate",
     "Covariance",
     "Mixed",

@@ -14,7 +14,7 @@ from genkit.tree import register_dataclass
 from genkit_weather.area import frame_of, interior_of
 from genkit_weather.assimilation.covariance import Covariance
 from genkit_weather.baselines import FrameMap, FrameRegression
-from genkit_weather.data import Layout, Series, WeatherData, statistics, take
+from genkit_weather.data import Layout, Series, Statistics, WeatherData, statistics, take
 from genkit_weather.networks import Conditioning, Sizes
 
 
@@ -33,6 +33,13 @@ class Situation:
     def repeated(self, count: int) -> Situation:
         """That of one time for so many members."""
         return Situation(*(np.repeat(a, count, 0) for a in (self.frame, self.forcing, self.expected)))
+
+
+def _part(series: Series, half: int) -> Series:
+    """The first or the second half of a series."""
+    rows = slice(None, len(series) // 2) if half == 0 else slice(len(series) // 2, None)
+    lateral = None if series.lateral is None else series.lateral[rows]
+    return Series(series.state[rows], series.forcing[rows], series.time[rows], lateral)
 
 
 @register_dataclass
@@ -64,8 +71,17 @@ class Climate:
         nothing = Covariance(np.zeros((0, 0), np.float32), (*data.grid, len(data.names)))
         fixed = (stats.mean, stats.std, stats.forcing_mean, stats.forcing_std)
         climate = cls(*fixed, (data.static - stats.static_mean) / stats.static_std, by_frame, nothing, data.frame)
-        errors = [climate.states(s, range(len(s))) - climate.situation(s, range(len(s))).expected for s in data.train]
-        return replace(climate, covariance=Covariance.fit(np.concatenate(errors)))
+        return replace(climate, covariance=Covariance.fit(climate._errors(data, stats)))
+
+    def _errors(self, data: WeatherData, stats: Statistics) -> np.ndarray:
+        """(n, h, w, V) errors of the expectation, in each half of the training split by the map of the other."""
+        halves = [tuple(_part(s, half) for s in data.train) for half in (0, 1)]
+        found = []
+        for own, other in (halves, halves[::-1]):
+            by_frame = FrameRegression().map(replace(data, train=other, stored=stats))
+            half = replace(self, by_frame=by_frame)
+            found += [half.states(s, range(len(s))) - half.situation(s, range(len(s))).expected for s in own]
+        return np.concatenate(found)
 
     @property
     def shape(self) -> tuple[int, int, int]:

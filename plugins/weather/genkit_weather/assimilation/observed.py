@@ -53,6 +53,10 @@ class Observed:
         """(m,) bool, what is not missing."""
         return self.error < np.inf
 
+    def without(self) -> Observed:
+        """The same with everything missing."""
+        return replace(self, error=np.full_like(self.error, np.inf))
+
     @property
     def errors(self) -> Any:
         """(m,) standard deviations for methods that know normal errors alone."""

@@ -15,7 +15,7 @@ from genkit_weather.assimilation import Climate, Covariance, Network, Shape, qua
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.models.area import Area
 from genkit_weather.models.recipe import VALIDATION
-from genkit_weather.models.state import OIModel, StateRecipe
+from genkit_weather.models.state import TINY, OIModel, StateRecipe
 from genkit_weather.networks import LamUNet
 
 LEAST = 1e-3  # of the unit: a variable that is observed everywhere without error
@@ -44,7 +44,7 @@ class OIDiffusion(StateRecipe):
     def preset(cls, name: str) -> OIDiffusion:
         """Presets tiny (CI), default (minutes on two cores), paper (a larger network)."""
         if name == "tiny":
-            return cls(network=LamUNet.preset("tiny"), steps=20, examples=16, sampler=Heun(steps=6))
+            return cls(network=TINY, steps=20, examples=16, sampler=Heun(steps=6))
         if name == "paper":
             return cls(network=LamUNet.preset("paper"), steps=100_000, examples=20_000)
         return cls()

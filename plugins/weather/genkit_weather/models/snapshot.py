@@ -12,7 +12,7 @@ from genkit.diffusion import Heun
 from genkit_weather.assimilation import Climate
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.models.area import Area
-from genkit_weather.models.state import StateModel, StateRecipe
+from genkit_weather.models.state import TINY, StateModel, StateRecipe
 from genkit_weather.networks import LamUNet
 
 
@@ -27,7 +27,7 @@ class Snapshot(StateRecipe):
     def preset(cls, name: str) -> Snapshot:
         """Presets tiny (CI), default (minutes on two cores), paper (a larger network)."""
         if name == "tiny":
-            return cls(network=LamUNet.preset("tiny"), steps=20, sampler=Heun(steps=6))
+            return cls(network=TINY, steps=20, sampler=Heun(steps=6))
         return cls(network=LamUNet.preset("paper"), steps=100_000) if name == "paper" else cls()
 
     def fit(self, run: Any, data: WeatherData, start: StateModel | None = None) -> StateModel:

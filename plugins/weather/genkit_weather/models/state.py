@@ -22,6 +22,9 @@ from genkit_weather.models.area import Area
 from genkit_weather.models.recipe import LearningRecipe
 from genkit_weather.networks import LamUNet, Sizes
 
+TINY = replace(LamUNet.preset("tiny"), base=8, embedder=8, embedding=32, noise_skip=1)
+"""The network of presets tiny."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StateRecipe(LearningRecipe):
