@@ -134,6 +134,10 @@ plugin = Plugin(
             "genkit_weather.forecasting.command:WeatherForecast",
             "forecast from files with a trained model",
         ),
+        "weather-analyse": (
+            "genkit_weather.cycling.command:WeatherAnalyse",
+            "analyse observations of stations with a trained prior or correction of OI",
+        ),
         "weather-check": (
             "genkit_weather.datasets.check:WeatherCheck",
             "tell how a file of gridded data is understood",
