@@ -10,7 +10,8 @@ import jax
 from genkit.chain import callable_tree
 from genkit.diffusion import Denoiser, EulerMaruyama, Heun, invert, sample
 from genkit.errors import UsageError
-from genkit.steer.guided import DPS, MMPS, PiGDM
+from genkit.kinds import Method
+from genkit.steer.guided import MMPS
 from genkit.steer.observation import Observation
 
 Array = jax.Array
@@ -35,13 +36,15 @@ class DAISI:
     """Noise levels each way."""
     sigma_min: float = 0.03
     """Lowest noise level, for which the members are taken."""
-    guidance: MMPS | PiGDM | DPS = field(default_factory=MMPS)
-    """Whose rule guides: its own levels and noise are not used."""
+    guidance: Method = field(default_factory=MMPS)
+    """Whose rule guides, `MMPS`, `PiGDM` or `DPS`: its own levels and noise are not used."""
 
     def __post_init__(self) -> None:
         """Check the fields."""
         if not self.level > self.sigma_min:
             raise UsageError(f"level={self.level} is not above sigma_min={self.sigma_min}; choose a higher one")
+        if not hasattr(self.guidance, "guidance"):
+            raise UsageError(f"{type(self.guidance).__name__} guides no sampler of its own; take MMPS, PiGDM or DPS")
         _ = self.sampler
 
     @property
@@ -66,5 +69,5 @@ class DAISI:
         latent = invert(self.sampler, denoiser, members, cond, up)
         guided = callable_tree(denoiser)
         if observation is not None:
-            guided = self.guidance.guidance(observation)(guided)
+            guided = self.guidance.guidance(observation)(guided)  # type: ignore[attr-defined]
         return sample(down, self.sampler, guided, members.shape, cond, noise=latent)

@@ -9,7 +9,7 @@ import pytest
 
 from genkit.diffusion import EulerMaruyama, invert
 from genkit.errors import UsageError
-from genkit.steer import DAISI, DPS, MMPS, PiGDM, dense, function, observe
+from genkit.steer import DAISI, DAPS, DPS, MMPS, PiGDM, dense, function, observe
 from genkit.testing import gaussian_denoiser
 
 PRIOR = np.array([[2.0, 0.8], [0.8, 1.0]])
@@ -76,3 +76,5 @@ def test_every_rule_draws_members_to_a_nonlinear_observation_and_one_each_can_be
 def test_a_level_below_the_lowest_is_refused():
     with pytest.raises(UsageError, match="level"):
         DAISI(level=0.01)
+    with pytest.raises(UsageError, match="MMPS, PiGDM or DPS"):
+        DAISI(guidance=DAPS())
