@@ -266,9 +266,9 @@ def fields(number: int, draw: random.Random, only: str) -> Iterator[tuple[str, s
         own = name.partition(".")[0]
         try:
             made = config(name, "tiny")
-            slot = draw.choice([option for option in walk(made) if option.slot])
-            if offered := slot.slot.offered(own):
-                chosen = {slot.key: draw.choice(offered).name}
+            key, slot = draw.choice([(option.key, option.slot) for option in walk(made) if option.slot])
+            if offered := slot.offered(own):
+                chosen = {key: draw.choice(offered).name}
                 made = config(name, "tiny", chosen)
         except GenkitError:  # the component does not fit with the rest, or needs data that is not here
             chosen, made = {}, config(name, "tiny")
@@ -333,13 +333,13 @@ def workplace() -> Iterator[None]:
 def prepare() -> None:
     """Put a good run and what lines speak of into the current folder."""
     Path("t.txt").write_text("2.5\n")
-    code, _, err = called("run toy.fitted --out good --steps 4".split())
+    code, _, err = called(["run", "toy.fitted", "--out", "good", "--steps", "4"])
     assert code == 0, err
 
 
 def main() -> int:
     """Print what is wrong, and how many were right."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--lines", type=int, default=1000, help="wrong command lines")
     parser.add_argument("--processes", type=int, default=30, help="of them run in a process of their own as well")
     parser.add_argument("--folders", type=int, default=200, help="damaged folders, five commands on each")

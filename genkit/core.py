@@ -47,6 +47,11 @@ plugin = Plugin(
         "denoising": ("genkit.steer:Denoising", "everything is seen, with noise"),
         "random_matrix": ("genkit.steer:RandomMatrix", "a random dense matrix, as in compressed sensing"),
     },
+    noises={
+        "gaussian": ("genkit.steer:Normal", "normal noise"),
+        "poisson": ("genkit.steer:Poisson", "counts, such as photons"),
+        "bernoulli": ("genkit.steer:Bernoulli", "bits"),
+    },
     methods={
         "ddsmc": ("genkit.steer:DDSMC", "decoupled diffusion SMC, weighted particles"),
         "mcgdiff": ("genkit.steer:MCGDiff", "DDIM drawn towards the measurement, weighted particles"),

@@ -6,7 +6,9 @@ one line that names it and says what to do; nothing that is read is executed.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import gzip
 import io
 import json
 import os
@@ -20,12 +22,17 @@ from typing import Any
 import numpy as np
 import yaml
 
-from genkit.errors import GenkitError
+from genkit.errors import DataError, GenkitError
 
 JSON_LIMIT = 64_000_000  # bytes
 YAML_LIMIT = 8_000_000
 DEPTH = 100  # of nested lists and mappings
 MEND = "take it from a copy"
+GZIP = b"\x1f\x8b"
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -120,6 +127,35 @@ def read_text(path: Path, limit: int, mend: str = MEND) -> str:
         raise GenkitError(f"cannot read {path}: {error.strerror}; check who may read it") from None
     except UnicodeDecodeError:
         raise damaged(path, "is no text", mend) from None
+
+
+def text_of(path: Path, expected: str) -> str:
+    """The text of a file, lines ending in a line feed; it may be packed with gzip; `expected` says what it should hold.
+
+    A byte-order mark tells the encoding; else it is UTF-8, or Latin-1 where that fails, whose every byte is a letter.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        raise DataError(f"{path} {reason}; expected {expected}") from None
+    if content.startswith(GZIP):
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{path} is damaged gzip ({error}); fetch it again") from None
+    elif path.suffix.lower() == ".gz":
+        raise DataError(f"{path} is not packed with gzip; rename it without .gz, or pack it")
+    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "")
+    if not encoding and b"\0" in content:
+        raise DataError(f"{path} is no text, as it holds zero bytes; expected {expected}, in UTF-8")
+    try:
+        text = content.decode(encoding or "utf-8")
+    except UnicodeDecodeError as error:
+        if encoding:
+            raise DataError(f"{path} begins as {encoding} but is not ({error.reason}); save it as UTF-8") from None
+        text = content.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def damaged(path: Path, what: str, mend: str = MEND) -> GenkitError:

@@ -61,6 +61,7 @@ class Network(Protocol[*Sizes]):
 
 SIGNED = "signed"  # in the annotation of an option: it may be negative
 ZERO = "zero"  # in that of a whole number whose default is none: it may be 0
+CODE = "code"  # in that of text: with a colon it names own code, module:function, which a file may not without trust
 RESTORED = ("restore", "finetune", "fingerprint")  # fields of every recipe that keep the prefix of its slot
 
 
@@ -97,10 +98,23 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class Operator(Protocol):
-    """A linear measurement of items of any or a certain shape."""
+    """A measurement of items of any or a certain shape."""
 
     def build(self, shape: tuple[int, ...]) -> Any:
-        """Return the operator (`genkit.steer.LinearOperator`) for items of this shape."""
+        """Return the operator (`genkit.steer.Operator`) for items of this shape."""
+        ...
+
+
+@runtime_checkable
+class Noise(Protocol):
+    """The law of a measurement y given A(x)."""
+
+    def log_prob(self, y: Any, mean: Any) -> Any:
+        """Return log p(y | A(x) = mean), (n,), of means (n, m)."""
+        ...
+
+    def draw(self, key: Any, mean: Any) -> Any:
+        """Return a measurement of A(x) = mean."""
         ...
 
 
@@ -200,6 +214,7 @@ KINDS: dict[str, type] = {
     "processes": Process,
     "samplers": Sampler,
     "operators": Operator,
+    "noises": Noise,
     "methods": Method,
     "graphs": Graph,
     "targets": Target,

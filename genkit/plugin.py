@@ -47,6 +47,7 @@ class Plugin:
     processes: Items = field(default_factory=dict)
     samplers: Items = field(default_factory=dict)
     operators: Items = field(default_factory=dict)
+    noises: Items = field(default_factory=dict)
     methods: Items = field(default_factory=dict)
     graphs: Items = field(default_factory=dict)
     targets: Items = field(default_factory=dict)

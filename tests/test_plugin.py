@@ -213,7 +213,7 @@ def test_an_import_that_exits_is_shown_as_broken(install, capsys):
 def test_nothing_is_said_where_no_plugin_is_broken(install, capsys):
     install("fine", good("fine"))
     assert main(["list", "datasets"]) == 0
-    assert capsys.readouterr() == ("  fine.thing                   a thing\n", "")
+    assert capsys.readouterr() == ("  fine.thing  a thing\n", "")
 
 
 def test_plugins_of_the_first_api_still_work(install):

@@ -36,7 +36,15 @@ def test_the_end_of_the_block_reads_it():
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_the_second_one_does_what_it_did_before():
+@pytest.fixture
+def usual_interrupt():
+    """Processes that a shell has put into the background ignore SIGINT; here it is Python's own."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_second_one_does_what_it_did_before(usual_interrupt):
     with pytest.raises(KeyboardInterrupt), signals.postponed():
         os.kill(os.getpid(), signal.SIGINT)
         while not signals.got():  # two that wait at once are one to the system

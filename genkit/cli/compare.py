@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,47 +27,48 @@ class Compare:
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Run folders."""
+    """Run folders, or folders of runs, as of a sweep."""
     only: str = "*"
     """Pattern of the results to show, such as 'rmse/*/6h'."""
 
     def run(self) -> None:
         """Print the tables."""
-        from rich.table import Table
-
-        from genkit.experiment import Record
+        from genkit.experiment import Record, printed, run_folders
         from genkit.terminal import console
 
-        if len(self.runs) < 2:
-            raise UsageError(f"compare needs at least two run folders, got {len(self.runs)}")
-        records = [Record.read(folder) for folder in self.runs]
+        folders = [one for path in self.runs for one in (list(run_folders(path)) or [path])]
+        if len(folders) < 2:
+            raise UsageError(f"compare needs at least two run folders, got {len(folders)}")
+        records = [Record.read(folder) for folder in folders]
         names = list(dict.fromkeys(k for one in records for k in one.results if fnmatch.fnmatch(k, self.only)))
         if not names:
             raise UsageError(f"no result matches {self.only!r}; results.json of a run holds their names")
         groups = grouped(records)
         screen = console()
 
-        def table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, list[str]]]) -> None:
-            shown = Table(title=title, title_justify="left")
-            shown.add_column("")
-            for name in columns:
-                shown.add_column(name, justify="right", overflow="fold")
-            for name, cells in rows:
-                shown.add_row(name, *cells)
-            screen.print(shown)
+        def table(title: str, columns: Sequence[str], rows: Sequence[list[str]]) -> None:
+            for part in printed(["", *columns], rows, title, screen.width):
+                screen.print(part)
 
-        columns = [" ".join(str(one.folder) for one in group) for group in groups]
         if len(groups) == 1:  # all differ in their seeds alone
-            table("results", [*(str(one.folder) for one in records), "mean ± sd"], alone(records, names))
+            table("results", [*titles([[one] for one in records]), "mean ± sd"], alone(records, names))
             return
+        columns = titles(groups)
         table("options that differ", columns, options(groups))
         several = any(len(group) > 1 for group in groups)
         table("results" + several * " (mean ± sd of the seeds)", columns, averages(groups, names))
         if rows := differences(groups, names, of_seeds):
-            note = "95 % t interval over seeds, in pairs where they are the same"
-            table(f"differences from the first column, with the {note}", columns, rows)
+            table("differences from the first column (95 % t interval, equal seeds in pairs)", columns, rows)
         if rows := differences(groups, names, of_items):
-            table("differences from the first column on the same items, with 95 % of a paired bootstrap", columns, rows)
+            table("differences from the first column on the same items (95 % paired bootstrap)", columns, rows)
+
+
+def titles(groups: Sequence[Sequence[Any]]) -> list[str]:
+    """What tells the folders of groups apart: the path of the first below what all have in common, and how many."""
+    paths = [Path(os.path.abspath(group[0].folder)) for group in groups]
+    common = os.path.commonpath([path.parent for path in paths])
+    counts = [f" ({len(group)} seeds)" if len(group) > 1 else "" for group in groups]
+    return [f"{path.relative_to(common)}{count}" for path, count in zip(paths, counts, strict=True)]
 
 
 def grouped(records: Sequence[Any]) -> list[list[Any]]:
@@ -85,15 +87,15 @@ def grouped(records: Sequence[Any]) -> list[list[Any]]:
     return groups
 
 
-def alone(records: Sequence[Any], names: Sequence[str]) -> list[tuple[str, list[str]]]:
+def alone(records: Sequence[Any], names: Sequence[str]) -> list[list[str]]:
     """Rows of runs that differ in their seeds alone: each, and what they have in common."""
     from genkit.experiment import cell
 
-    rows = [("seed", [str(one.seed) for one in records] + [""])]
-    return rows + [(k, [cell(one.results.get(k)) for one in records] + [average(records, k)]) for k in names]
+    seeds = ["seed", *(str(one.seed) for one in records), ""]
+    return [seeds, *([k, *(cell(one.results.get(k)) for one in records), average(records, k)] for k in names)]
 
 
-def options(groups: Sequence[Sequence[Any]]) -> list[tuple[str, list[str]]]:
+def options(groups: Sequence[Sequence[Any]]) -> list[list[str]]:
     """Rows of the options in which the groups differ."""
     configs = [
         {"experiment": group[0].experiment, "seed": " ".join(str(one.seed) for one in group), **group[0].options}
@@ -101,23 +103,23 @@ def options(groups: Sequence[Sequence[Any]]) -> list[tuple[str, list[str]]]:
     ]
     keys = dict.fromkeys(k for c in configs for k in c)
     differ = [k for k in keys if len({str(c.get(k)) for c in configs}) > 1]
-    return [(k, [str(c.get(k, "–")) for c in configs]) for k in differ]
+    return [[k, *(str(c.get(k, "–")) for c in configs)] for k in differ]
 
 
-def averages(groups: Sequence[Sequence[Any]], names: Sequence[str]) -> list[tuple[str, list[str]]]:
+def averages(groups: Sequence[Sequence[Any]], names: Sequence[str]) -> list[list[str]]:
     """Rows of the results, averaged over the seeds of each group."""
-    return [(name, [average(group, name) for group in groups]) for name in names]
+    return [[name, *(average(group, name) for group in groups)] for name in names]
 
 
 def average(group: Sequence[Any], name: str) -> str:
     """Mean and standard deviation (n - 1) of a result over runs; how many have it, where some have not."""
-    from genkit.experiment import cell
+    from genkit.experiment import Estimate, cell
 
     values = values_of(group, name)
     if len(values) < 2:
         return cell(values[0]) if values else "–"
     some = f" ({len(values)} of {len(group)})" if len(values) < len(group) else ""
-    return f"{cell(float(np.mean(values)))} ± {np.std(values, ddof=1):.2g}{some}"
+    return cell(Estimate(float(np.mean(values)), float(np.std(values, ddof=1)))) + some
 
 
 def values_of(group: Sequence[Any], name: str) -> list[float]:
@@ -127,11 +129,11 @@ def values_of(group: Sequence[Any], name: str) -> list[float]:
 
 def differences(
     groups: Sequence[Sequence[Any]], names: Sequence[str], test: Callable[[Sequence[Any], Sequence[Any], str], Any]
-) -> list[tuple[str, list[str]]]:
+) -> list[list[str]]:
     """Rows of what `test` says of each group and the first; none of a name for which it says nothing."""
     first, *others = groups
     found = [(name, [test(group, first, name) for group in others]) for name in names]
-    return [(name, ["–", *(one or "–" for one in row)]) for name, row in found if any(row)]
+    return [[name, "–", *(one or "–" for one in row)] for name, row in found if any(row)]
 
 
 def of_seeds(group: Sequence[Any], first: Sequence[Any], name: str) -> str | None:

@@ -34,8 +34,9 @@ class List:
             items = list(registry().items(kind))
             if self.kind == "all" and items:
                 print(f"{kind}:")
+            width = max((len(item.name) for item in items), default=0)
             for item in items:
-                print(f"  {item.name:<28} {item.summary}")
+                print(f"  {item.name:<{width}}  {item.summary}")
         if broken := registry().broken:
             names = "; ".join(f"{one.name} ({one.error})" for one in broken)
             print(f"genkit: broken plugins, left out: {names}; `genkit plugins --verbose` shows more", file=sys.stderr)

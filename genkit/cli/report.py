@@ -22,4 +22,7 @@ class Report:
 
     def run(self) -> None:
         """Work through the last stage."""
-        again(self.run_folder, ("report",), self.trust)
+        from genkit.experiment import load, set_up
+
+        set_up()
+        again(load(self.run_folder, self.trust), ("report",))

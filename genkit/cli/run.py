@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genkit.cli.list import List
 from genkit.errors import UsageError
 from genkit.plugin import registry
 
@@ -80,8 +81,7 @@ def configured(command: str, words: list[str], extra: type) -> tuple[Any, Any]:
     """The configuration and options that follow ``genkit COMMAND NAME|config.yaml``."""
     if not words or words[0] in ("-h", "--help"):
         print(f"usage: genkit {command} NAME|config.yaml [options]\n\nexperiments:")
-        for item in registry().items("experiments"):
-            print(f"  {item.name:<28} {item.summary}")
+        List().run()
         print(f"\n`genkit {command} NAME --help` shows the options of an experiment")
         raise SystemExit(0)
     from genkit.experiment import check_restored, check_seed, is_run, parse, preset_of, read_yaml

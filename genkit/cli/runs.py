@@ -12,6 +12,8 @@ import tyro
 
 from genkit.errors import GenkitError, UsageError
 
+TEXTS = ("state", "result", "experiment and preset")
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -24,9 +26,7 @@ class Runs:
 
     def run(self) -> int:
         """Print a row each; 1 if a folder could not be read."""
-        from rich.table import Table
-
-        from genkit.experiment import Record, cell, run_folders
+        from genkit.experiment import Record, cell, printed, run_folders
         from genkit.terminal import console, plural
 
         if not self.folder.is_dir():
@@ -36,19 +36,19 @@ class Runs:
             try:
                 record = Record.read(folder)
                 found = {k: v for k, v in record.results.items() if fnmatch.fnmatch(k, self.only)}
-                about = record.experiment, record.preset, str(record.seed), record.state, ago(record.age)
+                about = [str(record.seed), f"{record.experiment} {record.preset}"]
+                now = [record.state, ago(record.age)]
             except GenkitError as error:
                 print(f"genkit: {error}", file=sys.stderr)
                 wrong = 1
                 continue
             main = next((f"{name} {cell(value)}" for name, value in found.items()), "")
-            records.append((record.age, [str(folder.relative_to(self.folder)), *about, main]))
-        table = Table(title=f"{plural(len(records), 'run')} in {self.folder}", title_justify="left")
-        for name in ("folder", "experiment", "preset", "seed", "state", "age", "result"):
-            table.add_column(name, justify="right" if name in ("seed", "age") else "left", overflow="fold")
-        for _, row in sorted(records, key=lambda one: float("inf") if one[0] is None else one[0]):
-            table.add_row(*row)
-        console().print(table)
+            records.append((record.age, [str(folder.relative_to(self.folder)), *now, main, *about]))
+        records.sort(key=lambda one: float("inf") if one[0] is None else one[0])
+        header = ["folder", "state", "age", "result", "seed", "experiment and preset"]
+        screen, title = console(), f"{plural(len(records), 'run')} in {self.folder}"
+        for part in printed(header, [row for _, row in records], title, screen.width, left=TEXTS):
+            screen.print(part)
         return wrong
 
 

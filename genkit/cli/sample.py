@@ -71,7 +71,7 @@ class Sample:
         n = n or options.n or 16
         inside = options.out is None and is_run(self.path)
         file = options.out or (self.path if inside else Path()) / f"samples-{options.seed}.npz"
-        writer = self.request.writer(file)
+        writer = self.request.writer(file, self.source)
         with held(self.path) if inside else contextlib.nullcontext(), all_devices():
             for piece in self.request(self.source, jax.random.key(options.seed), n, options.chunk):
                 writer.write(piece)
@@ -99,7 +99,21 @@ def _opened(path: Path, trust: bool) -> tuple[Any, Any, str]:
 
     if model.located(path):
         trained = model.load(path, trust)
-        return trained, model.request_of(trained)(), trained.origin.name.partition(".")[0]
+        request = model.request_of(trained)
+        return trained, request(), _plugin(trained, request)
     run = load(path, trust)
     run.require("train")
     return run, of_run(), run.name.partition(".")[0]
+
+
+def _plugin(trained: Any, request: type) -> str:
+    """That of the recipe; of imported weights and own recipes that in whose package the request is."""
+    from genkit.kinds import KINDS
+    from genkit.plugin import registry
+
+    plugin, dot, _ = trained.origin.name.partition(".")
+    if dot and plugin in registry().plugins:
+        return plugin
+    package = request.__module__.partition(".")[0]
+    items = (item for kind in KINDS for item in registry().items(kind))
+    return next((item.plugin for item in items if item.target.partition(":")[0].partition(".")[0] == package), "core")

@@ -7,22 +7,42 @@ from pathlib import Path
 from typing import Any
 
 from genkit.cli.run import RunOptions, configured, show
+from genkit.plugin import registry
 
 
 @dataclass(frozen=True)
 class Show:
-    """Print the resolved configuration and its shapes."""
+    """Print the resolved configuration and its shapes; of a run whose plugin is not here, what its folder says."""
 
     config: Any
     options: RunOptions = field(default_factory=RunOptions)
 
     @classmethod
-    def parse(cls, words: list[str]) -> Show:
+    def parse(cls, words: list[str]) -> Show | Told:
         """Parse ``NAME|config.yaml|RUN [options]``."""
-        if words and Path(words[0]).is_dir():
-            words = [str(Path(words[0]) / "config.yaml"), *words[1:]]
-        return cls(*configured("show", words, RunOptions))
+        if not words or not Path(words[0]).is_dir():
+            return cls(*configured("show", words, RunOptions))
+        from genkit.experiment import Record
+
+        record = Record.read(Path(words[0]))
+        file, plugin = record.folder / "config.yaml", record.experiment.partition(".")[0]
+        if words[1:] or ":" in plugin or plugin in registry().plugins:
+            return cls(*configured("show", [str(file), *words[1:]], RunOptions))
+        return Told(file, f"the plugin {plugin!r} is not installed here")
 
     def run(self) -> int:
         """Print it."""
         return show(self.config, self.options)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A config.yaml of a plugin that is not here."""
+
+    file: Path
+    reason: str
+
+    def run(self) -> int:
+        """Print it as it stands."""
+        print(f"{self.file.read_text().rstrip()}\n# as it stands there; {self.reason}")
+        return 0

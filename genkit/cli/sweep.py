@@ -20,6 +20,8 @@ from genkit import signals
 from genkit.errors import GenkitError, UsageError
 from genkit.terminal import plural
 
+SHOWN = 6  # results of a run on the screen
+
 
 @dataclass(frozen=True)
 class Options:
@@ -150,9 +152,7 @@ def combinations(words: list[str]) -> Iterator[tuple[dict[str, str], list[str]]]
 
 def table(sweep: Sweep) -> None:
     """Write sweep.csv, a row for each run with all results, and show the chosen ones."""
-    from rich.table import Table
-
-    from genkit.experiment import cell
+    from genkit.experiment import cell, printed
     from genkit.files import read_json, write
     from genkit.terminal import console
 
@@ -168,15 +168,17 @@ def table(sweep: Sweep) -> None:
     file = sweep.options.out / "sweep.csv"
     write(file, content.getvalue())
     wanted = [n for n in names if fnmatch.fnmatch(n, sweep.options.only)]
-    shown = Table()
-    for title in [*keys, "state", *wanted[:6]]:
-        shown.add_column(title, justify="right", overflow="fold")
-    for p, r in zip(sweep.points, results, strict=True):
-        cells = [cell(r.get(n)) for n in wanted[:6]]
-        shown.add_row(*(p.options.get(k, "") for k in keys), _state(p.folder), *cells)
-    console().print(shown)
-    more = f" ({len(wanted) - 6} more results in it; --only chooses)" if len(wanted) > 6 else ""
+    shown = [
+        [p.folder.name, _state(p.folder), *(cell(r.get(n)) for n in wanted[:SHOWN])]
+        for p, r in zip(sweep.points, results, strict=True)
+    ]
+    screen = console()
+    for part in printed(["", "state", *wanted[:SHOWN]], shown, "results", screen.width, left=["state"]):
+        screen.print(part)
+    more = f" ({plural(len(wanted) - SHOWN, 'more result')} in it; --only chooses)" if len(wanted) > SHOWN else ""
     print(f"table: {file}{more}")
+    if "seed" in keys:
+        print(f"means over the seeds: genkit compare {shlex.quote(str(sweep.options.out))}")
 
 
 def _work(sweep: Sweep, todo: list[Point]) -> None:

@@ -89,7 +89,7 @@ class EDMDenoiser:
         x = x / self.process.alpha(t).astype(x.dtype)
         c_skip, c_out, c_in, c_noise = self.coefficients(self.process.ratio(t))
         f = self.network(self.params, c_in * x, jnp.broadcast_to(c_noise.reshape(-1), x.shape[:1]), cond)
-        return c_skip * x + c_out * _at_least_float32(f)
+        return c_skip * x + c_out * _given(self.network, f, x)
 
 
 Predicted = Literal["eps", "x0", "v", "flow", "score"]
@@ -151,7 +151,7 @@ class NetworkDenoiser:
         t = per_item(t, x)
         a, b = self._affine(t.astype(x.dtype))
         f = self.network(self.params, x, jnp.broadcast_to(t.reshape(-1), x.shape[:1]), cond)
-        return a * x + b * _at_least_float32(f)
+        return a * x + b * _given(self.network, f, x)
 
 
 @register_dataclass
@@ -195,6 +195,15 @@ def to_range(denoiser: Denoiser, low: float, high: float) -> Rescaled:
         raise UsageError(f"{type(denoiser).__name__} does not tell the range of its data; use Rescaled(scale, shift)")
     scale = (high - low) / (bounds[1] - bounds[0])
     return Rescaled(denoiser, scale, low - scale * bounds[0])
+
+
+def _given(network: Any, f: Any, x: Array) -> Array:
+    """What a network gave for x; refuses another shape, which might be broadcast."""
+    if getattr(f, "shape", None) != x.shape:
+        found = f"an array {tuple(f.shape)}" if hasattr(f, "shape") else type(f).__name__
+        name = type(getattr(network, "component", network)).__qualname__
+        raise UsageError(f"the network {name} gives {found} for an array {x.shape}; a denoiser needs the same shape")
+    return _at_least_float32(f)
 
 
 def _at_least_float32(a: Array | float) -> Array:

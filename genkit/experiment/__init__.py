@@ -14,7 +14,7 @@ from genkit.experiment.report import clear as clear_report
 from genkit.experiment.run import STAGES, Run
 from genkit.experiment.slots import Slot, main_model, slots, walk
 from genkit.experiment.start import check_restored, check_seed, load, run
-from genkit.experiment.table import Best, Estimate, cell
+from genkit.experiment.table import Best, Estimate, Link, cell, printed
 from genkit.experiment.variants import obtain_variant, settle_variants, variants
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "Choice",
     "Estimate",
     "Experiment",
+    "Link",
     "Record",
     "Rehearsal",
     "Run",
@@ -51,6 +52,7 @@ __all__ = [
     "obtain_variant",
     "parse",
     "preset_of",
+    "printed",
     "read_yaml",
     "rehearse",
     "run",

@@ -14,13 +14,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from genkit.errors import GenkitError
 from genkit.files import damaged, read_json, write_json
 
 BEGUN = time.strftime("%Y-%m-%dT%H:%M:%S%z")  # with its number it tells a process from others
+ADDRESSES = 2_000_000_000  # bytes that jax reserves for a first small program, and a little more
 
 
 def set_up() -> None:
-    """Turn on the compilation cache (unless GENKIT_COMPILE_CACHE=0) and join the hosts of a cluster job."""
+    """Turn on the compilation cache (unless GENKIT_COMPILE_CACHE=0) and join the hosts of a cluster job.
+
+    Raises `GenkitError` under a limit of memory in which jax ends the process without a word.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < ADDRESSES:
+        raise GenkitError(
+            f"this process may have {limit / 1e9:.3g} GB of addresses (ulimit -v), and jax reserves more than it uses; "
+            f"expected at least {ADDRESSES / 1e9:.3g} GB: limit the memory by a control group in place of ulimit"
+        )
     import jax
 
     from genkit.data import cache_dir

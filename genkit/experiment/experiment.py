@@ -20,6 +20,8 @@ class Experiment:
 
     headline: ClassVar[str] = ""
     """pattern of the results that say most, which come first: ``rmse/*/24h``"""
+    later: ClassVar[tuple[str, ...]] = ()
+    """patterns of the options that say nothing of training: `genkit evaluate RUN --hull FILE` may change them"""
 
     @classmethod
     def preset(cls, name: str) -> Self:

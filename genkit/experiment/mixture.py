@@ -203,9 +203,7 @@ class Mixture(Experiment):
             distance, outliers, error = (results.get(f"{kind}/{name}") for kind in kinds)
             share = Estimate(outliers, None if outliers is None else float(np.sqrt(outliers * (1 - outliers) / n)))
             rows.append([name, Estimate(distance, noise), share, error])
-        caption = (
-            f"Distance to the mixture; ± is the chance of {n} samples, of a distance that between two sets of the truth"
-        )
+        caption = f"Distance to the mixture; ± is one standard error, of a distance that of {n} samples of the truth"
         best: Best = dict.fromkeys(("energy distance", "outliers [share]", "loss"), "low")
         header = ["samples of", "energy distance", "outliers [share]", "loss"]
         run.table("results", header, rows, caption, best, aside=("oracle",), floor=("truth",))

@@ -8,8 +8,10 @@ import io
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from genkit.experiment import environment, report
 from genkit.experiment.folder import Status
@@ -41,9 +43,10 @@ figcaption { color: var(--soft); margin-top: 10px; font-size: 15px }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-size: 14.5px }
 .title { font-weight: 600; margin: 0 0 6px; font-size: 15px }
 th, td { padding: 4px 12px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
-th { color: var(--soft); font-weight: 600 } th:first-child { text-align: left } tbody th { font-weight: 400;
-  color: inherit } td { font-variant-numeric: tabular-nums } td.text { text-align: left; white-space: normal;
-  overflow-wrap: anywhere } td.best { font-weight: 700; color: var(--mark) }
+th { color: var(--soft); font-weight: 600 } th:first-child { text-align: left; position: sticky; left: 0;
+  background: var(--paper) } tbody th { font-weight: 400; color: inherit; white-space: normal; min-width: 6em }
+td { font-variant-numeric: tabular-nums } td.text { text-align: left; white-space: normal; overflow-wrap: anywhere }
+td.best { font-weight: 700; color: var(--mark) }
 :focus-visible { outline: 2px solid var(--mark); outline-offset: 2px }
 details { margin: 12px 0 } summary { cursor: pointer; font-weight: 600; color: var(--mark) }
 """
@@ -96,7 +99,7 @@ def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], command
         "data": _data(options.get("options")) or "made by the experiment",
         "seed": options.get("seed"),
         "versions": _versions(first, str(options.get("experiment"))),
-        "time": f"{status.get('begun') or status.get('time', '')}, {seconds:.0f} s",
+        "time": f"{_moment(str(status.get('begun') or status.get('time', '')))}, {seconds:.0f} s",
         "devices": first.get("devices", ""),
         "memory": f"{max((_size(one) for one in commands), default=0):.3g} GB at most",
     }
@@ -107,6 +110,14 @@ def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], command
         f"<button type=button aria-label='copy the command' onclick=\"{COPY}\">copy</button></dd>"
     )
     return f"<dl>{''.join(rows)}</dl>"
+
+
+def _moment(text: str) -> str:
+    """A time as one reads it; what is none stays as it is."""
+    try:
+        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return text
 
 
 def _command(folder: Path, first: Mapping[str, Any]) -> str:
@@ -130,7 +141,8 @@ def _versions(first: Mapping[str, Any], experiment: str) -> str:
         return ""
     wanted = ("genkit-jax", f"genkit-{experiment.partition('.')[0]}", "jax")
     said = [f"{name} {versions[name]}" for name in wanted if name in versions]
-    return ", ".join([*said, f"Python {first.get('python', '?')}", f"commit {first.get('git') or 'unknown'}"])
+    commit = [f"commit {first['git']}"] if first.get("git") else []
+    return ", ".join([*said, f"Python {first.get('python', '?')}", *commit])
 
 
 def _size(machine: dict[str, Any]) -> float:
@@ -171,10 +183,16 @@ def _figure(folder: Path, item: dict[str, Any], scale: float) -> str:
 
 def _table(item: dict[str, Any]) -> str:
     best = {tuple(place) for place in item.get("best", []) if isinstance(place, list)}
+    links = {(i, j): quote(file) for i, j, file in item.get("links", [])}
     head = "".join(f"<th scope=col>{html.escape(h)}</th>" for h in item["header"])
+
+    def text(i: int, j: int, content: str) -> str:
+        shown = html.escape(content)
+        return f"<a href='{links[i, j]}'>{shown}</a>" if (i, j) in links else shown
+
     rows = (
-        f"<tr><th scope=row>{html.escape(row[0])}</th>"
-        + "".join(f"<td{' class=best' * ((i, j) in best)}>{html.escape(c)}</td>" for j, c in enumerate(row[1:], 1))
+        f"<tr><th scope=row>{text(i, 0, row[0])}</th>"
+        + "".join(f"<td{' class=best' * ((i, j) in best)}>{text(i, j, c)}</td>" for j, c in enumerate(row[1:], 1))
         + "</tr>"
         for i, row in enumerate(item["rows"])
         if row

@@ -19,7 +19,19 @@ import tyro
 
 from genkit.errors import UsageError
 from genkit.experiment.ranges import check_ranges, make
-from genkit.experiment.slots import Naming, Option, Slot, hints_of, main_model, options, put, recipes, unchecked, walk
+from genkit.experiment.slots import (
+    Naming,
+    Option,
+    Slot,
+    hints_of,
+    main_model,
+    options,
+    own_functions,
+    put,
+    recipes,
+    unchecked,
+    walk,
+)
 from genkit.kinds import RESTORED
 from genkit.plugin import Item, registry
 
@@ -86,6 +98,8 @@ def parse(
     both = dataclasses.make_dataclass("Options", fields, namespace={"__module__": "builtins"})  # has no source to read
     parsed = tyro.cli(both, args=words, prog=prog, description=_describe(base, own), **TYRO)
     config = _restore(parsed.config, base)
+    if not trust and (functions := own_functions(config)):
+        raise Untrusted(functions[0])
     check_ranges(config)
     return config, getattr(parsed, "extra", None)
 

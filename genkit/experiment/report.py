@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from genkit.errors import GenkitError
@@ -48,10 +49,17 @@ def _legend(axes: Any) -> list[str]:
 
 
 def add_table(
-    folder: Path, name: str, header: list[str], rows: list[list[str]], caption: str, best: list[tuple[int, int]]
+    folder: Path,
+    name: str,
+    header: list[str],
+    rows: list[list[str]],
+    caption: str,
+    best: list[tuple[int, int]],
+    links: Sequence[tuple[int, int, str]] = (),
 ) -> None:
-    """Note a table for the report, with the places (row, column) of its best numbers."""
-    _add(folder, {"name": name, "kind": "table", "caption": caption, "header": header, "rows": rows, "best": best})
+    """Note a table for the report, with the places (row, column) of its best numbers, and of files of the folder."""
+    item = {"name": name, "kind": "table", "caption": caption, "header": header, "rows": rows, "best": best}
+    _add(folder, item | ({"links": list(links)} if links else {}))
 
 
 def add_training(folder: Path) -> None:
@@ -136,9 +144,17 @@ def _is_item(one: Any) -> bool:
     if one["kind"] == "figure":
         return isinstance(one.get("alt", ""), str)
     rows, best = [one.get("header"), *(one.get("rows") or [])], one.get("best", [])
-    return all(isinstance(row, list) and all(isinstance(c, str) for c in row) for row in rows) and isinstance(
-        best, list
-    )
+    if not isinstance(best, list) or not all(map(_is_link, one.get("links", []))):
+        return False
+    return all(isinstance(row, list) and all(isinstance(c, str) for c in row) for row in rows)
+
+
+def _is_link(one: Any) -> bool:
+    """Whether it leads to a file within the folder, and nowhere else."""
+    if not (isinstance(one, list) and [type(part) for part in one] == [int, int, str]):
+        return False
+    path = PurePosixPath(one[2])
+    return not path.is_absolute() and ".." not in path.parts and ":" not in one[2] and "\\" not in one[2]
 
 
 def clear(folder: Path) -> None:

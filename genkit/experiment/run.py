@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from genkit import signals
 from genkit.errors import GenkitError
 from genkit.experiment import environment, page, report
-from genkit.experiment.config import FORMAT, flat, format_of
+from genkit.experiment.config import FORMAT, flat, format_of, write_yaml
 from genkit.experiment.figures import Figure, Figures
 from genkit.experiment.folder import Status
 from genkit.experiment.slots import main_model, names_own_code
-from genkit.experiment.table import Best, best_cells, cell, luck, printed
-from genkit.files import read_arrays, write_arrays, write_json
+from genkit.experiment.table import Best, Link, best_cells, cell, luck, printed
+from genkit.files import read_arrays, write, write_arrays, write_json
 from genkit.notebook import card
 from genkit.plugin import registry
 from genkit.terminal import console
@@ -210,20 +210,26 @@ class Run:
     ) -> None:
         """Show a table in the terminal and put it into the report. Numbers get four digits, an `Estimate` its error.
 
+        A `Link` leads to a file of the run folder.
+
         `best` says of which titles low or high is good, and these numbers are marked (see `genkit.experiment.table`);
         `aside` names rows and columns that are references, `floor` those that no model can beat: what does is luck.
         """
         header = list(header)
         cells = [[cell(value) for value in row] for row in rows]
         marked = best_cells(header, rows, best or {}, [*aside, *floor])
-        caption = ". ".join(filter(None, (caption.removesuffix("."), luck(header, rows, best or {}, floor, aside))))
-        for shown in printed(header, cells, marked, caption, self.console.width):
+        if lucky := luck(header, rows, best or {}, floor, aside):
+            caption = f"{caption.removesuffix('.')}. {lucky}"
+        for shown in printed(header, cells, caption, self.console.width, marked):
             self.console.print(shown)
             if _is_main():
                 with contextlib.suppress(OSError), (self.folder / "log.txt").open("a") as log:
                     console(file=log, width=self.console.width, force_jupyter=False).print(shown)
         if _is_main():
-            report.add_table(self.folder, name, header, cells, caption, marked)
+            links = [
+                (i, j, one.file) for i, row in enumerate(rows) for j, one in enumerate(row) if isinstance(one, Link)
+            ]
+            report.add_table(self.folder, name, header, cells, caption, marked, links)
 
     def keep_items(self, values: Mapping[str, Any], items: Any) -> None:
         """Keep scores of single items, name -> (n,), in the order of the data; `items` (n,) says which they are.
@@ -272,12 +278,18 @@ class Run:
 
     # the work itself
 
-    def work(self, stages: Sequence[str] = STAGES, again: bool = False) -> None:
-        """Run the stages that are not finished yet (with `again`, all of the given ones, after finished ones)."""
+    def work(self, stages: Sequence[str] = STAGES, again: bool = False, config: Any = None) -> None:
+        """Run the stages that are not finished yet (with `again`, all of the given ones, after finished ones).
+
+        With `config` they are of this configuration, which is the folder's from then on.
+        """
         if again and stages[0] != STAGES[0]:
             self.require(STAGES[STAGES.index(stages[0]) - 1])
+        self.config = self.config if config is None else config
         with signals.postponed():
             self._work(stages, again)
+        if config is not None and _is_main():
+            write(self.folder / "config.yaml", write_yaml(config, self.preset, self.seed))
 
     def _work(self, stages: Sequence[str], again: bool) -> None:
         from genkit.parallel import agree
@@ -300,6 +312,8 @@ class Run:
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt) or hasattr(error, "signal")
             state, message = "interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}"
+            if _is_main():
+                self._log(f"{state}: {message}")
             if again:  # what was done once is not undone by a look at it
                 state, message = before
             raise

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from genkit.errors import UsageError
-from genkit.kinds import KINDS, RESTORED, exchanged, signature
+from genkit.kinds import CODE, KINDS, RESTORED, exchanged, signature
 from genkit.plugin import Item, registry
 
 Naming = Callable[[str], str]
@@ -124,8 +124,15 @@ def walk(config: Any, naming: Naming = str) -> Iterator[Option]:
             yield from walk(part, names)
 
 
+def own_functions(config: Any) -> list[str]:
+    """The options of text that name own code, `module:function`."""
+    return [o.value for o in walk(config) if CODE in o.marks and isinstance(o.value, str) and ":" in o.value]
+
+
 def names_own_code(config: Any) -> bool:
-    """Whether a configuration has a component that no plugin registers."""
+    """Whether a configuration has a component that no plugin registers, or a function."""
+    if own_functions(config):
+        return True
     parts = ((option.slot.kind, part) for option in walk(config) if option.slot for part, _ in option.parts)
     return any(":" in registry().name_of(kind, type(part)) for kind, part in parts)
 

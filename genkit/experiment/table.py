@@ -24,6 +24,14 @@ class Estimate:
     error: float | None = None
 
 
+@dataclass(frozen=True)
+class Link:
+    """Text that leads to a file, whose path is within the run folder."""
+
+    text: str
+    file: str
+
+
 def cell(value: Any) -> str:
     """A value as a table shows it: numbers with four digits; estimates with the digits that their error leaves."""
     if isinstance(value, Estimate):
@@ -31,7 +39,11 @@ def cell(value: Any) -> str:
         if value.value is None or error is None or not 0 < error < math.inf:
             return cell(value.value)
         digits = max(0, 1 - math.floor(math.log10(error)))  # two digits of the error
+        if digits > 8:
+            return f"{value.value:.3g} ± {error:.2g}"
         return f"{value.value:.{digits}f} ± {error:.{digits}f}"
+    if isinstance(value, Link):
+        return value.text
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return "–" if value is None else str(value)
     return str(value) if isinstance(value, numbers.Integral) else f"{float(value):.4g}"
@@ -69,15 +81,34 @@ def luck(header: Sequence[str], rows: Rows, best: Best, floor: Collection[str], 
 
 
 def printed(
-    header: Sequence[str], cells: Sequence[Sequence[str]], marked: Collection[tuple[int, int]], caption: str, width: int
+    header: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    title: str,
+    width: int,
+    marked: Collection[tuple[int, int]] = (),
+    left: Collection[str] = (),
 ) -> Iterator[Table | Text]:
-    """The table for a terminal of this width, in parts where it is wider; what is marked is bold."""
-    yield Text(caption, "bold")
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    for some in _side_by_side(widths, width):
+    """The table for a terminal of this width, in parts where it is wider; what is marked is bold.
+
+    Numbers stand on the right of their columns. Text, as in the columns `left`, stands on the left, and may be broken
+    between its words.
+    """
+    yield Text(title, "bold")
+    columns = list(zip(header, *cells, strict=True))
+    needed = [max(map(len, column)) for column in columns]
+    if sum(needed) + 3 * len(needed) + 1 > width:  # titles and texts may have several lines
+        texts = [column if column[0] in left else column[:1] for column in columns]
+        needed = [
+            max(map(len, [*" ".join(text).split(), *column[len(text) :]]), default=0)
+            for text, column in zip(texts, columns, strict=True)
+        ]
+    needed[0] = min(needed[0], max(20, width // 2))  # what is longer is folded
+    needed[1:] = [min(one, max(20, width - needed[0] - 7)) for one in needed[1:]]  # a column has two spaces and a line
+    for some in _side_by_side(needed, width):
         shown = Table()
         for j in some:
-            shown.add_column(header[j], justify="right" if j else "left")
+            side = "right" if j and header[j] not in left else "left"
+            shown.add_column(Text(header[j]), justify=side, width=needed[j], overflow="fold")
         for i, row in enumerate(cells):
             shown.add_row(*(Text(row[j], "bold" if (i, j) in marked else "") for j in some))
         yield shown
@@ -85,7 +116,7 @@ def printed(
 
 def _side_by_side(widths: Sequence[int], room: int) -> Iterator[list[int]]:
     """Columns that fit beside each other, the first one in each table: no number is cut off."""
-    some, used = [0], widths[0] + 4  # a column has two spaces and a line
+    some, used = [0], widths[0] + 4
     for i, width in enumerate(widths[1:], 1):
         if len(some) > 1 and used + width + 3 > room:
             yield some

@@ -4,6 +4,7 @@ from genkit.metrics.calibration import (
     Flatness,
     Reliability,
     brier,
+    exceedance,
     flatness,
     rank_histogram,
     ranks,
@@ -19,7 +20,7 @@ from genkit.metrics.ensemble import (
     variance,
     variogram_score,
 )
-from genkit.metrics.events import Contingency, contingency
+from genkit.metrics.events import Contingency, Fractions, contingency, fractions
 from genkit.metrics.frechet import frechet_distance, frechet_of_samples
 from genkit.metrics.gaussian import nll_gaussian
 from genkit.metrics.mean import weighted_mean
@@ -32,6 +33,7 @@ __all__ = [
     "Contingency",
     "Difference",
     "Flatness",
+    "Fractions",
     "Reliability",
     "Spectrum",
     "bias",
@@ -41,7 +43,9 @@ __all__ = [
     "dct_spectrum",
     "energy_distance",
     "energy_score",
+    "exceedance",
     "flatness",
+    "fractions",
     "frechet_distance",
     "frechet_of_samples",
     "log_ratio",

@@ -39,6 +39,12 @@ def flatness(counts: ArrayLike) -> Flatness:
     return Flatness(statistic, chi2.sf(statistic, n.size - 1))
 
 
+def exceedance(ens: ArrayLike, threshold: ArrayLike, axis: int = 0) -> Array:
+    """Share of members `>= threshold`, float32; NaN where a member is NaN, which is no forecast of either."""
+    x = jnp.asarray(ens)
+    return jnp.where(jnp.isnan(x).any(axis), jnp.nan, (x >= threshold).mean(axis, dtype=jnp.float32))
+
+
 def brier(
     ens: ArrayLike,
     obs: ArrayLike,
@@ -52,11 +58,10 @@ def brier(
 
     `fair` takes off p(1 - p)/(M - 1) (Ferro 2014, eq. 5); it needs at least two members.
     """
-    x, y = jnp.asarray(ens), jnp.asarray(obs)
-    p = (x >= threshold).mean(axis=axis, dtype=jnp.float32)
-    score = jnp.square(p - (y >= threshold))
+    p = exceedance(ens, threshold, axis)
+    score = jnp.square(p - (jnp.asarray(obs) >= threshold))
     if fair:
-        score = score - p * (1 - p) / (x.shape[axis] - 1)
+        score = score - p * (1 - p) / (jnp.shape(ens)[axis] - 1)
     return weighted_mean(score, weights, reduce)
 
 
@@ -71,9 +76,10 @@ class Reliability(NamedTuple):
 def reliability(
     probability: ArrayLike, event: ArrayLike, weights: ArrayLike | None = None, bins: int = 10
 ) -> Reliability:
-    """Reliability diagram: share of events among the cases forecast with about the same probability."""
+    """Reliability diagram: share of events among the cases forecast with about the same probability; NaN is no case."""
     p = jnp.asarray(probability, jnp.float32)
-    w = jnp.broadcast_to(1.0 if weights is None else jnp.asarray(weights, jnp.float32), p.shape).ravel()
+    w = jnp.broadcast_to(1.0 if weights is None else jnp.asarray(weights, jnp.float32), p.shape)
+    w, p = jnp.where(jnp.isnan(p), 0, w).ravel(), jnp.nan_to_num(p)
     # The small step keeps 0.3, 0.6, ... (not exact in binary) in the bin that starts there.
     place = jnp.clip(jnp.floor(p.ravel() * bins + 1e-5), 0, bins - 1).astype(jnp.int32)
     total = jnp.zeros(bins).at[place].add(w)

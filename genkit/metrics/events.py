@@ -1,4 +1,4 @@
-"""Scores of yes/no forecasts, as of a threshold being passed: the contingency table and what follows from it.
+"""Scores of yes/no forecasts, as of a threshold being passed: the contingency table, and shares of neighbourhoods.
 
 Events are booleans of the same shape; `weights` and `reduce` as in the other scores. Source: Wilks, Statistical Methods
 in the Atmospheric Sciences, 8.2.
@@ -6,6 +6,7 @@ in the Atmospheric Sciences, 8.2.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -42,3 +43,38 @@ def contingency(pred: ArrayLike, obs: ArrayLike, weights: ArrayLike | None = Non
     yes, true = jnp.asarray(pred, bool), jnp.asarray(obs, bool)
     cases = (yes & true, yes & ~true, ~yes & true, ~yes & ~true)
     return Contingency(*(weighted_mean(case.astype(jnp.float32), weights, reduce) for case in cases))
+
+
+class Fractions(NamedTuple):
+    """Terms of the fractions skill score, which are averaged over all cases before their ratio is taken."""
+
+    error: Array
+    """mean of (p - o)^2"""
+    reference: Array
+    """mean of p^2 + o^2, the error of shares that never overlap"""
+
+    @property
+    def fss(self) -> Array:
+        """Fractions skill score: 1 is perfect, 0 is no overlap, NaN where nothing is forecast or observed."""
+        return 1 - self.error / self.reference
+
+
+def fractions(
+    probability: ArrayLike, event: ArrayLike, width: int, weights: ArrayLike | None = None, reduce: Axes = None
+) -> Fractions:
+    """Shares p and o of forecast and observed events in squares of `width` cells about each cell (..., y, x).
+
+    Squares are cut at the border and count cells of positive weight alone. `probability` is 0 or 1, or the share of
+    members that have the event (Roberts & Lean 2008, eqs 5 to 7; of ensembles Schwartz et al. 2010).
+    """
+    p, o = jnp.asarray(probability, jnp.float32), jnp.asarray(event, jnp.float32)
+    there = jnp.ones_like(p) if weights is None else jnp.broadcast_to(jnp.asarray(weights) > 0, p.shape) * 1.0
+    window = (1,) * (p.ndim - 2) + (width, width)
+
+    def around(x: Array) -> Array:
+        return jax.lax.reduce_window(x * there, 0.0, jax.lax.add, window, (1,) * p.ndim, "SAME")
+
+    count = jnp.maximum(around(jnp.ones_like(p)), 1)
+    p, o = around(p) / count, around(o) / count
+    terms = jnp.square(p - o), jnp.square(p) + jnp.square(o)
+    return Fractions(*(weighted_mean(t, weights, reduce) for t in terms))

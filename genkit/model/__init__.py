@@ -10,7 +10,7 @@ explains them. A run saves it in its folder `model/`, which can be copied anywhe
 
 from genkit.model.checkpoints import read_checkpoint, torch_file
 from genkit.model.critic import Critic, CriticRecipe, Labelled, LogYes, divided, learn_critic, log_odds
-from genkit.model.diffusion import Diffusion
+from genkit.model.diffusion import Diffusion, Draw, measured
 from genkit.model.digest import digest
 from genkit.model.files import Origin, Page, find, has_model, load, located, read, save
 from genkit.model.formats import Format, named
@@ -24,6 +24,7 @@ __all__ = [
     "Critic",
     "CriticRecipe",
     "Diffusion",
+    "Draw",
     "Format",
     "Labelled",
     "LogYes",
@@ -43,6 +44,7 @@ __all__ = [
     "load",
     "located",
     "log_odds",
+    "measured",
     "named",
     "read",
     "read_checkpoint",

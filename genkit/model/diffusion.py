@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from genkit.diffusion import sample
 from genkit.errors import UsageError
-from genkit.kinds import Method, Operator, Sampler
+from genkit.kinds import Method, Noise, Operator, Sampler
 from genkit.model.request import CHUNK, Piece, Request, arrays_in
 from genkit.model.trained import Trained
 from genkit.steer import DDSMC, Observation, observe, posterior, weighs
@@ -31,7 +32,9 @@ class Draw(Request):
     observation: Path | None = None
     """File of y: .npy, or .npz with `y` and, where --std is not given, `std`; in the units of the training data."""
     std: float | None = None
-    """Standard deviation of the noise of y."""
+    """Standard deviation of normal noise of y, 0 for none."""
+    noise: Noise | None = None
+    """Another law of the noise, such as poisson."""
     method: Method | None = None
     """What draws from the posterior; DDSMC if not given."""
     particles: int = 32
@@ -41,15 +44,23 @@ class Draw(Request):
         """Check what belongs together."""
         if (self.operator is None) != (self.observation is None):
             raise UsageError("a posterior needs both --operator NAME and --observation FILE")
-        if self.operator is None and (self.method or self.std is not None):
-            raise UsageError("--method and --std are for a posterior; give --operator NAME and --observation FILE too")
+        if self.operator is None and (self.method or self.noise or self.std is not None):
+            raise UsageError(
+                "--method, --std and --noise are for a posterior; give --operator NAME and --observation FILE too"
+            )
+        if self.noise is not None and self.std is not None:
+            raise UsageError(f"--std {self.std:g} and --noise are two laws of the noise; give one of them")
         if self.operator is not None and self.sampler is not None:
             raise UsageError("a posterior is drawn by --method, which has steps of its own; leave --sampler out")
         if self.particles < 1:
             raise UsageError(f"particles={self.particles} is too few; expected at least 1")
 
     def __call__(self, model: Any, key: jax.Array, n: int, chunk: int = CHUNK) -> Iterator[Piece]:
-        """Pieces of `samples` (n, *shape); of weighted particles with the `log_z` of each sample's group."""
+        """Pieces of `samples` (n, *shape).
+
+        Those of a posterior have `chi2`, that of their residuals, and of weighted particles the `log_z` of the group of
+        each sample: all estimate log p(y).
+        """
         if self.operator is not None:
             yield self._posterior(model, key, n, chunk)
             return
@@ -61,28 +72,34 @@ class Draw(Request):
 
     def _posterior(self, model: Any, key: jax.Array, n: int, chunk: int) -> Piece:
         """Each sample from a group of particles of its own, so that they are independent."""
-        method, given = self.method or DDSMC(), self.observed(model.shape)
+        method, given = self.method or DDSMC(), self.observed(model)
         particles = self.particles if weighs(method, model.denoiser) else 1
         groups = min(n, max(1, chunk // particles))
         draws = posterior(key, method, model.denoiser, given, n, particles, chunk=groups)
         found = {"samples": np.asarray(draws.x[:, 0])}
+        with contextlib.suppress(UsageError):  # there is none
+            found["chi2"] = np.asarray(given.chi2(draws.x[:, 0]))
         return found if np.isnan(draws.log_z).all() else found | {"log_z": np.asarray(draws.log_z)}
 
-    def observed(self, shape: tuple[int, ...]) -> Observation:
-        """The measurement in the file, of items of this shape."""
+    def observed(self, model: Any) -> Observation:
+        """The measurement in the file, of items of the model."""
         assert self.operator is not None and self.observation is not None
-        operator = self.operator.build(shape)
-        y, std = _measured(self.observation)
-        std = std if self.std is None else np.asarray(self.std)
-        if std is None:
-            raise UsageError(f"{self.observation} has no std of the noise; give --std")
+        operator = self.operator.build(model.shape)
+        y, std = self.measured(model, operator, self.observation)
+        law: Any = self.noise or (std if self.std is None else np.asarray(self.std))
+        if law is None:
+            raise UsageError(f"{self.observation} has no std of the noise; give --std, or --std 0 where there is none")
         try:
-            return observe(operator, y, std)
+            return observe(operator, y, law)
         except UsageError as error:
             raise UsageError(f"{self.observation}: {error}") from None
 
+    def measured(self, model: Any, operator: Any, file: Path) -> tuple[np.ndarray, np.ndarray | None]:
+        """y (m,) in the file, and the std of its noise where the file tells it."""
+        return measured(file)
 
-def _measured(file: Path) -> tuple[np.ndarray, np.ndarray | None]:
+
+def measured(file: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """y and the deviation of its noise, () or one a number, where the file has it."""
     arrays = arrays_in(file)
     if "y" not in arrays:

@@ -42,8 +42,8 @@ class Request:
         """Draw n samples, at most `chunk` at once."""
         raise NotImplementedError(f"{type(self).__name__} needs a method __call__")
 
-    def writer(self, path: Path) -> Any:
-        """The writer for a file."""
+    def writer(self, path: Path, model: Any = None) -> Any:
+        """The writer for a file of samples of a model."""
         if path.suffix not in self.formats:
             endings, folder = " or ".join(filter(None, self.formats)), ", or a folder" * ("" in self.formats)
             raise UsageError(f"--out {path}: expected a file that ends in {endings}{folder}")

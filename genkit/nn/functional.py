@@ -1,5 +1,6 @@
 """From a flax NNX module to a pure function of its parameters."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from genkit.errors import UsageError
 from genkit.threefry import written_out
 
 
@@ -99,8 +101,10 @@ class Net:
     sizes: tuple[Any, ...]
 
     def __call__(self, params, *args, **kwargs):
-        """Call the network with the given parameters."""
-        return self.module(params)(*args, **kwargs)
+        """Call the network with the given parameters. Raises `UsageError` if it takes other arguments."""
+        module = self.module(params)
+        self._check(module, args, kwargs, "is called with")
+        return module(*args, **kwargs)
 
     def module(self, params) -> Any:
         """The module with the given parameters, for its other methods."""
@@ -108,16 +112,50 @@ class Net:
 
     def init(self, key: jax.Array) -> Any:
         """Fresh parameters, a nested dict of arrays."""
-        return functional(self.component.build(traced_rngs(key), *self.sizes))[1]
+        return functional(self.build(traced_rngs(key)))[1]
 
     def shapes(self) -> Any:
         """The parameters as shapes: nothing is allocated or drawn."""
-        return abstract(lambda rngs: self.component.build(rngs, *self.sizes))[1]
+        return abstract(self.build)[1]
+
+    def build(self, rngs: nnx.Rngs) -> nnx.Module:
+        """The module with fresh parameters. Raises `UsageError` if the network is built for other sizes."""
+        self._check(self.component.build, (rngs, *self.sizes), {}, "is built with")
+        module = self.component.build(rngs, *self.sizes)
+        if not isinstance(module, nnx.Module):
+            name = type(self.component).__qualname__
+            raise UsageError(f"the network {name} builds a {type(module).__name__}; expected a module of flax.nnx")
+        return module
+
+    def _check(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> None:
+        """Refuse arguments that a network of one's own does not take, before it is compiled and trained."""
+        name = type(self.component).__qualname__
+        if not callable(function):
+            raise UsageError(
+                f"the network {name} builds a {type(function).__name__} that cannot be called; give it __call__"
+            )
+        signature = inspect.signature(function)
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            given = [_said(value) for value in args] + [f"{name}={_said(value)}" for name, value in kwargs.items()]
+            raise UsageError(
+                f"the network {name} {what} ({', '.join(given)}) here, but takes {signature} ({error}); "
+                f"take these arguments, or choose another network"
+            ) from None
 
 
 @lru_cache(maxsize=256)
 def _graph(net: Net) -> Any:
-    return abstract(lambda rngs: net.component.build(rngs, *net.sizes))[0].graph
+    return abstract(net.build)[0].graph
+
+
+def _said(value: Any) -> str:
+    """An argument in a message: the shape of an array, else its value or type."""
+    if isinstance(value, jax.Array | np.ndarray):
+        return f"an array {value.shape}"
+    plain = value is None or isinstance(value, (bool, int, float, str, tuple))
+    return repr(value) if plain else type(value).__name__
 
 
 def shapes_of(tree: Any) -> Any:

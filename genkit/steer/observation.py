@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jax.core import Tracer
 from jax.scipy.special import gammaln, xlogy
 
 from genkit.errors import UsageError
+from genkit.kinds import SIGNED
 from genkit.steer.operators import LinearOperator, Operator
 from genkit.tree import register_dataclass
 
@@ -28,6 +29,10 @@ class Noise:
     def log_prob(self, y: Array, mean: Array) -> Array:
         """log p(y | A(x) = mean), (n,)."""
         raise NotImplementedError(f"{type(self).__name__} has no log_prob")
+
+    def draw(self, key: Array, mean: Array) -> Array:
+        """A measurement of A(x) = mean, of its shape."""
+        raise UsageError(f"{type(self).__name__} does not draw measurements; give it a method draw(key, mean)")
 
     def check(self, y: np.ndarray) -> None:
         """Refuse values that the law cannot give."""
@@ -53,8 +58,8 @@ class Normal(Noise):
     Methods that do not use the std (DPS, REDDiff) weigh numbers of different ones by `weights`.
     """
 
-    std: Any
-    """() or (m,); 0 for none"""
+    std: float = 0.1
+    """of the numbers, one for all or in Python one each; 0 for none"""
 
     @property
     def scale(self) -> Any:
@@ -71,6 +76,10 @@ class Normal(Noise):
         std = jnp.broadcast_to(jnp.asarray(self.std, mean.dtype), y.shape)
         return -0.5 * (((y - mean) / std) ** 2 + jnp.log(2 * jnp.pi * std**2)).sum(-1)
 
+    def draw(self, key: Array, mean: Array) -> Array:
+        """mean + std N(0, I)."""
+        return mean + self.std * jax.random.normal(key, mean.shape, mean.dtype)
+
     def variance(self, y: Array) -> Array:
         """std^2."""
         return jnp.asarray(self.std) ** 2
@@ -83,21 +92,39 @@ class Normal(Noise):
 @register_dataclass
 @dataclass(frozen=True)
 class Poisson(Noise):
-    """Counts y of rate gain A(x); below `floor` the log-likelihood goes on in its tangent, so that it has a slope."""
+    """Counts y of rate gain (A(x) + offset), such as photons.
 
-    gain: Any = 1.0
-    floor: Any = 1e-3
+    Images in [-1, 1] whose white gives n photons have gain n / 2 and offset 1. Below `floor` the log-likelihood goes on
+    in its tangent, so that it has a slope.
+    """
+
+    gain: float = 1.0
+    """counts for each unit of A(x)"""
+    floor: float = 1e-3
+    """least rate"""
+    offset: Annotated[float, SIGNED] = 0.0
+    """added to A(x)"""
+
+    def rate(self, mean: Array) -> Array:
+        """gain (mean + offset)."""
+        return jnp.asarray(self.gain, mean.dtype) * (mean + jnp.asarray(self.offset, mean.dtype))
 
     def log_prob(self, y: Array, mean: Array) -> Array:
         """Sum over the counts."""
-        rate = jnp.asarray(self.gain, mean.dtype) * mean
+        rate = self.rate(mean)
         safe = jnp.maximum(rate, self.floor)
         return (y * (jnp.log(safe) + (rate - safe) / safe) - rate - gammaln(y + 1)).sum(-1)
 
+    def draw(self, key: Array, mean: Array) -> Array:
+        """Counts, of the least rate where it is lower."""
+        return jax.random.poisson(key, jnp.maximum(self.rate(mean), self.floor)).astype(mean.dtype)
+
     def check(self, y: np.ndarray) -> None:
-        """No negative counts."""
+        """Whole numbers, not negative."""
         if (y < 0).any():
             raise UsageError(f"y has the count {y.min():g}; counts under Poisson noise are not negative")
+        if (y != np.round(y)).any():
+            raise UsageError(f"y has {y[y != np.round(y)][0]:g}; expected counts, whole numbers, under Poisson noise")
 
     def best(self, y: Array) -> Array:
         """At rate y."""
@@ -116,6 +143,10 @@ class Bernoulli(Noise):
     def log_prob(self, y: Array, mean: Array) -> Array:
         """Sum over the bits."""
         return -jax.nn.softplus(jnp.where(y > 0.5, -mean, mean)).sum(-1)
+
+    def draw(self, key: Array, mean: Array) -> Array:
+        """Bits."""
+        return jax.random.bernoulli(key, jax.nn.sigmoid(mean)).astype(mean.dtype)
 
     def check(self, y: np.ndarray) -> None:
         """Bits."""
@@ -214,6 +245,17 @@ class Observation:
         s, c = jnp.asarray(self.operator.s, z.dtype), self.coordinates.astype(z.dtype)
         return _root(((c - s * z[:, : s.size]) ** 2).sum(1) + self.outside2.astype(z.dtype))
 
+    def chi2(self, x: Array) -> Array:
+        """|(y - A x) / std|^2 of items x (n, *shape), (n,), or the deviance under another noise.
+
+        For the truth about m under normal noise, and of `Poisson` where counts are large; else another number.
+        Raises `UsageError` for a measurement without noise, or whose law does not tell it.
+        """
+        if isinstance(self.noise, Normal) and not np.all(np.asarray(self.std) > 0):
+            raise UsageError("a measurement without noise has no chi^2")
+        distance = self.distance(self.operator.to_basis(x))
+        return (distance / self.std) ** 2 if isinstance(self.noise, Normal) else distance**2
+
     def linearised(self, z: Array) -> Linearised:
         """y - A(x) and the products with A's derivative at x; numbers over their weights, so that all have one std."""
         if self.diagonal:
@@ -250,7 +292,7 @@ def observe(operator: Operator, y: Any, noise: Any) -> Observation:
             noise.check(np.asarray(y))
         return Observation(operator, y, noise)
     std = noise.std if isinstance(noise, Normal) else noise
-    std = std if isinstance(std, jax.Array) else np.asarray(std, float)
+    std: Any = std if isinstance(std, jax.Array) else np.asarray(std, float)
     if jnp.shape(std) not in ((), y.shape):
         raise UsageError(
             f"std of the noise has shape {jnp.shape(std)}; expected one number, or one for each of y {y.shape}"
@@ -258,7 +300,7 @@ def observe(operator: Operator, y: Any, noise: Any) -> Observation:
     if not isinstance(std, Tracer) and not np.all((np.asarray(std) >= 0) & np.isfinite(std)):
         raise UsageError(f"std={std} of the noise must be positive, or 0 for a measurement without noise")
     if not jnp.ndim(std):
-        return Observation(operator, y, Normal(std))
+        return Observation(operator, y, Normal(std))  # type: ignore[arg-type]
     if isinstance(std, Tracer):
         raise UsageError("different std of the numbers are needed outside jit; make the observation there")
     if not np.all(np.asarray(std) > 0):

@@ -236,12 +236,11 @@ class _Fit:
 
     def _log(self, values: dict[str, float], step: int | None = None) -> None:
         if self.own:
-            self.own.scalars(self.step if step is None else step, values)
-            for logger in self.given:
-                logger.scalars(
-                    self.step if step is None else step,
-                    {f"{self.phase.name}/{name}": value for name, value in values.items()},
-                )
+            at = self.step if step is None else step
+            self.own.scalars(at, values)
+            named = {f"{self.phase.name}/{name}": value for name, value in values.items()}
+            for logger in () if self.own.was_cut(at, values) else self.given:  # they got it before the interruption
+                logger.scalars(at, named)
 
     # saving
 

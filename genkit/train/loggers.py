@@ -20,11 +20,13 @@ class JsonLines:
     """One JSON object a line, ``{"phase": ..., "step": ..., name: value, ...}``; several phases share a file.
 
     On opening, a torn last line is cut, and with it the lines of this phase beyond step `after`: a resumed
-    training writes them again. Values that are not finite become null.
+    training writes them again, and `was_cut` tells which, as other loggers have them. Values that are not finite become
+    null.
     """
 
     def __init__(self, path: str | Path, phase: str, after: int = 0):
         self.path, self.phase = Path(path), phase
+        self._cut: set[tuple[int, frozenset[str]]] = set()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._trim(after)
@@ -40,6 +42,10 @@ class JsonLines:
             self._file.flush()
         except OSError as error:
             raise self._failed(error) from error
+
+    def was_cut(self, step: int, values: dict[str, float]) -> bool:
+        """Whether a line with these names was there when the file was opened, and is written again."""
+        return (step, frozenset(values)) in self._cut
 
     def close(self) -> None:
         """Close the file."""
@@ -61,7 +67,10 @@ class JsonLines:
             row = json.loads(line)
         except ValueError:
             return True
-        return row.get("phase") == self.phase and row["step"] > after
+        beyond = row.get("phase") == self.phase and (row["step"] > after or not after)
+        if beyond:
+            self._cut.add((row["step"], frozenset(row) - {"phase", "step"}))
+        return beyond
 
     def _failed(self, error: OSError) -> GenkitError:
         return GenkitError(

@@ -139,6 +139,15 @@ def test_dry_run_and_show(cli):
     assert cli("show", "toy.study", "--number", "3")[1] == out
     cli("run", "toy.study", "--number", "3", "--out", "a")
     assert cli("show", "a")[1] == out
+    config = Path("a/config.yaml")
+    config.write_text(config.read_text().replace("toy.study", "gone.study"))
+    code, out, err = cli("show", "a")  # its plugin is not here
+    assert (
+        (code, err) == (0, "")
+        and "number: 3" in out
+        and "# as it stands there; the plugin 'gone' is not installed here" in out
+    )
+    assert cli("show", "a", "--number", "4")[0] == 2 and cli("show", "empty")[0] == 2
 
 
 def test_a_broken_plugin_is_listed_and_the_rest_works(cli, install):

@@ -57,14 +57,14 @@ def test_runs_shows_state_age_and_main_result(here, capsys):
     out = capsys.readouterr().out
     assert "3 runs in runs" in out
     assert rows(out) == {
-        "folder": ["experiment", "preset", "seed", "state", "age", "result"],
-        "s/[c]": ["gone.study", "tiny", "3", "failed", "10 min", "rmse/y –"],
-        "gone.study/b": ["gone.study", "tiny", "2", "killed", "3 min", ""],
-        "gone.study/a": ["gone.study", "tiny", "1", "done", "2 h", "loss/x 0.1235"],
+        "folder": ["state", "age", "result", "seed", "experiment and preset"],
+        "s/[c]": ["failed", "10 min", "rmse/y –", "3", "gone.study tiny"],
+        "gone.study/b": ["killed", "3 min", "", "2", "gone.study tiny"],
+        "gone.study/a": ["done", "2 h", "loss/x 0.1235", "1", "gone.study tiny"],
     }
     assert list(rows(out)) == ["folder", "gone.study/b", "s/[c]", "gone.study/a"]  # the newest first
     assert main(["runs", "runs/gone.study", "--only", "rmse/*"]) == 0
-    assert rows(capsys.readouterr().out)["a"][-1] == "rmse/y 2"
+    assert rows(capsys.readouterr().out)["a"][2] == "rmse/y 2"
     (here / "runs/s/[c]/status.json").write_text("[]")
     assert main(["runs"]) == 1
     out, err = capsys.readouterr()
@@ -136,7 +136,7 @@ def test_compare_averages_over_seeds(here, capsys):
     assert rows(out)["width"] == ["8", "16"] and "seed" not in rows(out)
     results = out.partition("results (mean ± sd of the seeds)")[2]
     before, _, after = results.partition("differences from the first column")
-    assert rows(before)["loss"] == ["2.333 ± 1.5", "4.5 ± 1.5"]
+    assert rows(before)["loss"] == ["2.3 ± 1.5", "4.5 ± 1.5"]
     # in pairs the differences are 2, 2.5, 2: mean 13/6, standard error 1/6, of which 4.302653 at 2 degrees of freedom
     first, second = rows(after)["loss"]
     mean, low, high = map(float, re.findall("[0-9.]+", second))
@@ -146,12 +146,37 @@ def test_compare_averages_over_seeds(here, capsys):
     assert rows(capsys.readouterr().out) == {
         "": ["a0", "a1", "a2", "mean ± sd"],
         "seed": ["0", "1", "2", ""],
-        "loss": ["1", "2", "4", "2.333 ± 1.5"],
-        "only": ["1", "1", "1", "1 ± 0"],
+        "loss": ["1", "2", "4", "2.3 ± 1.5"],
+        "only": ["1", "1", "1", "1"],
     }
     assert main(["compare", "a0", "a1", "b0"]) == 0  # two seeds are too few for an interval
     out = capsys.readouterr().out
-    assert "interval" not in out and rows(out)["seed"] == ["0 1", "0"] and rows(out)["only"] == ["1 ± 0", "–"]
+    assert "interval" not in out and rows(out)["seed"] == ["0 1", "0"] and rows(out)["only"] == ["1", "–"]
+
+
+def test_compare_takes_a_folder_of_runs_and_names_them_by_what_tells_them_apart(here, capsys, monkeypatch):
+    for width in (8, 16):
+        for seed in range(2):
+            run_folder(here / f"deep/down/width={width},seed={seed}", seed, results={"loss": width + seed}, width=width)
+    assert main(["compare", "deep"]) == 0
+    out = capsys.readouterr().out
+    assert rows(out)[""] == [f"width={width},seed=0 (2 seeds)" for width in (16, 8)]
+    assert rows(out)["loss"] == ["16.50 ± 0.71", "8.50 ± 0.71"]
+    run_folder(here / "other/a", results={"loss": 1.0})
+    assert main(["compare", "other", "deep/down/width=8,seed=1"]) == 0
+    assert rows(capsys.readouterr().out)[""] == ["other/a", "deep/down/width=8,seed=1"]
+    assert main(["compare", "other"]) == 2 and "needs at least two run folders, got 1" in capsys.readouterr().err
+    (here / "empty").mkdir()
+    assert main(["compare", "other", "empty"]) == 2 and "empty is no run folder" in capsys.readouterr().err
+
+
+def test_no_number_is_cut_off_on_a_narrow_screen(here, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    for name in ("a" * 70, "b" * 70):
+        run_folder(here / "runs" / name, results={"a_long_name/of_a/result": -0.00012341}, kind=name)
+    assert main(["compare", "runs"]) == 0 and main(["runs"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 60 and "…" not in out and out.count("-0.0001234") == 4
 
 
 def test_items_are_averaged_over_seeds_before_they_are_compared(here, capsys):

@@ -51,6 +51,9 @@ DAMAGES = {
                            '[{"name": "t", "kind": "table", "caption": "", "header": ["a"], "rows": [[1]]}]'],
     "items.npz": ["", b"PK\x03\x04 torn", b"\x93NUMPY"],
 }  # fmt: skip
+TABLE = {"name": "t", "kind": "table", "caption": "", "header": ["a"], "rows": [["b"]]}
+LINKS = ([[0, 0, "../x"]], [[0, 0, "http://x"]], [[[], 0, "x"]], [1])
+DAMAGES["figures/index.json"] += [json.dumps([TABLE | {"links": one}]) for one in LINKS]
 CASES = [(file, content) for file, contents in DAMAGES.items() for content in contents]
 NAMED = {"config.yaml": "show", "status.json": "report", "results.json": "compare", "items.npz": "compare"}
 
@@ -147,6 +150,7 @@ def test_everything_in_a_report_is_text(folder, capsys):
     """A hostile string as name, value, caption, header, cell, option, state, machine, docstring."""
     run = genkit.load(folder)
     table = {"name": EVIL.replace("/", ""), "kind": "table", "caption": EVIL, "header": [EVIL], "rows": [[EVIL]]}
+    table["links"] = [[0, 0, "".join(c for c in EVIL if c not in ":\\")]]
     shutil.copy(folder / "figures/some.png", folder / "figures/evil.png")
     figure = {"name": "evil", "kind": "figure", "caption": EVIL}
     (folder / "figures/index.json").write_text(json.dumps([table, figure]))

@@ -57,6 +57,8 @@ def page(tmp_path_factory):
     options = {"data": "toy.points", "model.data": "toy.numbers", "label": "x"}
     content = {"format": 2, "experiment": "toy.study", "preset": "tiny", "seed": 0, "options": options}
     (folder / "config.yaml").write_text(json.dumps(content))
+    status = {"state": "done", "done": [], "seconds": {"train": 1.2}, "begun": "2026-11-29T06:43:01+0200"}
+    (folder / "status.json").write_text(json.dumps(status))
     machine = {
         "argv": ["x", "run", "y"],
         "command": COMMAND,
@@ -81,6 +83,7 @@ def test_the_header_says_how_it_was_made(page):
     assert facts["experiment"] == "toy.study, preset tiny" and facts["seed"] == "0"
     assert facts["data"] == "toy.points, model.data: toy.numbers"
     assert facts["versions"] == "genkit-jax 0.1.0, jax 0.10.2, Python 3.11.7, commit abc"
+    assert facts["time"] == "2026-11-29 06:43 UTC+02:00, 1 s"
     assert facts["devices"] == "1 x cpu" and "0 GB" in facts["memory"]
     assert (
         "genkit run toy.study --label &#x27;it&#x27;&quot;&#x27;&quot;&#x27;s &lt;b&gt;&#x27; --out a"

@@ -23,7 +23,8 @@ def numbers(kind):
         base = preset_of(registry().load(kind, item.name), "default")
         for option in options(base):
             hints = {option.hint, *typing.get_args(option.hint)}
-            if not (option.slot or option.parts) and hints & {int, float} and dict not in hints:
+            table = dict in (option.hint, typing.get_origin(option.hint))
+            if not (option.slot or option.parts or table) and hints & {int, float}:
                 yield base, option
 
 

@@ -126,6 +126,15 @@ def test_a_failed_run_says_why_and_can_be_resumed(study):
         study(mode="fail")
     status = Status(Path("a")).content
     assert status["state"] == "failed" and status["message"] == "DataError: the data are bad; mend them"
+    assert " failed: DataError: the data are bad; mend them\n" in Path("a/log.txt").read_text()
+
+
+def test_a_limit_of_memory_in_which_jax_dies_is_refused(study, monkeypatch):
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (1_500_000_000, 1_500_000_000))
+    with pytest.raises(GenkitError, match=r"may have 1.5 GB of addresses \(ulimit -v\).* at least 2 GB"):
+        study()
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (-1, -1))  # without a limit
+    study()
 
 
 def test_resume_starts_a_new_run_too(study):

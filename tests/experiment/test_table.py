@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from genkit.experiment import Estimate, cell
+from genkit.experiment import Estimate, Link, cell
 from genkit.experiment.table import best_cells, luck
 
 HEADER = ["model", "RMSE [K]", "skill", "calls"]
@@ -32,6 +32,7 @@ BEST = {"RMSE [K]": "low", "ski*": "high", "calls": "low"}
         (12345, "12345"),
         (None, "–"),
         (True, "True"),
+        (Link("SrTiO3", "cif/0.cif"), "SrTiO3"),
         (np.float32(0.123456), "0.1235"),
         (np.int64(12345), "12345"),
     ],

@@ -1,5 +1,9 @@
 """Layers against their formulas."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +12,8 @@ from flax import nnx
 from flax.errors import TraceContextError
 
 import genkit.nn as gnn
+from genkit.diffusion import EDMDenoiser
+from genkit.errors import UsageError
 
 
 def draw(seed, *shape):
@@ -150,3 +156,54 @@ def test_keys_are_not_drawn_within_a_transformation():
     with pytest.raises(TraceContextError):
         jax.jit(lambda: rngs.params())()
     rngs.params()
+
+
+@dataclass(frozen=True)
+class Own:
+    """A network of one's own, that does what it is told."""
+
+    built: Callable[..., Any]
+
+    def build(self, *args):
+        return self.built(*args)
+
+
+class Called(nnx.Module):
+    def __init__(self, call):
+        self.call = call
+
+    def __call__(self, x, c, cond):
+        return self.call(x, c, cond)
+
+
+class Short(nnx.Module):
+    def __call__(self, x):
+        return x
+
+
+class Shallow:
+    def build(self, rngs):
+        raise AssertionError("not called")
+
+
+@pytest.mark.parametrize(
+    ("component", "message"),
+    [
+        (
+            Own(lambda *args: Short()),
+            r"the network Own is called with \(an array \(4, 2\), an array \(4,\), None\) here, ",
+        ),
+        (Own(lambda *args: lambda x, c, cond: x), "the network Own builds a function; expected a module of flax.nnx"),
+        (Shallow(), r"the network Shallow is built with \(Rngs, 2\) here, but takes \(rngs\)"),
+        (Own(lambda *args: Called(lambda x, c, cond: x[:, :1])), r"gives an array \(4, 1\) for an array \(4, 2\)"),
+        (Own(lambda *args: Called(lambda x, c, cond: (x, c))), r"gives tuple for an array \(4, 2\)"),
+    ],
+)
+def test_own_networks_of_another_use_are_refused_in_a_line(component, message):
+    def value():
+        net = gnn.Net(component, (2,))
+        return EDMDenoiser(net, net.init(jax.random.key(0)))(jnp.ones((4, 2)), 1.0)
+
+    with pytest.raises(UsageError, match=message) as refused:
+        jax.eval_shape(value)
+    assert "\n" not in str(refused.value)

@@ -71,6 +71,24 @@ def test_counts_and_bits():
     np.testing.assert_allclose(bits.log_prob(x), np.log(p[:, [0, 2]]).sum(1) + np.log(1 - p[:, 1]), rtol=1e-5)
 
 
+def test_measurements_are_drawn():
+    """Of each law mean and variance; counts about an offset have the likelihood of their rate."""
+    mean = jnp.broadcast_to(jnp.array([-0.5, 0.2, 1.0]), (20000, 3))
+    rate = 3.0 * (mean[0] + 1)
+    p = 1 / (1 + np.exp(-mean[0]))
+    for noise, first, second in (
+        (Normal(0.3), mean[0], 0.09), (Poisson(gain=3.0, offset=1.0), rate, rate), (Bernoulli(), p, p * (1 - p)),
+    ):  # fmt: skip
+        y = np.asarray(noise.draw(jax.random.key(0), mean))
+        assert (np.abs(y.mean(0) - first) < 5 * np.sqrt(second / len(y))).all()
+        np.testing.assert_allclose(y.var(0), np.broadcast_to(second, 3), rtol=0.05)
+    counts = np.array([2.0, 0.0, 5.0])
+    found = Poisson(gain=3.0, offset=1.0).log_prob(jnp.asarray(counts), mean[:1])
+    np.testing.assert_allclose(found, stats.poisson.logpmf(counts, rate).sum(), rtol=1e-5)
+    with pytest.raises(UsageError, match="Silent does not draw"):
+        Silent().draw(jax.random.key(0), mean)
+
+
 def test_distance_has_a_slope_at_zero():
     for observation in (observe(mask(SEEN), np.zeros(3), 0.1), observe(function(lambda x: x, (6,)), np.zeros(6), 0.1)):
         slope = jax.grad(lambda z, o=observation: o.distance(z).sum())(jnp.zeros((1, 6)))
@@ -123,6 +141,7 @@ class Silent(Noise):
         (lambda: function(lambda x: x @ jnp.ones(3), (2,)), "does not take two items"),
         (lambda: function(lambda x: x.sum(), (2,)), "expected real numbers"),
         (lambda: observe(function(lambda x: x, (2,)), [1, -2], Poisson()), "has the count -2"),
+        (lambda: observe(function(lambda x: x, (2,)), [1, 2.5], Poisson()), "has 2.5; expected counts"),
         (lambda: observe(function(lambda x: x, (2,)), [1, 2], Bernoulli()), "expected bits"),
         (lambda: Silent().distance(jnp.zeros(1), jnp.zeros((1, 1))), "give it a method best"),
     ],

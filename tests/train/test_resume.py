@@ -121,5 +121,27 @@ def test_signal_in_a_hook_saves_and_repeats_the_hook(tmp_path, uninterrupted):
     assert_same(tmp_path, uninterrupted)
 
 
+def test_other_loggers_get_each_point_once(tmp_path, uninterrupted):
+    got = []
+
+    class Recorder:
+        def scalars(self, step, values):
+            got.append({"phase": "toy", "step": step, **{k.removeprefix("toy/"): v for k, v in values.items()}})
+
+    def failing(state, step):
+        if step == 18 and not (tmp_path / "failed").exists():
+            (tmp_path / "failed").touch()
+            raise RuntimeError  # after the line of step 16; the checkpoint is of step 14
+        return validation(state, step)
+
+    again = {"folder": tmp_path, "key": KEY, "save_steps": 7, "save_every": 1e9, "progress": False}
+    phase = replace(PHASE, every=((9, failing),))
+    with pytest.raises(RuntimeError):
+        fit(phase, loggers=[Recorder()], **again)
+    assert max(row["step"] for row in got) == 16 and checkpoint.latest(tmp_path / "checkpoints/toy/last") == 14
+    fit(phase, loggers=[Recorder()], **again)
+    assert [row for row in got if "compile_seconds" not in row] == uninterrupted[1]
+
+
 if __name__ == "__main__":
     train(sys.argv[1], replace(PHASE, every=(*PHASE.every, (1, lambda state, step: print(f"step {step}", flush=True)))))

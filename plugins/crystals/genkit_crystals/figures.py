@@ -1,6 +1,5 @@
 """Figures of generated crystals."""
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ COLOURS = {
     "model": "#0b6e99", "discriminator": "#c2453d", "classifier": "#b9a03a", "both": "#3d3a8c",
     "table": "#d1812b", "templates": "#8a4f7d", "marginal": "#9aa5ad", "floor": "#4f8a3c",
 }  # fmt: skip
+PRIOR = 20  # crystals that the prior of a ratio of shares is worth
+BOND = 1.15  # longest bond in units of the sum of covalent radii
 SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 
 
@@ -57,7 +58,7 @@ def distributions(
         species.bar(np.arange(1, 9) + (i - len(every) / 2) * width, [kinds[k] / len(some) for k in range(1, 9)], **bar)
         share = np.bincount(places, minlength=7) / len(some)
         systems.bar(np.arange(7) + (i - len(every) / 2) * width, share, **bar)
-    atoms.set(xscale="log", xlabel="atoms in the conventional cell", ylabel="share of crystals with at most so many")
+    atoms.set(xscale="log", xlabel="atoms in the conventional cell", ylabel="share with at most so many")
     orbits.set(xscale="log", xlabel="orbits")
     species.set(xlabel="elements", ylabel="share of crystals")
     species.set_xticks(range(1, 9), [*map(str, range(1, 8)), "8+"])
@@ -89,16 +90,32 @@ def spread(
 
 
 def elements(found: Sequence[Protostructure], train: Sequence[Protostructure]) -> Figure:
-    """Two periodic tables: share of crystals with the element, and log2 of its ratio to the training crystals."""
+    """Two periodic tables: share of crystals with the element, and log2 of its ratio to the training crystals.
+
+    The ratio is shrunk: an element that a few samples could not show is no surprise (`shrunken_ratio`).
+    """
     figure = Figure(figsize=(11, 7.4), layout="constrained")
     upper, lower = figure.subplots(2, 1)
     counts = [np.bincount([z for c in some for z in c.composition], minlength=101) for some in (found, train)]
     share, truth = (count / max(len(some), 1) for count, some in zip(counts, (found, train), strict=True))
-    smoothed = [(count + 0.5) / (len(some) + 1) for count, some in zip(counts, (found, train), strict=True)]
-    ratio = np.where((share > 0) | (truth > 0), np.log2(smoothed[0] / smoothed[1]), np.nan)
+    ratio = shrunken_ratio(counts[0], counts[1], len(found), len(train))
     _table(figure, upper, np.where(share > 0, 100 * share, np.nan), "viridis", (0, None), "% of generated crystals")
+    ratio = np.where((share > 0) | (truth > 0), np.log2(ratio), np.nan)
     _table(figure, lower, ratio, "RdBu_r", (-2, 2), "log2 of generated / training")
     return figure
+
+
+def shrunken_ratio(count: np.ndarray, other: np.ndarray, n: int, m: int) -> np.ndarray:
+    """Ratio of two shares, count / n and other / m, each the posterior mean under one prior.
+
+    The prior, worth PRIOR crystals, is that both are the share among all n + m: what a small set has not seen has then
+    a ratio near 1. By (count + 1/2) / (n + 1) an element that few samples do not show would seem over-represented.
+    """
+    pooled = (count + other) / max(n + m, 1)
+    shares = ((c + PRIOR * pooled) / (k + PRIOR) for c, k in ((count, n), (other, m)))
+    with np.errstate(invalid="ignore"):
+        one, two = shares
+        return np.where(pooled > 0, one / np.where(pooled > 0, two, 1), 1.0)
 
 
 def _table(figure: Any, axes: Any, values: np.ndarray, colours: str, limits: Any, title: str) -> None:
@@ -132,23 +149,40 @@ def place(z: int) -> tuple[int, int]:
 
 
 def cells(files: Sequence[Path]) -> Figure:
-    """Unit cells of CIF files, atoms as spheres in the usual colours, with formula and space group."""
-    from pymatgen.core import Structure
+    """Unit cells of CIF files with bonds and axes, formula and space group, and a legend of the elements of all.
+
+    Atoms are spheres in the usual colours, of radii that go with the covalent ones.
+    """
+    from genkit_crystals.protostructures import read_cif
 
     columns = min(len(files), 4)
     rows = -(-len(files) // columns)
-    figure = Figure(figsize=(2.9 * columns, 3.2 * rows), layout="constrained")
+    figure = Figure(figsize=(2.9 * columns, 3.2 * rows + 0.5), layout="constrained")
+    seen: set[int] = set()
     for i, file in enumerate(files):
         axes: Any = figure.add_subplot(rows, columns, i + 1, projection="3d")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            structure = Structure.from_file(file)
+        structure = read_cif(file)
+        seen |= {site.specie.Z for site in structure}
         _cell(axes, structure)
-        group = next(
-            line.split()[-1] for line in file.read_text().splitlines() if line.startswith("_symmetry_Int_Tables_number")
-        )
-        axes.set_title(f"{structure.composition.reduced_formula}, {group}", fontsize=10)
+        axes.set_title(f"{structure.composition.reduced_formula}, {_group(file)}", fontsize=10)
+    figure.legend(handles=[_key(z) for z in sorted(seen)], loc="outside lower center", ncols=12, frameon=False)
     return figure
+
+
+def _group(file: Path) -> str:
+    lines = file.read_text().splitlines()
+    return next((line.split()[-1] for line in lines if line.startswith("_symmetry_Int_Tables_number")), "?")
+
+
+def _key(z: int) -> Any:
+    """An entry of the legend."""
+    from ase.data import covalent_radii
+    from ase.data.colors import jmol_colors
+    from matplotlib.lines import Line2D
+
+    look = {"markerfacecolor": jmol_colors[z], "markeredgecolor": "#333333", "markeredgewidth": 0.4}
+    label = f"{symbols()[z]} {covalent_radii[z]:.2f} Å"
+    return Line2D([], [], ls="", marker="o", markersize=4 + 4 * covalent_radii[z], label=label, **look)
 
 
 def _cell(axes: Any, structure: Any) -> None:
@@ -161,17 +195,37 @@ def _cell(axes: Any, structure: Any) -> None:
         for b in corners:
             if (b - a).sum() == 1 and np.abs(b - a).sum() == 1:
                 axes.plot(*zip(a @ lattice, b @ lattice, strict=True), color="#5d6b7a", lw=0.8)
-    points, species = [], []
-    for site in structure:
-        base = site.frac_coords % 1
-        # an atom on a face or edge of the cell is shown on all of them
-        shifts = [(0, 1) if x < 1e-3 else (0, -1) if x > 1 - 1e-3 else (0,) for x in base]
-        for shift in np.array(np.meshgrid(*shifts)).reshape(3, -1).T:
-            points.append((base + shift) @ lattice)
-            species.append(site.specie.Z)
-    points, kinds = np.array(points), np.array(species)
+    for vector, name, colour in zip(lattice, "abc", ("#c2453d", "#4f8a3c", "#0b6e99"), strict=True):
+        axes.plot(*zip(np.zeros(3), vector, strict=True), color=colour, lw=1.8)
+        axes.text(*(1.12 * vector), name, color=colour, fontsize=9, ha="center", va="center")
+    points, kinds = _shown(structure)
+    for i, j in bonds(points, kinds):
+        middle = (points[i] + points[j]) / 2
+        for end, z in ((i, kinds[i]), (j, kinds[j])):
+            axes.plot(*zip(points[end], middle, strict=True), color=jmol_colors[z] * 0.8, lw=2, solid_capstyle="round")
     size = np.linalg.norm(lattice.sum(0))
     area = (170 * covalent_radii[kinds] * 4 / size) ** 2 / 40
     axes.scatter(*points.T, s=area, c=jmol_colors[kinds], edgecolors="#333333", linewidths=0.4, depthshade=False)
     axes.set_box_aspect(np.ptp(corners @ lattice, 0))
     axes.set_axis_off()
+
+
+def _shown(structure: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Places (n, 3) in A and atomic numbers (n,) of the atoms in a cell, those on its faces on all of them."""
+    points, species = [], []
+    for site in structure:
+        base = site.frac_coords % 1
+        shifts = [(0, 1) if x < 1e-3 else (0, -1) if x > 1 - 1e-3 else (0,) for x in base]
+        for shift in np.array(np.meshgrid(*shifts)).reshape(3, -1).T:
+            points.append((base + shift) @ structure.lattice.matrix)
+            species.append(site.specie.Z)
+    return np.array(points), np.array(species)
+
+
+def bonds(points: np.ndarray, kinds: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of atoms that are nearer than BOND times the sum of their covalent radii."""
+    from ase.data import covalent_radii
+
+    radii = covalent_radii[kinds]
+    distance = np.linalg.norm(points[:, None] - points, axis=-1)
+    return [(int(i), int(j)) for i, j in np.argwhere(distance < BOND * (radii[:, None] + radii)) if i < j]

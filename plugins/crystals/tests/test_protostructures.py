@@ -9,7 +9,8 @@ from pymatgen.core import Lattice, Structure
 from genkit.errors import DataError
 from genkit_crystals.protostructures.files import from_pyxtal, read_labels, to_pyxtal
 from genkit_crystals.protostructures.protostructure import Protostructure
-from genkit_crystals.protostructures.structures import encode, entries, protostructure
+from genkit_crystals.protostructures.sources import entries
+from genkit_crystals.protostructures.structures import encode, protostructure
 from genkit_crystals.protostructures.wyckoff import LETTERS, numbers, tables
 
 CUBIC, HALF = Lattice.cubic, (0.5, 0.5, 0.5)
@@ -167,9 +168,9 @@ def test_bad_structures_are_refused_with_file_and_line_and_the_rest_goes_on(tmp_
     found = encode(entries(tmp_path))
     assert found.labels == ("AB_cF8_225_a_b:Cl-Na",) * 4
     reasons = {r.place.rpartition("/")[2]: r.reason for r in found.rejects}
-    assert set(reasons) == {"b.cif", "c.json[1]", "c.json[2]", f"t.csv:{3 + cif.count(chr(10))}"}
-    assert "disordered" in reasons["c.json[1]"] and "Rf" in reasons["c.json[2]"] and "cif" in reasons["b.cif"]
-    assert found.summary().startswith("4 encoded, 4 refused")
+    assert set(reasons) == {"b.cif", "c.json[1]", "c.json[2]", "notes.txt", f"t.csv:{3 + cif.count(chr(10))}"}
+    assert "disordered" in reasons["c.json[1]"] and "Rf" in reasons["c.json[2]"] and "no atoms" in reasons["b.cif"]
+    assert found.summary().startswith("4 encoded, 5 refused")
     for bad in ("none", "notes.txt"):
         with pytest.raises(DataError, match=bad):
             list(entries(tmp_path / bad))
@@ -178,11 +179,11 @@ def test_bad_structures_are_refused_with_file_and_line_and_the_rest_goes_on(tmp_
 def test_tables_of_labels(tmp_path):
     file = tmp_path / "labels.csv"
     file.write_text("id,wyckoff_spglib,energy_per_atom\n1,AB_cF8_225_b_a:Cl-Na,-1.5\n2,Invalid,0\n3,A_cF8_227_a:Si,\n")
-    found, energies, rejects = read_labels(file)
+    found, values, rejects = read_labels(file)
     assert [one.label for one in found] == ["AB_cF8_225_a_b:Cl-Na", "A_cF8_227_a:Si"]
-    assert energies[0] == -1.5 and np.isnan(energies[1])
+    assert values == [{"id": 1, "energy_per_atom": -1.5}, {"id": 3}]
     assert [r.place for r in rejects] == [f"{file}:3"]
-    for text, message in (("", "is empty"), ("a,b\n1,2\n", "it has a, b"), ("wyckoff\nInvalid\n", "no usable label")):
+    for text, message in (("", "is empty"), ("a,b\n1,2\n", "it has a, b")):
         file.write_text(text)
         with pytest.raises(DataError, match=message):
             read_labels(file)

@@ -38,6 +38,7 @@ plugin = Plugin(
     datasets={
         "binary_digits": ("genkit_inverse.datasets.binary:BinaryDigits", "1797 handwritten digits of 8 x 8 bits", BITS),
         "digits": ("genkit_inverse.datasets.digits:Digits", "1797 handwritten digits of 8 x 8 cells, bundled", IMAGES),
+        "images": ("genkit_inverse.datasets.images:Folder", "your own images: PNG, JPEG, npy", IMAGES),
         "mnist": ("genkit_inverse.datasets.mnist:MNIST", "10 000 handwritten digits of 28 x 28 cells", IMAGES),
         "pines": (
             "genkit_inverse.datasets.pines:Pines",
@@ -54,7 +55,7 @@ plugin = Plugin(
         "image_prior": (
             "genkit_inverse.models.image_prior:ImagePrior",
             "a diffusion model of images of one size",
-            f"{IMAGES} -> genkit.model.diffusion:Diffusion",
+            f"{IMAGES} -> genkit_inverse.models.image_diffusion:ImageDiffusion",
         ),
         "binary_prior": (
             "genkit_inverse.models.binary_prior:BinaryPrior",
@@ -100,14 +101,32 @@ plugin = Plugin(
     methods={
         "single": ("genkit_inverse.methods:Single", "DDSMC with a single particle, without weights"),
     },
+    formats={
+        "edm": ("genkit_inverse.models.imported:FromEDM", "U-Nets of NVlabs/edm, by their state_dict"),
+        "adm": ("genkit_inverse.models.imported:FromADM", "the U-Net of guided-diffusion"),
+        "diffusers": ("genkit_inverse.models.imported:FromDiffusers", "UNet2DModel of diffusers"),
+    },
     operators={
+        "inpaint": ("genkit_inverse.operators.images:Inpainting", "what a mask of your own hides"),
         "inpaint_box": ("genkit_inverse.operators.images:BoxInpainting", "a box in the middle is hidden"),
         "inpaint_random": ("genkit_inverse.operators.images:RandomInpainting", "random cells are hidden"),
         "inpaint_half": ("genkit_inverse.operators.images:HalfInpainting", "one half is hidden"),
-        "super_resolution": ("genkit_inverse.operators.images:SuperResolution", "means of blocks"),
+        "super_resolution": ("genkit_inverse.operators.images:SuperResolution", "an image of fewer cells"),
+        "blur": ("genkit_inverse.operators.images:Blur", "a kernel of your own, periodic"),
         "gaussian_blur": ("genkit_inverse.operators.images:GaussianBlur", "a Gaussian kernel, mirrored at the edges"),
         "motion_blur": ("genkit_inverse.operators.images:MotionBlur", "the mean along a line, periodic"),
-        "colourisation": ("genkit_inverse.operators.images:Colourisation", "the mean of the channels"),
+        "colourisation": ("genkit_inverse.operators.images:Colourisation", "the mean of the channels, or brightness"),
+        "compressed_sensing": (
+            "genkit_inverse.operators.frequencies:CompressedSensing",
+            "random orthogonal sums, at any size",
+        ),
+        "mri": ("genkit_inverse.operators.frequencies:MRI", "magnetic resonance: masked frequencies, coils"),
+        "phase_retrieval": (
+            "genkit_inverse.operators.frequencies:PhaseRetrieval",
+            "sizes of Fourier coefficients, without their phases",
+        ),
+        "jpeg": ("genkit_inverse.operators.nonlinear:JPEG", "compressed by JPEG"),
+        "clipping": ("genkit_inverse.operators.nonlinear:Clipping", "made brighter and cut"),
         "tomography": ("genkit_inverse.operators.images:Tomography", "sums along rays, as a dense matrix"),
     },
 )

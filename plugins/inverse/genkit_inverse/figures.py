@@ -145,7 +145,12 @@ def histograms(ranks: Mapping[str, Mapping[str, np.ndarray]], members: int) -> F
     return figure
 
 
-def lines(levels: np.ndarray, panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+def lines(
+    levels: np.ndarray,
+    panels: Mapping[str, Mapping[str, np.ndarray]],
+    along: str = "quantile",
+    label: str = "residual over chi",
+) -> Figure:
     """Ratios (len(levels),) of each method by level, a panel an operator, on a logarithmic axis about 1."""
     figure = Figure(figsize=(3.2 * len(panels) + 1.6, 3.2), layout="constrained")
     drawn = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
@@ -153,13 +158,13 @@ def lines(levels: np.ndarray, panels: Mapping[str, Mapping[str, np.ndarray]]) ->
         axes.axhline(1, color="black", lw=0.8)
         for i, (name, row) in enumerate(of.items()):
             axes.plot(levels, row, color=COLOURS[i % len(COLOURS)], label=name, lw=1.4)
-        axes.set(yscale="log", xlabel="quantile")
+        axes.set(yscale="log", xlabel=along)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_locator(NullLocator())
         axes.set_title(operator, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
-    drawn[0].set_ylabel("residual over chi")
+    drawn[0].set_ylabel(label)
     figure.legend(*drawn[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
     return figure
 

@@ -38,10 +38,15 @@ class Images:
         return self.train.shape[1:]
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """The range, or that of the training images."""
+        return self.range or (float(self.train.min()), float(self.train.max()))
+
+    @property
     def peak(self) -> float:
-        """Width of the range, or that of the training images."""
-        low, high = self.range or (self.train.min(), self.train.max())
-        return float(high - low)
+        """Width of the bounds."""
+        low, high = self.bounds
+        return high - low
 
 
 @dataclass(frozen=True)

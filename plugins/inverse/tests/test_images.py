@@ -1,6 +1,9 @@
 """Images: data, exact posteriors, calibration of samplers, and the experiments at their smallest."""
 
+import contextlib
 import re
+import sys
+import types
 from pathlib import Path
 
 import jax
@@ -20,7 +23,7 @@ from genkit_inverse.datasets.digits import Digits
 from genkit_inverse.datasets.gaussian_patches import GaussianPatches
 from genkit_inverse.datasets.mnist import MNIST
 from genkit_inverse.images import Images
-from genkit_inverse.operators import SuperResolution
+from genkit_inverse.operators import MRI, GaussianBlur, SuperResolution
 
 PATCHES = GaussianPatches().load()
 PRIOR = PATCHES.prior
@@ -96,8 +99,71 @@ def test_exact_samples_are_calibrated(measured):
     assert result["rank_p"] > 0.01 and result["spread_skill"] == pytest.approx(1, abs=0.05)
     assert all(result[f"residual_{q}"] == pytest.approx(1, abs=0.04) for q in scores.LEVELS)
     assert log_z.shape == (IMAGES, 1)
+    np.testing.assert_allclose(scores.covered(np.asarray(x), measured[0]), 1, atol=0.06)
     narrow = judged(x.mean(1, keepdims=True) + 0.5 * (x - x.mean(1, keepdims=True)), *measured)
     assert narrow["rank_p"] < 1e-4 and narrow["spread_skill"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_what_is_shown_of_a_measurement(tmp_path):
+    """Frequencies of a complex image have its numbers but are no picture; a blurred image is one."""
+    np.save(tmp_path / "mask.npy", np.ones(8))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 8, 8, 2)), jnp.float32)
+    for task, expected in (
+        (MRI(tmp_path / "mask.npy"), lambda a: x),
+        (GaussianBlur(), lambda a: a(x).reshape(x.shape)),
+    ):
+        operator = task.build((8, 8, 2))
+        assert operator.size == 128
+        shown = scores.seen(task, [observe(operator, operator(x)[0], STD)])
+        np.testing.assert_allclose(shown, expected(operator), atol=1e-4)
+
+
+def test_structural_similarity():
+    """Against the sums of Wang et al. 2004 at one cell; 1 for the truth, by a constant the term of the means alone."""
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-1, 1, (2, 1, 11, 11, 1))
+    at = np.arange(11) - 5
+    w = np.exp(-(at[:, None] ** 2 + at**2) / 4.5)
+    w = w / w.sum()
+    a, b = x[0, ..., 0], y[0, ..., 0]
+    ma, mb = (w * a).sum(), (w * b).sum()
+    va, vb, cov = (w * (a - ma) ** 2).sum(), (w * (b - mb) ** 2).sum(), (w * (a - ma) * (b - mb)).sum()
+    c1, c2 = 0.02**2, 0.06**2
+    expected = (2 * ma * mb + c1) * (2 * cov + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))
+    assert scores.ssim(x, y, 2.0)[0] == pytest.approx(expected, rel=1e-9)
+    assert scores.ssim(y, y, 2.0)[0] == pytest.approx(1)
+    flat = np.full((1, 20, 20, 1), 0.5)
+    assert scores.ssim(flat, -flat, 2.0)[0] == pytest.approx((-0.5 + c1) / (0.5 + c1))
+    assert scores.lpips((11, 11, 1), (-1.0, 1.0)) is None  # too small for it
+
+
+def test_learned_distance_where_it_is_installed(monkeypatch):
+    """Colours in [-1, 1], black -1, channels first."""
+
+    class Tensor(np.ndarray):
+        def numpy(self):
+            return np.asarray(self)
+
+    class LPIPS:
+        def __init__(self, net, verbose):
+            assert net == "alex"
+
+        def __call__(self, a, b):
+            assert a.shape == (2, 3, 64, 64) and float(a.max()) == 1 and float(b.min()) == -1
+            return np.abs(a - b).mean((1, 2, 3), keepdims=True)
+
+    def offline(net, verbose):
+        raise OSError("no route\nto host")
+
+    made = types.SimpleNamespace(no_grad=contextlib.nullcontext, float32=np.float32,
+                                 tensor=lambda a, dtype: np.asarray(a, dtype).view(Tensor))  # fmt: skip
+    monkeypatch.setitem(sys.modules, "torch", made)
+    monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=LPIPS))
+    image = np.full((2, 64, 64, 1), 1.0)
+    np.testing.assert_allclose(scores.lpips((64, 64, 1), (0.0, 1.0))(image, 0 * image), 2.0)
+    monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=offline))
+    with pytest.raises(DataError, match="LPIPS is left out, its weights are not there: no route to host"):
+        scores.lpips((64, 64, 1), (0.0, 1.0))
 
 
 @pytest.mark.usefixtures("optimised")
@@ -127,23 +193,47 @@ def test_the_prior(trained):
 def test_posteriors_of_images_under_a_trained_prior(trained, tmp_path):
     config = genkit.config("inverse.ddsmc_images", "tiny", prior=trained.folder)
     run = genkit.run(config, out=tmp_path / "images")
-    for name in ("psnr", "psnr_sample", "rank_p", "spread_skill", "residual_q50", "seconds"):
+    for name in ("psnr", "psnr_sample", "ssim", "covered", "rank_p", "spread_skill", "residual_q50", "seconds"):
         for method in ("ddsmc", "pigdm"):
             assert np.isfinite(run.results[f"{name}/inpaint_box/{method}"])
     assert 1 <= run.results["ess/inpaint_box/ddsmc"] <= 4 and "ess/inpaint_box/pigdm" not in run.results
     assert run.results["calls/inpaint_box/ddsmc"] == 5 * 4 and run.results["calls/inpaint_box/pigdm"] == 5
-    assert {"pictures_inpaint_box", "ranks", "residuals", "ess"} <= set(run.figures)
+    assert {"pictures_inpaint_box", "ranks", "residuals", "pixels", "ess"} <= set(run.figures)
     assert (run.folder / "report.html").exists() and not (run.folder / "checkpoints").exists()  # nothing was trained
+
+
+def test_counts_and_lost_phases(trained, tmp_path):
+    """What is no linear measurement with normal noise, in the same study."""
+    options = {
+        "operators": ["phase_retrieval", "denoising"],
+        "noise": "poisson",
+        "noise.gain": 20.0,
+        "noise.offset": 1.0,
+    }
+    options |= {"methods": ["dps"], "methods.0.steps": 4, "images": 2, "draws": 2}
+    run = genkit.run(
+        genkit.config("inverse.ddsmc_images", "tiny", options, prior=trained.folder), out=tmp_path / "counts"
+    )
+    for operator in ("phase_retrieval", "denoising"):
+        assert np.isfinite(run.results[f"psnr/{operator}/dps"]) and run.results[f"residual_q50/{operator}/dps"] > 0
+    assert "psnr/phase_retrieval/pinv" not in run.results and np.isfinite(run.results["psnr/denoising/pinv"])
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"images": 0}, "images=0"), ({"std": 0.0}, "std=0.0"), ({"ema": 0.0}, "ema=0.0"),
-     ({"operators": ["blur"]}, "unknown operator 'blur'")],
+    [({"images": 0}, "images=0"), ({"std": -1.0}, "std=-1.0"), ({"ema": 0.0}, "ema=0.0"),
+     ({"operators": ["smear"]}, "unknown operator 'smear'"), ({"std": 0.2, "noise": "poisson"}, "std=0.2 and noise")],
 )  # fmt: skip
 def test_wrong_options(options, says):
     with pytest.raises(UsageError, match=says):
         genkit.config("inverse.ddsmc_images", "tiny", options)
+
+
+def test_a_mask_that_is_missing_stops_before_training(tmp_path):
+    config = genkit.config("inverse.ddsmc_images", "tiny", {"operators": ["inpaint"]})
+    with pytest.raises(UsageError, match="inpaint needs a mask"):
+        genkit.run(config, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "model").exists() and not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_names_of_methods():
@@ -182,7 +272,7 @@ def test_a_measurement_of_a_user(tmp_path):
     error = (found["samples"].reshape(64, -1).mean(0) - mean) / np.sqrt(np.diag(cov) / 64)
     assert found["log_z"].shape == (64,) and np.sqrt(np.mean(error**2)) < 1.5
     alone = model.sample(jax.random.key(0), 2, **ask, method=DPS(steps=5, sigma_max=10.0))
-    assert alone.shape == (2, 8, 8, 1)  # nothing is weighed
+    assert alone["samples"].shape == (2, 8, 8, 1) and "log_z" not in alone  # nothing is weighed
     np.save(tmp_path / "short.npy", y[:3])
     for options, says in (
         ({"observation": tmp_path / "short.npy", "std": 0.1}, r"short.npy: y has shape \(3,\); expected \(16,\)"),

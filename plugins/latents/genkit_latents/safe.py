@@ -25,9 +25,9 @@ def norm(x: Array, keepdims: bool = False) -> Array:
 
 
 def root(x: Array) -> Array:
-    """Square root of x >= 0 whose derivative at 0 is 0; what lies below 0 by rounding counts as 0."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+    """Square root of x >= 0 whose derivative at 0 is 0; what lies below 0 by rounding counts as 0, NaN stays NaN."""
+    nothing = x <= 0
+    return jnp.where(nothing, 0, jnp.sqrt(jnp.where(nothing, 1, x)))
 
 
 def dot(x: Array, y: Array, keepdims: bool = False) -> Array:

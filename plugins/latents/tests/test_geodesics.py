@@ -81,6 +81,34 @@ def test_a_wall_between_the_corners():
         assert jax.jit(Refined(Energy(4)))(TOY, p, q).converged
 
 
+def test_thin_walls_anywhere():
+    """Walls of three forms down to 1 / 400 of the way, at several places, whose crossing costs as much as the way and
+    a half: no solver says converged for a length that a polygon of 8000 pieces does not have."""
+    forms = (lambda r: jnp.exp(-0.5 * r**2) / (2 * np.pi) ** 0.5, lambda r: 1.0 * (jnp.abs(r) < 0.5),
+             lambda r: jnp.maximum(0, 1 - jnp.abs(r)))  # fmt: skip
+    p, q = np.array([-1.0, 0.0]), np.array([1.0, 0.1])
+
+    @jax.jit
+    @jax.vmap
+    def found(case):
+        form, width, at = case
+        height = lambda z: 3 / width * jax.lax.switch(form.astype(int), forms, (z[0] - at) / width)  # noqa: E731
+        metric = m.Conformal(lambda z: jnp.square(1 + height(z)))
+        out = []
+        for solver in (Energy(8), Spline()):
+            one = solver(metric, jnp.asarray(p), jnp.asarray(q))
+            t, corners = jnp.linspace(0, 1, 8001), jnp.linspace(0, 1, len(one.curve))
+            fine = jnp.stack([jnp.interp(t, corners, c) for c in one.curve.T], 1)
+            out.append((one.converged, one.length, length(metric, fine)))
+        return out
+
+    with jax.enable_x64(True):
+        cases = [(f, w, a) for f in range(3) for w in (0.02, 0.005) for a in (-0.63, 0.011, 0.337)]
+        for converged, said, known in found(jnp.array(cases)):
+            wrong = jnp.abs(said - known) > 0.1 * known
+            assert wrong.any() and not (converged & wrong).any()
+
+
 @pytest.mark.parametrize(
     "solver",
     [Energy(8), Energy(8, "lbfgs"), Spline(), Refined(), Shooting(), Collocation(), FixedPoint()],

@@ -14,7 +14,8 @@ from genkit.nn import Net
 from genkit_latents.datasets import BOX, plane
 from genkit_latents.distributions import Mixture, assignment, clipped, divergence
 from genkit_latents.models import Introspective, IntroVAE, priors_seen
-from genkit_latents.models.introspective import Noise, Weights, decoder_loss, encoder_loss, noise
+from genkit_latents.models.introspective import Noise, Weights, decoder_loss, encoder_loss, noise, vae_loss
+from genkit_latents.models.players import balanced, warn
 from genkit_latents.networks import Perceptron, Residual
 from genkit_latents.stats import PROBES, frechet_whitened, histogram_divergences, probes
 
@@ -49,8 +50,9 @@ class Numpy:
         h = np.tanh(x @ layers[0]["kernel"] + layers[0]["bias"])
         return h @ layers[1]["kernel"] + layers[1]["bias"]
 
-    @staticmethod
-    def kl(m, lv, prior, e):
+    reference = False
+
+    def kl(self, m, lv, prior, e):
         mean, u, a = prior
         total = 0.0
         log_w = a - np.log(np.exp(a).sum())
@@ -58,7 +60,8 @@ class Numpy:
             z = m + np.exp(lv / 2) * one
             parts = [-0.5 * (u[k] + (z - mean[k]) ** 2 * np.exp(-u[k])).sum(-1) + log_w[k] for k in range(len(a))]
             total = total - np.log(np.exp(parts).sum(0))
-        return -(lv + 1).sum(-1) / 2 + total / len(e)
+        entropy = (lv + (e**2).mean(0) if self.reference else lv + 1).sum(-1) / 2
+        return -entropy + total / len(e)
 
     def code(self, p, x):
         return np.split(self.net(p["encoder"], x), 2, -1)
@@ -67,6 +70,11 @@ class Numpy:
         m, u, _ = prior
         k = np.asarray(self.e.k)
         return self.net(params["decoder"], m[k] + np.exp(u[k] / 2) * self.e.prior)
+
+    def vae(self):
+        m, lv = self.code(self.p, self.x)
+        own = self.net(self.p["decoder"], m + np.exp(lv / 2) * self.e.codes[0])
+        return 0.2 * ((self.x - own) ** 2).sum(-1).mean() + 0.3 * self.kl(m, lv, self.prior, self.e.kl[0]).mean()
 
     def encoder(self):
         fake = self.fake(self.fp, self.fprior)
@@ -102,22 +110,32 @@ class Numpy:
         return 0.5 * total
 
 
-@pytest.mark.parametrize("player", ["encoder", "decoder"])
-def test_losses_and_gradients_against_numpy(player):
-    """Each player's loss and all slopes of what it learns, by central differences of the loss with blocks frozen."""
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize("turn", ["vae", "encoder", "decoder"])
+def test_losses_and_gradients_against_numpy(turn, reference):
+    """Each loss, and all slopes of who may learn from it, by central differences of the loss with blocks frozen.
+
+    The prior is among them in each: it follows the decoder or the encoder.
+    """
     with jax.enable_x64(True):
         model, prior, x, e = small()
-        loss = {"encoder": encoder_loss, "decoder": decoder_loss}[player]
+        loss = {"vae": vae_loss, "encoder": encoder_loss, "decoder": decoder_loss}[turn]
 
         @jax.jit
         def both(params, prior):
-            return jax.value_and_grad(lambda p, q: loss(replace(model, params=p), q, x, e, W)[0], (0, 1))(params, prior)
+            value = lambda p, q: loss(replace(model, params=p), q, x, e, W, reference)[0]  # noqa: E731
+            return jax.value_and_grad(value, (0, 1))(params, prior)
 
         value, (slope, prior_slope) = both(model.params, prior)
         plain = jax.tree.map(np.asarray, (model.params, prior))
         law = (plain[1].means, plain[1].log_vars, plain[1].logits)
         e = jax.tree.map(np.asarray, e)
-        at = lambda p, q: getattr(Numpy(p, q, x, e, plain[0], law), player)()  # noqa: E731
+
+        def at(p, q):
+            known = Numpy(p, q, x, e, plain[0], law)
+            known.reference = reference
+            return getattr(known, turn)()
+
         assert float(value) == pytest.approx(at(plain[0], law), rel=1e-12)
 
         def moved(tree, i, h):
@@ -126,23 +144,81 @@ def test_losses_and_gradients_against_numpy(player):
             flat[i] += h
             return jax.tree.map(np.asarray, rest(flat))
 
-        own, known = plain[0][player], jax.flatten_util.ravel_pytree(slope[player])[0]
-        for i in range(0, len(known), 3):
-            up, down = (at(plain[0] | {player: moved(own, i, h)}, law) for h in (1e-5, -1e-5))
-            assert float(known[i]) == pytest.approx((up - down) / 2e-5, rel=1e-6, abs=1e-9)
-        if player == "decoder":  # the prior learns from it
-            for i, part in enumerate(("means", "log_vars", "logits")):
-                for j in np.ndindex(law[i].shape):
-                    a, b = (list(law), list(law))
-                    a[i], b[i] = law[i].copy(), law[i].copy()
-                    a[i][j] += 1e-5
-                    b[i][j] -= 1e-5
-                    expected = (at(plain[0], a) - at(plain[0], b)) / 2e-5
-                    assert float(getattr(prior_slope, part)[j]) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        for player in ("encoder", "decoder") if turn == "vae" else (turn,):
+            own, known = plain[0][player], jax.flatten_util.ravel_pytree(slope[player])[0]
+            for i in range(0, len(known), 3):
+                up, down = (at(plain[0] | {player: moved(own, i, h)}, law) for h in (1e-5, -1e-5))
+                assert float(known[i]) == pytest.approx((up - down) / 2e-5, rel=1e-6, abs=1e-9)
+        for i, part in enumerate(("means", "log_vars", "logits")):
+            for j in np.ndindex(law[i].shape):
+                a, b = (list(law), list(law))
+                a[i], b[i] = law[i].copy(), law[i].copy()
+                a[i][j] += 1e-5
+                b[i][j] -= 1e-5
+                expected = (at(plain[0], a) - at(plain[0], b)) / 2e-5
+                assert float(getattr(prior_slope, part)[j]) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def game(system, cooperation):
+    """A recipe, and a game in its middle, float32: model, state, rows, the players' rule."""
+    rule = optax.adam(1e-3)
+    recipe = Introspective(system=system, cooperation=cooperation, components=3, batch=4, samples=2, network=TWIN)
+    model, prior, x, _ = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, small())
+    third = {"normal": {}, "vamp": {"inputs": x[:3], "logits": prior.logits}}.get(
+        recipe.kind, {"means": prior.means, "log_vars": prior.log_vars, "logits": prior.logits}
+    )
+    params = model.params | {"prior": third}
+    state = {"params": params, "rules": {name: rule.init(p) for name, p in params.items()}}
+    return recipe, model, state, x, rule
+
+
+@pytest.mark.parametrize("cooperation", ["decoder", "encoder"])
+@pytest.mark.parametrize("prior", ["normal", "mog_fixed", "mog", "vamp"])
+def test_a_turn_leaves_the_others_as_they_are(prior, cooperation):
+    """Bit for bit, parameters and the state of their Adam; who has the turn moves."""
+    recipe, model, state, x, rule = game(f"{prior}_sintro", cooperation)
+    learns = prior in ("mog", "vamp")
+    for role in recipe.roles(game=True):
+        name = role[0]
+        after = jax.jit(lambda s, role=role: recipe.turn(role, model, W, rule, None, s, x, KEY)[0])(state)
+        movers = {name} | ({"prior"} if learns and cooperation == name else set())
+        for player in ("encoder", "decoder", "prior"):
+            for part in ("params", "rules"):
+                pairs = zip(*(jax.tree.leaves(s[part][player]) for s in (state, after)), strict=True)
+                same = [np.array_equal(a, b) for a, b in pairs]
+                if player not in movers and (part == "params" or player != "prior" or prior != "normal"):
+                    assert all(same), (name, player, part)
+                elif player in movers:
+                    assert not all(same), (name, player, part)
+
+
+def test_players_move_in_turns():
+    """A step is the encoder's turn, then the decoder's with the new encoder; what only the decoder's loss has does not
+    reach the encoder, in one program bit for bit."""
+    recipe, model, state, x, rule = game("mog_sintro", "decoder")
+
+    @jax.jit
+    def step(s, gamma):
+        return recipe.turns(model, W._replace(gamma=gamma), rule, None, True, s, x, KEY)[0]
+
+    one, other = step(state, 1.0), step(state, 3.0)
+
+    @jax.jit
+    def apart(s):
+        for role, key in zip(recipe.roles(True), jax.random.split(KEY), strict=True):
+            s = recipe.turn(role, model, W, rule, None, s, x, key)[0]
+        return s
+
+    for part in ("params", "rules"):
+        for player, same in (("encoder", True), ("decoder", False)):
+            pairs = zip(*(jax.tree.leaves(s[part][player]) for s in (one, other)), strict=True)
+            assert all(np.array_equal(a, b) for a, b in pairs) is same
+    for a, b in zip(*(jax.tree.leaves(s) for s in (one, apart(state))), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize(("cooperation", "leader"), [("decoder", "decoder"), ("encoder", "encoder")])
-def test_players_move_in_turns(cooperation, leader):
+def test_a_player_goes_where_its_own_loss_takes_it(cooperation, leader):
     """Each player is where its own loss alone takes it, from Adam of its own; the decoder answers to the
     new encoder; a fixed prior stays."""
     rule = optax.adam(1e-3)
@@ -182,6 +258,25 @@ def test_players_move_in_turns(cooperation, leader):
             assert count == (0 if name == "prior" and system == "mog_fixed_sintro" else 1)
         same = jax.tree.map(lambda a, b: bool((a == b).all()), after["params"]["prior"], params["prior"])
         assert all(jax.tree.leaves(same)) == (system == "mog_fixed_sintro")
+
+
+def test_the_weight_that_leaves_real_rows_where_they_are():
+    """The encoder's loss in the divergence that a row has in common with its reconstruction is least there; far below
+    that weight the game drags it away, and says so."""
+    w = Weights(1.0, 0.1, 0.5, 1 / 64)
+    b = balanced(w, 9.0)
+    pull = lambda k: w.scale * w.kl * k + np.exp(-w.alpha * w.scale * b * k) / (2 * w.alpha)  # noqa: E731
+    k = np.linspace(2, 40, 4001)
+    assert k[np.argmin(pull(k))] == pytest.approx(9, abs=0.02)
+    assert balanced(w, 1e3) == pytest.approx(2 * np.e * w.kl)
+    with pytest.warns(UserWarning, match="rose from 9 to 67; take the third of betas .now 0.5. nearer to 15"):
+        warn(w, (9.0, 9.0), (67.0, 100.0))
+    with pytest.warns(UserWarning, match="KL of real rows 10 is above that of fakes 5"):
+        warn(w, (9.0, 9.0), (10.0, 5.0))
+    with pytest.warns(UserWarning, match="rose from 0 to 67; take a smaller second one"):  # no weight would hold them
+        warn(w, (0.0, 9.0), (67.0, 100.0))
+    with pytest.warns(UserWarning, match="; take a smaller second one"):
+        warn(w._replace(kl=0.0), (9.0, 9.0), (67.0, 100.0))
 
 
 def test_divergences_from_a_mixture():

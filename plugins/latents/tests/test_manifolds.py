@@ -322,6 +322,14 @@ def test_points_outside(manifold, point, says):
         manifold.check(point)
 
 
+def test_no_distance_to_what_is_no_point():
+    """Where a closed form would give a number, or the root of a NaN a zero."""
+    low, twice = jnp.array([0.0, -1.0]), jnp.array([[1.0, 2.0], [2.0, 1.0]])
+    for manifold, wrong in ((HalfPlane(), low), (GaussianFisherRao(), low), (SPD(2), twice)):
+        assert jnp.isnan(jax.jit(manifold.dist)(manifold.origin, wrong))
+        assert jax.jit(manifold.dist)(manifold.origin, manifold.origin) == 0
+
+
 def test_wrong_manifolds():
     for make, says in [
         (lambda: PoincareBall(c=-1.0), "c=-1.0"), (lambda: Sphere(0), "n=0"), (lambda: Product(()), "factor"),

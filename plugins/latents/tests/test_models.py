@@ -72,7 +72,8 @@ def test_geodesics_under_a_deviation():
     angle = np.linspace(0, np.pi, 40)
     codes = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)  # half a circle: the way along it is short
     residuals = 0.1 * np.ones((40, 3), np.float32)
-    model = dataclasses.replace(model, deviation=fit_rbf(codes, residuals, centres=20, width=2.0, steps=100))
+    # twice as many centres make spikes between them that 32 segments do not resolve, which is told
+    model = dataclasses.replace(model, deviation=fit_rbf(codes, residuals, centres=10, width=2.0, steps=100))
     p, q = codes[:1], codes[-1:]
     found, metric = model.geodesics(p, q, points=21), model.manifold.metric
     assert found.converged.all() and found.length[0] < length(metric, straight(p[0], q[0], 64))

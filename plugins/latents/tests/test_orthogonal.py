@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from genkit.errors import UsageError
 from genkit_latents.geometry import riemannian_adam, riemannian_sgd
 from genkit_latents.geometry.manifolds import Grassmann, PoincareBall, SpecialOrthogonal, Sphere, Stiefel
+from genkit_latents.stats import frechet_mean
 
 RNG = np.random.default_rng(0)
 
@@ -35,9 +36,26 @@ def test_exp_log_and_transport(manifold):
             moved = manifold.transport(x, y, a), manifold.transport(x, y, b)
             f = lambda z: (z * target).sum()  # noqa: E731
             slope = jax.jvp(lambda t: f(manifold.exp(x, t * b)), (0.0,), (1.0,))[1]
-            return y, manifold.log(x, y), manifold.dist(x, y), moved, slope, manifold.gradient(x, target)
+            frame = manifold.frame(x)
+            pairs = jax.vmap(lambda u: jax.vmap(lambda v: manifold.inner(x, u, v))(frame))(frame)
+            gap = frame - jax.vmap(lambda u: manifold.tangent(x, u))(frame)
+            mean = frechet_mean(manifold, jnp.stack([x, y]), start=x).point
+            return (
+                y,
+                manifold.log(x, y),
+                manifold.dist(x, y),
+                moved,
+                slope,
+                manifold.gradient(x, target),
+                pairs,
+                gap,
+                mean,
+            )
 
-        y, back, distance, moved, slope, gradient = numbers(x, a, b)
+        y, back, distance, moved, slope, gradient, pairs, gap, mean = numbers(x, a, b)
+        np.testing.assert_allclose(pairs, np.eye(manifold.dim), atol=1e-12)
+        np.testing.assert_allclose(gap, 0, atol=1e-12)
+        assert manifold.dist(mean, manifold.exp(x, a / 2)) == pytest.approx(0, abs=1e-7)
         assert manifold.inside(y) and not manifold.inside(1.1 * y)
         np.testing.assert_allclose(back, a, atol=1e-9)
         assert distance == pytest.approx(float(manifold.norm(x, a)), rel=1e-9)

@@ -88,6 +88,17 @@ def test_derivatives_of_a_mean():
         np.testing.assert_allclose(forward, backward, rtol=1e-9)
 
 
+def test_points_and_weights_of_a_mean():
+    with pytest.raises(UsageError, match="no points"):
+        frechet_mean(Sphere(), jnp.zeros((0, 3)))
+    poles = jnp.eye(3, dtype=int)
+    with pytest.raises(UsageError, match="weights of shape .2,. for 3 points"):
+        frechet_mean(Sphere(), poles, jnp.ones(2))
+    found = frechet_mean(Sphere(), poles)  # whole numbers
+    assert found.converged and np.allclose(found.point, 3**-0.5, atol=1e-5)
+    assert not frechet_mean(Sphere(), poles, jnp.array([1.0, 1.0, -0.5])).converged
+
+
 def test_tangent_pca_of_a_great_circle():
     t = jnp.linspace(-0.5, 0.5, 11)
     x = jnp.stack([jnp.cos(t), jnp.sin(t), 0 * t], 1)

@@ -1,11 +1,12 @@
 """Rewards: what is wanted of molecules or sequences, as a number each; own functions, and a few that are known.
 
 A name is ``module:function`` of a list of texts, ``tanimoto=SMILES``, or ``PROPERTY=MEAN:STD``, the logarithm of a
-normal density of a property up to its constant.
+normal density of a property up to its constant; a number and a star before it are its weight.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -20,6 +21,8 @@ Reward = Callable[[Sequence[str]], np.ndarray]
 
 def reward_named(name: str, layout: Any) -> Reward:
     """The function (M,) of texts, SMILES or letters, with this name. Raises UsageError."""
+    if weighed := re.match(r"([^*=:]+)\*", name):
+        return partial(_weighed, _weight(name, weighed[1]), reward_named(name[weighed.end() :], layout))
     kind, value, argument = name.partition("=")
     if kind == "tanimoto" and value:
         return _tanimoto(argument)
@@ -40,6 +43,22 @@ def reward_named(name: str, layout: Any) -> Reward:
 def near(layout: Any, kind: str, mean: float, std: float, texts: Sequence[str]) -> np.ndarray:
     """-(property - mean)^2 / (2 std^2), (M,)."""
     return -(((layout.measure(kind, texts) - mean) / std) ** 2) / 2
+
+
+def _weighed(weight: float, reward: Reward, texts: Sequence[str]) -> np.ndarray:
+    """Of what is impossible, -inf, no weight makes anything else."""
+    found = reward(texts)
+    return np.where(found == -np.inf, -np.inf, weight * found)
+
+
+def _weight(name: str, number: str) -> float:
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = np.nan
+    if not np.isfinite(weight) or weight == 0:
+        raise UsageError(f"reward {name!r}; expected a finite weight other than 0 before the star, as 2*logP=2.5:0.5")
+    return weight
 
 
 def _numbers(name: str, argument: str) -> tuple[float, float]:

@@ -203,7 +203,7 @@ def test_rewards_choose_among_candidates(monkeypatch):
     assert np.abs(np.bincount(tempered["samples"][:, 0]) / 2000 - target).sum() / 2 < 0.05
     for name, words in (
         ("logP", "expected module:function"), ("own:nothing", "reward own:nothing: "), ("own:number", "is a int"),
-        ("own:wrong", r"gives shape \(1,\); expected \(10,\) numbers"), ("charge=1", "as logP=2.5:0.5"),
+        ("own:wrong", r"gives shape \(1,\); expected \([23],\) numbers"), ("charge=1", "as logP=2.5:0.5"),
         ("mass=1:1", "property 'mass'; expected"), ("charge=1:0", "positive standard deviation"),
         ("nowhere_at:all", "No module named"),
     ):  # fmt: skip
@@ -216,3 +216,61 @@ def test_known_rewards():
     np.testing.assert_allclose(reward_named("weight=16.043:2", LAYOUT)(["C", "O"]), [0, -(1.972**2) / 8], atol=1e-3)
     found = joined(list(Request(reward=("rings=1:0.1", "tanimoto=C1CC1"), candidates=20)(model("data"), KEY, 60)))
     assert sum("1" in s for s in found["text"].tolist()) > 55  # a quarter of the molecules has a ring
+
+
+def likes(texts):
+    """Of texts with an A, or an oxygen."""
+    return np.array([1.5 if set(text) & set("AO") else 0.0 if "N" in text else -0.5 for text in texts])
+
+
+def check_weighed(pieces, law):
+    """Groups of particles estimate p(x) exp(reward(x)), by name, without bias: their evidence times what they draw."""
+    found = joined(list(pieces))
+    z = np.exp(found["log_z"])
+    often = [name for name, mean in law.items() if mean > 0.01]
+    rest = list(law.keys() - set(often))
+    for some in [*([name] for name in often), rest]:
+        here, mean = z * np.isin(found["text"], some), sum(law[name] for name in some)
+        assert abs(here.mean() - mean) < 4 * here.std() / len(z) ** 0.5 + 1e-9, (some, here.mean(), mean)
+    assert abs(z.mean() - sum(law.values())) < 4 * z.std() / len(z) ** 0.5 + 1e-6
+    whole = np.isin(found["text"], list(law))
+    np.testing.assert_allclose(found["reward"], np.where(whole, likes(found["text"]), -np.inf))
+
+
+@pytest.mark.parametrize("name", ["ardm", "masked"])
+def test_rewards_inside_the_chain(name, monkeypatch):
+    """Sequences of two letters: the exact law of the chain times exp(strength reward), of three particles."""
+    monkeypatch.setitem(sys.modules, "own", SimpleNamespace(likes=likes, wrong=lambda texts: 1 / 0))
+    q = np.array([[0.5, 0.1], [0.15, 0.25]])
+    data = Sequences("AC", np.zeros((3, 2), np.uint8), np.full(3, 2), np.zeros((0, 2), np.uint8), np.zeros(0, int))
+    generator = Generator(data.layout, discrete_denoiser(q), Discrete(name, steps=1))
+    if name != "ardm":  # both sites at once
+        q = np.outer(q.sum(1), q.sum(0))
+    law = dict(
+        zip(["AA", "AC", "CA", "CC"], (q.ravel() * np.exp(2 * 0.5 * likes(["AA", "AC", "CA", "CC"]))), strict=True)
+    )
+    ask = SequenceRequest(method="reward/3", reward=("0.5*own:likes", "0.5*own:likes"), strength=1.0)
+    check_weighed(ask(generator, KEY, 3000), law)
+    with pytest.raises(ZeroDivisionError):
+        list(SequenceRequest(method="reward/3", reward=("own:wrong",))(generator, KEY, 10))
+    for method, reward, message in (
+        ("reward/3", (), "method reward/3 needs a --reward"), ("reward", ("own:likes",), "needs a number of particles"),
+        ("reward/3", ("x*own:likes",), "expected a finite weight other than 0"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=message):
+            list(SequenceRequest(method=method, reward=reward)(generator, KEY, 10))
+
+
+@pytest.mark.parametrize("scaffold", ["", "CO"])
+def test_rewards_inside_the_chain_on_the_lattice(scaffold, monkeypatch):
+    """A model of which most graphs are no molecules: those have no weight, the others p(x) exp(reward(x))."""
+    monkeypatch.setitem(sys.modules, "own", SimpleNamespace(likes=likes))
+    generator, every = model("marginals").generator, np.indices((4,) * 6).reshape(6, -1).T
+    log_p = TARGET.factorised[TARGET.orbits.index].reshape((5,) * 6)[(slice(4),) * 6].ravel()
+    if scaffold:
+        known = motif(LAYOUT, [scaffold]).known(3)
+        log_p = np.where(((every == known) | (known == 4)).all(1), log_p, -np.inf)
+    p = np.exp(log_p - np.log(np.exp(log_p).sum()))
+    texts = np.array([s if s and "." not in s else "" for s in smiles_of(every, LAYOUT.elements)])
+    law = {str(s): float(p[texts == s].sum() * np.exp(likes([str(s)])[0])) for s in np.unique(texts) if s}
+    check_weighed(Request(method="reward/3", reward=("own:likes",), scaffold=scaffold)(generator, KEY, 3000), law)

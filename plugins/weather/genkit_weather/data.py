@@ -101,6 +101,7 @@ class WeatherData:
     forcing_fill: np.ndarray | None = None  # (H, W, F), what cells without values hold; NaN in cells that have values
     wind: str = "file"  # the axes to which components were turned: grid or earth; those of the files if `file`
     corrected: tuple[tuple[str, str, str], ...] = ()  # variables whose files say one unit and mean another
+    elevation: np.ndarray | None = None  # (H, W) of the surface, m, where a static field tells it
     notes: tuple[str, ...] = ()  # what was done to the files to understand them, a line each
 
     @property

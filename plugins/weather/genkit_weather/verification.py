@@ -78,6 +78,32 @@ def by_start(table: xr.Dataset) -> dict[str, np.ndarray]:
     }
 
 
+def by_validity(table: xr.Dataset) -> dict[str, float | None]:
+    """`rmse_hour/t2m/06` and `rmse_season/t2m/JJA`, also bias and crps: of the `scores` of all starts and leads.
+
+    Cases are grouped by the hour (UTC) and by the season (DJF, MAM, JJA, SON) at which they are valid; where all fall
+    in one group it is left out.
+    """
+    lead = (table["lead"].values * 3600).round().astype("timedelta64[s]")
+    valid = table["start"].values.astype("datetime64[s]")[:, None] + lead
+    hour = (valid.astype("datetime64[h]") - valid.astype("datetime64[D]")).astype(int)
+    month = valid.astype("datetime64[M]").astype(int) % 12
+    groups = {
+        "hour": [(f"{h:02d}", hour == h) for h in np.unique(hour)],
+        "season": [(name, (month + 1) % 12 // 3 == i) for i, name in enumerate(("DJF", "MAM", "JJA", "SON"))],
+    }
+    results: dict[str, float | None] = {}
+    for kind, cases in groups.items():
+        cases = [(label, where) for label, where in cases if where.any()]
+        for metric in ("rmse", "bias", "crps") if len(cases) > 1 else ():
+            for name in map(str, table.data_vars):
+                values = table[name].sel(score="mse" if metric == "rmse" else metric).values.astype(np.float64)
+                for label, where in cases:
+                    value = values[where].mean() ** (0.5 if metric == "rmse" else 1)
+                    results[f"{metric}_{kind}/{name}/{label}"] = float(value) if np.isfinite(value) else None
+    return results
+
+
 def growth(forecast: xr.Dataset, climate: Statistics, *, frame: tuple[int, int] = (0, 0)) -> dict[str, float | None]:
     """`growth/<variable>/<last lead>`: how far a long forecast strays, in standard deviations of the climate.
 

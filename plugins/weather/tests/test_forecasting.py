@@ -16,7 +16,9 @@ from genkit_weather.data import statistics
 from genkit_weather.datasets.qg_host import QGHost
 from genkit_weather.datasets.qg_nature import QGNature
 from genkit_weather.forecasting.files import read
+from genkit_weather.forecasting.parts import Parts, identity
 from genkit_weather.gridded import to_xarray
+from genkit_weather.models import WeatherModel
 
 TINY = {
     "network.base": 8, "network.multipliers": (1,), "network.blocks": 1, "network.embedding": 32, "sampler.steps": 3,
@@ -116,6 +118,28 @@ def test_times_rows_and_dimensions_in_any_order(made):
         xr.testing.assert_equal(one.load(), two.load())
 
 
+def test_a_boundary_on_another_grid(made):
+    """A finer host that has each cell of the model too, with fields that the model does not know."""
+    _, folder = made
+    with xr.open_dataset(folder / "boundary.nc") as file:
+        file = file.load()
+    fine = {n: np.linspace(*file[n].values[[0, -1]], 2 * file.sizes[n] - 1) for n in ("y", "x")}
+    host = file.interp(fine)
+    host = host.assign({n: host[n].assign_attrs(file[n].attrs) for n in (*file.data_vars, "y", "x")})
+    host["land"] = host["z_up"].isel(time=0, drop=True) * 0
+    host["rain"] = host["z_up"].assign_attrs(cell_methods="time: sum")
+    host.isel(time=[0, 3]).to_netcdf(folder / "coarse.nc")
+    host.to_netcdf(folder / "host.nc")
+    assert forecast(folder) == forecast(folder, "--out", str(folder / "h.nc"), boundary="host.nc") == 0
+    with read(folder / "h.nc") as one, read(folder / "out.nc") as two:
+        for name in two.data_vars:
+            np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-4)
+    coarse = {"boundary": "coarse.nc", "forcing": "boundary.nc"}  # forcing is not interpolated
+    assert forecast(folder, "--out", str(folder / "h.nc"), **coarse) == 0
+    with read(folder / "h.nc") as one, read(folder / "out.nc") as two:
+        assert np.isfinite(one["z_up"]).all() and not np.allclose(one["z_up"], two["z_up"], atol=1e-4)
+
+
 def changed(folder, source, name, change):
     """A file with a change."""
     with xr.open_dataset(folder / source) as file:
@@ -212,3 +236,42 @@ def test_a_second_data_set_as_the_boundary(tmp_path, small_nature):
         np.testing.assert_array_equal(one, two)
     with pytest.raises(UsageError, match="was trained with HostWindow.*past=1"):
         genkit.run(config(model=run.folder, **{"window.past": 0}), out=tmp_path / "w")
+
+
+def test_a_killed_forecast_goes_on_with_the_members_that_are_missing(made, capsys, monkeypatch):
+    _, folder = made
+    out, words = folder / "killed.nc", ("--out", str(folder / "killed.nc"), "--chunk", "1")
+    own, made_of = WeatherModel.forecast, []
+
+    def dying(model, *args, first=0, **kwargs):
+        made_of.append(first)
+        for i, piece in enumerate(own(model, *args, first=first, **kwargs)):
+            if (first, i) == (1, 1):
+                raise KeyboardInterrupt
+            yield piece
+
+    monkeypatch.setattr(WeatherModel, "forecast", dying)
+    assert forecast(folder, *words) == 130
+    assert not out.exists() and made_of == [0, 1]
+    assert sorted(p.name for p in (folder / ".killed.nc.parts").iterdir()) == ["forecast.json", "members_00000.npy"]
+    monkeypatch.setattr(WeatherModel, "forecast", lambda *a, **k: (made_of.append(k["first"]), own(*a, **k))[1])
+    assert forecast(folder, *words) == 0 and made_of == [0, 1, 1, 2]
+    assert "1 of 3 parts are there already" in capsys.readouterr().out
+    assert not (folder / ".killed.nc.parts").exists() and not list(folder.glob(".*killed.nc"))
+    assert forecast(folder) == 0
+    with read(out) as one, read(folder / "out.nc") as two:
+        for name in one.data_vars:
+            np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-5)
+
+
+def test_parts_of_another_forecast_are_not_taken(tmp_path):
+    def draw(first, count):
+        yield range(1, 3), np.full((1, 2, count, 1, 1, 1), first, np.float32)
+
+    parts = Parts(tmp_path / "f.nc", "this", (2, 3, 1, 1, 1), 2)
+    assert parts.missing == [0, 2] and list(parts.make(2, draw)) == [range(1, 3)]
+    assert Parts(tmp_path / "f.nc", "this", (2, 3, 1, 1, 1), 2).missing == [0]
+    assert Parts(tmp_path / "f.nc", "that", (2, 3, 1, 1, 1), 2).missing == [0, 2]
+    for more in (4, 2):  # members: what is kept has another size
+        assert Parts(tmp_path / "f.nc", "that", (2, more, 1, 1, 1), 2).missing == list(range(0, more, 2))
+    assert identity(np.ones(3), "x", 1) == identity(np.ones(3), "x", 1) != identity(np.ones(3), "y", 1)

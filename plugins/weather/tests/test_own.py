@@ -11,6 +11,7 @@ from genkit.cli import main
 from genkit.errors import DataError, UsageError
 from genkit_weather.data import statistics
 from genkit_weather.datasets import Own, from_xarray
+from genkit_weather.forecasting import ForecastFile, read
 from genkit_weather.gridded import opened, to_xarray
 
 T, H, W = 40, 10, 12
@@ -543,3 +544,18 @@ def test_grib_is_read_as_the_arrays_are():
     file = opened(str(path))
     with np.load(path.with_name("era5_uk_t2m_2019-03.npz")) as arrays:
         np.testing.assert_allclose(file["t2m"].isel(time=[0, 700]).values, arrays["t2m"][[0, 700], ::-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name, units, scale", [("orog", "m", 1), ("z", "m**2 s**-2", 9.80665), ("HGT", "km", 1e-3)])
+def test_elevation_is_known_and_stands_in_forecasts(name, units, scale, tmp_path):
+    metres = 10.0 * np.arange(H * W).reshape(H, W)
+    file = usual().assign({name: (("lat", "lon"), scale * metres, {"units": units})})
+    data = from_xarray(file, frame=2)
+    np.testing.assert_allclose(data.elevation, metres, rtol=1e-5)
+    with ForecastFile(tmp_path / "f.nc", data, TIME[:1], [1], 1):
+        pass
+    with read(tmp_path / "f.nc") as made:
+        np.testing.assert_allclose(made["surface_altitude"], metres, rtol=1e-5)
+    assert from_xarray(usual(), frame=2).elevation is None
+    del file[name].attrs["units"]  # metres or a geopotential?
+    assert from_xarray(file, frame=2).elevation is None

@@ -26,6 +26,7 @@ from genkit_weather.stations import (
     wind_pairs,
     write_stations,
 )
+from genkit_weather.stations.compare import _temperature
 
 BEGIN = np.datetime64("2020-02-08T12", "s")
 HOUR = np.timedelta64(1, "h")
@@ -282,3 +283,41 @@ def test_a_case_study_of_one_date(finished, capsys):
     assert "no forecast from 2001-01-01" in message and "2000-01-01T01:00:00 to" in message
     assert main(["weather-stations", str(run.folder), str(file), "--date", "Ciara", "--trust"]) == 2
     assert "'Ciara' is no date" in capsys.readouterr().err
+
+
+def test_temperatures_are_corrected_for_elevation(tmp_path):
+    """The model's surface is 100 m at the left and 30 m higher in each column; a station in between lies at 500 m."""
+    forecast = forecast_of({"t2m": lambda t, y, x: 280 + 0 * t * x, "q": lambda t, y, x: 1 + 0 * t * x},
+                           units={"t2m": "K", "q": "K"})  # fmt: skip
+    surface = np.broadcast_to(100 + 30.0 * np.arange(8), (6, 8))
+    high = forecast.assign_coords(surface_altitude=(("y", "x"), surface))
+    lines = ["station,time,y,x,elevation [km],t2m [degC],q [K]"]
+    lines += ["a,2020-02-08T13,20,25,0.5,5,1", "b,2020-02-08T13,20,30,,5,1"]
+    (tmp_path / "s.csv").write_text("\n".join(lines))
+    options = InSitu(tmp_path / "s.csv")
+    found = observed(options, high)
+    here = at_stations(high, found)
+    fall = -6.5e-3 * (500 - (100 + 30 * 2.5))
+    np.testing.assert_allclose(here["t2m"].isel(start=0, lead=0, member=0), [280 + fall, 280], rtol=1e-6)
+    np.testing.assert_array_equal(here["q"].isel(start=0, lead=0, member=0), [1, 1])
+    assert "t2m at 1 stations corrected by 6.5 K a km" in " ".join(found.attrs["notes"])
+    for other, data in ((options, forecast), (InSitu(options.file, lapse=0.0), high)):
+        assert (at_stations(data, observed(other, data))["t2m"] == 280).all()
+    for lapse in (np.nan, -6.5, np.inf):
+        with pytest.raises(UsageError, match="expected 0 or more"):
+            InSitu(lapse=lapse)
+
+
+@pytest.mark.parametrize(
+    "name, said, units, yes",
+    [
+        ("t2m", "", "degree_C", True),
+        ("t2m", "", "kelvin", True),
+        ("t2m", "", "degF", False),
+        ("t850", "Temperature", "K", False),
+        ("t_850", "Temperature", "K", False),
+        ("q", "", "K", False),
+    ],
+)
+def test_which_variables_are_temperatures_at_the_surface(name, said, units, yes):
+    assert _temperature(xr.DataArray(0.0, name=name, attrs={"long_name": said, "units": units})) is yes

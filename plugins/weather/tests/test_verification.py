@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from genkit.errors import DataError
+from genkit.errors import DataError, UsageError
 from genkit_weather import diagnostics, verification
 from genkit_weather.data import Statistics
+from genkit_weather.events import Events, event_reliability, event_scores
 
 
 def pair(starts=6, leads=2, members=5, h=16, w=14, scale=1.0, bias=0.0, seed=0):
@@ -162,3 +163,84 @@ def test_cells_whose_truth_is_missing_do_not_count():
     assert diagnostics.spectra(*bare)["z"].isnull().all()
     with pytest.raises(DataError, match="truth of z is not finite"):
         verification.verify(forecast, truth.where((truth.x > 0) | (truth.start > truth.start[0])))
+
+
+def test_events_by_hand():
+    """Two members on one row of four cells; the second start has no event and is forecast as none."""
+    forecast, truth = pair(starts=2, leads=1, members=2, h=1, w=4)
+    forecast.z[:] = 0
+    truth.z[:] = 0
+    forecast.z[0, 0, :, 0] = np.array([[2, 2, 0, 0], [2, 0, 0, 0]])
+    truth.z[0, 0, 0] = np.array([2, 0, 0, 2])
+    found = event_scores(forecast, truth, Events((("z", 2.0),), neighbourhood=3))
+    share, event = np.array([1, 0.5, 0, 0]), np.array([1, 0, 0, 1])
+    assert found["brier/z>=2/6h"] == pytest.approx(((share - event) ** 2 - share * (1 - share)).mean() / 2)
+    around = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1], [0, 0, 1, 1]])
+    p, o = (around @ a / around.sum(1) for a in (share, event))
+    assert found["fss/z>=2/6h"] == pytest.approx(1 - ((p - o) ** 2).sum() / (p**2 + o**2).sum())
+    sure = event_scores(forecast.isel(member=[0]), truth, Events((("z", 2.0),), 1), baseline="one")
+    assert sure == {"one.fss/z>=2/6h": pytest.approx(1 - 2 / 4)}
+    reliable = event_reliability(forecast, truth, Events((("z", 2.0),)))["z"][2.0]
+    np.testing.assert_allclose(reliable.weight[[0, 5, 9]], [6, 1, 1])
+    np.testing.assert_allclose(reliable.observed[[0, 5, 9]], [1 / 6, 0, 1])
+    with pytest.raises(UsageError, match="events: there is no variable q; there are z"):
+        event_scores(forecast, truth, Events((("q", 1.0),)))
+    with pytest.raises(UsageError, match="give an odd number"):
+        Events(neighbourhood=4)
+    with pytest.raises(UsageError, match="z 101325 stands twice"):
+        Events((("z", 101325.1), ("z", 101325.4)))
+
+
+def test_a_forecast_that_is_not_finite_has_no_event_scores():
+    """One member at one start: no score at that lead, and no case of the diagram."""
+    forecast, truth = pair(starts=2, leads=2, members=2)
+    whole = event_reliability(forecast, truth, Events((("z", 0.5),)))["z"][0.5]
+    forecast.z[0, 0, 1] = np.nan
+    found = event_scores(forecast, truth, Events((("z", 0.5),)))
+    assert [name for name, value in found.items() if value is None] == ["brier/z>=0.5/6h", "fss/z>=0.5/6h"]
+    rest = event_reliability(forecast, truth, Events((("z", 0.5),)))["z"][0.5]
+    assert float(rest.weight.sum()) == float(whole.weight.sum()) * 3 / 4
+
+
+def test_the_diagram_counts_cells_by_their_weights():
+    forecast, truth = pair(starts=2, leads=1, members=3)
+    w = np.zeros((forecast.sizes["y"], forecast.sizes["x"]))
+    w[2:5, 3] = 2.0
+    found = event_reliability(forecast, truth, Events((("z", 0.5),)), weights=w)["z"][0.5]
+    alone = forecast.isel(y=slice(2, 5), x=[3]), truth.isel(y=slice(2, 5), x=[3])
+    there = event_reliability(*alone, Events((("z", 0.5),)))["z"][0.5]
+    np.testing.assert_allclose(found.weight, 2 * there.weight)
+    np.testing.assert_allclose(found.observed, there.observed)
+
+
+def test_events_count_each_start_once_and_known_cells_alone(monkeypatch):
+    forecast, truth = pair(starts=5, members=3)
+    events = Events((("z", 0.5), ("z", 1.0)), 3)
+    whole = event_scores(forecast, truth, events, frame=(2, 2)), event_reliability(forecast, truth, events)
+    monkeypatch.setattr(verification, "CHUNK_BYTES", 2 * 4 * 2 * 3 * 16 * 14)
+    assert event_scores(forecast, truth, events, frame=(2, 2)) == pytest.approx(whole[0], rel=1e-5)
+    for level, found in event_reliability(forecast, truth, events)["z"].items():
+        np.testing.assert_allclose(found, whole[1]["z"][level], rtol=1e-5)
+    truth.z[..., 5:] = np.nan
+    part = event_scores(forecast, truth, events)
+    there = event_scores(forecast.isel(x=slice(5)), truth.isel(x=slice(5)), events)
+    assert part == pytest.approx(there, rel=1e-5)
+
+
+def test_scores_by_hour_and_season_of_validity():
+    """Members that all err by the hour of the day in the first half of the starts, which are in winter, else by 30."""
+    forecast, truth = pair(starts=8, leads=2, members=2)
+    start = np.concatenate([np.datetime64(day, "s") + 6 * np.arange(4) * np.timedelta64(1, "h")
+                            for day in ("2001-02-01", "2001-06-01")])  # fmt: skip
+    valid = start[:, None] + np.array([6, 12], "timedelta64[h]")
+    hour = (valid.astype("datetime64[h]") - valid.astype("datetime64[D]")).astype(int)
+    error = np.where(np.arange(8)[:, None] < 4, hour, 30.0)
+    truth.z[:] = 0
+    forecast.z[:] = error[:, :, None, None, None]
+    forecast, truth = forecast.assign_coords(start=start), truth.assign_coords(start=start)
+    found = verification.by_validity(verification.scores(forecast, truth))
+    assert {k.rpartition("/")[2] for k in found} == {"00", "06", "12", "18", "DJF", "JJA"}
+    assert found["rmse_hour/z/06"] == pytest.approx(((36 + 900) / 2) ** 0.5)
+    assert found["bias_hour/z/12"] == pytest.approx(21) and found["crps_season/z/DJF"] == pytest.approx(9)
+    assert found["rmse_season/z/JJA"] == pytest.approx(30)
+    assert verification.by_validity(verification.scores(forecast.isel(start=[0], lead=[0]), truth)) == {}

@@ -14,19 +14,32 @@ from genkit_crystals.chains.diffusion import (
     restricted,
 )
 from genkit_crystals.chains.frequencies import Frequencies, RowFrequencies
-from genkit_crystals.chains.guidance import ENERGY, LogOdds, Property, critic_loss
+from genkit_crystals.chains.guidance import (
+    Answers,
+    Known,
+    LogOdds,
+    Property,
+    binned,
+    bins_loss,
+    computed,
+    critic_loss,
+    edges_of,
+    placed,
+    values_of,
+)
 from genkit_crystals.chains.layout import Layout, Matrices, decode, encode, layout
 from genkit_crystals.chains.sites import Sites, sites
 from genkit_crystals.chains.steering import Goal, Steering, goal, steered
 
 __all__ = [
-    "ENERGY",
+    "Answers",
     "Bucketed",
     "CrystalDenoiser",
     "Drawn",
     "Final",
     "Frequencies",
     "Goal",
+    "Known",
     "Layout",
     "LogOdds",
     "Matrices",
@@ -37,15 +50,21 @@ __all__ = [
     "Sites",
     "Steering",
     "ancestral",
+    "binned",
+    "bins_loss",
+    "computed",
     "critic_loss",
     "decode",
+    "edges_of",
     "encode",
     "generate",
     "goal",
     "layout",
     "marginal_loss",
+    "placed",
     "process",
     "restricted",
     "sites",
     "steered",
+    "values_of",
 ]

@@ -82,12 +82,12 @@ class LookAhead:
 
     def __call__(self, p: Any, u: Any) -> Array:
         """The normal surrogate before the end, 0 or -inf at the end."""
-        mean, variance = self.amounts(p.logits)
-        final, _ = self.amounts(jax.tree.map(lambda x, k: _exactly(x, k.shape[-1]), p.x, p.logits))
-        return jnp.where(u.t > 0, self._surrogate(mean, variance), jnp.where(self._exact(final), 0.0, -jnp.inf))
+        mean, variance, total = self.amounts(p.logits)
+        final, *_ = self.amounts(jax.tree.map(lambda x, k: _exactly(x, k.shape[-1]), p.x, p.logits))
+        return jnp.where(u.t > 0, self._surrogate(mean, variance, total), jnp.where(self._exact(final), 0.0, -jnp.inf))
 
-    def amounts(self, log_p: tuple[Array, Array]) -> tuple[Array, Array]:
-        """Mean and variance of the atoms of each element, (n, E), under independent laws of rows."""
+    def amounts(self, log_p: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+        """Mean and variance of the atoms of each element, (n, E), and of all together, (n,), of independent rows."""
         (p0, p1) = (jnp.where(jnp.isfinite(a), jnp.exp(a), 0.0) for a in log_p)
         parts = self.slots.fixed.at(self.group), self.slots.free.at(self.group)
         size0, size1 = (jnp.where(part.real, part.multiplicity, 0)[..., None] for part in parts)
@@ -96,16 +96,22 @@ class LookAhead:
         mean1 = (p1 * k).sum(-1)
         variance1 = (p1 * k**2).sum(-1) - mean1**2
         mean = (size0 * p0).sum(1) + (size1 * mean1).sum(1)
-        return mean, (size0**2 * p0 * (1 - p0)).sum(1) + (size1**2 * variance1).sum(1)
+        free = (size1**2 * variance1).sum(1)
+        # the elements of a row without freedom exclude one another: of all together it is occupied or not
+        occupied = p0.sum(-1)
+        total = (size0[..., 0] ** 2 * occupied * (1 - occupied)).sum(1) + free.sum(-1)
+        return mean, (size0**2 * p0 * (1 - p0)).sum(1) + free, total
 
-    def _surrogate(self, mean: Array, variance: Array) -> Array:
+    def _surrogate(self, mean: Array, variance: Array, total: Array) -> Array:
         wanted = jnp.asarray(self.goal.formula)
         weight = 1 / (jnp.maximum(variance, 0) + SPREAD**2)
         # the multiple of the formula that is nearest
         times = (weight * wanted * mean).sum(-1) / jnp.maximum((weight * wanted**2).sum(-1), 1e-9)
         gap = mean - jnp.maximum(times, 1.0)[:, None] * wanted
-        shape = jnp.where(wanted.any(), -0.5 * (weight * gap**2).sum(-1), 0.0)
-        std = jnp.sqrt(jnp.maximum(variance, 0).sum(-1) + SPREAD**2)
+        # a normal log-density, in units of that of certain amounts
+        density = -0.5 * (weight * gap**2 - jnp.log(weight * SPREAD**2)).sum(-1)
+        shape = jnp.where(wanted.any(), density, 0.0)
+        std = jnp.sqrt(jnp.maximum(total, 0) + SPREAD**2)
         return shape + jax.scipy.stats.norm.logcdf((self.goal.atoms + 0.5 - mean.sum(-1)) / std)
 
     def _exact(self, amounts: Array) -> Array:

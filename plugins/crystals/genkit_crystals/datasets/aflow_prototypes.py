@@ -6,8 +6,6 @@ from itertools import product
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 from genkit.data import cached
 from genkit.errors import UsageError
 from genkit_crystals.data import Crystals
@@ -93,5 +91,5 @@ def _encode(path: Path) -> None:
 
     from genkit_crystals.protostructures import protostructure
 
-    labels = [protostructure(one["snl"].structure).label for one in AFLOW_PROTOTYPE_LIBRARY]
-    write_table(path, {"protostructure": np.array(labels)})
+    rows = [(protostructure(one["snl"].structure).label,) for one in AFLOW_PROTOTYPE_LIBRARY]
+    write_table(path, ("protostructure",), rows)

@@ -10,10 +10,12 @@ from genkit_crystals.protostructures import read_labels
 
 @dataclass(frozen=True)
 class LabelsCSV:
-    """A CSV table with a column protostructure, wyckoff_spglib or wyckoff, and perhaps an energy."""
+    """A CSV table with a column protostructure, wyckoff_spglib or wyckoff, and perhaps energies and other numbers."""
 
     file: Path | None = None
     """The table, .csv or .csv.gz."""
+    property: str | None = None
+    """Column of numbers that a model shall know, see crystals.property_guidance."""
 
     def path(self) -> Path | None:
         """The file."""
@@ -23,4 +25,4 @@ class LabelsCSV:
         """Its distinct crystals; rows that were refused are told with their line."""
         if self.file is None:
             raise UsageError("labels_csv needs its file: --data.file labels.csv")
-        return Crystals.of(*read_labels(self.file))
+        return Crystals.of(*read_labels(self.file)).with_target(self.property)

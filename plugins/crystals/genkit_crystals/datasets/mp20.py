@@ -34,6 +34,10 @@ class MP20:
         """The file, where it is here already."""
         return local(LABELS, LABELS_SHA256) or local(STRUCTURES, STRUCTURES_SHA256)
 
+    def structures(self) -> Path | None:
+        """The structures, where they are here already."""
+        return local(STRUCTURES, STRUCTURES_SHA256)
+
     def load(self) -> Crystals:
         """The crystals, from the table of labels if there is one, else from the structures, which takes minutes."""
         labels = local(LABELS, LABELS_SHA256)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,15 +13,17 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Best, Estimate, Experiment, Run
 from genkit.files import write_json
-from genkit.kinds import ZERO, Dataset, Model
+from genkit.kinds import Dataset, Model
 from genkit.train import Show
 from genkit.workers import each
 from genkit_crystals import baselines, evaluation
 from genkit_crystals.chains import Drawn, Frequencies, Objective, RowFrequencies, encode, layout, marginal_loss
-from genkit_crystals.data import Crystals
+from genkit_crystals.data import Crystals, NoCrystals
 from genkit_crystals.datasets import WBM, AflowPrototypes
+from genkit_crystals.experiments.structures import Structures
 from genkit_crystals.models import (
     CHUNK,
+    SYSTEMS,
     Conditions,
     CrystalModel,
     Draw,
@@ -31,13 +32,12 @@ from genkit_crystals.models import (
     WyckoffDiffusion,
     labels,
     require_group,
+    system_of,
 )
 from genkit_crystals.protostructures import (
     Protostructure,
     Realiser,
-    realise,
     settled,
-    write_cif,
     write_pyxtal,
     write_table,
 )
@@ -51,7 +51,7 @@ YARDSTICKS = {
 
 
 @dataclass(frozen=True)
-class CrystalStudy(Conditions, Experiment):
+class CrystalStudy(Structures, Conditions, Experiment):
     """Crystals drawn by a model in one or several ways, scored beside yardsticks; some become structures."""
 
     headline = "fwd/model"
@@ -66,10 +66,6 @@ class CrystalStudy(Conditions, Experiment):
     """Crystals to draw; as many real ones are held out."""
     chunk: int = CHUNK
     """Crystals drawn at a time."""
-    realise: Annotated[int, ZERO] = 200
-    """How many samples become structures."""
-    realiser: Realiser = field(default_factory=Realiser)
-    """How."""
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -97,14 +93,28 @@ class CrystalStudy(Conditions, Experiment):
         """Training crystals and those held out; what the loader refused is told once."""
 
         def load() -> tuple[Crystals, Crystals]:
-            every = self.data.load()
-            for one in every.rejects[:5]:
-                run.say(f"refused {one.place}: {one.reason}")
-            if every.rejects:
-                run.say(f"{len(every.rejects)} entries were refused, {len(every)} distinct crystals are left")
+            try:
+                every = self.data.load()
+            except NoCrystals as error:
+                self._tell(run, error.data)
+                raise
+            self._tell(run, every)
             return every.split(self.samples)
 
         return run.once("crystals", load)
+
+    def _tell(self, run: Run, every: Crystals) -> None:
+        """Say what was read and what was not, and keep it in the run's folder."""
+        for name, said in {"refused": every.rejects, "notes": every.notes}.items():
+            for one in said[:5]:
+                run.say(f"{name.removesuffix('s')}: {one.place}: {one.reason}")
+            if said:
+                write_table(run.folder / f"{name}.csv", ("place", name), [(one.place, one.reason) for one in said])
+                run.say(f"{len(said)} {name} in {name}.csv; {len(every)} distinct crystals are left")
+        for row in every.statistics():
+            run.say(
+                "{property}: {crystals} of {of} crystals, {least:.4g} to {largest:.4g}, mean {mean:.4g}".format(**row)
+            )
 
     def frequencies(self, run: Run) -> Frequencies:
         """Frequencies of values in the training data."""
@@ -117,15 +127,18 @@ class CrystalStudy(Conditions, Experiment):
 
     def groups(self, run: Run, n: int, seed: int) -> np.ndarray:
         """Space groups of n samples, drawn from the training crystals unless one is given."""
-        if self.group is not None:
-            return np.full(n, self.group, np.int32)
-        return self.crystals(run)[0].some_groups(n, seed, run.model.known)
+        if self.group is None and self.system is None:
+            return self.crystals(run)[0].some_groups(n, seed, run.model.known)
+        return self.groups_of(np.asarray(run.model.groups), n, seed)
 
     def prepare(self, run: Run) -> None:
         """Load the data; what cannot be drawn is refused here, before anything is trained."""
+        self._phases(run)
         train = self.crystals(run)[0]
         if self.group is not None:
             require_group(self.group, train.groups)
+        if self.system is not None and SYSTEMS.index(self.system) not in system_of(train.groups):
+            raise UsageError(f"system={self.system}: no training crystal has it, but `genkit sample RUN` draws it")
         recipe: Any = self.model
         if self.given and hasattr(recipe, "classes"):
             self.given.check(recipe.classes(train) - 1)
@@ -142,7 +155,7 @@ class CrystalStudy(Conditions, Experiment):
                 "among them, and ce/relative is then too good"
             )
         for name in self.methods:
-            self.request(name).asked(model)
+            self.request(run, name).asked(model)
         if self.encoder is not None:
             run.trained("encoder", lambda: train)
 
@@ -153,23 +166,24 @@ class CrystalStudy(Conditions, Experiment):
     def draw(self, run: Run, key: Any, n: int) -> np.ndarray:
         """Labels of n crystals, (n,) text; empty for one without atoms."""
         seed = int(jax.random.randint(jax.random.fold_in(key, 0), (), 0, 2**31 - 1))
-        groups, one = self.groups(run, n, seed), self.request(list(self.methods)[-1])
+        groups, one = self.groups(run, n, seed), self.request(run, list(self.methods)[-1])
         return labels(one.drawn(run.model, jax.random.fold_in(key, 1), groups, self.chunk).crystals)
 
-    def request(self, name: str) -> Draw:
+    def request(self, run: Run, name: str) -> Draw:
         """What is asked of the model for a set."""
         shared = {f.name: getattr(self, f.name) for f in fields(Conditions)}
         return Draw(**shared, method="alone" if name == "model" else name)  # type: ignore[arg-type]
 
     def sample(self, run: Run) -> None:
         """Draw the crystals and the yardsticks, and make structures of some."""
+        self._phases(run)
         train, held = self.crystals(run)
         rng = np.random.default_rng((run.seed, 1))
         groups, slots = self.groups(run, self.samples, run.seed), self.slots(run)
         drawn, seconds = {}, {}
         for name in self.methods:
             begun = time.perf_counter()
-            drawn[name] = self.request(name).drawn(run.model, run.key("sample"), groups, self.chunk)
+            drawn[name] = self.request(run, name).drawn(run.model, run.key("sample"), groups, self.chunk)
             seconds[name] = time.perf_counter() - begun
         rows = RowFrequencies.of(train.crystals, slots, train.most + 1)
         drawn |= {
@@ -181,9 +195,9 @@ class CrystalStudy(Conditions, Experiment):
         held_by = {name: self._settle(run, drawn, name) for name in (*self.methods, "table", "marginal")}
         named = {name: ["" if c is None else c.label for c in one.crystals] for name, one in drawn.items()}
         write_json(run.folder / "samples.json", {"labels": named, "seconds": seconds, "symmetry": held_by})
-        found = drawn[list(self.methods)[-1]].full
-        self._write(run, found, train)
-        self._realise(run, found)
+        last = drawn[list(self.methods)[-1]]
+        self._write(run, last.full, train)
+        self._realise(run, last.crystals[: self.realise])
 
     def _settle(self, run: Run, drawn: dict[str, Drawn], name: str) -> float:
         """Call what was drawn by its true space group; the share whose sites hold the group for which it was drawn."""
@@ -196,34 +210,14 @@ class CrystalStudy(Conditions, Experiment):
 
     def _write(self, run: Run, found: list[Protostructure], train: Crystals) -> None:
         known, seen = {c.label for c in train.crystals}, set()
-        unique = [not (c.label in seen or seen.add(c.label)) for c in found]
-        write_table(
-            run.folder / "labels.csv",
-            {
-                "protostructure": [c.label for c in found],
-                "prototype": [c.prototype for c in found],
-                "space_group": [c.group for c in found],
-                "formula": [c.chemical_formula for c in found],
-                "n_atoms": [c.atoms for c in found],
-                "n_dof": [c.freedom for c in found],
-                "novel": [c.label not in known for c in found],
-                "unique": unique,
-            },
-        )
+        names = ("protostructure", "prototype", "space_group", "formula", "n_atoms", "n_dof", "novel", "unique")
+        rows = [
+            (c.label, c.prototype, c.group, c.chemical_formula, c.atoms, c.freedom, c.label not in known,
+             not (c.label in seen or seen.add(c.label)))
+            for c in found
+        ]  # fmt: skip
+        write_table(run.folder / "labels.csv", names, rows)
         write_pyxtal(run.folder / "orbits.json", found)
-
-    def _realise(self, run: Run, found: list[Protostructure]) -> None:
-        some = found[: self.realise]
-        with Show("structures", len(some), on=run.progress) as show:
-            made = realise(some, self.realiser, run.seed, progress=lambda done: show.update(done, None))
-        rows = []
-        for i, one in enumerate(made):
-            if one.structure is not None:
-                write_cif(one.structure, run.folder / "cif" / f"{i:04d}_{one.crystal.chemical_formula}.cif")
-            rows.append([one.crystal.label, one.reason, one.tries, one.seconds, one.nearest, one.energy])
-        names = ("protostructure", "refused", "tries", "seconds", "nearest", "energy_per_atom")
-        columns = zip(*rows, strict=True) if rows else ((),) * len(names)
-        write_table(run.folder / "structures.csv", dict(zip(names, columns, strict=True)))
 
     # results
 
@@ -233,23 +227,28 @@ class CrystalStudy(Conditions, Experiment):
         fwd/<set>, fwd_se/<set>, fd/<set>: Frechet distances to the training crystals, in the encoder's embedding and of
         standardised descriptors, with bootstrap standard error; sets are model, table, templates, marginal, floor.
         validity, uniqueness, novelty/label, novelty/prototype and the rest of `evaluation.scores` are those of the
-        model, <score>/<set> those of all. realised/label_match: share of protostructures that became structures with
-        their own label; realised/seconds of one. symmetry/<set>: share of drawn crystals whose sites hold the space
-        group for which they were drawn; all other scores go by the true group. crystals_per_second/<set> with
-        compilation.
+        model, <score>/<set> those of all. realised/made: share of the samples asked for that became structures,
+        realised/label_match: with the label that was drawn; realised/seconds of one; with a calculator
+        realised/converged, the share that relaxed to the end, and realised/steps, the median of their steps. With a
+        hull or known structures also the scores of `stability.scores`; hull/left_out counts the structures of the hull
+        that could not be relaxed, without which energies above it may be too low. symmetry/<set>: share of drawn
+        crystals whose sites hold the space group for which they were drawn; all other scores go by the true group.
+        crystals_per_second/<set> with compilation.
         ce/relative: cross-entropy of held-out crystals over that of a predictor that knows the frequencies only.
         """
-        train, _ = self.crystals(run)
+        train, held = self.crystals(run)
         drawn = self.drawn(run)
         results: dict[str, float | None] = {}
         for name, found in drawn.items():
             full = [c for c in found if c is not None]
-            scores = evaluation.scores(full, len(found), train.crystals, train.crystals)
-            results |= {f"{score}/{name}": value for score, value in scores.items()}
+            own = evaluation.scores(full, len(found), train.crystals, train.crystals)
+            results |= {f"{score}/{name}": value for score, value in own.items()}
             if name == "model":
-                results |= scores
+                results |= own
         results |= self._distances(run, {k: [c for c in v if c is not None] for k, v in drawn.items()})
-        results |= self._realised(run) | self._drawing(run)
+        labels = {c.label for part in (train, held) for c in part.crystals}
+        known = getattr(self.data, "structures", lambda: None)()
+        results |= self._realised(run) | self._stability(run, known, labels) | self._drawing(run)
         results["ce/relative"] = self._relative(run)
         return results
 
@@ -283,16 +282,6 @@ class CrystalStudy(Conditions, Experiment):
                 reference, x = scale(real, x)
                 results[f"{way}/{name}"], results[f"{way}_se/{name}"] = evaluation.frechet(x, reference)
         return results
-
-    def _realised(self, run: Run) -> dict[str, float | None]:
-        with (run.folder / "structures.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        if not rows:
-            return {"realised/label_match": None, "realised/seconds": None}
-        return {
-            "realised/label_match": float(np.mean([not r["refused"] for r in rows])),
-            "realised/seconds": float(np.mean([float(r["seconds"]) for r in rows])),
-        }
 
     def _relative(self, run: Run) -> float:
         """Cross-entropy of held-out crystals over that of the frequencies."""
@@ -340,10 +329,7 @@ class CrystalStudy(Conditions, Experiment):
 
         caption = "Share of crystals that have the element: of the model, and over that of the training crystals."
         run.figure("elements", figures.elements(found, self.crystals(run)[0].crystals), caption)
-        cifs = sorted((run.folder / "cif").glob("*.cif"))[:8]
-        if cifs:
-            caption = "Unit cells of generated crystals with random free parameters, before any relaxation."
-            run.figure("cells", figures.cells(cifs), caption)
+        self._cells(run)
 
     def _table(self, run: Run, name: str, caption: str, scores: dict[str, str], best: Best) -> None:
         """A row each set; models and methods compete, data and baselines are references."""

@@ -49,8 +49,8 @@ class SpaceGroupConditional(CrystalStudy):
         super().__post_init__()
         if not self.space_groups or any(not 1 <= g <= 230 for g in self.space_groups):
             raise UsageError(f"space_groups={self.space_groups}; expected numbers from 1 to 230")
-        if self.group is not None:
-            raise UsageError("group is an option of crystals.wyckoffdiff; here it is space_groups")
+        if self.group is not None or self.system is not None:
+            raise UsageError("group and system are options of crystals.wyckoffdiff; here it is space_groups")
         if self.encoder is not None:
             raise UsageError("scores by group need no encoder; it is for crystals.wyckoffdiff")
 

@@ -1,6 +1,6 @@
 """What is learned of crystals: recipes, trained models, and what can be asked of them."""
 
-from genkit_crystals.models.conditions import Conditions, require_group
+from genkit_crystals.models.conditions import SYSTEMS, Conditions, require_group, system_of
 from genkit_crystals.models.critics import Corrected, Steered
 from genkit_crystals.models.encoder import Encoder, WrenformerEncoder
 from genkit_crystals.models.generator import WyckoffDiffusion
@@ -9,6 +9,7 @@ from genkit_crystals.models.trained import CrystalModel
 
 __all__ = [
     "CHUNK",
+    "SYSTEMS",
     "Conditions",
     "Corrected",
     "CrystalModel",
@@ -19,4 +20,5 @@ __all__ = [
     "WyckoffDiffusion",
     "labels",
     "require_group",
+    "system_of",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +13,32 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.files import write_json
-from genkit.kinds import SIGNED, Model, Optimizer
-from genkit.model import Critic, CriticRecipe, divided, learn_critic, log_odds
+from genkit.kinds import Model, Optimizer
+from genkit.model import Critic, CriticRecipe, divided, learn_critic
 from genkit.nn import Net, transfer
 from genkit.train import AdamW
-from genkit_crystals.chains import ENERGY, Bucketed, LogOdds, Property, critic_loss, encode, layout
+from genkit_crystals.chains import (
+    Answers,
+    Bucketed,
+    Known,
+    LogOdds,
+    binned,
+    bins_loss,
+    critic_loss,
+    edges_of,
+    encode,
+    layout,
+    values_of,
+)
 from genkit_crystals.data import Crystals
 from genkit_crystals.models.generator import WyckoffDiffusion
 from genkit_crystals.models.request import Draw
 from genkit_crystals.models.trained import CrystalModel
 from genkit_crystals.networks import Sizes
 from genkit_crystals.protostructures import Protostructure
+
+HELD, TESTED = 10, 512  # one of so many crystals is held out for validation, at most so many
+LEAST = 20  # crystals with a value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,27 +95,43 @@ class Corrected(CriticRecipe):
         first: Critic | None,
     ) -> LogOdds:
         """Log-odds of yes (n,) at noisy crystals where both kinds are equally frequent, perhaps from a first critic."""
-        network = Net(model.network.component, (Sizes(model.length + 1, model.classes, 1),))
-        params = transfer(model.params, network.init(run.key(name))) if first is None else first.network.params
-        size, processes = 2 * getattr(self.generator, "batch", 64), model.processes(model.final)
         train, held = divided(yes, run.seed, f"crystals of the {name}")
-        source, seen = ([crystals[i] for i in part.places] for part in (train, held.some))
-        source = Bucketed.of(source, model.widths, size, model.classes, yes=train.yes)
+        parts = [([crystals[i] for i in part.places], {"yes": part.yes}) for part in (train, held.some)]
+        start = None if first is None else first.network
+        return self._learned(run, name, model, parts, 1, LogOdds, critic_loss, start)
+
+    def _learned(
+        self,
+        run: Any,
+        name: str,
+        model: CrystalModel,
+        parts: list[tuple[list[Protostructure], dict[str, np.ndarray]]],
+        outputs: int,
+        kind: type[Any],
+        loss_of: Callable[..., Any],
+        first: Any,
+    ) -> Any:
+        """A critic with some outputs; `parts` are crystals and what is said of them, for training and validation."""
+        network = Net(model.network.component, (Sizes(model.length + 1, model.classes, outputs),))
+        params = transfer(model.params, network.init(run.key(name))) if first is None else first.params
+        size, processes = 2 * getattr(self.generator, "batch", 64), model.processes(model.final)
+        (some, more), (seen, known) = parts
+        source = Bucketed.of(some, model.widths, size, model.classes, **more)
         slots = layout(c.group for c in seen)
-        known = (encode(seen, slots, model.classes)[:] | {"yes": held.some.yes},)
+        held = (encode(seen, slots, model.classes)[:] | known,)
 
         def loss(params: Any, aux: Any, batch: tuple[Any, ...], key: jax.Array, training: bool = True) -> Any:
             total, n = jnp.zeros(()), sum(len(part["group"]) for part in batch)
             for i, (part, own) in enumerate(zip(batch, source.slots if training else (slots,), strict=True)):
-                value = critic_loss(jax.random.fold_in(key, i), LogOdds(network, params, own), part, processes)
+                value = loss_of(jax.random.fold_in(key, i), kind(network, params, own), part, processes)
                 total += len(part["group"]) / n * value
             return total, (aux, {})
 
         params = learn_critic(
-            run, name, loss, params, source, known, optimizer=self.discriminator_optimizer,
+            run, name, loss, params, source, held, optimizer=self.discriminator_optimizer,
             steps=self.finetune or self.discriminator_steps, batch=size,
         )  # fmt: skip
-        return LogOdds(network, jax.device_get(params))
+        return kind(network, jax.device_get(params))
 
     def classes(self, data: Crystals) -> int:
         """See `WyckoffDiffusion.classes`."""
@@ -112,53 +144,54 @@ class Corrected(CriticRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class Steered(Corrected):
-    """A diffusion model with a discriminator, and with a classifier of noisy crystals with a property."""
+    """A diffusion model with a discriminator, and with what noisy crystals say of a property: its law, in bins."""
 
-    fixed: ClassVar[tuple[str, ...]] = (*Corrected.fixed, "wanted", "threshold", "quantile", "below")
+    fixed: ClassVar[tuple[str, ...]] = (*Corrected.fixed, "wanted", "bins")
 
-    wanted: str = "electronegativity"
-    """electronegativity (its spread over the atoms), atoms (in the conventional cell), species (kinds of elements),
-    or energy of formation in eV per atom, where the data have it; or with the values that are yes, NAME=LOW..HIGH."""
-    threshold: Annotated[float | None, SIGNED] = None
-    """Yes is above this; if none the quantile below."""
-    quantile: float = 0.75
-    """Quantile of the training crystals that is the threshold."""
-    below: bool = False
-    """Yes is below the threshold."""
+    wanted: str | None = None
+    """A column of numbers of the data, or electronegativity (its spread over the atoms), atoms (in the conventional
+    cell), species (kinds of elements), energy (of formation in eV per atom); if none that of --data.property, else
+    electronegativity. Crystals without a value are left out."""
+    bins: int = 16
+    """Parts of its range with equally many training crystals, whose probabilities are learned."""
 
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        if not 0 < self.quantile < 1:
-            raise UsageError(f"quantile={self.quantile}; expected a fraction")
-        if "=" in self.wanted and (self.below or self.threshold is not None):
-            raise UsageError(f"wanted={self.wanted} has the values that are yes; leave threshold and below out")
-        Property.of(self.wanted) if "=" in self.wanted else Property(self.wanted)
+        if self.bins < 2:
+            raise UsageError(f"bins={self.bins}; expected at least 2")
 
-    def asked(self, data: Crystals) -> Property:
-        """The property with the values that are yes."""
-        if "=" in self.wanted:
-            return Property.of(self.wanted)
-        values = _values(Property(self.wanted), data)
-        edge = float(np.quantile(values, self.quantile)) if self.threshold is None else self.threshold
-        return Property(self.wanted, high=edge) if self.below else Property(self.wanted, low=edge)
+    def knows(self, data: Crystals) -> str:
+        """The name of the property."""
+        return self.wanted or data.target or "electronegativity"
 
     def fit(self, run: Any, data: Crystals, start: CrystalModel | None = None) -> CrystalModel:
-        """Train the denoiser, the discriminator and the classifier."""
-        wanted = self.asked(data) if start is None or start.wanted is None else start.wanted
-        yes = wanted.yes(_values(wanted, data))
-        said = f"{yes.mean():.1%} of the training crystals have {wanted}"
-        run.say(said)
-        if not 0 < yes.mean() < 1:
-            raise UsageError(f"{said}; take another threshold or quantile")
-        model = super().fit(run, data, start)
+        """Train the denoiser, the discriminator, and the law of the property."""
         first = None if start is None else start.classifier
-        found = self.learned(run, "classifier", model, list(data.crystals), yes, first)
-        return replace(model, classifier=Critic(found, log_odds(yes)), wanted=wanted)
-
-
-def _values(wanted: Property, data: Crystals) -> np.ndarray:
-    """(n,) of training crystals."""
-    if wanted.name == ENERGY and not np.isfinite(data.energies).all():
-        raise UsageError("wanted='energy': not all of the data have energies; try --data mp20, or another property")
-    return wanted.measure(data.crystals, lambda _: data.energies)
+        name = self.knows(data) if first is None else first.name
+        values = values_of(name, data)
+        there = np.flatnonzero(np.isfinite(values))
+        run.say(f"{name}: {len(there)} of {len(values)} training crystals have a value")
+        values = values[there]
+        edges = edges_of(values, self.bins) if first is None else np.asarray(first.edges)
+        if len(values) < LEAST or not len(edges):
+            raise UsageError(
+                f"{name}: {len(values)} training crystals have a value, {len(np.unique(values))} different ones; "
+                f"expected at least {LEAST} crystals and 2 values"
+            )
+        model = super().fit(run, data, start)
+        order = np.random.default_rng(run.seed).permutation(len(values))
+        held = max(2, len(values) // HELD)
+        parts = [([data.crystals[there[i]] for i in part], {"bin": binned(values[part], edges)})
+                 for part in (order[held:], order[:held][:TESTED])]  # fmt: skip
+        answers = self._learned(
+            run,
+            "classifier",
+            model,
+            parts,
+            len(edges) + 1,
+            Answers,
+            bins_loss,
+            None if first is None else first.answers,
+        )
+        return replace(model, classifier=Known(name, answers, edges, np.sort(values)))

@@ -54,13 +54,18 @@ class Encoder(Trained):
         size, source = self.network.component, "published" if self.tables[1].shape[-1] == 444 else "plain"
         return f"wrenformer {size.width}x{size.layers}, {source} features, {self.task}, {self.steps} steps"
 
+    @property
+    def knows_energies(self) -> bool:
+        """Whether it predicts formation energies."""
+        return self.task == ENERGY
+
     def embed(self, crystals: Sequence[Protostructure]) -> np.ndarray:
         """Embeddings (n, width) of crystals, averaged over orbits and equivalent assignments."""
         return self._over(_embedding, crystals)
 
     def energies(self, crystals: Sequence[Protostructure]) -> np.ndarray:
         """Formation energies (n,) in eV per atom that it predicts."""
-        if self.task != ENERGY:
+        if not self.knows_energies:
             raise UsageError("the encoder knows no energies: not all of the crystals that it was trained on have one")
         mean, std = self.scale
         return self._over(_mean, crystals)[:, 0] * std[0] + mean[0]

@@ -12,7 +12,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.kinds import SIGNED
-from genkit.model import LogYes, Piece, Request
+from genkit.model import Piece, Request
 from genkit.workers import each
 from genkit_crystals.chains import Drawn, Property, Steering, generate, restricted, steered
 from genkit_crystals.models.conditions import Conditions
@@ -40,7 +40,7 @@ class Draw(Conditions, Request):
     """alone, or corrected by the discriminator, steered by the classifier, both; by default all that is asked for and
     that the model has."""
     property: str | None = None
-    """NAME=LOW..HIGH, such as electronegativity=0.6.. or energy=..-1: the one that the model's classifier knows."""
+    """NAME=LOW..HIGH, such as band_gap=1.5..2.5 or energy=..-1, of the property that the model knows: any values."""
     strength: Annotated[float, SIGNED] = 1.0
     """Power of what is said of the property."""
     strides: int | None = None
@@ -61,10 +61,7 @@ class Draw(Conditions, Request):
     def __call__(self, model: Any, key: jax.Array, n: int, chunk: int = CHUNK) -> Iterator[Piece]:
         """Pieces of `samples` (n,) text, labels, empty for one that is none; with `log_w` where particles competed."""
         seed = int(jax.random.randint(jax.random.fold_in(key, 0), (), 0, 2**31 - 1))
-        share = np.asarray(model.groups) / np.sum(model.groups)
-        groups = np.random.default_rng(seed).choice(len(share), n, p=share)
-        if self.group is not None:
-            groups = np.full(n, self.group)
+        groups = self.groups_of(model.groups, n, seed)
         drawn = self.drawn(model, jax.random.fold_in(key, 1), groups, chunk)
         for first in range(0, n, chunk):
             some = slice(first, first + chunk)
@@ -73,7 +70,7 @@ class Draw(Conditions, Request):
 
     def drawn(self, model: Any, key: Any, groups: np.ndarray, chunk: int = CHUNK) -> Drawn:
         """Crystals of given space groups (n,), not yet called by their true ones."""
-        model.require(groups)
+        model = model.extended(groups)
         sampler, steering = model.sampler(self.strides), self.steering(model)
         denoiser = restricted(model.denoiser, self.allowed) if self.allowed else model.denoiser
         denoiser, steering = jax.device_put((denoiser, steering))  # once for all chunks
@@ -93,7 +90,8 @@ class Draw(Conditions, Request):
         corrected, steered = self.asked(model)
         if not (corrected or steered):
             return Steering(self.goal)
-        classifier = None if model.classifier is None else LogYes(model.classifier)
+        wanted = None if self.property is None else Property.of(self.property)
+        classifier = None if model.classifier is None else model.classifier.within(wanted)
         said = (model.discriminator, float(corrected)), (classifier, steered * self.strength)
         terms, weights = zip(*(one for one in said if one[0] is not None), strict=True)  # all methods have one program
         return Steering(self.goal, terms, weights)
@@ -111,17 +109,20 @@ class Draw(Conditions, Request):
         wanted = None if self.property is None else Property.of(self.property)
         if wanted is not None and not steered:
             raise UsageError(f"property={self.property}: method={self.method} does not steer; take classifier or both")
-        if steered and (model.classifier is None or (wanted is not None and str(wanted) != str(model.wanted))):
-            has = "knows no property" if model.classifier is None else f"knows {model.wanted} alone"
+        known = None if model.classifier is None else model.classifier.name
+        if steered and (known is None or (wanted is not None and wanted.name != known)):
+            has = "knows no property" if known is None else f"knows {known} alone"
             raise UsageError(
                 f"the model {has}; `genkit run crystals.property_guidance --generator {path} --wanted "
-                f"{wanted or 'NAME=LOW..HIGH'}` trains a classifier of what is wanted"
+                f"{'NAME' if wanted is None else wanted.name}` trains it to know another, of the same data"
             )
+        if steered and wanted is None:
+            raise UsageError(f"method={self.method}: say which values, property={known}=LOW..HIGH")
         return corrected, steered
 
-    def writer(self, path: Path) -> Any:
+    def writer(self, path: Path, model: Any = None) -> Any:
         """The writer for a file or a folder."""
-        made = super().writer(path)
+        made = super().writer(path, model)
         return replace(made, realiser=self.realiser) if path.suffix == "" else made
 
 

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from genkit.discrete import Ancestral
 from genkit.errors import UsageError
 from genkit.model import Critic, Request, Trained
 from genkit.tree import register_dataclass
-from genkit_crystals.chains import CrystalDenoiser, Final, Frequencies, Noise, Property, ancestral, layout, process
+from genkit_crystals.chains import (
+    CrystalDenoiser,
+    Final,
+    Frequencies,
+    Known,
+    Noise,
+    Property,
+    ancestral,
+    encode,
+    layout,
+    placed,
+    process,
+)
 from genkit_crystals.data import Crystals
-from genkit_crystals.models.conditions import listed, require_group
-from genkit_crystals.models.request import Draw
+from genkit_crystals.models.conditions import listed, system_of
+from genkit_crystals.models.request import CHUNK, Draw
+from genkit_crystals.protostructures import Protostructure, tables
 
 
 @register_dataclass
@@ -43,10 +59,8 @@ class CrystalModel(Trained):
     """numbers of rows at which crystals are divided"""
     discriminator: Critic | None = None
     """of data and of the model alone, see `LogOdds`"""
-    classifier: Critic | None = None
-    """of crystals as `wanted`"""
-    wanted: Property | None = field(default=None, metadata={"static": True})
-    """what the classifier calls yes"""
+    classifier: Known | None = None
+    """what noisy crystals say of a property"""
 
     @property
     def known(self) -> np.ndarray:
@@ -73,6 +87,18 @@ class CrystalModel(Trained):
         """Its sampler, perhaps with other strides."""
         return ancestral(self.processes(self.final), strides or self.strides, self.final)
 
+    def said(self, crystals: Sequence[Protostructure], wanted: Property) -> float | None:
+        """Mean over crystals of the probability by which it says that they are as wanted; None where it holds none."""
+        some = [c for c in crystals if self.holds(c)]
+        if not some or self.classifier is None:
+            return None
+        slots = layout(c.group for c in some)
+        data, potential = encode(some, slots, self.classes), placed(self.classifier.within(wanted), slots)
+        log_p = jax.jit(lambda potential, x, group: potential(x, jnp.zeros(()), group))
+        rows = [np.resize(np.arange(i, min(i + CHUNK, len(some))), CHUNK) for i in range(0, len(some), CHUNK)]
+        found = [log_p(potential, data[one]["x"], data.group[one]) for one in rows]
+        return float(np.exp(np.concatenate(found)[: len(some)]).mean())
+
     def holds(self, crystal: Any) -> bool:
         """Whether a crystal can be represented."""
         return bool(self.groups[crystal.group]) and all(n < self.classes for *_, n in crystal.orbits)
@@ -82,7 +108,49 @@ class CrystalModel(Trained):
         if not any(map(self.holds, data.crystals)):
             raise UsageError(f"{self!r} knows the space groups {listed(self.known)}; the data have none of them")
 
-    def require(self, groups: np.ndarray) -> None:
-        """Refuse space groups that no training crystal has."""
-        for group in sorted({int(g) for g in groups} - set(self.known.tolist())):
-            require_group(group, self.known)
+    def extended(self, groups: np.ndarray) -> CrystalModel:
+        """The same model, which has also some space groups that no training crystal has.
+
+        Of such a one it knows the table of Wyckoff positions. What its network learned of groups is the mean over the
+        known ones of its crystal system, or over all where there is none; the frequencies of values on a row are those
+        of rows of known groups with as many free coordinates and the same multiplicity, or else only the former.
+        """
+        new = np.setdiff1d(groups, self.known)
+        if not len(new):
+            return self
+        prior, discriminator, classifier = self.prior, self.discriminator, self.classifier
+        if prior is not None:
+            prior = tuple(_alike(np.array(part), np.asarray(self.groups), new) for part in prior)
+        if discriminator is not None:
+            network = discriminator.network
+            discriminator = replace(discriminator, network=replace(network, params=self._mean(network.params, new)))
+        if classifier is not None:
+            answers = classifier.answers
+            classifier = replace(classifier, answers=replace(answers, params=self._mean(answers.params, new)))
+        params = self._mean(self.params, new)
+        return replace(self, params=params, prior=prior, discriminator=discriminator, classifier=classifier)
+
+    def _mean(self, params: Any, new: np.ndarray) -> Any:
+        """Parameters whose features of new groups are means over known ones; others where a network has no such."""
+        table = params.get("context", {}).get("group")
+        if table is None:
+            return params
+        rows = np.array(table["embedding"])
+        for group in new:
+            own = self.known[system_of(self.known) == system_of(group)]
+            rows[group] = rows[own if len(own) else self.known].mean(0)
+        return params | {"context": params["context"] | {"group": {"embedding": rows}}}
+
+
+def _alike(logs: np.ndarray, crystals: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Log-probabilities (231, 27, ...) with those of new groups, means over rows that are alike, by crystals (231,)."""
+    t = tables()
+    weight = np.where(t.exists, crystals[:, None], 0)
+    for group in new:
+        for row in range(t.rows[group]):
+            same = t.dof == t.dof[group, row]
+            near = same & (t.multiplicity == t.multiplicity[group, row])
+            chosen = next((w for w in (weight * near, weight * same) if w.any()), weight)
+            at = np.nonzero(chosen)
+            logs[group, row] = np.log(np.average(np.exp(logs[at]), axis=0, weights=chosen[at]))
+    return logs

@@ -10,10 +10,10 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.model import Piece
-from genkit.workers import each
-from genkit_crystals.protostructures import Protostructure, Realiser, write_cif, write_table
+from genkit_crystals.protostructures import Protostructure, Realised, Realiser, realise, write_table
 
 COLUMNS = ("label", "group", "formula", "atoms", "file", "reason", "log_w")
+MADE = ("realised", "energy_per_atom", "steps", "converged")  # of a folder, besides
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Folder:
         found, weights = _read(piece)
         crystals = {i: Protostructure.from_label(label) for i, label in enumerate(found, len(self.rows)) if label}
         # a seed of its own for each place: structures do not depend on the pieces
-        made = each(self.realiser.realise, [*crystals.values()], [*crystals], share=20)
+        made = realise([*crystals.values()], self.realiser, [*crystals])
         by_place = dict(zip(crystals, made, strict=True))
         for log_w in weights:
             file, reason, one = "", _why(log_w), by_place.get(len(self.rows))
@@ -60,13 +60,13 @@ class Folder:
                 reason = one.reason
                 if one.structure is not None:
                     file = f"{len(self.rows):05d}_{one.crystal.chemical_formula}.cif"
-                    write_cif(one.structure, self.path / file)
-            self.rows.append(_row(one and one.crystal, log_w, file, reason))
+                    one.write_cif(self.path / file)
+            self.rows.append((*_row(one and one.crystal, log_w, file, reason), *_made(one)))
 
     def close(self) -> str:
         """Write `samples.csv`; returns what is in the folder."""
         files = sum(bool(row[4]) for row in self.rows)
-        return f"{_written(self.path / 'samples.csv', self.rows)}, {files} CIF files"
+        return f"{_written(self.path / 'samples.csv', self.rows, COLUMNS + MADE)}, {files} CIF files"
 
 
 def _read(piece: Piece) -> tuple[list[str], list[Any]]:
@@ -86,6 +86,14 @@ def _row(crystal: Protostructure | None, log_w: Any, file: str, reason: str) -> 
     return crystal.label, crystal.group, crystal.chemical_formula, crystal.atoms, file, reason, log_w
 
 
-def _written(path: Path, rows: list[tuple[Any, ...]]) -> str:
-    write_table(path, dict(zip(COLUMNS, zip(*rows, strict=True), strict=True)))
+def _made(one: Realised | None) -> tuple[Any, ...]:
+    """What a relaxation says; its label may be a new one."""
+    if one is None or one.structure is None:
+        return ("",) * len(MADE)
+    energy = one.energy if one.energy == one.energy else ""
+    return one.label, energy, *("" if told is None else told for told in (one.steps, one.converged))
+
+
+def _written(path: Path, rows: list[tuple[Any, ...]], names: tuple[str, ...] = COLUMNS) -> str:
+    write_table(path, names, rows)
     return f"{sum(bool(row[0]) for row in rows)} crystals of {len(rows)}"

@@ -2,8 +2,17 @@
 
 from genkit_crystals.protostructures.files import read_labels, write_pyxtal, write_table
 from genkit_crystals.protostructures.protostructure import Protostructure
-from genkit_crystals.protostructures.realise import Realiser, realise, write_cif
-from genkit_crystals.protostructures.structures import SYMPREC, Entry, Reject, encode, entries, protostructure
+from genkit_crystals.protostructures.realise import Realised, Realiser, calculator, read_cif, realise
+from genkit_crystals.protostructures.sources import Entry, Reject, entries, entry_of, numbers_of, records, rows, tabular
+from genkit_crystals.protostructures.structures import (
+    LIMIT,
+    SYMPREC,
+    Read,
+    crystals_of,
+    encode,
+    protostructure,
+    structures_of,
+)
 from genkit_crystals.protostructures.symmetry import settled
 from genkit_crystals.protostructures.wyckoff import (
     ELEMENTS,
@@ -22,23 +31,34 @@ __all__ = [
     "GROUPS",
     "LAST",
     "LETTERS",
+    "LIMIT",
     "SYMPREC",
     "Entry",
     "Protostructure",
+    "Read",
+    "Realised",
     "Realiser",
     "Reject",
+    "calculator",
+    "crystals_of",
     "encode",
     "entries",
+    "entry_of",
     "numbers",
+    "numbers_of",
     "pearson",
     "protostructure",
+    "read_cif",
     "read_labels",
     "realise",
+    "records",
+    "rows",
     "settled",
+    "structures_of",
     "symbol",
     "symbols",
     "tables",
-    "write_cif",
+    "tabular",
     "write_pyxtal",
     "write_table",
 ]

@@ -11,49 +11,34 @@ from typing import Any
 from genkit.errors import DataError
 from genkit.files import write
 from genkit_crystals.protostructures.protostructure import Protostructure
-from genkit_crystals.protostructures.structures import Reject, rows
+from genkit_crystals.protostructures.sources import Reject, numbers_of, rows
 from genkit_crystals.protostructures.wyckoff import LETTERS, numbers, symbols, tables
 
 COLUMNS = ("protostructure", "wyckoff_spglib", "wyckoff")
-ENERGIES = ("e_form_per_atom_wbm", "formation_energy_per_atom", "energy_per_atom")
 
 
-def read_labels(path: str | Path) -> tuple[list[Protostructure], list[float], list[Reject]]:
-    """Protostructures of a CSV file, their energies (NaN where there is none), and the rows that were refused.
+def read_labels(path: str | Path) -> tuple[list[Protostructure], list[dict[str, float]], list[Reject]]:
+    """Protostructures of a table, the numbers that stand beside each by name, and the rows that were refused.
 
-    The column of labels is "protostructure", "wyckoff_spglib" or "wyckoff", that of energies, in eV per atom, one of
-    those of the reference's data sets; .csv.gz is read too.
+    The column of labels is "protostructure", "wyckoff_spglib" or "wyckoff"; a file may be packed with gzip.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a CSV table of labels")
-    found, energies, rejects = [], [], []
+    found, values, rejects = [], [], []
     for place, row, column in rows(path, COLUMNS):
         try:
             found.append(Protostructure.from_label(row[column] or ""))
-            energies.append(_energy(row))
+            values.append(numbers_of(row))
         except DataError as error:
             rejects.append(Reject(place, str(error)))
-    if not found:
-        why = f"; the first of {len(rejects)} rows: {rejects[0].reason}" if rejects else ""
-        raise DataError(f"{path}: no usable label{why}")
-    return found, energies, rejects
+    return found, values, rejects
 
 
-def _energy(row: dict[str, str]) -> float:
-    text = next((row[c] for c in ENERGIES if row.get(c)), "nan")
-    try:
-        return float(text)
-    except ValueError:
-        raise DataError(f"energy {text!r} is no number") from None
-
-
-def write_table(path: str | Path, columns: dict[str, Iterable[Any]]) -> None:
-    """A CSV file of columns by name."""
+def write_table(path: str | Path, names: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """A CSV file of rows, under the names of their columns."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows(zip(*columns.values(), strict=True))
+    table.writerow(names)
+    table.writerows(rows)
     write(Path(path), out.getvalue())
 
 

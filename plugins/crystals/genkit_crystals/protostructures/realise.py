@@ -1,32 +1,33 @@
-"""From protostructures to structures: a random cell and free coordinates of the right symmetry, checked and written.
+"""From protostructures to structures: a cell and free coordinates of the right symmetry, checked, relaxed and written.
 
-pyxtal draws the numbers. What stays is a starting point for a relaxation, not a prediction: nothing here knows of
-energies unless an ASE calculator is given.
+Without an ASE calculator what stays is a starting point for a relaxation, not a prediction: it is the best of many
+random draws by a pair potential (`starts`), which knows of no energies.
 """
 
-import importlib
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from genkit.errors import DataError, GenkitError, UsageError
-from genkit.files import write
+from genkit.files import damaged, write
+from genkit.kinds import CODE
+from genkit.plugin import imported
 from genkit.workers import each
-from genkit_crystals.protostructures.files import to_pyxtal
+from genkit_crystals.protostructures.limits import limited
 from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.starts import starts
+from genkit_crystals.protostructures.structures import SYMPREC as RELAXED
 from genkit_crystals.protostructures.structures import protostructure
 from genkit_crystals.protostructures.symmetry import SYMPREC
 
 NEAR = 0.6  # least distance in units of the sum of covalent radii
+FAILURES = (Exception, SystemExit)  # of a calculator: it is code of others
 CALCULATORS = {"chgnet": "chgnet.model.dynamics:CHGNetCalculator", "mace": "mace.calculators:mace_mp"}
 
 
@@ -35,69 +36,124 @@ class Realised:
     """What became of one protostructure."""
 
     crystal: Protostructure
-    structure: Any
+    structure: Any = None
     """pymatgen Structure, conventional cell; None where nothing came of it."""
-    reason: str
-    """Why there is none, else empty."""
-    tries: int
-    seconds: float
-    nearest: float
+    reason: str = ""
+    """Why there is none, or what is wrong with it (a relaxation that did not end); else empty."""
+    label: str = ""
+    """Of the structure; a relaxation may have changed it."""
+    tries: int = 0
+    """Starts that were looked at."""
+    seconds: float = 0.0
+    nearest: float = float("nan")
     """Smallest distance in units of the sum of covalent radii."""
     energy: float = float("nan")
     """eV per atom after relaxation."""
+    steps: int | None = None
+    """Of the relaxation; None without one."""
+    converged: bool | None = None
+    """Whether its forces fell below the bound."""
+
+    def write_cif(self, path: Path) -> None:
+        """The structure, symmetric within the tolerance by which its label was found."""
+        write_cif(self.structure, path, SYMPREC if self.converged is None else RELAXED)
 
 
 @dataclass(frozen=True)
 class Realiser:
     """How structures are made of protostructures."""
 
+    draws: int = 100
+    """Random cells and coordinates, ranked by a pair potential; the best go down in ten times as many steps."""
     tries: int = 10
-    """Random structures at most."""
+    """Starts that are kept of them, each with a descent of its own."""
     best_of: int = 1
-    """Good ones among which the roomiest is kept; with a calculator, that of the lowest energy."""
+    """Good starts that are relaxed, of which the lowest energy is kept; a calculator's energies choose them."""
     near: float = NEAR
     """Least distance of two atoms in units of the sum of their covalent radii."""
     largest: int = 200
     """Largest number of atoms in the conventional cell."""
     limit: float = 20.0
     """Seconds for one protostructure."""
-    calculator: str | None = None
-    """ASE calculator that relaxes them within their symmetry: chgnet, mace (extras), or module:function."""
+    calculator: Annotated[str | None, CODE] = None
+    """ASE calculator that relaxes them within their symmetry: chgnet, mace (extras), a name that ASE knows, or
+    module:function."""
     steps: int = 200
     """Steps of the relaxation at most."""
+    force: float = 0.05
+    """Largest force (and stress times the volume) in eV/A at which a relaxation has converged."""
 
     def __post_init__(self) -> None:
         """Check the options."""
-        if min(self.tries, self.best_of, self.largest, self.steps) < 1 or self.near < 0 or self.limit <= 0:
-            raise UsageError(f"realiser: {self}; expected counts of at least 1, near >= 0 and limit > 0")
+        counts = min(self.draws, self.tries, self.best_of, self.largest, self.steps)
+        if counts < 1 or self.near < 0 or self.limit <= 0 or self.force <= 0:
+            raise UsageError(f"realiser: {self}; expected counts of at least 1, near >= 0, limit > 0 and force > 0")
 
     def realise(self, crystal: Protostructure, seed: int = 0) -> Realised:
-        """Try until a structure keeps its distances and has the label that it was made from."""
-        begun, reason, kept = time.perf_counter(), f"more than {self.largest} atoms in the cell", []
-        tried = 0
-        if crystal.atoms <= self.largest:
-            try:
-                with _limit(self.limit):
-                    for tried in range(1, self.tries + 1):
-                        # later tries get more room
-                        structure = _random(crystal, np.random.default_rng((seed, tried)), 1.0 + 0.1 * tried)
-                        reason, nearest = self._judge(crystal, structure)
-                        if not reason:
-                            kept.append(self._relaxed(crystal, structure, nearest))
-                        if len(kept) == self.best_of:
-                            break
-            except TimeoutError:
-                reason = f"nothing within {self.limit:g} s"
-        seconds = time.perf_counter() - begun
-        if not kept:
-            return Realised(crystal, None, reason, tried, seconds, float("nan"))
-        energy, nearest, structure = min(kept, key=lambda one: (one[0], -one[1]))
-        return Realised(crystal, structure, "", tried, seconds, nearest, energy if self.calculator else float("nan"))
+        """The best start that keeps its distances and the label that it is made from; relaxed where asked for.
+
+        Whatever goes wrong with one crystal, in a calculator too, is its reason; only a calculator that cannot be made
+        raises.
+        """
+        self._ready()
+        begun, found = time.perf_counter(), []
+        try:
+            with limited(self.limit):
+                for one in self._made(crystal, seed):
+                    found.append(one)
+        except TimeoutError:
+            found.append(Realised(crystal, reason=f"nothing within {self.limit:g} s"))
+        except Exception as error:
+            found.append(Realised(crystal, reason=_line(error)))
+        best = min(found, key=lambda one: (one.structure is None, bool(one.reason), one.energy))
+        return replace(best, seconds=time.perf_counter() - begun)
+
+    def relaxed(self, crystal: Protostructure, structure: Any) -> Realised:
+        """A structure of a crystal, relaxed by the calculator as those that are made are."""
+        self._ready()
+        try:
+            with limited(self.limit):
+                return self._relaxed(Realised(crystal, structure))
+        except TimeoutError:
+            reason = f"nothing within {self.limit:g} s"
+        except Exception as error:
+            reason = _line(error)
+        return Realised(crystal, reason=reason)
+
+    def _ready(self) -> None:
+        """Load what takes seconds in a new process, which are none of a crystal's."""
+        import pymatgen.analysis.prototypes  # noqa: F401
+
+        if self.calculator:
+            calculator(self.calculator)
+
+    def _made(self, crystal: Protostructure, seed: int) -> Iterator[Realised]:
+        """What comes of the starts, in their order, up to `best_of` structures; the last reason if there are none."""
+        if crystal.atoms > self.largest:
+            yield Realised(crystal, reason=f"more than {self.largest} atoms in the cell")
+            return
+        tried, good, reason = 0, [], ""
+        # a descent may end at a higher symmetry; a plain draw does not
+        for descend in (True, False):
+            for structure in starts(crystal, self.draws, self.tries, seed, descend):
+                tried += 1
+                reason, nearest = self._judge(crystal, structure)
+                if not reason:
+                    good.append(Realised(crystal, structure, "", crystal.label, tried, nearest=nearest))
+                if len(good) == self.best_of and self.calculator is None:
+                    break
+            if good:
+                break
+        if not good:
+            yield Realised(crystal, reason=reason, tries=tried)
+        elif self.calculator is None:
+            yield from good
+        else:
+            for one in sorted(good, key=self._energy)[: self.best_of]:
+                yield self._relaxed(one)
 
     def _judge(self, crystal: Protostructure, structure: Any) -> tuple[str, float]:
         """(why a structure is no good or "", its smallest distance)."""
-        if structure is None:
-            return "pyxtal found no place for the atoms", 0.0
         nearest = nearest_pair(structure)
         if nearest < self.near:
             return f"atoms nearer than {self.near:g} of their radii", nearest
@@ -107,26 +163,58 @@ class Realiser:
             return str(error), nearest
         return ("" if found.label == crystal.label else "the random numbers make a higher symmetry"), nearest
 
-    def _relaxed(self, crystal: Protostructure, structure: Any, nearest: float) -> tuple[float, float, Any]:
-        """(energy, smallest distance, structure) after a relaxation, if one is asked for and keeps the label."""
-        if self.calculator is None:
-            return 0.0, nearest, structure
-        new, energy = relax(structure, calculator(self.calculator), self.steps)
-        if self._judge(crystal, new)[0]:
-            return float("inf"), nearest, structure
-        return energy, nearest_pair(new), new
+    def _energy(self, one: Realised) -> float:
+        """That of a start, infinite where the calculator fails; without a choice it is not asked."""
+        if self.best_of >= self.tries:
+            return 0.0
+        try:
+            value = energy(one.structure, calculator(self.calculator or ""))
+        except TimeoutError:
+            raise
+        except FAILURES:
+            calculator.cache_clear()  # it may be left half done
+            return float("inf")
+        return value if np.isfinite(value) else float("inf")
+
+    def _relaxed(self, start: Realised) -> Realised:
+        """The relaxed structure with its label, or why there is none."""
+        failed = replace(start, structure=None, label="", nearest=float("nan"))
+        try:
+            new = relax(start.structure, calculator(self.calculator or ""), self.steps, self.force)
+        except TimeoutError:
+            raise
+        except FAILURES as error:
+            calculator.cache_clear()
+            return replace(failed, reason=f"calculator {self.calculator}: {_line(error)}")
+        failed = replace(failed, steps=new.steps, converged=False)
+        if not np.isfinite([new.energy, new.force]).all() or not np.isfinite(new.structure.lattice.matrix).all():
+            return replace(failed, reason=f"calculator {self.calculator}: its energies or forces are not finite")
+        nearest = nearest_pair(new.structure)
+        if nearest < self.near:
+            return replace(failed, reason=f"relaxed to atoms nearer than {self.near:g} of their radii")
+        try:
+            label = protostructure(new.structure, RELAXED).label
+        except DataError as error:
+            return replace(failed, reason=f"relaxed to no crystal: {error}")
+        said = "" if new.converged else f"not relaxed in {self.steps} steps: largest force {new.force:.2g} eV/A"
+        return replace(
+            start, structure=new.structure, reason=said, label=label, nearest=nearest, energy=new.energy,
+            steps=new.steps, converged=new.converged,
+        )  # fmt: skip
 
 
 def realise(
     crystals: Sequence[Protostructure],
     realiser: Realiser,
-    seed: int = 0,
+    seeds: Sequence[int],
     workers: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Realised]:
     """Realise many protostructures, each from a seed of its own, on all cores."""
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(len(crystals))]
-    return each(realiser.realise, crystals, seeds, share=20, workers=workers, progress=progress)
+    if realiser.calculator and len(crystals):
+        calculator(realiser.calculator)  # refused here, once
+    share = 5 if realiser.calculator else 20
+    return each(realiser.realise, crystals, seeds, share=share, workers=workers, progress=progress)
 
 
 def nearest_pair(structure: Any) -> float:
@@ -138,8 +226,21 @@ def nearest_pair(structure: Any) -> float:
     return float((distance / (radii[i] + radii[j])).min()) if len(distance) else float("inf")
 
 
-def relax(structure: Any, calculator: Any, steps: int = 200) -> tuple[Any, float]:
-    """Relax atoms and cell within the symmetry; returns the structure and its energy in eV per atom."""
+@dataclass(frozen=True)
+class Relaxed:
+    """Where a relaxation ended."""
+
+    structure: Any
+    energy: float
+    """eV per atom."""
+    steps: int
+    force: float
+    """The largest, of atoms in eV/A, of the cell in the units of ASE's FrechetCellFilter."""
+    converged: bool
+
+
+def relax(structure: Any, calculator: Any, steps: int = 200, force: float = 0.05) -> Relaxed:
+    """Relax atoms and cell within the symmetry, until no force is larger than `force`."""
     from ase.constraints import FixSymmetry
     from ase.filters import FrechetCellFilter
     from ase.optimize import LBFGS
@@ -148,69 +249,73 @@ def relax(structure: Any, calculator: Any, steps: int = 200) -> tuple[Any, float
     atoms: Any = AseAtomsAdaptor.get_atoms(structure, msonable=False)
     atoms.calc = calculator
     atoms.set_constraint(FixSymmetry(atoms, symprec=SYMPREC))
-    LBFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=0.05, steps=steps)  # type: ignore[arg-type]
-    energy = float(atoms.get_potential_energy()) / len(atoms)
+    free: Any = FrechetCellFilter(atoms)
+    walk = LBFGS(free, logfile=None)  # type: ignore[arg-type]
+    converged = bool(walk.run(fmax=force, steps=steps))
+    value, largest = float(atoms.get_potential_energy()) / len(atoms), np.linalg.norm(free.get_forces(), axis=1).max()
     atoms.calc = None
     atoms.set_constraint()
-    return AseAtomsAdaptor.get_structure(atoms), energy
+    return Relaxed(AseAtomsAdaptor.get_structure(atoms), value, walk.nsteps, float(largest), converged)
+
+
+def energy(structure: Any, calculator: Any) -> float:
+    """That of a structure as it is, in eV per atom."""
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    atoms: Any = AseAtomsAdaptor.get_atoms(structure, msonable=False)
+    atoms.calc = calculator
+    return float(atoms.get_potential_energy()) / len(atoms)
 
 
 @cache
 def calculator(name: str) -> Any:
     """An ASE calculator by its short name or as module:function, made once in a process."""
-    module, _, factory = CALCULATORS.get(name, name).partition(":")
-    if not factory:
-        raise UsageError(f"calculator {name!r}; expected {', '.join(CALCULATORS)} or module:function")
+    own = ":" in name
     try:
-        make = getattr(importlib.import_module(module), factory)
+        make = imported(CALCULATORS.get(name, name), own) if own or name in CALCULATORS else _of_ase(name)
     except (ImportError, AttributeError) as error:
         how = f'pip install "genkit-crystals[{name}]"' if name in CALCULATORS else "install it"
         raise GenkitError(f"calculator {name!r} is not there ({error}); {how}, or relax without") from error
     try:
         return make()
-    except Exception as error:  # of any kind: some fetch their weights
-        raise GenkitError(f"calculator {name!r} cannot be made: {error}") from error
+    except FAILURES as error:  # of any kind: some fetch their weights
+        raise GenkitError(f"calculator {name!r} cannot be made: {_line(error)}") from error
 
 
-def write_cif(structure: Any, path: str | Path) -> None:
-    """A CIF file with the true space group and one atom of each orbit."""
+def _of_ase(name: str) -> Any:
+    from ase.calculators.calculator import get_calculator_class
+    from ase.calculators.names import names
+
+    if name not in names:
+        raise UsageError(
+            f"calculator {name!r}; expected {', '.join(CALCULATORS)}, a name that ASE knows, such as emt, or "
+            "module:function"
+        )
+    return get_calculator_class(name)
+
+
+def write_cif(structure: Any, path: str | Path, symprec: float = SYMPREC) -> None:
+    """A CIF file with the true space group, found within `symprec` A, and one atom of each orbit."""
     from pymatgen.io.cif import CifWriter
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        write(Path(path), str(CifWriter(structure, symprec=SYMPREC)))
+        write(Path(path), str(CifWriter(structure, symprec=symprec)))
 
 
-def _random(crystal: Protostructure, rng: np.random.Generator, factor: float) -> Any:
-    """A random structure of pyxtal, None if it found none."""
-    from pyxtal import pyxtal
+def _line(error: BaseException) -> str:
+    """An exception in one line."""
+    text = (str(error).strip().splitlines() or [""])[0][:160]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
-    made = pyxtal()
+
+def read_cif(path: Path) -> Any:
+    """The structure of a file that `write_cif` wrote. Raises `GenkitError`."""
+    from pymatgen.core import Structure
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made.from_random(dim=3, **to_pyxtal(crystal), factor=factor, random_state=rng)
-            return made.to_pymatgen() if made.valid else None
-    except TimeoutError:
-        raise
-    except Exception:  # pyxtal raises many kinds where a cell has no room
-        return None
-
-
-@contextmanager
-def _limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError after some seconds, where signals can be had."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def late(*_: Any) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+            return Structure.from_file(path)
+    except Exception as error:  # of many kinds
+        raise damaged(path, f"is no CIF file ({_line(error)})", "`genkit evaluate RUN` makes it again") from None

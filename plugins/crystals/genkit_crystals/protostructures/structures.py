@@ -1,62 +1,82 @@
-"""From structure files to protostructures, many at once, with a list of what was refused and why.
+"""From structures to protostructures, many at once, with a list of what was refused and why.
 
 The symmetry is found by spglib within 0.1 A and 5 degrees (as in the label of pymatgen), and again at 1e-5 A on the
-refined structure where that fails.
+refined structure where that fails. What a file declares is held against what was found.
 """
 
-import csv
-import gzip
-import json
+from __future__ import annotations
+
+import io
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from genkit.errors import DataError
 from genkit.workers import each
+from genkit_crystals.protostructures.cif import Parsed, blocks, parsed
+from genkit_crystals.protostructures.limits import limited
 from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.settings import order
+from genkit_crystals.protostructures.sources import Entry, Reject, numbers_of
 from genkit_crystals.protostructures.wyckoff import ELEMENTS
 
 SYMPREC = 0.1  # A
-COLUMNS = ("cif", "structure")
-POSCARS = (".vasp", ".poscar", ".contcar")
+NEAREST = 0.5  # A: no two atoms are nearer
+LIMIT = 60.0  # s
+WIDEN = "another tolerance (symprec) may do"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A structure as text that is not read yet."""
+class Read:
+    """What became of one structure."""
 
     place: str
-    """File, and line of a table."""
-    text: str
-    form: str
-    """"cif", "poscar" or "json"."""
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A structure or label that was refused."""
-
-    place: str
-    reason: str
+    """File, line of a table, name of a block"""
+    label: str = ""
+    reason: str = ""
+    """Why there is no label"""
+    notes: tuple[str, ...] = ()
+    """What was changed or assumed, and what parsers warned of"""
+    values: dict[str, float] = field(default_factory=dict)
+    """Numbers that stand beside it, by name"""
+    file: str = ""
+    """Path of the file within the folder that was read"""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Labels with their places, and what was refused."""
+    """What became of all."""
 
-    labels: tuple[str, ...]
-    places: tuple[str, ...]
-    rejects: tuple[Reject, ...]
+    reads: tuple[Read, ...]
+
+    @property
+    def good(self) -> list[Read]:
+        """Those with a label."""
+        return [one for one in self.reads if one.label]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Their labels."""
+        return tuple(one.label for one in self.good)
+
+    @property
+    def rejects(self) -> tuple[Reject, ...]:
+        """What was refused."""
+        return tuple(Reject(one.place, one.reason) for one in self.reads if not one.label)
+
+    @property
+    def notes(self) -> tuple[Reject, ...]:
+        """What was changed or assumed."""
+        return tuple(Reject(one.place, note) for one in self.reads for note in one.notes)
 
     def summary(self) -> str:
         """One line of counts, by reason."""
         reasons = Counter(r.reason.partition(":")[0] for r in self.rejects)
         why = "; ".join(f"{n} x {reason}" for reason, n in reasons.most_common())
-        return f"{len(self.labels)} encoded, {len(self.rejects)} refused" + (f" ({why})" if why else "")
+        return f"{len(self.good)} encoded, {len(self.rejects)} refused" + (f" ({why})" if why else "")
 
 
 def protostructure(structure: Any, symprec: float = SYMPREC) -> Protostructure:
@@ -77,127 +97,208 @@ def protostructure(structure: Any, symprec: float = SYMPREC) -> Protostructure:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # spglib tells of what it then mends
             label = get_protostructure_label_from_spglib(plain, raise_errors=True, init_symprec=symprec)
+    except TimeoutError:
+        raise
     except Exception as error:
-        raise DataError(f"no symmetry found: {_line(error)}") from error
+        raise DataError(f"no symmetry found within {symprec:g} A: {_line(error)}; {WIDEN}") from error
     return Protostructure.from_label(label)
 
 
-def parse(entry: Entry) -> Any:
-    """The pymatgen Structure of an entry; raises DataError with the reason."""
-    from pymatgen.core import Structure
-    from pymatgen.io.cif import CifParser
+def read(entry: Entry, symprec: float = SYMPREC, limit: float = LIMIT) -> list[Read]:
+    """What becomes of the structures of an entry, each within `limit` seconds."""
+    every = _read(entry, _resolved, symprec, limit)
+    return [replace(one, label=made[0].label) if made else one for one, made in every]
 
+
+def crystals_of(entry: Entry | Reject) -> list[tuple[str, Any]]:
+    """(place, (Protostructure, pymatgen Structure)) of an entry; text, the reason, in place of what is refused."""
+    return _made(entry, _resolved)
+
+
+def structures_of(entry: Entry | Reject) -> list[tuple[str, Any]]:
+    """(place, pymatgen Structures that are meant) of an entry, several where the setting is open; text, the reason,
+    in place of what cannot be parsed. Their symmetry is not looked at."""
+    return _made(entry, lambda one, *_: [structure for structure, _ in one.structures])
+
+
+def _made(entry: Entry | Reject, work: Callable[..., Any]) -> list[tuple[str, Any]]:
+    if isinstance(entry, Reject):
+        return [(entry.place, entry.reason)]
+    return [(one.place, one.reason or made) for one, made in _read(entry, work, SYMPREC, LIMIT)]
+
+
+def _read(entry: Entry, work: Callable[..., Any], symprec: float, limit: float) -> list[tuple[Read, Any]]:
+    """What becomes of each structure of an entry, and what work(parsed, symprec, notes) makes of it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as coordinates rounded to special positions
-            if entry.form == "cif":
-                found = CifParser.from_str(entry.text).parse_structures(primitive=False, on_error="raise")
-                return found[0]
-            return Structure.from_str(entry.text, fmt=entry.form)  # type: ignore[arg-type]
-    except Exception as error:
-        raise DataError(f"unreadable {entry.form}: {_line(error)}") from error
+        with limited(limit):
+            every = list(_parts(entry))
+    except (DataError, TimeoutError) as error:
+        return [(Read(entry.place, reason=_why(error, limit), values=entry.values, file=entry.file), None)]
+    found = []
+    for place, parse, values in every:
+        notes, reason, made = [], "", None
+        try:
+            with limited(limit):
+                one = parse(symprec)
+                notes += one.notes
+                made = work(one, symprec, notes)
+        except (DataError, TimeoutError) as error:
+            reason = _why(error, limit)
+        said = tuple(dict.fromkeys(notes))
+        found.append((Read(place, "", reason, said, entry.values | values, entry.file), made))
+    return found
 
 
 def encode(
-    entries: Iterable[Entry],
+    entries: Iterable[Entry | Reject],
     workers: int | None = None,
     symprec: float = SYMPREC,
     progress: Callable[[int], None] = lambda done: None,
+    limit: float = LIMIT,
 ) -> Encoded:
     """Labels of all entries, in their order; what is refused stops nothing.
 
     Args:
         entries: such as `entries(path)`.
         workers: processes; None for one a core, fewer where there are few entries.
-        symprec: tolerance of spglib in A.
+        symprec: tolerance of spglib in A, and that within which an atom is moved to a special position.
         progress: called with the number of entries done.
+        limit: seconds for one structure.
     """
-    entries = list(entries)
-    found = each(partial(_label, symprec=symprec), entries, share=50, workers=workers, progress=progress)
-    good = [(label, e.place) for e, (label, _) in zip(entries, found, strict=True) if label]
-    bad = [Reject(e.place, reason) for e, (label, reason) in zip(entries, found, strict=True) if not label]
-    return Encoded(tuple(label for label, _ in good), tuple(place for _, place in good), tuple(bad))
+    every = list(entries)
+    todo = [one for one in every if isinstance(one, Entry)]
+    done = iter(each(partial(read, symprec=symprec, limit=limit), todo, share=50, workers=workers, progress=progress))
+    reads: list[Read] = []
+    for one in every:
+        reads += next(done) if isinstance(one, Entry) else [Read(one.place, reason=one.reason)]
+    return Encoded(tuple(reads))
 
 
-def entries(path: str | Path) -> Iterator[Entry]:
-    """The structures of a file, or of all files of a folder and its subfolders that are of a known form.
+Parser = Callable[[float], Parsed]
 
-    CIF (.cif), POSCAR (named so, or .vasp), JSON of pymatgen (one structure or a list), CSV with a column "cif" or
-    "structure" (also .csv.gz).
-    """
-    path = Path(path)
-    if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.is_file() and _form(p)):
-            yield from entries(file)
-        return
-    if not path.is_file():
-        raise DataError(f"{path}: no such file or folder; expected structure files")
-    form = _form(path)
-    if form is None:
-        raise DataError(f"{path}: unknown kind of file; expected .cif, POSCAR, .vasp, .json, .csv or .csv.gz")
-    if form == "csv":
-        yield from _table(path)
-    elif form == "json":
-        yield from _json(path)
+
+def _parts(entry: Entry) -> Iterator[tuple[str, Parser, dict[str, float]]]:
+    """(place, how it is parsed, numbers beside it) of the structures of an entry; raises DataError."""
+    if entry.form == "cif":
+        found = blocks(entry.text)
+        if not found:
+            raise DataError("no data_ block; this is no CIF" if entry.text.strip() else "nothing there: it is empty")
+        filled = [block for block in found if any(name.startswith("_atom_site_") for name in block.columns)]
+        for i, block in enumerate(filled or found):
+            several = len(filled or found) > 1
+            place = f"{entry.place}[{block.name or i}]" if several else entry.place
+            empty = tuple(f"block {one.name} has no atoms" for one in found if filled and one not in filled)
+            yield place, partial(_block, block, empty if i == 0 else ()), {}
+    elif entry.form == "xyz":
+        from ase.io import read as frames
+
+        with _told("xyz"):
+            every: Any = frames(io.StringIO(entry.text), index=":", format="extxyz")
+        for i, atoms in enumerate(every):
+            values = numbers_of(atoms.info)
+            if atoms.calc is not None and "energy" in atoms.calc.results:
+                values["energy_per_atom"] = float(atoms.calc.results["energy"]) / len(atoms)
+            yield f"{entry.place}[{i}]" if len(every) > 1 else entry.place, partial(_atoms, atoms), values
     else:
-        yield Entry(str(path), path.read_text(errors="replace"), form)
+        yield entry.place, partial(_text, entry), {}
 
 
-def rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str], str]]:
-    """Rows of a CSV file as (place, row, name of the first of `columns` that the file has).
-
-    Raises DataError for an empty file and for one that has none of the columns.
-    """
-    csv.field_size_limit(2**30)
-    opened = gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
-    with opened as file:
-        reader = csv.DictReader(file)
-        if not reader.fieldnames:
-            raise DataError(f"{path}: the file is empty; expected a CSV table with a column {' or '.join(columns)}")
-        column = next((c for c in columns if c in reader.fieldnames), None)
-        if column is None:
-            raise DataError(f"{path}: no column {' or '.join(columns)}; it has {', '.join(reader.fieldnames)}")
-        line = reader.line_num + 1
-        for row in reader:
-            yield f"{path}:{line}", row, column
-            line = reader.line_num + 1
+def _block(block: Any, empty: tuple[str, ...], symprec: float) -> Parsed:
+    one = parsed(block, symprec)
+    return Parsed(one.structures, (*empty, *one.notes), one.group, one.own)
 
 
-def _table(path: Path) -> Iterator[Entry]:
-    for place, row, column in rows(path, COLUMNS):
-        text = (row[column] or "").strip()
-        yield Entry(place, text, "json" if text.startswith("{") else "cif")
+def _atoms(atoms: Any, symprec: float) -> Parsed:
+    """Of a frame of xyz."""
+    from pymatgen.core import Structure
+
+    if atoms.cell.rank < 3:
+        raise DataError('no cell: the second line lacks Lattice="..." of nine numbers')
+    if not atoms.pbc.all():
+        raise DataError("periodic in fewer than three directions; a crystal is in all of them")
+    structure = Structure(atoms.cell.array, atoms.get_chemical_symbols(), atoms.get_scaled_positions())
+    return Parsed(((structure, ""),))
 
 
-def _json(path: Path) -> Iterator[Entry]:
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        content = [f"{error}"]
-    if isinstance(content, dict) and "lattice" not in content:
-        content = list(content.values())
-    for i, one in enumerate(content if isinstance(content, list) else [content]):
-        one = one.get("structure", one) if isinstance(one, dict) else one
-        yield Entry(f"{path}[{i}]" if isinstance(content, list) else str(path), json.dumps(one), "json")
+def _text(entry: Entry, symprec: float) -> Parsed:
+    """Of a POSCAR or of JSON; warnings of the parser are kept."""
+    from pymatgen.core import Structure
+    from pymatgen.io.vasp import Poscar
+
+    with warnings.catch_warnings(record=True) as caught, _told(entry.form):
+        warnings.simplefilter("always")
+        if entry.form == "poscar":
+            poscar = Poscar.from_str(entry.text, read_velocities=False)
+            named, structure = poscar.true_names, poscar.structure
+        else:
+            named, structure = True, Structure.from_str(entry.text, fmt="json")
+    if not named:
+        raise DataError("no symbols of elements (VASP 4): write them in a line before that of the numbers of atoms")
+    return Parsed(((structure, ""),), tuple(" ".join(str(one.message).split()) for one in caught))
 
 
-def _form(path: Path) -> str | None:
-    name = path.name.lower()
-    if name.endswith((".csv", ".csv.gz")):
-        return "csv"
-    if name.startswith(("poscar", "contcar")) or path.suffix.lower() in POSCARS:
-        return "poscar"
-    return {".cif": "cif", ".json": "json"}.get(path.suffix.lower())
+class _told:
+    """What a parser raises is a DataError that says so."""
+
+    def __init__(self, form: str):
+        self.form = form
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, DataError | TimeoutError):
+            raise DataError(f"unreadable {self.form}: {_line(error)}") from error
 
 
-def _label(entry: Entry, symprec: float) -> tuple[str, str]:
-    """(label, ""), or ("", reason)."""
-    try:
-        return protostructure(parse(entry), symprec).label, ""
-    except DataError as error:
-        return "", str(error)
+def _resolved(one: Parsed, symprec: float, notes: list[str]) -> tuple[Protostructure, Any]:
+    """The only crystal that is meant, and its structure; raises DataError."""
+    found: dict[str, tuple[Protostructure, Any, str]] = {}
+    refused = ""
+    for structure, name in one.structures:
+        try:
+            _require_room(structure)
+            crystal = protostructure(structure, symprec)
+            _require_group(one, crystal, symprec)
+        except DataError as error:
+            refused = refused or str(error)
+            continue
+        found.setdefault(crystal.label, (crystal, structure, name))
+    if not found:
+        raise DataError(refused)
+    if len(found) > 1:
+        ways = "; ".join(f"{label} in {name}" for label, (*_, name) in found.items())
+        raise DataError(f"the setting is not said: {ways}; give the symmetry operations or the Hall symbol")
+    crystal, structure, _ = next(iter(found.values()))
+    if one.group not in (None, 1, crystal.group):
+        notes.append(f"space group {one.group} is declared, {crystal.group} was found within {symprec:g} A")
+    return crystal, structure
 
 
-def _line(error: Exception) -> str:
+def _require_room(structure: Any) -> None:
+    """Refuse two atoms on one place."""
+    i, j, _, distance = structure.get_neighbor_list(NEAREST)
+    if len(distance):
+        n = distance.argmin()
+        pair = " and ".join(structure[int(k)].species_string for k in (i[n], j[n]))
+        raise DataError(f"two atoms on one place: {pair} are {distance[n]:.2g} A apart")
+
+
+def _require_group(one: Parsed, crystal: Protostructure, symprec: float) -> None:
+    """Refuse another space group than the declared one, unless its operations are there and there are more."""
+    if one.group in (None, 1, crystal.group):
+        return
+    if one.own != one.group or order(crystal.group) < order(one.group):
+        raise DataError(
+            f"space group {one.group} is declared, but the atoms have {crystal.group} within {symprec:g} A; {WIDEN}, "
+            f"or the symmetry operations are not those of {one.group}"
+        )
+
+
+def _why(error: Exception, limit: float) -> str:
+    return f"nothing within {limit:g} s" if isinstance(error, TimeoutError) else str(error)
+
+
+def _line(error: BaseException) -> str:
     """The first line of an error's text."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

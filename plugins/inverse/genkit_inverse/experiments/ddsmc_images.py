@@ -11,19 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.diffusion import EDM, process_of, to_range
-from genkit.errors import GenkitError, UsageError
+from genkit.errors import DataError, GenkitError, UsageError
 from genkit.experiment import Run, labels
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import Method, Model, Operator
-from genkit.model import Diffusion
-from genkit.steer import DAPS, DDRM, DDSMC, DPS, MCGDiff, Observation, PiGDM, observe, posterior, weighs
+from genkit.kinds import Method, Model, Noise, Operator
+from genkit.steer import DAPS, DDRM, DDSMC, DPS, MCGDiff, Normal, Observation, PiGDM, observe, posterior, weighs
 from genkit_inverse import scores
 from genkit_inverse.datasets import MNIST
 from genkit_inverse.experiments.study import InverseStudy, table
 from genkit_inverse.images import Images
-from genkit_inverse.models import ImagePrior
+from genkit_inverse.models import ImageDiffusion, ImagePrior
 from genkit_inverse.operators import BoxInpainting, GaussianBlur, SuperResolution
 
+STD = 0.1  # of the noise, where nothing is said
 AT_ONCE = 512  # particles that are worked on at a time
 PICTURED = 2  # images whose samples are kept and shown
 
@@ -40,6 +40,11 @@ def _methods() -> tuple[Method, ...]:
             DAPS(**{**levels, "steps": 20}), DDRM(**levels))  # fmt: skip
 
 
+def _published() -> tuple[Method, ...]:
+    """DDSMC on 200 levels, as tuned by InverseBench for its inverse scattering; the others as above."""
+    return DDSMC(steps=200, sigma_min=0.01, sigma_max=100.0, eta=0.5, rho_range=(0.01, 47.0)), *_methods()[2:]
+
+
 @dataclass(frozen=True)
 class DDSMCImages(InverseStudy):
     """Compare posterior samplers on images.
@@ -53,12 +58,15 @@ class DDSMCImages(InverseStudy):
 
     headline = "psnr/*/ddsmc*"
 
-    prior: Model[Images, Diffusion] = field(default_factory=ImagePrior)
+    prior: Model[Images, ImageDiffusion] = field(default_factory=ImagePrior)
     """The diffusion model of the images: trained here, or the folder of what was trained."""
     operators: tuple[Operator, ...] = field(default_factory=_operators)
     """What is measured."""
-    std: float = 0.1
-    """Standard deviation of the noise of a measurement, in the units of the images."""
+    std: float | None = None
+    """Standard deviation of the normal noise of a measurement, in the units of the images; 0 for none, .1 if neither
+    this nor `noise` is given."""
+    noise: Noise | None = None
+    """Another law of the noise, such as poisson."""
     methods: tuple[Method, ...] = field(default_factory=_methods)
     """What restores."""
     particles: int = 8
@@ -79,7 +87,7 @@ class DDSMCImages(InverseStudy):
                      "particles": 4, "draws": 3, "images": 4},
             "default": {},
             "paper": {"data": MNIST(), "operators": (BoxInpainting(), SuperResolution(), GaussianBlur()),
-                      "particles": 64, "images": 100},
+                      "methods": _published(), "particles": 16, "images": 100},
         }  # fmt: skip
         if name not in presets:
             raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
@@ -90,8 +98,15 @@ class DDSMCImages(InverseStudy):
         for name in ("particles", "draws", "images"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
-        if self.std <= 0:
-            raise UsageError(f"std={self.std} of the noise must be positive")
+        if self.std is not None and self.std < 0:
+            raise UsageError(f"std={self.std} of the noise must not be negative")
+        if self.std is not None and self.noise is not None:
+            raise UsageError(f"std={self.std} and noise are two laws of the noise; give one of them")
+
+    @property
+    def law(self) -> Any:
+        """Of the noise."""
+        return self.noise or Normal(STD if self.std is None else self.std)
 
     def named(self) -> tuple[dict[str, Operator], dict[str, Method]]:
         """Operators and methods by the names of their results."""
@@ -100,9 +115,16 @@ class DDSMCImages(InverseStudy):
         return both[0], both[1]
 
     def prepare(self, run: Run) -> None:
-        """Load the data, and see that operators and methods have names of their own."""
+        """Load the data, build the operators and what scores, and see that all have names of their own."""
         self.loaded(run)
         self.named()
+        self.built(run)
+        self._distance(run)
+
+    def built(self, run: Run) -> dict[str, Any]:
+        """The operators by the names of their results, for images of the data."""
+        shape = self.loaded(run).shape
+        return run.once("operators", lambda: {name: task.build(shape) for name, task in self.named()[0].items()})
 
     # the prior
 
@@ -131,14 +153,11 @@ class DDSMCImages(InverseStudy):
         if len(truth) < self.images:
             raise UsageError(f"images={self.images}, but there are {len(truth)} {self.split} images")
         out = {}
-        for name, task in self.named()[0].items():
-            operator = task.build(data.shape)
-            y = np.asarray(operator(jnp.asarray(truth)))
+        law = self.law
+        for name, operator in self.built(run).items():
+            y = operator(jnp.asarray(truth))
             keys = (jax.random.fold_in(run.key(f"noise of {name}"), i) for i in range(len(truth)))
-            out[name] = [
-                observe(operator, a + self.std * np.asarray(jax.random.normal(key, a.shape)), self.std)
-                for a, key in zip(y, keys, strict=True)
-            ]
+            out[name] = [observe(operator, np.asarray(law.draw(key, a)), law) for a, key in zip(y, keys, strict=True)]
         return truth, out
 
     def sample(self, run: Run) -> None:
@@ -146,23 +165,38 @@ class DDSMCImages(InverseStudy):
         truth, observations = self.measured(run)
         tables, shown = {}, {"truth": truth[:PICTURED]}
         for operator, observed in observations.items():
-            shown[f"{operator}/measurement"] = scores.seen(observed[:PICTURED])
-            tables[f"{operator}/pinv"] = scores.restored(scores.pseudo_inverse(observed), truth, self.loaded(run).peak)
+            shown[f"{operator}/measurement"] = scores.seen(self.named()[0][operator], observed[:PICTURED])
+            if (inverse := scores.pseudo_inverse(observed)) is not None:
+                tables[f"{operator}/pinv"] = self._restored(run, inverse, truth)
             for name, method in self.named()[1].items():
                 rows, x = self._restore(run, method, observed, f"{operator}: {name}")
                 tables[f"{operator}/{name}"] = rows | self._scores(run, x, truth, observed)
                 shown[f"{operator}/{name}"] = x[:PICTURED]
-            if hasattr(self.denoiser(run), "posterior"):
+            if hasattr(self.denoiser(run), "posterior") and observed[0].diagonal and observed[0].std > 0:
                 x, log_z = scores.exact(run.key("exact"), self.denoiser(run), observed, self.draws)
                 tables[f"{operator}/exact"] = self._scores(run, x, truth, observed) | {"log_z": log_z}
         write_arrays(run.folder / "scores.npz", {f"{a}/{b}": v for a, row in tables.items() for b, v in row.items()})
         write_arrays(run.folder / "samples.npz", shown)
 
     def _scores(self, run: Run, x: np.ndarray, truth: np.ndarray, observed: list[Observation]) -> dict[str, Any]:
-        peak = self.loaded(run).peak
-        return scores.restored(x.mean(1), truth, peak) | scores.calibration(
-            run.key("directions"), x, truth, observed, peak
-        )
+        found = scores.calibration(run.key("directions"), x, truth, observed, self.loaded(run).peak)
+        return self._restored(run, x.mean(1), truth) | found
+
+    def _restored(self, run: Run, image: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+        return scores.restored(image, truth, self.loaded(run).peak, self._distance(run))
+
+    def _distance(self, run: Run) -> Any:
+        """LPIPS, or None where there is none; the run says why, and goes on without."""
+
+        def made() -> Any:
+            data = self.loaded(run)
+            try:
+                return scores.lpips(data.shape, data.bounds)
+            except DataError as error:
+                run.say(str(error))
+                return None
+
+        return run.once("lpips", made)
 
     def _restore(
         self, run: Run, method: Method, observed: list[Observation], what: str
@@ -201,14 +235,17 @@ class DDSMCImages(InverseStudy):
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """By operator and method, <result>/<operator>/<method>, over the images.
 
-        psnr is that of the mean of the samples, psnr_se its standard error, psnr_sample that of one sample, dB.
-        Calibration: rank_p is the probability, for a posterior, of ranks at least as uneven; spread_skill is 1 for one;
-        residual_q05, q50 and q95 are quantiles of |y - A x| over those of std chi, 1 for a posterior. Weighted
-        particles: ess the mean over steps, eves the distinct first ancestors at the end, log_z a mean over images of
-        the log of the mean Z of all groups, log_z_sd the standard deviation of log Z of one group, and log_z_sd_run
-        that which a group estimates of itself: too small, at most about 1, once all particles descend from one. calls
-        counts network calls of a sample, seconds is the median of an image. `pinv` is the pseudo-inverse, `exact` the
-        posterior where it is known.
+        psnr is that of the mean of the samples, psnr_se its standard error, psnr_sample that of one sample, dB;
+        ssim is the structural similarity of the mean, lpips the learned distance where the package is installed
+        and images have 64 cells a side. Calibration: covered is the share of cells whose truth lies between the
+        least and the largest sample, over that of a posterior; rank_p is the probability, for a posterior, of
+        ranks at least as uneven; spread_skill is 1 for one; residual_q05, q50 and q95 are quantiles of |y - A
+        x| over those of std chi, 1 for a posterior. Weighted particles: ess the mean over steps, eves the
+        distinct first ancestors at the end, log_z a mean over images of the log of the mean Z of all groups,
+        log_z_sd the standard deviation of log Z of one group, and log_z_sd_run that which a group estimates of
+        itself: too small, at most about 1, once all particles descend from one. calls counts network calls of a
+        sample, seconds is the median of an image. `pinv` is the pseudo-inverse, `exact` the posterior where it
+        is known.
         """
         results: dict[str, float | None] = {}
         kept = read_arrays(run.folder / "scores.npz")
@@ -230,10 +267,11 @@ class DDSMCImages(InverseStudy):
         methods = list(self.named()[1])
         data = self.loaded(run)
         operators = list(self.named()[0])
-        known = [name for name in ("exact", *methods) if f"{operators[0]}/{name}/rank" in kept]
+        known = [name for name in ("exact", *methods) if all(f"{o}/{name}/rank" in kept for o in operators)]
         for operator in operators:
             rows = [name for name in ("pinv", "exact") if f"{operator}/{name}/psnr" in kept] + methods
-            caption = f"{operator}, noise {self.std:g}, {self.images} {self.split} images, {self.draws} samples of each"
+            caption = f"{operator}, noise {self.noise or self.law.std}, {self.images} {self.split} images"
+            caption += f", {self.draws} samples of each"
             table(run, f"restoration_{operator}", caption, rows, _of(operator, RESTORATION), "", {"PSNR [dB]": "high"})
             caption = f"{operator}: cost, and what the particles tell"
             table(run, f"particles_{operator}", caption, known, _of(operator, COST), "")
@@ -264,6 +302,17 @@ class DDSMCImages(InverseStudy):
             "Residuals |y - A x| / std of the samples over the same quantile of chi, by quantile; 1 for a posterior. "
             "Below: the noise of the measurement is fitted; above: the measurement is missed.",
         )
+        if self.draws > 1:
+            nominal = 1 - 2 * np.arange(1, self.draws // 2 + 1) / (self.draws + 1)
+            run.figure(
+                "pixels",
+                figures.lines(
+                    nominal, {o: {m: kept[f"{o}/{m}/covered"] for m in known} for o in operators},
+                    "share of the interval", "cells inside over that share",
+                ),
+                "Cells whose truth lies in the central interval of the samples, over the share of a posterior, by that "
+                "share; below 1 the samples are too narrow, above it too wide.",
+            )  # fmt: skip
         weighed = [m for m in methods if f"{operators[0]}/{m}/ess" in kept]
         if weighed:
             traces = {m: np.nanmean(kept[f"{operators[0]}/{m}/ess"], (0, 1)) for m in weighed}
@@ -276,13 +325,14 @@ class DDSMCImages(InverseStudy):
     def plan(self) -> dict[str, str]:
         """Sizes, and network calls of a sample."""
         model: Any = self.prior
-        own = model.plan(self.data.load().shape) if hasattr(model, "plan") and model.restore is None else {}
+        own = model.plan(self.shape()) if hasattr(model, "plan") and model.restore is None else {}
         process = getattr(model, "process", EDM())
         return own | {name: f"{m.calls(process)} network calls a particle" for name, m in self.named()[1].items()}
 
 
 LEVELS = np.linspace(0.05, 0.95, 19)
-RESTORATION = {"PSNR [dB]": ("psnr", "psnr_se"), "one sample [dB]": "psnr_sample", "spread/skill": "spread_skill",
+RESTORATION = {"PSNR [dB]": ("psnr", "psnr_se"), "one sample [dB]": "psnr_sample", "SSIM": ("ssim", "ssim_se"),
+               "cells covered": "covered", "spread/skill": "spread_skill",
                "rank p": "rank_p", "residual 5 %": "residual_q05", "50 %": "residual_q50",
                "95 %": "residual_q95"}  # fmt: skip
 COST = {"ESS": "ess", "ancestors": "eves", "log Z [nats]": "log_z", "s.d.": "log_z_sd",

@@ -13,11 +13,10 @@ from genkit.experiment import Run
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model
 from genkit.metrics import sliced_wasserstein
-from genkit.model import Diffusion
 from genkit_inverse.datasets import MNIST
 from genkit_inverse.experiments.study import InverseStudy, table
 from genkit_inverse.images import Images
-from genkit_inverse.models import ImagePrior, loss
+from genkit_inverse.models import ImageDiffusion, ImagePrior, loss
 
 SHOWN = 32
 
@@ -32,7 +31,7 @@ class DigitsPrior(InverseStudy):
 
     headline = "sw/samples"
 
-    model: Model[Images, Diffusion] = field(default_factory=ImagePrior)
+    model: Model[Images, ImageDiffusion] = field(default_factory=ImagePrior)
     """The diffusion model: trained here, or the folder of what was trained."""
     samples: int = 200
     """Images to draw from the prior."""
@@ -99,4 +98,4 @@ class DigitsPrior(InverseStudy):
     def plan(self) -> dict[str, str]:
         """Sizes and parameters."""
         model: Any = self.model
-        return model.plan(self.data.load().shape) if hasattr(model, "plan") else {}
+        return model.plan(self.shape()) if hasattr(model, "plan") else {}

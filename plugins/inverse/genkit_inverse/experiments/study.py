@@ -23,6 +23,10 @@ class InverseStudy(Experiment):
         """The data."""
         return run.once("data", self.data.load)
 
+    def shape(self) -> tuple[int, int, int]:
+        """Of the images; they are read where the data set does not tell it."""
+        return getattr(self.data, "shape", None) or self.data.load().shape
+
     def prepare(self, run: Run) -> None:
         """Load the data once, so that a missing file stops the run here."""
         self.loaded(run)

@@ -10,10 +10,11 @@ import jax
 from genkit.diffusion import EDM, EDMDenoiser, Heun, LogNormal, NetworkDenoiser, denoising_loss
 from genkit.errors import UsageError
 from genkit.kinds import Network, Optimizer, Process, Sampler
-from genkit.model import Diffusion, Recipe
+from genkit.model import Recipe
 from genkit.nn import Net, NoisyUNet, parameter_count
 from genkit.train import AdamW, learn
 from genkit_inverse.images import Images
+from genkit_inverse.models.image_diffusion import ImageDiffusion
 
 NOISE = LogNormal(mean=-0.8, std=1.2)
 
@@ -71,7 +72,7 @@ class ImagePrior(Recipe):
         if self.ema <= 0:
             raise UsageError(f"ema={self.ema} steps must be positive")
 
-    def fit(self, run: Any, data: Images, start: Diffusion | None = None) -> Diffusion:
+    def fit(self, run: Any, data: Images, start: ImageDiffusion | None = None) -> ImageDiffusion:
         """Train the network; the model has averaged parameters."""
         model, steps = (self._untrained(data), self.steps) if start is None else (start, self.finetune)
         denoiser: Any = model.denoiser
@@ -86,14 +87,14 @@ class ImagePrior(Recipe):
         )  # fmt: skip
         return replace(model, denoiser=replace(denoiser, params=params), sampler=self.sampler)
 
-    def _untrained(self, data: Images) -> Diffusion:
+    def _untrained(self, data: Images) -> ImageDiffusion:
         process: Any = self.process
         net = Net(self.network, (data.shape,))
         if self.predicts == "edm":
             denoiser = EDMDenoiser(net, None, float(data.train.std()), process, data.range)
         else:
             denoiser = NetworkDenoiser(net, None, process, self.predicts, data.range)
-        return Diffusion(denoiser, data.shape, self.sampler)
+        return ImageDiffusion(denoiser, data.shape, self.sampler)
 
     def plan(self, shape: tuple[int, int, int]) -> dict[str, str]:
         """Sizes and parameters."""

@@ -87,12 +87,12 @@ def kronecker(*matrices: Any) -> Kronecker:
     )
 
 
-def _ordered(s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _ordered(s: np.ndarray, tolerance: float = TOLERANCE) -> tuple[np.ndarray, np.ndarray]:
     """Places by falling singular value, and those values that count."""
     if not s.max() > 0:
         raise UsageError("the operator is zero: it measures nothing")
     order = np.argsort(-s, kind="stable").astype(np.int32)
-    return order, s[order][: int((s > TOLERANCE * s.max()).sum())]
+    return order, s[order][: int((s > tolerance * s.max()).sum())]
 
 
 @register_dataclass
@@ -124,30 +124,98 @@ class Convolution(LinearOperator):
 
     def to_basis(self, x: Array) -> Array:
         """V^T x."""
-        return _hartley(x.reshape(-1, *self.shape)).reshape(x.shape[0], -1)[:, self.order]
+        return hartley(x.reshape(-1, *self.shape)).reshape(x.shape[0], -1)[:, self.order]
 
     def from_basis(self, z: Array) -> Array:
         """V z."""
-        return _hartley(z[:, jnp.argsort(jnp.asarray(self.order))].reshape(-1, *self.shape))
+        return hartley(z[:, jnp.argsort(jnp.asarray(self.order))].reshape(-1, *self.shape))
 
     def to_data(self, c: Array) -> Array:
         """U c."""
         grid = jnp.zeros((c.shape[0], prod(self.shape)), c.dtype).at[:, self.order[: self.rank]].set(c)
-        return self._shift(_hartley(grid.reshape(-1, *self.shape)), self.phase).reshape(c.shape[0], -1)
+        return self._shift(hartley(grid.reshape(-1, *self.shape)), self.phase).reshape(c.shape[0], -1)
 
     def from_data(self, y: Array) -> Array:
         """U^T y."""
         back = self._shift(y.reshape(-1, *self.shape), jnp.conj(self.phase))
-        return _hartley(back).reshape(y.shape[0], -1)[:, self.order[: self.rank]]
+        return hartley(back).reshape(y.shape[0], -1)[:, self.order[: self.rank]]
 
     @staticmethod
     def _shift(x: Array, phase: Any) -> Array:
         return jnp.fft.ifft2(phase[..., None] * jnp.fft.fft2(x, axes=(1, 2)), axes=(1, 2)).real.astype(x.dtype)
 
 
-def _hartley(x: Array) -> Array:
+def hartley(x: Array) -> Array:
+    """Real minus imaginary part of the Fourier transform of images (n, h, w, c); orthogonal, its own inverse."""
     f = jnp.fft.fft2(x, axes=(1, 2), norm="ortho")
     return (f.real - f.imag).astype(x.dtype)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Gram(LinearOperator):
+    """A linear map with the eigenvectors V of A^T A, which are known: U = A V / s needs nothing more; made by `gram`.
+
+    The smallest singular value counted is `GRAM` of the largest, as A^T A has their squares.
+    """
+
+    forth: Any
+    """A, (n, *shape) -> (n, m), a pytree that is linear"""
+    turn: Any
+    """V^T, (n, *shape) -> (n, d), and by `back` V, a pytree"""
+    values: Any
+    """(r,)"""
+    order: Any
+    """(d,) int, places in the grid of coordinates, the observed ones first"""
+    shape: tuple[int, ...] = field(metadata={"static": True})
+    size: int = field(metadata={"static": True})
+
+    @property
+    def s(self) -> Any:
+        """(r,)."""
+        return self.values
+
+    def __call__(self, x: Array) -> Array:
+        """A x."""
+        return self.forth(x)
+
+    def to_basis(self, x: Array) -> Array:
+        """V^T x."""
+        return self.turn(x)[:, self.order]
+
+    def from_basis(self, z: Array) -> Array:
+        """V z."""
+        return self.turn.back(z[:, jnp.argsort(jnp.asarray(self.order))])
+
+    def adjoint(self, y: Array) -> Array:
+        """A^T y."""
+        back = jax.linear_transpose(self.forth, jax.ShapeDtypeStruct((y.shape[0], *self.shape), y.dtype))
+        return back(y)[0]
+
+    def to_data(self, c: Array) -> Array:
+        """U c."""
+        return self.forth(self._spread(c / jnp.asarray(self.s, c.dtype)))
+
+    def from_data(self, y: Array) -> Array:
+        """U^T y."""
+        return self.to_basis(self.adjoint(y))[:, : self.rank] / jnp.asarray(self.s, y.dtype)
+
+
+GRAM = 1e-4
+
+
+def gram(forth: Any, turn: Any, squares: Any, shape: Sequence[int], size: int) -> Gram:
+    """The operator A = `forth` of items of `shape` to `size` numbers, with A^T A = V diag(squares) V^T.
+
+    Args:
+        forth: (n, *shape) -> (n, size), linear, a pytree.
+        turn: V^T, (n, *shape) -> (n, d), with the method `back`, V.
+        squares: (d,) eigenvalues of A^T A, concrete.
+        shape: of an item.
+        size: numbers measured.
+    """
+    order, values = _ordered(np.sqrt(np.maximum(np.asarray(squares, np.float64).ravel(), 0)), GRAM)
+    return Gram(forth, turn, values, order, tuple(shape), size)
 
 
 def convolution(kernel: Any, shape: Sequence[int]) -> Convolution:

@@ -36,10 +36,11 @@ Array = jax.Array
 PRIORS = ("normal", "mog_fixed", "mog", "vamp")
 PRIORS_SEEN = "priors"  # folder of a training with learned priors as they were on the way, by step
 SYSTEMS = tuple(f"{prior}_{kind}" for prior in PRIORS for kind in ("vae", "sintro"))
-PUBLISHED = {  # beta_rec, beta_kl of the VAE; beta_rec, beta_kl, beta_neg of the introspective one; digits: our own
+PUBLISHED = {  # beta_rec, beta_kl of the VAE; beta_rec, beta_kl, beta_neg of the introspective one
+    # digits: our own, with beta_neg over the numbers of a row as for the 784 of published images
     "gaussians8": ((0.8, 0.05), (0.2, 0.3, 0.9)), "spiral": ((1.0, 0.05), (0.2, 0.5, 1.0)),
     "checkerboard": ((0.8, 0.1), (0.2, 0.1, 0.2)), "rings": ((0.8, 0.05), (0.2, 0.2, 1.0)),
-    "images": ((1.0, 1.0), (1.0, 1.0, 256.0)), "digits": ((1.0, 0.1), (1.0, 0.1, 0.5)),
+    "images": ((1.0, 1.0), (1.0, 1.0, 256.0)), "digits": ((1.0, 0.1), (1.0, 0.1, 20.0)),
 }  # fmt: skip
 
 
@@ -162,8 +163,10 @@ class Introspective(Recipe):
         if self.kind == "mog":
             mixed = params | {"prior": self.converted(model, params)}
             params = self._phase(run, "mixture", model, rows, w, lambda _: mixed, cut, begin, None)
-        bounds = None
+        bounds = before = None
         if self.plays:
+            now = replace(model, params=_nets(params), prior=self.prior(model, params, None))
+            before = divergences(now, run.key("order"), rows[: self.batch])
             if self.kind == "mog" and self.clip:
                 u = params["prior"]["log_vars"]
                 bounds = u.min(0), u.max(0)
@@ -175,8 +178,8 @@ class Introspective(Recipe):
                 net, params[name] = self.network.settled(getattr(model, name), params[name], x, self.batch)
                 model = replace(model, params=_nets(params), **{name: net})
         trained = replace(model, params=_nets(params), prior=self.prior(model, params, bounds))
-        if self.plays:
-            _warn(trained, w, run.key("order"), rows[: self.batch])
+        if before is not None:
+            warn(w, before, divergences(trained, run.key("order"), rows[: self.batch]))
         return trained
 
     def first(self, x: np.ndarray) -> dict[str, Array]:
@@ -245,39 +248,47 @@ class Introspective(Recipe):
         seen = () if self.kind in ("normal", "mog_fixed") else ((max(1, (end - start) // 8), look),)
         return run.fit(Phase(name, init, step, data=None, steps=end - start, every=seen))["params"]
 
+    def roles(self, game: bool) -> list[tuple[str, Callable, tuple[str, ...]]]:
+        """Name, loss and players of each turn of a step. In the game the encoder's is first; the others answer to the
+        new encoder."""
+        third = ("prior",) if self.kind != "mog_fixed" else ()
+        if not game:
+            return [("vae", vae_loss, ("encoder", "decoder", *third))]
+        leads = self.cooperation == "encoder"
+        return [("encoder", encoder_loss, ("encoder", *third * leads)),
+                ("decoder", decoder_loss, ("decoder", *third * (not leads)))]  # fmt: skip
+
     def turns(
         self, model: IntroVAE, w: Weights, rule: Any, bounds: Any, game: bool, state: Any, x: Array, key: Array
     ) -> tuple[Any, dict[str, Array]]:
-        """One step of all players. In the game the encoder's turn is first; the others answer to the new encoder."""
-        third = ("prior",) if self.kind != "mog_fixed" else ()
-        leads = game and self.cooperation == "encoder"
-        if not game:
-            order = [("vae", vae_loss, ("encoder", "decoder", *third))]
-        elif leads:
-            order = [("encoder", encoder_loss, ("encoder", *third)), ("decoder", decoder_loss, ("decoder",))]
-        else:
-            order = [("encoder", encoder_loss, ("encoder",)), ("decoder", decoder_loss, ("decoder", *third))]
-        metrics = {}
-        keys = jax.random.split(key, len(order))
-        for (name, loss, players), key in zip(order, keys, strict=True):
-
-            def value(own: Any, loss=loss, players=players, key=key, now=state["params"]) -> Any:
-                params = now | own
-                prior = self.prior(model, params, bounds)
-                if "prior" not in players:
-                    prior = jax.lax.stop_gradient(prior)
-                e = noise(key, prior, len(x), self.samples)
-                return loss(replace(model, params=_nets(params)), prior, x, e, w, self.kl == "reference")
-
-            own = {player: state["params"][player] for player in players}
-            (size, found), slope = jax.value_and_grad(value, has_aux=True)(own)
-            params, rules = dict(state["params"]), dict(state["rules"])
-            for player in players:
-                change, rules[player] = rule.update(slope[player], rules[player])
-                params[player] = optax.apply_updates(params[player], change)
-            state = {"params": params, "rules": rules}
-            metrics |= {f"{name}_loss": size, **found}
+        """One step of all players."""
+        metrics, roles = {}, self.roles(game)
+        for role, own in zip(roles, jax.random.split(key, len(roles)), strict=True):
+            state, found = self.turn(role, model, w, rule, bounds, state, x, own)
+            metrics |= found
         return state, metrics
+
+    def turn(
+        self, role: Any, model: IntroVAE, w: Weights, rule: Any, bounds: Any, state: Any, x: Array, key: Array
+    ) -> tuple[Any, dict[str, Array]]:
+        """The turn of some players: nothing of the others changes, neither parameters nor what their Adam keeps."""
+        name, loss, players = role
+
+        def value(own: Any) -> Any:
+            params = state["params"] | own
+            prior = self.prior(model, params, bounds)
+            if "prior" not in players:
+                prior = jax.lax.stop_gradient(prior)
+            e = noise(key, prior, len(x), self.samples)
+            return loss(replace(model, params=_nets(params)), prior, x, e, w, self.kl == "reference")
+
+        own = {player: state["params"][player] for player in players}
+        (size, found), slope = jax.value_and_grad(value, has_aux=True)(own)
+        params, rules = dict(state["params"]), dict(state["rules"])
+        for player in players:
+            change, rules[player] = rule.update(slope[player], rules[player])
+            params[player] = optax.apply_updates(params[player], change)
+        return {"params": params, "rules": rules}, {f"{name}_loss": size, **found}
 
 
 def priors_seen(folder: Path) -> dict[str, np.ndarray] | None:
@@ -300,20 +311,44 @@ def _nets(params: Any) -> Any:
     return {name: params[name] for name in ("encoder", "decoder")}
 
 
-def _warn(model: IntroVAE, w: Weights, key: Array, x: Array) -> None:
-    """At the end of a game real rows must be nearer to the prior than what the decoder made.
-
-    The slope of the encoder's loss in the KL of fakes is as b exp(-alpha s b KL) in b = beta_neg: largest at
-    1 / (alpha s KL), and dead far above.
-    """
+def divergences(model: IntroVAE, key: Array, x: Array) -> tuple[float, float]:
+    """Mean KL of the posteriors of rows x and of as many fakes."""
     one, two = jax.random.split(key)
     made = model.decode(model.prior.sample(one, len(x)))
     e = jax.random.normal(two, (64, len(x), model.prior.means.shape[1]))
-    codes = [model.encode(a) for a in (x, made)]
-    real, fake = (float(divergence(mean, log_var, model.prior, e).mean()) for mean, log_var in codes)
+
+    def mean(a: Array) -> float:
+        at, spread = model.encode(a)
+        return float(divergence(at, spread, model.prior, e).mean())
+
+    return mean(x), mean(made)
+
+
+def balanced(w: Weights, kl: float) -> float:
+    """The beta_neg with which the game leaves the divergence of real rows about where it is, `kl` nats.
+
+    A reconstruction has nearly the code of its row, so the encoder's loss in their common divergence K is
+    s beta_kl K + exp(-alpha s beta_neg K) / (2 alpha), least at K = log(beta_neg / (2 beta_kl)) / (alpha s beta_neg): a
+    small beta_neg lets go of it only far out, and drags real rows there. No beta_neg has its least K above that of
+    2 e beta_kl, which is given for larger ones.
+    """
+    b = least = 2 * np.e * w.kl
+    for _ in range(100):
+        b = max(least, np.log(b / (2 * w.kl)) / (w.alpha * w.scale * kl))
+    return b
+
+
+def warn(w: Weights, before: tuple[float, float], after: tuple[float, float]) -> None:
+    """A game that ended badly: from the divergences of real rows and of fakes at its start and at its end."""
+    (first, _), (real, fake) = before, after
+    wrong = []
     if real > 1.2 * fake:
+        wrong.append(f"KL of real rows {real:.3g} is above that of fakes {fake:.3g}")
+    if real > 3 * first:
+        wrong.append(f"KL of real rows rose from {first:.3g} to {real:.3g}")
+    if wrong:
+        known = w.kl > 0 and first > 0  # else no weight holds the rows
+        nearer = f"take the third of betas (now {w.neg:.3g}) nearer to {balanced(w, first):.3g}, " if known else "take "
         warnings.warn(
-            f"the game is lost: KL of real rows {real:.3g} is above that of fakes {fake:.3g}; take the third of betas "
-            f"(now {w.neg:.3g}) nearer to {1 / (w.alpha * w.scale * max(fake, 1e-3)):.3g}, where it pushes fakes most, "
-            "a smaller second one, or a smaller lr", stacklevel=2,
-        )  # fmt: skip
+            f"the game is lost: {', and '.join(wrong)}; {nearer}a smaller second one, or a smaller lr", stacklevel=2
+        )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.errors import GenkitError
+from genkit.errors import GenkitError, UsageError
 from genkit_latents import safe
 from genkit_latents.implicit import solution
 
@@ -44,15 +44,27 @@ def frechet_mean(
     Steps are those of Barzilai and Borwein 1988 with the line search of Hager and Zhang 2005: a step of one, Karcher's,
     diverges where the points are far apart (the Hessian grows as r coth r). Unique in flat and hyperbolic spaces and
     for points in half a hemisphere; else it is a local one, from the first point or `start`. Differentiable in points,
-    weights and parameters of the manifold.
+    weights and parameters of the manifold. With a negative weight nothing has converged. Raises `UsageError` for no
+    point, and for weights that are not one a point.
     """
+    x = jnp.asarray(x)
+    x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
+    if not len(x):
+        raise UsageError("a Frechet mean of no points; expected one or more")
+    if weights is not None and jnp.shape(weights) != x.shape[:1]:
+        raise UsageError(f"weights of shape {jnp.shape(weights)} for {len(x)} points; expected one a point")
     tolerance = tolerance or (1e-10 if jnp.finfo(x.dtype).eps < 1e-12 else 1e-5)
-    w = jnp.full(x.shape[0], 1 / x.shape[0], x.dtype) if weights is None else weights / weights.sum()
+    w = (
+        jnp.full(x.shape[0], 1 / x.shape[0], x.dtype)
+        if weights is None
+        else jnp.asarray(weights, x.dtype) / jnp.sum(weights)
+    )
     first = x[jnp.argmax(w)] if start is None else start
     find = partial(_descend, iterations, tolerance)
     m, (i, residual) = solution(find, _balance, _along, (manifold, x, w, first))
     variance = _pull(manifold, x, w, m)[1]
-    return Mean(m, (residual <= tolerance) & jnp.isfinite(variance), i, residual, variance)
+    sure = (residual <= tolerance) & jnp.isfinite(variance) & (w >= 0).all()
+    return Mean(m, sure, i, residual, variance)
 
 
 def _pull(manifold: Any, x: Array, w: Array, m: Array) -> tuple[Array, Array]:

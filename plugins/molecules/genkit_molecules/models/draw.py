@@ -15,6 +15,8 @@ from genkit.model import LogYes
 from genkit.steer import ARDG, BSDG, FADG, WeightedSum, guide
 from genkit_molecules.items import NULL, YES, Held, HeldDenoiser
 from genkit_molecules.models.constraints import Constraint, check_holds, rows
+from genkit_molecules.models.discrete import DISCRETE
+from genkit_molecules.models.foresight import Foreseen, Wish
 
 if TYPE_CHECKING:
     from genkit_molecules.models.trained import Generator, Guided
@@ -23,6 +25,7 @@ AT_ONCE = 1024  # items that are drawn at a time
 PARTICLES = 2500  # likewise
 BY_DISCRIMINATOR = {"ardg": ARDG, "bsdg": BSDG, "fadg": FADG}
 BY_CRITICS = ("classifier", "discriminator", "both")
+BY_REWARD = "reward"
 
 
 def in_two(n: int) -> int:
@@ -42,7 +45,7 @@ class Method:
         """The method of this name; refuses one that the model cannot follow, in one line."""
         kind, _, number = name.partition("/")
         alone = model.generator.discrete.name
-        known = [alone, "cfg", *BY_DISCRIMINATOR, *BY_CRITICS]
+        known = [alone, "cfg", *BY_DISCRIMINATOR, *BY_CRITICS, BY_REWARD]
         if kind not in known:
             raise UsageError(f"method {name!r}; expected {', '.join(known)}, with particles as in fadg/10")
         if number and not (number.isascii() and number.isdigit() and int(number)):
@@ -80,6 +83,7 @@ def drawn(
     strength: float = 1.0,
     look_ahead: bool = True,
     constraint: Constraint | None = None,
+    wish: Wish | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield pieces of n items: `samples` (m, D) uint8, their `size` (m,), and of particles what their groups say.
 
@@ -94,7 +98,7 @@ def drawn(
     size_of = np.random.default_rng(np.asarray(jax.random.key_data(k_size)).tolist())
     at_once, widest = min(n, chunk), int(sizes.max())
     width = layout.width(widest)
-    draw = _drawer(jax.device_put(model), method, strength, look_ahead, constraint is not None)
+    draw = _drawer(jax.device_put(model), method, strength, look_ahead, constraint is not None, wish, widest)
     for first in range(0, n, at_once):
         size = size_of.choice(sizes, at_once, p=share)  # every chunk is the same program
         atoms = np.arange(widest) < size[:, None]
@@ -107,11 +111,14 @@ def drawn(
         yield {name: np.asarray(one)[: n - first] for name, one in found.items()}
 
 
-def _drawer(model: Generator | Guided, method: Method, strength: float, look_ahead: bool, held: bool) -> Any:
+def _drawer(
+    model: Generator | Guided, method: Method, strength: float, look_ahead: bool, held: bool, wish: Any, widest: int
+) -> Any:
     """draw(key, sampler, shape, cond, slots, mask) -> arrays by name.
 
     ardg, bsdg and fadg are steered by the discriminator; discriminator, classifier and both by what they say, looking
-    ahead (FADG, and ARDG of one particle) or not (BSDG); cfg is classifier-free guidance, all else the model alone.
+    ahead (FADG, and ARDG of one particle) or not (BSDG); reward by what is wished of what is foreseen (BSDG); cfg is
+    classifier-free guidance, all else the model alone.
     """
     denoiser, n, classes = model.generator.denoiser, method.particles, model.generator.layout.classes
     denoiser = HeldDenoiser(denoiser, classes) if held else denoiser
@@ -125,7 +132,12 @@ def _drawer(model: Generator | Guided, method: Method, strength: float, look_ahe
             return {"samples": sample(key, sampler, net, shape, cond, slots, mask)}
 
         return alone
-    potential, particles = _potential(model, method.kind, strength), BSDG(n)
+    particles = BSDG(n)
+    if method.kind == BY_REWARD:
+        discrete, space = model.generator.discrete, model.generator.layout.space(widest)
+        potential = Foreseen(denoiser, space.allowed, strength, wish, classes, discrete.name in DISCRETE)
+    else:
+        potential = _potential(model, method.kind, strength)
     potential = Held(potential, classes) if held else potential
     if method.kind in ("ardg", "fadg") or (method.kind in BY_CRITICS and look_ahead):
         particles = FADG(n) if n > 1 else ARDG()

@@ -16,8 +16,9 @@ from genkit.kinds import SIGNED
 from genkit.model import Piece, Request
 from genkit_molecules.items import GAP
 from genkit_molecules.models.constraints import Constraint, motif, places
-from genkit_molecules.models.draw import AT_ONCE, Method, drawn
-from genkit_molecules.rewards import Reward, chosen, reward_named
+from genkit_molecules.models.draw import AT_ONCE, BY_REWARD, Method, drawn
+from genkit_molecules.models.foresight import Wish
+from genkit_molecules.rewards import chosen, reward_named
 
 TRIES = 100  # draws for each item that is to pass a filter
 LEAST = 64  # items at a time where some may not pass
@@ -29,16 +30,18 @@ class Draw(Request):
 
     method: str = ""
     """ardm (the model alone), cfg, ardg, bsdg/N, fadg/N (by the discriminator), discriminator/N, classifier/N (by the
-    classifier of a property), both/N, of N particles a sample; if none the model alone, with --property both/10."""
+    classifier of a property), both/N, reward/N (by --reward), of N particles a sample; if none the model alone, with
+    --property both/10."""
     property: str = ""
     """The property to steer to, the one that the model was trained for."""
     strength: Annotated[float, SIGNED] = 1.0
     """Power of what is said of the property, and of exp(reward)."""
     reward: tuple[str, ...] = ()
-    """What is wanted, without training; several are added: module:function of a list of texts, PROPERTY=MEAN:STD (a
-    normal law), for molecules tanimoto=SMILES. Of --candidates one is taken by exp(strength * reward)."""
+    """What is wanted, without training; several are added, each with a weight if one is given as in 2*logP=2:1:
+    module:function of a list of texts, PROPERTY=MEAN:STD (a normal law), for molecules tanimoto=SMILES. Method reward/N
+    steers by what is foreseen; of other methods one of --candidates is taken by exp(strength * reward)."""
     candidates: int = 10
-    """Draws of which one is taken by its reward."""
+    """Draws of which one is taken by its reward, if the method is not reward/N."""
     look_ahead: bool = True
     """Whether discriminator, classifier and both weigh all values of the next site (FADG), or what was drawn (BSDG)."""
     unique: bool = False
@@ -105,29 +108,31 @@ class Draw(Request):
             raise UsageError(
                 f"--property {self.property}: {method.kind} does not steer to it; take classifier, both or cfg"
             )
+        if method.kind == BY_REWARD and not self.reward:
+            raise UsageError(f"method {self.method} needs a --reward, as logP=2:0.5 or module:function")
         return method
 
     def _drawn(
         self, model: Any, key: jax.Array, n: int, method: Method, chunk: int, constraint: Constraint | None
     ) -> Iterator[Piece]:
         """With their texts, and one of the candidates."""
-        many = self.candidates if self.reward else 1
-        rewards = [reward_named(name, model.layout) for name in self.reward]
+        wish = Wish(model.layout, [reward_named(name, model.layout) for name in self.reward]) if self.reward else None
+        inside = method.kind == BY_REWARD
+        many = self.candidates if wish and not inside else 1
         rng = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(key, many))).tolist())
         chunk = max(many, chunk - chunk % many)
-        for piece in drawn(model, key, n * many, method, chunk, self.strength, self.look_ahead, constraint):
+        how = self.strength, self.look_ahead, constraint, wish
+        for piece in drawn(model, key, n * many, method, chunk, *how):
             texts = model.layout.texts(piece["samples"], piece["size"])
             piece = piece | {"text": np.array([text or "" for text in texts])}
-            yield self._taken(model, piece, rewards, rng) if rewards else piece
+            if wish:
+                wish.check()
+                reward = wish.of(piece["text"].tolist())
+                piece = piece | {"reward": reward} if inside else self._taken(piece, reward, rng)
+            yield piece
 
-    def _taken(self, model: Any, piece: Piece, rewards: list[Reward], rng: np.random.Generator) -> Piece:
+    def _taken(self, piece: Piece, reward: np.ndarray, rng: np.random.Generator) -> Piece:
         """One of each group of candidates; what is not whole has no weight."""
-        texts = piece["text"].tolist()
-        whole = set(model.layout.whole(texts))
-        there = [i for i, text in enumerate(texts) if text in whole]
-        reward = np.full(len(texts), -np.inf)
-        if there:
-            reward[there] = sum(f([texts[i] for i in there]) for f in rewards)
         with np.errstate(invalid="ignore"):
             log_w = np.where(reward == -np.inf, -np.inf, self.strength * reward).reshape(-1, self.candidates)
         found = [chosen(row, rng) for row in log_w]

@@ -16,9 +16,10 @@ from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from genkit.errors import DataError
+from genkit.files import text_of
 from genkit_molecules.chemistry import encoded, flat, parallel, to_graph, to_smiles
 from genkit_molecules.items import Notes, gathered
-from genkit_molecules.reading.text import column, kind_of, text_of
+from genkit_molecules.reading.text import column, kind_of
 
 EXPECTED = "SMILES (.smi, .csv, .tsv, .txt) or structures (.sdf), packed with gzip or not"
 LISTS, TABLES, STRUCTURES = ("smi", "smiles", "ism", "txt"), ("csv", "tsv"), ("sdf", "sd", "mol")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genkit.errors import DataError
+from genkit.files import text_of
 from genkit_molecules.items import GAP
-from genkit_molecules.reading.text import kind_of, text_of
+from genkit_molecules.reading.text import kind_of
 
 EXPECTED = "sequences in FASTA (.fasta, .fa, .faa), A3M (.a3m) or Stockholm (.sto)"
 INSERTING = ("a3m", "a2m")

@@ -132,7 +132,7 @@ class GaussianOOD(Study):
         for name in [n for n in results if f"{n}/exact" in results]:
             typical = results.get(name.replace("auroc", "typicality")) if name.startswith("auroc") else None
             numbers = [results[name], results[f"{name}/exact"], typical]
-            rows.append([name, *("–" if v is None else f"{v:.7g}" for v in numbers)])
+            rows.append([name, *(f"{v:.7g}" if v is not None and name.startswith("log_p") else v for v in numbers)])
         run.table("closed_forms", ["quantity", "found", "exact", "AUROC of typicality"], rows, "Beside closed forms")
         learned = [[n.removeprefix("learned/"), v] for n, v in results.items() if n.startswith("learned")]
         run.table("learned", ["of the learned density", "value"], learned, "Learned from samples, on fresh samples")

@@ -15,6 +15,7 @@ from genkit.experiment import Experiment, Run
 from genkit.kinds import ZERO, Dataset, Model
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets import QGNature
+from genkit_weather.events import Events
 from genkit_weather.forecasting import ForecastFile, dataset, discard, read, replace_file
 from genkit_weather.host import HostWindow, surrounded
 from genkit_weather.lam import STEP, Times
@@ -76,6 +77,8 @@ class ForecastExperiment(Experiment):
     """Baselines to compare with; those that the data do not allow are left out."""
     baseline_members: int = 50
     """Members of the climatological ensemble."""
+    events: Events = field(default_factory=Events)
+    """Events whose Brier and fractions skill scores are reported, such as rain of more than a threshold."""
     stations: InSitu = field(default_factory=InSitu)
     """Observations of stations to verify against as well."""
 
@@ -117,6 +120,7 @@ class ForecastExperiment(Experiment):
         )
         for note in data.notes:
             run.say(note)
+        self.events.by_variable(data.names)
         if self.stations.file is not None:  # what is wrong with the file should not wait for the training to end
             found = observed(self.stations, self.truth(data), data.frame)
             run.say(f"{found.attrs['source']}: {found.sizes['station']} stations, {found.attrs['count']} observations")
@@ -176,7 +180,8 @@ class ForecastExperiment(Experiment):
 
     def evaluate(self, run: Run) -> dict[str, float | None]:
         """Scores by variable and lead, of the model and of the baselines, on the same starts."""
-        from genkit_weather.verification import by_start, growth, scores, summary, verify
+        from genkit_weather.events import event_scores
+        from genkit_weather.verification import by_start, by_validity, growth, scores, summary, verify
 
         data = self.weather(run)
         results: dict[str, Any] = {}
@@ -188,10 +193,13 @@ class ForecastExperiment(Experiment):
         with self.forecasts(run) as forecasts:
             table = scores(forecasts, true, frame=data.frame, weights=data.weights)
             results |= summary(table)
+            results |= by_validity(table) if data.diurnal else {}
+            results |= event_scores(forecasts, true, self.events, frame=data.frame, weights=data.weights)
             run.keep_items(by_start(table), self._times(data, self.plans(data)[0]).astype(str))
             results |= self.in_situ(forecasts, data)
         for name, forecast in self.baseline_forecasts(run, data):
             results |= verify(forecast, true, frame=data.frame, weights=data.weights, baseline=name)
+            results |= event_scores(forecast, true, self.events, frame=data.frame, weights=data.weights, baseline=name)
             results |= self.in_situ(forecast, data, name)
         return results
 
@@ -200,7 +208,7 @@ class ForecastExperiment(Experiment):
         from genkit_weather.experiments.summary import report
 
         with self.forecasts(run) as forecasts:
-            report(run, self.weather(run), forecasts.load(), self.truth(self.weather(run)), self.baselines)
+            report(run, self.weather(run), forecasts.load(), self.truth(self.weather(run)), self.baselines, self.events)
             if self.stations.file is not None:
                 from genkit_weather.stations import report as add_stations
 

@@ -10,11 +10,19 @@ import xarray as xr
 from genkit.experiment import Best, Estimate, Run
 from genkit_weather import diagnostics, figures
 from genkit_weather.data import WeatherData
+from genkit_weather.events import Events, event_reliability
 from genkit_weather.figures import unit, with_unit
 from genkit_weather.verification import lead_hours
 
 
-def report(run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset, baselines: tuple[str, ...]) -> None:
+def report(
+    run: Run,
+    data: WeatherData,
+    forecasts: xr.Dataset,
+    truth: xr.Dataset,
+    baselines: tuple[str, ...],
+    events: Events,
+) -> None:
     """Put tables and figures of a verified forecast into the report of its run."""
     results, frame = run.results, data.frame
     hours = lead_hours(forecasts)
@@ -42,6 +50,16 @@ def report(run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset
             rows.append(["memory [h]", *(results.get(f"memory/{name}") for name in data.names)])
             caption += "; memory: hours up to which they are better than a regression on the frame alone"
         run.table("growth", ["up to", *data.names], rows, caption)
+    for kind, title in (("hour", "hour of the day (UTC)"), ("season", "season")):
+        labels = sorted({key.rpartition("/")[2] for key in results if key.startswith(f"rmse_{kind}/")})
+        rows = [
+            [f"{metric.upper() if metric != 'bias' else 'bias'} {label}",
+             *(results.get(f"{metric}_{kind}/{name}/{label}") for name in data.names)]
+            for metric in ("rmse", "bias", "crps") for label in labels
+        ]  # fmt: skip
+        if rows:
+            run.table(f"by_{kind}", header, rows, f"Scores by {title} at which a forecast is valid, over all leads")
+    _events(run, data, forecasts, truth, events, compared)
     name = run.name.partition(".")[2]
     figure = figures.scores_by_lead(results, data=forecasts, name=name, variables=data.names)
     run.figure("scores", figure, "Error of the ensemble mean, CRPS and spread/skill by lead time, with the baselines.")
@@ -62,6 +80,32 @@ def report(run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset
         rings = diagnostics.by_distance(forecasts, truth, frame=frame)
         figure = figures.spread_by_distance(rings, data=forecasts)
         run.figure("distance", figure, "Spread and error by distance to the frame.")
+
+
+def _events(
+    run: Run, data: WeatherData, forecasts: xr.Dataset, truth: xr.Dataset, events: Events, compared: list[str]
+) -> None:
+    """A table of the scores of events by lead, and their reliability."""
+    every = events.by_variable([*map(str, forecasts.data_vars)])
+    names = [f"{name}>={level:g}" for name, levels in every.items() for level in levels]
+    if not names:
+        return
+    leads = [f"{h:g}h" for h in lead_hours(forecasts)]
+    rows = []
+    for name in names:
+        for metric, title in (("fss", "FSS"), ("brier", "Brier")):
+            for who in ("", *compared):
+                key = f"{who}.{metric}" if who else metric
+                values = [run.results.get(f"{key}/{name}/{lead}") for lead in leads]
+                if any(value is not None for value in values):
+                    rows.append([f"{title} {name} {who}".rstrip(), *values])
+    width = events.neighbourhood
+    caption = f"Events: fractions skill score in squares of {width} x {width} cells, fair Brier score"
+    run.table("events", ["", *leads], rows, caption, {"FSS*": "high", "Brier*": "low"})
+    if forecasts.sizes["member"] > 1:
+        found = event_reliability(forecasts, truth, events, frame=data.frame, weights=data.weights)
+        figure = figures.reliability(found, forecasts, "all starts, leads and cells")
+        run.figure("reliability", figure, "How often an event came, by the share of members that had it.")
 
 
 def _hours(lead: str) -> float:

@@ -77,9 +77,11 @@ def forecast_maps(
     colourbar(figure, colours, norm, axes[: len(rows)], style.with_unit(name, units))
     if has_spread:
         deviation = ens.std("member", ddof=1).values
-        inner = deviation[:, frame[0] : deviation.shape[1] - frame[0], frame[1] : deviation.shape[2] - frame[1]]
-        colours, norm = colour_scale("YlOrBr", 0.0, float(np.nanmax(inner)), "max")
-        for axis, values in zip(axes[-1], deviation, strict=True):
+        inner = np.s_[:, frame[0] : deviation.shape[1] - frame[0], frame[1] : deviation.shape[2] - frame[1]]
+        colours, norm = colour_scale("YlOrBr", 0.0, float(np.nanmax(deviation[inner])), "max")
+        shown = np.full_like(deviation, np.nan)  # the frame is given and has no spread
+        shown[inner] = deviation[inner]
+        for axis, values in zip(axes[-1], shown, strict=True):
             draw_field(axis, values, colours, norm, extent, isolines=False)
         axes[-1][0].set_ylabel("Spread")
         colourbar(figure, colours, norm, axes[-1:], style.with_unit("Spread", units))

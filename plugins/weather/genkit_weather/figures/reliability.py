@@ -13,7 +13,7 @@ ACROSS = 3  # panels in a row
 
 
 @style.styled
-def reliability(events: Mapping[str, Mapping[float, Reliability]], data: xr.Dataset) -> Figure:
+def reliability(events: Mapping[str, Mapping[float, Reliability]], data: xr.Dataset, over: str) -> Figure:
     """Share of cases in which an event came, by its forecast probability; a panel a variable, a line a threshold.
 
     On the diagonal probabilities are right; a flatter line is that of a forecast too sure of itself (Hamill 1997).
@@ -21,6 +21,7 @@ def reliability(events: Mapping[str, Mapping[float, Reliability]], data: xr.Data
     Args:
         events: by variable and threshold, the event being that it is reached.
         data: any Dataset with the variables, for their long names and units.
+        over: what the cases are.
     """
     rows = -(-len(events) // ACROSS)
     figure = style.new_figure(1.0 + 2.3 * rows)
@@ -40,5 +41,5 @@ def reliability(events: Mapping[str, Mapping[float, Reliability]], data: xr.Data
         axis.set_xlabel("Share of members")
     for axis in axes[:, 0]:
         axis.set_ylabel("Share of cases")
-    style.heading(figure, "Reliability of events", "all starts, leads and stations")
+    style.heading(figure, "Reliability of events", over)
     return figure

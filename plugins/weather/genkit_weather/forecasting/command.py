@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,8 +26,9 @@ class WeatherForecast:
     initial: Path
     """The last two states (time, y, x), as far apart as in the training, of all variables."""
     boundary: Path
-    """The boundary at all times of the forecast, begin included; only its frame is read. Of a model that was trained
-    with a second data set around its area, that data set."""
+    """The boundary from the begin of the forecast to its end; only its frame is read. On another grid or with a longer
+    step, as of a host model, it is interpolated. Of a model that was trained with a second data set around its area,
+    that data set."""
     out: Path
     """File to write, .nc or .zarr."""
     leads: int = 8
@@ -39,8 +41,9 @@ class WeatherForecast:
     """Forcing that neither file has, where it does not follow from time and place."""
     truth: Path | None = None
     """What came, to score the forecast."""
-    chunk: int = 48
-    """Member-states advanced at once: more is faster, less needs less memory."""
+    chunk: int = 8
+    """Members advanced at once: more is faster on an accelerator, less needs less memory. They are kept when they are
+    whole: the same command, given again after a kill, goes on with the others."""
     trust: bool = False
     """Allow the model to name own code (module:Class)."""
 
@@ -55,6 +58,7 @@ class WeatherForecast:
         from genkit.terminal import console
         from genkit_weather.forecasting.files import ForecastFile, discard, replace_file
         from genkit_weather.forecasting.inputs import given
+        from genkit_weather.forecasting.parts import Parts, identity
         from genkit_weather.models import WeatherModel
 
         for name in ("leads", "members", "chunk"):
@@ -70,26 +74,35 @@ class WeatherForecast:
             raise UsageError(f"{self.model} is a {type(model).__name__}, which makes no weather forecasts")
         inputs = given(model, self.initial, self.boundary, self.leads, self.forcing)
         outlook = model.outlook(inputs.data, inputs.series, [inputs.start], self.leads)
-        key, steps, every = named_key(self.seed, "forecast"), model.times.outputs(self.leads), slice(0, self.members)
-        part = self.out.with_name(f".{os.getpid()}.{self.out.name}")
-        screen = console()
-        try:
-            with (
-                ForecastFile(part, inputs.data, np.array([inputs.time]), steps, self.members) as file,
-                Progress(disable=not screen.is_terminal, console=screen) as progress,
-            ):
-                task = progress.add_task("forecast", total=len(steps))
-                for some, states in model.forecast(key, outlook, self.members, self.chunk):
-                    file.write(slice(0, 1), slice(some.start - 1, some.stop - 1), every, states)
+        key, steps = named_key(self.seed, "forecast"), model.times.outputs(self.leads)
+        asked = identity(model, outlook, repr(model.sampler), repr(outlook.times), self.seed)
+        shape = (len(steps), self.members, *model.area.grid, len(model.area.names))
+        parts, screen = Parts(self.out, asked, shape, self.chunk), console()
+        if len(parts.missing) < len(parts.first):
+            print(f"{len(parts.first) - len(parts.missing)} of {len(parts.first)} parts are there already: it goes on")
+        with Progress(disable=not screen.is_terminal, console=screen) as progress:
+            task = progress.add_task("forecast", total=len(steps) * len(parts.missing))
+            for lo in parts.missing:
+                for some in parts.make(lo, partial(self._draw, model, key, outlook)):
                     progress.advance(task, len(some))
+        part = self.out.with_name(f".{os.getpid()}.{self.out.name}")
+        try:
+            with ForecastFile(part, inputs.data, np.array([inputs.time]), steps, self.members) as file:
+                for some, states in parts.read():
+                    for k in range(len(steps)):
+                        file.write(slice(0, 1), slice(k, k + 1), some, states[None, k : k + 1])
             replace_file(part, self.out)
         except BaseException:
             discard(part)
             raise
+        parts.discard()
         hours = self.leads * model.area.step_hours
         print(f"{self.out}: {self.members} members from {inputs.time}, {self.leads} steps to {hours:g} h")
         if self.truth is not None:
             self._score(screen, model, self.truth)
+
+    def _draw(self, model: Any, key: Any, outlook: Any, first: int, count: int) -> Any:
+        return model.forecast(key, outlook, count, self.chunk, first=first)
 
     def _score(self, screen: Any, model: Any, truth: Path) -> None:
         """A table of errors by lead."""

@@ -145,7 +145,7 @@ def read(path: Path) -> xr.Dataset:
 
 def _attributes(data: WeatherData, coords: dict[str, Any]) -> dict[str, dict[str, str]]:
     """CF attributes of each variable."""
-    places = " ".join(n for n in ("latitude", "longitude", "valid_time") if n in coords)
+    places = " ".join(n for n in ("latitude", "longitude", "valid_time", "surface_altitude") if n in coords)
     standard = data.standard_names or ("",) * len(data.names)
     return {
         name: {"units": unit, "long_name": long, "coordinates": places}
@@ -183,6 +183,9 @@ def _coordinates(
     for name, values, units in (("latitude", data.lat, "degrees_north"), ("longitude", data.lon, "degrees_east")):
         if values is not None:
             coords[name] = (("y", "x"), np.asarray(values, np.float64), {"units": units, "standard_name": name})
+    if data.elevation is not None:
+        told = {"units": "m", "standard_name": "surface_altitude"}
+        coords["surface_altitude"] = (("y", "x"), np.asarray(data.elevation, np.float64), told)
     return coords
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 from genkit.errors import DataError
 from genkit_weather.area import NAMES, angles, frame_of, standard_forcing
 from genkit_weather.data import Series, WeatherData
+from genkit_weather.forecasting.regrid import fitted
 from genkit_weather.gridded import convert, found, opened, turned
 from genkit_weather.models import Area, WeatherModel
 
@@ -38,7 +39,8 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
         model: the trained model, against which variables, units, grid and times are checked.
         initial: the last two states, t-1 and t, or as far apart as those of the training; a file may hold more. All
             files may be of any kind that `weather.own` reads; units are converted.
-        boundary: the times t..t+N, of which the cells of the frame are read; of a model with a second data set around
+        boundary: the times t..t+N, of which the cells of the frame are read, on any grid that covers them and with any
+            step (see `genkit_weather.forecasting.regrid`); of a model with a second data set around
             its area, that data set, over the times that its window needs.
         forcing: forcing that neither of them has, at t-1..t+N. What follows from time and place is computed.
 
@@ -59,6 +61,9 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
             f"{lag * step} apart"
         )
     when = last + step * np.arange(-lag, leads + 1)
+    if model.surroundings is None and any(area.frame):
+        states = [n for n in area.names if n in second]  # forcing is taken as the file has it, or computed
+        second = fitted(second[states], area, when[lag:], str(boundary))
     known = at_times(first, area, when[[0, lag]], str(initial))
     mask, mean = model.domain.mask, np.asarray(model.domain.mean)
     state = np.full((len(when), *known.shape[1:]), np.nan, np.float32)

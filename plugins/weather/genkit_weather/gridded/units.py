@@ -57,7 +57,7 @@ RATES = r".*([WK]|s\*{0,2}\^?-1|/ ?(s|h|hr|hour|day)|(h|hr|hour|d|day)\*{0,2}\^?
 
 def spelled(unit: str) -> str:
     """A unit as pint reads it."""
-    plain = str(unit).strip()
+    plain = re.sub(r"(?i)^degrees?_([cfk])$", lambda m: f"deg{m[1].upper()}", str(unit).strip())
     return SPELLED.get(plain, SPELLED.get(plain.lower(), plain))
 
 

@@ -16,12 +16,15 @@ from genkit_weather.gridded.layers import Layers, constant, in_memory, missing, 
 from genkit_weather.gridded.names import described
 from genkit_weather.gridded.split import SPLITS, Piece, pieces
 from genkit_weather.gridded.times import usual_step
-from genkit_weather.gridded.units import accumulated, implausible
+from genkit_weather.gridded.units import accumulated, convert, implausible
 from genkit_weather.gridded.wind import turned
 from genkit_weather.lazy import Lazy
 
 if TYPE_CHECKING:
     from genkit_weather.datasets import Own
+
+SURFACE = r"surface_altitude|surface_geopotential|geopotential|orog(raphy)?|hgt|hsurf|topo(graphy)?|elevation|z_?sfc|z"
+GRAVITY = 9.80665  # m s-2
 
 
 def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
@@ -87,6 +90,7 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
         wind=how.wind,
         corrected=corrected,
         standard_names=tuple(_standard(moving[n]) for n in state),
+        elevation=_elevation(file, static),
         notes=tuple(dict.fromkeys(notes)),
     )
     return check(data) if in_memory(moving) else data
@@ -244,6 +248,24 @@ def _static(file: xr.Dataset, names: tuple[str, ...], lat: Any, lon: Any, notes:
             notes.append(f"{name}: {int(bad.sum())} cells without value hold the mean of the others")
         fields[name] = np.where(bad, values[~bad].mean(), values)
     return fields
+
+
+def _elevation(file: xr.Dataset, names: tuple[str, ...]) -> np.ndarray | None:
+    """(H, W) m of the surface, from its altitude or its geopotential; None where no static field is one."""
+    for name in names:
+        said = str(file[name].attrs.get("standard_name", "")), name
+        if not any(re.fullmatch(SURFACE, n, re.IGNORECASE) for n in said):
+            continue
+        if "units" not in file[name].attrs:  # metres and a geopotential look alike
+            continue
+        array = file[name].isel({d: 0 for d in file[name].dims if d not in ("y", "x")}).transpose("y", "x")
+        unit, values = str(array.attrs["units"]), np.asarray(array.values, np.float64)
+        for to, scale in (("m", 1.0), ("m2 s-2", 1 / GRAVITY)):
+            try:
+                return (convert(values, unit, to, name) * scale).astype(np.float32)
+            except DataError:  # a geopotential is no length
+                continue
+    return None
 
 
 class _Reading:

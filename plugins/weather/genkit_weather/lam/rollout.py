@@ -149,6 +149,7 @@ def rollout(
     outlook: Outlook,
     members: int,
     *,
+    first: int = 0,
     chunk: int | None = None,
     lead_chunk: int | None = None,
     blocks: int | None = None,
@@ -164,6 +165,7 @@ def rollout(
         model: the trained model, such as `Sampled.by(sampler, forecaster)`.
         outlook: starts, boundary and forcing.
         members: ensemble size.
+        first: number of the first member.
         chunk: particles (starts times members) run at once; all by default. It bounds the memory.
         lead_chunk: leads of a block computed at once, at most; all by default. It bounds the memory too.
         blocks: blocks of leads computed before they are yielded; all by default.
@@ -186,8 +188,8 @@ def rollout(
     # the last chunk is filled up with copies, so that every chunk is the same program
     rows = np.resize(np.arange(particles), -(-particles // size) * size).reshape(-1, size)
     states: list = [(outlook.before[r // members], outlook.prev[r // members]) for r in rows]
-    for first in range(0, total, step):
-        here, parts = range(first, min(first + step, total)), []
+    for block in range(0, total, step):
+        here, parts = range(block, min(block + step, total)), []
         outputs = slice(here.start * each, here.stop * each)
         around = slice(here.start * times.block, here.stop * times.block + times.lag + 1)
         for i, r in enumerate(rows):
@@ -202,7 +204,7 @@ def rollout(
                 tuple(put(np.asarray(s)) for s in states[i]),
                 put_leads(np.moveaxis(outlook.frame[start, around], 0, 1)),
                 *given,
-                put(np.stack([outlook.time[start], r % members], -1).astype(np.int32)),
+                put(np.stack([outlook.time[start], first + r % members], -1).astype(np.int32)),
                 np.arange(here.start, here.stop, dtype=np.int32),
                 times,
                 together,

@@ -41,6 +41,7 @@ class Area:
     forcing_fill: Any = None
     wind: str = _static(default="file")
     corrected: tuple[tuple[str, str, str], ...] = _static(default=())
+    elevation: Any = None
 
     @classmethod
     def of(cls, data: WeatherData) -> Area:

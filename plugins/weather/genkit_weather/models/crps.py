@@ -26,13 +26,13 @@ class CRPSLAM(StagedRecipe):
     several steps may follow those of one step.
     """
 
-    fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "latent", "stages")
+    fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "log", "latent", "stages")
 
     network: Network[Sizes] = field(default_factory=lambda: LamUNet(adaptive_scale=True, smooth=True))
     """The network: any that denoises."""
     latent: int = 32
     """Numbers of the random vector, drawn anew in every step and member."""
-    score: Score = field(default_factory=lambda: Score(spectral=3.0))
+    score: Score = field(default_factory=lambda: Score(spectral=10.0))
     """What is scored."""
     batch: int = 4
     """Examples in a step."""

@@ -37,7 +37,7 @@ from genkit_weather.networks import Conditioning, LamUNet, Sizes
 class Diffusion(WeatherRecipe):
     """Conditional diffusion of the next state given the last two, the forcing and the boundary."""
 
-    fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "two_stage", "sigma_data", "steps")
+    fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "log", "two_stage", "sigma_data", "steps")
     used: ClassVar[tuple[str, ...]] = ("sampler",)
 
     network: Network[Sizes] = field(default_factory=LamUNet)
@@ -82,6 +82,7 @@ class Diffusion(WeatherRecipe):
             raise UsageError("a diffusion model takes its boundary from a frame, not from a second data set")
         if len(self.sigma_data) not in (1, len(data.names)):
             raise UsageError(f"sigma_data has {len(self.sigma_data)} values for {len(data.names)} variables")
+        data = self.seen(data, start)
         if start is None:
             domain = self.domain(data)
             mean = self._fit_mean(run, data, domain) if self.two_stage else None

@@ -35,7 +35,7 @@ ADAMW = AdamW(lr=1e-3, weight_decay=0.01, b1=0.9, b2=0.95, schedule="constant", 
 class GraphRecipe(StagedRecipe):
     """A network on a graph, trained in stages of growing rollouts."""
 
-    fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "lower", "upper", "stages")
+    fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "log", "lower", "upper", "stages")
 
     network: Network[Sizes, Graph] = field(default_factory=lambda: GraphLAM(mesh=Mesh(distance=900.0)))
     """The network."""
@@ -46,6 +46,12 @@ class GraphRecipe(StagedRecipe):
     """Lower bounds of variables, in their units, that a forecast keeps."""
     upper: dict[str, float] = field(default_factory=dict)
     """Upper bounds."""
+
+    def __post_init__(self) -> None:
+        """No variable has two kinds of bounds."""
+        super().__post_init__()
+        if twice := set(self.log) & (set(self.lower) | set(self.upper)):
+            raise UsageError(f"{sorted(twice)[0]} has a bound, and log keeps it above 0 already; leave one out")
 
     def pieces(self, run: Any, data: WeatherData) -> tuple[Net, Any, Graph, Domain, Limits | None]:
         """The network, its first parameters, its graph, the domain and the bounds."""

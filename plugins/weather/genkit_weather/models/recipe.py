@@ -17,6 +17,7 @@ from genkit_weather.data import WeatherData
 from genkit_weather.lam import STEP, Augmentation, Formulation, Times
 from genkit_weather.models.area import Area, Surroundings
 from genkit_weather.models.trained import WeatherModel
+from genkit_weather.models.transform import Transform
 from genkit_weather.networks import Sizes
 
 VALIDATION = 64  # examples of the validation split that are looked at, spread evenly over it
@@ -78,10 +79,20 @@ class WeatherRecipe(LearningRecipe):
 
     formulation: Formulation = field(default_factory=Formulation)
     """What is predicted and what the network is told."""
+    log: dict[str, float] = field(default_factory=dict)
+    """Amounts that are never negative, such as precipitation, and a scale c in their units: the model sees
+    log(1 + x / c), and forecasts at least 0."""
     weights: dict[str, float] = field(default_factory=dict)
     """Loss weights of variables; 1 where a variable is not named."""
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(0.5, 0.03, 0.5, 4))
     """Noise on the past states in training."""
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        for name, scale in self.log.items():
+            if not scale > 0:
+                raise UsageError(f"log {name} {scale:g} is no scale; expected an amount above 0")
 
     def times(self, step: float) -> Times:
         """The lag and the leads of the model in steps of data every `step` hours."""
@@ -92,7 +103,14 @@ class WeatherRecipe(LearningRecipe):
         if start is not None:
             return replace(start, forecaster=forecaster, sampler=sampler)
         around = None if data.around is None else Surroundings.of(data.around)
-        return WeatherModel(Area.of(data), forecaster, sampler, around)
+        return WeatherModel(Area.of(data), forecaster, sampler, around, Transform.of(data, self.log))
+
+    def seen(self, data: WeatherData, start: WeatherModel | None) -> WeatherData:
+        """The data as the network sees them."""
+        if start is not None:
+            return start.seen(data)
+        transform = Transform.of(data, self.log)
+        return data if transform is None else transform.seen(data)
 
     def sizes(self, data: WeatherData) -> Sizes:
         """Sizes of the network for the data."""

@@ -36,10 +36,11 @@ class StagedRecipe(WeatherRecipe):
 
     def fit(self, run: Any, data: WeatherData, start: WeatherModel | None = None) -> WeatherModel:
         """Train stage by stage; a fine-tuning is one more stage like the last."""
+        data = self.seen(data, start)
         if start is None:
             model, stages = self.untrained(run, data), list(enumerate(self.stages))
         else:
-            last, data = len(self.stages) - 1, start.seen(data)
+            last = len(self.stages) - 1
             model, stages = jax.tree.map(jnp.asarray, start.forecaster), [(last, (self.stages[-1][0], self.finetune))]
         weight = self.loss_weights(data)
         params = model.params

@@ -16,6 +16,7 @@ from genkit_weather.area import join
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.lam import Outlook, Sampled, Stepper, Times, rollout
 from genkit_weather.models.area import Area, Surroundings
+from genkit_weather.models.transform import Transform
 
 
 @register_dataclass
@@ -32,6 +33,8 @@ class WeatherModel(Trained):
     """what draws from a `Forecaster`"""
     surroundings: Surroundings | None = None
     """of a model whose boundary is a second data set"""
+    transform: Transform | None = None
+    """of variables that the network sees on another scale"""
 
     @property
     def stepper(self) -> Stepper:
@@ -63,16 +66,21 @@ class WeatherModel(Trained):
             self.surroundings.area.check(Area.of(data.around.data), name, data.around.data.source)
 
     def seen(self, data: WeatherData) -> WeatherData:
-        """Data as the model sees them: a second data set at the points and in the units of the training."""
+        """Data as the model sees them: variables on its scale, a second data set at the points of the training."""
+        data = data if self.transform is None else self.transform.seen(data)
         return data if self.surroundings is None else self.surroundings.around(data, data.around.data)
 
     def outlook(self, data: WeatherData, series: Series, starts: Sequence[int], leads: int) -> Outlook:
         """What forecasts from starts of a test series are given; `leads` counts steps of the data."""
+        number = next((i for i, one in enumerate(data.test) if one is series), None)
+        if number is None:
+            raise UsageError(
+                "a forecast begins in a series of the test split; put this one there (replace(data, test=...))"
+            )
         outside, data = None, self.seen(data)
         if data.around is not None:
-            number = next(i for i, one in enumerate(data.test) if one is series)
             outside = data.around.windows("test", number, np.asarray(starts), leads)
-        return Outlook.build(self.domain, series, starts, leads, outside, self.times)
+        return Outlook.build(self.domain, data.test[number], starts, leads, outside, self.times)
 
     def forecast(
         self,
@@ -81,6 +89,7 @@ class WeatherModel(Trained):
         members: int,
         chunk: int | None = None,
         lead_chunk: int | None = None,
+        first: int = 0,
     ) -> Iterator[tuple[range, np.ndarray]]:
         """Yield (outputs, states (start, lead, member, H, W, V)), some leads at a time: physical units, with frame.
 
@@ -88,7 +97,7 @@ class WeatherModel(Trained):
 
         Outputs are numbers from 1 on of the leads that the model predicts. Members do not depend on the other starts,
         on their number or on what bounds the memory: `chunk`, the member-states advanced at once, and `lead_chunk`,
-        the leads of a block.
+        the leads of a block. `first` is the number of the first member.
         """
         from genkit.parallel import make_mesh
 
@@ -98,9 +107,11 @@ class WeatherModel(Trained):
         mesh = make_mesh() if jax.device_count() > 1 else None
         mask = None if model.domain.mask is None else np.asarray(model.domain.mask)
         frames = np.asarray(outlook.frame) * np.asarray(model.domain.std) + np.asarray(model.domain.mean)
-        pieces = rollout(key, model, outlook, members, chunk=chunk, lead_chunk=lead_chunk, blocks=blocks, mesh=mesh)
+        bounds: Any = {"chunk": chunk, "lead_chunk": lead_chunk, "blocks": blocks, "mesh": mesh}
+        pieces = rollout(key, model, outlook, members, first=first, **bounds)
         for some, states in pieces:
             cells = frames[:, when[some.start - 1 : some.stop - 1], None]
             cells = np.broadcast_to(cells, (*cells.shape[:2], members, *cells.shape[3:]))
             whole = np.asarray(join(cells, states, self.area.frame))
+            whole = whole if self.transform is None else self.transform.inverse(whole)
             yield some, whole if mask is None else np.where(mask, whole, np.float32("nan"))

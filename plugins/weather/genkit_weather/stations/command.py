@@ -27,6 +27,8 @@ class WeatherStations:
     """Interpolation of the forecast to the stations."""
     thresholds: tuple[tuple[str, float], ...] = ()
     """Events, as `t2m 273.15 wind_speed 17.2`; quantiles of the observations if not given."""
+    lapse: float = 6.5
+    """Fall of temperature with height in K a km, between the model's surface and a station's, where both are known."""
     wind: tuple[str, str] | None = None
     """The model's eastward and northward wind at the height of the stations."""
     trust: bool = False
@@ -42,7 +44,7 @@ class WeatherStations:
         set_up()
         run = load(self.run_folder, self.trust)
         run.console, run.progress = console(), True
-        options = InSitu(self.file, self.method, self.thresholds, self.wind)
+        options = InSitu(self.file, self.method, self.thresholds, self.lapse, self.wind)
         with held(run.folder):
             folder = verify_run(run, options, self.date)
         run.console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

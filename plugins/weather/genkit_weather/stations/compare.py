@@ -11,12 +11,14 @@ import xarray as xr
 
 from genkit.errors import DataError, UsageError
 from genkit_weather.area import Method, Places
-from genkit_weather.gridded import convert
+from genkit_weather.gridded import convert, factor
 from genkit_weather.stations.observations import read_stations
 from genkit_weather.stations.wind import wind_components
 from genkit_weather.verification import lead_hours
 
 SPEED, DIRECTION = "wind_speed", "wind_direction"  # how a file calls them
+TEMPERATURE = r"temperature|^2?t(2m|_2m|2|mp2|as)?$"
+OTHER = r"_?\d{2,}$|hPa|dew|soil|sea|skin|surface_temperature|potential|difference"  # falls otherwise with height
 EAST = re.compile(r"(^|_)u(?=_|\d|$)")  # u10, u_sfc, 10m_u_component_of_wind
 
 
@@ -31,8 +33,16 @@ class InSitu:
     thresholds: tuple[tuple[str, float], ...] = ()
     """events whose equitable threat and Brier scores are reported, as `wind_speed 17.2`, in the model's units; by
     default the 50, 75 and 90 % quantiles of the observations"""
+    lapse: float = 6.5
+    """K by which air temperatures fall in a km of height from the model's surface to a station, where both say how high
+    they lie; 0 leaves them as they are"""
     wind: tuple[str, str] | None = None
     """the model's eastward and northward wind at the height of the stations; found where it has one pair only"""
+
+    def __post_init__(self) -> None:
+        """The lapse rate is a fall."""
+        if not 0 <= self.lapse < np.inf:
+            raise UsageError(f"lapse={self.lapse} K a km; expected 0 or more, 6.5 as in the standard atmosphere")
 
 
 def observed(options: InSitu, forecast: xr.Dataset, frame: tuple[int, int] = (0, 0)) -> xr.Dataset:
@@ -68,6 +78,16 @@ def observed(options: InSitu, forecast: xr.Dataset, frame: tuple[int, int] = (0,
         )
     here = file.isel(station=file["kept"].values)
     coords = {n: ("station", here[n].values) for n in ("station", "row", "column")}
+    warm = [n for n in taken if n in forecast and _temperature(forecast[n])]
+    if options.lapse and warm and "elevation" in here.coords and "surface_altitude" in forecast.coords:
+        # the surface as the forecast is interpolated, so that both belong to the same place
+        place = np.stack([here["row"].values, here["column"].values], -1)
+        cells, weights = Places.of(forecast).corners(place, options.method)
+        surface = (forecast["surface_altitude"].transpose("y", "x").values.ravel()[cells] * weights).sum(-1)
+        fall = -options.lapse / 1000 * (here["elevation"].values - surface)
+        coords["correction"] = ("station", np.nan_to_num(fall))  # a station of unknown height stays
+        count = int(np.isfinite(fall).sum())
+        notes = [*notes, f"elevation: {', '.join(warm)} at {count} stations corrected by {options.lapse:g} K a km"]
     arrays = {
         n: (("start", "lead", "station"), np.where(complete, a, np.nan), _attrs(forecast, n, wind))
         for n, a in taken.items()
@@ -94,6 +114,8 @@ def at_stations(forecast: xr.Dataset, observations: xr.Dataset, method: Method =
             flat = values.reshape(*values.shape[:-2], -1)
             parts.append(np.einsum("...nk,nk->...n", flat[..., cells], weights))
         fields[name] = np.stack(parts)
+        if "correction" in observations.coords and _temperature(forecast[name]):
+            fields[name] = fields[name] + observations["correction"].values
     if pair:  # interpolation comes first: the speed of a mean wind would be too low between opposite winds
         fields[SPEED] = np.hypot(*(fields[n] for n in pair))
     coords = {n: observations[n] for n in ("station", "start", "lead")}
@@ -101,6 +123,18 @@ def at_stations(forecast: xr.Dataset, observations: xr.Dataset, method: Method =
         n: (("start", "lead", "member", "station"), fields[n], observations[n].attrs) for n in observations.data_vars
     }
     return xr.Dataset(kept, coords)
+
+
+def _temperature(field: xr.DataArray) -> bool:
+    """Whether a variable is a temperature in K or degrees Celsius near the surface, by its names and its unit."""
+    attrs = field.attrs
+    named = [str(attrs.get("standard_name", "")), str(attrs.get("long_name", "")), str(field.name)]
+    near = "level" not in attrs and not re.search(OTHER, " ".join(named), re.IGNORECASE)
+    try:
+        kelvin = factor(str(attrs.get("units", "")), "K", str(field.name))[0] == 1
+    except DataError:
+        return False
+    return near and kelvin and any(re.search(TEMPERATURE, n, re.IGNORECASE) for n in named)
 
 
 def wind_pairs(names: Sequence[str]) -> list[tuple[str, str]]:

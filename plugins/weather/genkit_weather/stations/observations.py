@@ -9,16 +9,19 @@ import pandas as pd
 import xarray as xr
 
 from genkit.errors import DataError
+from genkit_weather.gridded import convert
 
 ERROR = " error"  # ends the name of what holds the errors of a variable
 LAT, LON = ("lat", "latitude"), ("lon", "longitude")
+HEIGHT = ("elevation", "altitude", "height", "surface_altitude")  # of stations, m
 COLUMN = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>.*)\]$")
 
 
 def read_stations(path: Path) -> xr.Dataset:
     """Observations (time, station) with attribute `units`, NaN where there is none.
 
-    Coordinates are `station`, `time` (UTC), and `latitude` and `longitude` in degrees or `y` and `x` in km.
+    Coordinates are `station`, `time` (UTC), and `latitude` and `longitude` in degrees or `y` and `x` in km, and
+    `elevation` in m where the file has a column or a coordinate of this name (or altitude, height).
 
     A CSV file has a line for each station and time: columns station, time, lat and lon (or x and y in km), and one
     for each variable with its unit in brackets, as `t2m [degC]`; an empty cell is a missing value. A column `t2m error`
@@ -48,6 +51,7 @@ def _read_csv(path: Path) -> xr.Dataset:
         raise DataError(f"{path}: not a readable CSV file ({str(error).splitlines()[0]})") from None
     table = table.rename(columns=lambda c: c.strip()).rename(columns={LAT[1]: LAT[0], LON[1]: LON[0]})
     place = ["lat", "lon"] if "lat" in table else ["y", "x"]
+    high = next((c for c in table.columns if COLUMN.sub(r"\g<name>", c) in HEIGHT), None)
     for column in ("station", "time", *place):
         if column not in table:
             raise DataError(f"{path}: column {column} is missing; needed are station, time, and lat, lon or x, y (km)")
@@ -66,7 +70,7 @@ def _read_csv(path: Path) -> xr.Dataset:
     if moved.any():
         raise DataError(f"{path}: station {moved.idxmax()} has two places; give each place a name of its own")
     fields, units = {}, {n["name"]: n["unit"].strip() for n in map(COLUMN.match, table.columns) if n}
-    for column in table.columns.difference(["station", "time", *place], sort=False):
+    for column in table.columns.difference(["station", "time", *place, high], sort=False):
         named: Any = COLUMN.match(column)
         if not named and column.endswith(ERROR) and column.removesuffix(ERROR) in units:
             named = {"name": column, "unit": units[column.removesuffix(ERROR)]}
@@ -83,7 +87,16 @@ def _read_csv(path: Path) -> xr.Dataset:
     coords = {"time": np.sort(table["time"].unique()), "station": spots.index.to_numpy(str)}
     names = ("latitude", "longitude") if place[0] == "lat" else ("y", "x")
     places = {name: ("station", spots[column].to_numpy(float)) for name, column in zip(names, place, strict=True)}
+    if high is not None:
+        places["elevation"] = ("station", _heights(table.groupby("station")[high].first(), high, path))
     return xr.Dataset(fields, {**coords, **places})
+
+
+def _heights(values: Any, column: str, path: Path) -> np.ndarray:
+    """Elevations of stations in m of a column, which may say its unit in brackets."""
+    named = COLUMN.match(column)
+    heights = np.asarray(pd.to_numeric(values, errors="coerce"), float)
+    return convert(heights, named["unit"].strip() if named else "m", "m", f"{path}: {column}")
 
 
 def _read_netcdf(path: Path) -> xr.Dataset:
@@ -106,6 +119,7 @@ def _read_netcdf(path: Path) -> xr.Dataset:
     for name in names:
         if "units" not in file[name].attrs:
             raise DataError(f"{path}: variable {name} has no attribute units")
+    high = next((n for n in HEIGHT if n in file.variables and file[n].dims == ("station",)), None)
     time = file["time"].values.astype("datetime64[s]")
     if len(np.unique(time)) < len(time):
         raise DataError(f"{path}: a time stands twice")
@@ -115,4 +129,7 @@ def _read_netcdf(path: Path) -> xr.Dataset:
         for n in names
     }
     places = {n: ("station", file[n].values.astype(float)) for n in pairs[0]}
+    if high is not None:
+        unit = str(file[high].attrs.get("units", "m"))
+        places["elevation"] = ("station", convert(file[high].values.astype(float), unit, "m", f"{path}: {high}"))
     return xr.Dataset(fields, {"time": time, "station": labels.astype(str), **places})

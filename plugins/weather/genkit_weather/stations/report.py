@@ -44,7 +44,7 @@ def report(
     run.figure("stations", figure, f"Scores at the stations of {found.attrs['source']} by lead time.")
     if here.sizes["member"] > 1:
         events = {name: levels for name, levels in thresholds(options.thresholds, found).items() if levels}
-        figure = figures.reliability(station_reliability(here, found, events), found)
+        figure = figures.reliability(station_reliability(here, found, events), found, "all starts, leads and stations")
         run.figure("stations_reliability", figure, "How often an event came, by the share of members that had it.")
     for name in names[:3]:
         figure = figures.station_series(here, found, name, start=start)

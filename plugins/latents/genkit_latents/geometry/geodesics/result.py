@@ -13,7 +13,8 @@ from genkit_latents.geometry.paths import pieces, straight
 from genkit_latents.safe import root
 
 Array = jax.Array
-FINER = 4  # parts of a piece in which the length is measured again
+FINER = 512  # places, at least, at which a curve is measured again: what is thinner than such a part is not seen
+FAST = 2.0  # times the mean speed that no place of a geodesic may reach: exact ones have constant speed
 
 
 class Geodesic(NamedTuple):
@@ -27,7 +28,7 @@ class Geodesic(NamedTuple):
     """() half the integral of the squared speed over unit time; length^2 <= 2 energy, equal at constant speed"""
     converged: Array
     """() bool: the residual is below the tolerance, all is finite, the speed is even, and a finer measure of
-    the length agrees"""
+    the length agrees; what is thinner than 1 / 512 of the curve may go unseen"""
     iterations: Array
     """() int"""
     residual: Array
@@ -49,9 +50,9 @@ def finish(
 ) -> Geodesic:
     """Measure a curve, and judge it: the longest and the shortest piece may differ by the part `even`.
 
-    The length is measured again with every piece in `FINER`, since a solver that saw the metric only between the
-    corners walks through a thin wall; it may then differ by a quarter of `even`. `length` is for solvers that know it
-    better than the polygon.
+    The length is measured again at `FINER` places, since a solver that saw the metric only between the corners walks
+    through a thin wall: it may then differ by a quarter of `even`, and nowhere be run through at `FAST` (1 + even)
+    times the mean speed. `length` is for solvers that know it better than the polygon.
     """
     squares = pieces(metric, curve)
     lengths = root(squares)
@@ -63,10 +64,12 @@ def finish(
     steady = lengths.max() <= (1 + even) * lengths.min() + slack
     energy = 0.5 * squares.shape[0] * squares.sum() if length is None else 0.5 * jnp.square(length)
     length = lengths.sum() if length is None else length
-    share = jnp.arange(FINER, dtype=curve.dtype)[None, :, None] / FINER
+    parts = -(-FINER // squares.shape[0])
+    share = jnp.arange(parts, dtype=curve.dtype)[None, :, None] / parts
     finer = (curve[:-1, None] + share * jnp.diff(curve, axis=0)[:, None]).reshape(-1, curve.shape[1])
-    again = root(pieces(metric, jnp.concatenate([finer, curve[-1:]]))).sum()
-    same = jnp.abs(again - length) <= even / 4 * length + FINER * squares.shape[0] * slack
+    again = root(pieces(metric, jnp.concatenate([finer, curve[-1:]])))
+    same = jnp.abs(again.sum() - length) <= even / 4 * length + len(again) * slack
+    same &= again.max() <= FAST * (1 + even) * length / len(again) + slack
     converged = finite & jnp.isfinite(length) & steady & same & (residual <= tolerance)
     return Geodesic(curve, length, energy, converged, jnp.asarray(iterations), residual)
 

@@ -59,8 +59,9 @@ class HalfPlane(Sized):
         return scale * safe.arsinc(-jnp.square(w).sum(-1, keepdims=True)) * w
 
     def dist(self, x: Array, y: Array) -> Array:
-        """2 arsinh(|x - y| / (2 sqrt(y_x y_y)))."""
+        """2 arsinh(|x - y| / (2 sqrt(y_x y_y))); NaN below the border."""
         s2 = jnp.square(x - y).sum(-1) / (4 * x[..., -1] * y[..., -1])
+        s2 = jnp.where((x[..., -1] > 0) & (y[..., -1] > 0), s2, jnp.nan)
         return 2 * safe.root(s2) * safe.arsinc(-s2)
 
     def transport(self, x: Array, y: Array, v: Array) -> Array:

@@ -161,6 +161,12 @@ class Frames(Manifold):
         """X'X = I, to rounding."""
         return _orthonormal(x)
 
+    def _beside(self, x: Array) -> Array:
+        """U E for an orthonormal basis U (n, n - p) of what X leaves and the units E, (p (n - p), n, p)."""
+        u = jax.lax.stop_gradient(jnp.linalg.qr(x, mode="complete")[0][:, self.p :])
+        u = u - x @ (_t(x) @ u)  # moves with X
+        return jnp.einsum("ni,jp->ijnp", u, jnp.eye(self.p, dtype=x.dtype)).reshape(-1, *self.shape)
+
 
 @register_dataclass
 @dataclass(frozen=True)
@@ -180,6 +186,10 @@ class Grassmann(Frames):
         """X cos(S) + V sin(S) / S with S^2 = V'V, as on a sphere."""
         u = _t(v) @ v
         return self.project(x @ _cosc(u) + v @ _sinc(u))
+
+    def frame(self, x: Array) -> Array:
+        """One column towards one direction that X leaves."""
+        return self._beside(x)
 
     def _tangents(self, x: Array, y: Array) -> Array:
         """(I - XX') Y (X'Y)^-1: tangents of the principal angles along their directions."""
@@ -257,6 +267,10 @@ class Stiefel(Frames):
     def transport(self, x: Array, y: Array, v: Array) -> Array:
         """The tangent part of V at Y: a vector transport, not the parallel one, which has no closed form."""
         return self.tangent(y, v)
+
+    def frame(self, x: Array) -> Array:
+        """Rotations of two columns, and one column towards one direction that X leaves."""
+        return jnp.concatenate([x @ jnp.asarray(_planes(self.p), x.dtype), self._beside(x)])
 
     def tangent(self, x: Array, v: Array) -> Array:
         """V - X sym(X'V)."""

@@ -1,0 +1,109 @@
+"""A boundary on another grid, with another step: interpolated to the cells and times of a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from genkit.errors import DataError
+from genkit_weather.area import Places, frame_of
+from genkit_weather.gridded import accumulated, found, turned
+from genkit_weather.models import Area
+
+
+def fitted(file: xr.Dataset, area: Area, when: np.ndarray, source: str) -> xr.Dataset:
+    """A file in the form of `genkit_weather.gridded.opened` on the grid of an area, at some times.
+
+    Bilinear between the four cells around, where the grids differ; linear between equal steps, where times are missing.
+    Cells that it does not cover are NaN. Wind is interpolated as eastward and northward.
+
+    Raises:
+        DataError: cells of the frame that it does not cover, a sum over time that would be cut, wind of a direction
+            that the model does not tell.
+    """
+    timed = _at_times(file, when, source)
+    return _on_grid(timed, area, source) if _elsewhere(file, area) else timed
+
+
+def _at_times(file: xr.Dataset, when: np.ndarray, source: str) -> xr.Dataset:
+    """The file with the times `when`; as it is where it has them, or cannot have them."""
+    has = file["time"].values.astype("datetime64[s]")
+    if np.isin(when, has).all() or len(has) < 2 or when[0] < has.min() or when[-1] > has.max():
+        return file
+    if len(np.unique(np.diff(np.sort(has)))) > 1:
+        return file  # a gap is no step
+    for name, array in file.data_vars.items():
+        if accumulated(array):
+            step = np.diff(np.sort(has))[0] / np.timedelta64(1, "h")
+            raise DataError(f"{source}: {name} is a sum over {step:g} h, which cannot be cut; give it at {when[1]}")
+    moving = [n for n in file.data_vars if "time" in file[n].dims]
+    between = (
+        file[moving].drop_vars("passed", errors="ignore").sortby("time").interp(time=when.astype(file["time"].dtype))
+    )
+    return between.assign({n: between[n].assign_attrs(file[n].attrs) for n in moving}).assign_attrs(file.attrs)
+
+
+def _elsewhere(file: xr.Dataset, area: Area) -> bool:
+    """Whether a file has places, and others than those of the area; rows may run the other way."""
+    own, other = _places(area), Places.of(file)
+    globe = own.geographic and other.geographic
+    if not globe and any(a is None for a in (own.x, own.y, other.x, other.y)):
+        return False  # nobody knows
+    if own.shape != other.shape:
+        return True
+    one, two = (p.kilometres(globe).reshape(*p.shape, 3) for p in (own, other))
+    near = 0.05 * np.linalg.norm(one[0, 1] - one[0, 0])
+    return not any(
+        np.abs(one - np.flip(two, axes)).max() <= near for axes in ((), (0,), (1,), (0, 1))
+    )  # fmt: skip
+
+
+def _on_grid(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
+    along = area.wind == "grid" and bool(found(file))
+    own, other = _places(area), Places.of(file, source)
+    globe = own.geographic and other.geographic
+    unsaid = globe and area.wind == "file" and bool(found(file))
+    if unsaid and not _upright(area):
+        raise DataError(
+            f"{source}: the model has wind as its files had it, along an unknown direction of a turned grid; give the "
+            f"boundary on the grid of the model, or train with --data.wind earth"
+        )
+    file = turned(file, "earth", source) if along or unsaid else file
+    at: Any = (own.lat, own.lon) if globe else np.meshgrid(own.y, own.x, indexing="ij")  # type: ignore[arg-type]
+    place = other.locate(np.ravel(at[0]), np.ravel(at[1]), globe)
+    inside = np.asarray(~np.isnan(place).any(-1))
+    bare = ~frame_of(inside.reshape(*area.grid, 1), area.frame)
+    if bare.any():
+        raise DataError(
+            f"{source} does not cover {int(bare.sum())} of {bare.size} cells of the frame; give a larger area"
+        )
+    cells, weights = other.corners(place[inside], "bilinear")
+    fields: dict[str, Any] = {}
+    for name, array in file.data_vars.items():
+        if set(array.dims) != {"time", "y", "x"}:
+            fields[str(name)] = array.variable
+            continue
+        values = np.asarray(array.transpose("time", "y", "x").values, np.float32)
+        out = np.full((len(values), len(inside)), np.nan, np.float32)
+        out[:, inside] = np.einsum("tnk,nk->tn", values.reshape(len(values), -1)[:, cells], weights)
+        fields[str(name)] = ("time", "y", "x"), out.reshape(len(values), *area.grid), array.attrs
+    coords: dict[str, Any] = {"time": file["time"].values}
+    coords |= {n: ((n,), a) for n, a in (("y", own.y), ("x", own.x)) if a is not None}
+    coords |= {n: (("y", "x"), a) for n, a in (("latitude", own.lat), ("longitude", own.lon)) if a is not None}
+    made = xr.Dataset(fields, coords, file.attrs)
+    return turned(made, "grid", source) if along else made
+
+
+def _upright(area: Area) -> bool:
+    """Whether columns run to the north and rows to the east: components along the grid are those of the earth."""
+    if area.lat is None or area.lon is None:
+        return False
+    lat, lon = np.asarray(area.lat), np.asarray(area.lon)
+    return bool(np.ptp(lat, 1).max() < 1e-3 and np.ptp(lon, 0).max() < 1e-3)
+
+
+def _places(area: Area) -> Places:
+    arrays = (None if a is None else np.asarray(a) for a in (area.lat, area.lon, area.x, area.y))
+    return Places(area.grid, *arrays, source="the model")
