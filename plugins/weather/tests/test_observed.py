@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from genkit.errors import UsageError
+from genkit.steer import DDSMC, posterior
+from genkit.testing import gaussian_denoiser
 from genkit_weather.assimilation import Covariance, Network, Shape, checked, departures, quantity
 
 NAMES, SHAPE = ("z", "u", "v"), (4, 5, 3)
@@ -69,6 +71,14 @@ def test_what_is_missing_is_nothing_to_any_method():
     scale = np.exp(np.log(observed.error[observed.there]).mean()) / observed.error[observed.there]
     departure = (observed.y - observed.predict(STATE))[:, observed.there]
     assert np.allclose(np.asarray(matrix.y) - mean, departure * scale, atol=1e-4)
+
+
+def test_no_observation_is_one_that_tells_nothing():
+    given = network("z", "u").observed(np.zeros((3, 2)), 0.1).without().rows()
+    states = jnp.asarray(STATE, jnp.float32)
+    assert given.y.shape == (1,) and np.ptp(given.log_prob(states)) == 0
+    draws = posterior(jax.random.key(0), DDSMC(steps=4), gaussian_denoiser(jnp.zeros(SHAPE)), given, groups=50)
+    assert np.isfinite(draws.x).all() and abs(float(draws.x.mean())) < 0.1
 
 
 def test_events_have_the_bernoulli_law():

@@ -11,7 +11,7 @@ from genkit.testing import gaussian_denoiser
 from genkit_weather.assimilation import Climate, Covariance, Network, quantity
 from genkit_weather.data import statistics
 from genkit_weather.models import OIDiffusion, Snapshot
-from genkit_weather.models.oi import backgrounds
+from genkit_weather.models.oi import trust
 from genkit_weather.networks import LamUNet
 
 
@@ -36,11 +36,12 @@ def test_the_expectation_is_the_frame_regression_and_its_errors_are_the_covarian
 
 
 def test_errors_of_the_expectation_are_those_of_states_that_it_was_not_fitted_to(toy_data):
-    data = toy_data(frame=(0, 0))  # the expectation is a mean then: of three, and of four states of each series
+    data = toy_data(frame=(0, 0))  # the expectation is a mean then, of the states of all other parts
     climate, stats = Climate.of(data), statistics(data)
     x = np.stack([(s.state - stats.mean) / stats.std for s in data.train])
-    early, late = x[:, :3], x[:, 3:]
-    errors = np.concatenate([(early - late.mean((0, 1))).reshape(6, -1), (late - early.mean((0, 1))).reshape(8, -1)])
+    parts = [(i, rows) for i in (0, 1) for rows in (slice(0, 2), slice(2, 5), slice(5, 7))]  # three of each series
+    others = [np.delete(x.reshape(14, -1), np.arange(14).reshape(2, 7)[part].ravel(), 0).mean(0) for part in parts]
+    errors = np.concatenate([x[part].reshape(-1, 60) - other for part, other in zip(parts, others, strict=True)])
     assert np.allclose(climate.covariance.variance, (errors**2).mean(0), rtol=1e-3)
 
 
@@ -88,20 +89,31 @@ def test_a_denoiser_that_knows_nothing_leaves_the_analysis_of_oi(run, data, monk
     network = Network.random(rng, climate.shape, 5, [quantity("a", data.names)], climate.mean, climate.std)
     truth, situation = climate.states(data.test[0], [3])[0], climate.situation(data.test[0], [3])
     observed = network.measure(rng, truth.astype(float), np.full((5, 1), 0.1))
-    states = model.analyse(jax.random.key(0), situation, None, observed, 3)
+    states = model.analyse(jax.random.key(0), situation, truth + 7, observed, 3)  # no forecast is trusted
     analysis, _ = climate.covariance.analyse(situation.expected, observed, model.shape)
     assert np.allclose(states, analysis, atol=1e-4)
 
 
-def test_forecasts_as_backgrounds_have_their_own_covariance(run, data, monkeypatch):
-    def cycled(series):
-        return tuple(replace(s, analysis=s.state + np.float32([0.5, 0.0])) for s in series)
+def test_forecasts_are_trusted_as_far_as_they_were_right(run, data, monkeypatch):
+    climate, parts = Climate.parted(data)
 
-    data = replace(data, train=cycled(data.train), val=cycled(data.val))
+    def forecast(one, series):
+        """x + (t - x) / keep of the first variable, a constant that says nothing of the second; none at first."""
+        x = climate.physical(one.situation(series, range(len(series))).expected)
+        known = series.state.copy()
+        known[:, 1:-1, 2:-2] = x + (series.state[:, 1:-1, 2:-2] - x) * [4.0, -1.0]
+        known[0] = np.nan
+        return replace(series, analysis=known.astype(np.float32))
+
+    parts = [(one, forecast(one, series)) for one, series in parts]
+    keep, ratio = trust(climate, parts)
+    assert np.allclose(keep, [0.25, 0], atol=1e-4) and np.allclose(ratio[0], 0, atol=1e-4) and ratio[1] > 0.1
+    data = replace(data, train=tuple(s for _, s in parts), val=tuple(replace(s, analysis=s.state) for s in data.val))
     model = trained(OIDiffusion.preset("tiny"), run, data, monkeypatch)
-    assert model.cycled
-    offset = 0.5 / model.climate.std[0]
-    assert np.allclose(model.covariance.variance.reshape(3, 2, 2)[..., 0], offset**2, rtol=1e-3)
-    assert np.allclose(backgrounds(model.climate, data.train[0])[..., 0] - offset,
-                       model.climate.states(data.train[0], range(7))[..., 0], atol=1e-4)  # fmt: skip
-    assert isinstance(model.covariance, Covariance)
+    assert model.cycled and np.allclose(model.keep[0], 0.25, atol=0.1)
+    blank = np.zeros((1, 1))
+    observed = Network.random(np.random.default_rng(0), climate.shape, 1, (quantity("a", data.names),), climate.mean,
+                              climate.std).observed(blank, 1.0).without()  # fmt: skip
+    situation, given = model.climate.situation(data.test[0], [3]), np.ones(climate.shape)
+    analysis, _ = model.first(situation, given, observed)
+    assert np.allclose(analysis, situation.expected[0] + model.keep * (given - situation.expected[0]), atol=1e-5)

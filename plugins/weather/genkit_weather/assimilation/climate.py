@@ -13,9 +13,11 @@ from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_weather.area import frame_of, interior_of
 from genkit_weather.assimilation.covariance import Covariance
-from genkit_weather.baselines import FrameMap, FrameRegression
-from genkit_weather.data import Layout, Series, Statistics, WeatherData, statistics, take
+from genkit_weather.baselines import FrameMap, FrameRegression, cut
+from genkit_weather.data import Layout, Series, WeatherData, statistics, take
 from genkit_weather.networks import Conditioning, Sizes
+
+PARTS = 6  # of the training split, in each of which is expected what the others tell
 
 
 @register_dataclass
@@ -35,11 +37,9 @@ class Situation:
         return Situation(*(np.repeat(a, count, 0) for a in (self.frame, self.forcing, self.expected)))
 
 
-def _part(series: Series, half: int) -> Series:
-    """The first or the second half of a series."""
-    rows = slice(None, len(series) // 2) if half == 0 else slice(len(series) // 2, None)
-    lateral = None if series.lateral is None else series.lateral[rows]
-    return Series(series.state[rows], series.forcing[rows], series.time[rows], lateral)
+def _part(series: Series, rows: slice) -> Series:
+    lateral, analysis = (None if a is None else a[rows] for a in (series.lateral, series.analysis))
+    return Series(series.state[rows], series.forcing[rows], series.time[rows], lateral, analysis)
 
 
 @register_dataclass
@@ -63,25 +63,28 @@ class Climate:
     @classmethod
     def of(cls, data: WeatherData) -> Climate:
         """Found in the training split."""
+        return cls.parted(data)[0]
+
+    @classmethod
+    def parted(cls, data: WeatherData) -> tuple[Climate, list[tuple[Climate, Series]]]:
+        """That of the training split, and its parts, each with the climate whose expectation does not know it.
+
+        Whatever is learned about the expectation is learned from these: its errors are smaller where it was fitted.
+        """
         if data.mask is not None:
             raise UsageError(f"{data.source} has cells without values, which are not assimilated; leave them out")
         if data.around is not None:
             raise UsageError("an analysis takes its boundary from the frame of the data; leave --host out")
-        stats, by_frame = statistics(data), FrameRegression().map(data)
+        each = max(1, PARTS // len(data.train))
+        stats, (whole, others) = statistics(data), FrameRegression().maps(data, each)
         nothing = Covariance(np.zeros((0, 0), np.float32), (*data.grid, len(data.names)))
         fixed = (stats.mean, stats.std, stats.forcing_mean, stats.forcing_std)
-        climate = cls(*fixed, (data.static - stats.static_mean) / stats.static_std, by_frame, nothing, data.frame)
-        return replace(climate, covariance=Covariance.fit(climate._errors(data, stats)))
-
-    def _errors(self, data: WeatherData, stats: Statistics) -> np.ndarray:
-        """(n, h, w, V) errors of the expectation, in each half of the training split by the map of the other."""
-        halves = [tuple(_part(s, half) for s in data.train) for half in (0, 1)]
-        found = []
-        for own, other in (halves, halves[::-1]):
-            by_frame = FrameRegression().map(replace(data, train=other, stored=stats))
-            half = replace(self, by_frame=by_frame)
-            found += [half.states(s, range(len(s))) - half.situation(s, range(len(s))).expected for s in own]
-        return np.concatenate(found)
+        climate = cls(*fixed, (data.static - stats.static_mean) / stats.static_std, whole, nothing, data.frame)
+        series = [_part(s, rows) for s in data.train for rows in cut(len(s), each)]
+        apart = [(replace(climate, by_frame=one), s) for one, s in zip(others or [whole], series, strict=True)]
+        errors = [c.states(s, range(len(s))) - c.situation(s, range(len(s))).expected for c, s in apart]
+        covariance = Covariance.fit(np.concatenate(errors))
+        return replace(climate, covariance=covariance), [(replace(c, covariance=covariance), s) for c, s in apart]
 
     @property
     def shape(self) -> tuple[int, int, int]:

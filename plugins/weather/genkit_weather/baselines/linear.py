@@ -127,6 +127,10 @@ class FrameRegression:
 
     def map(self, data: WeatherData) -> "FrameMap":
         """Find the components of the frame and their weights; of data without a frame the mean of each cell."""
+        return self.maps(data, 1)[0]
+
+    def maps(self, data: WeatherData, parts: int) -> "tuple[FrameMap, list[FrameMap]]":
+        """The map of the training split, and for each of the `parts` of each series (`cut`) that of all others."""
         stats, frame = statistics(data), data.frame
 
         def scaled(states: np.ndarray) -> np.ndarray:
@@ -136,13 +140,25 @@ class FrameRegression:
         none = Components(np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
         by_frame = FrameMap(Components.fit(around, self.components) if any(frame) else none, np.zeros(0))
         size = by_frame.components.basis.shape[1] + 1
-        gram, moment = self.penalty * np.eye(size), 0.0
-        gram[-1, -1] = 0  # the constant is free
+        penalty, sums = self.penalty * np.eye(size), []
+        penalty[-1, -1] = 0  # the constant is free
         for s, given in zip(data.train, around, strict=True):
-            x, y = by_frame.features(given), interior_of(scaled(s.state[:]), frame)
-            gram += x.T @ x
-            moment = moment + x.T @ y.reshape(len(y), -1)
-        return replace(by_frame, weights=cho_solve(cho_factor(gram), moment).astype(np.float32))
+            for rows in cut(len(s), parts):
+                x, y = by_frame.features(given[rows]), interior_of(scaled(s.state[rows]), frame)
+                sums.append((x.T @ x, x.T @ y.reshape(len(y), -1)))
+
+        def of(some: Any) -> "FrameMap":
+            gram, moment = (sum(a) for a in zip(*some, strict=True))
+            return replace(by_frame, weights=cho_solve(cho_factor(gram + penalty), moment).astype(np.float32))
+
+        others = [of(sums[:i] + sums[i + 1 :]) for i in range(len(sums))] if len(sums) > 1 else []
+        return of(sums), others
+
+
+def cut(length: int, parts: int) -> list[slice]:
+    """So many contiguous parts of a series, as equal as may be; fewer where it is too short."""
+    bounds = np.linspace(0, length, min(parts, length) + 1).round().astype(int)
+    return [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
 
 
 @register_dataclass

@@ -1,21 +1,20 @@
 """Cycles of forecasts and analyses: methods of analysis of one form, the cycle, its scores."""
 
-from genkit_weather.cycling.archive import backgrounds, step_errors
+from genkit_weather.cycling.archive import backgrounds
 from genkit_weather.cycling.case import Case, Stations
 from genkit_weather.cycling.cycle import Forecasts, Record, cycle
 from genkit_weather.cycling.methods import (
     ETKF,
     LETKF,
+    OI,
     SDA,
     Analysed,
     Decoupled,
     Expected,
-    ForecastOI,
     Free,
     InverseSampling,
     Method,
     OIDiffusion,
-    StaticOI,
 )
 from genkit_weather.cycling.scores import (
     analysis_scores,
@@ -33,19 +32,18 @@ __all__ = [
     "ETKF",
     "GRIDS",
     "LETKF",
+    "OI",
     "SDA",
     "Analysed",
     "Case",
     "Decoupled",
     "Expected",
-    "ForecastOI",
     "Forecasts",
     "Free",
     "InverseSampling",
     "Method",
     "OIDiffusion",
     "Record",
-    "StaticOI",
     "Stations",
     "analysis_scores",
     "backgrounds",
@@ -55,7 +53,6 @@ __all__ = [
     "ranks",
     "read_network",
     "record_scores",
-    "step_errors",
     "tables",
     "tuned",
     "withheld_scores",

@@ -42,6 +42,8 @@ class Forecasts:
             raise UsageError("assimilation needs a model of one step that knows two states, as crps_lam or diffusion")
         if model.surroundings is not None:
             raise UsageError("assimilation needs a model whose boundary is a frame, not a second data set")
+        if model.transform is not None:
+            raise UsageError("assimilation needs a model that sees its variables as they are; train one without --log")
         self.stepper = jax.device_put(model.stepper)
         self.climate, self.series, self.key = climate, series, jax.random.key(seed)
 
@@ -53,8 +55,9 @@ class Forecasts:
             lambda a: np.repeat(np.moveaxis(a, 0, 1), members, 1), (outlook.forcing, outlook.climate, outlook.outside)
         )
         slots = np.stack([np.repeat(outlook.time, members), np.arange(members)], -1).astype(np.int32)
-        # copies, since their memory is given away
-        states = jax.numpy.array(before, "float32"), jax.numpy.array(prev, "float32")
+        # of the model's own statistics, whatever it was trained on; new arrays, since their memory is given away
+        mean, std = np.asarray(domain.mean), np.asarray(domain.std)
+        states = tuple(jax.numpy.array((self.climate.physical(a) - mean) / std, "float32") for a in (before, prev))
         frame = np.repeat(np.moveaxis(outlook.frame, 0, 1), members, 1)
         _, out = forecast(self.key, self.stepper, states, frame, *given, slots, np.arange(leads, dtype=np.int32))
         return self.climate.standard(out)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from genkit.steer import DAISI, DDSMC, MMPS, posterior
-from genkit_weather.assimilation import Climate, Covariance, Observed, Shape, Situation, distances, taper
+from genkit_weather.assimilation import Climate, Observed, Shape, Situation, distances, taper
 from genkit_weather.assimilation import etkf as transform
 from genkit_weather.assimilation import letkf as local_transform
 from genkit_weather.models import OIModel, StateModel
@@ -28,7 +28,10 @@ class Analysed(NamedTuple):
 class Method(Protocol):
     """A method of analysis."""
 
-    cycled: ClassVar[bool]
+    @property
+    def cycled(self) -> bool:
+        """Whether it looks at the forecast."""
+        ...
 
     def __call__(
         self, rng: np.random.Generator, background: np.ndarray, situation: Situation, observed: Observed
@@ -62,37 +65,29 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class StaticOI:
-    """Optimal interpolation about what is expected from the frame; draws by perturbed observations.
+class OI:
+    """Optimal interpolation, with the covariance of the climate's errors; draws by perturbed observations.
 
-    The draws are centred: their mean is the analysis itself.
+    The background is x + keep (f - x): what is expected from the frame, x, and the mean forecast f, which alone would
+    lose what the frame tells. Members are draws about it, centred, so that their mean is the analysis itself.
     """
 
     climate: Climate
     shape: Shape = Shape()
-    cycled: ClassVar[bool] = False
+    keep: float = 0.0
+    """of the forecast; 0 is static"""
+
+    @property
+    def cycled(self) -> bool:
+        """Whether a forecast is looked at."""
+        return self.keep > 0
 
     def __call__(self, rng: Any, background: np.ndarray, situation: Situation, observed: Observed) -> Analysed:
-        """About the expectation."""
-        drawn = self.climate.covariance.draw(rng, len(background)) * self.shape.scale**0.5
-        first = situation.expected + drawn - drawn.mean(0)
-        return Analysed(
-            self.climate.covariance.analyse(first, observed, self.shape, perturbed(rng, first, observed))[0]
-        )
-
-
-@dataclass(frozen=True)
-class ForecastOI:
-    """Optimal interpolation of each member of the forecast, with a static covariance and perturbed observations."""
-
-    covariance: Covariance
-    shape: Shape = Shape()
-    cycled: ClassVar[bool] = True
-
-    def __call__(self, rng: Any, background: np.ndarray, situation: Situation, observed: Observed) -> Analysed:
-        """Of each member."""
-        noise = perturbed(rng, background, observed)
-        return Analysed(self.covariance.analyse(background, observed, self.shape, noise)[0])
+        """About one background."""
+        covariance, x = self.climate.covariance, situation.expected
+        drawn = covariance.draw(rng, len(background)) * self.shape.scale**0.5
+        first = x + self.keep * (background.mean(0) - x) + drawn - drawn.mean(0)
+        return Analysed(covariance.analyse(first, observed, self.shape, perturbed(rng, first, observed))[0])
 
 
 def perturbed(rng: np.random.Generator, members: np.ndarray, observed: Observed) -> np.ndarray:
@@ -101,15 +96,33 @@ def perturbed(rng: np.random.Generator, members: np.ndarray, observed: Observed)
     return noise - noise.mean(0)
 
 
+def relaxed(
+    rng: np.random.Generator, climate: Climate, members: np.ndarray, situation: Situation, keep: float
+) -> np.ndarray:
+    """x + keep (members - x) + sqrt(1 - keep^2) draws of the climate about x, what is expected from the frame.
+
+    A step towards N(x, C), the law given the frame alone, that leaves it as it is. Without it a cycle forgets what the
+    frame tells of places that no station sees, and few members lose their spread.
+    """
+    if keep == 1:
+        return members
+    drawn, x = climate.covariance.draw(rng, len(members)), situation.expected
+    return x + keep * (members - x) + (1 - keep**2) ** 0.5 * (drawn - drawn.mean(0))
+
+
 @dataclass(frozen=True)
 class ETKF:
     """The ensemble transform Kalman filter."""
 
+    climate: Climate
     inflation: float = 1.1
+    keep: float = 1.0
+    """see `relaxed`"""
     cycled: ClassVar[bool] = True
 
     def __call__(self, rng: Any, background: np.ndarray, situation: Situation, observed: Observed) -> Analysed:
         """Of flat states."""
+        background = relaxed(rng, self.climate, background, situation, self.keep)
         flat = background.reshape(len(background), -1)
         seen = observed.predict(background)
         return Analysed(transform(flat, seen, observed.y, observed.errors, self.inflation).reshape(background.shape))
@@ -119,13 +132,17 @@ class ETKF:
 class LETKF:
     """The local ensemble transform Kalman filter."""
 
+    climate: Climate
     inflation: float = 1.1
+    keep: float = 1.0
+    """see `relaxed`"""
     length: float = 4.0
     """cells of the taper exp(-(d / length)^2 / 2) on the observations' precision"""
     cycled: ClassVar[bool] = True
 
     def __call__(self, rng: Any, background: np.ndarray, situation: Situation, observed: Observed) -> Analysed:
         """At each cell."""
+        background = relaxed(rng, self.climate, background, situation, self.keep)
         members, h, w, v = background.shape
         places = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij"), -1).reshape(-1, 2)
         near = taper(distances(places, observed.place), self.length)

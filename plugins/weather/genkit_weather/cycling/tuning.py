@@ -9,9 +9,9 @@ from typing import Any
 
 GRIDS: dict[str, Mapping[str, tuple[float, ...]]] = {
     "oi": {"length": (4.0, 8.0, 16.0, inf), "shrink": (0.0, 0.05), "scale": (0.5, 1.0)},
-    "forecast_oi": {"length": (4.0, 8.0, 16.0), "shrink": (0.02,), "scale": (1.0, 2.0, 4.0, 8.0)},
-    "etkf": {"inflation": (1.02, 1.1, 1.3, 1.6, 2.0)},
-    "letkf": {"inflation": (1.02, 1.1, 1.3, 1.6), "length": (2.0, 4.0, 6.0, 10.0)},
+    "forecast_oi": {"length": (8.0, 16.0), "scale": (0.1, 0.3, 1.0), "keep": (0.3, 0.6, 1.0)},
+    "etkf": {"inflation": (1.0, 1.3, 1.6), "keep": (0.3, 0.6, 0.8, 1.0)},
+    "letkf": {"inflation": (1.0, 1.3, 1.6), "length": (2.0, 4.0, 8.0), "keep": (0.3, 0.6, 0.8, 1.0)},
     "daisi": {"level": (0.5, 1.0, 3.0), "noise": (0.0, 1.0)},
 }
 """Values of the options of each method, of which all combinations are tried."""

@@ -127,7 +127,11 @@ class Assimilation(Experiment):
 
     def climate(self, run: Run) -> Climate:
         """What the training split tells."""
-        return run.once("climate", lambda: Climate.of(self.weather(run)))
+        return self.parted(run)[0]
+
+    def parted(self, run: Run) -> tuple[Climate, list[tuple[Climate, Series]]]:
+        """That, and the parts of the training split with climates that do not know them."""
+        return run.once("climate", lambda: Climate.parted(self.weather(run)))
 
     def prepare(self, run: Run) -> None:
         """Load the data and the observations, and tell what they are."""
@@ -219,13 +223,17 @@ class Assimilation(Experiment):
         from genkit_weather import cycling
 
         climate = self.climate(run)
+
+        def about(keep: float = 0.6, **shape: float) -> Any:
+            return cycling.OI(climate, Shape(**shape), keep)
+
         makers = {
             "free": lambda: cycling.Free(),
             "frame_regression": lambda: cycling.Expected(climate),
-            "oi": lambda: cycling.StaticOI(climate, Shape(**options)),
-            "forecast_oi": lambda: cycling.ForecastOI(self.step_errors(run), Shape(**options)),
-            "etkf": lambda: cycling.ETKF(**options),
-            "letkf": lambda: cycling.LETKF(**options),
+            "oi": lambda: cycling.OI(climate, Shape(**options)),
+            "forecast_oi": lambda: about(**options),
+            "etkf": lambda: cycling.ETKF(climate, **options),
+            "letkf": lambda: cycling.LETKF(climate, **options),
             "sda": lambda: cycling.SDA(run.trained("prior"), self.guide),
             "daisi": lambda: cycling.InverseSampling(run.trained("prior"), replace(self.inverse, **options)),
             "oi_diffusion": lambda: cycling.OIDiffusion(run.trained("oi")),
@@ -265,29 +273,24 @@ class Assimilation(Experiment):
         length = (2 + self.cycles, self.withheld, self.departure)
         return replace(Case.synthetic(rng, self.stations, data, climate, room, *length), series=series)
 
-    def step_errors(self, run: Run) -> Any:
-        """The covariance of the error of forecasts of one step over the training split."""
-        from genkit_weather.cycling import step_errors
-
-        return run.once(
-            "step errors", lambda: step_errors(self.forecasts(run, series) for series in self.weather(run).train)
-        )
-
     def archived(self, run: Run) -> WeatherData:
         """The data, whose training and validation series know forecasts of their states in place of the truth."""
-        from genkit_weather.cycling import backgrounds
+        from genkit_weather.cycling import Forecasts, backgrounds
 
         data, chosen, rng = self.weather(run), self.tune(run), np.random.default_rng((run.seed, 23))
         first, method = (self.method(run, name, chosen.get(name, {})) for name in ("oi", "forecast_oi"))
-        made = {}
-        for split, most in (("train", self.archive), ("val", max(LEAST, self.archive // 8))):
-            parts = []
-            for series in data.splits()[split]:
-                rows = run.each("backgrounds", range(min(most, len(series))))
-                forecasts, members = self.forecasts(run, series), min(4, self.members)
-                parts.append(backgrounds(rng, method, first, forecasts, data, self.stations, members, rows))
-            made[split] = tuple(parts)
-        return replace(data, **made)
+        parts, members = self.parted(run)[1], min(4, self.members)
+
+        def known(climate: Climate, series: Series, most: int) -> Series:
+            one, begin = replace(method, climate=climate), replace(first, climate=climate)
+            forecasts = Forecasts(run.model, climate, series, run.seed)
+            rows = run.each("backgrounds", range(min(most, len(series))))
+            known = backgrounds(rng, one, begin, forecasts, data, self.stations, members, rows)
+            return replace(series, analysis=known)
+
+        train = tuple(known(*part, max(LEAST, self.archive // len(parts))) for part in parts)
+        val = tuple(known(self.climate(run), s, max(LEAST, self.archive // 8)) for s in data.val)
+        return replace(data, train=train, val=val)
 
     def tune(self, run: Run) -> dict[str, dict[str, float]]:
         """Options of the methods that are tuned, by the mean error of analyses of the validation split."""

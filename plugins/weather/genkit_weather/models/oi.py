@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ import numpy as np
 from genkit.data import Arrays
 from genkit.diffusion import Heun
 from genkit.errors import UsageError
-from genkit_weather.assimilation import Climate, Covariance, Network, Shape, quantity
+from genkit_weather.assimilation import Climate, Network, Shape, quantity
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.models.area import Area
 from genkit_weather.models.recipe import VALIDATION
@@ -26,7 +27,7 @@ class OIDiffusion(StateRecipe):
     """Conditional diffusion of what the analysis of optimal interpolation leaves, for any network of stations.
 
     Trained on random networks, errors and variables over the training split. The background is what is expected from
-    the frame, or, where the data have `Series.analysis`, that: forecasts of the same times.
+    the frame, or, where the data have `Series.analysis`, a mean of that and of these: forecasts of the same times.
     """
 
     fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "shape")
@@ -37,7 +38,7 @@ class OIDiffusion(StateRecipe):
     """Least and most stations of a network."""
     errors: tuple[float, float] = (0.03, 0.5)
     """Least and largest error of observations, in standard deviations of a variable."""
-    shape: Shape = field(default_factory=Shape)
+    shape: Shape = field(default_factory=lambda: Shape(16.0, 0.0))
     """How the covariance of the background's error is used."""
 
     @classmethod
@@ -61,38 +62,40 @@ class OIDiffusion(StateRecipe):
         """Analyse random networks, then train on what the analyses leave."""
         cycled = all(s.analysis is not None for s in (*data.train, *data.val))
         if start is None:
-            climate = Climate.of(data)
-            covariance, v = climate.covariance, len(data.names)
-            if cycled:
-                errors = [climate.states(s, range(len(s))) - backgrounds(climate, s) for s in data.train]
-                covariance = Covariance.fit(np.concatenate(errors))
+            (climate, parts), v = Climate.parted(data), len(data.names)
+            keep, ratio = trust(climate, parts) if cycled else (np.zeros(v), np.ones(v))
+            factor = climate.covariance.factor.reshape(-1, *climate.shape) * np.sqrt(ratio)
+            covariance = replace(climate.covariance, factor=factor.reshape(len(factor), -1).astype(np.float32))
             denoiser = self.denoiser(run, Climate.sizes(data.layout, 4 * v))
             unit, steps = np.ones(v, np.float32), self.steps
             start = OIModel(
-                Area.of(data), climate, denoiser, unit, self.sampler, covariance, replace(self.shape), cycled
+                Area.of(data), climate, denoiser, unit, self.sampler, covariance, keep.astype(np.float32), self.shape
             )
-            train = self.analysed(run, start, data.train, self.examples, 0)
+            train = self.analysed(run, start, parts, self.examples, 0)
             unit = np.maximum(np.sqrt((train[2] ** 2).mean((0, 1, 2))), LEAST)
             start, train = replace(start, unit=unit), (*train[:2], train[2] / unit)
         else:
             if cycled != start.cycled:
                 raise UsageError("a model goes on with backgrounds of the kind that it was trained with")
-            steps, train = self.finetune, self.analysed(run, start, data.train, self.examples, 0)
-        val = self.analysed(run, start, data.val, min(self.examples, VALIDATION), 1)
+            parts = [(start.climate, s) for s in data.train]
+            steps, train = self.finetune, self.analysed(run, start, parts, self.examples, 0)
+        held_out = [(start.climate, s) for s in data.val]
+        val = self.analysed(run, start, held_out, min(self.examples, VALIDATION), 1)
         return replace(start, denoiser=self.fitted(run, "oi_diffusion", start, Arrays(train), Arrays(val), steps))
 
-    def analysed(self, run: Any, model: OIModel, series: tuple[Series, ...], count: int, split: int) -> Any:
+    def analysed(
+        self, run: Any, model: OIModel, parts: Sequence[tuple[Climate, Series]], count: int, split: int
+    ) -> Any:
         """(situation, channels, r) of so many analyses, each of a time and a network of its own."""
-        index = np.array([(i, t) for i, one in enumerate(series) for t in range(len(one))])
+        index = np.array([(i, t) for i, (_, one) in enumerate(parts) for t in cycled_rows(one)])
         rng = np.random.default_rng((run.seed, split))
         index = index[rng.permutation(len(index))]
-        parts = [self._one(rng, model, series[i], t) for i, t in np.resize(index, (count, 2))]
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        found = [self._one(rng, model, *parts[i], t) for i, t in np.resize(index, (count, 2))]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
 
-    def _one(self, rng: np.random.Generator, model: OIModel, series: Series, time: int) -> Any:
-        climate, names = model.climate, model.area.names
+    def _one(self, rng: np.random.Generator, model: OIModel, climate: Climate, series: Series, time: int) -> Any:
+        names = model.area.names
         situation, truth = climate.situation(series, [time]), climate.states(series, [time])
-        background = backgrounds(climate, series, [time]) if model.cycled else situation.expected
         low, high = np.log(self.stations)
         count = round(float(np.exp(rng.uniform(low, high))))
         every = tuple(quantity(name, names) for name in names)
@@ -103,11 +106,34 @@ class OIDiffusion(StateRecipe):
         measured[rng.integers(len(names))] = True
         errors = np.where(measured, error * climate.std, np.inf)
         observed = network.measure(rng, truth[0].astype(float), np.broadcast_to(errors, (count, len(names))))
-        analysis, told = model.first(background[0], observed)
+        analysis, told = model.first(situation, backgrounds(climate, series, [time])[0], observed)
         return situation, told[None], ((truth - analysis) / model.unit).astype(np.float32)
 
 
-def backgrounds(climate: Climate, series: Series, rows: Any = None) -> np.ndarray:
-    """(n, h, w, V) forecasts of the times of a series, standardised."""
-    rows = range(len(series)) if rows is None else rows
+def cycled_rows(series: Series) -> np.ndarray:
+    """Times of which there is a forecast; all where the series has none."""
+    if series.analysis is None:
+        return np.arange(len(series))
+    return np.flatnonzero(np.isfinite(series.analysis).all((1, 2, 3)))
+
+
+def backgrounds(climate: Climate, series: Series, rows: Any) -> np.ndarray:
+    """(n, h, w, V) forecasts of times of a series, standardised."""
     return climate.states(replace(series, state=series.known), rows)
+
+
+def trust(climate: Climate, parts: Sequence[tuple[Climate, Series]]) -> tuple[np.ndarray, np.ndarray]:
+    """How far forecasts f are trusted: a background is x + keep (f - x) about what is expected, x.
+
+    Gives keep (V,) between 0 and 1 by least squares, and the variance of the error that it leaves over that of x.
+    """
+    over, under, left, count = 0.0, 0.0, 0.0, 0
+    for one, series in parts:
+        rows = cycled_rows(series)
+        expected = one.situation(series, rows).expected
+        truth, forecast = one.states(series, rows) - expected, backgrounds(one, series, rows) - expected
+        over, under = over + (truth * forecast).sum((0, 1, 2)), under + (forecast**2).sum((0, 1, 2))
+        left, count = left + (truth**2).sum((0, 1, 2)), count + truth[..., 0].size
+    keep = np.clip(over / under, 0, 1)
+    variance = climate.covariance.variance.reshape(climate.shape).mean((0, 1))
+    return keep, (left - 2 * keep * over + keep**2 * under) / count / variance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,24 +34,24 @@ class Snapshot(StateRecipe):
     def fit(self, run: Any, data: WeatherData, start: StateModel | None = None) -> StateModel:
         """Train on all states of the training split."""
         if start is None:
-            climate = Climate.of(data)
+            climate, parts = Climate.parted(data)
             variance = climate.covariance.variance.reshape(-1, len(data.names)).mean(0)
             sizes, steps = Climate.sizes(data.layout), self.steps
             start = StateModel(
                 Area.of(data), climate, self.denoiser(run, sizes), np.sqrt(variance).astype(np.float32), self.sampler
             )
         else:
-            steps = self.finetune
-        train, val = Snapshots(data.train, start), Snapshots(data.val, start)
+            steps, parts = self.finetune, [(start.climate, s) for s in data.train]
+        train, val = Snapshots(parts, start), Snapshots([(start.climate, s) for s in data.val], start)
         return replace(start, denoiser=self.fitted(run, "snapshot", start, train, val, steps))
 
 
 class Snapshots:
-    """Random access to (situation, no channels, r) of all states of some series."""
+    """Random access to (situation, no channels, r) of all states of some series, each with its climate."""
 
-    def __init__(self, series: tuple[Series, ...], model: StateModel):
-        self.series, self.model = series, jax.tree.map(np.asarray, model)
-        self.index = np.array([(i, t) for i, one in enumerate(series) for t in range(len(one))])
+    def __init__(self, parts: Sequence[tuple[Climate, Series]], model: StateModel):
+        self.parts, self.model = parts, jax.tree.map(np.asarray, model)
+        self.index = np.array([(i, t) for i, (_, one) in enumerate(parts) for t in range(len(one))])
 
     def __len__(self) -> int:
         """Number of states."""
@@ -65,7 +66,7 @@ class Snapshots:
         return jax.tree.map(lambda a: a[0], self._one(*self.index[row]))
 
     def _one(self, number: int, time: int) -> Any:
-        climate, series = self.model.climate, self.series[number]
+        climate, series = self.parts[number]
         situation = climate.situation(series, [time])
         r = self.model.relative(situation, climate.states(series, [time]))
         return situation, np.zeros((*r.shape[:3], 0), np.float32), r.astype(np.float32)

@@ -110,20 +110,26 @@ class OIModel(StateModel):
 
     covariance: Covariance
     """of the background's error"""
+    keep: Any
+    """(V,) of a forecast's departure from what is expected, in the background; 0 where there was none in training"""
     shape: Shape = field(metadata={"static": True})
-    """how it is used"""
-    cycled: bool = field(metadata={"static": True})
-    """whether the background is a forecast; else what is expected from the frame"""
+    """how the covariance is used"""
 
-    def first(self, background: np.ndarray, observed: Observed) -> tuple[np.ndarray, np.ndarray]:
-        """The analysis (h, w, V) of a background (h, w, V) and the channels (h, w, 4 V) that the network is told."""
+    @property
+    def cycled(self) -> bool:
+        """Whether a forecast is looked at."""
+        return bool(np.asarray(self.keep).any())
+
+    def first(self, situation: Situation, forecast: np.ndarray, observed: Observed) -> tuple[np.ndarray, np.ndarray]:
+        """The analysis (h, w, V) about a mean forecast (h, w, V) and the channels (h, w, 4 V) that the network sees."""
+        expected = situation.expected[0]
+        background = expected + np.asarray(self.keep) * (forecast - expected)
         analysis, left = self.covariance.analyse(background[None], observed, self.shape)
         return analysis[0], channels(background, analysis[0], left, observed)
 
-    def analyse(self, key: Any, situation: Situation, background: np.ndarray, observed: Observed, n: int) -> np.ndarray:
-        """n states (n, h, w, V) given the observations; `background` (h, w, V) is the mean forecast, if `cycled`."""
-        guess = background if self.cycled else situation.expected[0]
-        analysis, told = self.first(guess, observed)
+    def analyse(self, key: Any, situation: Situation, forecast: np.ndarray, observed: Observed, n: int) -> np.ndarray:
+        """n states (n, h, w, V) given the observations and a mean forecast (h, w, V)."""
+        analysis, told = self.first(situation, forecast, observed)
         many = situation.repeated(n)
         cond = self.climate.condition(many, np.repeat(told[None], n, 0))
         r = drawn(key, self.sampler.table(self.denoiser.process), self.denoiser, cond, (n, *analysis.shape))
