@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genkit.testing import gaussian_denoiser
-from genkit_weather.assimilation import Climate, Covariance, Network, quantity
+from genkit_weather.assimilation import Climate, Network, quantity
 from genkit_weather.data import statistics
 from genkit_weather.models import OIDiffusion, Snapshot
 from genkit_weather.models.oi import trust
