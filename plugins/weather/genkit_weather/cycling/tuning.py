@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 GRIDS: dict[str, Mapping[str, tuple[float, ...]]] = {
-    "oi": {"length": (4.0, 8.0, 16.0, inf), "shrink": (0.0, 0.05), "scale": (0.5, 1.0)},
+    "oi": {"length": (4.0, 8.0, 16.0, inf), "shrink": (0.0, 0.05), "scale": (0.25, 0.5, 1.0, 2.0)},
     "forecast_oi": {"length": (8.0, 16.0), "scale": (0.1, 0.3, 1.0), "keep": (0.3, 0.6, 1.0)},
     "etkf": {"inflation": (1.0, 1.3, 1.6), "keep": (0.3, 0.6, 0.8, 1.0)},
     "letkf": {"inflation": (1.0, 1.3, 1.6), "length": (2.0, 4.0, 8.0), "keep": (0.3, 0.6, 0.8, 1.0)},
