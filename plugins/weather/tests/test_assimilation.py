@@ -13,9 +13,9 @@ from genkit_weather.assimilation import Climate, Shape, etkf, quantity
 from genkit_weather.cycling import (
     ETKF,
     GRIDS,
-    OI,
     Analysed,
     Decoupled,
+    ForecastOI,
     Stations,
     cycle,
     tuned,
@@ -132,7 +132,7 @@ def test_optimal_interpolation_keeps_a_share_of_the_forecast(run):
     case, climate = run.config.case(run, "test"), run.config.climate(run)
     background, situation = run.config.record(run, "free").states[0], climate.situation(case.series, [case.rows[2]])
     nothing = case.given[case.rows[2]].without()
-    mean = OI(climate, keep=0.3)(np.random.default_rng(0), background, situation, nothing).states.mean(0)
+    mean = ForecastOI(climate, keep=0.3)(np.random.default_rng(0), background, situation, nothing).states.mean(0)
     x = situation.expected[0]
     assert np.allclose(mean, x + 0.3 * (background.mean(0) - x), atol=1e-4)
 

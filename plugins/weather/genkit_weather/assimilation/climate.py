@@ -17,6 +17,7 @@ from genkit_weather.baselines import FrameMap, FrameRegression, cut
 from genkit_weather.data import Layout, Series, WeatherData, statistics, take
 from genkit_weather.networks import Conditioning, Sizes
 
+Rows = Sequence[int] | np.ndarray
 PARTS = 6  # of the training split, in each of which is expected what the others tell
 
 
@@ -99,11 +100,11 @@ class Climate:
         """The inverse of `standard`."""
         return np.asarray(states) * np.asarray(self.std) + np.asarray(self.mean)
 
-    def states(self, series: Series, rows: Sequence[int]) -> np.ndarray:
+    def states(self, series: Series, rows: Rows) -> np.ndarray:
         """(n, h, w, V) true interiors, standardised."""
         return interior_of(self.standard(take(series.state, np.asarray(rows))), self.frame)
 
-    def situation(self, series: Series, rows: Sequence[int]) -> Situation:
+    def situation(self, series: Series, rows: Rows) -> Situation:
         """What is known at some times of a series."""
         rows = np.asarray(rows)
         frame = frame_of(self.standard(take(series.boundary, rows)), self.frame)

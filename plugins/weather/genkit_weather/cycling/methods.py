@@ -28,10 +28,7 @@ class Analysed(NamedTuple):
 class Method(Protocol):
     """A method of analysis."""
 
-    @property
-    def cycled(self) -> bool:
-        """Whether it looks at the forecast."""
-        ...
+    cycled: ClassVar[bool]
 
     def __call__(
         self, rng: np.random.Generator, background: np.ndarray, situation: Situation, observed: Observed
@@ -66,21 +63,16 @@ class Expected:
 
 @dataclass(frozen=True)
 class OI:
-    """Optimal interpolation, with the covariance of the climate's errors; draws by perturbed observations.
+    """Optimal interpolation about what is expected from the frame, with the covariance of that.
 
-    The background is x + keep (f - x): what is expected from the frame, x, and the mean forecast f, which alone would
-    lose what the frame tells. Members are draws about it, centred, so that their mean is the analysis itself.
+    Members are draws about it by perturbed observations, centred, so that their mean is the analysis itself.
     """
 
     climate: Climate
     shape: Shape = Shape()
     keep: float = 0.0
-    """of the forecast; 0 is static"""
-
-    @property
-    def cycled(self) -> bool:
-        """Whether a forecast is looked at."""
-        return self.keep > 0
+    """of the forecast"""
+    cycled: ClassVar[bool] = False
 
     def __call__(self, rng: Any, background: np.ndarray, situation: Situation, observed: Observed) -> Analysed:
         """About one background."""
@@ -88,6 +80,14 @@ class OI:
         drawn = covariance.draw(rng, len(background)) * self.shape.scale**0.5
         first = x + self.keep * (background.mean(0) - x) + drawn - drawn.mean(0)
         return Analysed(covariance.analyse(first, observed, self.shape, perturbed(rng, first, observed))[0])
+
+
+@dataclass(frozen=True)
+class ForecastOI(OI):
+    """The same about x + keep (f - x): the mean forecast f alone would lose what the frame tells, x."""
+
+    keep: float = 0.6
+    cycled: ClassVar[bool] = True
 
 
 def perturbed(rng: np.random.Generator, members: np.ndarray, observed: Observed) -> np.ndarray:

@@ -225,7 +225,7 @@ class Assimilation(Experiment):
         climate = self.climate(run)
 
         def about(keep: float = 0.6, **shape: float) -> Any:
-            return cycling.OI(climate, Shape(**shape), keep)
+            return cycling.ForecastOI(climate, Shape(**shape), keep)
 
         makers = {
             "free": lambda: cycling.Free(),
@@ -264,14 +264,15 @@ class Assimilation(Experiment):
 
         data, climate, rng = self.weather(run), self.climate(run), np.random.default_rng((run.seed, 17))
         if split == "test" and self.observations is not None:
-            length = (2 + self.cycles, self.leads, self.withheld, self.departure)
-            return Case.matched(rng, *self.file(run), data, climate, *length)
+            network, seen = self.file(run)
+            length = 2 + self.cycles
+            return Case.matched(rng, network, seen, data, climate, length, self.leads, self.withheld, self.departure)
         series = data.splits()[split][0]
         if split == "val":
             return Case.synthetic(rng, self.stations, data, climate, series, 2 + self.tuning, 0.0, self.departure)
         room = replace(series, state=series.state[: len(series) - self.leads])
-        length = (2 + self.cycles, self.withheld, self.departure)
-        return replace(Case.synthetic(rng, self.stations, data, climate, room, *length), series=series)
+        case = Case.synthetic(rng, self.stations, data, climate, room, 2 + self.cycles, self.withheld, self.departure)
+        return replace(case, series=series)
 
     def archived(self, run: Run) -> WeatherData:
         """The data, whose training and validation series know forecasts of their states in place of the truth."""

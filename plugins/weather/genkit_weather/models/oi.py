@@ -90,17 +90,17 @@ class OIDiffusion(StateRecipe):
         index = np.array([(i, t) for i, (_, one) in enumerate(parts) for t in cycled_rows(one)])
         rng = np.random.default_rng((run.seed, split))
         index = index[rng.permutation(len(index))]
-        found = [self._one(rng, model, *parts[i], t) for i, t in np.resize(index, (count, 2))]
+        found = [self._one(rng, model, parts[i], t) for i, t in np.resize(index, (count, 2))]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
 
-    def _one(self, rng: np.random.Generator, model: OIModel, climate: Climate, series: Series, time: int) -> Any:
-        names = model.area.names
+    def _one(self, rng: np.random.Generator, model: OIModel, part: tuple[Climate, Series], time: int) -> Any:
+        names, (climate, series) = model.area.names, part
         situation, truth = climate.situation(series, [time]), climate.states(series, [time])
         low, high = np.log(self.stations)
         count = round(float(np.exp(rng.uniform(low, high))))
         every = tuple(quantity(name, names) for name in names)
         network = Network.random(rng, climate.shape, count, every, climate.mean, climate.std)
-        error = np.exp(rng.uniform(*np.log(self.errors), len(names)))
+        error = np.exp(rng.uniform(np.log(self.errors[0]), np.log(self.errors[1]), len(names)))
         # half of the networks have all variables, the others some
         measured = (rng.random(len(names)) < 0.5) | (rng.random() < 0.5)
         measured[rng.integers(len(names))] = True
