@@ -76,7 +76,7 @@ def test_what_is_missing_is_nothing_to_any_method():
 def test_no_observation_is_one_that_tells_nothing():
     given = network("z", "u").observed(np.zeros((3, 2)), 0.1).without().rows()
     states = jnp.asarray(STATE, jnp.float32)
-    assert given.y.shape == (1,) and np.ptp(given.log_prob(states)) == 0
+    assert np.ptp(given.log_prob(states)) < 1e-6
     draws = posterior(jax.random.key(0), DDSMC(steps=4), gaussian_denoiser(jnp.zeros(SHAPE)), given, groups=50)
     assert np.isfinite(draws.x).all() and abs(float(draws.x.mean())) < 0.1
 

@@ -126,8 +126,8 @@ class Observed:
         if (np.asarray(self.kind) != LINEAR).any():
             raise UsageError("DDSMC takes linear observations; leave out wind speeds, arctangents and events")
         there = np.asarray(self.there)
-        if not there.any():  # a row of zeros measures nothing
-            return observe(dense(np.zeros((1, int(np.prod(self.shape)))), self.shape), np.zeros(1), np.ones(1))
+        if not there.any():  # one number with an error beyond all doubt
+            return observe(dense(np.eye(1, int(np.prod(self.shape))), self.shape), np.zeros(1), np.full(1, 1e6))
         matrix = np.zeros((there.sum(), int(np.prod(self.shape))))
         np.add.at(matrix, (np.arange(there.sum())[:, None], self.cells[0][there]), self.weights[0][there])
         return observe(dense(matrix, self.shape), (self.y - self.offset[0])[there], self.error[there])
