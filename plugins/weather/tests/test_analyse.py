@@ -31,7 +31,7 @@ def made(small_nature, tmp_path_factory):
         Snapshot(**common).fit(run, data).save(folder / "prior")
     states = to_xarray(data, data.test[0]).isel(time=[ROW])
     states.to_netcdf(folder / "background.nc")
-    states.expand_dims(member=3).to_netcdf(folder / "members.nc")
+    xr.concat([states, states * 0.9, states * 1.1], "member").to_netcdf(folder / "members.nc")
     lines = ["station,time,y,x,t_sfc [1],t_sfc error"]
     for number, (i, j) in enumerate([(6, 6), (10, 20), (15, 12), (20, 25), (25, 8), (26, 26)]):
         here = states.isel(time=0, y=i, x=j)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.scipy.special import xlogy
 
 from genkit.errors import UsageError
@@ -71,7 +72,8 @@ class Observed:
 
     def predict(self, x: Any) -> Any:
         """(n, m) what would be measured of states (n, h, w, V); of an event its probability."""
-        return self._said(*self.values(x), jnp if isinstance(x, jax.Array) else np)
+        first, second = self.values(x)
+        return self._said(first, second, jnp if isinstance(x, jax.Array) else np)
 
     def _said(self, first: Any, second: Any, xp: Any) -> Any:
         calm = (first == 0) & (second == 0)  # where the slope of the speed is taken for 0
@@ -117,7 +119,7 @@ class Observed:
             error=xp.where(there, self.error, 1.0),
         )
         operator = function(jax.tree_util.Partial(_predict, rows), self.shape)
-        if isinstance(self.kind, jax.core.Tracer) or not (np.asarray(self.kind) == EXCEEDS).any():
+        if isinstance(self.kind, Tracer) or not (np.asarray(self.kind) == EXCEEDS).any():
             return Observation(operator, rows.y, Normal(rows.error))
         return observe(operator, rows.y, Mixed(rows.error, rows.kind == EXCEEDS))
 

@@ -210,7 +210,7 @@ class Assimilation(Experiment):
 
         arrays = read_arrays(self.path(run, name))
         said = {key.removeprefix("said/"): a for key, a in arrays.items() if key.startswith("said/")}
-        return Record(*(arrays[one] for one in ARRAYS), said)
+        return Record(**{one: arrays[one] for one in ARRAYS}, said=said)
 
     def forecasts(self, run: Run, series: Series) -> Any:
         """Of the run's model."""
