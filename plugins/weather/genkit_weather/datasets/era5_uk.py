@@ -58,7 +58,9 @@ class ERA5UK:
         "validate": 50,
         "checkpoint": "best",
         "starts": 18,
-        "baselines": ("climatology", "persistence", "harmonic", "diurnal", "relaxed", "ridge", "ar2"),
+        "baselines": (
+            "climatology", "persistence", "harmonic", "harmonic_ensemble", "diurnal", "relaxed", "ridge", "ar2",
+        ),  # fmt: skip
     }
 
     @classmethod

@@ -58,8 +58,10 @@ class ForecastExperiment(Experiment):
     """What is seen of the second data set."""
     latitude: bool = False
     """Weigh cells by their area on a grid of latitudes and longitudes, in the loss and in the scores."""
+    verify: Literal["test", "val"] = "test"
+    """The split that is forecast and verified. A recipe is chosen on val, so that test stays unseen."""
     starts: int = 12
-    """Forecasts, spread evenly over the test split."""
+    """Forecasts, spread evenly over that split."""
     leads: int = 8
     """Steps of each forecast."""
     members: int = 8
@@ -107,6 +109,8 @@ class ForecastExperiment(Experiment):
         data = self.data.load()
         if self.latitude:
             data = replace(data, weights=latitude_weights(data))
+        if self.verify == "val":  # an oracle re-runs the test split
+            data = replace(data, test=data.val, oracle=None)
         return data if self.host is None else surrounded(data, self.host.load(), self.window)
 
     def prepare(self, run: Run) -> None:
@@ -308,8 +312,9 @@ class ForecastExperiment(Experiment):
 
         plan = self.plans(data)[0]
         for name in self.baselines:
-            members = {"climatology": self.baseline_members, "oracle": self.members}.get(name)
-            baseline = BASELINES[name](**({} if members is None else {"members": members}))
+            members = {"climatology": self.baseline_members}.get(name, self.members)
+            ensemble = name in ("climatology", "harmonic_ensemble", "oracle")
+            baseline = BASELINES[name](**({"members": members} if ensemble else {}))
             try:
                 yield name, self._by(baseline, data, plan)
             except UsageError as error:  # no oracle, no frame, no daily cycle

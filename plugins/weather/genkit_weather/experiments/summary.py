@@ -30,7 +30,7 @@ def report(
     compared = [b for b in baselines if any(key.startswith(f"{b}.") for key in results)]
     items, header = run.items, ["", *(with_unit(n, unit(forecasts[n])) for n in data.names)]
     lines = [("RMSE", "rmse"), *((f"RMSE {b}", f"{b}.rmse") for b in compared), ("CRPS", "crps")]
-    lines += [(f"CRPS {b}", f"{b}.crps") for b in compared if b in ("climatology", "oracle")]
+    lines += [(f"CRPS {b}", f"{b}.crps") for b in compared if b in ("climatology", "harmonic_ensemble", "oracle")]
     lines += [("spread/skill", "ssr")]
     if any(key.startswith("energy/") for key in results):
         lines += [("energy score", "energy"), ("variogram score", "variogram")]
