@@ -13,7 +13,7 @@ import xarray as xr
 from genkit.errors import DataError, UsageError
 from genkit.experiment import Experiment, Run
 from genkit.kinds import ZERO, Dataset, Model
-from genkit_weather.data import Series, WeatherData, statistics, truth
+from genkit_weather.data import Series, WeatherData, statistics, take, truth
 from genkit_weather.datasets import QGNature
 from genkit_weather.events import Events
 from genkit_weather.forecasting import ForecastFile, dataset, discard, read, replace_file
@@ -83,6 +83,10 @@ class ForecastExperiment(Experiment):
     """Events whose Brier and fractions skill scores are reported, such as rain of more than a threshold."""
     stations: InSitu = field(default_factory=InSitu)
     """Observations of stations to verify against as well."""
+    plume: tuple[str, ...] = ()
+    """Place whose forecasts the report shows as a plume: latitude and longitude (y and x in km where the data have no
+    degrees), or the name of a station of `stations.file` or of a town that cartopy's files know. The middle of the area
+    by default."""
 
     def __post_init__(self) -> None:
         """Check the sizes."""
@@ -128,6 +132,10 @@ class ForecastExperiment(Experiment):
         if self.stations.file is not None:  # what is wrong with the file should not wait for the training to end
             found = observed(self.stations, self.truth(data), data.frame)
             run.say(f"{found.attrs['source']}: {found.sizes['station']} stations, {found.attrs['count']} observations")
+        if self.plume:
+            from genkit_weather.figures import spot
+
+            spot(self.truth(data), self.plume, self.stations.file)
 
     def train(self, run: Run) -> None:
         """Train the model, or restore it."""
@@ -212,11 +220,13 @@ class ForecastExperiment(Experiment):
         from genkit_weather.experiments.summary import report
 
         with self.forecasts(run) as forecasts:
-            report(run, self.weather(run), forecasts.load(), self.truth(self.weather(run)), self.baselines, self.events)
+            data = self.weather(run)
+            known = self.truth(data), self.analysis(data)
+            report(run, data, forecasts.load(), *known, self.baselines, self.events, self.plume, self.stations.file)
             if self.stations.file is not None:
                 from genkit_weather.stations import report as add_stations
 
-                add_stations(run, self.stations, forecasts, self.weather(run).frame, run.results)
+                add_stations(run, self.stations, forecasts, data.frame, run.results)
 
     def plan(self) -> dict[str, str]:
         """Sizes, parameters and memory, without data; needs a data set with `layout()`."""
@@ -305,6 +315,12 @@ class ForecastExperiment(Experiment):
         states = np.concatenate([truth(data.test[s], [i], plan.steps) for s, i in self.chosen(data, plan)])
         states = states if data.mask is None else np.where(data.mask, states, np.float32("nan"))
         return dataset(states, data, self._times(data, plan), plan.steps)
+
+    def analysis(self, data: WeatherData) -> xr.Dataset:
+        """The states that the verified forecasts start from, (start, y, x)."""
+        states = np.stack([take(data.test[s].known, np.array([i])) for s, i in self.chosen(data)])
+        states = states if data.mask is None else np.where(data.mask, states, np.float32("nan"))
+        return dataset(states, data, self._times(data, self.plans(data)[0]), [0]).isel(lead=0)
 
     def baseline_forecasts(self, run: Run, data: WeatherData) -> Iterator[tuple[str, xr.Dataset]]:
         """Name and forecast of each baseline that the data allow."""
