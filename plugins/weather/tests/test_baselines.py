@@ -77,7 +77,9 @@ def test_harmonic_ensemble_is_dressed_with_the_errors_of_the_training_split(data
     centre = BASELINES["harmonic"]().fit(short)
     error = lead_states(short.train[0], [0, 1], [1, 2]) - centre(short.train[0], [0, 1], [1, 2])[:, :, 0]
     error[:, :, short.frame_mask] = 0
-    np.testing.assert_allclose(out - centre(data.test[0], [3, 7], [1, 2]), np.stack([error.swapaxes(0, 1)] * 2), atol=1e-5)
+    np.testing.assert_allclose(
+        out - centre(data.test[0], [3, 7], [1, 2]), np.stack([error.swapaxes(0, 1)] * 2), atol=1e-5
+    )
     with pytest.raises(UsageError, match="one member is no ensemble"):
         BASELINES["harmonic_ensemble"](members=1).fit(data)
 

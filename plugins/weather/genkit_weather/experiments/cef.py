@@ -136,7 +136,11 @@ class ContinuousEnsembles(ForecastExperiment):
         data = self.weather(run)
         files = {name: read(self.path(run, plan)) for name, _, plan in self.systems(run)}
         report(
-            run, data, {"": self.forecasts(run), **files}, self.first_blocks(run), self.truth(data),
+            run,
+            data,
+            {"": self.forecasts(run), **files},
+            self.first_blocks(run),
+            self.truth(data),
             self._inside(self.analysis(data), data),
         )
 

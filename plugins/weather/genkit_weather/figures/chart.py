@@ -1,4 +1,4 @@
-"""The plane in which maps are drawn: that of the grid, with coasts, meridians and parallels where the grid tells them."""
+"""The plane in which maps are drawn: that of the grid, with coasts, meridians and parallels where it tells them."""
 
 from __future__ import annotations
 
@@ -118,7 +118,10 @@ class Chart:
         lat = np.asarray(self.places.lat, float)
         lon = np.unwrap(np.unwrap(np.asarray(self.places.lon, float), axis=1, period=360), axis=0, period=360)
         around = max(np.abs(np.diff(lon, axis=axis)).max(initial=0) for axis in (0, 1)) > 90  # the pole is inside
-        return [(field, _round_levels(float(field.min()), float(field.max()))) for field in ([lat] if around else [lon, lat])]
+        return [
+            (field, _round_levels(float(field.min()), float(field.max())))
+            for field in ([lat] if around else [lon, lat])
+        ]
 
     @cached_property
     def _ticks(self) -> tuple[Ticks, Ticks]:
@@ -132,7 +135,9 @@ class Chart:
             )
         lengths, measured = MaxNLocator(nbins=3, steps=[1, 2, 5, 10]), self.step != (1.0, 1.0) or self.kilometres
         unit, (_, right, _, top) = "km" if measured else "cells", self.extent
-        found = [[(v, f"{v:g} {unit}") for v in lengths.tick_values(0, most) if 0 <= v <= most] for most in (right, top)]
+        found = [
+            [(v, f"{v:g} {unit}") for v in lengths.tick_values(0, most) if 0 <= v <= most] for most in (right, top)
+        ]
         return found[0], found[1]
 
 

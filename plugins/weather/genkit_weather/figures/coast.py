@@ -1,4 +1,4 @@
-"""Coasts, borders and places of Natural Earth, from the files that cartopy finds on this machine; nothing is fetched."""
+"""Coasts, borders and towns of Natural Earth, from files of cartopy that are here; nothing is fetched."""
 
 from collections.abc import Iterator
 from functools import lru_cache

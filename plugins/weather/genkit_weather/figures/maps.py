@@ -126,7 +126,9 @@ def _bands(
         error = mean - truth
         bound = float(np.nanmax(np.abs(error), initial=1e-12))
         title = "Mean – truth" if several else "Forecast –\ntruth"
-        bands.append(Band([(title, error)], *colour_scale("PuOr_r", -bound, bound), style.with_unit("Error", units), False))
+        bands.append(
+            Band([(title, error)], *colour_scale("PuOr_r", -bound, bound), style.with_unit("Error", units), False)
+        )
     if several:
         spread = np.full_like(mean, np.nan)  # the frame is given and has no spread
         inner = np.s_[:, frame[0] : mean.shape[1] - frame[0], frame[1] : mean.shape[2] - frame[1]]
