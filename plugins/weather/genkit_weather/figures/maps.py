@@ -122,17 +122,15 @@ def _bands(
         rows += [(f"Member {m + 1}", ens[:, m]) for m in range(min(members, ens.shape[1]))]
     seen = [field.ravel() for _, field in rows] + ([] if analysis is None else [analysis.ravel()])
     bands = [Band(rows, *field_colours(np.concatenate(seen)), label, True)]
+    given = np.ones(mean.shape[1:], bool)  # the frame has neither error nor spread of the model's
+    given[frame[0] : given.shape[0] - frame[0], frame[1] : given.shape[1] - frame[1]] = False
     if truth is not None:
-        error = mean - truth
+        error = np.where(given, np.nan, mean - truth)
         bound = float(np.nanmax(np.abs(error), initial=1e-12))
-        title = "Mean – truth" if several else "Forecast –\ntruth"
-        bands.append(
-            Band([(title, error)], *colour_scale("PuOr_r", -bound, bound), style.with_unit("Error", units), False)
-        )
+        title, label = "Mean – truth" if several else "Forecast –\ntruth", style.with_unit("Error", units)
+        bands.append(Band([(title, error)], *colour_scale("PuOr_r", -bound, bound), label, False))
     if several:
-        spread = np.full_like(mean, np.nan)  # the frame is given and has no spread
-        inner = np.s_[:, frame[0] : mean.shape[1] - frame[0], frame[1] : mean.shape[2] - frame[1]]
-        spread[inner] = ens.std(1, ddof=1)[inner]
+        spread = np.where(given, np.nan, ens.std(1, ddof=1))
         colours, norm = colour_scale("YlOrBr", 0.0, float(np.nanmax(spread)), "max")
         bands.append(Band([("Spread", spread)], colours, norm, style.with_unit("Spread", units), False))
     return bands
