@@ -135,7 +135,9 @@ def _read() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             return file["t2m"], file["lat"], file["lon"]
     path = fetch(GRIB, GRIB_SHA256, GRIB_URL)
     try:
-        import cfgrib  # noqa: F401
+        import pyproj  # noqa: F401 - before eccodes, see `genkit_weather.gridded.files`
+
+        import cfgrib  # noqa: F401  # isort: skip
         import xarray as xr
     except ImportError as error:
         raise DataError(f"{path}: reading GRIB needs cfgrib; pip install cfgrib eccodes") from error

@@ -102,7 +102,9 @@ def _absolute(coord: xr.DataArray) -> xr.DataArray:
 
 def _grib(path: str) -> list[xr.Dataset]:
     try:
-        import cfgrib
+        import pyproj  # noqa: F401 - it and eccodes bring a library of projections each, and its own must come first
+
+        import cfgrib  # isort: skip
     except ImportError:
         raise DataError(f"{path}: reading GRIB needs cfgrib; pip install 'genkit-weather[grib]'") from None
     options: Any = {"indexpath": "", "read_keys": ["uvRelativeToGrid"]}
