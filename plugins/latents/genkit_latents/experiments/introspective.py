@@ -15,6 +15,7 @@ from genkit.errors import UsageError
 from genkit.experiment import Best, Estimate, Experiment, Run
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model
+from genkit.terminal import plural
 from genkit_latents.data import Points
 from genkit_latents.datasets import BOX, MNIST, Digits, Images, Plane, plane
 from genkit_latents.models import SYSTEMS, Introspective, IntroVAE, priors_seen
@@ -76,7 +77,8 @@ class IntrospectiveStudy(Experiment):
                 dim=8, components=10, limits=(0.0, 1.0), network=Perceptron((256, 256)), steps=3000, warmup=600,
                 mixture=100, batch=128,
             )  # fmt: skip
-            return cls(("digits",), seeds=5, model=recipe)
+            systems = tuple(f"{prior}_{kind}" for prior in ("normal", "mog", "vamp") for kind in ("vae", "sintro"))
+            return cls(("digits",), systems, model=recipe)
         if name == "images":  # 220 epochs of 60 000 images, 20 of them before the game, 5 of these with the mixture
             recipe = Introspective(
                 dim=32, components=100, limits=(0.0, 1.0), network=Residual(), steps=220 * 469, warmup=20 * 469,
@@ -221,7 +223,8 @@ class IntrospectiveStudy(Experiment):
                 value, spread, *others = (run.results.get(f"{key}/{kind}/{s}") for key in (main, "spread", *keys[1:]))
                 rows.append([s, Estimate(value, spread), *others])
             headers = [f"{key} [{UNITS[key]}]" if key in UNITS else key for key in keys]
-            caption = f"{kind}: {self.seeds} seeds, ± is their standard deviation; floor is a perfect generator"
+            seeds = plural(self.seeds, "seed")
+            caption = f"{kind}: {seeds}, ± is their standard deviation; floor is a perfect generator"
             best: Best = {headers[0]: "low"}
             run.table(kind, ["system", *headers], rows, caption, best, floor=(FLOOR,))
             draws = {s: arrays[f"draws/{kind}/{s}"] for s in (FLOOR, *self.systems)}
