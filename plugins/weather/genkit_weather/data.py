@@ -234,7 +234,9 @@ def kept(name: str, data: WeatherData, find: Callable[[], dict[str, np.ndarray]]
     fixed = hashlib.sha256(np.ascontiguousarray(data.static).tobytes())
     fixed.update(b"" if data.mask is None else np.packbits(data.mask).tobytes())
     about = {"read": keys, "fixed": fixed.hexdigest(), "frame": data.frame, **more}
-    with np.load(cached(f"weather_{name}.npz", about, lambda path: np.savez(path, **find()))) as file:
+    with np.load(
+        cached(f"weather_{name}.npz", about, lambda path: np.savez(path, allow_pickle=False, **find()))
+    ) as file:
         return dict(file)
 
 

@@ -106,7 +106,7 @@ class Chart:
         for kind in ("coast", "border"):
             lines = outlines(kind, np.asarray(self.places.lat), np.asarray(self.places.lon))
             if len(lines):
-                row, column = self.places.locate(*lines.T, True).T
+                row, column = self.places.locate(lines[:, 0], lines[:, 1], True).T
                 found.append((kind, (column + 0.5) * self.step[0], (row + 0.5) * self.step[1]))
         return found
 
@@ -143,7 +143,8 @@ class Chart:
 
 def _round_levels(low: float, high: float) -> np.ndarray:
     """Some round degrees between two: parts of 90 where they span much."""
-    return MaxNLocator(nbins=4, steps=[1, 2, 5, 10] if high - low < 60 else [1, 3, 4.5, 9, 10]).tick_values(low, high)
+    steps = [1, 2, 5, 10] if high - low < 60 else [1, 3, 4.5, 9, 10]
+    return np.asarray(MaxNLocator(nbins=4, steps=steps).tick_values(low, high))
 
 
 def _crossings(values: np.ndarray, levels: Sequence[float] | np.ndarray) -> list[tuple[float, float]]:

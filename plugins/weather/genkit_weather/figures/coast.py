@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,9 +38,10 @@ def town(name: str) -> tuple[float, float] | None:
 
     found = []
     for record in Reader(path).records():
-        told = {key.lower(): value for key, value in record.attributes.items()}
+        told: Any = {key.lower(): value for key, value in record.attributes.items()}
+        at: Any = record.geometry
         if name.casefold() in (str(told.get(key, "")).casefold() for key in ("name", "nameascii")):
-            found.append((float(told.get("pop_max") or 0), record.geometry.y, record.geometry.x))
+            found.append((float(told.get("pop_max") or 0), at.y, at.x))
     return max(found)[1:] if found else None
 
 

@@ -123,7 +123,7 @@ def _bands(
     seen = [field.ravel() for _, field in rows] + ([] if analysis is None else [analysis.ravel()])
     bands = [Band(rows, *field_colours(np.concatenate(seen)), label, True)]
     given = np.ones(mean.shape[1:], bool)  # the frame has neither error nor spread of the model's
-    given[frame[0] : given.shape[0] - frame[0], frame[1] : given.shape[1] - frame[1]] = False
+    given[frame[0] : mean.shape[1] - frame[0], frame[1] : mean.shape[2] - frame[1]] = False
     if truth is not None:
         error = np.where(given, np.nan, mean - truth)
         bound = float(np.nanmax(np.abs(error), initial=1e-12))

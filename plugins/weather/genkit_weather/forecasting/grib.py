@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class GribFile:
         for name in names:
             if name not in data.names:
                 raise UsageError(f"--names {name}: the model has {', '.join(data.names)}")
-        stamp = np.datetime64(start, "s").item()
+        stamp: datetime = start.astype("datetime64[s]").item()  # pyright: ignore[reportAssignmentType]
         grid = _grid(data)
         common = {"dataDate": int(f"{stamp:%Y%m%d}"), "dataTime": int(f"{stamp:%H%M}"), "bitsPerValue": 24}
         self.messages = [self._message(v, {**grid, **common}, names) for v in range(len(data.names))]

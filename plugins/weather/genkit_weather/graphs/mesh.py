@@ -130,6 +130,8 @@ class Mesh:
             distance = self.distance or self._by_cells(everywhere, spacing)
             lattices = rectangular.archetype(everywhere, distance, self.refinement, self.levels, one)
             unit, reach = float(np.hypot(*lattices[0].spacing)), 0.51
+            if self.distance is None:  # on a small area mesh nodes may lie closer than those of the grid
+                unit = max(unit, math.sqrt(2) * spacing)
         (nx, ny), (dx, dy) = lattices[0].counts, lattices[0].spacing
         self._refuse_more(nx * ny, f"its nodes are {dx:.4g} x {dy:.4g} apart: choose a larger --mesh.distance")
         g2m = self.g2m.or_rule(Connection("relative_radius", reach))

@@ -75,7 +75,7 @@ class GraphRecipe(StagedRecipe):
         mesh: Any = getattr(options, "mesh", None)
         if (
             mesh is not None
-            and options.graph is None
+            and options.graph is None  # type: ignore[attr-defined]
             and mesh.kind.startswith("rect")
             and not (mesh.distance and layout.spacing is None)
         ):  # type: ignore[attr-defined]
