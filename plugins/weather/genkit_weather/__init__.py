@@ -142,6 +142,7 @@ plugin = Plugin(
             "genkit_weather.datasets.check:WeatherCheck",
             "tell how a file of gridded data is understood",
         ),
+        "weather-maps": ("genkit_weather.figures.command:WeatherMaps", "maps and a plume of a forecast file"),
         "weather-stations": ("genkit_weather.stations.command:WeatherStations", "verify a forecast run at stations"),
     },
     benchmarks={

@@ -4,6 +4,7 @@ Arrays live on the host (numpy, float32, or something that loads on indexing). A
 states i-1 and i of its series; *lead* k is the state i+k.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ import numpy as np
 
 from genkit.errors import DataError
 
-BLOCK = 256  # times read at once where a whole series is scanned
+DEGREE = 111.195  # km of a degree of latitude
+BLOCK = 256  # times read at once where a whole series is scanned, fewer of large fields
+BLOCK_BYTES = 2**28  # of them in float64
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Layout:
     statics: int
     uniform: bool
     """whether the forcing is the same everywhere"""
+    spacing: float | None = None
+    """km, see `WeatherData.spacing`"""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,22 @@ class WeatherData:
         """The sizes."""
         uniform = self.train[0].forcing.shape[1:3] == (1, 1)
         counts = len(self.names), len(self.forcing_names), len(self.static_names)
-        return Layout(self.grid, self.frame, *counts, uniform)
+        return Layout(self.grid, self.frame, *counts, uniform, self.spacing)
+
+    @property
+    def spacing(self) -> float | None:
+        """Side in km of a square as large as a cell; None where the data have no coordinates."""
+        if min(self.grid) < 2:
+            return None
+        if self.x is not None and self.y is not None:
+            sides = [float(np.abs(np.diff(axis)).mean()) for axis in (self.x, self.y)]
+        elif self.lat is not None and self.lon is not None:
+            lat, lon = np.asarray(self.lat, np.float64), np.asarray(self.lon, np.float64)
+            place = DEGREE * np.stack([lon * np.cos(np.deg2rad(lat.mean())), lat])
+            sides = [float(np.median(np.hypot(*np.diff(place, axis=axis)))) for axis in (1, 2)]
+        else:
+            return None
+        return math.sqrt(sides[0] * sides[1])
 
     @property
     def interior(self) -> tuple[slice, slice]:
@@ -184,10 +204,40 @@ def take(array: np.ndarray, index: np.ndarray) -> np.ndarray:
     return np.asarray(array[index.ravel()]).reshape(*index.shape, *array.shape[1:])
 
 
+def rows_at_once(shape: tuple[int, ...]) -> int:
+    """How many rows of an array (T, ...) are read at once."""
+    return max(1, min(BLOCK, BLOCK_BYTES // max(8 * math.prod(shape[1:]), 1)))
+
+
 def blocks(array: np.ndarray, overlap: int = 0) -> Iterator[np.ndarray]:
-    """The array in pieces of at most BLOCK rows (plus `overlap` of the next), float64."""
-    for lo in range(0, array.shape[0], BLOCK):
-        yield np.asarray(array[lo : lo + BLOCK + overlap], np.float64)
+    """The array in pieces of `rows_at_once` (plus `overlap` rows of the next), float64."""
+    rows = rows_at_once(array.shape)
+    for lo in range(0, array.shape[0], rows):
+        yield np.asarray(array[lo : lo + rows + overlap], np.float64)
+
+
+def kept(name: str, data: WeatherData, find: Callable[[], dict[str, np.ndarray]], **more: Any) -> dict[str, np.ndarray]:
+    """Arrays that take a pass over the training split, found once and kept in the cache where it is read from files.
+
+    Args:
+        name: what they are.
+        data: whose training split they are found in.
+        find: finds them.
+        more: what else they depend on.
+    """
+    read = [array for s in data.train for array in (s.state, s.forcing, s.lateral, s.analysis) if array is not None]
+    keys = [getattr(array, "key", "") for array in read]
+    if not keys or not all(keys):
+        return find()
+    from genkit.data import cached
+
+    fixed = hashlib.sha256(np.ascontiguousarray(data.static).tobytes())
+    fixed.update(b"" if data.mask is None else np.packbits(data.mask).tobytes())
+    about = {"read": keys, "fixed": fixed.hexdigest(), "frame": data.frame, **more}
+    with np.load(
+        cached(f"weather_{name}.npz", about, lambda path: np.savez(path, allow_pickle=False, **find()))
+    ) as file:
+        return dict(file)
 
 
 class _Moments:
@@ -227,6 +277,10 @@ def statistics(data: WeatherData) -> Statistics:
     """Statistics of the training split, as stored or else found; refuses a state variable that never changes."""
     if data.stored is not None:
         return data.stored
+    return Statistics(**kept("statistics", data, lambda: vars(_statistics(data))))
+
+
+def _statistics(data: WeatherData) -> Statistics:
     state = _moments((p for s in data.train for p in blocks(s.state)), data.mask)
     diff = _moments((np.diff(p, axis=0) for s in data.train for p in blocks(s.state, overlap=1)), data.mask)
     moves = np.hypot(diff.mean, diff.std)

@@ -7,9 +7,13 @@ import numpy as np
 
 
 class Lazy:
-    """Something that stands in for a numpy array whose rows `read(rows (n,)) -> (n, ...)` fetches."""
+    """Something that stands in for a numpy array whose rows `read(rows (n,)) -> (n, ...)` fetches.
 
-    def __init__(self, shape: tuple[int, ...], read: Callable[[np.ndarray], np.ndarray]):
+    `key` is another where the files or what is made of them is: what takes a pass over all rows is kept under it.
+    """
+
+    def __init__(self, shape: tuple[int, ...], read: Callable[[np.ndarray], np.ndarray], key: str = ""):
+        self.key = key
         self.shape = shape
         self.read = read
         self.dtype = np.dtype(np.float32)

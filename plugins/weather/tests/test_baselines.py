@@ -10,6 +10,7 @@ from genkit_weather import lam
 from genkit_weather.baselines import AR2, BASELINES, Climatology, ClimatologyMean, FrameRegression, Oracle, Ridge
 from genkit_weather.baselines.linear import Components
 from genkit_weather.data import Series, WeatherData
+from genkit_weather.data import truth as lead_states
 
 GRID = (6, 7)
 
@@ -53,7 +54,7 @@ def test_every_baseline_has_the_same_form(data, name):
     assert out.shape[:2] == (3, 2) and out.shape[3:] == (*GRID, 2) and out.dtype == np.float32
     assert np.isfinite(out).all()
     if not name.startswith("climatology"):
-        assert out.shape[2] == 1
+        assert out.shape[2] == (8 if name == "harmonic_ensemble" else 1)
         mask = data.frame_mask
         assert np.array_equal(out[1, 1, 0][mask], series.state[8][mask])  # the boundary data of that lead
     # Nothing of the future interior may enter.
@@ -67,6 +68,20 @@ def test_persistence_starts_from_the_analysis(data):
     series = replace(data.test[0], analysis=data.test[0].state + 1)
     out = BASELINES["persistence"]().fit(data)(series, [3], [2])
     assert np.allclose(out[0, 0, 0, 1:-1, 1:-1], data.test[0].state[3, 1:-1, 1:-1] + 1)
+
+
+def test_harmonic_ensemble_is_dressed_with_the_errors_of_the_training_split(data):
+    """With a training split of two starts and two members both errors are drawn; of an exact extension none is left."""
+    short = replace(data, train=(replace(data.train[0], state=data.train[0].state[:4], time=data.train[0].time[:4]),))
+    out = BASELINES["harmonic_ensemble"](members=2).fit(short)(data.test[0], [3, 7], [1, 2])
+    centre = BASELINES["harmonic"]().fit(short)
+    error = lead_states(short.train[0], [0, 1], [1, 2]) - centre(short.train[0], [0, 1], [1, 2])[:, :, 0]
+    error[:, :, short.frame_mask] = 0
+    np.testing.assert_allclose(
+        out - centre(data.test[0], [3, 7], [1, 2]), np.stack([error.swapaxes(0, 1)] * 2), atol=1e-5
+    )
+    with pytest.raises(UsageError, match="one member is no ensemble"):
+        BASELINES["harmonic_ensemble"](members=1).fit(data)
 
 
 def test_harmonic_is_exact_where_the_change_is_harmonic():

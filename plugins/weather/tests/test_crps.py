@@ -110,7 +110,7 @@ def _row(outlook, row):
 
 @pytest.mark.parametrize("network", [
     LamUNet(base=4, multipliers=(1,), blocks=1, embedder=4, embedding=8),
-    GraphDenoiser(width=6, layers=1, embedding=8, mesh=Mesh("rect_flat", distance=3.0)),
+    GraphDenoiser(width=6, layers=1, embedding=8, mesh=Mesh("rect_flat", cells=3.0)),
 ])  # fmt: skip
 def test_any_network_takes_the_latent_vector(network):
     sizes = replace(DOMAIN.formulation.sizes(DATA.layout), latent=4)

@@ -70,6 +70,8 @@ def test_baselines_reproduce_their_figures():
 
 @needs_data
 def test_the_grib_file_holds_the_same_values(monkeypatch):
+    import pyproj  # noqa: F401 - before eccodes, whose library breaks it
+
     pytest.importorskip("cfgrib")
     if local(era5_uk.GRIB, era5_uk.GRIB_SHA256) is None:
         pytest.skip("GRIB file is not in GENKIT_DATA")

@@ -20,7 +20,7 @@ from genkit_weather.graphs import Mesh, normalised
 from genkit_weather.lam.graph import entries
 from genkit_weather.models.graph import PUBLISHED
 from genkit_weather.networks.conditioning import Sizes
-from genkit_weather.networks.graph_denoiser import GraphDenoiser
+from genkit_weather.networks.graph_denoiser import Fixed, GraphDenoiser
 from genkit_weather.networks.graph_efm import GraphEFM, kl
 from genkit_weather.networks.graph_lam import GraphLAM
 from genkit_weather.networks.hi_lam import HiLAM
@@ -275,7 +275,7 @@ def test_advection_is_learned_and_enters_through_the_frame():
 def test_a_graph_network_denoises():
     domain = lam.domain_of(DATA, lam.Formulation("persistence", fill=False))
     sizes = domain.formulation.sizes(DATA.layout)
-    options = GraphDenoiser(width=6, layers=1, embedding=8, mesh=Mesh("rect_flat", distance=3.0))
+    options = GraphDenoiser(width=6, layers=1, embedding=8, mesh=Mesh("rect_flat", cells=3.0))
     f, params = functional(options.build(nnx.Rngs(0), sizes))
     batch = lam.Examples(DATA.train, domain).take(np.arange(2))
     cond = lam.condition(domain, batch.inputs)
@@ -287,3 +287,13 @@ def test_a_graph_network_denoises():
     assert float(jnp.abs(out[1] - same[1]).max()) > 1e-3 and float(jnp.abs(other - same).max()) > 1e-3
     with pytest.raises(UsageError, match="predicts no std"):
         GraphDenoiser(output_std=True)
+
+
+def test_the_mesh_of_a_denoiser_is_measured_in_km_where_the_grid_is():
+    sizes = replace(lam.Formulation().sizes(DATA.layout), grid=(13, 13), frame=(2, 2), spacing=10.0)
+    by_km, by_cells = (
+        Fixed(GraphDenoiser(mesh=Mesh("rect_flat", **how)), sizes) for how in ({"distance": 30.0}, {"cells": 3.0})
+    )
+    assert len(by_km.graph.mesh[0]) == 16
+    for one, other in zip(jax.tree.leaves(by_km.graph), jax.tree.leaves(by_cells.graph), strict=True):
+        np.testing.assert_array_equal(one, other)

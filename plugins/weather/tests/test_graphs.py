@@ -68,6 +68,23 @@ def test_features_are_scaled_by_the_longest_mesh_edge_and_the_span():
     assert graph.mesh[0].max() == pytest.approx((1 - 1 / 18), rel=1e-5)  # half a cell of 52 / 9 from the border
 
 
+@pytest.mark.parametrize("kind", ["rect_flat", "rect_multiscale", "rect_hierarchical"])
+@pytest.mark.parametrize("shape", [(8, 9), (12, 70), (40, 40), (150, 130)])
+def test_a_mesh_by_cells_fits_an_area_of_any_size_and_unit(kind, shape):
+    one, other = (Mesh(kind, cells=3.0).build(grid(*shape, d, d), shape, spacing=d) for d in (1.0, 0.025))
+    assert [len(m) for m in one.mesh] == [len(m) for m in other.mesh]
+    assert one.levels > 1 or kind != "rect_hierarchical"
+    few = Mesh(kind, cells=3.0, most=1000).build(grid(*shape), shape)
+    assert len(few.mesh[0]) <= 1000
+
+
+def test_too_many_mesh_nodes_are_refused():
+    with pytest.raises(UsageError, match=r"10000 nodes is more than most=50.*0\.39 x 0\.39 apart.*--mesh\.most"):
+        Mesh("rect_flat", distance=0.39, most=50).build(grid(40, 40))
+    with pytest.raises(UsageError, match=r"162 nodes is more than most=100.*--mesh\.splits"):
+        Mesh("tri_flat", splits=2, most=100).build(globe())
+
+
 def test_archetypes_cover_anisotropic_and_irregular_grids():
     scattered = np.random.default_rng(0).uniform([0, 0], [40, 13], (5000, 2))
     for places in (grid(13, 40), scattered):

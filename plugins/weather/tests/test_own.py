@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -13,6 +14,8 @@ from genkit_weather.data import statistics
 from genkit_weather.datasets import Own, from_xarray
 from genkit_weather.forecasting import ForecastFile, read
 from genkit_weather.gridded import opened, to_xarray
+from genkit_weather.lam import Formulation, domain_of
+from genkit_weather.lazy import Lazy
 
 T, H, W = 40, 10, 12
 TIME = np.datetime64("2020-06-01", "s") + 6 * np.arange(T) * np.timedelta64(1, "h")
@@ -180,6 +183,31 @@ def test_many_files_of_times_and_of_variables(tmp_path):
     usual(lat=LAT + 1).to_netcdf(tmp_path / "e.nc", engine="h5netcdf")
     with pytest.raises(DataError, match=r"e\.nc lies elsewhere than .*a_late\.nc: latitude differs by up to 1"):
         Own(str(tmp_path / "*.nc")).load()
+
+
+def test_what_takes_a_pass_over_a_store_larger_than_memory_is_found_once(tmp_path, monkeypatch):
+    """Statistics and residual moments are those of the same data in memory; files that change are read again."""
+    monkeypatch.setenv("GENKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("genkit_weather.data.BLOCK_BYTES", 8 * H * W * 5)  # five states at once
+    store, formulation = tmp_path / "own.zarr", Formulation("relaxed", anomalies=True)
+    usual().chunk(time=9).to_zarr(store)
+    how = {"frame": 2, "memory": STATE.nbytes / 2e9}
+    near, far = Own(str(store), frame=2).load(), Own(str(store), **how).load()
+    expected = domain_of(near, formulation)
+    with monkeypatch.context() as patch:
+        most, read = [], Lazy.__getitem__
+        patch.setattr(Lazy, "__getitem__", lambda self, rows: most.append(len(out := read(self, rows))) or out)
+        found = domain_of(far, formulation)
+        assert max(most) <= 3 * 5  # three times of five examples
+    again = Own(str(store), **how).load()
+    for series in again.train:
+        series.state.read = lambda rows: pytest.fail("read again")  # type: ignore[union-attr]
+    for one in (found, domain_of(again, formulation)):
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    warmer = usual(STATE + 5).chunk(time=9)
+    warmer.to_zarr(store, mode="w")
+    np.testing.assert_allclose(statistics(Own(str(store), **how).load()).mean, expected.mean + 5, rtol=1e-5)
 
 
 def test_units_of_later_files_become_those_of_the_first(tmp_path):

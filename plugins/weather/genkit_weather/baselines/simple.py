@@ -1,4 +1,4 @@
-"""Climatology, persistence with and without the frame's news, and exact ensembles."""
+"""Climatology, persistence with and without the frame's news, dressed ensembles and exact ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit_weather.area import harmonic
-from genkit_weather.data import BLOCK, Series, WeatherData, blocks, frames, take
+from genkit_weather.data import BLOCK, Series, WeatherData, blocks, frames, take, truth
 
 DAY = np.timedelta64(1, "D")
 
@@ -91,6 +91,40 @@ class Harmonic:
     def fit(self, data: WeatherData) -> Forecast:
         """Build the extension."""
         return _with_extension(data, lambda series, when: np.zeros((1,) * when.ndim + (1, 1, 1), np.float32))
+
+
+@dataclass(frozen=True)
+class HarmonicEnsemble:
+    """`Harmonic` dressed with its own errors: each member adds those of one start of the training split at all leads.
+
+    The starts are drawn anew for each forecast, without replacement where there are enough.
+    """
+
+    members: int = 8
+    seed: int = 0
+
+    def fit(self, data: WeatherData) -> Forecast:
+        """Build the extension; errors are found when they are drawn."""
+        if self.members < 2:
+            raise UsageError("harmonic_ensemble baseline: one member is no ensemble; ask for more --members")
+        centre, (rows, columns) = Harmonic().fit(data), data.interior
+
+        def forecast(series: Series, starts: Sequence[int], leads: Sequence[int]) -> np.ndarray:
+            past = [(s, i) for s, one in enumerate(data.train) for i in range(len(one) - max(leads))]
+            if not past:
+                raise UsageError(f"harmonic_ensemble baseline: no series of the training split has {max(leads)} leads")
+            out = np.repeat(centre(series, starts, leads), self.members, 2)
+            for row, start in enumerate(starts):
+                rng = np.random.default_rng((self.seed, start))
+                drawn = np.sort(rng.choice(len(past), self.members, replace=len(past) < self.members))
+                for s in sorted({past[d][0] for d in drawn}):
+                    member, then = zip(*[(m, past[d][1]) for m, d in enumerate(drawn) if past[d][0] == s], strict=True)
+                    error = truth(data.train[s], then, leads) - centre(data.train[s], then, leads)[:, :, 0]
+                    inner = np.ix_([row], range(len(leads)), member)
+                    out[..., rows, columns, :][inner] += error.swapaxes(0, 1)[None, ..., rows, columns, :]
+            return out
+
+        return forecast
 
 
 @dataclass(frozen=True)

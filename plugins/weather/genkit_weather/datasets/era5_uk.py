@@ -9,7 +9,7 @@ import numpy as np
 from genkit.data import fetch, local
 from genkit.errors import DataError, UsageError
 from genkit_weather.area import NAMES, standard_forcing
-from genkit_weather.data import Layout, Series, WeatherData, check
+from genkit_weather.data import DEGREE, Layout, Series, WeatherData, check
 
 ARRAYS = "weather/era5_uk_t2m_2019-03.npz"
 ARRAYS_SHA256 = "9ab5acf031328d1ae45a369d08a3c892c1580cd5ca79a70af0b0d8416b380e61"
@@ -19,6 +19,7 @@ GRIB_URL = "https://github.com/pydata/xarray-data/raw/master/era5-2mt-2019-03-uk
 BEGIN = np.datetime64("2019-03-01T00", "s")
 HOURS = {"train": (0, 432), "val": (432, 600), "test": (600, 744)}  # days 1-18, 19-25, 26-31
 GRID = (33, 49)
+SPACING = 0.25 * DEGREE * np.cos(np.deg2rad(54.0)) ** 0.5  # km
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,16 @@ class ERA5UK:
         "validate": 50,
         "checkpoint": "best",
         "starts": 18,
-        "baselines": ("climatology", "persistence", "harmonic", "diurnal", "relaxed", "ridge", "ar2"),
+        "baselines": (
+            "climatology",
+            "persistence",
+            "harmonic",
+            "harmonic_ensemble",
+            "diurnal",
+            "relaxed",
+            "ridge",
+            "ar2",
+        ),  # fmt: skip
     }
 
     @classmethod
@@ -68,7 +78,7 @@ class ERA5UK:
 
     def layout(self) -> Layout:
         """Sizes, without the data."""
-        return Layout(GRID, (self.frame, self.frame), 1, len(self.forcings), 2, uniform=False)
+        return Layout(GRID, (self.frame, self.frame), 1, len(self.forcings), 2, uniform=False, spacing=SPACING)
 
     @property
     def forcings(self) -> tuple[str, ...]:
@@ -125,7 +135,9 @@ def _read() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             return file["t2m"], file["lat"], file["lon"]
     path = fetch(GRIB, GRIB_SHA256, GRIB_URL)
     try:
-        import cfgrib  # noqa: F401
+        import pyproj  # noqa: F401 - before eccodes, see `genkit_weather.gridded.files`
+
+        import cfgrib  # noqa: F401  # isort: skip
         import xarray as xr
     except ImportError as error:
         raise DataError(f"{path}: reading GRIB needs cfgrib; pip install cfgrib eccodes") from error

@@ -32,7 +32,7 @@ class QGGlobal:
 
     def layout(self) -> Layout:
         """Sizes, without the data."""
-        return Layout((32, 32), (0, 0), len(NAMES), len(FORCINGS), len(STATICS) - 1, uniform=True)
+        return Layout((32, 32), (0, 0), len(NAMES), len(FORCINGS), len(STATICS) - 1, uniform=True, spacing=600.0)
 
     def load(self) -> WeatherData:
         """The three splits; generated on first use (half a minute on two cores), then read from the cache."""

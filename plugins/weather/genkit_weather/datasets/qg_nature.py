@@ -66,7 +66,9 @@ class QGNature:
 
     def layout(self) -> Layout:
         """Sizes, without the data."""
-        return Layout((32, 32), (self.frame, self.frame), len(NAMES), len(FORCINGS), len(STATICS), uniform=True)
+        return Layout(
+            (32, 32), (self.frame, self.frame), len(NAMES), len(FORCINGS), len(STATICS), uniform=True, spacing=300.0
+        )
 
     def path(self) -> Path:
         """The file of the generated run."""

@@ -12,11 +12,11 @@ import xarray as xr
 from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.kinds import Dataset, Model
-from genkit_weather.data import Series, WeatherData, truth
+from genkit_weather.data import Series, WeatherData
 from genkit_weather.datasets import QGGlobal, WeatherBench1
 from genkit_weather.experiments.coherence import lead_correlation, step_ratio
 from genkit_weather.experiments.forecast import ForecastExperiment, Plan, Start
-from genkit_weather.forecasting import dataset, read
+from genkit_weather.forecasting import read
 from genkit_weather.lam import Coupling, draws_on_the_way
 from genkit_weather.models import CEF, WeatherModel, calls
 from genkit_weather.verification import verify
@@ -121,8 +121,9 @@ class ContinuousEnsembles(ForecastExperiment):
                 results |= verify(forecasts, true, frame=data.frame, weights=data.weights, baseline=name)
             if name not in get_args(Coupling):
                 results[f"calls/{name}"] = calls(model)
+        begin = self._inside(self.analysis(data), data)
         for noise, block in self.first_blocks(run).items():
-            ratio, shared = step_ratio(block, self._inside(true, data), self.analysis(data)), lead_correlation(block)
+            ratio, shared = step_ratio(block, self._inside(true, data), begin), lead_correlation(block)
             results |= {f"dx/{noise}/{name}": value for name, value in ratio.items()}
             results |= {f"correlation/{noise}/{name}": value for name, value in shared.items()}
         return results
@@ -135,7 +136,12 @@ class ContinuousEnsembles(ForecastExperiment):
         data = self.weather(run)
         files = {name: read(self.path(run, plan)) for name, _, plan in self.systems(run)}
         report(
-            run, data, {"": self.forecasts(run), **files}, self.first_blocks(run), self.truth(data), self.analysis(data)
+            run,
+            data,
+            {"": self.forecasts(run), **files},
+            self.first_blocks(run),
+            self.truth(data),
+            self._inside(self.analysis(data), data),
         )
 
     # pieces
@@ -183,12 +189,6 @@ class ContinuousEnsembles(ForecastExperiment):
         leads = [data.step_hours * lead for lead in own.times.leads]
         order = [noise for noise in get_args(Coupling) if noise in files]
         return {noise: self._inside(read(self.path(run, files[noise])).sel(lead=leads).load(), data) for noise in order}
-
-    def analysis(self, data: WeatherData) -> xr.Dataset:
-        """The interior of the true states from which the forecasts start, (start, y, x)."""
-        chosen, times = self.chosen(data), [data.test[s].time[i] for s, i in self.chosen(data)]
-        states = np.concatenate([truth(data.test[s], [i], [0]) for s, i in chosen])
-        return self._inside(dataset(states, data, np.array(times), [0]).isel(lead=0), data)
 
     def _inside(self, states: xr.Dataset, data: WeatherData) -> xr.Dataset:
         rows, columns = data.interior

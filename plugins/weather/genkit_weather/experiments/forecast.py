@@ -13,7 +13,7 @@ import xarray as xr
 from genkit.errors import DataError, UsageError
 from genkit.experiment import Experiment, Run
 from genkit.kinds import ZERO, Dataset, Model
-from genkit_weather.data import Series, WeatherData, statistics, truth
+from genkit_weather.data import Series, WeatherData, statistics, take, truth
 from genkit_weather.datasets import QGNature
 from genkit_weather.events import Events
 from genkit_weather.forecasting import ForecastFile, dataset, discard, read, replace_file
@@ -58,8 +58,10 @@ class ForecastExperiment(Experiment):
     """What is seen of the second data set."""
     latitude: bool = False
     """Weigh cells by their area on a grid of latitudes and longitudes, in the loss and in the scores."""
+    verify: Literal["test", "val"] = "test"
+    """The split that is forecast and verified. A recipe is chosen on val, so that test stays unseen."""
     starts: int = 12
-    """Forecasts, spread evenly over the test split."""
+    """Forecasts, spread evenly over that split."""
     leads: int = 8
     """Steps of each forecast."""
     members: int = 8
@@ -81,6 +83,10 @@ class ForecastExperiment(Experiment):
     """Events whose Brier and fractions skill scores are reported, such as rain of more than a threshold."""
     stations: InSitu = field(default_factory=InSitu)
     """Observations of stations to verify against as well."""
+    plume: tuple[str, ...] = ()
+    """Place whose forecasts the report shows as a plume: latitude and longitude (y and x in km where the data have no
+    degrees), or the name of a station of `stations.file` or of a town that cartopy's files know. The middle of the area
+    by default."""
 
     def __post_init__(self) -> None:
         """Check the sizes."""
@@ -107,6 +113,8 @@ class ForecastExperiment(Experiment):
         data = self.data.load()
         if self.latitude:
             data = replace(data, weights=latitude_weights(data))
+        if self.verify == "val":  # an oracle re-runs the test split
+            data = replace(data, test=data.val, oracle=None)
         return data if self.host is None else surrounded(data, self.host.load(), self.window)
 
     def prepare(self, run: Run) -> None:
@@ -124,6 +132,10 @@ class ForecastExperiment(Experiment):
         if self.stations.file is not None:  # what is wrong with the file should not wait for the training to end
             found = observed(self.stations, self.truth(data), data.frame)
             run.say(f"{found.attrs['source']}: {found.sizes['station']} stations, {found.attrs['count']} observations")
+        if self.plume:
+            from genkit_weather.figures import spot
+
+            spot(self.truth(data), self.plume, self.stations.file)
 
     def train(self, run: Run) -> None:
         """Train the model, or restore it."""
@@ -208,11 +220,13 @@ class ForecastExperiment(Experiment):
         from genkit_weather.experiments.summary import report
 
         with self.forecasts(run) as forecasts:
-            report(run, self.weather(run), forecasts.load(), self.truth(self.weather(run)), self.baselines, self.events)
+            data = self.weather(run)
+            known = self.truth(data), self.analysis(data)
+            report(run, data, forecasts.load(), *known, self.baselines, self.events, self.plume, self.stations.file)
             if self.stations.file is not None:
                 from genkit_weather.stations import report as add_stations
 
-                add_stations(run, self.stations, forecasts, self.weather(run).frame, run.results)
+                add_stations(run, self.stations, forecasts, data.frame, run.results)
 
     def plan(self) -> dict[str, str]:
         """Sizes, parameters and memory, without data; needs a data set with `layout()`."""
@@ -302,14 +316,21 @@ class ForecastExperiment(Experiment):
         states = states if data.mask is None else np.where(data.mask, states, np.float32("nan"))
         return dataset(states, data, self._times(data, plan), plan.steps)
 
+    def analysis(self, data: WeatherData) -> xr.Dataset:
+        """The states that the verified forecasts start from, (start, y, x)."""
+        states = np.stack([take(data.test[s].known, np.array([i])) for s, i in self.chosen(data)])
+        states = states if data.mask is None else np.where(data.mask, states, np.float32("nan"))
+        return dataset(states, data, self._times(data, self.plans(data)[0]), [0]).isel(lead=0)
+
     def baseline_forecasts(self, run: Run, data: WeatherData) -> Iterator[tuple[str, xr.Dataset]]:
         """Name and forecast of each baseline that the data allow."""
         from genkit_weather.baselines import BASELINES
 
         plan = self.plans(data)[0]
         for name in self.baselines:
-            members = {"climatology": self.baseline_members, "oracle": self.members}.get(name)
-            baseline = BASELINES[name](**({} if members is None else {"members": members}))
+            members = {"climatology": self.baseline_members}.get(name, self.members)
+            ensemble = name in ("climatology", "harmonic_ensemble", "oracle")
+            baseline = BASELINES[name](**({"members": members} if ensemble else {}))
             try:
                 yield name, self._by(baseline, data, plan)
             except UsageError as error:  # no oracle, no frame, no daily cycle

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,17 +23,20 @@ def report(
     data: WeatherData,
     forecasts: xr.Dataset,
     truth: xr.Dataset,
+    analysis: xr.Dataset,
     baselines: tuple[str, ...],
     events: Events,
+    place: Sequence[str] = (),
+    stations: Path | None = None,
 ) -> None:
-    """Put tables and figures of a verified forecast into the report of its run."""
+    """Put tables and figures of a verified forecast into the report of its run; the plume is that of a place."""
     results, frame = run.results, data.frame
     hours = lead_hours(forecasts)
     shown = sorted({f"{hours[i]:g}h" for i in (0, len(hours) // 2 - 1, len(hours) - 1) if i >= 0}, key=_hours)
     compared = [b for b in baselines if any(key.startswith(f"{b}.") for key in results)]
     items, header = run.items, ["", *(with_unit(n, unit(forecasts[n])) for n in data.names)]
     lines = [("RMSE", "rmse"), *((f"RMSE {b}", f"{b}.rmse") for b in compared), ("CRPS", "crps")]
-    lines += [(f"CRPS {b}", f"{b}.crps") for b in compared if b in ("climatology", "oracle")]
+    lines += [(f"CRPS {b}", f"{b}.crps") for b in compared if b in ("climatology", "harmonic_ensemble", "oracle")]
     lines += [("spread/skill", "ssr")]
     if any(key.startswith("energy/") for key in results):
         lines += [("energy score", "energy"), ("variogram score", "variogram")]
@@ -64,11 +69,13 @@ def report(
     name = run.name.partition(".")[2]
     figure = figures.scores_by_lead(results, data=forecasts, name=name, variables=data.names)
     run.figure("scores", figure, "Error of the ensemble mean, CRPS and spread/skill by lead time, with the baselines.")
-    middle = forecasts.sizes["start"] // 2
+    which: Any = {"start": forecasts.sizes["start"] // 2, "analysis": analysis}
     for variable in data.names[:3]:
-        figure = figures.forecast_maps(forecasts, truth, variable, start=middle, frame=frame)
-        run.figure(f"maps_{variable}", figure, f"{variable}: truth, ensemble mean, members and spread of one forecast.")
-    run.figure("plume", figures.plume(forecasts, truth, start=middle), "One cell: members, their mean and the truth.")
+        figure = figures.forecast_maps(forecasts, truth, variable, frame=frame, **which)
+        caption = f"{variable}: truth, ensemble mean, members, error of the mean and spread of one forecast."
+        run.figure(f"maps_{variable}", figure, caption)
+    figure = figures.plume(forecasts, truth, place=place, stations=stations, **which)
+    run.figure("plume", figure, "One cell: members, their mean and the truth.")
     if forecasts.sizes["member"] > 1:
         counts = diagnostics.rank_counts(forecasts, truth, frame=frame)
         figure = figures.rank_histogram(counts, data=forecasts)

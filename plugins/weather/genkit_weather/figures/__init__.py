@@ -9,6 +9,7 @@ from genkit_weather.figures.plume import plume
 from genkit_weather.figures.ranks import rank_histogram
 from genkit_weather.figures.reliability import reliability
 from genkit_weather.figures.spectra import spectra
+from genkit_weather.figures.spot import spot
 from genkit_weather.figures.stations import station_map, station_scores, station_series
 from genkit_weather.figures.style import FORECAST, GREY, INK, OTHERS, unit, with_unit
 
@@ -30,6 +31,7 @@ __all__ = [
     "reliability",
     "scores_by_lead",
     "spectra",
+    "spot",
     "spread_by_distance",
     "station_map",
     "station_scores",

@@ -1,7 +1,7 @@
 """Maps of an ensemble forecast beside the truth."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -10,90 +10,130 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Colormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from genkit_weather.figures import style
+from genkit_weather.figures.chart import Chart, Extent
 from genkit_weather.verification import aligned, lead_hours
 
-Extent = tuple[float, float, float, float]  # left, right, bottom, top
 Extend = Literal["both", "max"]
+
+
+class Band(NamedTuple):
+    """Rows of panels that share a colour scale."""
+
+    rows: list[tuple[str, np.ndarray]]  # title and fields (lead, y, x)
+    colours: Colormap
+    norm: BoundaryNorm
+    label: str
+    isolines: bool
 
 
 @style.styled
 def forecast_maps(
     forecast: xr.Dataset,
-    truth: xr.Dataset,
+    truth: xr.Dataset | None,
     variable: str,
     *,
+    analysis: xr.Dataset | None = None,
     start: int = 0,
     leads: Sequence[float] | None = None,
     members: int = 3,
     frame: tuple[int, int] = (0, 0),
 ) -> Figure:
-    """Truth, ensemble mean, members and spread (rows) at some lead times (columns) of one forecast.
+    """Truth, ensemble mean, members, error of the mean and spread (rows) at some leads (columns) of one forecast.
 
-    All fields share one colour scale, the spread has its own. The rectangle parts the frame, which is given,
+    All fields share one colour scale; error and spread have their own. The rectangle parts the frame, which is given,
     from the interior, which is predicted.
 
     Args:
         forecast: (start, lead, member, y, x).
-        truth: (start, lead, y, x).
+        truth: (start, lead, y, x); None where it is not known.
         variable: which variable.
+        analysis: (start, y, x) from which the forecast began, a first column at +0 h.
         start: index of the start in `forecast`.
         leads: hours; four spread over the forecast by default.
         members: number of members shown.
         frame: cells (fy, fx).
     """
-    ens = forecast.assign_coords(lead=lead_hours(forecast)).isel(start=start)[variable]
-    obs = aligned(truth, forecast).isel(start=start)[variable]
-    if north_first(forecast):
-        ens, obs = ens.isel(y=slice(None, None, -1)), obs.isel(y=slice(None, None, -1))
+    chart = Chart.of(forecast)
+    ens = forecast.assign_coords(lead=lead_hours(forecast))[variable].isel(start=start)
     chosen = style.chosen(leads, ens["lead"].values, 4)
-    ens = ens.sel(lead=chosen).transpose("lead", "member", "y", "x")
-    obs = obs.sel(lead=chosen).transpose("lead", "y", "x")
-    shown = min(members, ens.sizes["member"])
-    rows = [("Truth", obs.values), ("Ensemble mean", ens.mean("member").values)]
-    rows += [(f"Member {m + 1}", ens.values[:, m]) for m in range(shown)]
-    if ens.sizes["member"] == 1:
-        rows = [rows[0], ("Forecast", ens.values[:, 0])]
-    fields = np.stack([field for _, field in rows])
-    colours, norm = field_colours(fields)
+    fields = chart.turned(ens.sel(lead=chosen).transpose("lead", "member", "y", "x").values)
+    true = begin = None
+    if truth is not None:
+        obs = aligned(truth, forecast)[variable].isel(start=start).sel(lead=chosen)
+        true = chart.turned(obs.transpose("lead", "y", "x").values)
+    if analysis is not None:
+        begin = chart.turned(analysis[variable].isel(start=start).transpose("y", "x").values)
+    name, units = style.label(forecast[variable], variable), style.unit(forecast[variable])
+    bands = _bands(fields, true, begin, members, frame, style.with_unit(name, units), units)
 
-    has_spread = ens.sizes["member"] > 1
-    count = len(rows) + has_spread
-    aspect = obs.sizes["y"] / obs.sizes["x"]
-    panel = min(2.0, (style.WIDTH - 1.6) / len(chosen))
-    width = min(style.WIDTH, 1.6 + max(2, len(chosen)) * panel)
-    figure = style.new_figure(max(3.0, count * panel * aspect * 1.02 + 0.95), width)
-    axes = figure.subplots(count, len(chosen), squeeze=False, sharex=True, sharey=True)
-    extent, step = extent_of(obs)
-    for row, (title, field) in zip(axes, rows, strict=False):
-        for axis, values in zip(row, field, strict=True):
-            draw_field(axis, values, colours, norm, extent)
-        row[0].set_ylabel(title)
-    units = style.unit(forecast[variable])
-    name = style.label(forecast[variable], variable)
-    colourbar(figure, colours, norm, axes[: len(rows)], style.with_unit(name, units))
-    if has_spread:
-        deviation = ens.std("member", ddof=1).values
-        inner = np.s_[:, frame[0] : deviation.shape[1] - frame[0], frame[1] : deviation.shape[2] - frame[1]]
-        colours, norm = colour_scale("YlOrBr", 0.0, float(np.nanmax(deviation[inner])), "max")
-        shown = np.full_like(deviation, np.nan)  # the frame is given and has no spread
-        shown[inner] = deviation[inner]
-        for axis, values in zip(axes[-1], shown, strict=True):
-            draw_field(axis, values, colours, norm, extent, isolines=False)
-        axes[-1][0].set_ylabel("Spread")
-        colourbar(figure, colours, norm, axes[-1:], style.with_unit("Spread", units))
-    for axis in axes.flat:
-        undress(axis, extent, frame, step)
+    first, titles = int(begin is not None), [title for band in bands for title, _ in band.rows]
+    columns = len(chosen) + first
+    panel = min(2.0, (style.WIDTH - 1.9) / columns)
+    width = min(style.WIDTH, 1.9 + max(2, columns) * panel)
+    figure = style.new_figure(max(3.0, len(titles) * (panel * chart.aspect * 1.02 + 0.03) + 1.15), width)
+    axes = figure.subplots(len(titles), columns, squeeze=False, sharex=True, sharey=True)
+    done = 0
+    for band in bands:
+        panels = axes[done : done + len(band.rows)]
+        for row, (title, values) in zip(panels[:, first:], band.rows, strict=True):
+            for axis, field in zip(row, values, strict=True):
+                draw_field(axis, field, band.colours, band.norm, chart.extent, band.isolines)
+            row[0].set_ylabel(title)
+        colourbar(figure, band.colours, band.norm, panels, band.label)
+        done += len(band.rows)
+    if begin is not None:
+        draw_field(axes[0, 0], begin, bands[0].colours, bands[0].norm, chart.extent)
+        axes[0, 0].set_ylabel("Analysis")
+        for axis in axes[1:, 0]:
+            axis.set_axis_off()
+    for i, row in enumerate(axes):
+        shown = row[first if i else 0 :]
+        for axis in shown:
+            chart.dress(axis, frame)
+            alone = i == 0 and axis is row[0] and begin is not None  # nothing is below the analysis
+            axis.tick_params(labelbottom=alone or i == len(axes) - 1, labelleft=axis is shown[0])
     time = np.datetime64(forecast["start"].values[start], "s")
-    for axis, lead in zip(axes[0], chosen, strict=True):
+    for axis, lead in zip(axes[0], [0.0] * first + [*chosen], strict=True):
         valid = time + np.timedelta64(round(lead * 3600), "s")
         axis.set_title(f"{style.hours(lead)}\n{style.when(valid)}", fontsize=8.5, loc="center", pad=3)
-    members_text = f", {ens.sizes['member']} members" if has_spread else ""
+    members_text = f", {fields.shape[1]} members" if fields.shape[1] > 1 else ""
     style.heading(figure, name, f"Forecast from {style.when(time)}{members_text}")
     return figure
+
+
+def _bands(
+    ens: np.ndarray,
+    truth: np.ndarray | None,
+    analysis: np.ndarray | None,
+    members: int,
+    frame: tuple[int, int],
+    label: str,
+    units: str,
+) -> list[Band]:
+    """The rows of a figure of forecasts (lead, member, y, x) with their colours."""
+    mean, several = ens.mean(1), ens.shape[1] > 1
+    rows = [("Ensemble mean" if several else "Forecast", mean)]
+    if truth is not None:
+        rows.insert(0, ("Truth", truth))
+    if several:
+        rows += [(f"Member {m + 1}", ens[:, m]) for m in range(min(members, ens.shape[1]))]
+    seen = [field.ravel() for _, field in rows] + ([] if analysis is None else [analysis.ravel()])
+    bands = [Band(rows, *field_colours(np.concatenate(seen)), label, True)]
+    given = np.ones(mean.shape[1:], bool)  # the frame has neither error nor spread of the model's
+    given[frame[0] : mean.shape[1] - frame[0], frame[1] : mean.shape[2] - frame[1]] = False
+    if truth is not None:
+        error = np.where(given, np.nan, mean - truth)
+        bound = float(np.nanmax(np.abs(error), initial=1e-12))
+        title, label = "Mean – truth" if several else "Forecast –\ntruth", style.with_unit("Error", units)
+        bands.append(Band([(title, error)], *colour_scale("PuOr_r", -bound, bound), label, False))
+    if several:
+        spread = np.where(given, np.nan, ens.std(1, ddof=1))
+        colours, norm = colour_scale("YlOrBr", 0.0, float(np.nanmax(spread)), "max")
+        bands.append(Band([("Spread", spread)], colours, norm, style.with_unit("Spread", units), False))
+    return bands
 
 
 def field_colours(values: np.ndarray) -> tuple[Colormap, BoundaryNorm]:
@@ -149,39 +189,3 @@ def colourbar(figure: Figure, colours: Colormap, norm: BoundaryNorm, axes: np.nd
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(length=2)
     bar.ax.minorticks_off()
-
-
-def north_first(data: xr.Dataset) -> bool:
-    """Whether the first row is the northernmost one."""
-    for name in ("latitude", "y"):
-        if name in data.coords and data.sizes["y"] > 1:
-            column = data[name].values.reshape(data.sizes["y"], -1)[:, 0]
-            return bool(column[0] > column[-1])
-    return False
-
-
-def extent_of(field: xr.DataArray) -> tuple[Extent, tuple[float, float]]:
-    """Edges of the area and size (dx, dy) of a cell, in km where the coordinates say so, else in cells."""
-    sizes = []
-    for dim in ("x", "y"):
-        coord = field.coords.get(dim)
-        known = coord is not None and coord.size > 1 and coord.attrs.get("units") == "km"
-        sizes.append(float(coord.values[1] - coord.values[0]) if known else 1.0)  # type: ignore[union-attr]
-    dx, dy = (abs(s) for s in sizes)
-    return (0.0, dx * field.sizes["x"], 0.0, dy * field.sizes["y"]), (dx, dy)
-
-
-def undress(axis: Axes, extent: Extent, frame: tuple[int, int], step: tuple[float, float]) -> None:
-    """A map without ticks, with the rectangle that parts frame and interior."""
-    axis.grid(False)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for spine in axis.spines.values():
-        spine.set_visible(True)
-    if any(frame):
-        left, bottom = extent[0] + frame[1] * step[0], extent[2] + frame[0] * step[1]
-        width, height = (
-            extent[1] - extent[0] - 2 * frame[1] * step[0],
-            extent[3] - extent[2] - 2 * frame[0] * step[1],
-        )
-        axis.add_patch(Rectangle((left, bottom), width, height, fill=False, edgecolor=style.INK, linewidth=0.9))

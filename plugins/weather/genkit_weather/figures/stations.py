@@ -9,16 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from genkit_weather.figures import style
+from genkit_weather.figures.chart import Chart
 from genkit_weather.figures.leads import parse
-from genkit_weather.figures.maps import (
-    colour_scale,
-    colourbar,
-    draw_field,
-    extent_of,
-    field_colours,
-    north_first,
-    undress,
-)
+from genkit_weather.figures.maps import colour_scale, colourbar, draw_field, field_colours
 from genkit_weather.verification import lead_hours
 
 COLUMNS = {"station_rmse": "RMSE at stations", "station_bias": "Bias", "station_ets": "Equitable threat score"}
@@ -173,25 +166,23 @@ def station_map(
     obs, error = (
         a.isel(start=start, lead=rows).transpose("lead", "station").values for a in (observations[variable], error)
     )
-    extent, (dx, dy) = extent_of(grid)
-    x, y = (observations["column"].values + 0.5) * dx, (observations["row"].values + 0.5) * dy
-    values = grid.values
-    if north_first(field):
-        values, y = values[:, ::-1], extent[3] - y
-    figure = style.new_figure(1.3 + 2 * 2.0)
-    axes = figure.subplots(2, len(chosen), squeeze=False)
+    chart = Chart.of(field)
+    x, y = chart.position(observations["row"].values, observations["column"].values)
+    values = chart.turned(grid.values)
+    figure = style.new_figure(1.5 + 2 * 1.9 * min(max(chart.aspect, 0.3), 1.2))
+    axes = figure.subplots(2, len(chosen), squeeze=False, sharex=True, sharey=True)
     colours, norm = field_colours(np.concatenate([values.ravel(), obs[np.isfinite(obs)]]))
     bound = float(np.nanmax(np.abs(error), initial=1e-6))
     off, off_norm = colour_scale("PuOr_r", -bound, bound)
     for i, (upper, lower) in enumerate(axes.T):
-        draw_field(upper, values[i], colours, norm, extent)
+        draw_field(upper, values[i], colours, norm, chart.extent)
         for axis, shown, look in ((upper, obs[i], (colours, norm)), (lower, error[i], (off, off_norm))):
             there = np.isfinite(shown)
             dots = {"cmap": look[0], "norm": look[1], "s": 34, "edgecolors": style.INK, "linewidths": 0.7, "zorder": 5}
             axis.scatter(x[there], y[there], c=shown[there], **dots)
-        lower.set(xlim=extent[:2], ylim=extent[2:], aspect="equal")
     for axis in axes.flat:
-        undress(axis, extent, frame, (dx, dy))
+        chart.dress(axis, frame)
+        axis.label_outer()
     name, units = style.label(forecast[variable], variable), style.unit(forecast[variable])
     axes[0, 0].set_ylabel("Ensemble mean\nand observations")
     axes[1, 0].set_ylabel("Mean – observed")

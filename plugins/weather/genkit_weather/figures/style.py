@@ -22,6 +22,7 @@ BASELINES: dict[str, tuple[str, Any]] = {
     "climatology": ("#8c8c8c", (0, (1, 1.4))),
     "persistence": ("#d55e00", (0, (5, 1.6))),
     "harmonic": ("#cc79a7", (0, (3, 1.2, 1, 1.2))),
+    "harmonic_ensemble": ("#882255", (0, (3, 1.2, 1, 1.2, 1, 1.2, 1, 1.2))),
     "ridge": ("#009e73", (0, (6, 1.2, 1, 1.2))),
     "ar2": ("#e69f00", (0, (2.5, 1.2))),
     "frame_regression": ("#56b4e9", (0, (4, 1.2, 1, 1.2, 1, 1.2))),

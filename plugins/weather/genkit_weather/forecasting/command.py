@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +30,7 @@ class WeatherForecast:
     step, as of a host model, it is interpolated. Of a model that was trained with a second data set around its area,
     that data set."""
     out: Path
-    """File to write, .nc or .zarr."""
+    """File to write, .nc, .zarr or, with eccodes, .grib2."""
     leads: int = 8
     """Steps of the data the model was trained on."""
     members: int = 8
@@ -39,6 +39,8 @@ class WeatherForecast:
     """Seed of the noise."""
     forcing: Path | None = None
     """Forcing that neither file has, where it does not follow from time and place."""
+    names: dict[str, str] = field(default_factory=dict)
+    """shortName of GRIB of variables that are not called as there, as `--names gust 10fg`."""
     truth: Path | None = None
     """What came, to score the forecast."""
     chunk: int = 8
@@ -57,6 +59,7 @@ class WeatherForecast:
         from genkit.parallel import named_key
         from genkit.terminal import console
         from genkit_weather.forecasting.files import ForecastFile, discard, replace_file
+        from genkit_weather.forecasting.grib import GribFile, eccodes
         from genkit_weather.forecasting.inputs import given
         from genkit_weather.forecasting.parts import Parts, identity
         from genkit_weather.models import WeatherModel
@@ -64,8 +67,13 @@ class WeatherForecast:
         for name in ("leads", "members", "chunk"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name} {getattr(self, name)} is too few; expected at least 1")
-        if self.out.suffix not in (".nc", ".zarr"):
-            raise UsageError(f"--out {self.out}: expected a file that ends in .nc, or a folder in .zarr")
+        grib = self.out.suffix == ".grib2"
+        if self.out.suffix not in (".nc", ".zarr", ".grib2"):
+            raise UsageError(f"--out {self.out}: expected a file that ends in .nc or .grib2, or a folder in .zarr")
+        if grib:
+            eccodes()
+        if grib and self.truth is not None:
+            raise UsageError("--truth is scored with a forecast in .nc or .zarr; leave it out of one in .grib2")
         if self.out in (self.initial, self.boundary, self.forcing, self.truth):
             raise UsageError(f"--out {self.out} is one of the files that are read; choose another")
         set_up()
@@ -87,10 +95,16 @@ class WeatherForecast:
                     progress.advance(task, len(some))
         part = self.out.with_name(f".{os.getpid()}.{self.out.name}")
         try:
-            with ForecastFile(part, inputs.data, np.array([inputs.time]), steps, self.members) as file:
-                for some, states in parts.read():
-                    for k in range(len(steps)):
-                        file.write(slice(0, 1), slice(k, k + 1), some, states[None, k : k + 1])
+            if grib:
+                with GribFile(part, inputs.data, inputs.time, self.members, self.names) as file:
+                    for some, states in parts.read():
+                        for k, step in enumerate(steps):
+                            file.write(step, some.start, states[k])
+            else:
+                with ForecastFile(part, inputs.data, np.array([inputs.time]), steps, self.members) as file:
+                    for some, states in parts.read():
+                        for k in range(len(steps)):
+                            file.write(slice(0, 1), slice(k, k + 1), some, states[None, k : k + 1])
             replace_file(part, self.out)
         except BaseException:
             discard(part)

@@ -36,7 +36,7 @@ class ForecastFile:
         self.path, self.names = Path(path), data.names
         self.shape = (len(starts), len(leads), members, *data.grid)
         self.coords = _coordinates(data, starts, leads, members)
-        self.attrs = _attributes(data, self.coords)
+        self.attrs, self.frame = _attributes(data, self.coords), list(data.frame)
         self.store: Any = None
         try:
             self.store = self._open() or self._create()
@@ -95,7 +95,7 @@ class ForecastFile:
 
         store = h5netcdf.File(self.path, "w")
         store.dimensions = dict(zip(DIMS, self.shape, strict=True))
-        store.attrs["Conventions"] = "CF-1.11"
+        store.attrs.update({"Conventions": "CF-1.11", "frame": self.frame})
         for name, dims, values, attrs in fields:
             size = (1, 1, *self.shape[2:])
             if values is None:
@@ -108,7 +108,7 @@ class ForecastFile:
     def _create_zarr(self, fields: list[Field]) -> Any:
         import zarr
 
-        store = zarr.open_group(self.path, mode="w", attributes={"Conventions": "CF-1.11"})
+        store = zarr.open_group(self.path, mode="w", attributes={"Conventions": "CF-1.11", "frame": self.frame})
         for name, dims, values, attrs in fields:
             shape, kind = (self.shape, np.dtype("f4")) if values is None else (values.shape, values.dtype)
             chunks = (1, 1, *self.shape[2:]) if values is None else "auto"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,14 +10,13 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit_weather.area import EARTH, frame_of, interior_of, unit_vectors
-from genkit_weather.data import WeatherData
+from genkit_weather.data import DEGREE, WeatherData
 from genkit_weather.graphs import rectangular, spherical
 from genkit_weather.graphs.check import checked
 from genkit_weather.graphs.connect import Connection
 from genkit_weather.graphs.graph import Graph
 
 Kind = Literal["rect_flat", "rect_multiscale", "rect_hierarchical", "tri_flat", "tri_multiscale", "tri_hierarchical"]
-DEGREE = 111.195  # km of a degree of latitude
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,14 @@ class Mesh:
     """rect: lattices in the plane; tri: triangles on the sphere, from latitude and longitude. flat: one length of
     edges; multiscale: longer edges too, between the same nodes; hierarchical: levels"""
     distance: float | None = None
-    """rect: spacing of the finest mesh nodes in km, or in cells where the data have no coordinates; none: 3^k nodes a
-    side, the classic rule"""
+    """rect: spacing of the finest mesh nodes in km, or in cells where the data have no coordinates"""
+    cells: float | None = None
+    """rect without a distance: spacing of the finest mesh nodes in cells of the grid; less where a small area would
+    have no room for the levels, more where `most` asks for it. Without either: 3^k nodes a side, the classic rule"""
+    most: int = 50_000
+    """nodes of the finest level; a mesh of more is refused, as it often is a mistake in units"""
     refinement: int = 3
-    """rect with a distance: nodes a side of a level over those of the next"""
+    """rect with a distance or cells: nodes a side of a level over those of the next"""
     splits: int = 4
     """tri: times the icosahedron is refined"""
     levels: int | None = None
@@ -56,11 +60,19 @@ class Mesh:
                 f"a mesh needs refinement >= 2, splits >= 0, distance > 0; got {self.refinement}, {self.splits}, "
                 f"{self.distance}"
             )
+        if self.most < 1 or (self.cells is not None and self.cells <= 0):
+            raise UsageError(f"a mesh needs cells > 0 and most >= 1; got {self.cells} and {self.most}")
+        if self.splits > 9:
+            raise UsageError(f"splits={self.splits} is more than 9: 2.6 million nodes; refine the mesh less often")
         if self.levels is not None and self.levels < 1:
             raise UsageError(f"levels={self.levels} is too few; expected at least 1, or none for all")
 
     def build(
-        self, places: np.ndarray, shape: tuple[int, int] | None = None, boundary: np.ndarray | None = None
+        self,
+        places: np.ndarray,
+        shape: tuple[int, int] | None = None,
+        boundary: np.ndarray | None = None,
+        spacing: float = 1.0,
     ) -> Graph:
         """The graph over grid nodes at `places` (n, 2): x and y for rect, latitude and longitude in degrees for tri.
 
@@ -68,16 +80,20 @@ class Mesh:
             places: of the nodes that are forecast.
             shape: cells of the whole grid along its sides, which the classic rule needs.
             boundary: (b, 2) places of nodes that only send.
+            spacing: of the grid, by which `cells` are measured.
 
         Raises:
-            UsageError: no such mesh over this area.
+            UsageError: no such mesh over this area, or one of too many nodes.
             DataError: isolated nodes, in a strict mesh.
         """
         places = np.asarray(places, np.float64)
         boundary = None if boundary is None or not len(boundary) else np.asarray(boundary, np.float64)
         graph = (
-            self._triangular(places, boundary) if self.kind.startswith("tri") else self._flat(places, shape, boundary)
+            self._triangular(places, boundary)
+            if self.kind.startswith("tri")
+            else self._flat(places, shape, boundary, spacing)
         )
+        self._refuse_more(len(graph.mesh[0]), "refine it less often (--mesh.splits)")
         return checked(graph) if self.strict else graph
 
     def _triangular(self, places: np.ndarray, boundary: np.ndarray | None) -> Graph:
@@ -96,26 +112,44 @@ class Mesh:
             self.boundary_radius,  # type: ignore[arg-type]
         )
 
-    def _flat(self, places: np.ndarray, shape: tuple[int, int] | None, boundary: np.ndarray | None) -> Graph:
+    def _refuse_more(self, nodes: int, remedy: str) -> None:
+        if nodes > self.most:
+            raise UsageError(f"a mesh of {nodes} nodes is more than most={self.most}; {remedy} or raise --mesh.most")
+
+    def _flat(
+        self, places: np.ndarray, shape: tuple[int, int] | None, boundary: np.ndarray | None, spacing: float
+    ) -> Graph:
         everywhere = places if boundary is None else np.concatenate([places, boundary])
         one = self.kind == "rect_flat"
-        if self.distance is None:
+        if self.distance is None and self.cells is None:
             if shape is None:
                 raise UsageError("the classic mesh needs a grid of rows and columns; give the mesh a distance")
             lattices = rectangular.classic(everywhere, shape, 1 if one else self.levels)
             unit, reach = float(lattices[0].spacing.max()), 0.67
         else:
-            lattices = rectangular.archetype(everywhere, self.distance, self.refinement, self.levels, one)
+            distance = self.distance or self._by_cells(everywhere, spacing)
+            lattices = rectangular.archetype(everywhere, distance, self.refinement, self.levels, one)
             unit, reach = float(np.hypot(*lattices[0].spacing)), 0.51
+            if self.distance is None:  # on a small area mesh nodes may lie closer than those of the grid
+                unit = max(unit, math.sqrt(2) * spacing)
+        (nx, ny), (dx, dy) = lattices[0].counts, lattices[0].spacing
+        self._refuse_more(nx * ny, f"its nodes are {dx:.4g} x {dy:.4g} apart: choose a larger --mesh.distance")
         g2m = self.g2m.or_rule(Connection("relative_radius", reach))
         m2g = self.m2g.or_rule(Connection("nearest", k=4))
         hierarchical = self.kind == "rect_hierarchical"
         return rectangular.assemble(lattices, hierarchical, places, boundary, g2m, m2g, unit, self.kind)
 
+    def _by_cells(self, places: np.ndarray, spacing: float) -> float:
+        """The distance that `cells` ask for, fitted to the area."""
+        extent = rectangular.box(places)[1]
+        levels = {"rect_flat": 0, "rect_multiscale": 1, "rect_hierarchical": 2}[self.kind]
+        wanted = max(float(self.cells or 0) * spacing, math.sqrt(extent.prod() / self.most))
+        return min(wanted, float(extent.min()) / self.refinement**levels)
+
     def over(self, data: WeatherData) -> Graph:
         """The graph of a data set: its interior cells row by row; the boundary is its frame, or points of a host."""
         inside, outside = grid_nodes(data, sphere=self.kind.startswith("tri"))
-        return self.build(inside, data.grid, outside)
+        return self.build(inside, data.grid, outside, data.spacing or 1.0)
 
 
 def grid_nodes(data: WeatherData, sphere: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -36,6 +36,20 @@ def paths_of(pattern: str) -> list[str]:
     return found
 
 
+def stamp(pattern: str) -> str:
+    """What is another where the files of a pattern are: their paths, sizes and times; of a URL itself alone."""
+    if "://" in pattern:
+        return pattern
+    told = []
+    for path in map(Path, paths_of(pattern)):
+        parts = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+        states = [p.stat() for p in parts]
+        told.append(
+            (str(path.resolve()), len(parts), sum(s.st_size for s in states), max(s.st_mtime_ns for s in states))
+        )
+    return repr(told)
+
+
 def _is_zarr(path: Path) -> bool:
     return path.is_dir() and any((path / n).exists() for n in ("zarr.json", ".zgroup", ".zmetadata"))
 
@@ -88,7 +102,9 @@ def _absolute(coord: xr.DataArray) -> xr.DataArray:
 
 def _grib(path: str) -> list[xr.Dataset]:
     try:
-        import cfgrib
+        import pyproj  # noqa: F401 - it and eccodes bring a library of projections each, and its own must come first
+
+        import cfgrib  # isort: skip
     except ImportError:
         raise DataError(f"{path}: reading GRIB needs cfgrib; pip install cfgrib eccodes") from None
     options: Any = {"indexpath": "", "read_keys": ["uvRelativeToGrid"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ class Layers:
     file: xr.Dataset
     names: tuple[str, ...]
     source: str
+    stamp: str = ""
+    """of the files and of how they are read; empty where neither can be told"""
 
     def at(self, index: dict[str, int], rows: np.ndarray) -> Any:
         """(T, H, W, V) at some rows of one member or start: an array where the values are in memory, else lazy."""
@@ -43,7 +46,11 @@ class Layers:
 
         if not self.names:
             return np.zeros(shape, np.float32)
-        return read(np.arange(len(rows))) if in_memory(self.file) else Lazy(shape, read)
+        return read(np.arange(len(rows))) if in_memory(self.file) else Lazy(shape, read, self._key(index, rows))
+
+    def _key(self, index: dict[str, int], rows: np.ndarray) -> str:
+        told = repr((self.stamp, self.names, sorted(index.items()), rows.tolist()))
+        return hashlib.sha256(told.encode()).hexdigest() if self.stamp else ""
 
 
 def in_memory(file: xr.Dataset) -> bool:

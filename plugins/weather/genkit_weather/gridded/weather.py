@@ -27,8 +27,8 @@ SURFACE = r"surface_altitude|surface_geopotential|geopotential|orog(raphy)?|hgt|
 GRAVITY = 9.80665  # m s-2
 
 
-def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
-    """Weather data of a data set in the form of `fields`.
+def weather(file: xr.Dataset, how: Own, source: str, stamp: str = "") -> WeatherData:
+    """Weather data of a data set in the form of `fields`; `stamp` of its files, see `gridded.stamp`.
 
     Raises:
         DataError: what is wrong, in one line with what to do.
@@ -62,7 +62,9 @@ def weather(file: xr.Dataset, how: Own, source: str) -> WeatherData:
     notes += [f"{n} only grows, as a total since the start of a forecast does" for n in sums if _grows(moving[n])]
     lat, lon = (file[n].values if n in file.coords else None for n in ("latitude", "longitude"))
     told, uniform = (NAMES, False) if lat is not None else (NAMES[1:], not any("y" in file[n].dims for n in forcing))
-    reading = _Reading(Layers(moving, state, source), Layers(moving, forcing, source), lat, lon, uniform)
+    stamp = stamp and repr((stamp, how))
+    told_of = [Layers(moving, names, source, stamp) for names in (state, forcing)]
+    reading = _Reading(told_of[0], told_of[1], lat, lon, uniform)
     fixed = _static(file, static, lat, lon, notes)
     h, w = moving.sizes["y"], moving.sizes["x"]
     if 2 * how.frame >= min(h, w):
@@ -281,7 +283,8 @@ class _Reading:
             told: Any = angles(piece.time)[:, None, None].astype(np.float32)
         elif isinstance(state, Lazy):
             shape = (*state.shape[:3], (5 if self.lat is not None else 4) + len(self.forcing.names))
-            told = Lazy(shape, lambda rows: self._told(piece.time[rows], np.asarray(own[rows])))
+            key = state.key and f"{state.key} {getattr(own, 'key', '')}"  # the rest follows from time and place
+            told = Lazy(shape, lambda rows: self._told(piece.time[rows], np.asarray(own[rows])), key)
         else:
             told = self._told(piece.time, own)
         return Series(state, told, piece.time, issued=piece.issued)  # pyright: ignore[reportArgumentType]

@@ -69,7 +69,9 @@ class Formulation:
         fields = layout.statics + (0 if layout.uniform else forcing)
         interior = (2 + self.fill + self.anomalies) * v + fields + extra
         outside = (3 if self.future else 2) * v + fields
-        return Sizes(layout.grid, layout.frame, interior, outside, forcing if layout.uniform else 0, v)
+        return Sizes(
+            layout.grid, layout.frame, interior, outside, forcing if layout.uniform else 0, v, spacing=layout.spacing
+        )
 
 
 @register_dataclass

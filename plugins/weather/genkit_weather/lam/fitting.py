@@ -1,5 +1,6 @@
 """The domain of a data set: statistics and fixed fields, found in its training split."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit_weather.area import frame_of, harmonic, interior_of
-from genkit_weather.data import Statistics, WeatherData, statistics
+from genkit_weather.data import Statistics, WeatherData, blocks, kept, rows_at_once, statistics
 from genkit_weather.lam.domain import (
     Domain,
     Formulation,
@@ -82,7 +83,7 @@ def residual_moments(domain: Domain, data: WeatherData) -> tuple[np.ndarray, np.
         r = batch.truth - first_guess(domain, batch.inputs)
         return r, jnp.square(r), jnp.ones_like(r)
 
-    total, square, count = _sums(residual, domain, data)
+    total, square, count = _sums("residuals", residual, domain, data)
     mean = total / count
     return mean.astype(np.float32), np.sqrt(square / count - mean**2).astype(np.float32)
 
@@ -95,15 +96,28 @@ def fitted_memory(domain: Domain, data: WeatherData) -> np.ndarray:
         kept = batch.truth - harmonic_guess(domain, batch.inputs) + now  # the guess with a memory of 1
         return kept * now, jnp.square(now)
 
-    product, square = _sums(products, domain, data)
+    product, square = _sums("memory", products, domain, data)
     return np.clip(product / np.where(square > 0, square, 1.0), 0, 1).astype(np.float32)
 
 
-def _sums(entries: Callable[..., Any], domain: Domain, data: WeatherData, block: int = 256) -> list[np.ndarray]:
+def _sums(name: str, entries: Callable[..., Any], domain: Domain, data: WeatherData) -> list[np.ndarray]:
     """(V,) or (leads, V) sums of `entries(domain, batch)`, arrays (n, h, w, V), over the training split in float64.
 
-    Cells of the domain's mask alone are summed.
+    Cells of the domain's mask alone are summed. Of data that are read from files they are kept under the name.
     """
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(domain)]
+    seen = hashlib.sha256(repr((domain.formulation, domain.times)).encode())
+    for leaf in leaves:
+        seen.update(f"{leaf.dtype} {leaf.shape}".encode() + leaf.tobytes())
+
+    def find() -> dict[str, np.ndarray]:
+        return {str(i): one for i, one in enumerate(_summed(entries, domain, data))}
+
+    return [*kept(name, data, find, domain=seen.hexdigest()).values()]
+
+
+def _summed(entries: Callable[..., Any], domain: Domain, data: WeatherData) -> list[np.ndarray]:
+    block = rows_at_once((0, *data.grid, len(data.names)))
     examples = Examples(data.train, domain)
     cells = 1.0 if domain.mask is None else interior_of(np.asarray(domain.mask, np.float32), domain.frame_width)
     summed = jax.jit(lambda domain, batch: [(e * cells).sum((0, 1, 2)) for e in entries(domain, batch)])
@@ -118,11 +132,16 @@ def _sums(entries: Callable[..., Any], domain: Domain, data: WeatherData, block:
 
 def daily_climatology(data: WeatherData, stats: Statistics) -> np.ndarray:
     """(24, H, W, V) standardised training mean by hour of the day; 0 at hours the data never have."""
-    total, count = np.zeros((24, *data.grid, len(data.names))), np.zeros(24)
-    for series in data.train:
-        hour = hours(series.time)
-        for h in np.unique(hour):
-            rows = np.flatnonzero(hour == h)
-            total[h] += ((np.asarray(series.state[rows]) - stats.mean) / stats.std).sum(0)
-            count[h] += len(rows)
-    return (total / np.maximum(count, 1)[:, None, None, None]).astype(np.float32)
+
+    def find() -> dict[str, np.ndarray]:
+        total, count = np.zeros((24, *data.grid, len(data.names))), np.zeros(24)
+        for series in data.train:
+            hour, done = hours(series.time), 0
+            for piece in blocks(series.state):
+                np.add.at(total, hour[done : done + len(piece)], (piece - stats.mean) / stats.std)
+                done += len(piece)
+            count += np.bincount(hour, minlength=24)
+        return {"mean": (total / np.maximum(count, 1)[:, None, None, None]).astype(np.float32)}
+
+    scale = np.concatenate([stats.mean, stats.std]).tolist()
+    return kept("climatology", data, find, scale=scale)["mean"]

@@ -62,7 +62,7 @@ class CRPSLAM(StagedRecipe):
     @classmethod
     def on_graph(cls, name: str) -> CRPSLAM:
         """The presets with messages on a hierarchy of meshes as the network."""
-        base, mesh = cls.preset(name), Mesh("rect_hierarchical", distance=3.0)
+        base, mesh = cls.preset(name), Mesh("rect_hierarchical", cells=3.0)
         width = {"tiny": 16, "paper": 128}.get(name, 64)
         layers = 4 if name == "paper" else 1
         return replace(base, network=GraphDenoiser(mesh=mesh, width=width, layers=layers, embedding=width))

@@ -37,7 +37,7 @@ class GraphRecipe(StagedRecipe):
 
     fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "log", "lower", "upper", "stages")
 
-    network: Network[Sizes, Graph] = field(default_factory=lambda: GraphLAM(mesh=Mesh(distance=900.0)))
+    network: Network[Sizes, Graph] = field(default_factory=lambda: GraphLAM(mesh=Mesh(cells=3.0)))
     """The network."""
     optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=1e-3, weight_decay=0.01))
     """The optimiser. A much higher rate teaches a network to do without its mesh: the grid's own path learns first, and
@@ -70,14 +70,19 @@ class GraphRecipe(StagedRecipe):
         return options.over(data)
 
     def plan(self, layout: Any, particles: int) -> dict[str, str]:
-        """Sizes and parameters; with the classic mesh the network is built of shapes only."""
+        """Sizes and parameters; the network is built of shapes only, on a mesh over cells as far apart in x and y."""
         options, plan = self.network, super().plan(layout, particles)
         mesh: Any = getattr(options, "mesh", None)
-        if mesh is not None and options.graph is None and mesh.kind.startswith("rect") and mesh.distance is None:  # type: ignore[attr-defined]
-            h, w = layout.grid
-            places = np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1)
+        if (
+            mesh is not None
+            and options.graph is None  # type: ignore[attr-defined]
+            and mesh.kind.startswith("rect")
+            and not (mesh.distance and layout.spacing is None)
+        ):  # type: ignore[attr-defined]
+            (h, w), spacing = layout.grid, layout.spacing or 1.0
+            places = spacing * np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1)
             inside = interior_of(places, layout.frame).reshape(-1, 2)
-            graph = normalised(mesh.build(inside, layout.grid, frame_of(places, layout.frame)))
+            graph = normalised(mesh.build(inside, layout.grid, frame_of(places, layout.frame), spacing))
             levels = zip(graph.mesh, graph.m2m, strict=True)
             plan["mesh"] = ", ".join(f"{len(m)} nodes and {len(e)} edges" for m, e in levels)
             net = Net(options, (self.formulation.sizes(layout), shapes_of(graph)))
@@ -117,7 +122,7 @@ class HiLAMRecipe(GraphLAMRecipe):
     """Messages up and down a hierarchy of meshes (Hi-LAM, its parallel variant, Graph-FM)."""
 
     network: Network[Sizes, Graph] = field(
-        default_factory=lambda: HiLAM(mesh=Mesh("rect_hierarchical", distance=900.0), layers=2)
+        default_factory=lambda: HiLAM(mesh=Mesh("rect_hierarchical", cells=3.0), layers=2)
     )
     """The network."""
 
@@ -145,7 +150,7 @@ def published(name: str) -> dict[str, Any]:
 def deterministic(name: str, network: Any, kind: Any, globe: Any) -> dict[str, Any]:
     """Options of a preset of the deterministic models; `globe` is the network of the global one."""
     if name == "tiny":
-        return {"network": network(mesh=Mesh(kind, distance=900.0), width=24, layers=1), "stages": ((1, 40),)}
+        return {"network": network(mesh=Mesh(kind, cells=3.0), width=24, layers=1), "stages": ((1, 40),)}
     if name not in ("paper", "global"):
         return {}
     network = globe if name == "global" else network(mesh=Mesh(kind), shared_embedder=True)

@@ -21,9 +21,7 @@ class GraphEFMRecipe(GraphRecipe):
 
     fixed: ClassVar[tuple[str, ...]] = (*GraphRecipe.fixed, "beta", "crps")
 
-    network: Network[Sizes, Graph] = field(
-        default_factory=lambda: GraphEFM(mesh=Mesh("rect_hierarchical", distance=900.0))
-    )
+    network: Network[Sizes, Graph] = field(default_factory=lambda: GraphEFM(mesh=Mesh("rect_hierarchical", cells=3.0)))
     """The network; with a flat or multi-scale mesh it is Graph-EFM (ms)."""
     batch: int = 4
     """Starts in a step of training."""
@@ -38,7 +36,7 @@ class GraphEFMRecipe(GraphRecipe):
     def preset(cls, name: str) -> GraphEFMRecipe:
         """Presets tiny, default, paper (MEPS) and global (1.5 degrees), both of the published sizes."""
         if name == "tiny":
-            network = GraphEFM(mesh=Mesh("rect_hierarchical", distance=900.0), width=24)
+            network = GraphEFM(mesh=Mesh("rect_hierarchical", cells=3.0), width=24)
             return cls(network=network, stages=((1, 40),), beta=(1.0,), crps=(10.0,))
         meshes = {"paper": Mesh("rect_hierarchical", levels=3), "global": Mesh("tri_hierarchical", levels=4)}
         if name not in meshes:

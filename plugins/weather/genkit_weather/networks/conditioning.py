@@ -44,6 +44,8 @@ class Sizes:
     """whether a lead time is told"""
     latent: int = 0
     """numbers Z of a latent variable; 0 where there is a noisy target"""
+    spacing: float | None = None
+    """km of a side of a cell, where it is known"""
 
     def around(self, channels: int) -> "Sizes":
         """The same with nodes of a second data set, of so many channels, in place of the frame."""

@@ -27,8 +27,9 @@ class GraphDenoiser(GraphOptions):
     the same everywhere is.
     """
 
-    mesh: Mesh = field(default_factory=lambda: Mesh(distance=3.0))
-    """The mesh, in units of grid cells."""
+    mesh: Mesh = field(default_factory=lambda: Mesh(cells=3.0))
+    """The mesh, over cells as far apart in both directions; a distance is in km, or in cells where the data have no
+    coordinates."""
     embedding: int = 64
     """width of the embedding"""
 
@@ -46,11 +47,12 @@ class Fixed:
     """A graph that belongs to a network and is none of its parameters; equal graphs count as one."""
 
     def __init__(self, config: GraphDenoiser, sizes: Sizes):
-        self.key = (config.mesh, sizes.grid, sizes.frame)
+        spacing = sizes.spacing or 1.0
+        self.key = (config.mesh, sizes.grid, sizes.frame, spacing)
         rows, columns = (np.arange(size, dtype=float) for size in sizes.grid)
-        places = np.stack(np.meshgrid(columns, rows), -1)
+        places = spacing * np.stack(np.meshgrid(columns, rows), -1)
         inside = interior_of(places, sizes.frame).reshape(-1, 2)
-        self.graph = normalised(config.mesh.build(inside, sizes.grid, frame_of(places, sizes.frame)))
+        self.graph = normalised(config.mesh.build(inside, sizes.grid, frame_of(places, sizes.frame), spacing))
 
     def __hash__(self) -> int:
         return hash(self.key)
