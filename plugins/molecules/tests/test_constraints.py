@@ -14,7 +14,7 @@ from rdkit import Chem
 
 from genkit.errors import GenkitError, UsageError
 from genkit.model import Critic, joined
-from genkit.testing import discrete_denoiser
+from genkit.testing import discrete_denoiser, exact_law
 from genkit_molecules import exact
 from genkit_molecules.chemistry import pairs, smiles_of
 from genkit_molecules.items import Graphs, Rows, Sequences
@@ -337,3 +337,33 @@ def test_rewards_inside_the_chain_on_the_lattice(scaffold, monkeypatch):
     texts = np.array([s if s and "." not in s else "" for s in smiles_of(every, LAYOUT.elements)])
     law = {str(s): float(p[texts == s].sum() * np.exp(likes([str(s)])[0])) for s in np.unique(texts) if s}
     check_weighed(Request(method="reward/3", reward=("own:likes",), scaffold=scaffold)(generator, KEY, 3000), law)
+
+
+@jax.tree_util.Partial
+def of_letters(x, t, cond: Any = None):
+    """log W of two letters; something wrong of hidden ones."""
+    w = jnp.log(jnp.array([[0.4, 1.5, 3.0], [2.0, 0.5, 1.0], [0.7, 2.5, 1.0]]))
+    return w[x[:, 0], x[:, 1]] + 0.3 * t
+
+
+@pytest.mark.parametrize("name", ["flow", "remasked", "marginal", "uniform"])
+def test_guided_diffusion(name):
+    """Of any chain particles estimate p(x) W(x), p being the law of the chain, without bias; cfg needs no particles."""
+    data = Sequences(
+        "AC", np.array([[0, 1]] * 2 + [[1, 1]], np.uint8), np.full(3, 2), np.zeros((0, 2), np.uint8), np.zeros(0, int)
+    )
+    discrete = Discrete(name, steps=3, eta=0.4)
+    process = discrete.process(data.layout.space(2))
+    denoiser = discrete_denoiser(np.array([[0.5, 0.1], [0.15, 0.25]]), process)
+    with jax.enable_x64(True):
+        model = discrete.sampler(data.layout.space(2)).model(denoiser, (process.states**2, 2))
+        p = np.asarray(exact_law(model, 2, process.states))[:2, :2]
+    generator = Generator(data.layout, denoiser, discrete)
+    guided = Guided(generator, Critic(of_letters))
+    found = joined(list(drawn(guided, KEY, 4000, Method.named("bsdg/3", guided), 4000)))
+    z, x = np.exp(found["log_z"]), found["samples"]
+    w = np.array([[0.4, 1.5], [2.0, 0.5]])
+    for a in range(2):
+        for b in range(2):
+            here = z * ((x[:, 0] == a) & (x[:, 1] == b))
+            assert abs(here.mean() - p[a, b] * w[a, b]) < 4 * here.std() / len(z) ** 0.5

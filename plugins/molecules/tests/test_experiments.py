@@ -126,6 +126,13 @@ def test_discriminator_guidance(ardm, tmp_path):
     assert len(out.read_text().split("\n")) == 31 and out.read_text() != before
 
 
+def test_guided_digress(tmp_path):
+    """Its discriminator sees noisy molecules; particles are weighed after the draw."""
+    run = experiment(tmp_path, "discriminator_guidance", generator="digress", diffusion_steps=4)
+    assert {"validity/marginal/1", "validity/bsdg/2"} <= set(run.results) and "validity/fadg/2" not in run.results
+    assert run.model.discriminator.network.unit == 0.25
+
+
 def test_property_guidance(tmp_path):
     run = experiment(tmp_path, "property_guidance", wanted="rings", threshold=0.5)
     assert run.results["yes/data"] == pytest.approx(26 / 94)

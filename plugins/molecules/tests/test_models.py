@@ -92,6 +92,11 @@ def test_guided_items_of_any_size(name):
         (GUIDED, "fadg", "method 'fadg' needs a number of particles, as in fadg/10"),
         (GUIDED, "fadg/0", "'0' is no number of particles"),
         (GUIDED, "ardg/4", "ardg has one particle a sample"),
+        (
+            replace(GUIDED, generator=replace(MODEL, discrete=Discrete("flow"))),
+            "fadg/4",
+            "flow moves all sites at once",
+        ),
     ],
 )
 def test_wrong_methods(model, name, words):
@@ -102,7 +107,7 @@ def test_wrong_methods(model, name, words):
 def test_what_cannot_be_guided_is_refused_before_training():
     for options, words in (
         ({"calls": 3}, "calls=3; guided is"),
-        ({"generator": "digress"}, "generator marginal; guid"),
+        ({"generator": "digress", "discriminator_batch": 0}, "discriminator_batch=0 is too few"),
     ):
         with pytest.raises(UsageError, match=words):
             genkit.config("molecules.discriminator_guidance", "tiny", options)

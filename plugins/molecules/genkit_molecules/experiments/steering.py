@@ -11,11 +11,12 @@ from genkit_molecules.models import Guided, Steered
 from genkit_molecules.rewards import certainty
 
 
-def methods(particles: tuple[int, ...], look_ahead: bool) -> list[str]:
+def methods(model: Guided, particles: tuple[int, ...], look_ahead: bool) -> list[str]:
     """Names of what is sampled."""
-    one = ["classifier/1"] if look_ahead else []
+    alone = model.generator.discrete.name
+    one = ["classifier/1"] if look_ahead and alone == "ardm" else []
     many = [f"{kind}/{n}" for n in particles for kind in ("classifier", "discriminator", "both")]
-    return list(dict.fromkeys(["ardm/1", "cfg/1", *one, *many]))
+    return list(dict.fromkeys([f"{alone}/1", "cfg/1", *one, *many]))
 
 
 def scores(recipe: Steered, model: Guided, samples: dict[str, Any]) -> dict[str, float | None]:

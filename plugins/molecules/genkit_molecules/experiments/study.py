@@ -75,6 +75,8 @@ class Study(Experiment):
     def drawn(self, run: Run, name: str) -> Any:
         """Pieces of the samples of a method."""
         steering = {k: getattr(self, k) for k in ("strength", "look_ahead") if hasattr(self, k)}
+        if run.model.generator.discrete.name != "ardm":
+            steering |= {"look_ahead": False}  # all sites move at once
         method, n = Method.named(name, run.model), self.samples
         return drawn(run.model, run.key("sample"), n, method, in_two(n), **steering)
 

@@ -60,8 +60,11 @@ class Method:
         return found
 
     def check(self, model: Generator | Guided) -> None:
-        """Refuse a model without the critics that are needed."""
-        needs = []
+        """Refuse a model without the critics that are needed, or without sites that are revealed one by one."""
+        needs, alone = [], model.generator.discrete.name
+        if self.kind in ("ardg", "fadg") and alone != "ardm":
+            raise UsageError(f"method {self.kind} weighs all values of the next site, and {alone} moves all sites at "
+                             "once; take bsdg/10")  # fmt: skip
         if self.kind in (*BY_DISCRIMINATOR, "discriminator", "both"):
             needs.append("discriminator")
         if self.kind in ("classifier", "both", "cfg"):

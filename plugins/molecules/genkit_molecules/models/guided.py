@@ -1,7 +1,7 @@
 """Recipes of generators with critics: corrected by a discriminator, and steered to a property.
 
-The critics begin as the generator, see partly hidden items, and are kept where their validation loss is least
-(Kelvinius and Lindsten 2024, arXiv 2310.15817).
+The critics begin as the generator, see partly hidden items, or items with the generator's noise, and are kept where
+their validation loss is least (Kelvinius and Lindsten 2024, arXiv 2310.15817; Kim et al. 2023, arXiv 2211.17091).
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from genkit.files import write_arrays
 from genkit.kinds import CODE, SIGNED, Model
 from genkit.model import Critic, CriticRecipe, divided, learn_critic, log_odds
 from genkit.nn import transfer
-from genkit.steer import classifier_loss
+from genkit.steer import classifier_loss, noisy_classifier_loss
 from genkit.train import AdamW
 from genkit_molecules.items import Molecules, Rows, Sequences, Told
 from genkit_molecules.models.draw import Method, drawn, in_two
 from genkit_molecules.models.graphs import GraphARDM
-from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.sequences import SequenceARDM
 from genkit_molecules.models.trained import Generator, Guided
 from genkit_molecules.rewards import REWARD, certainty, rewards_named
@@ -50,8 +49,6 @@ class GuidedRecipe(CriticRecipe):
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
         if getattr(self.generator, "calls", 0):
             raise UsageError(f"calls={self.generator.calls}; guided is a model with one call a site, calls=0")
-        if isinstance(self.generator, GeneratorRecipe) and (name := self.generator.discrete().name) != "ardm":
-            raise UsageError(f"generator {name}; guided is a model that reveals one site after the other, ardm")
 
     def generated_by(self, run: Any, data: Any, start: Guided | None) -> Generator:
         """The generator: trained, restored, or that of `start` trained further."""
@@ -82,21 +79,26 @@ class GuidedRecipe(CriticRecipe):
     def critic(
         self, run: Any, name: str, model: Generator, rows: dict[str, np.ndarray], yes: np.ndarray, prior: float = 0.0
     ) -> Critic:
-        """Log-odds of yes (M,) at partly hidden items, rows (M, ...), with those before anything is seen.
+        """Log-odds of yes (M,) at partly hidden or noisy items, rows (M, ...), with those before anything is seen.
 
         It sees both kinds equally often, or where `yes` is float, how probably an item is yes, all items as they are.
         """
         offset = prior if yes.dtype.kind == "f" else 0.0
-        layout, own, orders = model.layout, self.generator, model.discrete.orders
+        layout, own, discrete = model.layout, self.generator, model.discrete
         net = layout.net(model.denoiser.apply.component, "discriminator")
 
         def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
             key, drop = jax.random.split(key)
             cond = {"mask": jnp.asarray(batch["mask"])}
-            of = Critic(layout.log_odds(net, params, drop if training else None), offset)
+            of = Critic(layout.log_odds(net, params, drop if training else None, discrete.unit), offset)
             x, real = jnp.asarray(batch["x"], jnp.int32), layout.real(cond["mask"])
             yes = jax.random.uniform(jax.random.fold_in(key, 1), batch["yes"].shape) < batch["yes"]
-            return classifier_loss(key, of, x, yes, layout.classes, cond, real, orders), (aux, {})
+            if discrete.name == "ardm":
+                value = classifier_loss(key, of, x, yes, layout.classes, cond, real, discrete.orders)
+            else:
+                process = discrete.process(layout.space(cond["mask"].shape[1]))
+                value = noisy_classifier_loss(key, of, x, yes, process, cond, real, discrete.steps)
+            return value, (aux, {})
 
         train, held = divided(yes, run.seed)
         examples, known = ({k: rows[k][one.places] for k in ("x", "mask")} | {"yes": one.yes}
@@ -108,7 +110,7 @@ class GuidedRecipe(CriticRecipe):
             steps = self.discriminator_epochs * -(-len(train.places) // batch)
         found = learn_critic(run, name, loss, params, examples, known, batch=batch, steps=steps,
                              optimizer=self.discriminator_optimizer)  # fmt: skip
-        return Critic(layout.log_odds(net, jax.device_get(found)), prior)
+        return Critic(layout.log_odds(net, jax.device_get(found), unit=discrete.unit), prior)
 
 
 @dataclass(frozen=True, kw_only=True)

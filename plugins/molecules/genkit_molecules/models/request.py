@@ -131,7 +131,9 @@ class Draw(Request):
         many = self.candidates if wish and not inside else 1
         rng = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(key, many))).tolist())
         chunk = max(many, chunk - chunk % many)
-        ahead = self.ahead and not inside if self.look_ahead is None else self.look_ahead
+        ahead = self.look_ahead
+        if ahead is None:
+            ahead = self.ahead and not inside and model.generator.discrete.name == "ardm"
         how = self.strength, ahead, constraint, wish, self.confident
         for piece in drawn(model, key, n * many, method, chunk, *how):
             texts = model.layout.texts(piece["samples"], piece["size"])
