@@ -126,6 +126,7 @@ def test_discriminator_guidance(ardm, tmp_path):
     assert len(out.read_text().split("\n")) == 31 and out.read_text() != before
 
 
+@pytest.mark.slow
 def test_guided_digress(tmp_path):
     """Its discriminator sees noisy molecules; particles are weighed after the draw."""
     run = experiment(tmp_path, "discriminator_guidance", generator="digress", diffusion_steps=4)
