@@ -107,6 +107,7 @@ plugin = Plugin(
         "data": ("genkit.cli.data:Data", "list, fetch and locate data sets"),
         "new-plugin": ("genkit.cli.new_plugin:NewPlugin", "write a plugin package that works at once"),
         "doctor": ("genkit.cli.doctor:Doctor", "check this installation"),
+        "docs": ("genkit.cli.docs:Docs", "open the manual in a browser"),
         "completion": ("genkit.cli.completion:Completion", "print shell completion for bash or zsh"),
     },
 )

@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, TypeVarTuple, runtime_checkable
 
+PRESETS = ("tiny", "default", "paper")
+
 Taken = TypeVar("Taken", contravariant=True)
 Given = TypeVar("Given", covariant=True)
 Trained = TypeVar("Trained")

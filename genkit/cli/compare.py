@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,11 +65,18 @@ class Compare:
 
 
 def titles(groups: Sequence[Sequence[Any]]) -> list[str]:
-    """What tells the folders of groups apart: the path of the first below what all have in common, and how many."""
+    """What tells the folders of groups apart: the path of the first below what all have in common, and how many.
+
+    A sweep names the seed in its folders, which is left out of a group of several.
+    """
     paths = [Path(os.path.abspath(group[0].folder)) for group in groups]
     common = os.path.commonpath([path.parent for path in paths])
-    counts = [f" ({len(group)} seeds)" if len(group) > 1 else "" for group in groups]
-    return [f"{path.relative_to(common)}{count}" for path, count in zip(paths, counts, strict=True)]
+    names = [str(path.relative_to(common)) for path in paths]
+    seed = r"(?<=[^/]),seed=\d+|(?<![^/])seed=\d+,"
+    return [
+        f"{re.sub(seed, '', name)} ({len(group)} seeds)" if len(group) > 1 else name
+        for name, group in zip(names, groups, strict=True)
+    ]
 
 
 def grouped(records: Sequence[Any]) -> list[list[Any]]:

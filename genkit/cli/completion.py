@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from genkit.errors import UsageError
-from genkit.kinds import KINDS
+from genkit.kinds import KINDS, PRESETS
 from genkit.plugin import registry
 
 BASH = r"""# genkit completion for bash; use: eval "$(genkit completion bash)"
@@ -29,7 +29,6 @@ compdef _genkit genkit
 """
 SCRIPTS = {"bash": BASH, "zsh": ZSH}
 CONFIGURED = ("run", "show", "sweep")  # commands that take the options of an experiment
-PRESETS = ("tiny", "default", "paper")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal as numbers
 import sys
+import sysconfig
 import traceback
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any
 
 from genkit import signals
@@ -48,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(f"the memory is too small ({_first(error)}); ask for less at once: batch, chunk, width", 1)
         if isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike):
             return _fail(f"cannot use {error.filename}: {error.strerror}; check the path", 1)
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        return _fail(f"{type(error).__name__}: {_first(error)} ({frame.filename}:{frame.lineno}); --debug shows all", 1)
+        return _fail(f"{type(error).__name__}: {_first(error)} ({_origin(error)}); --debug shows all", 1)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -79,6 +80,20 @@ def _dispatch(words: list[str]) -> int:
 
         ready = tyro.cli(command, args=words[1:], prog=f"genkit {name}", use_underscores=True)
     return ready.run() or 0
+
+
+def _origin(error: Exception) -> str:
+    """Where to look: the last line of a user's own code that led to an error, else of a plugin, of genkit, or any."""
+    ranked = []
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file, package = frame.f_code.co_filename, str(frame.f_globals.get("__name__")).partition(".")[0]
+        installed = {"site-packages", "dist-packages"} & set(Path(file).parts)
+        if package == "genkit" or package.startswith("genkit_"):
+            rank = 1 + (package != "genkit")
+        else:
+            rank = 0 if installed or file.startswith((sysconfig.get_path("stdlib"), "<")) else 3
+        ranked.append((rank, len(ranked), f"{file}:{line}"))
+    return max(ranked)[-1]
 
 
 def _first(error: Exception) -> str:

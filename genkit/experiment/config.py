@@ -18,6 +18,7 @@ from genkit.experiment.parse import Choice, Untrusted, choose, parse, preset_of,
 from genkit.experiment.slots import is_component, main_model, unchecked, walk
 from genkit.files import dump_yaml
 from genkit.files import read_yaml as file_yaml
+from genkit.kinds import PRESETS
 from genkit.plugin import registry
 
 FORMAT = 2  # of config.yaml; the first one, which did not say so, had no models
@@ -37,8 +38,18 @@ def config(name: str, preset: str = "default", options: Mapping[str, Any] | None
 
 
 def starting_preset(config: Any) -> str:
-    """The preset that `config` began with; "default" where something else made it, as `dataclasses.replace` does."""
-    return getattr(config, "_preset", "default")
+    """The preset that `config` began with; of what something else made, as `dataclasses.replace`, the nearest one."""
+    found = [(len(keys), name != "default", name) for name in PRESETS if (keys := changed(config, name)) is not None]
+    return getattr(config, "_preset", min(found)[-1] if found else "default")
+
+
+def changed(config: Any, preset: str) -> list[str] | None:
+    """The options that are not as the preset has them; None where its class has no such preset."""
+    try:
+        base = flat(preset_of(type(config), preset))
+    except Exception:  # own classes refuse in ways of their own
+        return None
+    return [key for key, value in flat(config).items() if key not in base or base[key] != value]
 
 
 def _configure(name: str, preset: str, chosen: Mapping[str, Any], trust: bool) -> Any:
@@ -122,11 +133,11 @@ def labels(kind: str, components: Sequence[Any]) -> list[str]:
 
 
 def write_yaml(config: Any, preset: str, seed: int) -> str:
-    """The text of config.yaml: enough to replay the run."""
+    """The text of config.yaml: enough to replay the run, and which options the preset has otherwise."""
     name = registry().name_of("experiments", type(config))
     options = {key: _plain(value) for key, value in flat(config).items()}
     head = {"format": FORMAT, "experiment": name, "preset": preset, "seed": seed}
-    return dump_yaml({**head, "options": options})
+    return dump_yaml({**head, "changed": changed(config, preset) or [], "options": options})
 
 
 def format_of(path: Path) -> int:

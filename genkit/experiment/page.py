@@ -17,7 +17,9 @@ from genkit.experiment import environment, report
 from genkit.experiment.folder import Status
 from genkit.experiment.table import cell
 from genkit.files import read_yaml, write
+from genkit.terminal import plural
 
+CHANGED = 8  # options that the header names
 LIMIT = 10_000_000  # bytes of a report that still opens at once and can be mailed
 
 STYLE = """
@@ -77,7 +79,7 @@ def build(folder: Path, name: str, doc: str) -> Path:
         *(["<h2 id=figures>Figures</h2>", *figures] if figures else []),
         "<h2>Details</h2>",
         _fold("All results", shown),
-        _fold("Configuration", [[k, str(v)] for k, v in settings.items()]),
+        _fold("Configuration", [[k, _text(v)] for k, v in settings.items()]),
         _fold("Stages (seconds)", seconds),
         *(_fold(f"Environment of command {i}", _told(one)) for i, one in enumerate(commands, 1)),
     ]
@@ -96,6 +98,7 @@ def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], command
     seconds = sum(v for v in status["seconds"].values() if isinstance(v, (int, float)))
     facts = {
         "experiment": f"{options.get('experiment')}, preset {options.get('preset')}",
+        "changed": _changed(options),
         "data": _data(options.get("options")) or "made by the experiment",
         "seed": options.get("seed"),
         "versions": _versions(first, str(options.get("experiment"))),
@@ -110,6 +113,11 @@ def _made(folder: Path, options: dict[str, Any], status: dict[str, Any], command
         f"<button type=button aria-label='copy the command' onclick=\"{COPY}\">copy</button></dd>"
     )
     return f"<dl>{''.join(rows)}</dl>"
+
+
+def _text(value: Any) -> str:
+    """The value of an option."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _moment(text: str) -> str:
@@ -131,7 +139,17 @@ def _command(folder: Path, first: Mapping[str, Any]) -> str:
 def _data(options: Any) -> str:
     """The data sets of a run."""
     chosen = {k: v for k, v in options.items() if k.split(".")[-1] == "data"} if isinstance(options, dict) else {}
-    return ", ".join(str(v) if k == "data" else f"{k}: {v}" for k, v in chosen.items())
+    return ", ".join(_text(v) if k == "data" else f"{k}: {_text(v)}" for k, v in chosen.items())
+
+
+def _changed(content: Mapping[str, Any]) -> str:
+    """The options that are not as the preset has them."""
+    keys, options = content.get("changed"), content.get("options")
+    if not isinstance(keys, list) or not isinstance(options, dict):
+        return ""
+    said = [f"{key} {_text(options[key])}" for key in map(str, keys) if key in options]
+    more = f"; {plural(len(said) - CHANGED, 'option')} more, as Configuration tells" if len(said) > CHANGED else ""
+    return ", ".join(said[:CHANGED]) + more
 
 
 def _versions(first: Mapping[str, Any], experiment: str) -> str:

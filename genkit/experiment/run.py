@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from genkit.experiment.config import FORMAT, flat, format_of, write_yaml
 from genkit.experiment.figures import Figure, Figures
 from genkit.experiment.folder import Status
 from genkit.experiment.slots import main_model, names_own_code
-from genkit.experiment.table import Best, Link, best_cells, cell, luck, printed
+from genkit.experiment.table import Best, Link, best_cells, cell, filled, luck, printed
 from genkit.files import read_arrays, write, write_arrays, write_json
 from genkit.notebook import card
 from genkit.plugin import registry
@@ -210,16 +211,16 @@ class Run:
     ) -> None:
         """Show a table in the terminal and put it into the report. Numbers get four digits, an `Estimate` its error.
 
-        A `Link` leads to a file of the run folder.
+        A `Link` leads to a file of the run folder. Rows and columns without any value are left out, and named.
 
         `best` says of which titles low or high is good, and these numbers are marked (see `genkit.experiment.table`);
         `aside` names rows and columns that are references, `floor` those that no model can beat: what does is luck.
         """
-        header = list(header)
+        header, rows, empty = filled(header, rows)
         cells = [[cell(value) for value in row] for row in rows]
         marked = best_cells(header, rows, best or {}, [*aside, *floor])
-        if lucky := luck(header, rows, best or {}, floor, aside):
-            caption = f"{caption.removesuffix('.')}. {lucky}"
+        for more in filter(None, (luck(header, rows, best or {}, floor, aside), empty)):
+            caption = f"{caption.removesuffix('.')}. {more}"
         for shown in printed(header, cells, caption, self.console.width, marked):
             self.console.print(shown)
             if _is_main():
@@ -314,6 +315,8 @@ class Run:
             state, message = "interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}"
             if _is_main():
                 self._log(f"{state}: {message}")
+                if state == "failed" and not isinstance(error, GenkitError):
+                    self._log(traceback.format_exc())
             if again:  # what was done once is not undone by a look at it
                 state, message = before
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from genkit.experiment.ranges import check_ranges
 from genkit.experiment.run import Run
 from genkit.experiment.slots import own_functions, recipes
 from genkit.files import check_plain, write
+from genkit.kinds import Experiment
 from genkit.plugin import registry
 from genkit.terminal import console, is_watched
 
@@ -35,7 +37,7 @@ def run(
     A new folder ``runs/<name>/<time>-<seed>`` is claimed, or `out` is used: it must be new or empty unless
     `resume`, which starts, continues or finds it done, and refuses a folder of another configuration. Of a
     configuration, `preset` is what the run says it began with, and changes no option: that given to `genkit.config`,
-    unless it is given here (a copy with changes has lost it, and says "default").
+    unless it is given here; a copy made by `dataclasses.replace` says the preset from which it differs least.
     `prepare(run)` sets what is outside the configuration (console, time between checkpoints, command). `loggers` make
     a logger of the folder each, in process 0, once config.yaml is there. A restored model of own code needs `trust`.
     With `progress`, tables and progress are shown in a terminal or a notebook, and nowhere else. Raises `GenkitError`.
@@ -43,6 +45,8 @@ def run(
     from genkit.parallel import is_main
 
     config = configure(config, preset or "default") if isinstance(config, str) else config
+    if isinstance(config, type) or not isinstance(config, Experiment):
+        raise UsageError(f"run takes the name of an experiment or what genkit.config made, got {config!r:.60}")
     preset = preset or starting_preset(config)
     check_seed(seed)
     check_ranges(config)
@@ -97,6 +101,8 @@ def _told(this: Run) -> Run:
 
 def check_seed(seed: int) -> None:
     """Refuse a seed that two runs could share, as keys have no room for all of it."""
+    if not isinstance(seed, Integral) or isinstance(seed, bool):
+        raise UsageError(f"seed={seed!r} is no whole number; expected 0 to {2**31 - 1}")
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed={seed} is out of range; expected 0 to {2**31 - 1}")
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 Rows = Sequence[Sequence[Any]]
+NOTHING = "–"  # in place of a value that there is not
 Best = Mapping[str, Literal["low", "high"]]
 
 
@@ -45,8 +46,24 @@ def cell(value: Any) -> str:
     if isinstance(value, Link):
         return value.text
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return "–" if value is None else str(value)
+        return NOTHING if value is None else str(value)
     return str(value) if isinstance(value, numbers.Integral) else f"{float(value):.4g}"
+
+
+def filled(header: Sequence[str], rows: Rows) -> tuple[list[str], list[list[Any]], str]:
+    """A table without the rows and columns that hold nothing but their title, and a sentence that names them; or none.
+
+    A table that holds nothing at all stays.
+    """
+    full = [[cell(value) != NOTHING for value in row] for row in rows]
+    at = [i for i, row in enumerate(full) if any(row[1:])]
+    columns = [0, *(j for j in range(1, len(header)) if any(full[i][j] for i in at))]
+    if not at:
+        return list(header), [list(row) for row in rows], ""
+    empty = [str(row[0]) for i, row in enumerate(rows) if i not in at]
+    empty += [title for j, title in enumerate(header) if j not in columns]
+    said = f"Without any value: {', '.join(empty)}." if empty else ""
+    return [header[j] for j in columns], [[rows[i][j] for j in columns] for i in at], said
 
 
 def best_cells(header: Sequence[str], rows: Rows, best: Best, aside: Collection[str] = ()) -> list[tuple[int, int]]:

@@ -19,12 +19,11 @@ from typing import Any
 
 import yaml
 
-from genkit.kinds import KINDS, exchanged, signature
+from genkit.kinds import KINDS, PRESETS, exchanged, signature
 from genkit.plugin import GROUP, registry
 from genkit.testing.programs import check_programs
 from genkit.testing.require import claim, require
 
-PRESETS = ("tiny", "default", "paper")
 HEAVY = ("jax", "flax", "optax", "orbax", "grain", "scipy", "matplotlib", "xarray")
 NOT_CONFIGURED = ("benchmarks", "commands", "loggers")
 

@@ -88,6 +88,22 @@ def test_a_bug_names_its_own_frame(cli):
     assert "toy_plugin.py:" in err and err.endswith("--debug shows all\n")
 
 
+def test_an_error_within_others_code_names_the_users_line(cli, toy, monkeypatch, tmp_path):
+    """The last frames are those of libraries; log.txt has all of them."""
+    (tmp_path / "users_own.py").write_text("import json\n\n\ndef sample(self, run):\n    return json.loads('no')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import users_own  # type: ignore[import-not-found]
+
+    monkeypatch.setattr(toy.Study, "sample", users_own.sample)
+    code, _, err = cli("run", "toy.study", "--out", "a")
+    place = f"({tmp_path / 'users_own.py'}:5); --debug shows all\n"
+    assert code == 1 and err == f"genkit: JSONDecodeError: Expecting value: line 1 column 1 (char 0) {place}"
+    log = Path("a/log.txt").read_text()
+    assert "Traceback (most recent call last)" in log and "json/decoder.py" in log and "in raw_decode" in log
+    with pytest.raises(ValueError, match="Expecting value"):  # in Python the error itself
+        genkit.run("toy.study", out="b")
+
+
 def test_a_memory_that_is_too_small(cli, toy, monkeypatch):
     def full(self, run):
         raise MemoryError("Unable to allocate 29.1 TiB")

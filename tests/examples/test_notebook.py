@@ -1,21 +1,36 @@
-"""The notebook runs from a clean kernel, and shows what a person wants to see."""
+"""The notebook runs from a clean kernel, shows what a person wants to see, and so does its page."""
 
+import importlib.util
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-NOTEBOOK = Path(__file__).parents[2] / "examples" / "first_run.ipynb"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory):
+def notebooks():
+    """docs/notebooks.py."""
+    for needed in ("nbformat", "nbclient", "ipykernel"):
+        pytest.importorskip(needed)
+    spec = importlib.util.spec_from_file_location("notebooks", ROOT / "docs" / "notebooks.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def executed(notebooks):
+    return notebooks.executed(ROOT / "examples" / "first_run.ipynb")
+
+
+@pytest.fixture(scope="module")
+def cells(executed):
     """Code cells of the executed notebook: what each holds -> its outputs."""
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    folder = tmp_path_factory.mktemp("notebook")
-    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
-    return {cell.source: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+    return {cell.source: cell.outputs for cell in executed.cells if cell.cell_type == "code"}
 
 
 def shown(cells, source):
@@ -50,3 +65,38 @@ def test_an_error_is_one_frame_and_one_line(cells):
     assert error.traceback == [
         'line 1: genkit.config("core.mixture", sampler="hoin")\n', f"UsageError: {error.evalue}"
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_page_shows_all_of_it(notebooks, executed, cells):
+    page = notebooks.page(executed)
+    assert page.startswith("# A first run\n") and "/tmp/" not in page
+    for cell in executed.cells:
+        assert cell.source in page
+    assert "<div><progress value='600' max='600'>" in page and "<b>core.mixture</b>" in page
+    (picture,) = re.findall('<img alt="Figure.*? src="data:image/png;base64,([A-Za-z0-9+/=]+)">', page)
+    assert picture == "".join(shown(cells, "run.figures")[0].data["image/png"].split())
+    assert "````text\nArray(" in page  # of the denoiser
+    assert 'line 1: genkit.config("core.mixture", sampler="hoin")\n' in page
+
+
+def test_what_a_machine_warns_of_is_on_no_page(notebooks):
+    nbformat = pytest.importorskip("nbformat")
+    told = [nbformat.v4.new_output("stream", name=name, text=name) for name in ("stdout", "stderr")]
+    cells = [nbformat.v4.new_markdown_cell("# x"), nbformat.v4.new_code_cell("1", outputs=told)]
+    text = notebooks.page(nbformat.v4.new_notebook(cells=cells))
+    assert text == "# x\n\n````python\n1\n````\n\n````text\nstdout\n````\n"
+
+
+def test_outputs_of_every_kind(notebooks):
+    def output(kind, **more):
+        return SimpleNamespace(output_type=kind, **more)
+
+    assert notebooks.shown(output("stream", text="a ```b\n")) == "````text\na ```b\n````"
+    assert (
+        notebooks.shown(output("error", traceback=["\x1b[31mline 1\x1b[0m", "E: x"])) == "````text\nline 1\nE: x\n````"
+    )
+    html = notebooks.shown(output("display_data", data={"text/html": "<b>x</b>", "text/plain": "x"}))
+    assert html == "<div><b>x</b></div>"
+    picture = notebooks.shown(output("display_data", data={"image/png": "AA\nBB\n", "text/plain": "'<x>'"}))
+    assert picture == '<img alt="&#x27;&lt;x&gt;&#x27;" src="data:image/png;base64,AABB">'

@@ -4,9 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import genkit
 from genkit.cli.run import RunOptions
 from genkit.diffusion import Heun
 from genkit.errors import UsageError
@@ -23,7 +25,7 @@ from genkit.experiment import (
     with_options,
     write_yaml,
 )
-from genkit.experiment.config import starting_preset
+from genkit.experiment.config import changed, starting_preset
 from genkit.kinds import Sampler
 
 
@@ -397,3 +399,16 @@ def test_a_configuration_with_slots(toy, monkeypatch):
     monkeypatch.setattr(toy, "Slotted", slotted, raising=False)
     made = config("toy_plugin:Slotted", number=2)
     assert made == slotted(2) and starting_preset(made) == "default"
+
+
+def test_a_copy_says_from_which_preset_it_differs_least(toy, tmp_path):
+    made = config("toy.study", "tiny", {"label": "<y>"})
+    run = genkit.run(dataclasses.replace(made, flag=True), out=tmp_path / "a")
+    content = yaml.safe_load((run.folder / "config.yaml").read_text())
+    assert content["preset"] == genkit.load(run.folder).preset == "tiny" and content["changed"] == ["flag", "label"]
+    page = (run.folder / "report.html").read_text()
+    assert "preset tiny</dd><dt>changed</dt><dd>flag True, label &lt;y&gt;</dd>" in page
+    assert starting_preset(toy.Study()) == "default" and starting_preset(dataclasses.replace(made)) == "tiny"
+    assert changed(made, "default") == ["number", "label", "sampler.steps"] and changed(made, "paper") is None
+    # what was given is not guessed
+    assert starting_preset(config("toy.study", "tiny", {"number": 1, "sampler.steps": 100})) == "tiny"

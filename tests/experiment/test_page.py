@@ -54,7 +54,7 @@ addEventListener("load", async () => {
 def page(tmp_path_factory):
     """The report of a folder with a wide table and a figure."""
     folder = tmp_path_factory.mktemp("run")
-    options = {"data": "toy.points", "model.data": "toy.numbers", "label": "x"}
+    options = {"data": ["toy.points", "rings"], "model.data": "toy.numbers", "label": "x"}
     content = {"format": 2, "experiment": "toy.study", "preset": "tiny", "seed": 0, "options": options}
     (folder / "config.yaml").write_text(json.dumps(content))
     status = {"state": "done", "done": [], "seconds": {"train": 1.2}, "begun": "2026-11-29T06:43:01+0200"}
@@ -81,7 +81,7 @@ def page(tmp_path_factory):
 def test_the_header_says_how_it_was_made(page):
     facts = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page))
     assert facts["experiment"] == "toy.study, preset tiny" and facts["seed"] == "0"
-    assert facts["data"] == "toy.points, model.data: toy.numbers"
+    assert facts["data"] == "toy.points, rings, model.data: toy.numbers"
     assert facts["versions"] == "genkit-jax 0.1.0, jax 0.10.2, Python 3.11.7, commit abc"
     assert facts["time"] == "2026-11-29 06:43 UTC+02:00, 1 s"
     assert facts["devices"] == "1 x cpu" and "0 GB" in facts["memory"]

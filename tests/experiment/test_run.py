@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from rich.console import Console
 
 import genkit
 from genkit.errors import DataError, GenkitError, UsageError
-from genkit.experiment import STAGES, Status, build_report, report
+from genkit.experiment import STAGES, Experiment, Run, Status, build_report, report
 
 
 @pytest.fixture
@@ -121,12 +122,36 @@ def test_an_interrupted_run_goes_on_after_its_finished_stages(study):
     assert Path("a/calls.txt").read_text() == "train\n"
 
 
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_run_from_python_speaks_where_a_person_looks(study, monkeypatch, capsys, watched):
+    monkeypatch.setattr("genkit.terminal.Terminal.is_terminal", property(lambda self: watched))
+    study()
+    out = capsys.readouterr().out
+    assert ("toy.study (seed 0) in a" in out and "double" in out and "report: a/report.html" in out) == watched
+    assert watched or out == ""
+
+
+@pytest.mark.parametrize("config, seed, message", [
+    ({"number": 1}, 0, "run takes the name of an experiment or what genkit.config made, got {'number': 1}"),
+    (None, 0, "what genkit.config made, got None"),
+    (Experiment, 0, "what genkit.config made, got <class"),
+    ("toy.study", "tiny", "seed='tiny' is no whole number; expected 0 to 2147483647"),
+    ("toy.study", 1.5, "seed=1.5 is no whole number"),
+    ("toy.study", True, "seed=True is no whole number"),
+])  # fmt: skip
+def test_what_is_no_configuration_or_seed(toy, tmp_path, config, seed, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        genkit.run(config, seed, out=tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_failed_run_says_why_and_can_be_resumed(study):
     with pytest.raises(DataError):
         study(mode="fail")
     status = Status(Path("a")).content
     assert status["state"] == "failed" and status["message"] == "DataError: the data are bad; mend them"
-    assert " failed: DataError: the data are bad; mend them\n" in Path("a/log.txt").read_text()
+    log = Path("a/log.txt").read_text()
+    assert " failed: DataError: the data are bad; mend them\n" in log and "Traceback" not in log  # its line says all
 
 
 def test_a_limit_of_memory_in_which_jax_dies_is_refused(study, monkeypatch):
@@ -213,8 +238,6 @@ def test_a_folder_that_cannot_be_made(study, monkeypatch):
 
 
 def test_the_base_class_says_what_is_missing(tmp_path):
-    from genkit.experiment import Experiment, Run
-
     run = Run(Experiment(), tmp_path)
     for use, message in [
         (lambda: run.denoiser, "trains no denoiser"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genkit.experiment import Estimate, Link, cell
-from genkit.experiment.table import best_cells, luck
+from genkit.experiment.table import best_cells, filled, luck
 
 HEADER = ["model", "RMSE [K]", "skill", "calls"]
 ROWS = [
@@ -71,3 +71,12 @@ def test_what_beats_the_floor_is_luck():
         "ours (RMSE [K]), good (RMSE [K]), good (skill)."
     )
     assert luck(HEADER, rows, BEST, []) == ""
+
+
+def test_what_is_empty_is_named_and_left_out():
+    header, rows = ["score", "a", "b", "c"], [["x", 1.0, None, math.nan], ["y", None, None, Estimate(None)]]
+    assert filled(header, rows) == (["score", "a", "c"], [["x", 1.0, rows[0][3]]], "Without any value: y, b.")
+    assert filled(header, rows[:1])[2] == "Without any value: b."
+    assert filled(header, [["x", 1, "", True]]) == (header, [["x", 1, "", True]], "")
+    for empty in ([["x"], ["y"]], [["x", None, None, None]], []):  # of names alone, or nothing
+        assert filled(header[: len(empty[0]) if empty else 4], empty)[1:] == (empty, "")

@@ -355,7 +355,8 @@ def chemnet(smiles: tuple[str, ...], batch: int = 128) -> np.ndarray:
         from fcd.utils import SmilesDataset  # type: ignore[import-not-found]
     except ImportError:
         raise UsageError(
-            'FCD needs the package fcd, which brings torch: pip install "genkit-molecules[fcd]"; FRD needs nothing more'
+            'FCD needs the package fcd, which brings torch: pip install -e "plugins/molecules[fcd]" in the checkout; '
+            "FRD needs nothing more"
         ) from None
     network, items = load_ref_model(), SmilesDataset(list(smiles))
     # not by fcd.get_predictions: it forks, which hangs where jax has threads, and calls what numpy 2.5 lacks

@@ -111,7 +111,7 @@ def test_frechet_distances_of_molecules(monkeypatch):
     assert frechet_descriptors(GEN, [s for s in GEN if s != "INVALID"]) == pytest.approx(0, abs=1e-6)
     assert frechet_descriptors(["CCO", "CCCO", "CCCCN", "c1ccccc1"], TEST * 2) > 1
     monkeypatch.setitem(sys.modules, "fcd", None)
-    with pytest.raises(UsageError, match=r"pip install .genkit-molecules\[fcd\]"):
+    with pytest.raises(UsageError, match=r"pip install -e .plugins/molecules\[fcd\]"):
         fcd(GEN, TEST)
 
 

@@ -274,7 +274,7 @@ def calculator(name: str) -> Any:
     try:
         make = imported(CALCULATORS.get(name, name), own) if own or name in CALCULATORS else _of_ase(name)
     except (ImportError, AttributeError) as error:
-        how = f'pip install "genkit-crystals[{name}]"' if name in CALCULATORS else "install it"
+        how = f'pip install -e "plugins/crystals[{name}]" in the checkout' if name in CALCULATORS else "install it"
         raise GenkitError(f"calculator {name!r} is not there ({error}); {how}, or relax without") from error
     try:
         return make()

@@ -14,6 +14,7 @@ from genkit.experiment import Best, Run, obtain_variant, settle_variants, varian
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Dataset, Model
 from genkit.steer import D3SMC, Channel, Draws, posterior
+from genkit.terminal import plural
 from genkit.testing import discrete_denoiser
 from genkit_inverse.datasets import BinaryDigits
 from genkit_inverse.experiments.study import InverseStudy, table
@@ -230,7 +231,7 @@ class D3SMCBinary(InverseStudy):
             "nll [nats]": "nll/{}", "ESS": "ess/{}", "log Z [nats]": "log_z/{}",
         }  # fmt: skip
         best: Best = {"wrong, *": "low", "nll [nats]": "low"}
-        caption = f"Restored bits, {self.images} images; ± is the standard error over them"
+        caption = f"Restored bits, {plural(self.images, 'image')}; ± is the standard error over them"
         table(run, "results", caption, names, columns, best=best)
         exact = [f"{k}_{m}" for k in self.kernels for m in (*self.methods, "floor")]
         columns = {"total variation": "oracle_tv/{}", "log Z error [nats]": "oracle_log_z_error/{}"}

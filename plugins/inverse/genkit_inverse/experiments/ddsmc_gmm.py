@@ -16,6 +16,7 @@ from genkit.experiment import Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
 from genkit.metrics import sliced_wasserstein
 from genkit.steer import DDSMC, TDS, Draws, MCGDiff, Method, Observation, REDDiff, posterior, weighs
+from genkit.terminal import plural
 from genkit_inverse import problems
 from genkit_inverse.experiments.study import table
 from genkit_inverse.problems import PROCESS, Prior
@@ -175,7 +176,8 @@ class DDSMCGMM(Experiment):
 
         names = ["floor", *self.compared()]
         caption = (
-            f"Sliced Wasserstein distance to the posterior, {self.instances} instances, {self.samples} samples; "
+            f"Sliced Wasserstein distance to the posterior, {plural(self.instances, 'instance')}, "
+            f"{plural(self.samples, 'sample')}; "
             "± is the standard error, sd that of the instances"
         )
         columns = {

@@ -11,6 +11,7 @@ from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model, Target
+from genkit.terminal import plural
 from genkit_inverse.estimators import ESTIMATORS, FREE, Settings, of_model
 from genkit_inverse.experiments.estimates import COLUMNS, KEYS, error_points, estimated, results_of
 from genkit_inverse.experiments.study import table
@@ -193,7 +194,7 @@ class LogZ(Experiment):
             columns = {title: key.format(name) for title, key in COLUMNS.items()}
             known = "not known" if truth is None else f"{truth:.2f}"
             caption = (
-                f"{name}: log Z {known}; {self.particles[-1]} particles, {self.seeds} runs; "
+                f"{name}: log Z {known}; {self.particles[-1]} particles, {plural(self.seeds, 'run')}; "
                 f"{run.results[f'minutes/{name}']:.1f} minutes in all"
             )
             table(run, name, caption, self.rows, columns, "estimate by")

@@ -12,6 +12,7 @@ from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model, Target
+from genkit.terminal import plural
 from genkit_inverse.estimators import ESTIMATORS, Settings, of_model, with_potential
 from genkit_inverse.experiments.estimates import COLUMNS, KEYS, estimated, results_of
 from genkit_inverse.experiments.study import table
@@ -128,7 +129,7 @@ class PDDSStudy(Experiment):
         from genkit_inverse.figures import scatter
 
         columns = {title: key.format(self.label) for title, key in COLUMNS.items()}
-        table(run, "results", f"{self.label}: log Z, {self.seeds} runs", METHODS, columns, "estimate by")
+        table(run, "results", f"{self.label}: log Z, {plural(self.seeds, 'run')}", METHODS, columns, "estimate by")
         found = read_arrays(run.folder / "estimates.npz")
         names = [name for name in ("exact", *METHODS) if f"{name}/x" in found]
         figure = scatter({name: found[f"{name}/x"] for name in names})

@@ -17,6 +17,7 @@ from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Graph
 from genkit.parallel import all_devices, in_chunks
 from genkit.smc import ORDERS, PolyaUrn, Resample, ess, smc, variable_order
+from genkit.terminal import plural
 from genkit_inverse.graphs import Ising
 
 AT_ONCE = 2**24  # values of variables that are worked on at a time
@@ -167,7 +168,9 @@ class PGM(Experiment):
         exact = results[f"exact/{place}"]
         known = "not known" if exact is None else f"{exact:.4f}"
         head = ["twist", "particles", "s.d. [nats]", "of none's", "log Z [nats]", "error [nats]", "collapsed"]
-        caption = f"{place}: exact log Z {known}; {self.runs} runs of each, ± is the standard error of their mean"
+        caption = (
+            f"{place}: exact log Z {known}; {plural(self.runs, 'run')} of each, ± is the standard error of their mean"
+        )
         run.table("results", head, rows, caption, {"s.d. [nats]": "low"})
         names = [name for name in self.compared(run) if name != "none"]
         scores = ("deterministic", "deterministic_error", "converged")

@@ -15,6 +15,7 @@ from genkit.errors import UsageError
 from genkit.experiment import Best, Estimate, Experiment, Run
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Model
+from genkit.terminal import plural
 from genkit_latents.data import Points
 from genkit_latents.datasets import BOX, MNIST, Digits, Images, Plane, plane
 from genkit_latents.models import SYSTEMS, Introspective, IntroVAE, priors_seen
@@ -221,7 +222,8 @@ class IntrospectiveStudy(Experiment):
                 value, spread, *others = (run.results.get(f"{key}/{kind}/{s}") for key in (main, "spread", *keys[1:]))
                 rows.append([s, Estimate(value, spread), *others])
             headers = [f"{key} [{UNITS[key]}]" if key in UNITS else key for key in keys]
-            caption = f"{kind}: {self.seeds} seeds, ± is their standard deviation; floor is a perfect generator"
+            seeds = plural(self.seeds, "seed")
+            caption = f"{kind}: {seeds}, ± is their standard deviation; floor is a perfect generator"
             best: Best = {headers[0]: "low"}
             run.table(kind, ["system", *headers], rows, caption, best, floor=(FLOOR,))
             draws = {s: arrays[f"draws/{kind}/{s}"] for s in (FLOOR, *self.systems)}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from genkit.errors import GenkitError
-from genkit.experiment import Best, Run
+from genkit.experiment import Best, Estimate, Run
 from genkit.files import write as write_file
 from genkit_molecules.datasets import QM9H, Lattice
 from genkit_molecules.items import Molecules, some
@@ -71,8 +71,12 @@ def show(run: Run, data: Molecules, samples: dict[str, Texts]) -> None:
 
     results: Any = run.results
     kinds = list(dict.fromkeys(key.partition("/")[0] for key in results if key.partition("/")[2] in samples))
-    rows = [[k, *(results.get(f"{k}/{m}") for m in samples)] for k in kinds]
-    caption = f"Samples of a model of {data.source}; rate in molecules a second, log_z in nats"
+    rows = [
+        [k, *(Estimate(results.get(f"{k}/{m}"), results.get(f"{k}_se/{m}")) for m in samples)]
+        for k in kinds
+        if not k.endswith("_se")
+    ]
+    caption = f"Samples of a model of {data.source}; ± is one standard error, rate in molecules a second, log_z in nats"
     run.table("results", ["score", *samples], rows, caption, {**HIGH, **LOW})
     for name, smiles in samples.items():
         run.figure(f"molecules_{name.replace('/', '_')}", grid(smiles[:24]), f"Samples of {name}.")

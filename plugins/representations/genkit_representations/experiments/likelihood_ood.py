@@ -12,6 +12,7 @@ from genkit.errors import UsageError
 from genkit.experiment import Estimate, Run
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Dataset, Model
+from genkit.terminal import plural
 from genkit_representations import density, figures
 from genkit_representations.data import Split, Splits
 from genkit_representations.datasets import HeldOutDigits
@@ -146,7 +147,8 @@ class LikelihoodOOD(Study):
             for column in columns:
                 cells.append(Estimate(results[f"{column}/{method}/mean"], results.get(f"{column}/{method}/sd")))
             rows.append([method, *cells])
-        over = f"Detection of unknown features, mean and standard deviation over {len(self.loaded(run).splits)} splits"
+        several = plural(len(self.loaded(run).splits), "split")
+        over = f"Detection of unknown features, mean of {several}; ± is their standard deviation"
         run.table("detection", ["method", *columns.values()], rows, over, {"AU*": "high", "FPR*": "low"})
         arrays = read_arrays(run.folder / "scores" / "0.npz")
         first = next(iter(self.loaded(run).splits[0].ood))

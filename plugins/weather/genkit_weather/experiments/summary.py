@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from genkit.experiment import Best, Estimate, Run
+from genkit.terminal import plural
 from genkit_weather import diagnostics, figures
 from genkit_weather.data import WeatherData
 from genkit_weather.events import Events, event_reliability
@@ -38,7 +39,7 @@ def report(
         rows = []
         for title, score in lines:
             rows.append([title, *(_estimate(results, items, f"{score}/{name}/{lead}") for name in data.names)])
-        count = f"{forecasts.sizes['start']} starts" + ("; ± is the standard error over them" if items else "")
+        count = plural(forecasts.sizes["start"], "start") + ("; ± is the standard error over them" if items else "")
         caption = f"After {lead}: error of the ensemble mean, CRPS and spread/skill on {count}"
         best: Best = {"RMSE*": "low", "CRPS*": "low"}
         run.table(f"scores_{lead}", header, rows, caption, best, aside=("RMSE oracle", "CRPS oracle"))

@@ -90,7 +90,7 @@ def _grib(path: str) -> list[xr.Dataset]:
     try:
         import cfgrib
     except ImportError:
-        raise DataError(f"{path}: reading GRIB needs cfgrib; pip install 'genkit-weather[grib]'") from None
+        raise DataError(f"{path}: reading GRIB needs cfgrib; pip install cfgrib eccodes") from None
     options: Any = {"indexpath": "", "read_keys": ["uvRelativeToGrid"]}
     found = cfgrib.open_datasets(path, backend_kwargs=options)
     if not found:

@@ -1,0 +1,68 @@
+"""The gallery of the manual: a figure of the default run of each experiment, small.
+
+    python docs/gallery.py RUN RUN ...
+
+reads run folders and writes docs/images/gallery/NAME.png and docs/gallery.md. A run with other options than those of
+the preset default is refused; an experiment that is not given keeps its figure.
+"""
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from PIL import Image
+
+import genkit
+from genkit.plugin import registry
+
+FOLDER = Path(__file__).parent / "images" / "gallery"
+WIDTH = 800  # pixels
+SHOWN = {  # where it is not the first figure after those of the training
+    "crystals.wyckoffdiff": "cells",
+    "crystals.property_guidance": "wanted",
+    "inverse.ddsmc_gmm": "samples",
+    "representations.double_descent": "descent",
+    "representations.images": "usage",
+    "representations.prototypes": "sphere",
+    "weather.cef": "plume",
+    "weather.diffusion_lam": "maps_t_sfc",
+}
+NEEDS = {"inverse.ddsmc_images": "prior"}  # the option without which there is no run
+
+
+def picture(folder: Path) -> str:
+    """Copy the figure of a run; returns the name of its experiment."""
+    run = genkit.load(folder)
+    name, config = run.name, run.config
+    usual = genkit.config(name)
+    other = [f.name for f in fields(config) if getattr(config, f.name) != getattr(usual, f.name)]
+    if other not in ([], [NEEDS.get(name)]):
+        raise SystemExit(f"{folder}: {', '.join(other)} of {name} are not those of the preset default")
+    files = sorted((folder / "figures").glob("*.png"), key=lambda path: path.stat().st_mtime)
+    names = [path.stem for path in files if path.stem != "training"]
+    image = Image.open(folder / "figures" / f"{SHOWN.get(name, names[0])}.png").convert("RGB")
+    image.thumbnail((WIDTH, 2 * WIDTH), Image.Resampling.LANCZOS)
+    FOLDER.mkdir(exist_ok=True)
+    image.quantize(128).save(FOLDER / f"{name}.png", optimize=True)
+    return name
+
+
+def page() -> str:
+    """All pictures, by plugin."""
+    text = "# Gallery\n\nA figure of the default run of each experiment, and the command that makes it.\n"
+    plugin = ""
+    for item in registry().items("experiments"):
+        if not (FOLDER / f"{item.name}.png").exists():
+            continue
+        if (here := item.name.split(".")[0]) != plugin:
+            text, plugin = f"{text}\n## {here.capitalize()}\n", here
+        command = f"genkit run {item.name}" + (f" --{NEEDS[item.name]} RUN" if item.name in NEEDS else "")
+        text += f"\n{item.summary[0].upper()}{item.summary[1:]}:\n\n```\n{command}\n```\n\n"
+        text += f"![{item.summary}](images/gallery/{item.name}.png)\n"
+    return text
+
+
+if __name__ == "__main__":
+    for one in sys.argv[1:]:
+        print(picture(Path(one)))
+    (Path(__file__).parent / "gallery.md").write_text(page())
