@@ -66,7 +66,7 @@ class Remasking(Factorised):
         """The posterior with sites hidden again."""
         return HideAgain(setting)
 
-    def over(self, process: Process, times: np.ndarray, between: Any) -> Again:
+    def over(self, process: Any, times: np.ndarray, between: Any) -> Again:
         """The probabilities, of alpha at both ends of a step."""
         if not process.masking:
             raise UsageError("Remasking hides sites again, so its process must be masked(...)")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, product
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -84,7 +84,11 @@ class Places:
     classes: int
     letters: dict[int, int]
     """by place, from 0"""
-    forms: ClassVar[int] = 1
+
+    @property
+    def forms(self) -> int:
+        """One."""
+        return 1
 
     def fits(self, size: int) -> bool:
         """Whether it reaches the last of them."""
