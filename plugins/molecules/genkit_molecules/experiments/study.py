@@ -108,7 +108,9 @@ class Study(Experiment):
         results = self.kind.scores(items, samples, bound)
         said = read_json(run.folder / "draws.json", {})
         results |= {f"{kind}/{name}": value for name, one in said.items() for kind, value in one.items()}
-        return results | (steering.scores(run.config.model, run.model, samples) if getattr(run.model, "wanted", "") else {})
+        return results | (
+            steering.scores(run.config.model, run.model, samples) if getattr(run.model, "wanted", "") else {}
+        )
 
     def report(self, run: Run) -> None:
         """A table of the scores, pictures of samples and of data, the distribution of a property that is steered to."""
