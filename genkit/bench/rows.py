@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+MOST = 101  # rounds of two calls in turn
+
 
 @dataclass(frozen=True)
 class Row:
@@ -57,22 +59,27 @@ class Timed:
     """Name and call of an alternative, timed in turn with this call so that both see the same machine."""
 
     def rows(self, timer: Any, rounds: int) -> Iterator[Row]:
-        """Time it by an unused `benchmark` fixture of pytest-benchmark; `rounds` is for calls with an alternative."""
+        """Time it by an unused `benchmark` fixture of pytest-benchmark, with an alternative at least `rounds` times."""
         other: list[float] = []
         if self.against is None:
             timer(lambda: jax.block_until_ready(self.call()))
         else:
             _, alternative = self.against
+            for _ in range(2):  # the first compiles
+                start = time.perf_counter()
+                jax.block_until_ready((self.call(), alternative()))
+            if rounds > 1:  # more of what is short, up to two seconds
+                rounds = min(max(rounds, int(2 / (time.perf_counter() - start))), MOST)
 
             def before() -> None:
                 start = time.perf_counter()
                 jax.block_until_ready(alternative())
                 other.append(time.perf_counter() - start)
 
-            timer.pedantic(lambda: jax.block_until_ready(self.call()), setup=before, rounds=rounds, warmup_rounds=1)
+            timer.pedantic(lambda: jax.block_until_ready(self.call()), setup=before, rounds=rounds)
         stats = timer.stats.stats
         yield Row(self.name, stats.median, "s", note=f"{stats.rounds} rounds")
         for unit, count in self.rates.items():
             yield Row(self.name, count / stats.median, unit)
         if self.against is not None:
-            yield Row(self.name, float(np.median(np.divide(stats.data, other[1:]))), f"x {self.against[0]}")
+            yield Row(self.name, float(np.median(np.divide(stats.data, other))), f"x {self.against[0]}")

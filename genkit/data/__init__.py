@@ -6,7 +6,7 @@ from genkit.data.cache import Absent, cache_dir, cached, location, only_looking
 from genkit.data.files import NotFetched, fetch, local
 
 if TYPE_CHECKING:
-    from genkit.data.idx import read_idx
+    from genkit.data.idx import find_idx, read_idx
     from genkit.data.pipeline import Arrays, Batches, Source, batches
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "cache_dir",
     "cached",
     "fetch",
+    "find_idx",
     "local",
     "location",
     "only_looking",
@@ -28,10 +29,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # The pipeline needs jax, the cache does not: commands that only look for files stay fast.
-    if name == "read_idx":
-        from genkit.data.idx import read_idx
+    if name in ("find_idx", "read_idx"):
+        from genkit.data import idx
 
-        return read_idx
+        return getattr(idx, name)
     if name in __all__:
         from genkit.data import pipeline
 

@@ -11,6 +11,14 @@ from genkit.errors import DataError
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
+def find_idx(folder: Path, stem: str) -> Path:
+    """The file of this name in a folder, or the same with .gz; such as ``train-images-idx3-ubyte``."""
+    for file in (folder / stem, folder / f"{stem}.gz"):
+        if file.is_file():
+            return file
+    raise DataError(f"{folder} has no {stem} or {stem}.gz; expected the idx files of MNIST or Fashion-MNIST")
+
+
 def read_idx(path: str | Path) -> np.ndarray:
     """The array of an idx file (``t10k-images-idx3-ubyte.gz``), in native byte order."""
     path = Path(path)

@@ -318,6 +318,11 @@ def test_samples_that_are_not_finite():
         sample(KEY, Heun(5), broken, (3, 2), noise=jnp.array([[1.0, 0], [-1, 0], [1, 1]]))
 
 
+def test_published_levels_of_ddpm():
+    """Its last level, sqrt(1e-4 / (1 - 1e-4)), is published as .01."""
+    assert DDPM().ratio(np.float64(Heun(5, 0.01, 100.0).time_grid(DDPM())[-1])) == pytest.approx(0.0100005, rel=1e-6)
+
+
 def test_wrong_shapes():
     def short(x, t, cond=None):
         return x[:, :1]

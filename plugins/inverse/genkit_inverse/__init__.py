@@ -57,6 +57,11 @@ plugin = Plugin(
             "a diffusion model of images of one size",
             f"{IMAGES} -> genkit_inverse.models.image_diffusion:ImageDiffusion",
         ),
+        "pretrained": (
+            "genkit_inverse.models.imported:Pretrained",
+            "a diffusion model of images trained elsewhere, imported",
+            f"{IMAGES} -> genkit_inverse.models.image_diffusion:ImageDiffusion",
+        ),
         "binary_prior": (
             "genkit_inverse.models.binary_prior:BinaryPrior",
             "a discrete diffusion model of binary images",

@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 from genkit.errors import DataError, UsageError
 from genkit.metrics import flatness, psnr, ranks, spread_skill_ratio
 from genkit.steer import Observation, Poisson
-from genkit_inverse.operators import pictured
+from genkit_inverse.operators import Task, pictured
 
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 LEVELS = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
@@ -35,6 +35,16 @@ def seen(task: Any, observed: Sequence[Observation]) -> np.ndarray:
         return np.stack([np.asarray(means(o)).reshape(operator.shape) for o in observed])
     found = pseudo_inverse(observed)
     return np.zeros((len(observed), *operator.shape), np.float32) if found is None else found
+
+
+def nearest(task: Any, x: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Samples x (n, m, h, w, c), each as that of the images measured the same which is nearest to its truth."""
+    if not isinstance(task, Task):
+        return x
+    same = np.stack([a.reshape(x.shape) for a in task.alike(x.reshape(-1, *x.shape[2:]))])
+    far = ((same - truth[:, None]) ** 2).sum((3, 4, 5))
+    which = np.argmin(np.where(np.isnan(far), np.inf, far), 0)
+    return np.take_along_axis(same, which[None, ..., None, None, None], 0)[0]
 
 
 def means(observation: Observation) -> np.ndarray:
@@ -79,16 +89,16 @@ def ssim(image: np.ndarray, truth: np.ndarray, peak: float) -> np.ndarray:
 def lpips(shape: Sequence[int], bounds: tuple[float, float]) -> Distance | None:
     """LPIPS (n,), Zhang et al. 2018, of images (n, *shape) and truths whose black and white are `bounds`.
 
-    By the package `lpips` (AlexNet); None where it is not installed, and for images of less than 64 cells a side. Grey
-    ones have three equal channels. Raises `DataError` where its weights cannot be read or fetched.
+    By the package `lpips` (AlexNet); None for images of less than 64 cells a side. Grey ones have three equal channels.
+    Raises `DataError` where the package is not installed, or its weights cannot be read or fetched.
     """
     if min(shape[:2]) < 64 or shape[2] not in (1, 3):
         return None
     try:
         import lpips as package  # pyright: ignore[reportMissingImports]
         import torch  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        return None
+    except ImportError as error:
+        raise DataError(f"LPIPS is left out, the package {error.name} is not installed; pip install lpips") from None
     try:
         network = package.LPIPS(net="alex", verbose=False)
     except Exception as error:  # of the net, the disk or torch
@@ -154,14 +164,18 @@ def over_chi(residual: np.ndarray, dof: Any, levels: Any) -> np.ndarray:
     return np.quantile(residual, levels) / stats.chi.ppf(levels, dof)
 
 
+def mean_se(name: str, each: np.ndarray) -> dict[str, Any]:
+    """The mean of numbers (n,) and its standard error, by their name."""
+    n = len(each)
+    return {name: each.mean(), f"{name}_se": each.std(ddof=1) / n**0.5 if n > 1 else None}
+
+
 def summary(rows: Mapping[str, np.ndarray], draws: int) -> dict[str, Any]:
     """Results over the images, from what `restored` and `calibration` gave and from what is known of the particles."""
-    n = len(rows["psnr"])
     out: dict[str, Any] = {}
     for name in ("psnr", "ssim", "lpips"):
         if name in rows:
-            out[name] = rows[name].mean()
-            out[f"{name}_se"] = rows[name].std(ddof=1) / n**0.5 if n > 1 else None
+            out |= mean_se(name, rows[name])
     if "rank" in rows:
         failed = np.isnan(rows["rank"]).any()
         counts = np.bincount(np.nan_to_num(rows["rank"]).astype(int), minlength=draws + 1)

@@ -17,13 +17,13 @@ from genkit.cli.completion import candidates
 from genkit.diffusion import Heun
 from genkit.errors import DataError, UsageError
 from genkit.model import Diffusion
-from genkit.steer import DDSMC, DPS, Denoising, observe, posterior
+from genkit.steer import DDSMC, DPS, Denoising, observe, posterior, weighs
 from genkit_inverse import scores
 from genkit_inverse.datasets.digits import Digits
 from genkit_inverse.datasets.gaussian_patches import GaussianPatches
 from genkit_inverse.datasets.mnist import MNIST
 from genkit_inverse.images import Images
-from genkit_inverse.operators import MRI, GaussianBlur, SuperResolution
+from genkit_inverse.operators import MRI, GaussianBlur, PhaseRetrieval, SuperResolution
 
 PATCHES = GaussianPatches().load()
 PRIOR = PATCHES.prior
@@ -44,6 +44,37 @@ def test_mnist():
     assert data.train.shape == (9000, 28, 28, 1) and len(data.val) == len(data.test) == 500
     assert data.train.min() == -1 and data.train.max() == 1
     assert data.train.mean() == pytest.approx(2 * 33.8 / 255 - 1, abs=0.01)  # the mean grey level of the file
+
+
+def idx(file, array):
+    head = bytes([0, 0, {"u1": 8, "i2": 11}[array.dtype.str[1:]], array.ndim])
+    file.write_bytes(
+        head + np.array(array.shape, ">u4").tobytes() + array.astype(array.dtype.newbyteorder(">")).tobytes()
+    )
+
+
+def test_files_as_of_fashion_mnist(tmp_path):
+    """All images of the two files, those of t10k for the test; what is no image or not there is named."""
+    rng = np.random.default_rng(0)
+    train, test = (rng.integers(256, size=(n, 6, 5), dtype=np.uint8) for n in (20, 3))
+    idx(tmp_path / "train-images-idx3-ubyte", train)
+    with pytest.raises(DataError, match="has no t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz"):
+        MNIST(tmp_path).load()
+    idx(tmp_path / "t10k-images-idx3-ubyte", test)
+    data = MNIST(tmp_path).load()
+    np.testing.assert_allclose(data.test[..., 0], test / 127.5 - 1, atol=1e-6)
+    assert [len(x) for x in (data.train, data.val)] == [18, 2] and MNIST(tmp_path).path() == tmp_path
+    whole = np.concatenate([data.train, data.val])[..., 0]
+    np.testing.assert_allclose(np.sort(whole, 0), np.sort(train / 127.5 - 1, 0), atol=1e-6)
+    for wrong, says in (
+        (test.astype("i2"), "int16 of shape"),
+        (test[0], r"uint8 of shape \(6, 5\)"),
+        (test[:, :4], "test images have shape"),
+    ):
+        idx(tmp_path / "t10k-images-idx3-ubyte", wrong)
+        with pytest.raises(DataError, match=says):
+            MNIST(tmp_path).load()
+    assert MNIST(tmp_path / "none").path() is None
 
 
 def test_wrong_images():
@@ -118,6 +149,16 @@ def test_what_is_shown_of_a_measurement(tmp_path):
         np.testing.assert_allclose(shown, expected(operator), atol=1e-4)
 
 
+def test_samples_turned_as_the_truth():
+    """Each by itself, of a task whose measurement does not tell; samples that are not finite stay so."""
+    truth = np.random.default_rng(0).normal(size=(2, 4, 4, 1))
+    x = np.stack([truth, truth[:, ::-1, ::-1], np.full_like(truth, np.nan)], 1)
+    found = scores.nearest(PhaseRetrieval(), x, truth)
+    np.testing.assert_array_equal(found[:, :2], np.stack([truth, truth], 1))
+    assert np.isnan(found[:, 2]).all()
+    np.testing.assert_array_equal(scores.nearest(GaussianBlur(), x, truth), x)
+
+
 def test_structural_similarity():
     """Against the sums of Wang et al. 2004 at one cell; 1 for the truth, by a constant the term of the means alone."""
     rng = np.random.default_rng(0)
@@ -161,6 +202,9 @@ def test_learned_distance_where_it_is_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=LPIPS))
     image = np.full((2, 64, 64, 1), 1.0)
     np.testing.assert_allclose(scores.lpips((64, 64, 1), (0.0, 1.0))(image, 0 * image), 2.0)
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    with pytest.raises(DataError, match="LPIPS is left out, the package lpips is not installed"):
+        scores.lpips((64, 64, 1), (0.0, 1.0))
     monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=offline))
     with pytest.raises(DataError, match="LPIPS is left out, its weights are not there: no route to host"):
         scores.lpips((64, 64, 1), (0.0, 1.0))
@@ -193,6 +237,12 @@ def test_the_prior(trained):
 def test_posteriors_of_images_under_a_trained_prior(trained, tmp_path):
     config = genkit.config("inverse.ddsmc_images", "tiny", prior=trained.folder)
     run = genkit.run(config, out=tmp_path / "images")
+    assert run.results["gain/inpaint_box/ddsmc"] == 0
+    difference = run.results["psnr/inpaint_box/pigdm"] - run.results["psnr/inpaint_box/ddsmc"]
+    assert (
+        run.results["gain/inpaint_box/pigdm"] == pytest.approx(difference)
+        and run.results["gain_se/inpaint_box/pigdm"] > 0
+    )
     for name in ("psnr", "psnr_sample", "ssim", "covered", "rank_p", "spread_skill", "residual_q50", "seconds"):
         for method in ("ddsmc", "pigdm"):
             assert np.isfinite(run.results[f"{name}/inpaint_box/{method}"])
@@ -234,6 +284,16 @@ def test_a_mask_that_is_missing_stops_before_training(tmp_path):
     with pytest.raises(UsageError, match="inpaint needs a mask"):
         genkit.run(config, out=tmp_path / "run")
     assert not (tmp_path / "run" / "model").exists() and not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_the_preset_equal_has_equal_calls():
+    config = genkit.config("inverse.ddsmc_images", "equal")
+    process = PRIOR.process
+    calls = {
+        name: m.calls(process) * (config.particles if weighs(m, PRIOR) else 1) for name, m in config.named()[1].items()
+    }
+    assert set(calls) == {"ddsmc", "mcgdiff", "daps", "ddrm", "dps", "pigdm", "mmps"} and set(calls.values()) == {160}
+    assert len(config.named()[0]) == 5
 
 
 def test_names_of_methods():

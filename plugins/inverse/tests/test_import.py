@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import genkit
 from genkit import load_model
 from genkit.cli.main import main
 from genkit.cli.sample import Sample
@@ -77,6 +78,7 @@ def softmax(a):
 def imported(name, path, tmp_path, *words):
     out = tmp_path / "model"
     assert main(["import", name, str(path), "--out", str(out), *words]) == 0
+    assert genkit.config("inverse.ddsmc_images", "tiny", prior=out).prior.restore == out  # the prior of a study
     return load_model(out)
 
 

@@ -164,6 +164,19 @@ def test_sizes_of_frequencies():
     assert task.layout(SHAPE) == (9, 12, 3) and not moved.any() and np.isfinite(slope).all()
 
 
+def test_images_of_the_same_phaseless_measurement():
+    """The half turn, and a shift of dark margins; the mirror image and the negative measure something else."""
+    task = operators.PhaseRetrieval()
+    image = np.pad(np.random.default_rng(1).uniform(-1, 1, (4, 6, 3)), ((1, 1), (0, 2), (0, 0)), constant_values=-1)
+    operator = task.build(image.shape)
+    x, turned = task.alike(image[None])
+    same = [x, turned, np.roll(x, (1, 2), (1, 2))]
+    measured = np.asarray(operator(jnp.asarray(np.concatenate([*same, x[:, :, ::-1], -x]), jnp.float32)))
+    np.testing.assert_allclose(measured[1:3], np.broadcast_to(measured[0], (2, operator.size)), atol=1e-5)
+    assert np.abs(measured[3:] - measured[0]).max(1).min() > 0.1
+    assert len(operators.GaussianBlur().alike(x)) == 1
+
+
 @pytest.mark.parametrize("quality", [5, 50, 75])
 @pytest.mark.parametrize(
     ("channels", "subsampling", "sides"),

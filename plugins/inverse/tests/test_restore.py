@@ -17,7 +17,7 @@ from genkit.errors import DataError, GenkitError, UsageError
 from genkit.model import save
 from genkit.steer import DDRM, DDSMC, Poisson, RandomMatrix
 from genkit_inverse.images import Images
-from genkit_inverse.models import ImageDiffusion, ImagePrior, Restore
+from genkit_inverse.models import ImageDiffusion, ImagePrior, Restore, Windowed
 from genkit_inverse.operators import MRI, Colourisation, Inpainting, SuperResolution, Tomography
 from genkit_inverse.pictures import Restored, read_picture, write_picture
 
@@ -241,6 +241,33 @@ def test_images_of_another_size(saved):
 
     model = load_model(saved).resized((12, 10))
     assert model.denoiser(jnp.zeros((1, 12, 10, 1)), jnp.ones(1)).shape == (1, 12, 10, 1)
+
+
+def test_large_images_by_windows():
+    """Exact where a cell tells of itself alone; a denoiser of a longer reach as on the whole, but for the seams."""
+    x = jnp.asarray(RNG.normal(size=(2, 13, 21, 1)), jnp.float32)
+
+    def alone(x, t, cond=None):
+        return jnp.tanh(x / t.reshape(-1, 1, 1, 1) ** 2)  # of -1 and 1
+
+    def near(x, t, cond=None):
+        return (jnp.roll(x, 1, 2) + x + jnp.roll(x, -1, 2)) / 3
+
+    t = jnp.array([0.5, 2.0])
+    for overlap in (0, 3, 7):
+        np.testing.assert_allclose(Windowed(alone, (8, 8), overlap)(x, t), alone(x, t), atol=1e-6)
+    found = Windowed(near, (8, 8), 2)(x, t) - near(x, t)
+    assert (
+        np.abs(found[:, :, [1, 2, 3, 5, 6, 8, 10, 12, 14, 15, 17, 18, 19]]).max() < 1e-6
+    )  # columns where no window ends
+    model = normal().resized((13, 21), 3)
+    np.testing.assert_allclose(model.denoiser(x, jnp.float32(0.5)), x / 2, atol=1e-6)
+    assert model.sample(jax.random.key(0), 2).shape == (2, 13, 21, 1) and model.denoiser.range == (-1, 1)
+    for size, overlap, says in (((7, 9), 2, "7 x 9 are smaller than a window, 8 x 8"), ((9, 9), 8, "expected 0 to 7")):
+        with pytest.raises(UsageError, match=says):
+            normal().resized(size, overlap)
+    with pytest.raises(UsageError, match="overlap=2 is for images of another size"):
+        Restore(overlap=2)
 
 
 def test_methods_without_weights_have_no_evidence(files):

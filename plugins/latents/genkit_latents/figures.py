@@ -184,8 +184,10 @@ def images(draws: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> Figure:
     figure = Figure(figsize=(2.6 * len(draws), 2.9), layout="constrained")
     for axes, (name, x) in zip(np.ravel(figure.subplots(1, len(draws), squeeze=False)), draws.items(), strict=True):
         side = min(6, int(len(x) ** 0.5))
-        block = x[: side * side].reshape(side, side, *shape[:2], -1).transpose(0, 2, 1, 3, 4)
-        axes.imshow(np.clip(block.reshape(side * shape[0], side * shape[1], -1), 0, 1), cmap="Greys", vmin=0, vmax=1)
+        tiles = x[: side * side].reshape(side, side, *shape[:2], -1)
+        tiles = np.pad(tiles, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)], constant_values=0.5)  # a grey frame
+        block = tiles.transpose(0, 2, 1, 3, 4).reshape(side * (shape[0] + 2), side * (shape[1] + 2), -1)
+        axes.imshow(np.clip(block, 0, 1), cmap="Greys", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[], title=name)
     return figure
 
@@ -265,7 +267,7 @@ def density_panels(models: Mapping[str, tuple[np.ndarray, np.ndarray]], grid: np
 
 def draws_panels(draws: Mapping[str, tuple[np.ndarray, np.ndarray | None]], half: float) -> Figure:
     """Densities of draws of the plane (n, 2) in the square |x|, |y| <= half, with marks (k, 2), one panel a model."""
-    figure = Figure(figsize=(2.8 * len(draws), 3.0), layout="constrained")
+    figure = Figure(figsize=(2.8 * len(draws), 3.3), layout="constrained")
     box = [[-half, half]] * 2
     for axes, (name, (x, modes)) in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws.items(), strict=True):
         level = np.histogram2d(*x.T, bins=80, range=box)[0]

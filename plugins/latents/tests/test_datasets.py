@@ -147,7 +147,7 @@ def test_images_of_files(tmp_path):
     assert Images(tmp_path / "cifar.npz").load().image == (4, 4, 3)
     np.savez(tmp_path / "far.npz", **{k: 255 * v for k, v in colours.items()}, **labels)
     np.savez(tmp_path / "none.npz", **colours)
-    for name, says in (("far.npz", "outside"), ("none.npz", "train_labels"), ("", "four idx files")):
+    for name, says in (("far.npz", "outside"), ("none.npz", "train_labels"), ("", "expected the idx files")):
         if not name:
             (tmp_path / "train-labels-idx1-ubyte").unlink()
         with pytest.raises(DataError, match=says):

@@ -134,6 +134,24 @@ def test_rows_of_files(tmp_path):
             read_rows(tmp_path / name, "samples")
 
 
+def test_labels_of_own_rows(tmp_path):
+    """None are needed; files that hold none, too few or no classes are refused by name."""
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((10, 3)))
+    (tmp_path / "text.npy").write_text("0 1 2")
+    for name, y in (("good", np.arange(10)), ("few", np.arange(3)), ("real", np.zeros(10)), ("low", np.arange(10) - 1)):
+        np.save(tmp_path / f"{name}.npy", y)
+    assert Rows(tmp_path / "rows.npy").load().train_labels is None
+    found = Rows(tmp_path / "rows.npy", tmp_path / "good.npy").load()
+    assert sorted([*found.train_labels, *found.test_labels]) == list(range(10))
+    for name, says in (
+        ("none", "cannot read .*none.npy: No such file"), ("text", "cannot read .*text.npy: it is no .npy"),
+        ("few", r"few.npy has an array \(3,\); expected \(10,\)"), ("real", "real.npy has labels of float64"),
+        ("low", "the least -1; expected 0, 1, 2"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=says):
+            Rows(tmp_path / "rows.npy", tmp_path / f"{name}.npy").load()
+
+
 def test_the_readme_runs(tmp_path, monkeypatch):
     """Its Python, each part by itself, where there are a model and a file of rows."""
     monkeypatch.chdir(tmp_path)
@@ -150,7 +168,8 @@ def test_the_readme_runs(tmp_path, monkeypatch):
     assert made[0]["found"].curve.shape == (1, 65, 2) and Path("latent.png").is_file()
     assert made[1]["Mine"]().load().train.shape == (16, 3)
     assert made[2]["found"].length[0] == pytest.approx(2.46957775, rel=1e-5)
-    assert made[3]["x"].shape == (100, 3)
+    assert made[3]["a"] == pytest.approx(2, abs=0.01)
+    assert made[4]["x"].shape == (100, 3)
 
 
 def test_a_metric_survives_in_a_folder(tmp_path):
@@ -309,13 +328,10 @@ def test_a_model_is_used_in_another_process(tmp_path):
 
 @pytest.mark.slow
 def test_the_example_of_own_rows(tmp_path):
-    """From a file without labels to a picture; labels of another length are refused."""
+    """From a file without labels to a picture."""
     file = Path(__file__).parents[3] / "examples" / "own_latents.py"
     spec = importlib.util.spec_from_file_location("own_latents", file)
     assert spec and spec.loader
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     assert example.main(tmp_path, "tiny").stat().st_size > 10_000
-    np.save(tmp_path / "labels.npy", np.zeros(3))
-    with pytest.raises(UsageError, match=r"labels.npy has an array \(3,\); expected \(500,\)"):
-        Rows(tmp_path / "rows.npy", tmp_path / "labels.npy").load()

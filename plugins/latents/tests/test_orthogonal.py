@@ -81,6 +81,83 @@ def test_known_distances():
         Grassmann(2, 3)
 
 
+def test_half_turns():
+    """Angles near and at pi, where the skew part of a rotation is lost: distances are right, and logarithms arrive."""
+    rng = np.random.default_rng(1)
+    with jax.enable_x64(True):
+        axis = rng.normal(size=3)
+        x = Rotation.from_rotvec(rng.normal(size=3)).as_matrix()
+        so, angles = SpecialOrthogonal(3), np.pi - np.array([1e-3, 1e-6, 1e-9, 0])
+        y = np.stack([x @ Rotation.from_rotvec(t * axis / np.linalg.norm(axis)).as_matrix() for t in angles])
+        there = jax.jit(lambda so, x, y: so.exp(x, so.log(x, y)))
+        np.testing.assert_allclose(so.dist(x, y), angles, atol=1e-8)
+        np.testing.assert_allclose(there(so, x, y), y, atol=1e-8)
+        assert list(so.unique(x, y)) == [True, True, False, False]
+        for n, halves in ((4, 2), (5, 1)):
+            so, turn = SpecialOrthogonal(n), np.linalg.qr(rng.normal(size=(n, n)))[0]
+            y = turn @ np.diag([-1.0] * 2 * halves + [1.0] * (n - 2 * halves)) @ turn.T
+            assert so.dist(np.eye(n), y) == pytest.approx(np.pi * halves**0.5, rel=1e-9)
+            np.testing.assert_allclose(there(so, np.eye(n), y), y, atol=1e-8)
+        plane = Grassmann(3, 1)
+        assert list(plane.unique(jnp.eye(3)[:, :1], jnp.eye(3)[:, 1:].T[..., None])) == [False, False]
+
+
+def test_frames():
+    """Of Stiefel manifolds with p > 1: turns in a plane of two columns, and of columns into two planes, have known
+    lengths; right factors are isometries; log has its derivative also where points meet; what is too far is NaN."""
+    with jax.enable_x64(True):
+        space, x = Stiefel(6, 2), jnp.eye(6, 2)
+        c, s = np.cos(0.7), np.sin(0.7)
+        turned = x @ np.array([[c, -s], [s, c]])
+        apart = np.zeros((6, 2))
+        apart[[0, 2, 1, 3], [0, 0, 1, 1]] = np.cos(0.4), np.sin(0.4), np.cos(0.9), np.sin(0.9)
+        y = space.project(x + 0.4 * jnp.asarray(np.random.default_rng(3).normal(size=(6, 2))))
+        far = space.project(jnp.asarray(np.random.default_rng(0).normal(size=(40, 6, 2))))
+
+        @jax.jit
+        def numbers(turned, apart, y):
+            q = jnp.array([[0.6, -0.8], [0.8, 0.6]])
+            lengths = space.dist(x, turned), space.dist(x, apart), space.dist(x, y), space.dist(x @ q, y @ q)
+            same = jax.jacfwd(lambda a: space.components(x, space.log(x, space.exp(x, space.vector(x, a)))))
+            found = space.log(x, far)
+            return lengths, same(jnp.zeros(space.dim)), found, space.exp(x, found)
+
+        lengths, slope, found, there = numbers(turned, apart, y)
+        # a turn of both columns is the skew matrix of 0.7 in X'V, of which the canonical metric counts half
+        np.testing.assert_allclose(lengths[:2], (0.7, np.hypot(0.4, 0.9)), rtol=1e-9)
+        assert lengths[2] == pytest.approx(float(lengths[3]), rel=1e-9)
+        np.testing.assert_allclose(slope, np.eye(space.dim), atol=1e-9)
+        known = ~np.isnan(found).any((1, 2))
+        assert known.any()
+        np.testing.assert_allclose(there[known], far[known], atol=1e-7)
+
+
+def test_adam_by_hand():
+    """Three steps on the sphere against numpy: moments, their corrections, and what is carried along."""
+    with jax.enable_x64(True):
+        b1, b2, eps, rate, a = 0.8, 0.9, 1e-8, 0.3, np.array([0.2, -1.0, 0.7])
+        x = np.array([0.6, 0.0, 0.8])
+        rule = riemannian_adam(Sphere(), lambda count: rate / (1 + count), b1, b2, eps)
+        ours, state = jnp.asarray(x), rule.init(jnp.asarray(x))
+        first, second = np.zeros(3), 0.0
+        for step in range(3):
+            g = a * (step + 1)
+            change, state = rule.update(jnp.asarray(g), state, ours)
+            ours = optax.apply_updates(ours, change)
+            g = g - (g @ x) * x
+            first, second = b1 * first + (1 - b1) * g, b2 * second + (1 - b2) * g @ g
+            size = np.sqrt(second / (1 - b2 ** (step + 1))) + eps
+            v = -rate / (1 + step) / (1 - b1 ** (step + 1)) / size * first
+            r = np.linalg.norm(v)
+            u = v / r
+            x, turned = np.cos(r) * x + np.sin(r) * u, np.cos(r) * u - np.sin(r) * x
+            first = first + (first @ u) * (turned - u)  # the part along the way turns with it
+            np.testing.assert_allclose(ours, x, atol=1e-12)
+            np.testing.assert_allclose(state.first, first, atol=1e-12)
+            assert state.second == pytest.approx(second, rel=1e-12) and state.count == step + 1
+            np.testing.assert_allclose(first @ x, 0, atol=1e-12)
+
+
 def test_descent():
     """The leading subspace is that of the largest eigenvalues, in a batch; in a ball the mean is found by Adam; a step
     of plain descent is the exponential map."""

@@ -10,7 +10,7 @@ from genkit.errors import GenkitError, UsageError
 from genkit_latents.distributions import RiemannianNormal
 from genkit_latents.geometry import metric as m
 from genkit_latents.geometry.geodesics import Energy
-from genkit_latents.geometry.manifolds import SPD, Euclidean, Lorentz, PoincareBall, Sphere
+from genkit_latents.geometry.manifolds import SPD, Euclidean, Lorentz, PoincareBall, Product, Sphere
 from genkit_latents.geometry.numeric import Numeric
 from genkit_latents.stats import (
     Land,
@@ -35,6 +35,7 @@ def test_frechet_means():
         np.testing.assert_allclose(found.point, np.full(3, 3**-0.5), atol=1e-10)
         assert found.converged and found.variance == pytest.approx(0.9553166181245092**2, rel=1e-10)
         a, b = jnp.diag(jnp.array([1.0, 4.0])), jnp.diag(jnp.array([9.0, 1.0]))
+        np.testing.assert_allclose(SPD(2).dist(a, jnp.stack([a, b])), (0, np.hypot(np.log(9), np.log(4))), rtol=1e-12)
         middle = jax.jit(frechet_mean)(SPD(2), jnp.stack([a, b])).point
         np.testing.assert_allclose(middle, jnp.diag(jnp.array([3.0, 2.0])), atol=1e-9)  # geometric mean
         weighed = frechet_mean(Euclidean(2), jnp.array([[0.0, 0], [1, 0]]), jnp.array([1.0, 3.0]))
@@ -66,6 +67,31 @@ def test_k_means_passes_on_what_the_mean_says():
     found = geodesic_kmeans(ball, x, 1)
     assert found.converged and found.cost < jnp.square(ball.dist(jnp.zeros(2), x)).mean()
     assert not geodesic_kmeans(ball, x, 1, means=1).converged
+
+
+def test_no_mean_where_none_is_determined():
+    """Two antipodal points have a circle of means, three even ones of a great circle a saddle at each and two means at
+    the poles, and a point across from the mean is on a ridge: none has converged, in either precision, nor in a
+    product."""
+    a = np.arange(3) * 2 * np.pi / 3
+    even = np.stack([np.cos(a), np.sin(a), 0 * a], 1)
+    ends = np.array([[1.0, 0, 0], [-1, 0, 0], [0, -1, 0], [0, -1, 0]])
+    mean = jax.jit(frechet_mean)
+    for dtype in (np.float32, np.float64):
+        with jax.enable_x64(dtype is np.float64):
+            w = [np.array(v, dtype) for v in ([1, 1, 0, 0], [3, 3, 3, 3], [1, 1, 1, 0], [1, 0, 0, 0])]
+            sphere = [mean(Sphere(), jnp.asarray(ends, dtype), w[0], ends[i].astype(dtype)) for i in (0, 2)]
+            ridge = mean(Sphere(), jnp.asarray(ends, dtype), w[1], ends[0].astype(dtype))
+            for one in (*sphere, ridge, mean(Sphere(), jnp.asarray(even, dtype))):
+                assert one.residual < 1e-5 and not one.converged
+            up = mean(Sphere(), jnp.asarray(even, dtype), None, Sphere().project(jnp.array([0.3, 0.2, 0.9], dtype)))
+            assert up.converged and up.point[2] == pytest.approx(1, abs=1e-4)
+            alone = mean(Sphere(), jnp.asarray(ends, dtype), w[3], ends[0].astype(dtype))
+            assert alone.converged  # a point without weight does not count
+    both = np.concatenate([ends, np.zeros((4, 2))], 1)
+    assert not mean(Product((Sphere(), PoincareBall())), both[:2]).converged
+    found = geodesic_kmeans(Sphere(), ends[:2].astype(np.float32), 1)
+    assert not found.converged
 
 
 def test_derivatives_of_a_mean():

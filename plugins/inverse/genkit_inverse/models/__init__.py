@@ -4,6 +4,7 @@ from genkit_inverse.models.binary_prior import KERNELS, BinaryDiffusion, BinaryP
 from genkit_inverse.models.image_diffusion import ImageDiffusion, Restore
 from genkit_inverse.models.image_prior import ImagePrior, loss
 from genkit_inverse.models.pdds import LearnedPDDS, PDDSPotential
+from genkit_inverse.models.windowed import Windowed
 
 __all__ = [
     "KERNELS",
@@ -14,6 +15,7 @@ __all__ = [
     "LearnedPDDS",
     "PDDSPotential",
     "Restore",
+    "Windowed",
     "bit_channel",
     "loss",
 ]

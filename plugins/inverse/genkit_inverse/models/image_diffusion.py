@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import numpy as np
 
 from genkit.errors import DataError, UsageError
+from genkit.kinds import ZERO
 from genkit.model import NPZ, Diffusion, Draw, Piece, Request, measured
 from genkit.nn import Net
 from genkit.tree import register_dataclass
+from genkit_inverse.models.windowed import Windowed
 from genkit_inverse.networks.imported import ADM, EDMUNet, UNet2D
 from genkit_inverse.operators import Task, pictured
 from genkit_inverse.pictures import ENDINGS, Restored, read_array, read_picture, said
@@ -34,10 +36,21 @@ class Restore(Draw):
 
     size: tuple[int, int] | None = None
     """Rows and columns of the images, if others than those of the training; networks without levels that break off."""
+    overlap: Annotated[int | None, ZERO] = None
+    """Cells that windows of the training's size share, by which larger images are seen; without it as a whole."""
+
+    def __post_init__(self) -> None:
+        """Check what belongs together."""
+        super().__post_init__()
+        if self.overlap is not None and self.size is None:
+            raise UsageError(f"overlap={self.overlap} is for images of another size; give --size ROWS COLUMNS too")
 
     def __call__(self, model: Any, key: jax.Array, n: int, chunk: int = 256) -> Iterator[Piece]:
         """See `Draw`."""
-        yield from super().__call__(model if self.size is None else model.resized(self.size), key, n, chunk)
+        yield from super().__call__(self._sized(model), key, n, chunk)
+
+    def _sized(self, model: Any) -> Any:
+        return model if self.size is None else model.resized(self.size, self.overlap)
 
     def writer(self, path: Path, model: Any = None) -> Any:
         """A folder, or an .npz file."""
@@ -47,7 +60,7 @@ class Restore(Draw):
             return Restored(path)
         about: dict[str, Any] = {}
         if self.operator is not None:
-            observation = self.observed(model if self.size is None else model.resized(self.size))
+            observation = self.observed(self._sized(model))
             about = {"measured": observation.operator.size, "noise": _law(observation)}
         return Restored(path, getattr(model.denoiser, "range", None), about)
 
@@ -116,8 +129,12 @@ class ImageDiffusion(Diffusion):
 
     request: ClassVar[type[Request]] = Restore
 
-    def resized(self, size: tuple[int, int]) -> ImageDiffusion:
-        """The same network for images of another size, where its parameters do not depend on it."""
+    def resized(self, size: tuple[int, int], overlap: int | None = None) -> ImageDiffusion:
+        """The same network for images of another size, where its parameters do not depend on it, or by `Windowed`."""
+        if overlap is not None:
+            windowed = Windowed(self.denoiser, (self.shape[0], self.shape[1]), overlap)
+            windowed.places(size)
+            return replace(self, denoiser=windowed, shape=(*size, self.shape[2]))
         net = getattr(self.denoiser, "network", None)
         shape = (*size, self.shape[2])
         if isinstance(net, (ADM, EDMUNet, UNet2D)):

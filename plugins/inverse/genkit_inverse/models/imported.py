@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -15,11 +15,28 @@ import numpy as np
 from genkit.diffusion import DDIM, DDPM, EDM, EDMDenoiser, Heun, NetworkDenoiser
 from genkit.errors import DataError, GenkitError, UsageError
 from genkit.files import read_json
-from genkit.model import Format, read_checkpoint
+from genkit.kinds import Sampler
+from genkit.model import Format, Recipe, read_checkpoint
+from genkit_inverse.images import Images
 from genkit_inverse.models.image_diffusion import ImageDiffusion
 from genkit_inverse.networks.imported import ADM, EDMUNet, UNet2D, nested
 
 BOUNDS = (-1.0, 1.0)  # of the images of all three
+STEPS = DDIM(steps=100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained(Recipe):
+    """A diffusion model of images that was trained elsewhere, and imported."""
+
+    used: ClassVar[tuple[str, ...]] = ("sampler",)
+
+    sampler: Sampler = field(default_factory=lambda: STEPS)
+    """The sampler of the prior."""
+
+    def fit(self, run: Any, data: Images, start: ImageDiffusion | None = None) -> ImageDiffusion:
+        """It is not trained here."""
+        raise UsageError("a pretrained prior is not trained here; give the folder that genkit import made, as it is")
 
 
 @dataclass(frozen=True)
@@ -32,7 +49,7 @@ class FromEDM(Format):
     sigma_data: float = 0.5
     """standard deviation of the data in the preconditioning"""
 
-    def read(self, path: Path) -> tuple[ImageDiffusion, None]:
+    def read(self, path: Path) -> tuple[ImageDiffusion, Pretrained]:
         """Architecture and sizes are those of the names and shapes."""
         if path.suffix == ".pkl":
             raise DataError(f"{path} holds code, which is not run; save its state_dict() as .safetensors or .pt")
@@ -49,7 +66,7 @@ class FromEDM(Format):
             net = EDMUNet(sizes[0], len(sizes), blocks, "out_conv" in params, taps)
             shape = (sizes[0], sizes[0], int(first["weight"].shape[1]))
             _check_call(net, params, shape, path)
-        return ImageDiffusion(EDMDenoiser(net, params, self.sigma_data, EDM(), BOUNDS), shape, Heun(steps=18)), None
+        return _made(EDMDenoiser(net, params, self.sigma_data, EDM(), BOUNDS), shape, Heun(steps=18))
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,7 @@ class FromADM(Format):
     new_order: bool = False
     """use_new_attention_order"""
 
-    def read(self, path: Path) -> tuple[ImageDiffusion, None]:
+    def read(self, path: Path) -> tuple[ImageDiffusion, Pretrained]:
         """Blocks and channels are those of the names and shapes."""
         with _fitting(path):
             arrays, _ = read_checkpoint(path)
@@ -83,7 +100,7 @@ class FromADM(Format):
             channels = int(params["input_blocks"]["0"]["0"]["weight"].shape[1])
             shape = (self.image_size, self.image_size, channels)
             _check_call(net, params, shape, path)
-        return ImageDiffusion(NetworkDenoiser(net, params, DDPM(), "eps", BOUNDS), shape, DDIM(steps=100)), None
+        return _made(NetworkDenoiser(net, params, DDPM(), "eps", BOUNDS), shape)
 
 
 PREDICTS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
@@ -93,7 +110,7 @@ PREDICTS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 class FromDiffusers(Format):
     """A folder of a diffusers pipeline or UNet2DModel: config.json and weights in .safetensors."""
 
-    def read(self, path: Path) -> tuple[ImageDiffusion, None]:
+    def read(self, path: Path) -> tuple[ImageDiffusion, Pretrained]:
         """As its config.json and, where there is one, its scheduler's say."""
         folder = path / "unet" if (path / "unet").is_dir() else path
         with _fitting(folder):
@@ -122,7 +139,7 @@ class FromDiffusers(Format):
             shape = (h, w, int(config.get("in_channels", 3)))
             _check_call(net, params, shape, file)
             process, predicts = _scheduler(folder)
-        return ImageDiffusion(NetworkDenoiser(net, params, process, predicts, BOUNDS), shape, DDIM(steps=100)), None
+        return _made(NetworkDenoiser(net, params, process, predicts, BOUNDS), shape)
 
     def _check(self, config: dict[str, Any], folder: Path) -> None:
         known = {"DownBlock2D", "AttnDownBlock2D", "UpBlock2D", "AttnUpBlock2D"}
@@ -141,6 +158,10 @@ class FromDiffusers(Format):
         for name, value in usual.items():
             if config.get(name, value) != value:
                 raise DataError(f"{folder}/config.json has {name} {config[name]}; expected {value}")
+
+
+def _made(denoiser: Any, shape: tuple[int, ...], sampler: Any = STEPS) -> tuple[ImageDiffusion, Pretrained]:
+    return ImageDiffusion(denoiser, shape, sampler), Pretrained(sampler=sampler)
 
 
 def _scheduler(folder: Path) -> tuple[DDPM, Any]:

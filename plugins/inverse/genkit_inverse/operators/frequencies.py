@@ -147,7 +147,11 @@ class MRI(Task):
 
 @dataclass(frozen=True)
 class PhaseRetrieval(Task):
-    """The sizes of the Fourier coefficients of an image in a dark frame; their phases are lost."""
+    """The sizes of the Fourier coefficients of an image in a dark frame; their phases are lost.
+
+    An image and its half turn measure the same, as do shifts of one with dark margins; the sign is known, since light
+    is not negative. Only the prior tells them apart.
+    """
 
     oversampling: float = 2.0
     """Side of the framed image over that of the image; below 2 an image is not determined."""
@@ -159,6 +163,10 @@ class PhaseRetrieval(Task):
     def layout(self, shape: Sequence[int]) -> tuple[int, ...]:
         """(h', w', c) of the framed image, frequency 0 first."""
         return (*(self._side(n) for n in shape[:2]), shape[2])
+
+    def alike(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
+        """And the half turn."""
+        return x, x[:, ::-1, ::-1]
 
     def build(self, shape: Sequence[int]) -> Function:
         """Orthonormal transform of the brightness from 0 to 1."""

@@ -22,6 +22,10 @@ class Task:
         """Shape of a measurement of images (h, w, c): here theirs, of which a mask hides a part."""
         return tuple(shape)
 
+    def alike(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Images x (n, h, w, c), and others of them that any operator of this task measures the same."""
+        return (x,)
+
     def numbers(self, y: np.ndarray, operator: Operator) -> np.ndarray:
         """The (m,) numbers that the operator measures, of such an array."""
         y = y.reshape(-1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genkit.data import read_idx
+from genkit.data import find_idx, read_idx
 from genkit.errors import DataError
 from genkit_latents.data import Points, check
 
@@ -47,10 +47,7 @@ class Images:
         found = {}
         for part, name in PARTS.items():
             for key, stem in ((part, f"{name}-images-idx3-ubyte"), (f"{part}_labels", f"{name}-labels-idx1-ubyte")):
-                files = [f for end in ("", ".gz") if (f := self.file / (stem + end)).exists()]
-                if not files:
-                    raise DataError(f"{self.file} has no {stem} or {stem}.gz; expected the four idx files")
-                found[key] = read_idx(files[0])
+                found[key] = read_idx(find_idx(self.file, stem))
         return found
 
     def _arrays(self) -> dict[str, np.ndarray]:

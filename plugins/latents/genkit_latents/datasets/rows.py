@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from genkit.errors import UsageError
+from genkit.model import arrays_in
 from genkit_latents.data import Points, check, split
 from genkit_latents.files import read_rows
 
@@ -20,7 +21,7 @@ class Rows:
     file: Path = Path("rows.npy")
     """The file."""
     labels: Path | None = None
-    """A .npy file of class numbers, one a row."""
+    """A .npy file (or .npz, array `labels`) of class numbers from 0, one a row."""
     likelihood: Literal["normal", "gaussian", "bernoulli", "poisson", "negative_binomial"] = "gaussian"
     """The family that suits them."""
     test: float = 0.2
@@ -36,7 +37,9 @@ class Rows:
         train, test = split(len(x), self.test, self.seed)
         if self.labels is None:
             return check(Points(x[train], x[test], self.likelihood, str(self.file)))
-        y = np.load(self.labels)
+        y = arrays_in(self.labels, "labels").get("labels", np.zeros(0))
         if y.shape != (len(x),):
             raise UsageError(f"{self.labels} has an array {y.shape}; expected ({len(x)},), one label a row")
+        if y.dtype.kind not in "iu" or y.min() < 0:
+            raise UsageError(f"{self.labels} has labels of {y.dtype}, the least {y.min()}; expected 0, 1, 2, ...")
         return check(Points(x[train], x[test], self.likelihood, str(self.file), y[train], y[test]))

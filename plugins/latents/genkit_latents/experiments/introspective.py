@@ -77,7 +77,8 @@ class IntrospectiveStudy(Experiment):
                 dim=8, components=10, limits=(0.0, 1.0), network=Perceptron((256, 256)), steps=3000, warmup=600,
                 mixture=100, batch=128,
             )  # fmt: skip
-            return cls(("digits",), seeds=5, model=recipe)
+            systems = tuple(f"{prior}_{kind}" for prior in ("normal", "mog", "vamp") for kind in ("vae", "sintro"))
+            return cls(("digits",), systems, model=recipe)
         if name == "images":  # 220 epochs of 60 000 images, 20 of them before the game, 5 of these with the mixture
             recipe = Introspective(
                 dim=32, components=100, limits=(0.0, 1.0), network=Residual(), steps=220 * 469, warmup=20 * 469,

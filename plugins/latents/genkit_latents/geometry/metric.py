@@ -24,6 +24,7 @@ import numpy as np
 from genkit.chain import callable_tree
 from genkit.errors import GenkitError
 from genkit.tree import register_dataclass
+from genkit_latents.safe import root
 
 Array = jax.Array
 
@@ -129,7 +130,7 @@ def inner(metric: Metric, z: Array, u: Array, v: Array) -> Array:
 
 def norm(metric: Metric, z: Array, v: Array) -> Array:
     """|v| at z."""
-    return jnp.sqrt(square(metric, z, v))
+    return root(square(metric, z, v))
 
 
 def log_volume(metric: Any, z: Array) -> Array:

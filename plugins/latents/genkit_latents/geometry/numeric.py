@@ -70,7 +70,8 @@ class Numeric(Manifold):
         c = found.curve
         v = -1.5 * c[0] + 2 * c[1] - 0.5 * c[2]
         size = m.norm(self.metric, x, v)
-        v = v * found.length / jnp.where(size > 0, size, 1)
+        apart = (size > 0) & (found.length > 0)
+        v = v * jnp.where(apart, found.length / jnp.where(apart, size, 1), len(c) - 1)
         return jnp.where(found.converged, v, jnp.nan)
 
     def frame(self, x: Array) -> Array:
@@ -99,6 +100,10 @@ class Numeric(Manifold):
     def inside(self, x: Array) -> Array:
         """Everywhere finite."""
         return jnp.isfinite(x).all(-1)
+
+    def unique(self, x: Array, y: Array) -> Array:
+        """True: a solver finds one geodesic and does not know of others."""
+        return jnp.asarray(True)
 
     def log_jacobian(self, x: Array, v: Array) -> Array:
         """Jacobi fields by differentiation of the Runge-Kutta steps."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from genkit.errors import GenkitError, UsageError
 from genkit_latents import safe
+from genkit_latents.geometry import Numeric
 from genkit_latents.implicit import solution
 
 Array = jax.Array
@@ -22,7 +23,8 @@ class Mean(NamedTuple):
     point: Array
     """(*shape)"""
     converged: Array
-    """() bool: the residual is below the tolerance, and no logarithm is NaN"""
+    """() bool: the residual is below the tolerance or rounding, no logarithm is NaN, no point is a cut point of the
+    mean, and the variance grows in every direction"""
     iterations: Array
     """() int"""
     residual: Array
@@ -42,10 +44,12 @@ def frechet_mean(
     """The point of least sum of squared distances to x (n, *shape), by descent along the mean of the logarithms.
 
     Steps are those of Barzilai and Borwein 1988 with the line search of Hager and Zhang 2005: a step of one, Karcher's,
-    diverges where the points are far apart (the Hessian grows as r coth r). Unique in flat and hyperbolic spaces and
-    for points in half a hemisphere; else it is a local one, from the first point or `start`. Differentiable in points,
-    weights and parameters of the manifold. With a negative weight nothing has converged. Raises `UsageError` for no
-    point, and for weights that are not one a point.
+    diverges where the points are far apart (the Hessian grows as r coth r). Unique in Euclidean and hyperbolic spaces
+    and for points in half a hemisphere; else it is a local one, from the heaviest point or `start`. A saddle, as
+    between three even points of a great circle, and any point of a whole set of means, as of two antipodal points, have
+    not converged; another `start` leaves a saddle. Differentiable in points, weights and parameters of the manifold.
+    With a negative weight nothing has converged. Raises `UsageError` for no point, and for weights that are not one a
+    point.
     """
     x = jnp.asarray(x)
     x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
@@ -53,7 +57,8 @@ def frechet_mean(
         raise UsageError("a Frechet mean of no points; expected one or more")
     if weights is not None and jnp.shape(weights) != x.shape[:1]:
         raise UsageError(f"weights of shape {jnp.shape(weights)} for {len(x)} points; expected one a point")
-    tolerance = tolerance or (1e-10 if jnp.finfo(x.dtype).eps < 1e-12 else 1e-5)
+    fine = jnp.finfo(x.dtype).eps < 1e-12 and not isinstance(manifold, Numeric)  # a solver's logarithms are less exact
+    tolerance = tolerance or (1e-10 if fine else 1e-5)
     w = (
         jnp.full(x.shape[0], 1 / x.shape[0], x.dtype)
         if weights is None
@@ -61,10 +66,22 @@ def frechet_mean(
     )
     first = x[jnp.argmax(w)] if start is None else start
     find = partial(_descend, iterations, tolerance)
-    m, (i, residual) = solution(find, _balance, _along, (manifold, x, w, first))
+    args = manifold, x, w, first
+    m, (i, residual, settled) = solution(find, _balance, _along, args)
     variance = _pull(manifold, x, w, m)[1]
-    sure = (residual <= tolerance) & jnp.isfinite(variance) & (w >= 0).all()
-    return Mean(m, sure, i, residual, variance)
+    sure = settled & jnp.isfinite(variance) & (w >= 0).all()
+    return Mean(m, sure & _strict(*jax.lax.stop_gradient((m, args))), i, residual, variance)
+
+
+def _strict(m: Array, args: Any) -> Array:
+    """Whether m, where the logarithms balance, is a strict local minimum of the variance, () bool."""
+    manifold, x, w, _ = args
+    if manifold.hadamard:  # its Hessian is at least 1
+        return jnp.asarray(True)
+    hessian = -jax.jacfwd(lambda a: _balance(_along(m, args, a), args))(jnp.zeros(manifold.dim, x.dtype))
+    values = jnp.linalg.eigvalsh((hessian + hessian.T) / 2)
+    smooth = jax.vmap(lambda y: manifold.unique(m, y))(x) | (w == 0)
+    return (values > jnp.finfo(x.dtype).eps ** 0.5).all() & smooth.all()
 
 
 def _pull(manifold: Any, x: Array, w: Array, m: Array) -> tuple[Array, Array]:
@@ -95,7 +112,7 @@ class _State(NamedTuple):
     iterations: Array
 
 
-def _descend(iterations: int, tolerance: float, args: Any) -> tuple[Array, tuple[Array, Array]]:
+def _descend(iterations: int, tolerance: float, args: Any) -> tuple[Array, tuple[Array, Array, Array]]:
     manifold, x, w, first = args
     eps = jnp.finfo(x.dtype).eps
 
@@ -106,8 +123,12 @@ def _descend(iterations: int, tolerance: float, args: Any) -> tuple[Array, tuple
     def residual(s: _State) -> Array:
         return safe.root(s.size / jnp.where(s.variance > 0, s.variance, 1))
 
+    def settled(s: _State) -> Array:
+        rounding = (100 * eps) ** 2 * jnp.abs(manifold.inner(s.m, s.m, s.m))  # all there is where all points are one
+        return s.size <= tolerance**2 * s.variance + rounding
+
     def more(s: _State) -> Array:
-        return (residual(s) > tolerance) & (s.iterations < iterations) & (s.t > eps)
+        return ~settled(s) & (s.iterations < iterations) & (s.t > eps)
 
     def move(s: _State) -> _State:
         new = at(manifold.exp(s.m, s.t * s.step), s.t, s.iterations + 1)
@@ -123,7 +144,7 @@ def _descend(iterations: int, tolerance: float, args: Any) -> tuple[Array, tuple
         return jax.tree.map(partial(jnp.where, good), go, stay)
 
     end = jax.lax.while_loop(more, move, at(first, 1, 0))
-    return end.m, (end.iterations, residual(end))
+    return end.m, (end.iterations, residual(end), settled(end))
 
 
 def tangent_pca(manifold: Any, x: Array, mean: Array) -> tuple[Array, Array]:

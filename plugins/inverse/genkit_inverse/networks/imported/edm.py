@@ -7,9 +7,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from genkit_inverse.networks.imported.layers import AXES, attention, conv, filtered, group_norm, linear, waves
+from genkit.nn import convolve
+from genkit_inverse.networks.imported.layers import (
+    attention,
+    conv,
+    each_channel,
+    filtered,
+    group_norm,
+    kernel,
+    linear,
+    square,
+    waves,
+)
 
 Array = jax.Array
 
@@ -127,14 +137,9 @@ class EDMUNet:
 
 def filtered_conv(p: Any, x: Array, taps: tuple[int, ...]) -> Array:
     """A convolution of the halved image, with the filter after the weights in one go, as EDM's `fused_resample`."""
-    w, f = jnp.asarray(p["weight"], x.dtype), len(taps)
-    margin = w.shape[-1] // 2 + (f - 1) // 2
-    wide = jax.lax.conv_general_dilated(x, w, (1, 1), [(margin, margin)] * 2, dimension_numbers=AXES)
-    low = jnp.asarray(np.outer(taps, taps) / sum(taps) ** 2, x.dtype)
-    kernel = jnp.tile(low[None, None], (len(w), 1, 1, 1))
-    out = jax.lax.conv_general_dilated(
-        wide, kernel, (2, 2), [(0, 0)] * 2, dimension_numbers=AXES, feature_group_count=len(w)
-    )
+    w = kernel(p, x.dtype)
+    margin = w.shape[0] // 2 + (len(taps) - 1) // 2
+    out = each_channel(convolve(x, w, (1, 1), [(margin, margin)] * 2), square(taps), (2, 2), [(0, 0)] * 2)
     return out + p["bias"] if "bias" in p else out
 
 

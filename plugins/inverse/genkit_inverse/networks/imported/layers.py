@@ -8,17 +8,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.nn import convolve
+
 Array = jax.Array
-AXES = ("NHWC", "OIHW", "NHWC")
+
+
+def kernel(p: Any, dtype: Any) -> Array:
+    """Weights (out, in, ...) as (p, q, in, out); of a convolution along a series, 1 x 1."""
+    w = jnp.asarray(p["weight"], dtype)
+    return w.reshape(*w.shape, *[1] * (4 - w.ndim)).transpose(2, 3, 1, 0)
 
 
 def conv(p: Any, x: Array, stride: int = 1, padding: Any = None) -> Array:
     """Convolution that keeps the size, or with stride 2 halves it."""
-    w = jnp.asarray(p["weight"])
-    w = w.reshape(*w.shape, *[1] * (4 - w.ndim))  # one along a series is one of 1 x 1
-    margin = w.shape[-1] // 2
-    pads = [(margin, margin)] * 2 if padding is None else padding
-    y = jax.lax.conv_general_dilated(x, w.astype(x.dtype), (stride, stride), pads, dimension_numbers=AXES)
+    w = kernel(p, x.dtype)
+    margin = w.shape[0] // 2
+    y = convolve(x, w, (stride, stride), [(margin, margin)] * 2 if padding is None else padding)
     return y + p["bias"] if "bias" in p else y
 
 
@@ -62,18 +67,22 @@ def halved(x: Array) -> Array:
 
 def filtered(x: Array, taps: tuple[int, ...], up: bool) -> Array:
     """Doubled or halved by a filter, as in StyleGAN: (h, w) times two or over two."""
-    f = np.outer(taps, taps) / sum(taps) ** 2 * (4 if up else 1)
-    channels = x.shape[-1]
-    kernel = jnp.tile(jnp.asarray(f, x.dtype)[None, None], (channels, 1, 1, 1))
     pad = (len(taps) - 1) // 2
     if up:  # the transpose of a convolution with stride 2
         margin = [(len(taps) - 1 - pad, len(taps) - 1 - pad)] * 2
-        return jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), margin, lhs_dilation=(2, 2), dimension_numbers=AXES, feature_group_count=channels
-        )
-    return jax.lax.conv_general_dilated(
-        x, kernel, (2, 2), [(pad, pad)] * 2, dimension_numbers=AXES, feature_group_count=channels
-    )
+        return each_channel(x, 4 * square(taps), (1, 1), margin, lhs_dilation=(2, 2))
+    return each_channel(x, square(taps), (2, 2), [(pad, pad)] * 2)
+
+
+def square(taps: tuple[int, ...]) -> np.ndarray:
+    """The filter of images whose sum is 1, (n, n)."""
+    return np.outer(taps, taps) / sum(taps) ** 2
+
+
+def each_channel(x: Array, filter: np.ndarray, strides: Any, padding: Any, **options: Any) -> Array:
+    """Convolution of every channel with one filter (p, q)."""
+    w = jnp.tile(jnp.asarray(filter, x.dtype)[..., None, None], (1, 1, 1, x.shape[-1]))
+    return convolve(x, w, strides, padding, feature_group_count=x.shape[-1], **options)
 
 
 def nested(arrays: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,9 @@ class Manifold:
     Points are arrays (..., *shape); methods broadcast over leading axes, except `frame` and what it makes. A manifold
     in coordinates (its points are not embedded) has `G(z)` too, and is a metric for all of `genkit_latents.geometry`.
     """
+
+    hadamard: ClassVar[bool] = False
+    """Simply connected and nowhere positively curved: one geodesic joins any two points, and means are unique."""
 
     @property
     def dim(self) -> int:

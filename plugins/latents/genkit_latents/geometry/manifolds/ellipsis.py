@@ -25,6 +25,8 @@ class PoincareEllipsis(Manifold):
     topic of Fadel, Paulsen and Brefeld (MLG workshop 2023), whose text we did not have.
     """
 
+    hadamard = True
+
     a: Array
     """(n, n), of full rank; Q = A' A"""
 

@@ -64,6 +64,8 @@ class Flat(Manifold):
 class Euclidean(Sized, Flat):
     """R^n."""
 
+    hadamard = True
+
     def exp(self, x: Array, v: Array) -> Array:
         """x + v."""
         return x + v

@@ -22,6 +22,7 @@ class HalfPlane(Sized):
     """Points (x_1..x_(n-1), y), y > 0, with G = I / y^2: curvature -1."""
 
     kappa = -1.0
+    hadamard = True
 
     @property
     def origin(self) -> Array:
@@ -109,6 +110,8 @@ class GaussianFisherRao(Sized):
     ds^2 = sum (dm^2 + 2 ds^2) / s^2: with m / sqrt 2 in place of m each coordinate is sqrt 2 times a half-plane, of
     curvature -1/2.
     """
+
+    hadamard = True
 
     n: int = field(default=1, metadata={"static": True})
 

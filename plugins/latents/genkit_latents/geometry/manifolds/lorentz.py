@@ -27,6 +27,8 @@ class Lorentz(Hypersurface):
     In float32 a distance of r from the origin costs a factor e^r in relative precision; far points belong in the ball.
     """
 
+    hadamard = True
+
     c: Array | float = 1.0
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from genkit.tree import register_dataclass
 from genkit_latents import safe
 from genkit_latents.geometry.manifolds.base import Manifold, Sized
 from genkit_latents.geometry.manifolds.spd import inverse_sqrtm
+from genkit_latents.implicit import solution
 
 Array = jax.Array
 STEPS = 60  # of the logarithm of Stiefel manifolds
@@ -26,23 +28,6 @@ def _skew(a: Array) -> Array:
     return (a - _t(a)) / 2
 
 
-def _angle_over_sine(c: Array) -> Array:
-    """arccos(c) / sqrt(1 - c^2), 1 at c = 1."""
-    u = jnp.maximum(1 - jnp.square(c), 0)
-    near, s = safe.arsinc(u), jnp.sqrt(jnp.maximum(u, jnp.finfo(c.dtype).tiny))
-    return jnp.where(c > 0, near, (jnp.pi - s * near) / s)
-
-
-def _slope(c: Array) -> Array:
-    """Of that: (c f - 1) / (1 - c^2), -1/3 at c = 1."""
-    u = 1 - jnp.square(c)
-    small = u < 1e-4
-    return jnp.where(small, -1 / 3 + 4 / 15 * (1 - c), (c * _angle_over_sine(c) - 1) / jnp.where(small, 1, u))
-
-
-_ratio = safe.symmetric(_angle_over_sine, _slope)
-
-
 def _over(u: Array, top: Array, first: float, second: float) -> Array:
     """top / 2u, and the series first + second u about 0."""
     small = jnp.abs(u) < 1e-4
@@ -54,10 +39,38 @@ _sinc = safe.symmetric(safe.sinc, lambda u: _over(u, safe.cosc(u) - safe.sinc(u)
 _artanc = safe.symmetric(safe.artanc, lambda u: _over(u, 1 / (1 + u) - safe.artanc(u), -1 / 3, 2 / 5))
 
 
+@partial(jnp.vectorize, signature="(n,n)->(n,n)")
 def rotation_log(r: Array) -> Array:
-    """The skew matrix of the least rotation by angles below pi, r = exp of it: f((R + R') / 2) (R - R') / 2 with
-    f(cos a) = a / sin a, since the two parts commute."""
-    return _skew(_ratio((r + _t(r)) / 2) @ _skew(r))
+    """The least skew matrix W (..., n, n) with r = exp W, of angles up to pi; at pi one of two, see `_principal`."""
+    return solution(_principal, _left, _turned, r)[0]
+
+
+def _principal(r: Array) -> tuple[Array, None]:
+    """(R - R') / 2 times angle / sine: its two parts commute, so cosines are eigenvalues of (R + R') / 2 and sines
+    lengths of columns in that basis. Half turns, whose sines are lost, are taken in planes of that basis."""
+    cosines, v = jnp.linalg.eigh((r + _t(r)) / 2)
+    b = _t(v) @ _skew(r) @ v
+    half = jnp.zeros(len(r), bool)  # they come in pairs, and first
+    second = cosines[1::2] < _half_turn(r)
+    half = half.at[: 2 * len(second)].set(jnp.repeat(second, 2))
+    scale = jnp.where(half, 0, safe.arc(jnp.where(half, 1, jnp.square(b).sum(0)), cosines))
+    planes = jnp.asarray(np.kron(np.eye(len(r) // 2), [[0, -1], [1, 0]]), r.dtype)
+    planes = jnp.zeros_like(r).at[: len(planes), : len(planes)].set(planes)
+    return _skew(v @ (b * scale + jnp.pi * planes * half) @ _t(v)), None
+
+
+def _half_turn(r: Array) -> float:
+    """The cosine below which an angle counts as pi."""
+    return -1 + 100 * float(jnp.finfo(r.dtype).eps)
+
+
+def _left(w: Array, r: Array) -> Array:
+    """(n (n - 1) / 2,), zero where exp W = R."""
+    return (_expm(-w) @ r)[np.triu_indices(len(r), 1)]
+
+
+def _turned(w: Array, r: Array, a: Array) -> Array:
+    return w + jnp.tensordot(a, jnp.asarray(_planes(len(r)), r.dtype), 1)
 
 
 @register_dataclass
@@ -128,7 +141,7 @@ class SpecialOrthogonal(Sized):
     def unique(self, x: Array, y: Array) -> Array:
         """False where an angle is pi."""
         r = _t(x) @ y
-        return jnp.linalg.eigvalsh((r + _t(r)) / 2)[..., 0] > -1 + 1e2 * jnp.finfo(x.dtype).eps
+        return jnp.linalg.eigvalsh((r + _t(r)) / 2)[..., 0] > _half_turn(r)
 
 
 @dataclass(frozen=True)
@@ -205,6 +218,10 @@ class Grassmann(Frames):
         """Root of the sum of squared principal angles."""
         return safe.norm(jnp.arctan2(*_sines(x, y)))
 
+    def unique(self, x: Array, y: Array) -> Array:
+        """False where a principal angle is pi / 2."""
+        return jnp.linalg.svd(_t(x) @ y, compute_uv=False)[..., -1] > 1e2 * jnp.finfo(x.dtype).eps
+
     def transport(self, x: Array, y: Array, v: Array) -> Array:
         """(-X W sin(S) U' + U cos(S) U' + I - UU') V, in the basis exp(log) of the end."""
         u, tangents, w = jnp.linalg.svd(self._tangents(x, y), full_matrices=False)
@@ -240,25 +257,14 @@ class Stiefel(Frames):
         return self.project(_expm(v @ _t(x) - x @ _t(v) - x @ _skew(_t(x) @ v) @ _t(x)) @ x)
 
     def log(self, x: Array, y: Array) -> Array:
-        """The inverse of exp by the iteration of Zimmermann 2017 (arXiv 1604.05054), for points that are not far and
-        2 p <= n; STEPS of it."""
+        """The inverse of exp by the iteration of Zimmermann 2017 (arXiv 1604.05054), for 2 p <= n; NaN where its STEPS
+        do not find it, which is for points that are far apart."""
         if 2 * self.p > self.n:
             raise UsageError(f"the logarithm on Stiefel({self.n}, {self.p}) is for 2 p <= n")
-        m = _t(x) @ y
-        q, r = jnp.linalg.qr(y - x @ m)
-        left = jnp.concatenate([m, r], -2)
-        whole, _ = jnp.linalg.qr(left, mode="complete")
-        whole = jnp.concatenate([left, whole[..., :, self.p :]], -1)
-        sign = jnp.where(jnp.linalg.det(whole) < 0, -1, 1)[..., None, None]
-        whole = whole.at[..., :, -1:].multiply(sign)
-
-        def move(v: Array, _: None) -> tuple[Array, None]:
-            c = rotation_log(v)[..., self.p :, self.p :]
-            return jnp.concatenate([v[..., :, : self.p], v[..., :, self.p :] @ _expm(-c)], -1), None
-
-        whole, _ = jax.lax.scan(move, whole, None, length=STEPS)
-        found = rotation_log(whole)[..., :, : self.p]
-        return x @ found[..., : self.p, :] + q @ found[..., self.p :, :]
+        one = jnp.vectorize(
+            lambda *ends: solution(_search, _short, _moved, (self, *ends))[0], signature="(n,p),(n,p)->(n,p)"
+        )
+        return one(x, y)
 
     def dist(self, x: Array, y: Array) -> Array:
         """Length of the logarithm."""
@@ -280,6 +286,36 @@ class Stiefel(Frames):
     def gradient(self, x: Array, g: Array) -> Array:
         """G - X G'X."""
         return g - x @ _t(g) @ x
+
+
+def _search(args: tuple[Stiefel, Array, Array]) -> tuple[Array, None]:
+    manifold, x, y = args
+    p = manifold.p
+    m = _t(x) @ y
+    q, r = jnp.linalg.qr(y - x @ m)
+    left = jnp.concatenate([m, r])
+    whole = jnp.concatenate([left, jnp.linalg.qr(left, mode="complete")[0][:, p:]], -1)
+    whole = whole.at[:, -1].multiply(jnp.where(jnp.linalg.det(whole) < 0, -1, 1))
+
+    def move(v: Array, _: None) -> tuple[Array, None]:
+        return jnp.concatenate([v[:, :p], v[:, p:] @ _expm(-rotation_log(v)[p:, p:])], -1), None
+
+    whole, _ = jax.lax.scan(move, whole, None, length=STEPS)
+    found = rotation_log(whole)[:, :p]
+    v = x @ found[:p] + q @ found[p:]
+    arrives = jnp.abs(manifold.exp(x, v) - y).max() < jnp.finfo(x.dtype).eps ** 0.5
+    return jnp.where(arrives, v, jnp.nan), None
+
+
+def _short(v: Array, args: tuple[Stiefel, Array, Array]) -> Array:
+    """(dim,), zero where exp(x, v) = y."""
+    manifold, x, y = args
+    return manifold.components(y, manifold.exp(x, v) - y)
+
+
+def _moved(v: Array, args: tuple[Stiefel, Array, Array], a: Array) -> Array:
+    manifold, x, _ = args
+    return manifold.tangent(x, v + manifold.vector(x, a))
 
 
 def _polar(x: Array) -> Array:

@@ -32,6 +32,11 @@ class Product(Manifold):
             raise UsageError("a product needs at least one factor")
 
     @property
+    def hadamard(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where all factors are."""
+        return all(f.hadamard for f in self.factors)
+
+    @property
     def dim(self) -> int:
         """Sum of the dimensions."""
         return sum(f.dim for f in self.factors)

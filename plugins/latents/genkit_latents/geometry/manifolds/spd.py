@@ -29,6 +29,8 @@ def _t(a: Array) -> Array:
 class SPD(Sized):
     """n x n matrices with <U, V>_X = tr(X^-1 U X^-1 V): no border at finite distance, invariant under X -> A X A'."""
 
+    hadamard = True
+
     @property
     def dim(self) -> int:
         """n (n + 1) / 2."""
@@ -64,8 +66,11 @@ class SPD(Sized):
         return r @ logm(self._centred(x, y)) @ r
 
     def dist(self, x: Array, y: Array) -> Array:
-        """|log(X^-1/2 Y X^-1/2)| of Frobenius."""
-        return safe.root(jnp.square(logm(self._centred(x, y))).sum((-2, -1)))
+        """Root of the sum of squared logs of the eigenvalues of L^-1 Y L^-T, X = L L'."""
+        lower, y = jnp.broadcast_arrays(jnp.linalg.cholesky(x), y)
+        half = jax.lax.linalg.triangular_solve(lower, y, left_side=True, lower=True)
+        whole = jax.lax.linalg.triangular_solve(lower, half, lower=True, transpose_a=True)
+        return safe.root(jnp.square(jnp.log(jnp.linalg.eigvalsh(whole))).sum(-1))
 
     def transport(self, x: Array, y: Array, v: Array) -> Array:
         """E V E', E = (Y X^-1)^1/2."""

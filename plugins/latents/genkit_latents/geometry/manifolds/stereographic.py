@@ -160,6 +160,8 @@ class Stereographic(ConstantCurvature):
 class PoincareBall(ConstantCurvature):
     """The ball |z| < 1 / sqrt(c) of curvature -c (Ganea et al. 2018, arXiv 1805.09112)."""
 
+    hadamard = True
+
     c: Array | float = 1.0
 
     def __post_init__(self) -> None:
