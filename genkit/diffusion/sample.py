@@ -66,7 +66,7 @@ def sample(
     return x
 
 
-def invert(sampler: Any, denoiser: Denoiser, x: Array, cond: Any = None) -> Array:
+def invert(sampler: Any, denoiser: Denoiser, x: Array, cond: Any = None, key: Array | None = None) -> Array:
     """Noise z of the shape of x from which `sample(..., noise=z)` comes back to x: DDIM inversion, by any sampler.
 
     The sampler's steps on the probability-flow ODE are taken from the data, as the state at the lowest level, up to the
@@ -75,19 +75,23 @@ def invert(sampler: Any, denoiser: Denoiser, x: Array, cond: Any = None) -> Arra
     (SDEdit: Meng et al. 2022, arXiv 2108.01073) needs no inversion: `noise=x / sigma_max + z`.
 
     Args:
-        sampler: one without noise, such as `Euler(...)` (DDIM) or `DPMpp2M(...)`.
+        sampler: one without noise, such as `Euler(...)` (DDIM) or `DPMpp2M(...)`. `EulerMaruyama` draws z instead, by
+            its SDE towards noise, whose states have the law of the data's at each level (arXiv 2512.00252).
         denoiser: (x (n, ...), t (), cond) -> E[x_0 | x_t].
         x: data (n, ...).
         cond: pytree of leaves (n, ...), or None.
+        key: of the noise of such an SDE.
 
     Raises:
-        UsageError: a sampler that adds noise.
+        UsageError: a sampler that adds noise and has no way back, or no key for one that has.
     """
     process = process_of(denoiser)
     table = sampler.inversion(process)
+    if key is None and table.steps.noise is not None and (table.steps.noise > 0).any():
+        raise UsageError(f"{sampler} draws noise on its way back; give invert a key")
     low, high = table.time, table.steps.time[-1, -1]
     model = table.model(callable_tree(denoiser), x.shape, cond, x * (process.alpha(low) / table.std))
-    return draw(jax.random.key(0), model, x.shape[0], cond).x / process.sigma(high)
+    return draw(jax.random.key(0) if key is None else key, model, x.shape[0], cond).x / process.sigma(high)
 
 
 @jax.jit

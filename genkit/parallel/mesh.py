@@ -88,9 +88,9 @@ def in_chunks(f: Callable[[Any], Any], xs: Any, chunk: int) -> Any:
     """
     n = len(jax.tree.leaves(xs)[0])
     whole = n // chunk * chunk
-    parts = jax.tree.map(lambda x: x[:whole].reshape(-1, chunk, *x.shape[1:]), xs)
+    parts = jax.tree.map(lambda x: x[:whole].reshape(n // chunk, chunk, *x.shape[1:]), xs)
     done = jax.lax.map(lambda part: jax.vmap(f)(split(part)), parts)
-    done = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), done)
+    done = jax.tree.map(lambda x: x.reshape(whole, *x.shape[2:]), done)
     if whole == n:
         return done
     rest = jax.vmap(f)(split(jax.tree.map(lambda x: x[whole:], xs)))

@@ -22,6 +22,8 @@ Chains of diffusion: posterior samples for measurements y of A(x_0), any Gaussia
 | `REDDiff` | Adam on a point | T = 1000 | no | any operator, normal noise or none |
 | `ESSFlow` | slice sampling of the noise of a flow | T a proposal | no | any operator and noise, no derivative |
 
+`DAISI` takes members of a forecast to noise and back, guided by the rule of `MMPS`, `PiGDM` or `DPS`.
+
 A measurement is an operator (`dense` rows, `mask`, `identity`, any `function` such as one through a decoder) and a
 noise (one std, one a number, 0, `Poisson`, `Bernoulli`, your `Noise`); a method says in one line what it cannot take.
 Linear ones work in the basis of the operator's singular vectors; those with weights estimate log p(y) under their chain
@@ -53,6 +55,7 @@ A density known up to a constant: `PDDS`, the reverse of its diffusion under a g
 
 from genkit.kinds import Method
 from genkit.steer.d3smc import D3SMC, Channel, channel
+from genkit.steer.daisi import DAISI
 from genkit.steer.daps import DAPS
 from genkit.steer.dcps import DCPS
 from genkit.steer.ddrm import DDRM
@@ -102,6 +105,7 @@ __all__ = [
     "ARDG",
     "BSDG",
     "D3SMC",
+    "DAISI",
     "DAPS",
     "DCPS",
     "DDRM",

@@ -62,6 +62,14 @@ class DPS(GuidedSchedule):
         """Down the distance."""
         return Nearer()
 
+    def guidance(self, observation: Observation) -> Measured:
+        """The guidance of a denoiser by the observation, for any sampler (`genkit.diffusion.Guidance`).
+
+        From level s down to s' the state is moved by scale (s - s'), in units of x / alpha: by `scale` in place of a
+        step of the paper where that is one unit of s.
+        """
+        return Measured(self.kernel(), observation, scale=self.scale)
+
     def strength(self, levels: Levels, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The shift of x' as one of the denoised value, which moves the state by 1 - keep."""
         after = np.append(levels.alpha[1:], 1.0)
@@ -256,6 +264,8 @@ class Measured(Guidance):
     observation: Any
     spread: Any = None
     """Standard deviation of the data; none where the rule has the network's own."""
+    scale: Any = None
+    """Of a rule that is no score: D + scale s J^T v in its place."""
 
     def guide(self, denoiser: Denoiser, x: Array, t: Array, cond: Any) -> Array:
         """One call and its derivatives."""
@@ -265,7 +275,7 @@ class Measured(Guidance):
         alpha, s = (jnp.reshape(f(jnp.asarray(t, x.dtype)), (-1, 1)) for f in (process.alpha, process.ratio))
         spread2 = s**2 if self.spread is None else _between(s**2, self.spread)
         d, pull, _ = kernel.pull(operator.to_basis(x) / alpha, t, alpha, spread2)
-        return operator.from_basis(d + s**2 * pull)
+        return operator.from_basis(d + (s**2 if self.scale is None else self.scale * s) * pull)
 
 
 def _between(s2: Any, spread: Any) -> Any:

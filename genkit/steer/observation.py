@@ -101,7 +101,7 @@ class Poisson(Noise):
     gain: float = 1.0
     """counts for each unit of A(x)"""
     floor: float = 1e-3
-    """least rate"""
+    """least rate at which the log-likelihood is that of the law"""
     offset: Annotated[float, SIGNED] = 0.0
     """added to A(x)"""
 
@@ -116,8 +116,8 @@ class Poisson(Noise):
         return (y * (jnp.log(safe) + (rate - safe) / safe) - rate - gammaln(y + 1)).sum(-1)
 
     def draw(self, key: Array, mean: Array) -> Array:
-        """Counts, of the least rate where it is lower."""
-        return jax.random.poisson(key, jnp.maximum(self.rate(mean), self.floor)).astype(mean.dtype)
+        """Counts, none where the rate is negative."""
+        return jax.random.poisson(key, jnp.maximum(self.rate(mean), 0.0)).astype(mean.dtype)
 
     def check(self, y: np.ndarray) -> None:
         """Whole numbers, not negative."""

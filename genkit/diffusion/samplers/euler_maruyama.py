@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.diffusion.process import EDM, Process
 from genkit.diffusion.samplers.linear import Levels, LinearSampler, Sum
+from genkit.diffusion.samplers.table import Table
 from genkit.errors import UsageError
 
 
@@ -17,6 +19,7 @@ class EulerMaruyama(LinearSampler):
 
     dx = [f x - (1 + lam^2)/2 g^2 score] dt + lam g dW backwards in time (Song et al. 2021, arXiv 2011.13456; Zhang and
     Chen 2023, arXiv 2204.13902): lam = 0 is the probability-flow ODE, 1 the reverse SDE; all have the same marginals.
+    Towards noise (`genkit.diffusion.invert`) the factor is (1 - lam^2)/2, and with lam = 1 the network has no say.
     """
 
     lam: float = 1.0
@@ -33,6 +36,10 @@ class EulerMaruyama(LinearSampler):
         with jax.ensure_compile_time_eval(), jax.enable_x64(True):  # also inside jit
             f, g2 = (np.asarray(a) for a in at.process.drift_diffusion(jnp.asarray(at.t)))
         alpha, alpha1, h = at.process.alpha(at.t), at.process.alpha(at.t1), at.t - at.t1
-        pull = (1 + self.lam**2) / 2 * g2 / (alpha * at.s) ** 2
+        pull = (1 + np.sign(h) * self.lam**2) / 2 * g2 / (alpha * at.s) ** 2
         moved = x - h * (f * x - pull * (d[0] - x))
-        return alpha / alpha1 * moved + self.lam * np.sqrt(g2 * h) / alpha1 * at.eps
+        return alpha / alpha1 * moved + self.lam * np.sqrt(g2 * np.abs(h)) / alpha1 * at.eps
+
+    def inversion(self, process: Process = EDM()) -> Table:
+        """Coefficients of the SDE of the same marginals from the lowest level to the highest."""
+        return self._table(process, self.time_grid(process)[::-1], False)

@@ -14,7 +14,7 @@ COLOURS = {
     "model": "#0b6e99", "discriminator": "#c2453d", "classifier": "#b9a03a", "both": "#3d3a8c",
     "table": "#d1812b", "templates": "#8a4f7d", "marginal": "#9aa5ad", "floor": "#4f8a3c",
 }  # fmt: skip
-PRIOR = 20  # crystals that the prior of a ratio of shares is worth
+PRIOR = 3  # crystals with an element that the prior of its ratio is worth
 BOND = 1.15  # longest bond in units of the sum of covalent radii
 SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 
@@ -106,16 +106,13 @@ def elements(found: Sequence[Protostructure], train: Sequence[Protostructure]) -
 
 
 def shrunken_ratio(count: np.ndarray, other: np.ndarray, n: int, m: int) -> np.ndarray:
-    """Ratio of two shares, count / n and other / m, each the posterior mean under one prior.
+    """Ratio of the share count / n to other / m: the posterior mean of the rate of a Poisson count.
 
-    The prior, worth PRIOR crystals, is that both are the share among all n + m: what a small set has not seen has then
-    a ratio near 1. By (count + 1/2) / (n + 1) an element that few samples do not show would seem over-represented.
+    Its prior is a gamma law of mean 1, worth PRIOR expected crystals: what n crystals could hardly show has a ratio
+    near 1. By (count + 1/2) / (n + 1) a rare element that none of them has would seem over-represented.
     """
-    pooled = (count + other) / max(n + m, 1)
-    shares = ((c + PRIOR * pooled) / (k + PRIOR) for c, k in ((count, n), (other, m)))
-    with np.errstate(invalid="ignore"):
-        one, two = shares
-        return np.where(pooled > 0, one / np.where(pooled > 0, two, 1), 1.0)
+    expected = n * other / max(m, 1)
+    return (count + PRIOR) / (expected + PRIOR)
 
 
 def _table(figure: Any, axes: Any, values: np.ndarray, colours: str, limits: Any, title: str) -> None:
@@ -165,7 +162,8 @@ def cells(files: Sequence[Path]) -> Figure:
         seen |= {site.specie.Z for site in structure}
         _cell(axes, structure)
         axes.set_title(f"{structure.composition.reduced_formula}, {_group(file)}", fontsize=10)
-    figure.legend(handles=[_key(z) for z in sorted(seen)], loc="outside lower center", ncols=12, frameon=False)
+    wide = int(2.9 * columns / 1.4)  # an entry takes 1.4 inches
+    figure.legend(handles=[_key(z) for z in sorted(seen)], loc="outside lower center", ncols=wide, frameon=False)
     return figure
 
 
@@ -223,9 +221,15 @@ def _shown(structure: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bonds(points: np.ndarray, kinds: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of atoms that are nearer than BOND times the sum of their covalent radii."""
-    from ase.data import covalent_radii
+    """Pairs of atoms that are nearer than BOND times the sum of their covalent radii.
 
-    radii = covalent_radii[kinds]
+    Two metals are bonded where there is nothing else: in salts their covalent radii are those of no ion.
+    """
+    from ase.data import covalent_radii
+    from pymatgen.core import Element
+
+    radii, metal = covalent_radii[kinds], np.array([Element.from_Z(int(z)).is_metal for z in kinds])
     distance = np.linalg.norm(points[:, None] - points, axis=-1)
-    return [(int(i), int(j)) for i, j in np.argwhere(distance < BOND * (radii[:, None] + radii)) if i < j]
+    near = distance < BOND * (radii[:, None] + radii)
+    near &= metal.all() | ~(metal[:, None] & metal)
+    return [(int(i), int(j)) for i, j in np.argwhere(near) if i < j]

@@ -28,7 +28,7 @@ from genkit_crystals.chains.guidance import LogOdds
 from genkit_crystals.chains.layout import decode, encode, layout
 from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes, decorations, originals
 from genkit_crystals.networks.wrenformer import TokenSizes, Wrenformer, feature_tables, features, tokens
-from genkit_crystals.networks.wyckoff_gnn import Layer, Pointer, Sizes, WyckoffGNN, _waves, silent
+from genkit_crystals.networks.wyckoff_gnn import Affinity, Layer, Pointer, Sizes, WyckoffGNN, _waves, silent
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.symmetry import settled
 from genkit_crystals.protostructures.wyckoff import numbers, tables
@@ -140,6 +140,23 @@ def test_pointer_treats_all_elements_alike():
     half = 0.5 * present.sum(1)[:, None, :, None] * jnp.ones((1, 6, 1, 2))
     plain = jax.nn.silu(net.elsewhere(half) + net.row(z)[:, :, None])
     np.testing.assert_allclose(net(z, present), plain, rtol=1e-5, atol=1e-6)
+
+
+def test_affinity_has_its_rank_knows_the_set_alone_and_shares_columns():
+    rng = np.random.default_rng(0)
+    net = Affinity(5, 3, 8, nnx.Rngs(0), 1)
+    z = jnp.asarray(rng.normal(size=(2, 6, 5)), jnp.float32)
+    present = jnp.asarray(rng.random((2, 6, 100)) < 0.03, jnp.float32)
+    out = net(z, present)
+    assert out.shape == (2, 6, 100) and np.linalg.matrix_rank(out[0], tol=1e-4) == 3
+    moved = present[:, rng.permutation(6)].at[:, 1].max(present[:, 0])  # elsewhere, and on more rows
+    np.testing.assert_allclose(net(z, jnp.maximum(moved, present[:, ::-1])), out, rtol=1e-5, atol=1e-5)
+    assert abs(net(z, present.at[0, 0, 7].set(1 - present[0, :, 7].max()))[0] - out[0]).max() > 1e-3
+    for part in ("element", "period"):
+        net.asked[part].embedding[...] *= 0
+    sodium, magnesium, potassium = (net(z, present)[..., n - 1] for n in (11, 12, 19))
+    np.testing.assert_allclose(sodium, potassium, rtol=1e-5)
+    assert abs(sodium - magnesium).max() > 1e-3
 
 
 def test_a_critic_sees_all_rows_of_a_crystal_and_no_others():

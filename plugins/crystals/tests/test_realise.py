@@ -40,8 +40,11 @@ def test_what_cannot_be_made_has_a_reason():
 
 def test_distances_count_images():
     one = Structure(Lattice.cubic(2.0), ["H"], [[0, 0, 0]])
-    assert nearest_pair(one) == float("inf")
+    assert nearest_pair(one) == pytest.approx(2 / 0.62)  # however far
     assert nearest_pair(Structure(Lattice.cubic(0.5), ["H"], [[0, 0, 0]])) == pytest.approx(0.5 / 0.62)
+    # hydrogen 1.24 A apart is seen before cesium 5.1 A apart, which is nearer in its radii
+    two = Structure(Lattice.tetragonal(5.1, 30), ["Cs", "H", "H"], [[0, 0, 0], [0, 0, 0.5], [0, 0, 0.5 + 1.24 / 30]])
+    assert nearest_pair(two) == pytest.approx(5.1 / 4.88)
 
 
 ALLOY = Protostructure.from_label("AB3_cP4_221_a_c:Au-Cu")

@@ -218,20 +218,16 @@ def test_a_known_structure_needs_no_symmetry(tmp_path, monkeypatch):
     assert refused == 1 and len(found) == 1 and are_known([cesium], found) == [True]
 
 
-def test_an_element_that_few_samples_do_not_show_is_no_surprise():
-    """Of 1000 crystals 1 has the element, of 20 none has: by (n + 1/2) / (N + 1) it would be 16 times as frequent."""
-    pooled = 1 / 1020
-    expected = (20 * pooled / 40) / ((1 + 20 * pooled) / 1020)
-    assert (
-        shrunken_ratio(np.array([0]), np.array([1]), 20, 1000)[0]
-        == pytest.approx(expected)
-        == pytest.approx(0.49, abs=0.01)
-    )
-    assert shrunken_ratio(np.array([10, 0]), np.array([500, 0]), 20, 1000) == pytest.approx([1, 1])
-    assert shrunken_ratio(np.array([400]), np.array([100]), 1000, 1000)[0] == pytest.approx(405 / 105)
+def test_a_ratio_of_shares_is_shrunk_by_what_is_expected():
+    """(count + 3) / (expected + 3): two expected and none found is no zero, .02 expected are no surprise."""
+    ratio = shrunken_ratio(np.array([0, 0, 10, 0, 400]), np.array([100, 1, 500, 0, 100]), 20, 1000)
+    assert ratio == pytest.approx([3 / 5, 3 / 3.02, 1, 1, 403 / 5])
 
 
 def test_bonds_are_pairs_within_their_radii():
     """Rock salt of 5.64 A: each bond of 2.82 A, none of 3.99 A; covalent radii 1.66 and 1.02 A."""
     points = np.array([[0, 0, 0], [2.82, 0, 0], [0, 2.82, 0], [2.82, 2.82, 0]], float)
     assert bonds(points, np.array([11, 17, 17, 11])) == [(0, 1), (0, 2), (1, 3), (2, 3)]
+    near = 0.8 * points  # sodium within 3.2 A of sodium, in a salt and in the metal
+    assert bonds(near, np.array([11, 17, 17, 11])) == bonds(points, np.array([11, 17, 17, 11]))
+    assert len(bonds(near, np.full(4, 11))) == 6

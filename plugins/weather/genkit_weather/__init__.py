@@ -3,6 +3,8 @@
 from genkit.plugin import Plugin
 
 DATA = "genkit_weather.data:WeatherData"
+STATE = f"{DATA} -> genkit_weather.models.state:StateModel"
+ANALYSIS = f"{DATA} -> genkit_weather.models.state:OIModel"
 MODEL = f"{DATA} -> genkit_weather.models.trained:WeatherModel"
 ON_CELLS = "genkit_weather.networks.conditioning:Sizes"
 ON_GRAPHS = f"{ON_CELLS}, genkit_weather.graphs.graph:Graph"
@@ -42,6 +44,10 @@ plugin = Plugin(
         "graph_crps": (
             "genkit_weather.experiments.crps_lam:GraphCRPSForecast",
             "as crps_lam, by messages on a mesh",
+        ),
+        "assimilation": (
+            "genkit_weather.experiments.assimilation:Assimilation",
+            "analyses from stations, cycled with forecasts, beside tuned baselines",
         ),
     },
     datasets={
@@ -108,6 +114,16 @@ plugin = Plugin(
         "graph_efm": ("genkit_weather.models.latent:GraphEFMRecipe", "a latent variable on a mesh", MODEL),
         "cef": ("genkit_weather.models.cef:CEF", "conditional diffusion of the state at any of several leads", MODEL),
         "crps_lam": ("genkit_weather.models.crps:CRPSLAM", "one pass a member and step, trained by the CRPS", MODEL),
+        "snapshot": (
+            "genkit_weather.models.snapshot:Snapshot",
+            "conditional diffusion of a state without its past, a prior of analyses",
+            STATE,
+        ),
+        "oi_diffusion": (
+            "genkit_weather.models.oi:OIDiffusion",
+            "conditional diffusion about the analysis of optimal interpolation",
+            ANALYSIS,
+        ),
     },
     formats={
         "neural-lam": ("genkit_weather.neural_lam.format:NeuralLAM", "Graph-LAM and Hi-LAM of Neural-LAM (torch)"),
@@ -117,6 +133,10 @@ plugin = Plugin(
         "weather-forecast": (
             "genkit_weather.forecasting.command:WeatherForecast",
             "forecast from files with a trained model",
+        ),
+        "weather-analyse": (
+            "genkit_weather.cycling.command:WeatherAnalyse",
+            "analyse observations of stations with a trained prior or correction of OI",
         ),
         "weather-check": (
             "genkit_weather.datasets.check:WeatherCheck",

@@ -5,12 +5,14 @@ from typing import Annotated, Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.kinds import ZERO
 from genkit.nn import MLP
 from genkit_crystals.chains import Layout
+from genkit_crystals.evaluation import periodic_table
 from genkit_crystals.protostructures import ELEMENTS, GROUPS, LETTERS
 
 Array = Any
@@ -91,6 +93,37 @@ class Pointer(nnx.Module):
         return jax.nn.silu(self.elsewhere(s) + self.row(z)[:, :, None])
 
 
+class Affinity(nnx.Module):
+    """What elements say of one another: logits q_i . g_e of element e on row i, of low rank.
+
+    q_i is a perceptron of z_i and of the sum of f_e over the elements e that are in the crystal. f and g are learned
+    features of elements, each the sum of one of the element, one of its period and one of its column, so that what is
+    learned of an element tells of its neighbours in the periodic table.
+    """
+
+    def __init__(self, inputs: int, rank: int, hidden: int, rngs: nnx.Rngs, depth: int):
+        sizes = {"element": ELEMENTS + 1, "period": 10, "column": 19}
+
+        def features() -> nnx.Dict:
+            return nnx.Dict({name: nnx.Embed(n, rank, embedding_init=unit, rngs=rngs) for name, n in sizes.items()})
+
+        self.there, self.asked = features(), features()
+        self.out = mlp(inputs + rank, rank, hidden, rngs, depth)
+
+    def __call__(self, z: Array, present: Array) -> Array:
+        """(n, R, E) of `z` (n, R, D) and `present` (n, R, E)."""
+        there = present.max(1) @ _of_elements(self.there)
+        rows = jnp.broadcast_to(there[:, None], (*z.shape[:2], there.shape[-1]))
+        return self.out(jnp.concatenate([z, rows], -1)) @ _of_elements(self.asked).T
+
+
+def _of_elements(parts: nnx.Dict) -> Array:
+    """(E, rank)."""
+    period, column = periodic_table()[1:, 2:].astype(int).T
+    places = {"element": np.arange(1, ELEMENTS + 1), "period": period, "column": column}
+    return jnp.stack([parts[name](i) for name, i in places.items()]).sum(0)
+
+
 class Trunk(nnx.Module):
     """Features of rows: embeddings, then rounds of attention (section 4 of the paper)."""
 
@@ -142,6 +175,8 @@ class Generator(Trunk):
         self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs, size.depth)
         self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs, size.depth)
         self.pointer = Pointer(width + size.context, size.pointer, (1, classes), rngs) if size.pointer else None
+        inputs, rank = width + size.context, size.affinity
+        self.affinity = Affinity(inputs, rank, 2 * width, rngs, size.depth) if rank else None
 
     def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array]:
         """Logits of x_0: (n, R0, E + 1) and (n, R1, E, classes)."""
@@ -149,14 +184,20 @@ class Generator(Trunk):
         h0, h1 = (_rows(h, part.row, group) for part in (slots.fixed, slots.free))
         elements, counts = self.elements_out(h0), self.counts_out(h1)
         counts = counts.reshape(*counts.shape[:2], ELEMENTS, self.classes)
-        if self.pointer is None:
-            return elements, counts
-        found = self.pointer(jnp.concatenate([h, c], -1), present)
-        on0, on1 = (
-            out(_rows(found, part.row, group))
-            for out, part in zip(self.pointer.out, (slots.fixed, slots.free), strict=True)
-        )
-        return elements + jnp.pad(on0[..., 0], ((0, 0), (0, 0), (1, 0))), counts + on1
+        z = jnp.concatenate([h, c], -1)
+        if self.pointer is not None:
+            found = self.pointer(z, present)
+            on0, on1 = (
+                out(_rows(found, part.row, group))
+                for out, part in zip(self.pointer.out, (slots.fixed, slots.free), strict=True)
+            )
+            elements, counts = elements + _of_none(on0[..., 0]), counts + on1
+        if self.affinity is not None:
+            said = self.affinity(z, present)
+            on0, on1 = (_rows(said, part.row, group) for part in (slots.fixed, slots.free))
+            elements += _of_none(on0)
+            counts += jnp.where(jnp.arange(self.classes) > 0, on1[..., None], 0.0)
+        return elements, counts
 
 
 class Critic(Trunk):
@@ -201,6 +242,11 @@ def _rising(key: Array, shape: tuple[int, ...], *_: Any) -> Array:
     return jnp.arange(shape[0], dtype=jnp.float32)[:, None]
 
 
+def _of_none(logits: Array) -> Array:
+    """(..., E + 1) of (..., E): nothing is added for an empty row."""
+    return jnp.pad(logits, [(0, 0)] * (logits.ndim - 1) + [(1, 0)])
+
+
 def _rows(h: Array, places: Array, group: Array) -> Array:
     """(n, R, ...) of (n, R', ...): the rows at places (231, R)."""
     places = jnp.asarray(places)[group]
@@ -223,19 +269,22 @@ class WyckoffGNN:
     pointer: Annotated[int, ZERO] = 4
     """Heads of what tells of every element where else in the crystal it is; the network is then told as well how many
     elements there are, and features of the time begin as waves. The published network has none of the three."""
+    affinity: Annotated[int, ZERO] = 16
+    """Rank of what the elements that are there say of others; the published network has none."""
     depth: int = 3
     """Hidden layers of each perceptron."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """tiny, default and paper."""
-        return {"tiny": cls(16, 8, 1, 2), "default": cls(), "paper": cls(256, 16, 3, 0)}[name]
+        return {"tiny": cls(16, 8, 1, 2, 4), "default": cls(), "paper": cls(256, 16, 3, 0, 0)}[name]
 
     def __post_init__(self) -> None:
         """Check the sizes."""
-        if min(self.width, self.context, self.layers, self.depth) < 1 or self.pointer < 0:
+        if min(self.width, self.context, self.layers, self.depth) < 1 or min(self.pointer, self.affinity) < 0:
             raise UsageError(
-                f"wyckoff_gnn: width, context, layers, depth must be positive, pointer not negative, got {self}"
+                "wyckoff_gnn: width, context, layers, depth must be positive, pointer and affinity not negative, got "
+                f"{self}"
             )
 
     def build(self, rngs: nnx.Rngs, sizes: Sizes) -> Generator | Critic:
@@ -249,6 +298,9 @@ def silent(params: Any) -> Any:
     """Parameters of a network that answers zero: it begins as the prior that its answer is added to."""
     new = jax.tree.map(lambda a: a, params)  # a copy of the dicts
     heads = [(new[name]["layers"], max(new[name]["layers"])) for name in ("elements_out", "counts_out")]
+    if "affinity" in new:
+        layers = new["affinity"]["out"]["layers"]
+        heads.append((layers, max(layers)))
     if "pointer" in new:
         heads += [(new["pointer"]["out"], i) for i in new["pointer"]["out"]]
     for layers, last in heads:

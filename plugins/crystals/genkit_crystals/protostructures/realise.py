@@ -221,9 +221,13 @@ def nearest_pair(structure: Any) -> float:
     """Smallest distance of two atoms, periodic images among them, in units of the sum of their covalent radii."""
     from ase.data import covalent_radii
 
-    radii = np.array([covalent_radii[site.specie.Z] for site in structure])
-    i, j, _, distance = structure.get_neighbor_list(2 * radii.max())
-    return float((distance / (radii[i] + radii[j])).min()) if len(distance) else float("inf")
+    radii, reach = np.array([covalent_radii[site.specie.Z] for site in structure]), 1.0
+    while True:  # all pairs up to this ratio are seen
+        i, j, _, distance = structure.get_neighbor_list(2 * radii.max() * reach)
+        nearest = float((distance / (radii[i] + radii[j])).min()) if len(distance) else 2 * reach
+        if not nearest > reach:
+            return nearest
+        reach = nearest
 
 
 @dataclass(frozen=True)

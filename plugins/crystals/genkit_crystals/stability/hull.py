@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,7 +216,9 @@ def _formula(place: str, row: Mapping[str, Any]) -> str:
     strange = [str(e) for e in found if getattr(e, "symbol", "") not in symbols()]
     if strange or not found or min(found.values()) <= 0:
         raise DataError(f"{place}: {str(given)[:60]!r} is no chemical formula")
-    return found.element_composition.formula.replace(" ", "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # noble gases have no electronegativity, by which formulas are sorted
+        return found.element_composition.formula.replace(" ", "")
 
 
 def _amount(formula: str) -> float:

@@ -5,7 +5,7 @@ returns float32 (start, lead, member, H, W, V) in physical units. All but climat
 boundary data in the frame.
 """
 
-from genkit_weather.baselines.linear import AR2, FrameRegression, Ridge
+from genkit_weather.baselines.linear import AR2, FrameMap, FrameRegression, Ridge, cut
 from genkit_weather.baselines.simple import (
     Baseline,
     Climatology,
@@ -39,10 +39,12 @@ __all__ = [
     "ClimatologyMean",
     "Diurnal",
     "Forecast",
+    "FrameMap",
     "FrameRegression",
     "Harmonic",
     "Oracle",
     "Persistence",
     "Relaxed",
     "Ridge",
+    "cut",
 ]

@@ -1,12 +1,15 @@
 """Linear forecasts fitted to the training split and rolled out step by step."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
 
 from genkit.errors import UsageError
+from genkit.tree import register_dataclass
+from genkit_weather.area import frame_of, interior_of
 from genkit_weather.baselines.simple import Forecast, with_frame
 from genkit_weather.data import Series, WeatherData, blocks, frames, statistics, take
 
@@ -107,48 +110,84 @@ class FrameRegression:
     components: int = 150
 
     def fit(self, data: WeatherData) -> Forecast:
-        """Find the components of the frame, then one ridge regression for all interior cells."""
-        stats, mask, (rows, columns) = statistics(data), data.frame_mask, data.interior
-        if not mask.any():
+        """One ridge regression for all interior cells."""
+        if not any(data.frame):
             raise UsageError(f"frame_regression baseline: {data.source} has no frame; choose another baseline")
-
-        def scaled(states: np.ndarray) -> np.ndarray:
-            return (np.asarray(states, np.float32) - stats.mean) / stats.std
-
-        def around(states: np.ndarray) -> np.ndarray:
-            return scaled(states)[:, mask].reshape(len(states), -1)
-
-        by_frame = Components.fit([around(s.boundary) for s in data.train], self.components)
-
-        def features(states: np.ndarray) -> np.ndarray:
-            return np.concatenate([by_frame(around(states)), np.ones((len(states), 1))], 1)
-
-        size = by_frame.basis.shape[1] + 1
-        gram, moment = self.penalty * np.eye(size), 0.0
-        gram[-1, -1] = 0  # the constant is free
-        for s in data.train:
-            x, y = features(np.asarray(s.boundary[:])), scaled(s.state[:])[:, rows, columns]
-            gram += x.T @ x
-            moment = moment + x.T @ y.reshape(len(y), -1)
-        weights = cho_solve(cho_factor(gram), moment)
+        stats, (rows, columns), by_frame = statistics(data), data.interior, self.map(data)
 
         def forecast(series: Series, starts: Sequence[int], leads: Sequence[int]) -> np.ndarray:
             given = frames(series, starts, leads)
-            inner = features(given.reshape(-1, *given.shape[2:])) @ weights
+            around = frame_of((given.reshape(-1, *given.shape[2:]) - stats.mean) / stats.std, data.frame)
             out = given.copy()
             cells = out[:, :, rows, columns]
-            out[:, :, rows, columns] = inner.reshape(cells.shape) * stats.std + stats.mean
+            out[:, :, rows, columns] = by_frame(around).reshape(cells.shape) * stats.std + stats.mean
             return out[:, :, None]
 
         return forecast
 
+    def map(self, data: WeatherData) -> "FrameMap":
+        """Find the components of the frame and their weights; of data without a frame the mean of each cell."""
+        return self.maps(data, 1)[0]
 
+    def maps(self, data: WeatherData, parts: int) -> "tuple[FrameMap, list[FrameMap]]":
+        """The map of the training split, and for each of the `parts` of each series (`cut`) that of all others."""
+        stats, frame = statistics(data), data.frame
+
+        def scaled(states: np.ndarray) -> np.ndarray:
+            return (np.asarray(states, np.float32) - stats.mean) / stats.std
+
+        around = [frame_of(scaled(s.boundary[:]), frame).reshape(len(s), -1) for s in data.train]
+        none = Components(np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
+        by_frame = FrameMap(Components.fit(around, self.components) if any(frame) else none, np.zeros(0))
+        size = by_frame.components.basis.shape[1] + 1
+        penalty, sums = self.penalty * np.eye(size), []
+        penalty[-1, -1] = 0  # the constant is free
+        for s, given in zip(data.train, around, strict=True):
+            for rows in cut(len(s), parts):
+                x, y = by_frame.features(given[rows]), interior_of(scaled(s.state[rows]), frame)
+                sums.append((x.T @ x, x.T @ y.reshape(len(y), -1)))
+
+        def of(some: Any) -> "FrameMap":
+            gram, moment = (sum(a) for a in zip(*some, strict=True))
+            return replace(by_frame, weights=cho_solve(cho_factor(gram + penalty), moment).astype(np.float32))
+
+        others = [of(sums[:i] + sums[i + 1 :]) for i in range(len(sums))] if len(sums) > 1 else []
+        return of(sums), others
+
+
+def cut(length: int, parts: int) -> list[slice]:
+    """So many contiguous parts of a series, as equal as may be; fewer where it is too short."""
+    bounds = np.linspace(0, length, min(parts, length) + 1).round().astype(int)
+    return [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class FrameMap:
+    """What is expected in the interior where a frame is known, standardised."""
+
+    components: "Components"
+    weights: Any
+    """(count + 1, d) of the components and the constant"""
+
+    def features(self, frame: np.ndarray) -> np.ndarray:
+        """(n, count + 1) of frames (n, cells V)."""
+        return np.concatenate([self.components(frame), np.ones((len(frame), 1), np.float32)], 1)
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        """(n, d) numbers of the interior of frames (n, cells, V)."""
+        return self.features(frame.reshape(len(frame), -1)) @ self.weights
+
+
+@register_dataclass
 @dataclass(frozen=True)
 class Components:
     """Leading principal components of vectors of d numbers."""
 
-    mean: np.ndarray  # (d,)
-    basis: np.ndarray  # (d, count), orthonormal columns
+    mean: Any
+    """(d,)"""
+    basis: Any
+    """(d, count), orthonormal columns"""
 
     @classmethod
     def fit(cls, parts: Sequence[np.ndarray], count: int) -> "Components":

@@ -6,10 +6,11 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit_weather.data import Series, WeatherData, check
+from genkit_weather.lorenz import Lorenz96, rk4
 
-SITES, AREA, FRAME = 40, slice(4, 36), 4
+AREA, FRAME = slice(4, 36), 4
 DT, SUBSTEPS = 0.01, 5  # outputs every .05 time units = 6 h (Lorenz 1996: error doubling of the atmosphere)
-FORCE = 8.0
+SYSTEM = Lorenz96()
 SPINUP = 200  # outputs
 EPOCH = np.datetime64("2000-01-01T00", "s")
 
@@ -46,7 +47,7 @@ class L96:
         if min(counts) < 1 or self.length < 3 or self.noise < 0:
             raise UsageError("l96: train, val, test must be at least 1, length at least 3, noise not negative")
         rng = np.random.default_rng(self.seed)
-        x = FORCE + rng.standard_normal((sum(counts), SITES))
+        x = SYSTEM.begin(rng, sum(counts))
         x = trajectory(x, SPINUP, self.noise, rng)[-1]
         states = np.concatenate([x[None], trajectory(x, self.length - 1, self.noise, rng)]).swapaxes(0, 1)
         time = EPOCH + np.arange(self.length) * np.timedelta64(6, "h")
@@ -86,21 +87,12 @@ class L96:
         )
 
 
-def tendency(x: np.ndarray) -> np.ndarray:
-    """dx/dt of states (..., sites)."""
-    ring = np.concatenate([x[..., -2:], x, x[..., :1]], -1)
-    return (ring[..., 3:] - ring[..., :-3]) * ring[..., 1:-2] - x + FORCE
-
-
 def trajectory(x: np.ndarray, outputs: int, noise: float, rng: np.random.Generator) -> np.ndarray:
     """(outputs, ..., sites): the states after 1, 2, ... output intervals from x (..., sites), by RK4."""
     out = np.empty((outputs, *x.shape))
     for j in range(outputs):
         for _ in range(SUBSTEPS):
-            a = tendency(x)
-            b = tendency(x + DT / 2 * a)
-            c = tendency(x + DT / 2 * b)
-            x = x + DT / 6 * (a + 2 * b + 2 * c + tendency(x + DT * c))
+            x = rk4(SYSTEM.tendency, x, DT)
             if noise:
                 x = x + np.sqrt(DT) * noise * rng.standard_normal(x.shape)
         out[j] = x

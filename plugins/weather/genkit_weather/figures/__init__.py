@@ -1,5 +1,6 @@
 """Figures of forecasts and their verification; each function returns a matplotlib Figure."""
 
+from genkit_weather.figures.analyses import analysis_maps, analysis_ranks, errors_by_cycle, innovations
 from genkit_weather.figures.continuous import coherence, noises, systems_by_lead
 from genkit_weather.figures.distance import ablation, spread_by_distance
 from genkit_weather.figures.leads import scores_by_lead
@@ -17,8 +18,12 @@ __all__ = [
     "INK",
     "OTHERS",
     "ablation",
+    "analysis_maps",
+    "analysis_ranks",
     "coherence",
+    "errors_by_cycle",
     "forecast_maps",
+    "innovations",
     "noises",
     "plume",
     "rank_histogram",

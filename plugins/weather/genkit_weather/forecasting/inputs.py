@@ -76,7 +76,7 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
         frame = np.concatenate([state[:lag], outside])
         _finite(frame_of(frame[lag:], area.frame), area.names, when[lag:], f"{boundary}, frame")
         frame[:, *area.interior] = np.nan  # nobody may look at it
-    data = area.data(Series(state, _forcing(area, when, files), when, lateral=frame), str(initial))
+    data = area.data(Series(state, forcing_of(area, when, files), when, lateral=frame), str(initial))
     data = replace(data, mask=None if mask is None else np.asarray(mask))
     if model.surroundings is not None:
         data = model.surroundings.around(data, _surroundings(model.surroundings.area, second, boundary))
@@ -88,16 +88,28 @@ def open_file(path: Path, area: Area) -> xr.Dataset:
 
     Units that the training corrected are corrected where the file says the same as those of the training.
     """
+    file = members_of(path, area)
+    if len(file) > 1:
+        raise DataError(f"{path} holds {len(file)} members; give the file of one")
+    return file[0]
+
+
+def members_of(path: Path, area: Area) -> list[xr.Dataset]:
+    """The members of a file, each as by `open_file`; one where it has no members."""
     file = opened(str(path))
     if "start" in file.dims:
         raise DataError(f"{path} holds {file.sizes['start']} forecasts; give the file of one")
-    if file.sizes.get("member", 1) > 1:
-        raise DataError(f"{path} holds {file.sizes['member']} members; give the file of one")
-    file = file.isel(member=0, drop=True) if "member" in file.dims else file
+    if "member" not in file.dims:
+        return [_as_trained(file, area, str(path))]
+    every = range(file.sizes["member"])
+    return [_as_trained(file.isel(member=i, drop=True), area, str(path)) for i in every]
+
+
+def _as_trained(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
     for name, said, meant in area.corrected:
         if name in file and str(file[name].attrs.get("units", "")) == said:
             file = file.assign({name: file[name].assign_attrs(units=meant)})
-    return turned(file, area.wind, str(path)) if found(file) else file  # type: ignore[arg-type]
+    return turned(file, area.wind, source) if found(file) else file  # type: ignore[arg-type]
 
 
 def states_of(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
@@ -165,7 +177,7 @@ def _finite(values: np.ndarray, names: tuple[str, ...], when: np.ndarray, source
         raise DataError(f"{source}: {names[first[-1]]} is not finite at {when[first[0]]} ({int(bad.sum())} values)")
 
 
-def _forcing(area: Area, when: np.ndarray, files: dict[str, xr.Dataset]) -> np.ndarray:
+def forcing_of(area: Area, when: np.ndarray, files: dict[str, xr.Dataset]) -> np.ndarray:
     """(T, H, W, F), or (T, 1, 1, F), of the model's forcing: from files, or computed where it is a function of time."""
     grid = (1, 1) if area.uniform else area.grid
     out = np.full((len(when), *grid, len(area.forcing_names)), np.nan, np.float32)
@@ -212,4 +224,4 @@ def _surroundings(area: Area, file: xr.Dataset, path: Path) -> WeatherData:
     if len(when) < 2 or (np.diff(when) != np.timedelta64(round(area.step_hours * 3600), "s")).any():
         raise DataError(f"{path}: its times are not every {area.step_hours:g} h, as those of the training were")
     _finite(state, area.names, when, str(path))
-    return area.data(Series(state, _forcing(area, when, {str(path): file}), when), str(path))
+    return area.data(Series(state, forcing_of(area, when, {str(path): file}), when), str(path))

@@ -6,6 +6,9 @@ from genkit_weather.models.crps import CRPSLAM
 from genkit_weather.models.diffusion import Diffusion
 from genkit_weather.models.graph import ADAMW, PUBLISHED, GraphLAMRecipe, HiLAMRecipe, published
 from genkit_weather.models.latent import GraphEFMRecipe
+from genkit_weather.models.oi import OIDiffusion
+from genkit_weather.models.snapshot import Snapshot
+from genkit_weather.models.state import OIModel, StateModel
 from genkit_weather.models.trained import WeatherModel
 
 __all__ = [
@@ -19,6 +22,10 @@ __all__ = [
     "GraphEFMRecipe",
     "GraphLAMRecipe",
     "HiLAMRecipe",
+    "OIDiffusion",
+    "OIModel",
+    "Snapshot",
+    "StateModel",
     "WeatherModel",
     "calls",
     "published",

@@ -29,18 +29,9 @@ MEPS_WEIGHTS = {  # of the published models: by the level of a variable
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeatherRecipe(Recipe):
-    """A network that makes one step at a time, trained on examples of the training split."""
+class LearningRecipe(Recipe):
+    """How networks of this plugin are learned from examples of the training split."""
 
-    formulation: Formulation = field(default_factory=Formulation)
-    """What is predicted and what the network is told."""
-    log: dict[str, float] = field(default_factory=dict)
-    """Amounts that are never negative, such as precipitation, and a scale c in their units: the model sees
-    log(1 + x / c), and forecasts at least 0."""
-    weights: dict[str, float] = field(default_factory=dict)
-    """Loss weights of variables; 1 where a variable is not named."""
-    augmentation: Augmentation = field(default_factory=lambda: Augmentation(0.5, 0.03, 0.5, 4))
-    """Noise on the past states in training."""
     optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=2e-3, weight_decay=0.01))
     """The optimiser."""
     batch: int = 8
@@ -62,11 +53,46 @@ class WeatherRecipe(Recipe):
         for name in ("batch", "accumulate", "validate"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
+        if self.batch % self.accumulate:
+            raise UsageError(f"batch={self.batch} cannot be cut into accumulate={self.accumulate} equal parts")
+
+    def known(self, examples: Any) -> list[Any]:
+        """Batches of the validation split, the same at all times."""
+        count = VALIDATION // self.batch * self.batch or self.batch
+        rows = np.linspace(0, len(examples) - 1, count).round().astype(int)
+        return [examples.take(part) for part in rows.reshape(-1, self.batch)]
+
+    def learn(
+        self, run: Any, name: str, loss: Any, params: Any, examples: Any, known: Any, steps: int, optimizer: Any,
+        aux: Any = None,
+    ) -> Any:  # fmt: skip
+        """Train parameters; see `genkit.train.learn`."""
+        return learn(
+            run, name, loss, params, examples, known, optimizer=optimizer, steps=steps, aux=aux, batch=self.batch,
+            ema=self.ema, accumulate=self.accumulate, clip=self.clip, validate=self.validate, keep=self.checkpoint,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeatherRecipe(LearningRecipe):
+    """A network that makes one step at a time."""
+
+    formulation: Formulation = field(default_factory=Formulation)
+    """What is predicted and what the network is told."""
+    log: dict[str, float] = field(default_factory=dict)
+    """Amounts that are never negative, such as precipitation, and a scale c in their units: the model sees
+    log(1 + x / c), and forecasts at least 0."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """Loss weights of variables; 1 where a variable is not named."""
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(0.5, 0.03, 0.5, 4))
+    """Noise on the past states in training."""
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
         for name, scale in self.log.items():
             if not scale > 0:
                 raise UsageError(f"log {name} {scale:g} is no scale; expected an amount above 0")
-        if self.batch % self.accumulate:
-            raise UsageError(f"batch={self.batch} cannot be cut into accumulate={self.accumulate} equal parts")
 
     def times(self, step: float) -> Times:
         """The lag and the leads of the model in steps of data every `step` hours."""
@@ -97,22 +123,6 @@ class WeatherRecipe(Recipe):
         if unknown:
             raise UsageError(f"weights name {sorted(unknown)}, but {data.source} has {', '.join(data.names)}")
         return jnp.array([self.weights.get(name, 1.0) for name in data.names])
-
-    def known(self, examples: Any) -> list[Any]:
-        """Batches of the validation split, the same at all times."""
-        count = VALIDATION // self.batch * self.batch or self.batch
-        rows = np.linspace(0, len(examples) - 1, count).round().astype(int)
-        return [examples.take(part) for part in rows.reshape(-1, self.batch)]
-
-    def learn(
-        self, run: Any, name: str, loss: Any, params: Any, examples: Any, known: Any, steps: int, optimizer: Any,
-        aux: Any = None,
-    ) -> Any:  # fmt: skip
-        """Train parameters; see `genkit.train.learn`."""
-        return learn(
-            run, name, loss, params, examples, known, optimizer=optimizer, steps=steps, aux=aux, batch=self.batch,
-            ema=self.ema, accumulate=self.accumulate, clip=self.clip, validate=self.validate, keep=self.checkpoint,
-        )  # fmt: skip
 
     def plan(self, layout: Any, particles: int) -> dict[str, str]:
         """Sizes, parameters and memory for ``--dry_run``, with so many member-states advanced at once."""

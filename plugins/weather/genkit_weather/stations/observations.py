@@ -11,6 +11,7 @@ import xarray as xr
 from genkit.errors import DataError
 from genkit_weather.gridded import convert
 
+ERROR = " error"  # ends the name of what holds the errors of a variable
 LAT, LON = ("lat", "latitude"), ("lon", "longitude")
 HEIGHT = ("elevation", "altitude", "height", "surface_altitude")  # of stations, m
 COLUMN = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>.*)\]$")
@@ -23,7 +24,8 @@ def read_stations(path: Path) -> xr.Dataset:
     `elevation` in m where the file has a column or a coordinate of this name (or altitude, height).
 
     A CSV file has a line for each station and time: columns station, time, lat and lon (or x and y in km), and one
-    for each variable with its unit in brackets, as `t2m [degC]`; an empty cell is a missing value. A NetCDF
+    for each variable with its unit in brackets, as `t2m [degC]`; an empty cell is a missing value. A column `t2m error`
+    has the standard deviations of the errors of another, in its unit. A NetCDF
     file has variables (station, time) with `units` and the places as coordinates of its stations.
 
     Raises:
@@ -67,9 +69,11 @@ def _read_csv(path: Path) -> xr.Dataset:
     moved = table.groupby("station")[place].nunique().max(axis=1) > 1
     if moved.any():
         raise DataError(f"{path}: station {moved.idxmax()} has two places; give each place a name of its own")
-    fields = {}
+    fields, units = {}, {n["name"]: n["unit"].strip() for n in map(COLUMN.match, table.columns) if n}
     for column in table.columns.difference(["station", "time", *place, high], sort=False):
-        named = COLUMN.match(column)
+        named: Any = COLUMN.match(column)
+        if not named and column.endswith(ERROR) and column.removesuffix(ERROR) in units:
+            named = {"name": column, "unit": units[column.removesuffix(ERROR)]}
         if not named:
             raise DataError(f"{path}: column {column!r} has no unit; write it in brackets, as {column} [degC]")
         values: Any = pd.to_numeric(table[column], errors="coerce")

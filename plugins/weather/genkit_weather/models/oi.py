@@ -1,0 +1,139 @@
+"""Diffusion about the analysis of optimal interpolation: it starts at OI and learns what OI cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+from genkit.data import Arrays
+from genkit.diffusion import Heun
+from genkit.errors import UsageError
+from genkit_weather.assimilation import Climate, Network, Shape, quantity
+from genkit_weather.data import Series, WeatherData
+from genkit_weather.models.area import Area
+from genkit_weather.models.recipe import VALIDATION
+from genkit_weather.models.state import TINY, OIModel, StateRecipe
+from genkit_weather.networks import LamUNet
+
+LEAST = 1e-3  # of the unit: a variable that is observed everywhere without error
+
+
+@dataclass(frozen=True, kw_only=True)
+class OIDiffusion(StateRecipe):
+    """Conditional diffusion of what the analysis of optimal interpolation leaves, for any network of stations.
+
+    Trained on random networks, errors and variables over the training split. The background is what is expected from
+    the frame, or, where the data have `Series.analysis`, a mean of that and of these: forecasts of the same times.
+    """
+
+    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "shape")
+
+    examples: int = 1500
+    """Analyses that are learned from, each of a random time and network."""
+    stations: tuple[int, int] = (4, 60)
+    """Least and most stations of a network."""
+    errors: tuple[float, float] = (0.03, 0.5)
+    """Least and largest error of observations, in standard deviations of a variable."""
+    shape: Shape = field(default_factory=lambda: Shape(16.0, 0.0))
+    """How the covariance of the background's error is used."""
+
+    @classmethod
+    def preset(cls, name: str) -> OIDiffusion:
+        """Presets tiny (CI), default (minutes on two cores), paper (a larger network)."""
+        if name == "tiny":
+            return cls(network=TINY, steps=20, examples=16, sampler=Heun(steps=6))
+        if name == "paper":
+            return cls(network=LamUNet.preset("paper"), steps=100_000, examples=20_000)
+        return cls()
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        for name in ("stations", "errors"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise UsageError(f"{name}={low} {high} must be two positive numbers, the least first")
+
+    def fit(self, run: Any, data: WeatherData, start: OIModel | None = None) -> OIModel:
+        """Analyse random networks, then train on what the analyses leave."""
+        cycled = all(s.analysis is not None for s in (*data.train, *data.val))
+        if start is None:
+            (climate, parts), v = Climate.parted(data), len(data.names)
+            keep, ratio = trust(climate, parts) if cycled else (np.zeros(v), np.ones(v))
+            factor = climate.covariance.factor.reshape(-1, *climate.shape) * np.sqrt(ratio)
+            covariance = replace(climate.covariance, factor=factor.reshape(len(factor), -1).astype(np.float32))
+            denoiser = self.denoiser(run, Climate.sizes(data.layout, 4 * v))
+            unit, steps = np.ones(v, np.float32), self.steps
+            start = OIModel(
+                Area.of(data), climate, denoiser, unit, self.sampler, covariance, keep.astype(np.float32), self.shape
+            )
+            train = self.analysed(run, start, parts, self.examples, 0)
+            unit = np.maximum(np.sqrt((train[2] ** 2).mean((0, 1, 2))), LEAST)
+            start, train = replace(start, unit=unit), (*train[:2], train[2] / unit)
+        else:
+            if cycled != start.cycled:
+                raise UsageError("a model goes on with backgrounds of the kind that it was trained with")
+            parts = [(start.climate, s) for s in data.train]
+            steps, train = self.finetune, self.analysed(run, start, parts, self.examples, 0)
+        held_out = [(start.climate, s) for s in data.val]
+        val = self.analysed(run, start, held_out, min(self.examples, VALIDATION), 1)
+        return replace(start, denoiser=self.fitted(run, "oi_diffusion", start, Arrays(train), Arrays(val), steps))
+
+    def analysed(
+        self, run: Any, model: OIModel, parts: Sequence[tuple[Climate, Series]], count: int, split: int
+    ) -> Any:
+        """(situation, channels, r) of so many analyses, each of a time and a network of its own."""
+        index = np.array([(i, t) for i, (_, one) in enumerate(parts) for t in cycled_rows(one)])
+        rng = np.random.default_rng((run.seed, split))
+        index = index[rng.permutation(len(index))]
+        found = [self._one(rng, model, parts[i], t) for i, t in np.resize(index, (count, 2))]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
+
+    def _one(self, rng: np.random.Generator, model: OIModel, part: tuple[Climate, Series], time: int) -> Any:
+        names, (climate, series) = model.area.names, part
+        situation, truth = climate.situation(series, [time]), climate.states(series, [time])
+        low, high = np.log(self.stations)
+        count = round(float(np.exp(rng.uniform(low, high))))
+        every = tuple(quantity(name, names) for name in names)
+        network = Network.random(rng, climate.shape, count, every, climate.mean, climate.std)
+        error = np.exp(rng.uniform(np.log(self.errors[0]), np.log(self.errors[1]), len(names)))
+        # half of the networks have all variables, the others some
+        measured = (rng.random(len(names)) < 0.5) | (rng.random() < 0.5)
+        measured[rng.integers(len(names))] = True
+        errors = np.where(measured, error * climate.std, np.inf)
+        observed = network.measure(rng, truth[0].astype(float), np.broadcast_to(errors, (count, len(names))))
+        analysis, told = model.first(situation, backgrounds(climate, series, [time])[0], observed)
+        return situation, told[None], ((truth - analysis) / model.unit).astype(np.float32)
+
+
+def cycled_rows(series: Series) -> np.ndarray:
+    """Times of which there is a forecast; all where the series has none."""
+    if series.analysis is None:
+        return np.arange(len(series))
+    return np.flatnonzero(np.isfinite(series.analysis).all((1, 2, 3)))
+
+
+def backgrounds(climate: Climate, series: Series, rows: Any) -> np.ndarray:
+    """(n, h, w, V) forecasts of times of a series, standardised."""
+    return climate.states(replace(series, state=series.known), rows)
+
+
+def trust(climate: Climate, parts: Sequence[tuple[Climate, Series]]) -> tuple[np.ndarray, np.ndarray]:
+    """How far forecasts f are trusted: a background is x + keep (f - x) about what is expected, x.
+
+    Gives keep (V,) between 0 and 1 by least squares, and the variance of the error that it leaves over that of x.
+    """
+    over, under, left, count = 0.0, 0.0, 0.0, 0
+    for one, series in parts:
+        rows = cycled_rows(series)
+        expected = one.situation(series, rows).expected
+        truth, forecast = one.states(series, rows) - expected, backgrounds(one, series, rows) - expected
+        over, under = over + (truth * forecast).sum((0, 1, 2)), under + (forecast**2).sum((0, 1, 2))
+        left, count = left + (truth**2).sum((0, 1, 2)), count + truth[..., 0].size
+    keep = np.clip(over / under, 0, 1)
+    variance = climate.covariance.variance.reshape(climate.shape).mean((0, 1))
+    return keep, (left - 2 * keep * over + keep**2 * under) / count / variance

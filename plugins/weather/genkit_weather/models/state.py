@@ -1,0 +1,152 @@
+"""Trained models of a state at one time: a prior of analyses, and a correction of optimal interpolation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genkit.diffusion import EDMDenoiser, Heun, Rho, denoising_loss, sample
+from genkit.errors import UsageError
+from genkit.kinds import Network, Sampler
+from genkit.model import Trained
+from genkit.nn import Net, parameter_count
+from genkit.tree import register_dataclass
+from genkit_weather.assimilation import Climate, Covariance, Observed, Shape, Situation
+from genkit_weather.data import WeatherData
+from genkit_weather.models.area import Area
+from genkit_weather.models.recipe import LearningRecipe
+from genkit_weather.networks import LamUNet, Sizes
+
+TINY = replace(LamUNet.preset("tiny"), base=8, embedder=8, embedding=32, noise_skip=1)
+"""The network of presets tiny."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateRecipe(LearningRecipe):
+    """A conditional diffusion of the interior at one time, about a first guess."""
+
+    fixed: ClassVar[tuple[str, ...]] = ("network", "steps")
+    used: ClassVar[tuple[str, ...]] = ("sampler",)
+
+    network: Network[Sizes] = field(default_factory=LamUNet)
+    """The denoising network."""
+    noise: Rho = field(default_factory=Rho)
+    """Noise levels in training, in units of the guess' error."""
+    steps: int = 1200
+    """Training steps."""
+    sampler: Sampler = field(default_factory=Heun)
+    """The sampler of a state."""
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        if self.steps < 1:
+            raise UsageError(f"steps={self.steps} is too few; expected at least 1")
+
+    def denoiser(self, run: Any, sizes: Sizes) -> EDMDenoiser:
+        """With its first parameters; what is diffused has unit variance."""
+        net = Net(self.network, (sizes,))
+        return EDMDenoiser(net, net.init(run.key("parameters")), jnp.ones(1))
+
+    def fitted(self, run: Any, name: str, model: StateModel, examples: Any, held_out: Any, steps: int) -> Any:
+        """The denoiser of a model, trained on batches (situation, channels, residual)."""
+        denoiser, climate = jax.tree.map(jnp.asarray, model.denoiser), model.climate
+
+        def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
+            situation, told, residual = batch
+            key, dropout = jax.random.split(key)
+            cond = replace(climate.condition(situation, told), key=dropout if training else None)
+            return denoising_loss(key, replace(denoiser, params=params), residual, cond, self.noise), (aux, {})
+
+        known, optimizer = self.known(held_out), self.optimizer.build(steps)
+        return replace(denoiser, params=self.learn(run, name, loss, denoiser.params, examples, known, steps, optimizer))
+
+    def plan(self, layout: Any, particles: int) -> dict[str, str]:
+        """Parameters; the network is built of shapes only."""
+        return {"parameters": f"{parameter_count(Net(self.network, (Climate.sizes(layout),)).shapes()):,}"}
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False, repr=False)
+class StateModel(Trained):
+    """A prior p(state | frame, hour) of the interior: expected + unit r, r by diffusion."""
+
+    instead: ClassVar[str] = "a state needs its frame; use `genkit run weather.assimilation`"
+
+    area: Area
+    climate: Climate
+    denoiser: Any
+    unit: Any
+    """(V,) of r, standardised"""
+    sampler: Any = field(metadata={"static": True})
+
+    def check(self, data: WeatherData) -> None:
+        """Refuse data of other variables, units, grid or boundary, in one line."""
+        name = "the model" if self.origin is None else f"the model {self.origin.folder}"
+        self.area.check(Area.of(data), name, data.source)
+
+    def relative(self, situation: Situation, states: np.ndarray) -> np.ndarray:
+        """r (n, h, w, V) of standardised states."""
+        return (states - situation.expected) / np.asarray(self.unit)
+
+    def states(self, situation: Situation, r: Any) -> np.ndarray:
+        """Standardised states of r."""
+        return situation.expected + np.asarray(r) * np.asarray(self.unit)
+
+    def seen(self, situation: Situation, observed: Observed) -> Observed:
+        """Observations of r, at the one time of a situation."""
+        return observed.relative(np.asarray(situation.expected[0], float), np.asarray(self.unit, float))
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False, repr=False)
+class OIModel(StateModel):
+    """States about the analysis of optimal interpolation, told what was observed: analysis + unit r."""
+
+    covariance: Covariance
+    """of the background's error"""
+    keep: Any
+    """(V,) of a forecast's departure from what is expected, in the background; 0 where there was none in training"""
+    shape: Shape = field(metadata={"static": True})
+    """how the covariance is used"""
+
+    @property
+    def cycled(self) -> bool:
+        """Whether a forecast is looked at."""
+        return bool(np.asarray(self.keep).any())
+
+    def first(self, situation: Situation, forecast: np.ndarray, observed: Observed) -> tuple[np.ndarray, np.ndarray]:
+        """The analysis (h, w, V) about a mean forecast (h, w, V) and the channels (h, w, 4 V) that the network sees."""
+        expected = situation.expected[0]
+        background = expected + np.asarray(self.keep) * (forecast - expected)
+        analysis, left = self.covariance.analyse(background[None], observed, self.shape)
+        return analysis[0], channels(background, analysis[0], left, observed)
+
+    def analyse(self, key: Any, situation: Situation, forecast: np.ndarray, observed: Observed, n: int) -> np.ndarray:
+        """n states (n, h, w, V) given the observations and a mean forecast (h, w, V)."""
+        analysis, told = self.first(situation, forecast, observed)
+        many = situation.repeated(n)
+        cond = self.climate.condition(many, np.repeat(told[None], n, 0))
+        r = drawn(key, self.sampler.table(self.denoiser.process), self.denoiser, cond, (n, *analysis.shape))
+        return analysis + np.asarray(r) * np.asarray(self.unit)
+
+
+@partial(jax.jit, static_argnames="shape")
+def drawn(key: Any, table: Any, denoiser: Any, cond: Any, shape: tuple[int, ...]) -> Any:
+    """Samples of a denoiser."""
+    return sample(key, table, denoiser, shape, cond)
+
+
+def channels(background: np.ndarray, analysis: np.ndarray, left: np.ndarray, observed: Observed) -> np.ndarray:
+    """(h, w, 4 V): analysis, increment, its spread, and how much is observed in each cell and variable."""
+    seen = np.zeros(observed.shape, np.float32)
+    weight = np.where(observed.there, 1 / np.maximum(observed.errors, 1e-6) ** 2, 0.0)
+    for own, cells, rows in zip(observed.slopes(analysis), observed.cells, observed.weights, strict=True):
+        np.add.at(seen.reshape(-1), cells, weight[:, None] * (own[:, None] * rows) ** 2)
+    told = analysis, analysis - background, left, np.log1p(seen)
+    return np.concatenate(told, -1).astype(np.float32)

@@ -1,0 +1,180 @@
+"""`weather.assimilation` end to end on one line of Lorenz-96 sites."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+import genkit
+from genkit.diffusion import Heun
+from genkit.errors import UsageError
+from genkit.steer import DAISI, DDSMC, PiGDM
+from genkit_weather.assimilation import Climate, Shape, etkf, quantity
+from genkit_weather.cycling import (
+    ETKF,
+    GRIDS,
+    Analysed,
+    Decoupled,
+    ForecastOI,
+    Stations,
+    cycle,
+    tuned,
+)
+from genkit_weather.cycling.methods import relaxed
+from genkit_weather.data import Series
+from genkit_weather.datasets import L96
+from genkit_weather.experiments.assimilation import Assimilation
+from genkit_weather.models import CRPSLAM, OIDiffusion, Snapshot
+from genkit_weather.networks import LamUNet
+
+NETWORK = LamUNet(
+    base=8, multipliers=(1,), blocks=1, embedder=8, embedding=16, patch=1, padding=("zero", "zero"), noise_skip=0
+)
+METHODS = ("free", "frame_regression", "oi", "forecast_oi", "etkf", "letkf", "daisi", "oi_diffusion")
+CYCLES = 40
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """All that a study does, with models that have learned nothing."""
+    options = {
+        "data": L96(train=6), "methods": METHODS, "stations": Stations(12), "members": 3, "leads": 1, "cycles": CYCLES,
+        "model": CRPSLAM(network=NETWORK, latent=4, stages=((1, 1),), validate=1000),
+        "prior": Snapshot(network=NETWORK, steps=1, sampler=Heun(steps=2)),
+        "oi": OIDiffusion(network=NETWORK, steps=1, examples=8, sampler=Heun(steps=2)), "archive": 24, "tuning": 2,
+        "every": 20, "inverse": DAISI(steps=2, guidance=PiGDM()),
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        grids = {"letkf": {"inflation": (1.0, 1.1), "keep": (0.5,)}}
+        for place in ("genkit_weather.cycling.tuning.GRIDS", "genkit_weather.cycling.GRIDS"):
+            patch.setattr(place, grids)
+        return genkit.run(Assimilation(**options), seed=1, out=tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_results_of_all_methods(run):
+    r = run.results
+    for name in METHODS:
+        for metric in ("rmse", "crps", "ssr"):
+            assert r[f"analysis.{metric}/{name}/value"] > 0
+        assert r[f"withheld.rmse/{name}/value"] > 0 and r[f"forecast.rmse/{name}/value/6h"] > 0
+        assert r[f"seconds/{name}"] > 0
+        assert (f"innovation.chi2/{name}" in r) == (name not in ("frame_regression", "oi"))
+    assert (run.folder / "tuning.json").exists() and "errors" in [f.stem for f in (run.folder / "figures").iterdir()]
+
+
+def test_optimal_interpolation_errs_as_its_covariance_says(run):
+    config, case = run.config, run.config.case(run, "test")
+    climate = config.climate(run)
+    nothing = np.zeros((1, *climate.shape))
+    left = [climate.covariance.analyse(nothing, case.given[row], Shape())[1] for row in case.rows[2:]]
+    said = np.sqrt(np.square(left).mean()) * climate.std[0]
+    assert run.results["analysis.rmse/oi/value"] == pytest.approx(said, rel=0.1)
+
+
+@dataclass
+class Still:
+    """Forecasts of a world in which nothing changes."""
+
+    climate: Climate
+    series: Series
+
+    def __call__(self, start, before, prev, leads):
+        return np.repeat(prev[None], leads, 0)
+
+
+def test_a_cycle_with_a_perfect_model_is_the_kalman_filter_of_all_observations(run):
+    case, climate = run.config.case(run, "test"), run.config.climate(run)
+    members, observed = climate.covariance.draw(np.random.default_rng(0), 30), case.given[case.rows[2]]
+    rows = case.rows[:5]  # three analyses after the first two, of the same observations
+    seen = dict.fromkeys(rows, observed)
+    record = cycle(ETKF(climate, 1.0), lambda *_: Analysed(members), Still(climate, case.series), seen, rows, 30, 0)
+    once = etkf(members.reshape(30, -1), observed.predict(members), observed.y, observed.error / np.sqrt(3))
+    last = record.states[-1].reshape(30, -1)
+    assert np.allclose(last.mean(0), once.mean(0), atol=1e-3) and np.allclose(np.cov(last.T), np.cov(once.T), atol=1e-3)
+
+
+def test_a_step_towards_the_climate_leaves_its_law(run):
+    climate, case = run.config.climate(run), run.config.case(run, "test")
+    situation, rng = climate.situation(case.series, [5]), np.random.default_rng(0)
+    members = situation.expected + climate.covariance.draw(rng, 2000)
+    after = relaxed(rng, climate, members, situation, 0.6)
+    assert np.allclose(
+        after.mean(0), situation.expected[0] + 0.6 * (members.mean(0) - situation.expected[0]), atol=1e-5
+    )
+    assert np.allclose(after.var(0).ravel(), climate.covariance.variance, rtol=0.15)
+    together = ((after - after.mean(0)) * (members - members.mean(0))).mean() / members.var(0).mean()
+    assert together == pytest.approx(0.6, abs=0.03)
+
+
+def test_scores_are_those_of_the_kept_members(run):
+    config, case = run.config, run.config.case(run, "test")
+    climate, record = config.climate(run), config.record(run, "letkf")
+    truth = climate.states(case.series, case.rows[2:])
+    error = np.sqrt(np.square(record.states.mean(1) - truth).mean()) * climate.std[0]
+    assert run.results["analysis.rmse/letkf/value"] == pytest.approx(error, rel=1e-5)
+    ratio = np.sqrt(4 / 3 * record.states.var(1, ddof=1).mean()) * climate.std[0] / error
+    assert run.results["analysis.ssr/letkf/value"] == pytest.approx(ratio, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["etkf", "letkf", "daisi"])
+def test_observations_of_huge_error_leave_the_forecast(run, name):
+    config, case = run.config, run.config.case(run, "test")
+    row = case.rows[2]
+    background = config.record(run, "free").states[0]
+    observed = replace(case.given[row], error=case.given[row].error * 1e4)
+    options = {"inflation": 1.0} if "etkf" in name else {"steps": 40, "level": 0.1} if name == "daisi" else {}
+    method, situation = config.method(run, name, options), config.climate(run).situation(case.series, [row])
+    analysis = method(np.random.default_rng(0), background, situation, observed).states
+    assert np.abs(analysis - background).max() < (0.05 if name == "daisi" else 1e-3)
+
+
+def test_optimal_interpolation_keeps_a_share_of_the_forecast(run):
+    case, climate = run.config.case(run, "test"), run.config.climate(run)
+    background, situation = run.config.record(run, "free").states[0], climate.situation(case.series, [case.rows[2]])
+    nothing = case.given[case.rows[2]].without()
+    mean = ForecastOI(climate, keep=0.3)(np.random.default_rng(0), background, situation, nothing).states.mean(0)
+    x = situation.expected[0]
+    assert np.allclose(mean, x + 0.3 * (background.mean(0) - x), atol=1e-4)
+
+
+def test_particles_say_their_evidence_and_how_narrow_their_prior_is(run):
+    case, prior, method = run.config.case(run, "test"), run.trained("prior"), DDSMC(eta=1.0, steps=3)
+    row, background = case.rows[2], np.zeros((3, 1, 24, 1), np.float32)
+    situation = run.config.climate(run).situation(case.series, [row])
+    found = Decoupled(prior, method, 2)(np.random.default_rng(0), background, situation, case.given[row])
+    assert found.states.shape == background.shape and 1 <= found.said["evidence_ess"] <= 3
+    assert found.said["prior_std_ratio"] == method.prior_std() < 1
+
+
+def test_withheld_stations_are_given_to_no_method(run):
+    case = run.config.case(run, "test")
+    for row, given in case.given.items():
+        hidden = case.withheld[row]
+        assert not (given.there & hidden.there).any() and hidden.there.sum() == 3 and given.there.sum() == 12
+
+
+def test_tuning_takes_the_least_score_and_nan_is_none(monkeypatch):
+    monkeypatch.setitem(GRIDS, "letkf", {"inflation": (1.0, 2.0, 3.0), "length": (5.0,)})
+    scores = {1.0: float("nan"), 2.0: 0.5, 3.0: 0.7}
+    assert tuned("letkf", lambda o: scores[o["inflation"]]) == ({"inflation": 2.0, "length": 5.0}, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"members": 1}, "no spread"),
+        ({"withheld": 1.0}, "withheld"),
+        ({"methods": ()}, "no method"),
+        ({"methods": ("kriging",)}, "kriging"),
+        ({"departure": 0.0}, "departure"),
+    ],
+)
+def test_options_are_checked(options, said):
+    with pytest.raises(UsageError, match=said):
+        Assimilation(**options)
+
+
+def test_presets_name_quantities_of_their_data():
+    for preset in ("surface", "nonlinear"):
+        for name in Assimilation.preset(preset).stations.quantities:
+            quantity(name, ("z_up", "t_mid", "t_sfc", "u_sfc", "v_sfc"), ("u_sfc", "v_sfc"))
