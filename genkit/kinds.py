@@ -38,7 +38,8 @@ class Dataset(Protocol[Given]):
     """Data, found, downloaded or generated.
 
     A data set may have `suggests`, a dict of options of experiments that suit it (``{"steps": 400}``); choosing
-    the data set by name sets them in the default preset, before the user's own options. A method `path()` tells
+    the data set by name sets them in the default preset, before the user's own options, and those of `published`, what
+    was published for it, in the preset paper. A method `path()` tells
     where its files are.
     """
 
@@ -63,7 +64,7 @@ class Network(Protocol[*Sizes]):
 
 SIGNED = "signed"  # in the annotation of an option: it may be negative
 ZERO = "zero"  # in that of a whole number whose default is none: it may be 0
-CODE = "code"  # in that of text: with a colon it names own code, module:function, which a file may not without trust
+CODE = "code"  # in that of texts: one with a colon, no = before it, names own code, which a file may not without trust
 RESTORED = ("restore", "finetune", "fingerprint")  # fields of every recipe that keep the prefix of its slot
 
 

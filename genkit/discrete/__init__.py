@@ -22,6 +22,7 @@ step, as a float).
 | `Ancestral` | posterior of the process: D3PM, MDLM, UDLM, the analytic sampler of jump processes |
 | `Euler`, `TauLeaping` | jump rates held constant |
 | `FlowMatching` | masks, with sites hidden again at a rate eta |
+| `Remasking` | the posterior for masks, with sites hidden again with a probability |
 | `OrderAgnostic` | sites in random order (uniform, or another law of `Orders`), one or a few a step |
 
 Each is a chain of `genkit.chain.Kernel`s with `log_prob`; its particles carry the state and log p(x_0 | x_t), those of
@@ -51,6 +52,7 @@ from genkit.discrete.orders import ANY_ORDER, AnyOrder, Orders
 from genkit.discrete.process import Process
 from genkit.discrete.product import Product, times
 from genkit.discrete.random import categorical, stratified
+from genkit.discrete.remasking import Remasking
 from genkit.discrete.sample import sample
 from genkit.discrete.schedule import Cosine, Linear, Steps, cosine_steps, float_time, steps
 from genkit.discrete.transitions import (
@@ -87,6 +89,7 @@ __all__ = [
     "Process",
     "Product",
     "PyTree",
+    "Remasking",
     "Reveal",
     "Setting",
     "Step",

@@ -54,13 +54,22 @@ class OrderedSetting:
     allowed: Any
     """(..., K) bool, the classes of each site, or None."""
     classes: int = field(metadata={"static": True})
+    confident: bool = field(default=False, metadata={"static": True})
+    """Whether hidden sites are put into the order of their largest probability, the surest one next."""
 
     def arrive(self, x: Array, order: Array, revealed: Array) -> OrderedParticle:
         """Call the denoiser after so many sites were revealed."""
         raw = self.denoiser(x, self.time(x, revealed), self.cond)
         logits = only(checked(raw, x, self.classes), self.allowed)
         log_p = jax.nn.log_softmax(jnp.where(self.mask[..., None], logits, 0.0))
-        return OrderedParticle(x, log_p, order)
+        return OrderedParticle(x, log_p, self.surest(x, log_p, order, revealed) if self.confident else order)
+
+    def surest(self, x: Array, log_p: Array, order: Array, revealed: Array) -> Array:
+        """The order with its hidden sites by their largest probability; those of one probability stay as they are."""
+        sure = jnp.take_along_axis(log_p.max(-1).reshape(len(x), -1), order, 1)
+        place = jnp.arange(order.shape[1])
+        key = jnp.where(place < self.count(x)[:, None], -sure, jnp.inf)
+        return jnp.take_along_axis(order, jnp.argsort(jnp.where(place < revealed, -jnp.inf, key), stable=True), 1)
 
     def time(self, x: Array, revealed: Array) -> Array:
         """The fraction that is hidden after so many sites were revealed, (n,)."""
@@ -136,7 +145,8 @@ class Reveal(Kernel):
         known = (value >= 0) & (value < self.setting.classes)
         log_p = jnp.take_along_axis(self.log_law(p, u), jnp.where(known, value, 0)[..., None], 2)[..., 0]
         log_p = jnp.where(there, jnp.where(known, log_p, -jnp.inf), 0.0).sum(1)
-        same = (self.write(p, value, u) == p1.x).reshape(len(sites), -1).all(1) & (p.order == p1.order).all(1)
+        later = self.setting.confident & (jnp.arange(p.order.shape[1]) >= u[1])  # follows from the state
+        same = (self.write(p, value, u) == p1.x).reshape(len(sites), -1).all(1) & ((p.order == p1.order) | later).all(1)
         return jnp.where(same, log_p, -jnp.inf)
 
     def arrive(self, p: OrderedParticle, x: Array, u: tuple[Array, Array]) -> OrderedParticle:
@@ -168,12 +178,16 @@ class OrderAgnostic:
             `parallel_budget`); None is one site a step, which alone is exact.
         allowed: (..., K) bool, the classes of each site, where they differ.
         orders: law of the order, that of the training.
+        confident: reveal the site (or sites) with the largest probability of one class next, as MaskGIT does (Chang et
+            al. 2022, arXiv 2202.04200), for models that were trained on all orders; `orders` decides between equals.
+            Where conditionals of different orders contradict one another, the law is another one.
     """
 
     classes: int
     budget: tuple[int, ...] | None = None
     allowed: Any = None
     orders: Orders = ANY_ORDER
+    confident: bool = False
 
     def model(
         self,
@@ -200,7 +214,7 @@ class OrderAgnostic:
         if order is not None and jnp.shape(order) not in ((sites,), (shape[0], sites)):
             raise UsageError(f"order has shape {jnp.shape(order)}; expected ({sites},) or ({shape[0]}, {sites})")
         real = np.array(True) if mask is None else mask
-        setting = OrderedSetting(denoiser, cond, real, self.allowed, self.classes)
+        setting = OrderedSetting(denoiser, cond, real, self.allowed, self.classes, self.confident)
         width, inputs = int(np.diff(bounds).max()), (bounds[:-1], bounds[1:])
         last = (RevealLast(setting, width), jax.tree.map(lambda a: a[-1:], inputs))
         moves = () if len(bounds) == 2 else ((Reveal(setting, width), jax.tree.map(lambda a: a[:-1], inputs)),)

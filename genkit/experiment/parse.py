@@ -83,7 +83,7 @@ def parse(
     """
     words, suggested = _without_prefix(base, words), {}
     base = choose(base, words, Choice(preset, own, trust), suggested)
-    if preset == "default":
+    if suggested:
         known = {option.key for option in walk(base)} - _settled(base)
         words = [w for key, value in suggested.items() if key in known for w in words_of(key, value)] + words
     words = _spelled(base, words)
@@ -159,7 +159,7 @@ def _chosen(key: str, slot: Slot, names: list[str], how: Choice, suggested: dict
         slot.check(key, item, type(one), how.own)
         if slot.kind == "models" and not all(hasattr(one, field) for field in RESTORED):
             raise UsageError(f"--{key} {name}: {type(one).__name__} is no genkit.model.Recipe, as models are")
-        suggested |= getattr(one, "suggests", {})
+        suggested |= getattr(one, {"default": "suggests", "paper": "published"}.get(how.preset, ""), {})
         made.append(one)
     return tuple(made) if slot.many else made[0]
 

@@ -125,8 +125,10 @@ def walk(config: Any, naming: Naming = str) -> Iterator[Option]:
 
 
 def own_functions(config: Any) -> list[str]:
-    """The options of text that name own code, `module:function`."""
-    return [o.value for o in walk(config) if CODE in o.marks and isinstance(o.value, str) and ":" in o.value]
+    """The texts among the options that name own code, `module:function`."""
+    values = [option.value for option in walk(config) if CODE in option.marks and option.value]
+    texts = [text for value in values for text in ((value,) if isinstance(value, str) else value)]
+    return [text for text in texts if ":" in text.partition("=")[0]]
 
 
 def names_own_code(config: Any) -> bool:

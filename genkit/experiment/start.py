@@ -14,7 +14,7 @@ from genkit.experiment.config import differences, read_yaml, starting_preset, wr
 from genkit.experiment.folder import Status, claim, is_run
 from genkit.experiment.ranges import check_ranges
 from genkit.experiment.run import Run
-from genkit.experiment.slots import recipes
+from genkit.experiment.slots import own_functions, recipes
 from genkit.files import check_plain, write
 from genkit.kinds import Experiment
 from genkit.plugin import registry
@@ -108,9 +108,12 @@ def check_seed(seed: int) -> None:
 
 
 def check_restored(config: Any, trust: bool = False) -> None:
-    """Refuse options that restored models cannot take, and models that have changed."""
+    """Refuse options that restored models cannot take, changed models, and untrusted own code in them."""
     for recipe, names in recipes(config):
         recipe.check_restored(names, trust)
+        if recipe.restore and not trust and (functions := own_functions(recipe)):
+            raise UsageError(f"the model {recipe.restore} runs code of its own ({functions[0]}); give --trust if you "
+                             "trust it")  # fmt: skip
 
 
 def load(path: str | Path, trust: bool = False) -> Run:

@@ -58,12 +58,12 @@ class LogYes:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Items of both kinds equally often: the fewer ones are repeated."""
+    """Items and what they are; of those of two kinds both equally often: the fewer ones are repeated."""
 
     places: np.ndarray
-    """(n,) int, which items; first those of yes"""
+    """(n,) int, which items; those of yes first"""
     yes: np.ndarray
-    """(n,) bool"""
+    """(n,) bool, or float, how probably"""
 
     @property
     def some(self) -> Labelled:
@@ -75,9 +75,15 @@ class Labelled:
 def divided(yes: Any, seed: int, what: str = "items") -> tuple[Labelled, Labelled]:
     """Items of which `yes` (M,) bool are yes, for training and a tenth of each kind for validation.
 
-    They are divided before any is repeated, so that none is in both. Raises `UsageError` for fewer than 2 of a kind.
+    They are divided before any is repeated, so that none is in both. Where `yes` is how probably an item is yes, float,
+    each is there once. Raises `UsageError` for fewer than 2 of a kind.
     """
-    yes, rng = np.asarray(yes, bool), np.random.default_rng(seed)
+    yes, rng = np.asarray(yes), np.random.default_rng(seed)
+    if yes.dtype.kind == "f":
+        order, cut = rng.permutation(len(yes)), max(1, len(yes) // HELD)
+        train, held = (Labelled(places, yes[places]) for places in (order[cut:], order[:cut]))
+        return train, held
+    yes = yes.astype(bool)
     kinds = [rng.permutation(np.flatnonzero(yes == kind)) for kind in (True, False)]
     if min(map(len, kinds)) < 2:
         raise UsageError(f"{len(kinds[0])} {what} are yes and {len(kinds[1])} no; expected 2 of each")

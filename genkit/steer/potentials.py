@@ -189,10 +189,11 @@ def noisy_classifier_loss(
     process: PyTree,
     cond: Any = None,
     mask: PyTree = None,
+    steps: int | None = None,
 ) -> Array:
     """Mean cross-entropy of a yes-no property at states of a discrete diffusion on its way to data; a scalar.
 
-    Times are uniform on all of the chain, data included, and stratified over the batch. At its least, log_odds is that
+    Times are uniform on a sampler's, data included, and stratified over the batch. At its least, log_odds is that
     of p(yes | x_t); with data as yes and as many samples of a model as no, log q_t(x_t) - log p_t(x_t) of their laws
     after noise: the discriminator of Kim et al. 2023 (arXiv 2211.17091) for categories.
 
@@ -201,15 +202,16 @@ def noisy_classifier_loss(
         log_odds: the classifier; gets t as a float, (n,).
         x: data (n, ...), int; or parts.
         label: (n,) 1 for yes, 0 for no.
-        process: a `genkit.discrete.Process` in discrete time, or one a part.
+        process: a `genkit.discrete.Process`, or one a part.
         cond: leaves (n, ...), or None.
         mask: bool, broadcasts with x (by part): the sites that are real; others come as 0.
+        steps: of the sampler; None is all of a chain in discrete time.
     """
     leaves, tree = jax.tree.flatten(x)
     parts = tree.flatten_up_to(process)
     shown = [jnp.array(True)] * len(leaves) if mask is None else tree.flatten_up_to(mask)
     k_time, *keys = jax.random.split(key, 1 + len(leaves))
-    grid = jnp.asarray(parts[0].grid(None), float)
+    grid = jnp.asarray(parts[0].grid(steps), float)
     t = grid[jnp.floor(stratified(k_time, len(label)) * len(grid)).astype(int)]
     noisy = [jnp.where(real, p.perturb(k, a, t), 0) for p, k, a, real in zip(parts, keys, leaves, shown, strict=True)]
     return _cross_entropy(log_odds(tree.unflatten(noisy), t, cond), label)

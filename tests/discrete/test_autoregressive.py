@@ -52,6 +52,25 @@ def test_law_of_conditionals_that_contradict():
     np.testing.assert_allclose(np.mean(laws, 0), [0.395, 0.08, 0.185, 0.34], rtol=1e-5)
 
 
+def test_the_surest_site_first():
+    """Of conditionals that contradict one another the law of the order that the probabilities say, .6 before .5."""
+    x = jnp.asarray(all_states(2, 2))
+    log_p, p = log_density(OrderAgnostic(2, confident=True).model(inconsistent, (4, 2), order=np.array([1, 0])), x)
+    np.testing.assert_allclose(np.exp(log_p), [0.54, 0.06, 0.12, 0.28], rtol=1e-5)
+    assert (p.order == np.array([0, 1])).all()
+    # of conditionals that agree the same law; the order is that of the largest probabilities after each step
+    x = jnp.asarray(all_states(4, 3))
+    model = OrderAgnostic(3, confident=True).model(HMM, (81, 4))
+    log_p, p = log_density(model, x)
+    np.testing.assert_allclose(log_p, HMM.log_prob(x), rtol=1e-4)
+    hidden = jax.nn.softmax(HMM(jnp.full((1, 4), 3), jnp.ones(1))).max(-1).argmax()
+    assert (p.order[:, 0] == hidden).all() and len({tuple(o) for o in np.asarray(p.order)}) > 1
+    mask = np.arange(4) < np.arange(1, 5)[:, None]
+    short = OrderAgnostic(3, confident=True).model(HMM, (4, 4), mask=mask)
+    order = np.asarray(run(KEY, start(KEY, short, 4), short.stages)[0].p.order)
+    assert all(set(order[k, : k + 1]) == set(range(k + 1)) for k in range(4))  # those that are not real come last
+
+
 def test_samples_with_an_order_for_each_particle():
     n = 40_000
     model = OrderAgnostic(2).model(inconsistent, (n, 2))

@@ -16,6 +16,7 @@ from genkit.discrete import (
     Euler,
     FlowMatching,
     Linear,
+    Remasking,
     TauLeaping,
     absorbing,
     categorical,
@@ -109,6 +110,7 @@ def test_euler_with_masks_is_ancestral():
     expected = law(Ancestral(masked(3, Linear()), 6), MIXED)
     np.testing.assert_allclose(law(Euler(masked(3, Linear()), 6), MIXED), expected, atol=1e-12)
     np.testing.assert_allclose(law(FlowMatching(masked(3, Linear()), 6), MIXED), expected, atol=1e-12)
+    np.testing.assert_allclose(law(Remasking(masked(3, Linear()), 6), MIXED), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,49 @@ def test_laws_of_single_jumps(sampler, jump):
         expected = jump(total) * 0.25 * rate / total
         np.testing.assert_allclose(law, expected + (1 - jump(total)) * np.eye(3), rtol=2e-5, atol=1e-6)
     assert (0.25 * np.exp(laws(0)[1])).sum(-1).max() > 1
+
+
+@pytest.mark.parametrize("rule, eta", [("cap", 0.3), ("rescale", 0.6), ("rescale", 1.0)])
+def test_remasking(rule, eta):
+    """One site has its law at any number of steps, and a step the law of the paper."""
+    for schedule in (Linear(), Cosine()):
+        end = data(law(Remasking(masked(3, schedule), 5, eta=eta, rule=rule), P0))
+        np.testing.assert_allclose(end, P0, atol=1e-9)
+    with jax.enable_x64(True):
+        (kernel, inputs), _ = Remasking(masked(2, Linear()), 20, eta=eta, rule=rule).model(None, (3, 1)).stages
+        u = jax.tree.map(lambda a: np.asarray(a)[10], inputs)  # from alpha = .5 to .55
+        sigma = eta if rule == "cap" else 0.9 * eta
+        denoiser = discrete_denoiser(np.array([0.3, 0.7]), kernel.setting.process)
+        log_k = jax.jit(
+            lambda x: kernel.log_kernel(replace(kernel.setting, denoiser=denoiser).arrive(x, 0.5, u.bar), u)
+        )
+        moves = np.exp(log_k(jnp.arange(3)[:, None]))[:, 0]
+    show = (0.55 - (1 - sigma) * 0.5) / 0.5
+    expected = [[1 - sigma, 0, sigma], [0, 1 - sigma, sigma], [0.3 * show, 0.7 * show, 1 - show]]
+    np.testing.assert_allclose(moves, expected, atol=1e-12)
+
+
+def test_remasking_of_two_sites():
+    """The law by hand, in steps from alpha = 0 to 1/3, 2/3 and 1: each site by itself given what shows before."""
+    given = [Q / Q.sum(0), (Q / Q.sum(1, keepdims=True)).T]  # p(x1 | x2) by column, p(x2 | x1) by column
+    now = np.zeros((3, 3))
+    now[2, 2] = 1
+    for before, after in ((0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1)):
+        sigma = 0.3 if after < 1 else 0.0
+        show, then = (after - (1 - sigma) * before) / (1 - before), np.zeros((3, 3))
+        for a in range(3):
+            for b in range(3):
+                laws = []
+                for site, own, other in ((0, a, b), (1, b, a)):
+                    p = given[site][:, other] if other < 2 else Q.sum(1 - site)
+                    laws.append(
+                        np.append(show * p, 1 - show)
+                        if own == 2
+                        else (1 - sigma) * np.eye(3)[own] + sigma * np.eye(3)[2]
+                    )
+                then += now[a, b] * np.outer(*laws)
+        now = then
+    np.testing.assert_allclose(law(Remasking(masked(2, Linear()), 3, eta=0.3), Q), now, atol=1e-9)
 
 
 def test_hiding_again_keeps_the_law():
@@ -313,6 +358,8 @@ def test_half_precision_stays_in_the_network():
         (lambda: Euler(uniform(3, steps([1, 0.5])), 1).model(None, (2, 2)), "Euler needs a process in continuous time"),
         (lambda: FlowMatching(uniform(3, Linear()), 4).model(None, (2, 2)), "must be masked"),
         (lambda: FlowMatching(masked(3, Linear()), 4, eta=-1.0), "eta=-1.0"),
+        (lambda: Remasking(uniform(3, Linear()), 4).model(None, (2, 2)), "must be masked"),
+        (lambda: Remasking(masked(3, Linear()), 4, eta=1.5), "eta=1.5"),
         (lambda: Ancestral("uniform", 3).model(None, (2, 2)), "one Process"),
         (lambda: Ancestral(uniform(3, Linear()), 3).model(None, {"a": (2, 2)}), "does not go with"),
         (lambda: Ancestral(uniform(3, Linear()), 3).model(None, (2, 2), mask={"a": True}), "mask has not"),

@@ -332,10 +332,14 @@ def test_differences_name_the_field(toy):
 
 def test_a_chosen_component_suggests_options_below_the_users_own(toy, command, monkeypatch):
     monkeypatch.setattr(toy.Points, "suggests", {"number": 55, "nowhere": 1}, raising=False)
+    monkeypatch.setattr(toy.Points, "published", {"number": 66}, raising=False)
     assert command().number != 55
     assert command("--data", "points").number == 55
     assert command("--data", "points", "--number", "3").number == 3
-    assert command("--data", "points", preset="tiny").number != 55
+    assert command("--data", "points", preset="tiny").number not in (55, 66)
+    monkeypatch.setattr(toy.Study, "preset", classmethod(lambda cls, name: cls()))
+    monkeypatch.setattr(toy.Points, "preset", classmethod(lambda cls, name: cls()), raising=False)
+    assert command("--data", "points", preset="paper").number == 66
 
 
 def test_none_for_a_plain_option(command):

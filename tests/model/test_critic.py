@@ -25,6 +25,10 @@ def test_no_item_is_in_both_parts_and_both_kinds_are_equally_frequent():
     assert (again.places == train.places).all() and (other.places != train.places).any()
     many = divided(np.arange(20_000) < 10_000, seed=0)[1].some
     assert 512 <= len(many.places) < 2 * 512 and many.yes.mean() == pytest.approx(0.5, abs=0.001)
+    soft = np.linspace(0, 1, 130)  # how probably: each once
+    train, held = divided(soft, seed=1)
+    assert sorted([*train.places, *held.places]) == list(range(130)) and len(held.places) == 13
+    assert all((soft[part.places] == part.yes).all() for part in (train, held))
     with pytest.raises(UsageError, match="1 crystals are yes and 5 no; expected 2 of each"):
         divided(np.arange(6) < 1, 0, "crystals")
 

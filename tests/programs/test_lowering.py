@@ -65,7 +65,8 @@ def test_likelihood(solver):
         discrete.TauLeaping(MASKED, 3),
         discrete.Euler(MASKED, 3),
         discrete.FlowMatching(MASKED, 3),
-        discrete.OrderAgnostic(2),
+        discrete.Remasking(MASKED, 3, eta=0.5),
+        discrete.OrderAgnostic(2, confident=True),
     ],
     ids=lambda s: type(s).__name__,
 )

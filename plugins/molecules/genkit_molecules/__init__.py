@@ -68,9 +68,15 @@ plugin = Plugin(
         "masked": ("genkit_molecules.models.sequences:Masked", "sequences by masked diffusion", ON_SEQUENCES),
         "euler": ("genkit_molecules.models.sequences:Euler", "the same, sampled by its rates", ON_SEQUENCES),
         "flow": ("genkit_molecules.models.sequences:Flow", "the same, by a flow that hides sites again", ON_SEQUENCES),
+        "remasked": (
+            "genkit_molecules.models.sequences:Remasked",
+            "the same, by a posterior that hides sites again, ReMDM",
+            ON_SEQUENCES,
+        ),
         "uniform": ("genkit_molecules.models.sequences:Uniform", "sequences by D3PM, uniform noise", ON_SEQUENCES),
         "marginal": ("genkit_molecules.models.sequences:Marginal", "the same, noise of the letters", ON_SEQUENCES),
         "absorbing": ("genkit_molecules.models.sequences:Absorbing", "the same, to the first letter", ON_SEQUENCES),
+        "blosum": ("genkit_molecules.models.sequences:Blosum", "the same, noise of BLOSUM62", ON_SEQUENCES),
         "learned": (
             "genkit_molecules.models.lattice:Learned",
             "a network of the molecules of n atoms, and a discriminator",
@@ -101,6 +107,7 @@ plugin = Plugin(
         "zinc250k": ("genkit_molecules.datasets.smiles:ZINC250k", "ZINC250k, a tenth or all of it", MOLECULES),
         "moses": ("genkit_molecules.datasets.smiles:MOSES", "MOSES, 1.9 M molecules", MOLECULES),
         "qm9": ("genkit_molecules.datasets.smiles:QM9", "QM9, 131 k molecules", MOLECULES),
+        "qm9_h": ("genkit_molecules.datasets.smiles:QM9H", "QM9 with hydrogen atoms", MOLECULES),
         "qm9_small": ("genkit_molecules.datasets.smiles:QM9Small", "499 molecules of QM9", MOLECULES),
         "fasta": ("genkit_molecules.datasets.proteins:Fasta", "a file of protein sequences (FASTA, A3M)", SEQUENCES),
         "steroid_isomerase": (

@@ -17,6 +17,22 @@ from genkit.errors import UsageError
 from genkit.plugin import imported
 
 Reward = Callable[[Sequence[str]], np.ndarray]
+REWARD = "reward"  # what is wanted where that is no property
+
+
+def rewards_named(names: Sequence[str], layout: Any) -> Reward:
+    """The sum of the rewards with these names. Raises UsageError."""
+    each = [reward_named(name, layout) for name in names]
+    return lambda texts: np.sum([reward(texts) for reward in each], axis=0) if len(texts) else np.zeros(0)
+
+
+def certainty(wanted: str, values: np.ndarray, threshold: float) -> np.ndarray:
+    """How surely items are what is wanted, (M,): above a threshold, bool; of a reward exp(reward - threshold), float.
+
+    The threshold of a reward is its largest value in the training set, so that this is a probability: given yes the
+    law is p(x) exp(reward(x)) / Z.
+    """
+    return np.exp(np.minimum(values - threshold, 0.0)) if wanted == REWARD else values > threshold
 
 
 def reward_named(name: str, layout: Any) -> Reward:

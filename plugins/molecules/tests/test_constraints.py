@@ -14,7 +14,7 @@ from rdkit import Chem
 
 from genkit.errors import GenkitError, UsageError
 from genkit.model import Critic, joined
-from genkit.testing import discrete_denoiser
+from genkit.testing import discrete_denoiser, exact_law
 from genkit_molecules import exact
 from genkit_molecules.chemistry import pairs, smiles_of
 from genkit_molecules.items import Graphs, Rows, Sequences
@@ -69,11 +69,13 @@ def test_laws_on_the_lattice(which, method, pieces, composition):
         assert counts.sum() == 4000 and ((counts - 4000 / len(same)) ** 2).sum() < 4000 * 3
 
 
-@pytest.mark.parametrize("name", ["ardm", "masked"])
+@pytest.mark.parametrize("name", ["ardm", "masked", "remasked"])
 def test_letters_that_are_held(name):
     """The second of two tokens given the first: .5 / .6."""
     data = Sequences("AC", np.zeros((3, 2), np.uint8), np.full(3, 2), np.zeros((0, 2), np.uint8), np.zeros(0, int))
-    generator = Generator(data.layout, discrete_denoiser(np.array([[0.5, 0.1], [0.15, 0.25]])), Discrete(name, steps=8))
+    generator = Generator(
+        data.layout, discrete_denoiser(np.array([[0.5, 0.1], [0.15, 0.25]])), Discrete(name, steps=8, eta=0.3)
+    )
     pieces = SequenceRequest(fix=("1:a",))(generator, KEY, 3000, 1000)
     x = np.concatenate([piece["samples"] for piece in pieces])
     assert not x[:, 0].any() and abs(x[:, 1].mean() - 1 / 6) < 4 * (5 / 36 / 3000) ** 0.5
@@ -84,6 +86,25 @@ def test_letters_that_are_held(name):
         with pytest.raises(UsageError, match=message):
             list(SequenceRequest(fix=words)(generator, KEY, 1))
     assert places("ACDE", ["2:CDE"]).known(5).tolist() == [4, 1, 2, 3, 4]
+
+
+@jax.tree_util.Partial
+def contradictory(x, t, cond: Any = None):
+    """p(x1) = (.6, .4) and p(x2) = (.5, .5), with conditionals that do not go together."""
+    second = jnp.log(jnp.array([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5]]))[x[:, 0]]
+    first = jnp.log(jnp.array([[0.5, 0.5], [0.2, 0.8], [0.6, 0.4]]))[x[:, 1]]
+    return jnp.stack([first, second], 1)
+
+
+def test_the_surest_site_first():
+    data = Sequences("AC", np.zeros((3, 2), np.uint8), np.full(3, 2), np.zeros((0, 2), np.uint8), np.zeros(0, int))
+    generator = Generator(data.layout, contradictory, Discrete("ardm"))
+    for confident, law in ((True, [0.54, 0.06, 0.12, 0.28]), (False, [0.395, 0.08, 0.185, 0.34])):
+        x = joined(list(SequenceRequest(confident=confident)(generator, KEY, 4000)))["samples"]
+        share = np.bincount(x[:, 0] * 2 + x[:, 1], minlength=4) / 4000
+        assert np.abs(share - law).max() < 4 * 0.5 / 4000**0.5
+    with pytest.raises(UsageError, match="the surest site first needs a model with random orders"):
+        list(SequenceRequest(confident=True)(replace(generator, discrete=Discrete("masked")), KEY, 10))
 
 
 def bonds_of(row, n):
@@ -115,6 +136,40 @@ def test_what_is_given_of_motifs():
     ):
         with pytest.raises(UsageError, match=message):
             motif(LAYOUT, pieces, composition)
+
+
+@jax.tree_util.Partial
+def fluorine(x, t, cond: Any = None):
+    """Carbon and fluorine, and single bonds or none, each with a half."""
+    atoms = jnp.arange(x.shape[1]) < cond["mask"].shape[1]
+    law = jnp.where(atoms[:, None], jnp.array([0.5, 0, 0, 0.5]), jnp.array([0.5, 0.5, 0, 0]))
+    return jnp.broadcast_to(jnp.log(law), (*x.shape, 4))
+
+
+FORMS = {
+    "c1ccccc1": 2, "Cc1ccccc1C": 2, "c1ccc2ccccc2c1": 3, "c1ccc2ncccc2c1": 3, "c1cc[nH]c1": 1, "O=C1C=CC(=O)C=C1": 1,
+    "c1ccc2c(c1)ccc1ccccc12": 5, "CC=CC": 1,
+}  # fmt: skip
+
+
+def test_kekule_forms():
+    """All forms of a part have one SMILES and are different; each item has one of them with equal probability."""
+    layout = Graphs(("C", "N", "O", "F"), np.array([9]), np.array([1]), np.ones((2, 4)))
+    for part, count in FORMS.items():
+        held = motif(layout, [part])
+        known = [held.known(len(held.kinds), form) for form in range(held.forms)]
+        assert held.forms == count == len(set(map(bytes, known))), part
+        assert set(smiles_of(known, layout.elements)) == {Chem.CanonSmiles(part)}
+    assert motif(layout, ["Cc1ccccc1C", "c1ccccc1"]).forms == 4
+    generator, held = Generator(layout, fluorine, Discrete("ardm")), motif(layout, ["Cc1ccccc1C"])
+    x = joined(list(drawn(generator, KEY, 2000, Method("ardm"), 500, constraint=held)))["samples"]
+    rows = np.array([held.known(9, form) for form in range(2)])
+    which = (rows[:, None] == x).sum(2) == (rows < 4).sum(1)[:, None]  # (2, 2000)
+    assert (which.sum(0) == 1).all() and abs(which[0].mean() - 0.5) < 4 * 0.5 / 2000**0.5
+    for form in which:  # given the form the rest has the model's law: the last atom, and its eight bonds
+        assert np.abs((x[form][:, rows[0] == 4] > 0).mean(0) - 0.5).max() < 4.5 * 0.5 / form.sum() ** 0.5
+    parts = joined(list(drawn(generator, KEY, 300, Method("ardm"), 100, constraint=held)))["samples"]
+    np.testing.assert_array_equal(x[:300], parts)
 
 
 def test_models_that_cannot_be_held():
@@ -251,6 +306,14 @@ def test_rewards_inside_the_chain(name, monkeypatch):
     )
     ask = SequenceRequest(method="reward/3", reward=("0.5*own:likes", "0.5*own:likes"), strength=1.0)
     check_weighed(ask(generator, KEY, 3000), law)
+    ahead = replace(ask, look_ahead=True)(generator, KEY, 3000)
+    if name == "ardm":
+        check_weighed(ahead, law)
+    else:
+        with pytest.raises(UsageError, match="FADG and ARDG weigh all values of one site"):
+            list(ahead)
+    with pytest.raises(UsageError, match=f"--look_ahead: {name} has no choice; classifier, discriminator, both, rew"):
+        list(SequenceRequest(look_ahead=False)(generator, KEY, 10))
     with pytest.raises(ZeroDivisionError):
         list(SequenceRequest(method="reward/3", reward=("own:wrong",))(generator, KEY, 10))
     for method, reward, message in (
@@ -274,3 +337,33 @@ def test_rewards_inside_the_chain_on_the_lattice(scaffold, monkeypatch):
     texts = np.array([s if s and "." not in s else "" for s in smiles_of(every, LAYOUT.elements)])
     law = {str(s): float(p[texts == s].sum() * np.exp(likes([str(s)])[0])) for s in np.unique(texts) if s}
     check_weighed(Request(method="reward/3", reward=("own:likes",), scaffold=scaffold)(generator, KEY, 3000), law)
+
+
+@jax.tree_util.Partial
+def of_letters(x, t, cond: Any = None):
+    """log W of two letters; something wrong of hidden ones."""
+    w = jnp.log(jnp.array([[0.4, 1.5, 3.0], [2.0, 0.5, 1.0], [0.7, 2.5, 1.0]]))
+    return w[x[:, 0], x[:, 1]] + 0.3 * t
+
+
+@pytest.mark.parametrize("name", ["remasked", "marginal"])
+def test_guided_diffusion(name):
+    """Of any chain particles estimate p(x) W(x), p being the law of the chain, without bias; cfg needs no particles."""
+    data = Sequences(
+        "AC", np.array([[0, 1]] * 2 + [[1, 1]], np.uint8), np.full(3, 2), np.zeros((0, 2), np.uint8), np.zeros(0, int)
+    )
+    discrete = Discrete(name, steps=3, eta=0.4)
+    process = discrete.process(data.layout.space(2))
+    denoiser = discrete_denoiser(np.array([[0.5, 0.1], [0.15, 0.25]]), process)
+    with jax.enable_x64(True):
+        model = discrete.sampler(data.layout.space(2)).model(denoiser, (process.states**2, 2))
+        p = np.asarray(exact_law(model, 2, process.states))[:2, :2]
+    generator = Generator(data.layout, denoiser, discrete)
+    guided = Guided(generator, Critic(of_letters))
+    found = joined(list(drawn(guided, KEY, 4000, Method.named("bsdg/3", guided), 4000)))
+    z, x = np.exp(found["log_z"]), found["samples"]
+    w = np.array([[0.4, 1.5], [2.0, 0.5]])
+    for a in range(2):
+        for b in range(2):
+            here = z * ((x[:, 0] == a) & (x[:, 1] == b))
+            assert abs(here.mean() - p[a, b] * w[a, b]) < 4 * here.std() / len(z) ** 0.5

@@ -1,5 +1,6 @@
 """Models as configurations of parts of the core, and the experiments end to end."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -37,7 +38,7 @@ def test_sites_of_graphs():
     assert (SPACE.weights[3:, 4:] == 0).all() and (SPACE.weights > 0).sum() == 30
 
 
-@pytest.mark.parametrize("name", ["flow", "euler", "marginal"])
+@pytest.mark.parametrize("name", ["flow", "remasked", "marginal"])
 def test_every_model_draws_legal_classes(name: Name):
     """With equal logits all classes that a site has are alike."""
     model = Discrete(name, steps=20, eta=0.5)
@@ -125,6 +126,14 @@ def test_discriminator_guidance(ardm, tmp_path):
     assert len(out.read_text().split("\n")) == 31 and out.read_text() != before
 
 
+@pytest.mark.slow
+def test_guided_digress(tmp_path):
+    """Its discriminator sees noisy molecules; particles are weighed after the draw."""
+    run = experiment(tmp_path, "discriminator_guidance", generator="digress", diffusion_steps=4)
+    assert {"validity/marginal/1", "validity/bsdg/2"} <= set(run.results) and "validity/fadg/2" not in run.results
+    assert run.model.discriminator.network.unit == 0.25
+
+
 def test_property_guidance(tmp_path):
     run = experiment(tmp_path, "property_guidance", wanted="rings", threshold=0.5)
     assert run.results["yes/data"] == pytest.approx(26 / 94)
@@ -132,3 +141,15 @@ def test_property_guidance(tmp_path):
     assert "property" in run.figures
     with pytest.raises(UsageError, match="100% of the training set"):
         experiment(tmp_path / "other", "property_guidance", wanted="rings", threshold=-1.0)
+
+
+@pytest.mark.slow
+def test_the_example(tmp_path, monkeypatch):
+    """All ways are scored; what is held to a part has it."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "examples"))
+    from molecules import main as example  # type: ignore[import-not-found]
+
+    found = example(tmp_path, "tiny", atoms=3, n=40, rounds=1)
+    assert set(found) == {"held to C=O", "model", "candidates", "particles", "rounds"}
+    assert found["candidates"]["in one piece"] > found["model"]["in one piece"] < found["particles"]["in one piece"]
+    assert (tmp_path / "round1/model/model.yaml").is_file()

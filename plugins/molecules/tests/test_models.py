@@ -92,6 +92,11 @@ def test_guided_items_of_any_size(name):
         (GUIDED, "fadg", "method 'fadg' needs a number of particles, as in fadg/10"),
         (GUIDED, "fadg/0", "'0' is no number of particles"),
         (GUIDED, "ardg/4", "ardg has one particle a sample"),
+        (
+            replace(GUIDED, generator=replace(MODEL, discrete=Discrete("flow"))),
+            "fadg/4",
+            "flow moves all sites at once",
+        ),
     ],
 )
 def test_wrong_methods(model, name, words):
@@ -102,7 +107,7 @@ def test_wrong_methods(model, name, words):
 def test_what_cannot_be_guided_is_refused_before_training():
     for options, words in (
         ({"calls": 3}, "calls=3; guided is"),
-        ({"generator": "digress"}, "generator marginal; guid"),
+        ({"generator": "digress", "discriminator_batch": 0}, "discriminator_batch=0 is too few"),
     ):
         with pytest.raises(UsageError, match=words):
             genkit.config("molecules.discriminator_guidance", "tiny", options)
@@ -177,3 +182,35 @@ def test_a_property_needs_a_method_that_steers_to_it():
     request = request_of(steered)(property="logP", method="fadg/2")  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="--property logP: fadg does not steer to it"):
         next(iter(request(steered, jax.random.key(0), 2)))
+
+
+@pytest.mark.parametrize(
+    "name, data, layers, epochs, batch, lr, test",
+    [
+        ("ardm", "", 7, 2000, 512, 1e-3, 0.25),
+        ("ardm", "qm9_h", 7, 2000, 512, 1e-3, 0.25),
+        ("ardm", "qm9", 9, 1000, 1024, 1e-3, 0.25),
+        ("ardm", "moses", 12, 300, 256, 2e-4, 0.1),
+        ("digress", "", 9, 1000, 1024, 2e-4, 0.25),
+        ("digress", "qm9_h", 7, 2000, 512, 2e-4, 0.25),
+        ("digress", "moses", 12, 300, 256, 2e-4, 0.1),
+    ],
+)
+def test_the_published_trainings(name, data, layers, epochs, batch, lr, test):
+    """Of Kelvinius and Lindsten 2024 (uniform order) and of DiGress, by the data set."""
+    config: Any = genkit.config(f"molecules.{name}", "paper", {"data": data} if data else {})
+    model = config.model
+    assert (model.network.layers, model.epochs, model.batch, model.optimizer.lr) == (layers, epochs, batch, lr)
+    assert config.data.test == test and config.data.hydrogen == (data == "qm9_h" or (name == "ardm" and not data))
+    assert (model.optimizer.warmup, model.optimizer.schedule) == (0, "constant")
+
+
+def test_the_published_discriminators():
+    known: Any = {"qm9_h": (130_831, 2000, 512, 5e-5), "moses": (200_000, 300, 256, 4e-5)}
+    for data, (generated, epochs, batch, lr) in known.items():
+        config: Any = genkit.config("molecules.discriminator_guidance", "paper", {"data": data})
+        m = config.model
+        found = m.generated, m.discriminator_epochs, m.discriminator_batch, m.discriminator_optimizer.lr
+        assert found == (generated, epochs, batch, lr) and m.generator.batch == {"qm9_h": 512, "moses": 256}[data]
+    with pytest.raises(UsageError, match="discriminator_epochs=0"):
+        genkit.config("molecules.discriminator_guidance", "tiny", {"discriminator_epochs": 0})

@@ -2,7 +2,9 @@
 
 import gzip
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -12,12 +14,15 @@ import pytest
 from flax import nnx
 
 import genkit
+from genkit.discrete import Ancestral
 from genkit.errors import DataError, UsageError
+from genkit.experiment.config import read_yaml
 from genkit.nn import abstract, functional, parameter_count
-from genkit.testing import hmm_denoiser
+from genkit.testing import discrete_denoiser, exact_law, hmm_denoiser
 from genkit_molecules.datasets.proteins import Fasta, SteroidIsomerase
 from genkit_molecules.datasets.solvable import HiddenMarkov, Potts, Table
-from genkit_molecules.items import fasta
+from genkit_molecules.items import AMINO, UNIREF50, fasta
+from genkit_molecules.models.blosum import blosum, blosum62, doubly_stochastic
 from genkit_molecules.networks.bytenet import ByteNet
 from genkit_molecules.networks.mlp import SequenceMLP
 from genkit_molecules.networks.sequence_transformer import SequenceTransformer
@@ -235,3 +240,64 @@ def test_protein_guidance(tmp_path):
     assert "property" in run.figures
     with pytest.raises(UsageError, match="--generator masked|--model masked does not fit"):
         genkit.config("molecules.protein_guidance", "tiny", {"model": "masked"})
+
+
+def test_blosum():
+    """Scores as published, a doubly stochastic matrix, and one letter exactly, at any stride."""
+    score, at = blosum62(), AMINO.index
+    assert (score == score.T).all() and score.diagonal().sum() == 116
+    assert [score[at(a), at(b)] for a, b in ("WW", "IV", "WC", "DE", "PF")] == [11, 3, -2, 2, -4]
+    move = doubly_stochastic(np.exp(score))
+    np.testing.assert_allclose([move.sum(0), move.sum(1)], 1, atol=1e-11)
+    ratio = np.log(move / np.sqrt(np.outer(move.diagonal(), move.diagonal())))  # what no scaling changes
+    np.testing.assert_allclose(ratio, score - (score.diagonal()[:, None] + score.diagonal()) / 2, atol=1e-9)
+    process, law = blosum(UNIREF50, 40), UNIREF50 / UNIREF50.sum()
+    np.testing.assert_allclose(np.exp(process.log_prior), law @ np.exp(process.bars[-1]), rtol=1e-6)
+    np.testing.assert_allclose(np.exp(process.step[40]), move, atol=1e-11)
+    with jax.enable_x64(True):
+        model = Ancestral(process, steps=3).model(discrete_denoiser(law, process), (20, 1))
+        np.testing.assert_allclose(exact_law(model, 1, 20), law, atol=1e-9)
+    with pytest.raises(UsageError, match="these data have 21 letters: gaps=remove"):
+        blosum(np.ones(21), 10)
+
+
+def soft(texts):
+    """A reward of two letters."""
+    return [{"AA": 1.0, "AC": 1.8, "CA": -0.5, "CC": -np.inf}[text] for text in texts]
+
+
+def test_a_reward_is_learned(tmp_path, monkeypatch):
+    """The classifier says E[exp(reward - top) | x_S], and the generator that is told yes p(x) exp(reward(x)) / Z."""
+    monkeypatch.setitem(sys.modules, "own", SimpleNamespace(soft=soft))
+    options: Any = {"data": "table", "network": "mlp", "batch": 128, "samples": 1000, "generated": 200, "strength": 1.0}
+    options |= {"steps": 500, "optimizer.lr": 0.01, "discriminator_steps": 400, "discriminator_optimizer.lr": 0.02}
+    options |= {"reward": ("0.5*own:soft", "0.5*own:soft"), "particles": 1, "look_ahead": True}
+    config = genkit.config("molecules.protein_guidance", "tiny", options)
+    run = genkit.run(config, out=tmp_path / "run")
+    pairs, q = ["AA", "AC", "CA", "CC"], np.array([0.5, 0.1, 0.15, 0.25])
+    reward = np.array(soft(pairs))
+    yes = np.exp(reward - 1.8)
+    model: Any = run.model
+    x = jnp.array(np.indices((3, 3)).reshape(2, -1).T)
+    every = np.array(np.indices((2, 2)).reshape(2, -1).T)
+    hidden = (x == 2).mean(1)
+    found = jax.nn.sigmoid(jax.jit(lambda x: model.classifier(x, hidden, {"mask": jnp.ones((9, 2), bool)}))(x))
+    for row, p in zip(np.asarray(x)[:-1], np.asarray(found)[:-1], strict=True):
+        fits = ((every == row) | (row == 2)).all(1)
+        assert abs(p - (q * yes)[fits].sum() / q[fits].sum()) < 0.06, row
+    law = q * yes / (q * yes).sum()
+    assert model.wanted == "reward" and model.threshold == 1.8 and model.share == pytest.approx(q @ yes, abs=0.04)
+    for method in ("cfg/1", "classifier/1"):
+        texts = (run.folder / f"samples_{method.replace('/', '_')}.fasta").read_text().split("\n")
+        drawn = np.array([texts.count(pair) for pair in pairs]) / 1000
+        assert np.abs(drawn - law).sum() / 2 < 0.08, method
+        here = drawn[:3] / drawn[:3].sum()
+        assert run.results[f"mean/{method}"] == pytest.approx(here @ reward[:3], abs=1e-6)
+        assert run.results[f"yes/{method}"] == pytest.approx(drawn @ yes, abs=1e-6)
+    with pytest.raises(UsageError, match="runs code of its own .0.5.own:soft.; give --trust"):
+        read_yaml(run.folder / "config.yaml")
+    again = genkit.config("molecules.protein_guidance", "tiny", {"data": "table", "model": str(run.folder)})
+    with pytest.raises(UsageError, match="runs code of its own .0.5.own:soft.; give --trust"):
+        genkit.run(again, out=tmp_path / "again")
+    with pytest.raises(UsageError, match="threshold=2 is of a property; a reward has none"):
+        genkit.config("molecules.protein_guidance", "tiny", {"reward": ("charge=1:1",), "threshold": 2.0})

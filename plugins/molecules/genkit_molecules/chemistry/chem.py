@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from genkit_molecules.chemistry.graphs import atoms, named_with_charge, pairs, s
 T = TypeVar("T")
 ORDERS = (Chem.BondType.ZERO, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 ORDER_OF = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3}
+FORMS = 100  # Kekule forms of a part that are held
 SHARE = 1000  # fewer molecules than this are not worth a process of their own
 
 
@@ -83,9 +85,10 @@ def flat(mol: Chem.Mol) -> Chem.Mol:
 
 
 def motif_of(smiles: str) -> tuple[list[str], np.ndarray]:
-    """Elements of the atoms, "*" for any, and orders (m, m) of the bonds of a part of molecules, in one Kekule form.
+    """Elements of the atoms, "*" for any, and orders (F, m, m) of the bonds of a part in each of its Kekule forms.
 
-    Raises UsageError for what is no SMILES or has other bonds.
+    They are the perfect matchings of the atoms with a double bond in a ring by aromatic bonds; so many at most. Raises
+    UsageError for what is no SMILES or has other bonds.
     """
     quiet()
     mol = Chem.MolFromSmiles(smiles)
@@ -97,7 +100,31 @@ def motif_of(smiles: str) -> tuple[list[str], np.ndarray]:
         raise UsageError(f"{smiles!r} has no Kekule form with bonds of order 1 to 3") from None
     bonds = np.zeros((len(kinds), len(kinds)), int)
     bonds[tuple(pairs(len(kinds)).T)] = upper
-    return kinds, bonds + bonds.T
+    bonds += bonds.T
+    ring = np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds() if b.GetIsAromatic()], int)
+    i, j = ring.reshape(-1, 2).T
+    paired = np.unique(ring[bonds[i, j] == 2])  # the same atoms in all forms, as valences are
+    found = []
+    for doubles in islice(_matchings(paired.tolist(), ring.tolist()), FORMS):
+        form = bonds.copy()
+        form[i, j] = form[j, i] = 1
+        for a, b in doubles:
+            form[a, b] = form[b, a] = 2
+        found.append(form)
+    return kinds, np.stack(found)
+
+
+def _matchings(nodes: list[int], edges: list[list[int]]) -> Iterator[list[tuple[int, int]]]:
+    """All perfect matchings of a graph."""
+    if not nodes:
+        yield []
+        return
+    first = nodes[0]
+    for a, b in edges:
+        other = b if a == first else a
+        if first in (a, b) and other in nodes:
+            rest = [node for node in nodes if node not in (first, other)]
+            yield from ([(first, other), *more] for more in _matchings(rest, edges))
 
 
 def smiles_of(

@@ -20,7 +20,8 @@ class DiscriminatorGuidance(Study):
 
     ARDM, ARDG, BSDG and FADG of Kelvinius and Lindsten 2024 (arXiv 2310.15817). The discriminator starts as the
     generator, sees partly hidden molecules, and is kept where its validation loss is least. ARDG alone can be worse
-    than the model.
+    than the model. Of diffusion (`--generator digress`) it sees noisy molecules, and particles are weighed after the
+    draw (BSDG).
     """
 
     kind: ClassVar[Any] = molecules
@@ -43,4 +44,6 @@ class DiscriminatorGuidance(Study):
 
     def methods(self, run: Run) -> list[str]:
         """The model alone, and guided."""
-        return ["ardm/1", "ardg/1", *(f"{name}/{n}" for n in self.particles for name in ("bsdg", "fadg"))]
+        alone = run.model.generator.discrete.name
+        one, kinds = (["ardg/1"], ("bsdg", "fadg")) if alone == "ardm" else ([], ("bsdg",))
+        return [f"{alone}/1", *one, *(f"{kind}/{n}" for n in self.particles for kind in kinds)]

@@ -10,11 +10,11 @@ import numpy as np
 from genkit.errors import GenkitError
 from genkit.experiment import Best, Estimate, Run
 from genkit.files import write as write_file
-from genkit_molecules.datasets import QM9, Lattice
+from genkit_molecules.datasets import QM9H, Lattice
 from genkit_molecules.items import Molecules, some
 
 TINY = Lattice(n=3)  # data of the presets tiny
-WITH_HYDROGEN = QM9(hydrogen=True, test=0.25)  # data of Kelvinius and Lindsten 2024 (arXiv 2310.15817)
+WITH_HYDROGEN = QM9H(test=0.25)  # data of Kelvinius and Lindsten 2024 (arXiv 2310.15817)
 HIGH: Best = dict.fromkeys(("validity", "uniqueness", "novelty", "valid_unique_novel", "connected", "KL"), "high")
 LOW: Best = dict.fromkeys(("FCD", "FRD", "NSPDK_like"), "low")
 PAIRED = 500  # molecules whose pairs of neighbourhoods are counted

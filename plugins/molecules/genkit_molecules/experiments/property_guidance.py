@@ -49,4 +49,4 @@ class PropertyGuidance(Study):
 
     def methods(self, run: Run) -> list[str]:
         """The model alone, and steered."""
-        return steering.methods(self.particles, self.look_ahead)
+        return steering.methods(run.model, self.particles, self.look_ahead)

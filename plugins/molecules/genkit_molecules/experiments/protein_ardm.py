@@ -26,7 +26,8 @@ class ProteinARDM(Study):
     data: Dataset[Sequences] = field(default_factory=HiddenMarkov)
     """The sequences."""
     model: Model[Sequences, Generator] = field(default_factory=SequenceARDM)
-    """Order-agnostic (ardm), masked diffusion (masked, euler, flow), or D3PM (uniform, marginal, absorbing)."""
+    """Order-agnostic (ardm), masked diffusion (masked, euler, flow, remasked), or D3PM (uniform, marginal,
+    absorbing, blosum)."""
     samples: int = 1000
     """Sequences to draw."""
 

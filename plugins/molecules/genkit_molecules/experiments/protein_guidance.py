@@ -46,4 +46,4 @@ class ProteinGuidance(Study):
 
     def methods(self, run: Run) -> list[str]:
         """The model alone, and steered."""
-        return steering.methods(self.particles, self.look_ahead)
+        return steering.methods(run.model, self.particles, self.look_ahead)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from genkit.errors import GenkitError
-from genkit.experiment import Run
+from genkit.experiment import Estimate, Run
 from genkit.files import write as write_file
 from genkit_molecules.datasets import HiddenMarkov
 from genkit_molecules.items import Sequences, encode, fasta, some
@@ -68,9 +68,13 @@ def show(run: Run, data: Sequences, samples: dict[str, list[str]]) -> None:
     results: Any = run.results
     columns = [*samples, "test"]
     kinds = list(dict.fromkeys(key.partition("/")[0] for key in results if key.partition("/")[2] in columns))
-    run.table("results", ["score", *samples, "test data"],
-              [[k, *(results.get(f"{k}/{name}") for name in columns)] for k in kinds],
-              f"Sequences of a model of {data.source}", aside=("test data",))  # fmt: skip
+    rows = [
+        [k, *(Estimate(results.get(f"{k}/{name}"), results.get(f"{k}_se/{name}")) for name in columns)]
+        for k in kinds
+        if not k.endswith("_se")
+    ]
+    caption = f"Sequences of a model of {data.source}; ± is one standard error"
+    run.table("results", ["score", *samples, "test data"], rows, caption, aside=("test data",))
     for name, texts in samples.items():
         file = name.replace("/", "_")
         run.table(f"samples_{file}", ["sample"], [[text] for text in texts[:12]], f"Samples of {name}")

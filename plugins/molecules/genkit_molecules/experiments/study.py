@@ -75,6 +75,8 @@ class Study(Experiment):
     def drawn(self, run: Run, name: str) -> Any:
         """Pieces of the samples of a method."""
         steering = {k: getattr(self, k) for k in ("strength", "look_ahead") if hasattr(self, k)}
+        if run.model.generator.discrete.name != "ardm":
+            steering |= {"look_ahead": False}  # all sites move at once
         method, n = Method.named(name, run.model), self.samples
         return drawn(run.model, run.key("sample"), n, method, in_two(n), **steering)
 
@@ -106,13 +108,15 @@ class Study(Experiment):
         results = self.kind.scores(items, samples, bound)
         said = read_json(run.folder / "draws.json", {})
         results |= {f"{kind}/{name}": value for name, one in said.items() for kind, value in one.items()}
-        return results | (steering.scores(run.model, samples) if getattr(run.model, "wanted", "") else {})
+        return results | (
+            steering.scores(run.config.model, run.model, samples) if getattr(run.model, "wanted", "") else {}
+        )
 
     def report(self, run: Run) -> None:
         """A table of the scores, pictures of samples and of data, the distribution of a property that is steered to."""
         self.kind.show(run, self.items(run), self.read(run))
         if getattr(run.model, "wanted", ""):
-            steering.show(run, self.items(run), self.read(run))
+            steering.show(run.config.model, run, self.items(run), self.read(run))
 
 
 def sized(name: str, tiny: Any, paper: Any = None) -> dict[str, Any]:

@@ -90,9 +90,9 @@ class Graphs:
         """A generator's network with its parameters."""
         return GraphDenoiser(params, net, len(self.elements), **more)
 
-    def log_odds(self, net: Net, params: Any, key: Any = None) -> GraphLogOdds:
+    def log_odds(self, net: Net, params: Any, key: Any = None, unit: float = 1.0) -> GraphLogOdds:
         """A critic's."""
-        return GraphLogOdds(params, net, len(self.elements), key)
+        return GraphLogOdds(params, net, len(self.elements), key, unit)
 
     def texts(self, x: np.ndarray, size: np.ndarray, say: Any = None) -> list[str | None]:
         """SMILES of graphs (M, D) of so many atoms (M,); None where RDKit cannot sanitise them."""
@@ -164,9 +164,9 @@ class Letters:
         """A generator's network with its parameters."""
         return SequenceNet(params, net, **more)
 
-    def log_odds(self, net: Net, params: Any, key: Any = None) -> SequenceLogOdds:
+    def log_odds(self, net: Net, params: Any, key: Any = None, unit: float = 1.0) -> SequenceLogOdds:
         """A critic's."""
-        return SequenceLogOdds(params, net, key)
+        return SequenceLogOdds(params, net, key, unit)
 
     def texts(self, x: np.ndarray, size: np.ndarray, say: Any = None) -> list[str | None]:
         """Letters of rows (M, L) of these lengths (M,)."""

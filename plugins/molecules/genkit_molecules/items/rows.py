@@ -22,10 +22,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Told:
-    """Whether items have a property that a generator is told."""
+    """Whether items have a property that a generator is told, or how probably."""
 
     train: np.ndarray
-    """(M,) bool"""
+    """(M,) bool, or float"""
     test: np.ndarray
     dropout: float
     """how often it is not told in training"""

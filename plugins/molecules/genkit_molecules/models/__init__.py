@@ -2,15 +2,26 @@
 
 from genkit_molecules.models.draw import Method, drawn, in_two
 from genkit_molecules.models.graphs import DiGress, GraphARDM
-from genkit_molecules.models.guided import Corrected, SteeredMolecules, SteeredSequences
+from genkit_molecules.models.guided import Corrected, Steered, SteeredMolecules, SteeredSequences
 from genkit_molecules.models.lattice import Factorised, Half, Learned, conditionals, tabulated
 from genkit_molecules.models.recipe import TESTED, inputs, tested
-from genkit_molecules.models.sequences import Absorbing, Euler, Flow, Marginal, Masked, SequenceARDM, Uniform
+from genkit_molecules.models.sequences import (
+    Absorbing,
+    Blosum,
+    Euler,
+    Flow,
+    Marginal,
+    Masked,
+    Remasked,
+    SequenceARDM,
+    Uniform,
+)
 from genkit_molecules.models.trained import Generator, Guided
 
 __all__ = [
     "TESTED",
     "Absorbing",
+    "Blosum",
     "Corrected",
     "DiGress",
     "Euler",
@@ -24,7 +35,9 @@ __all__ = [
     "Marginal",
     "Masked",
     "Method",
+    "Remasked",
     "SequenceARDM",
+    "Steered",
     "SteeredMolecules",
     "SteeredSequences",
     "Uniform",

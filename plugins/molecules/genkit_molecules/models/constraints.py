@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import Protocol
 
 import numpy as np
@@ -19,13 +20,18 @@ from genkit_molecules.models.discrete import DISCRETE, Discrete
 
 
 class Constraint(Protocol):
-    """Sites that are given, by the size of an item."""
+    """Sites that are given, by the size of an item, in one of several forms."""
+
+    @property
+    def forms(self) -> int:
+        """How many forms there are; each item has one of them, with equal probability."""
+        ...
 
     def fits(self, size: int) -> bool:
         """Whether an item of this size can be so."""
         ...
 
-    def known(self, size: int) -> np.ndarray:
+    def known(self, size: int, form: int = 0) -> np.ndarray:
         """(D,) int, the values of its sites, K where one is free."""
         ...
 
@@ -35,9 +41,9 @@ class Motif:
     """Molecules that hold given atoms with all bonds between them, and are of given elements.
 
     The atoms of a graph are exchangeable, so the motif is its first ones. Molecules that hold it in k places are
-    therefore k times as frequent as in the model's law. An aromatic one is held in one Kekule form: molecules that
-    have it in one that no symmetry maps onto that are not drawn. Atoms beside it take the elements of a composition in
-    any order.
+    therefore k times as frequent as in the model's law. An aromatic one is held in each of its F Kekule forms equally
+    often: the law is the mean over f of p(x | the motif in form f). Atoms beside it take the elements of a composition
+    in any order.
     """
 
     classes: int
@@ -45,22 +51,27 @@ class Motif:
     kinds: np.ndarray
     """(m,) int, of its atoms; K is any element"""
     bonds: np.ndarray
-    """(m, m) int, orders between them, K where free"""
+    """(F, m, m) int, orders between them in each form, K where free"""
     closed: np.ndarray
     """(m,) bool, atoms that have no other bonds"""
     others: np.ndarray | None
     """kinds of all atoms that are not in the motif, if the composition is given"""
+
+    @property
+    def forms(self) -> int:
+        """F."""
+        return len(self.bonds)
 
     def fits(self, size: int) -> bool:
         """Whether there are atoms enough, or exactly as many as the composition says."""
         rest = size - len(self.kinds)
         return rest >= 0 if self.others is None else rest == len(self.others)
 
-    def known(self, size: int) -> np.ndarray:
+    def known(self, size: int, form: int = 0) -> np.ndarray:
         """Values of the sites of a graph of so many atoms."""
         m, k = len(self.kinds), self.classes
         atoms, bonds = np.full(size, k), np.full((size, size), k)
-        atoms[:m], bonds[:m, :m] = self.kinds, self.bonds
+        atoms[:m], bonds[:m, :m] = self.kinds, self.bonds[form]
         atoms[m:] = k if self.others is None else self.others
         bonds[:m, m:] = np.where(self.closed, 0, k)[:, None]
         return np.concatenate([atoms, bonds[tuple(pairs(size).T)]])
@@ -74,11 +85,16 @@ class Places:
     letters: dict[int, int]
     """by place, from 0"""
 
+    @property
+    def forms(self) -> int:
+        """One."""
+        return 1
+
     def fits(self, size: int) -> bool:
         """Whether it reaches the last of them."""
         return size > max(self.letters)
 
-    def known(self, size: int) -> np.ndarray:
+    def known(self, size: int, form: int = 0) -> np.ndarray:
         """Letters of a sequence of this length."""
         row = np.full(size, self.classes)
         row[list(self.letters)] = list(self.letters.values())
@@ -90,14 +106,16 @@ def motif(layout: Graphs, pieces: Sequence[str], composition: str = "") -> Motif
 
     "*" is an atom of any element and further bonds; the other atoms of a piece that has one have no further bonds.
     """
-    from genkit_molecules.chemistry import motif_of
+    from genkit_molecules.chemistry import FORMS, motif_of
 
     k, elements = layout.classes, (*layout.elements, "*")
     found = [motif_of(piece) for piece in pieces]
     kinds = [kind for own, _ in found for kind in own]
     if strange := sorted(set(kinds) - set(elements)):
         raise UsageError(f"{' '.join(pieces)} has {strange[0]}; the model knows {' '.join(layout.elements)}")
-    bonds = np.asarray(block_diag(*(own for _, own in found)), int) if found else np.zeros((0, 0), int)
+    each = product(*(own for _, own in found))
+    both = [np.asarray(block_diag(*forms), int).reshape(len(kinds), len(kinds)) for forms in islice(each, FORMS)]
+    bonds = np.stack(both)
     free = np.array([kind == "*" for kind in kinds], bool)
     closed = np.array([kind != "*" and "*" in own for own, _ in found for kind in own], bool)
     may = free[:, None] & ~closed
@@ -149,17 +167,17 @@ def check_holds(discrete: Discrete) -> None:
     """Refuse a model that cannot be told sites."""
     if discrete.name in DISCRETE:
         raise UsageError(
-            f"{discrete.name} noise changes sites and hides none; constraints need ardm, masked, euler or flow"
+            f"{discrete.name} noise changes sites and hides none; constraints need ardm or masks (masked, euler, flow)"
         )
     if discrete.name == "ardm" and discrete.orders != ANY_ORDER:
         raise UsageError("the model learned one order of atoms and bonds; constraints need order=uniform")
 
 
-def rows(constraint: Constraint, layout: Layout, size: np.ndarray, width: int) -> np.ndarray:
-    """What is given of items of these sizes (B,), (B, D) int in rows of this width, K where a site is free."""
-    by_size = {}
-    for n in np.unique(size).tolist():
-        row = np.full(width, layout.classes)
-        row[layout.places(n, width)] = constraint.known(n)
-        by_size[n] = row
-    return np.stack([by_size[n] for n in size.tolist()])
+def rows(constraint: Constraint, layout: Layout, size: np.ndarray, form: np.ndarray, width: int) -> np.ndarray:
+    """What is given of items of these sizes and forms (B,): (B, D) int in rows of this width, K where free."""
+    known = {}
+    each = list(zip(size.tolist(), form.tolist(), strict=True))
+    for n, k in set(each):
+        known[n, k] = np.full(width, layout.classes)
+        known[n, k][layout.places(n, width)] = constraint.known(n, k)
+    return np.stack([known[one] for one in each])

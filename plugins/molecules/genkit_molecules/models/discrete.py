@@ -16,9 +16,10 @@ from genkit.discrete import (
     Euler,
     FlowMatching,
     Linear,
-    Mixing,
     OrderAgnostic,
     Orders,
+    Process,
+    Remasking,
     absorbing,
     cosine_steps,
     d3pm_loss,
@@ -31,20 +32,22 @@ from genkit.discrete import (
     stratified,
     uniform,
 )
+from genkit.errors import UsageError
 from genkit_molecules.items import Space
+from genkit_molecules.models.blosum import blosum
 
 Array = jax.Array
-Name = Literal["ardm", "masked", "euler", "flow", "uniform", "marginal", "absorbing"]
-DISCRETE = ("uniform", "marginal", "absorbing")
+Name = Literal["ardm", "masked", "euler", "flow", "remasked", "uniform", "marginal", "absorbing", "blosum"]
+DISCRETE = ("uniform", "marginal", "absorbing", "blosum")
 
 
 @dataclass(frozen=True)
 class Discrete:
     """A model of items with discrete sites.
 
-    ardm: order-agnostic autoregression. masked, euler, flow: masked diffusion in continuous time, sampled by its
-    posterior, by its rates, or by rates that hide sites again. uniform, marginal, absorbing: D3PM with this noise (the
-    absorbing class is the first: no bond, or the first letter).
+    ardm: order-agnostic autoregression. masked, euler, flow, remasked: masked diffusion in continuous time, sampled by
+    its posterior, by its rates, by rates or by a posterior that hide sites again. uniform, marginal, absorbing, blosum:
+    D3PM with this noise (the absorbing class is the first: no bond, or the first letter).
     """
 
     name: Name = "ardm"
@@ -52,7 +55,7 @@ class Discrete:
     steps: int = 100
     """steps of diffusion; ardm takes one for each site"""
     eta: float = 0.0
-    """rate at which flow hides sites again"""
+    """rate at which flow hides sites again, or largest probability of remasked in a step"""
     likelihood: bool = True
     """of D3PM: see `genkit.discrete.Process.likelihood`; networks of DiGress tell p(x_0 | x_t) without its help"""
 
@@ -61,10 +64,12 @@ class Discrete:
         """What is one for the network's time."""
         return 1 / self.steps if self.name in DISCRETE else 1.0
 
-    def process(self, space: Space) -> Mixing:
+    def process(self, space: Space) -> Process:
         """How data are noised."""
         if self.name not in DISCRETE:
             return masked(space.classes, Linear(), space.allowed)
+        if self.name == "blosum":
+            return blosum(space.weights, self.steps, self.likelihood)
         schedule = steps(cosine_steps(self.steps, 2.0, 0.9999))
         if self.name == "absorbing":
             return absorbing(space.classes, 0, schedule, space.allowed, self.likelihood)
@@ -78,15 +83,19 @@ class Discrete:
             return order_agnostic_loss(key, denoiser, x, cond, space.classes, mask, space.allowed, self.orders)
         if self.name in DISCRETE:
             return d3pm_loss(key, denoiser, x, cond, self.process(space), mask)
-        return masked_loss(key, denoiser, x, cond, self.process(space), mask)
+        return masked_loss(key, denoiser, x, cond, masked(space.classes, Linear(), space.allowed), mask)
 
-    def sampler(self, space: Space, budget: tuple[int, ...] | None = None) -> Any:
-        """Its sampler."""
+    def sampler(self, space: Space, budget: tuple[int, ...] | None = None, confident: bool = False) -> Any:
+        """Its sampler; of ardm that which reveals the surest site next, if so asked."""
+        if confident and (self.name != "ardm" or self.orders != ANY_ORDER):
+            raise UsageError("the surest site first needs a model with random orders: ardm with order=uniform")
         if self.name == "ardm":
-            return OrderAgnostic(space.classes, budget, space.allowed, self.orders)
+            return OrderAgnostic(space.classes, budget, space.allowed, self.orders, confident)
         process = self.process(space)
         if self.name == "flow":
             return FlowMatching(process, steps=self.steps, eta=self.eta)
+        if self.name == "remasked":
+            return Remasking(process, steps=self.steps, eta=self.eta)
         return (Euler if self.name == "euler" else Ancestral)(process, steps=self.steps)
 
 
@@ -118,7 +127,7 @@ def cross_entropy(
     denoiser: Callable[..., Array],
     x: Array,
     cond: Any,
-    process: Mixing,
+    process: Process,
     length: int,
     parts: tuple[tuple[Array, float], ...],
 ) -> Array:

@@ -60,8 +60,11 @@ class Method:
         return found
 
     def check(self, model: Generator | Guided) -> None:
-        """Refuse a model without the critics that are needed."""
-        needs = []
+        """Refuse a model without the critics that are needed, or without sites that are revealed one by one."""
+        needs, alone = [], model.generator.discrete.name
+        if self.kind in ("ardg", "fadg") and alone != "ardm":
+            raise UsageError(f"method {self.kind} weighs all values of the next site, and {alone} moves all sites at "
+                             "once; take bsdg/10")  # fmt: skip
         if self.kind in (*BY_DISCRIMINATOR, "discriminator", "both"):
             needs.append("discriminator")
         if self.kind in ("classifier", "both", "cfg"):
@@ -84,11 +87,13 @@ def drawn(
     look_ahead: bool = True,
     constraint: Constraint | None = None,
     wish: Wish | None = None,
+    confident: bool = False,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield pieces of n items: `samples` (m, D) uint8, their `size` (m,), and of particles what their groups say.
 
     That is `log_z`, the log of the estimate of E[W(x)] under the model, `ess`, the mean effective sample size, and
-    `collapsed`, whether all weights vanished. An item depends on the key and its place alone, not on n or the chunks.
+    `collapsed`, whether all weights vanished. `confident`: the surest site is revealed next, not a random one.
+    An item depends on the key and its place alone, not on n or the chunks.
     """
     generator, layout = model.generator, model.generator.layout
     if constraint is not None:
@@ -96,6 +101,7 @@ def drawn(
     sizes, share = generator.law(None if constraint is None else constraint.fits)
     k_size, k_draw = jax.random.split(key)
     size_of = np.random.default_rng(np.asarray(jax.random.key_data(k_size)).tolist())
+    form_of = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(k_size, 1))).tolist())
     at_once, widest = min(n, chunk), int(sizes.max())
     width = layout.width(widest)
     draw = _drawer(jax.device_put(model), method, strength, look_ahead, constraint is not None, wish, widest)
@@ -105,8 +111,9 @@ def drawn(
         slots = np.arange(first, first + at_once)
         cond, real = {"mask": atoms}, np.asarray(layout.real(atoms))
         if constraint is not None:
-            cond |= {"known": rows(constraint, layout, size, width), "sites": real.sum(1)}
-        found = draw(k_draw, generator.sampler(widest), (at_once, width), cond, slots, real)
+            form = form_of.integers(constraint.forms, size=at_once)
+            cond |= {"known": rows(constraint, layout, size, form, width), "sites": real.sum(1)}
+        found = draw(k_draw, generator.sampler(widest, confident), (at_once, width), cond, slots, real)
         found |= {"samples": np.asarray(found["samples"], np.uint8), "size": size}
         yield {name: np.asarray(one)[: n - first] for name, one in found.items()}
 
@@ -116,8 +123,8 @@ def _drawer(
 ) -> Any:
     """draw(key, sampler, shape, cond, slots, mask) -> arrays by name.
 
-    ardg, bsdg and fadg are steered by the discriminator; discriminator, classifier and both by what they say, looking
-    ahead (FADG, and ARDG of one particle) or not (BSDG); reward by what is wished of what is foreseen (BSDG); cfg is
+    ardg, bsdg and fadg are steered by the discriminator; discriminator, classifier and both by what they say, reward by
+    what is wished of what is foreseen, looking ahead (FADG, and ARDG of one particle) or not (BSDG); cfg is
     classifier-free guidance, all else the model alone.
     """
     denoiser, n, classes = model.generator.denoiser, method.particles, model.generator.layout.classes
@@ -139,7 +146,7 @@ def _drawer(
     else:
         potential = _potential(model, method.kind, strength)
     potential = Held(potential, classes) if held else potential
-    if method.kind in ("ardg", "fadg") or (method.kind in BY_CRITICS and look_ahead):
+    if method.kind in ("ardg", "fadg") or (method.kind in (*BY_CRITICS, BY_REWARD) and look_ahead):
         particles = FADG(n) if n > 1 else ARDG()
 
     def steered(key: Any, sampler: Any, shape: Any, cond: Any, slots: Any, mask: Any) -> Any:

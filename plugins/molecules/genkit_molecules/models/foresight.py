@@ -19,13 +19,13 @@ LEAST = -20.0  # log-weights below are not told apart before the end, where an i
 
 
 class Wish:
-    """The sum of rewards of rows of sites, on the host; -inf of items that are not whole. Each text is asked once.
+    """The reward of rows of sites, on the host; -inf of items that are not whole. Each text is asked once.
 
     An error of a reward is kept and not raised: it would come out of a compiled program as another one.
     """
 
-    def __init__(self, layout: Any, rewards: Sequence[Reward]):
-        self.layout, self.rewards = layout, rewards
+    def __init__(self, layout: Any, reward: Reward):
+        self.layout, self.reward = layout, reward
         self.known: dict[str, float] = {}
         self.error: Exception | None = None
 
@@ -33,7 +33,7 @@ class Wish:
         """(M,) of texts, SMILES or letters; empty ones are invalid."""
         whole = set(self.layout.whole(texts))
         if new := sorted(whole - self.known.keys()):
-            self.known |= zip(new, np.sum([f(new) for f in self.rewards], axis=0).tolist(), strict=True)
+            self.known |= zip(new, self.reward(new).tolist(), strict=True)
         return np.array([self.known[text] if text and text in whole else -np.inf for text in texts], float)
 
     def __call__(self, x: Any, size: Any) -> np.ndarray:

@@ -20,7 +20,7 @@ from genkit_molecules.networks import GraphTransformer
 class GraphARDM(GeneratorRecipe):
     """ARDM (arXiv 2110.02037) on graphs: reveals atoms and bonds in a random order (arXiv 2310.15817)."""
 
-    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "order")
+    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "epochs", "order")
     used: ClassVar[tuple[str, ...]] = ("sizes",)
 
     network: Network[tuple[str, ...], Kind, int, int] = field(
@@ -42,7 +42,7 @@ class GraphARDM(GeneratorRecipe):
             return cls(steps=20, batch=16, network=small)
         if name == "paper":
             constant = AdamW(lr=1e-3, warmup=0, schedule="constant")
-            return cls(steps=400_000, batch=512, network=GraphTransformer(), optimizer=constant)
+            return cls(epochs=2000, batch=512, network=GraphTransformer(), optimizer=constant)
         return cls()
 
     def fit(self, run: Any, data: Molecules, start: Generator | None = None) -> Generator:
@@ -61,7 +61,7 @@ class DiGress(GeneratorRecipe):
     Its loss is the cross-entropy of atoms plus 5 times that of bonds; features are of cycles, spectrum and valence.
     """
 
-    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "noise", "objective", "diffusion_steps", "eta")
+    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "epochs", "noise", "objective", "diffusion_steps", "eta")
     used: ClassVar[tuple[str, ...]] = ("sizes",)
 
     network: Network[tuple[str, ...], Kind, int, int] = field(
@@ -71,8 +71,9 @@ class DiGress(GeneratorRecipe):
     """The network."""
     sizes: int | None = None
     """Numbers of atoms that are sampled: the most frequent ones; all if not given."""
-    noise: Literal["marginal", "uniform", "absorbing", "masked", "euler", "flow"] = "marginal"
-    """D3PM with this noise (absorbing: no bond, the first element), or masks sampled by posterior, rates or flow."""
+    noise: Literal["marginal", "uniform", "absorbing", "masked", "euler", "flow", "remasked"] = "marginal"
+    """D3PM with this noise (absorbing: no bond, the first element), or masks sampled by posterior, rates or flow, or
+    remasked: by a posterior that hides sites again."""
     objective: Literal["cross_entropy", "bound"] = "cross_entropy"
     """What is minimised with D3PM; masks have the bound, a weighted cross-entropy."""
     bond_weight: float = 5.0
@@ -80,7 +81,7 @@ class DiGress(GeneratorRecipe):
     diffusion_steps: int = 100
     """Steps of diffusion."""
     eta: float = 0.0
-    """Rate at which flow hides sites again."""
+    """Rate at which flow hides sites again; of remasked the largest probability in a step."""
 
     @classmethod
     def preset(cls, name: str) -> DiGress:
@@ -92,7 +93,7 @@ class DiGress(GeneratorRecipe):
         if name == "paper":
             network = GraphTransformer(9, dy=64, hidden_y=128, time=True, features=True)
             rule = AdamW(lr=2e-4, warmup=0, schedule="constant", weight_decay=1e-12)
-            return cls(steps=100_000, batch=1024, network=network, optimizer=rule, diffusion_steps=500)
+            return cls(epochs=1000, batch=1024, network=network, optimizer=rule, diffusion_steps=500)
         return cls()
 
     def __post_init__(self) -> None:

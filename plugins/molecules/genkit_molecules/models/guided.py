@@ -1,11 +1,12 @@
 """Recipes of generators with critics: corrected by a discriminator, and steered to a property.
 
-The critics begin as the generator, see partly hidden items, and are kept where their validation loss is least
-(Kelvinius and Lindsten 2024, arXiv 2310.15817).
+The critics begin as the generator, see partly hidden items, or items with the generator's noise, and are kept where
+their validation loss is least (Kelvinius and Lindsten 2024, arXiv 2310.15817; Kim et al. 2023, arXiv 2211.17091).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,17 +16,17 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.files import write_arrays
-from genkit.kinds import SIGNED, Model
+from genkit.kinds import CODE, SIGNED, Model
 from genkit.model import Critic, CriticRecipe, divided, learn_critic, log_odds
 from genkit.nn import transfer
-from genkit.steer import classifier_loss
+from genkit.steer import classifier_loss, noisy_classifier_loss
 from genkit.train import AdamW
 from genkit_molecules.items import Molecules, Rows, Sequences, Told
 from genkit_molecules.models.draw import Method, drawn, in_two
 from genkit_molecules.models.graphs import GraphARDM
-from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.sequences import SequenceARDM
 from genkit_molecules.models.trained import Generator, Guided
+from genkit_molecules.rewards import REWARD, certainty, rewards_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +36,19 @@ class GuidedRecipe(CriticRecipe):
     fixed: ClassVar[tuple[str, ...]] = ("generator",)
 
     generator: Any
+    discriminator_batch: int | None = None
+    """Examples of both kinds in a step of a critic; twice the generator's items if not given."""
+    discriminator_epochs: int | None = None
+    """Passes of a critic through its examples, in place of steps; of the kind that has fewer they are repeated."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be guided before anything is trained."""
         super().__post_init__()
+        for name in ("discriminator_batch", "discriminator_epochs"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
         if getattr(self.generator, "calls", 0):
             raise UsageError(f"calls={self.generator.calls}; guided is a model with one call a site, calls=0")
-        if isinstance(self.generator, GeneratorRecipe) and (name := self.generator.discrete().name) != "ardm":
-            raise UsageError(f"generator {name}; guided is a model that reveals one site after the other, ardm")
 
     def generated_by(self, run: Any, data: Any, start: Guided | None) -> Generator:
         """The generator: trained, restored, or that of `start` trained further."""
@@ -68,28 +74,43 @@ class GuidedRecipe(CriticRecipe):
         fake = [Rows(n, x[size == n][:, model.layout.places(n, x.shape[1])]) for n in sizes]
         real, false = (data.padded(groups) for groups in ([g for g in data.groups if g.n in sizes], fake))
         both = {k: np.concatenate([real[k], false[k]]) for k in real}
-        return Critic(self.critic(run, "discriminator", model, both, np.arange(len(both["x"])) < len(real["x"])))
+        return self.critic(run, "discriminator", model, both, np.arange(len(both["x"])) < len(real["x"]))
 
-    def critic(self, run: Any, name: str, model: Generator, rows: dict[str, np.ndarray], yes: np.ndarray) -> Any:
-        """Log-odds of yes (M,) at partly hidden items, rows (M, ...), where both kinds are equally frequent."""
-        layout, own, orders = model.layout, self.generator, model.discrete.orders
+    def critic(
+        self, run: Any, name: str, model: Generator, rows: dict[str, np.ndarray], yes: np.ndarray, prior: float = 0.0
+    ) -> Critic:
+        """Log-odds of yes (M,) at partly hidden or noisy items, rows (M, ...), with those before anything is seen.
+
+        It sees both kinds equally often, or where `yes` is float, how probably an item is yes, all items as they are.
+        """
+        offset = prior if yes.dtype.kind == "f" else 0.0
+        layout, own, discrete = model.layout, self.generator, model.discrete
         net = layout.net(model.denoiser.apply.component, "discriminator")
 
         def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
             key, drop = jax.random.split(key)
             cond = {"mask": jnp.asarray(batch["mask"])}
-            of, x = layout.log_odds(net, params, drop if training else None), jnp.asarray(batch["x"], jnp.int32)
-            real = layout.real(cond["mask"])
-            return classifier_loss(key, of, x, batch["yes"], layout.classes, cond, real, orders), (aux, {})
+            of = Critic(layout.log_odds(net, params, drop if training else None, discrete.unit), offset)
+            x, real = jnp.asarray(batch["x"], jnp.int32), layout.real(cond["mask"])
+            yes = jax.random.uniform(jax.random.fold_in(key, 1), batch["yes"].shape) < batch["yes"]
+            if discrete.name == "ardm":
+                value = classifier_loss(key, of, x, yes, layout.classes, cond, real, discrete.orders)
+            else:
+                process = discrete.process(layout.space(cond["mask"].shape[1]))
+                value = noisy_classifier_loss(key, of, x, yes, process, cond, real, discrete.steps)
+            return value, (aux, {})
 
         train, held = divided(yes, run.seed)
         examples, known = ({k: rows[k][one.places] for k in ("x", "mask")} | {"yes": one.yes}
                            for one in (train, held.some))  # fmt: skip
         begin = jax.jit(lambda key, known: transfer(known, net.init(key)))  # together: what is replaced is not drawn
         params = begin(run.key(f"{name} parameters"), model.denoiser.params)
-        found = learn_critic(run, name, loss, params, examples, known, batch=2 * own.batch,
-                             steps=self.discriminator_steps, optimizer=self.discriminator_optimizer)  # fmt: skip
-        return layout.log_odds(net, jax.device_get(found))
+        batch, steps = self.discriminator_batch or 2 * own.batch, self.discriminator_steps
+        if self.discriminator_epochs is not None:
+            steps = self.discriminator_epochs * -(-len(train.places) // batch)
+        found = learn_critic(run, name, loss, params, examples, known, batch=batch, steps=steps,
+                             optimizer=self.discriminator_optimizer)  # fmt: skip
+        return Critic(layout.log_odds(net, jax.device_get(found), unit=discrete.unit), prior)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +122,13 @@ class Corrected(GuidedRecipe):
 
     @classmethod
     def preset(cls, name: str) -> Corrected:
-        """Those of the generator; the paper's with 130 831 generated molecules and lr 5e-5; tiny with few."""
+        """Those of the generator; paper with 130 831 generated molecules, 2000 epochs and lr 5e-5; tiny with few."""
         generator = GraphARDM.preset(name)
         if name == "tiny":
             return cls(generator=generator, generated=40, discriminator_steps=20)
         if name == "paper":
             optimizer = AdamW(lr=5e-5, warmup=0, schedule="constant")
-            return cls(generator=generator, generated=130_831, discriminator_steps=400_000,
+            return cls(generator=generator, generated=130_831, discriminator_epochs=2000, discriminator_batch=512,
                        discriminator_optimizer=optimizer)  # fmt: skip
         return cls()
 
@@ -124,10 +145,14 @@ class Steered(GuidedRecipe):
     The generator is told in training, most of the time, and samples untold.
     """
 
-    fixed: ClassVar[tuple[str, ...]] = ("generator", "wanted", "threshold", "quantile", "dropout")
+    fixed: ClassVar[tuple[str, ...]] = ("generator", "wanted", "reward", "threshold", "quantile", "dropout")
 
     wanted: str = ""
     """The property."""
+    reward: Annotated[tuple[str, ...], CODE] = ()
+    """What is wanted in place of a property, as of `genkit sample`, several being added: module:function of a list of
+    texts, PROPERTY=MEAN:STD, for molecules tanimoto=SMILES. Yes has the probability exp(reward - its largest value in
+    the training set), so that steering tends to p(x) exp(reward(x)) / Z."""
     threshold: Annotated[float | None, SIGNED] = None
     """Yes is above this; if none the quantile below."""
     quantile: float = 0.75
@@ -140,25 +165,37 @@ class Steered(GuidedRecipe):
         super().__post_init__()
         if not 0 < self.quantile < 1 or not 0 <= self.dropout < 1:
             raise UsageError(f"quantile={self.quantile}, dropout={self.dropout}; expected fractions")
+        if self.reward and self.threshold is not None:
+            raise UsageError(f"threshold={self.threshold:g} is of a property; a reward has none: let it be -inf where "
+                             "nothing else will do")  # fmt: skip
+
+    def measured(self, layout: Any, texts: Sequence[str]) -> np.ndarray:
+        """What is wanted of items (M,): the property or the reward."""
+        return rewards_named(self.reward, layout)(texts) if self.reward else layout.measure(self.wanted, texts)
 
     def steered(self, run: Any, data: Any, start: Guided | None) -> Guided:
         """Train the generator, the discriminator of what it draws untold, and the classifier."""
-        values = run.once("property", lambda: data.layout.measure(self.wanted, data.texts("train")))
+        values, wanted = run.once("property", lambda: self.measured(data.layout, data.texts("train"))), self.wanted
         above = float(np.quantile(values, self.quantile)) if self.threshold is None else self.threshold
+        if self.reward:
+            wanted, above = REWARD, float(values.max())
+            if above == -np.inf:
+                raise UsageError(f"reward {' '.join(self.reward)} is -inf for all of the training set")
         above = above if start is None else start.threshold  # what the generator was told
-        yes = values > above
+        yes = certainty(wanted, values, above)
         share = float(yes.mean())
-        run.say(f"{self.wanted} > {above:.4g}: {share:.1%} of the training set")
+        said = f"exp(reward - {above:.4g})" if self.reward else f"{wanted} > {above:.4g}"
+        run.say(f"{said}: {share:.1%} of the training set")
         if not 0 < share < 1:
-            raise UsageError(f"{share:.0%} of the training set has {self.wanted} > {above:g}; take another threshold "
-                             "or quantile")  # fmt: skip
-        told = Told(yes, data.layout.measure(self.wanted, data.texts("test")) > above, self.dropout)
+            raise UsageError(f"{share:.0%} of the training set has {said}; take another "
+                             + ("reward" if self.reward else "threshold or quantile"))  # fmt: skip
+        told = Told(yes, certainty(wanted, self.measured(data.layout, data.texts("test")), above), self.dropout)
         generator = self.generated_by(run, replace(data, told=told), start)
         if generator.denoiser.given is None:
             raise UsageError(f"{generator!r} was trained without being told a property; give a steered model, or none")
         discriminator = self.discriminator(run, data, generator)
-        classifier = Critic(self.critic(run, "classifier", generator, data.rows("train"), yes), log_odds(yes))
-        return Guided(generator, discriminator, classifier, self.wanted, above, share)
+        classifier = self.critic(run, "classifier", generator, data.rows("train"), yes, log_odds(yes))
+        return Guided(generator, discriminator, classifier, wanted, above, share)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,8 @@ class GeneratorRecipe(Recipe):
     network: Network
     steps: int = 1500
     """Training steps."""
+    epochs: int | None = None
+    """Passes through the training set, in place of steps."""
     batch: int = 128
     """Items in a step."""
     optimizer: Optimizer = field(default_factory=lambda: AdamW(lr=1e-3))
@@ -40,7 +42,7 @@ class GeneratorRecipe(Recipe):
     def __post_init__(self) -> None:
         """Check the sizes."""
         super().__post_init__()
-        for name in ("steps", "batch", "sizes"):
+        for name in ("steps", "epochs", "batch", "sizes"):
             if getattr(self, name, None) is not None and getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least 1")
 
@@ -54,7 +56,9 @@ class GeneratorRecipe(Recipe):
 
     def learned(self, run: Any, data: Any, start: Generator | None) -> Generator:
         """The trained model, from `start` where it is given."""
-        model, steps = (self._untrained(data), self.steps) if start is None else (start, self.finetune)
+        model, steps = self._untrained(data) if start is None else start, self.finetune
+        if start is None:
+            steps = self.steps if self.epochs is None else self.epochs * -(-len(data.texts("train")) // self.batch)
         calls, sites = getattr(self, "calls", 0), model.layout.width(model.widest)
         if calls > sites:
             raise UsageError(f"calls={calls} for {sites} sites; expected at most one a site")
@@ -104,5 +108,6 @@ def inputs(batch: Any, key: Any, dropout: float = 0.0) -> tuple[Any, Any]:
     if "yes" not in batch:
         return x, cond
     yes = jnp.asarray(batch["yes"])[:, None]
+    yes = jax.random.uniform(jax.random.fold_in(key, 1), yes.shape) < yes
     told = jax.random.uniform(key, yes.shape) >= dropout
     return x, {**cond, "given": jnp.where(told, jnp.where(yes, YES, NO), NULL)}

@@ -16,9 +16,9 @@ from genkit.kinds import SIGNED
 from genkit.model import Piece, Request
 from genkit_molecules.items import GAP
 from genkit_molecules.models.constraints import Constraint, motif, places
-from genkit_molecules.models.draw import AT_ONCE, BY_REWARD, Method, drawn
+from genkit_molecules.models.draw import AT_ONCE, BY_CRITICS, BY_REWARD, Method, drawn
 from genkit_molecules.models.foresight import Wish
-from genkit_molecules.rewards import chosen, reward_named
+from genkit_molecules.rewards import REWARD, chosen, rewards_named
 
 TRIES = 100  # draws for each item that is to pass a filter
 LEAST = 64  # items at a time where some may not pass
@@ -33,7 +33,7 @@ class Draw(Request):
     classifier of a property), both/N, reward/N (by --reward), of N particles a sample; if none the model alone, with
     --property both/10."""
     property: str = ""
-    """The property to steer to, the one that the model was trained for."""
+    """The property to steer to, the one that the model was trained for; reward, if it was trained for one."""
     strength: Annotated[float, SIGNED] = 1.0
     """Power of what is said of the property, and of exp(reward)."""
     reward: tuple[str, ...] = ()
@@ -42,8 +42,12 @@ class Draw(Request):
     steers by what is foreseen; of other methods one of --candidates is taken by exp(strength * reward)."""
     candidates: int = 10
     """Draws of which one is taken by its reward, if the method is not reward/N."""
-    look_ahead: bool = True
-    """Whether discriminator, classifier and both weigh all values of the next site (FADG), or what was drawn (BSDG)."""
+    look_ahead: bool | None = None
+    """Whether discriminator, classifier, both and reward weigh all values of the next site (FADG), one call of what
+    steers for each, or what was drawn (BSDG). If none, critics of molecules do."""
+    confident: bool = False
+    """Reveal the surest site next, in place of a random one (or the surest ones, of a model with few calls): another
+    law, where the model contradicts itself."""
     unique: bool = False
     """Take each once."""
     novel: Path | None = None
@@ -53,6 +57,9 @@ class Draw(Request):
         """Check the numbers."""
         if self.candidates < 1:
             raise UsageError(f"candidates={self.candidates}; expected at least 1")
+
+    ahead: ClassVar[bool] = True
+    """whether critics look ahead where that is not said"""
 
     def constraint(self, model: Any) -> Constraint | None:
         """What is held of all items."""
@@ -101,8 +108,9 @@ class Draw(Request):
     def _method(self, model: Any) -> Method:
         if self.property and self.property != getattr(model, "wanted", ""):
             has = f"steers to {model.wanted}" if getattr(model, "wanted", "") else "steers to no property"
+            what = "--reward ..." if self.property == REWARD else f"--wanted {self.property}"
             raise UsageError(f"--property {self.property}: the model {has}; `genkit run "
-                             f"{model.layout.trainers['classifier']} --wanted {self.property}` trains one")  # fmt: skip
+                             f"{model.layout.trainers['classifier']} {what}` trains one")  # fmt: skip
         method = Method.named(self.method or ("both/10" if self.property else model.generator.discrete.name), model)
         if self.property and method.kind not in ("classifier", "both", "cfg"):
             raise UsageError(
@@ -110,18 +118,23 @@ class Draw(Request):
             )
         if method.kind == BY_REWARD and not self.reward:
             raise UsageError(f"method {self.method} needs a --reward, as logP=2:0.5 or module:function")
+        if self.look_ahead is not None and method.kind not in (*BY_CRITICS, BY_REWARD):
+            raise UsageError(f"--look_ahead: {method.kind} has no choice; {', '.join((*BY_CRITICS, BY_REWARD))} have")
         return method
 
     def _drawn(
         self, model: Any, key: jax.Array, n: int, method: Method, chunk: int, constraint: Constraint | None
     ) -> Iterator[Piece]:
         """With their texts, and one of the candidates."""
-        wish = Wish(model.layout, [reward_named(name, model.layout) for name in self.reward]) if self.reward else None
+        wish = Wish(model.layout, rewards_named(self.reward, model.layout)) if self.reward else None
         inside = method.kind == BY_REWARD
         many = self.candidates if wish and not inside else 1
         rng = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(key, many))).tolist())
         chunk = max(many, chunk - chunk % many)
-        how = self.strength, self.look_ahead, constraint, wish
+        ahead = self.look_ahead
+        if ahead is None:
+            ahead = self.ahead and not inside and model.generator.discrete.name == "ardm"
+        how = self.strength, ahead, constraint, wish, self.confident
         for piece in drawn(model, key, n * many, method, chunk, *how):
             texts = model.layout.texts(piece["samples"], piece["size"])
             piece = piece | {"text": np.array([text or "" for text in texts])}
@@ -198,8 +211,8 @@ class Sequences(Draw):
         ".csv": "genkit_molecules.models.writers:SequenceTable",
     }
 
-    look_ahead: bool = False
-    """Whether discriminator, classifier and both weigh all letters of the next site (FADG) or what was drawn (BSDG)."""
+    ahead: ClassVar[bool] = False
+
     fix: tuple[str, ...] = ()
     """Letters that all have, by place from 1: 3:K, or 3:KLE for three places."""
 

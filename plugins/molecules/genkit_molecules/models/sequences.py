@@ -19,7 +19,7 @@ from genkit_molecules.networks import ByteNet
 class SequenceRecipe(GeneratorRecipe):
     """A model of sequences with the network of EvoDiff-Seq (arXiv 2309.04175); subclasses name it."""
 
-    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "diffusion_steps", "eta")
+    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "epochs", "diffusion_steps", "eta")
     clip: ClassVar[float | None] = 1.0
     name: ClassVar[Name]
 
@@ -102,6 +102,16 @@ class Flow(Diffusion):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remasked(Diffusion):
+    """Masked diffusion of sequences, sampled by a posterior that hides sites again: ReMDM (arXiv 2503.00307)."""
+
+    name: ClassVar[Name] = "remasked"
+
+    eta: float = 0.02
+    """Largest probability with which a visible site is hidden again in a step."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Uniform(Diffusion):
     """D3PM of sequences with uniform noise."""
 
@@ -120,3 +130,13 @@ class Absorbing(Diffusion):
     """D3PM of sequences that all become the first letter."""
 
     name: ClassVar[Name] = "absorbing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blosum(Diffusion):
+    """D3PM of sequences that exchanges amino acids as BLOSUM62 has it, as of EvoDiff (arXiv 2309.04175)."""
+
+    name: ClassVar[Name] = "blosum"
+
+    diffusion_steps: int = 500
+    """Steps of diffusion."""

@@ -71,10 +71,11 @@ class Generator(Trained):
         """The largest size that is sampled."""
         return int(self.law()[0].max())
 
-    def sampler(self, widest: int | None = None) -> Any:
+    def sampler(self, widest: int | None = None, confident: bool = False) -> Any:
         """The sampler, in rows for items of the largest size, or of another one; a budget is for the largest."""
         widest = widest or self.widest
-        return self.discrete.sampler(self.layout.space(widest), self.budget if widest == self.widest else None)
+        budget = self.budget if widest == self.widest else None
+        return self.discrete.sampler(self.layout.space(widest), budget, confident)
 
 
 @register_dataclass
@@ -89,10 +90,10 @@ class Guided(Trained):
     discriminator: Any = None
     classifier: Any = None
     wanted: str = field(default="", metadata={"static": True})
-    """the property; yes is above the threshold"""
+    """the property, or reward; see `certainty`"""
     threshold: float = 0.0
     share: float = 0.0
-    """of the training set that has it"""
+    """of yes in the training set"""
 
     @property
     def request(self) -> type[Request]:
