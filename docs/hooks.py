@@ -28,7 +28,8 @@ ELSEWHERE = {
     "SECURITY.md": "security.md",
     "RELEASING.md": "releasing.md",
     "benchmarks/README.md": "benchmarks.md",
-} | {f"plugins/{name}/README.md": f"domains/{name}.md" for name in PLUGINS}
+}
+INSTEAD = {f"plugins/{name}/README.md": f"domains/{name}.md" for name in PLUGINS}  # what they point to
 SCRIPTS, BOOKS = (sorted((ROOT / "examples").glob(f"*.{ending}")) for ending in ("py", "ipynb"))
 LINK = re.compile(r"(!?\[[^\]]*\])\(([^)\s]+)\)")
 INTERNAL = {"genkit.cli", "genkit.programs"}  # rooms that are used by the command line alone
@@ -66,7 +67,7 @@ def pages_of(files: Files) -> dict[str, str]:
     """Path in the checkout -> page."""
     own = {f"docs/{file.src_uri}": file.src_uri for file in files if file.generated_by is None}
     shown = {f"examples/{path.name}": f"examples/{path.stem}.md" for path in [*SCRIPTS, *BOOKS]}
-    return own | ELSEWHERE | shown
+    return own | ELSEWHERE | INSTEAD | shown
 
 
 def targets(text: str, path: str) -> list[str]:

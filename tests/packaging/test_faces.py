@@ -85,8 +85,8 @@ def test_scripts_and_pages_use_what_is_public():
     scripts = [
         (file, file.read_text()) for folder in ("examples", "benchmarks") for file in (ROOT / folder).rglob("*.py")
     ]
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("plugins/*/README.md")]
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")]
     for page in pages:
-        scripts += [(page, code) for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)]
+        scripts += [(page, code) for code in re.findall(r"^```python[^\n]*\n(.*?)^```", page.read_text(), re.M | re.S)]
     wrong = [(str(file), found) for file, code in scripts if (found := list(past_faces(code, "")))]
     assert wrong == []

@@ -345,10 +345,10 @@ def test_a_measurement_of_a_user(tmp_path):
             model.sample(jax.random.key(0), 1, **{**ask, **options})
 
 
-def test_the_readme_runs():
+def test_the_page_runs():
     """Its Python."""
-    readme = Path(genkit_inverse.__file__).parents[1] / "README.md"
-    (block,) = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+    page = Path(genkit_inverse.__file__).parents[3] / "docs/domains/inverse.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     names = {}
     exec(block, names)
     assert names["draws"].x.shape == (8, 1, 8, 8, 1)

@@ -152,14 +152,15 @@ def test_labels_of_own_rows(tmp_path):
             Rows(tmp_path / "rows.npy", tmp_path / f"{name}.npy").load()
 
 
-def test_the_readme_runs(tmp_path, monkeypatch):
-    """Its Python, each part by itself, where there are a model and a file of rows."""
+def test_readme_and_page_run(tmp_path, monkeypatch):
+    """Their Python, each part by itself, where there are a model and a file of rows."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     vae(Setting("e2"), np.zeros((1, 3))).save("runs/x")
     np.save("rows.npy", rng.standard_normal((20, 3)))
-    readme = Path(genkit_latents.__file__).parents[1] / "README.md"
-    blocks = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+    root = Path(genkit_latents.__file__).parents[3]
+    text = "\n".join((root / page).read_text() for page in ("plugins/latents/README.md", "docs/domains/latents.md"))
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     made = []
     for block in blocks:
         names = {"__name__": "readme"}

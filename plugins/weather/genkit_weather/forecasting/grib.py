@@ -26,7 +26,7 @@ def eccodes() -> Any:
     try:
         import eccodes  # pyright: ignore[reportMissingImports]
     except (ImportError, RuntimeError) as error:  # RuntimeError: without its library
-        raise UsageError(f"GRIB needs eccodes ({error}); pip install 'genkit-weather[grib]', or write .nc") from None
+        raise UsageError(f"GRIB needs eccodes ({error}); pip install cfgrib eccodes, or write .nc") from None
     return eccodes
 
 
