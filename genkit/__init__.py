@@ -5,7 +5,7 @@ The command line only calls what is here: `config`, `run`, `load` (a run) and `l
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["config", "load", "load_model", "run"]
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ def test_help_lists_the_commands(cli, words):
 
 
 def test_version(cli):
-    assert cli("--version") == (0, "genkit 0.1.0\n", "")
+    assert cli("--version") == (0, "genkit 0.2.0\n", "")
 
 
 @pytest.mark.parametrize("command", ["export", "sweep", "data", "new-plugin", "completion", "run", "compare"])
