@@ -168,7 +168,7 @@ def check_holds(discrete: Discrete) -> None:
             f"{discrete.name} noise changes sites and hides none; constraints need ardm or masks "
             "(masked, euler, flow, remasked)"
         )
-    if discrete.name == "ardm" and discrete.orders != ANY_ORDER:
+    if discrete.ordered and discrete.orders != ANY_ORDER:
         raise UsageError("the model learned one order of atoms and bonds; constraints need order=uniform")
 
 
