@@ -118,7 +118,8 @@ def test_what_cannot_be_guided_is_refused_before_training():
             genkit.config("molecules.discriminator_guidance", "tiny", options)
     with pytest.raises(UsageError, match="eta=3; expected a probability"):
         genkit.config("molecules.protein_ardm", "tiny", {"model": "remasked", "eta": 3.0})
-    for noise, eta in (("remasked", 0.02), ("flow", 0.0)):
+    defaults: Any = {"remasked": 0.02, "flow": 0.0}
+    for noise, eta in defaults.items():
         assert DiGress(noise=noise).discrete().eta == eta and DiGress(noise=noise, eta=0.5).discrete().eta == 0.5
     for domain, generator, name in (("property", "digress", "marginal"), ("protein", "masked", "masked")):
         with pytest.raises(UsageError, match=f"look_ahead weighs all values of the next site, and {name} moves all"):

@@ -35,7 +35,8 @@ class Study(Experiment):
         particles = getattr(self, "particles", (1,))
         if not particles or min(particles) < 1:
             raise UsageError(f"particles={particles}; expected numbers of at least 1")
-        if getattr(self, "look_ahead", None) and not (discrete := self.model.generator.discrete()).ordered:
+        recipe: Any = self.model
+        if getattr(self, "look_ahead", None) and not (discrete := recipe.generator.discrete()).ordered:
             raise UsageError(f"look_ahead weighs all values of the next site, and {discrete.name} moves all sites at "
                              "once; leave it out")  # fmt: skip
 

@@ -72,7 +72,8 @@ class Motif:
         m, k = len(self.kinds), self.classes
         atoms, bonds = np.full(size, k), np.full((size, size), k)
         which = np.unravel_index(form, [len(part) for part in self.parts])
-        held = block_diag(*(part[i] for part, i in zip(self.parts, which, strict=True))).reshape(m, m)
+        each = (part[i] for part, i in zip(self.parts, which, strict=True))
+        held = np.asarray(block_diag(*each), int).reshape(m, m)
         may = (self.kinds == k)[:, None] & ~self.closed
         atoms[:m], bonds[:m, :m] = self.kinds, np.where((may | may.T) & (held == 0), k, held)
         atoms[m:] = k if self.others is None else self.others
