@@ -165,7 +165,9 @@ class ForecastExperiment(Experiment):
         """Forecast from all starts, chunk by chunk, into the forecast files; an interrupted one goes on."""
         data = self.weather(run)
         if self.long_leads and len(self.plans(data)) == 1:
-            run.say(f"left out: long forecasts, as the {self.verify} split has no 3 starts with {self.long_leads} leads")
+            run.say(
+                f"left out: long forecasts, as the {self.verify} split has no 3 starts with {self.long_leads} leads"
+            )
         for plan in self.plans(data):
             self.forecast(run, data, plan)
 
