@@ -259,8 +259,8 @@ class ForecastExperiment(Experiment):
             first = self.times(data).lag
             times = np.concatenate([one.time[first : len(one) - plan.leads] for one in data.test])
             raise UsageError(
-                f"no forecast from {when}: the {self.verify} data have starts from {times.min()} to {times.max()}, every "
-                f"{data.step_hours:g} h"
+                f"no forecast from {when}: the {self.verify} data have starts from {times.min()} to {times.max()}, "
+                f"every {data.step_hours:g} h"
             )
         series, start = found[0]
         true = dataset(truth(data.test[series], [start], plan.steps), data, np.array([when]), plan.steps)
@@ -286,8 +286,8 @@ class ForecastExperiment(Experiment):
         every = self._possible(data, plan)
         if len(every) < plan.starts:
             raise DataError(
-                f"{data.source}: the {self.verify} split has {len(every)} starts with {plan.leads} leads, not {plan.starts}; "
-                "ask for fewer --starts or --leads"
+                f"{data.source}: the {self.verify} split has {len(every)} starts with {plan.leads} leads, not "
+                f"{plan.starts}; ask for fewer --starts or --leads"
             )
         return [every[i] for i in np.linspace(0, len(every) - 1, plan.starts).round().astype(int)]
 
