@@ -327,13 +327,12 @@ class ForecastExperiment(Experiment):
 
     def baseline_forecasts(self, run: Run, data: WeatherData) -> Iterator[tuple[str, xr.Dataset]]:
         """Name and forecast of each baseline that the data allow."""
-        from genkit_weather.baselines import BASELINES
+        from genkit_weather.baselines import BASELINES, ENSEMBLES
 
         plan = self.plans(data)[0]
         for name in self.baselines:
             members = {"climatology": self.baseline_members}.get(name, self.members)
-            ensemble = name in ("climatology", "harmonic_ensemble", "oracle")
-            baseline = BASELINES[name](**({"members": members} if ensemble else {}))
+            baseline = BASELINES[name](**({"members": members} if name in ENSEMBLES else {}))
             try:
                 yield name, self._by(baseline, data, plan)
             except UsageError as error:  # no oracle, no frame, no daily cycle
