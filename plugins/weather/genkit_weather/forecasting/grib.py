@@ -12,7 +12,7 @@ import numpy as np
 
 from genkit.errors import DataError, GenkitError, UsageError
 from genkit_weather.data import WeatherData
-from genkit_weather.gridded import factor
+from genkit_weather.gridded import factor, grib_library
 
 SHORT = re.compile(r"(?P<stem>t|d|u|v|si|fg)(?P<height>2|10|100)m?(_\d+)?")  # cfgrib's t2m and fg10_3 are 2t and 10fg
 LEVEL = re.compile(r"(?P<stem>.+?)_(?P<level>[\d.]+)")
@@ -22,13 +22,10 @@ SPHERE = {"shapeOfTheEarth": 1, "scaleFactorOfRadiusOfSphericalEarth": 0}
 
 def eccodes() -> Any:
     """The module; refused in one line where it is not installed."""
-    import pyproj  # noqa: F401 - each brings a library of projections, and this one must come first
-
     try:
-        import eccodes  # pyright: ignore[reportMissingImports]
+        return grib_library("eccodes")
     except (ImportError, RuntimeError) as error:  # RuntimeError: without its library
         raise UsageError(f"GRIB needs eccodes ({error}); pip install cfgrib eccodes, or write .nc") from None
-    return eccodes
 
 
 class Message(NamedTuple):
