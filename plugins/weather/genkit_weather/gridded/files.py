@@ -38,9 +38,9 @@ def paths_of(pattern: str) -> list[str]:
 
 
 def stamp(pattern: str) -> str:
-    """What is another where the files of a pattern are: their paths, sizes and times; of a URL itself alone."""
+    """What is another where the files of a pattern are: paths, sizes and times; empty of a URL, which tells none."""
     if "://" in pattern:
-        return pattern
+        return ""
     told = []
     for path in map(Path, paths_of(pattern)):
         parts = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
