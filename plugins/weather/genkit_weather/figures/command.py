@@ -43,8 +43,7 @@ class WeatherMaps:
         from genkit.errors import DataError
         from genkit_weather import figures
         from genkit_weather.figures.style import chosen
-        from genkit_weather.forecasting import read
-        from genkit_weather.forecasting.files import DIMS
+        from genkit_weather.forecasting import DIMS, read
         from genkit_weather.verification import lead_hours
 
         if self.members < 0:
