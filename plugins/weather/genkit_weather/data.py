@@ -17,6 +17,7 @@ from genkit.errors import DataError
 DEGREE = 111.195  # km of a degree of latitude
 BLOCK = 256  # times read at once where a whole series is scanned, fewer of large fields
 BLOCK_BYTES = 2**28  # of them in float64
+KEPT = 1  # raised where what is kept in the cache, or the arrays it is found in, would come out otherwise
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ def kept(name: str, data: WeatherData, find: Callable[[], dict[str, np.ndarray]]
 
     fixed = hashlib.sha256(np.ascontiguousarray(data.static).tobytes())
     fixed.update(b"" if data.mask is None else np.packbits(data.mask).tobytes())
-    about = {"read": keys, "fixed": fixed.hexdigest(), "frame": data.frame, **more}
+    about = {"version": KEPT, "read": keys, "fixed": fixed.hexdigest(), "frame": data.frame, **more}
     with np.load(
         cached(f"weather_{name}.npz", about, lambda path: np.savez(path, allow_pickle=False, **find()))
     ) as file:

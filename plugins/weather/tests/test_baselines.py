@@ -7,7 +7,16 @@ import pytest
 
 from genkit.errors import UsageError
 from genkit_weather import lam
-from genkit_weather.baselines import AR2, BASELINES, Climatology, ClimatologyMean, FrameRegression, Oracle, Ridge
+from genkit_weather.baselines import (
+    AR2,
+    BASELINES,
+    ENSEMBLES,
+    Climatology,
+    ClimatologyMean,
+    FrameRegression,
+    Oracle,
+    Ridge,
+)
 from genkit_weather.baselines.linear import Components
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.data import truth as lead_states
@@ -80,6 +89,13 @@ def test_harmonic_ensemble_is_dressed_with_the_errors_of_the_training_split(data
     np.testing.assert_allclose(
         out - centre(data.test[0], [3, 7], [1, 2]), np.stack([error.swapaxes(0, 1)] * 2), atol=1e-5
     )
+    series, forecast = data.test[0], BASELINES["harmonic_ensemble"]().fit(data)
+    later = replace(series, time=series.time + np.timedelta64(1, "D"))
+    cut = replace(series, state=series.state[2:], time=series.time[2:])
+    one, other, same = forecast(series, [5], [1]), forecast(later, [5], [1]), forecast(cut, [3], [1])
+    assert (one != other).any(-1)[..., ~data.frame_mask].all()  # another time, other errors
+    np.testing.assert_array_equal(one, same)
+    assert set(ENSEMBLES) == {"climatology", "harmonic_ensemble", "oracle"}
     with pytest.raises(UsageError, match="one member is no ensemble"):
         BASELINES["harmonic_ensemble"](members=1).fit(data)
 

@@ -1,11 +1,13 @@
 """The figures show the numbers they are given, in one style."""
 
+from pathlib import Path
+
 import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
 
-from genkit.errors import UsageError
+from genkit.errors import DataError, UsageError
 from genkit_weather import diagnostics, figures, verification
 from genkit_weather.figures import style
 from genkit_weather.figures.chart import Chart
@@ -187,13 +189,25 @@ def test_plume_of_a_place(britain, tmp_path):
         figures.spot(britain[0], ("Atlantis",), stations)
 
 
-def test_pictures_of_a_file(britain, tmp_path, capsys):
-    path = tmp_path / "f.nc"
-    britain[0].to_netcdf(path, engine="h5netcdf")
+def test_pictures_of_a_file(britain, tmp_path, monkeypatch):
+    """Of one start; what is no field is left out, what cannot be drawn is refused before anything is."""
+    path, forecast = tmp_path / "f.nc", britain[0].copy()
+    forecast["weight"] = forecast["t"].mean(("y", "x"))
+    forecast["u"] = forecast["u"].where(forecast["lead"] < 12)
+    forecast.to_netcdf(path, engine="h5netcdf")
     WeatherMaps(path, tmp_path / "maps", ("t",), leads=(6.0,), members=1, plume=("51", "-2")).run()
     assert sorted(p.name for p in (tmp_path / "maps").iterdir()) == ["maps_t.png", "plume.png"]
     with pytest.raises(UsageError, match="has no variable q; it has t, u"):
         WeatherMaps(path, tmp_path / "maps", ("q",)).run()
+    monkeypatch.setattr(figures, "plume", lambda *_, **__: pytest.fail("something was drawn"))
+    with pytest.raises(DataError, match="u has no values at 12, 24 h; choose others by --variables or --leads"):
+        WeatherMaps(path, tmp_path / "maps", leads=(12.0, 24.0)).run()
+    with pytest.raises(UsageError, match=r"--out .*f\.nc can be no folder"):
+        WeatherMaps(path, path).run()
+    with pytest.raises(UsageError, match="--stations obs.csv is for the name of a station; give it by --plume"):
+        WeatherMaps(path, tmp_path / "maps", stations=Path("obs.csv")).run()
+    with pytest.raises(UsageError, match="--start 3: the file has starts 0 to 2"):
+        WeatherMaps(path, tmp_path / "maps", start=3).run()
 
 
 def test_single_forecast_without_spread(case):

@@ -185,6 +185,7 @@ def test_other_models_and_paths_are_refused(made, tmp_path, capsys):
     for words, message in (
         (["--out", "x.grib"], "--out x.grib: expected a file that ends in .nc"),
         (["--leads", "0"], "--leads 0 is too few"),
+        (["--names", "t_sfc", "2t"], "--names is for GRIB"),
     ):
         assert forecast(folder, *words) == 2
         assert message in capsys.readouterr().err
@@ -198,6 +199,17 @@ def test_other_models_and_paths_are_refused(made, tmp_path, capsys):
     assert forecast(folder, "--out", str(folder / "kept.zarr")) == 1
     assert "kept.zarr is a folder and no zarr store" in capsys.readouterr().err
     assert (folder / "kept.zarr" / "notes.txt").exists()
+
+
+def test_what_grib_cannot_hold_is_refused_before_the_forecast(made, capsys, monkeypatch):
+    pytest.importorskip("eccodes")
+    monkeypatch.setattr(WeatherModel, "outlook", lambda *_: pytest.fail("a forecast was begun"))
+    out = made[1] / "out.grib2"
+    assert forecast(made[1], "--out", str(out), "--names", "fish", "2t") == 2
+    assert "--names fish: the model has" in capsys.readouterr().err
+    assert forecast(made[1], "--out", str(out)) == 2
+    assert "has no latitudes and longitudes, which GRIB needs" in capsys.readouterr().err
+    assert not out.exists() and not list(made[1].glob(".*out.grib2*"))
 
 
 KM = {"starts": 2, "leads": 2, "long_leads": 0, "baselines": (), "window.encoding": 4}

@@ -78,6 +78,17 @@ def test_a_mesh_by_cells_fits_an_area_of_any_size_and_unit(kind, shape):
     assert len(few.mesh[0]) <= 1000
 
 
+def test_a_mesh_by_cells_has_room_for_its_levels_and_neighbours():
+    assert len(Mesh("rect_flat", cells=30.0).build(grid(20, 20)).mesh[0]) == 2 * 2
+    for levels in (2, 3):
+        deep = Mesh("rect_hierarchical", cells=5.0, levels=levels).build(grid(60, 60))
+        assert [len(m) for m in deep.mesh] == [9**k for k in range(levels, 0, -1)]
+    with pytest.raises(UsageError, match=r"729 nodes is more than most=100.*larger --mesh\.cells have no room"):
+        Mesh("rect_multiscale", cells=3.0, most=100).build(grid(5, 900))
+    with pytest.raises(UsageError, match=r"729 nodes is more than most=100.*give larger --mesh\.cells than that"):
+        Mesh(most=100).build(grid(90, 90), (90, 90))
+
+
 def test_too_many_mesh_nodes_are_refused():
     with pytest.raises(UsageError, match=r"10000 nodes is more than most=50.*0\.39 x 0\.39 apart.*--mesh\.most"):
         Mesh("rect_flat", distance=0.39, most=50).build(grid(40, 40))

@@ -7,7 +7,7 @@ import numpy as np
 import pyproj
 import pytest
 
-from genkit.errors import UsageError
+from genkit.errors import DataError, UsageError
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.forecasting.grib import GribFile
 from genkit_weather.gridded import opened
@@ -63,6 +63,37 @@ def test_what_is_written_is_read_back(kind, tmp_path):
     np.testing.assert_allclose(upper, values[..., 1] + 273.15, atol=1e-3)
 
 
+def test_a_sum_is_that_of_one_step(tmp_path):
+    """The second of two leads of 3 h begins where the first ends, under one name."""
+    eccodes, path = pytest.importorskip("eccodes"), tmp_path / "f.grib2"
+    data = replace(grids("degrees"), names=("tp", "fg10"), units=("mm", "m s-1"), long_names=("rain", "gust"))
+    with GribFile(path, data, START, 2, {}) as file:
+        for step in (1, 2):
+            file.write(step, 0, np.full((2, 5, 6, 2), 4.0))
+    told = []
+    with path.open("rb") as file:
+        while (message := eccodes.codes_grib_new_from_file(file)) is not None:
+            told.append(tuple(eccodes.codes_get(message, key) for key in ("shortName", "stepRange", "number")))
+            if told[-1][0] == "tp":
+                np.testing.assert_allclose(eccodes.codes_get_values(message), 0.004, rtol=1e-6)
+            eccodes.codes_release(message)
+    assert told == [(n, r, m) for r in ("0-3", "3-6") for m in (0, 1) for n in ("tp", "10fg3")]
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("t2m", "2t"), ("d2m", "2d"), ("u10", "10u"), ("u10m", "10u"), ("v100", "100v"), ("si10", "10si"),
+     ("fg10", "10fg"), ("fg10_3", "10fg"), ("i10fg", "i10fg"), ("mx2t", "mx2t"), ("2t", "2t")],
+)  # fmt: skip
+def test_names_of_cfgrib_and_of_grib(name, short, tmp_path):
+    eccodes = pytest.importorskip("eccodes")
+    units = "K" if "t" in name or "d" in name else "m s-1"
+    data = replace(grids("degrees"), names=(name,), units=(units,), long_names=("",))
+    file = GribFile(tmp_path / "f.grib2", data, START, 1, {})
+    assert eccodes.codes_get(file.messages[0].handle, "shortName") == short
+    assert not file.path.exists()
+
+
 def test_what_grib_cannot_hold_is_refused(tmp_path, monkeypatch):
     pytest.importorskip("eccodes")
     data, path = grids("degrees"), tmp_path / "f.grib2"
@@ -70,6 +101,10 @@ def test_what_grib_cannot_hold_is_refused(tmp_path, monkeypatch):
         GribFile(path, replace(data, names=("fish", "t_850")), START, 1, {})
     with pytest.raises(UsageError, match="has no latitudes and longitudes, which GRIB needs; write .nc"):
         GribFile(path, replace(data, lat=None), START, 1, {})
+    with pytest.raises(UsageError, match="--members 256: GRIB numbers at most 255"):
+        GribFile(path, data, START, 256, {})
+    with pytest.raises(DataError, match="t2m has the unit 'm'; expected one that can be converted to 'K'"):
+        GribFile(path, replace(data, units=("m", "K")), START, 1, {})
     bent = np.asarray(data.lat) + 0.1 * np.arange(6) ** 2
     with pytest.raises(UsageError, match="only grids of latitudes and longitudes"):
         GribFile(path, replace(data, lat=bent), START, 1, {})

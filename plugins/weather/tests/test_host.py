@@ -10,6 +10,8 @@ from genkit.errors import DataError, UsageError
 from genkit_weather.data import Series, WeatherData, check, frames, statistics
 from genkit_weather.datasets.qg_host import QGHost
 from genkit_weather.datasets.synthetic_advection import SyntheticAdvection
+from genkit_weather.experiments.forecast import Plan
+from genkit_weather.experiments.km_lam import KmLAM
 from genkit_weather.host import Host, HostWindow, cut, encode, surrounding
 
 BEGIN = np.datetime64("2020-01-01T00", "s")
@@ -177,6 +179,17 @@ def test_the_host_of_the_nature_run(small_nature):
     host = Host.build(cut(data), forecasts, HostWindow(width=1200.0, past=1, future=1))
     starts = host.starts("test", 0, 6)
     assert starts[0] == 1 and np.isfinite(host.windows("test", 0, starts[:2], 6).values).all()
+
+
+def test_the_validation_split_is_verified_with_that_of_the_host(small_nature):
+    host = QGHost(small_nature[0])
+    config = replace(KmLAM.preset("tiny"), data=small_nature[0], host=host, verify="val")
+    data, val = config._load(), small_nature[1].val[0].time
+    assert (data.test[0].time == val).all() and (data.around.data.test[0].time == host.load().val[0].time).all()
+    times = [data.test[s].time[i] for s, i in config.chosen(data, Plan("few", 2, 2, 1))]
+    assert times == [val[1], val[-4]]  # a boundary time is needed after the last lead
+    with pytest.raises(DataError, match="the val split has [0-9] starts with 2 leads, not 30"):
+        config.chosen(data, Plan("many", 30, 2, 1))
 
 
 def replace_host(data, nature):

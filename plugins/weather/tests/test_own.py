@@ -13,7 +13,8 @@ from genkit.errors import DataError, UsageError
 from genkit_weather.data import statistics
 from genkit_weather.datasets import Own, from_xarray
 from genkit_weather.forecasting import ForecastFile, read
-from genkit_weather.gridded import opened, to_xarray
+from genkit_weather.gridded import opened, to_xarray, weather
+from genkit_weather.gridded.files import stamp
 from genkit_weather.lam import Formulation, domain_of
 from genkit_weather.lazy import Lazy
 
@@ -205,6 +206,14 @@ def test_what_takes_a_pass_over_a_store_larger_than_memory_is_found_once(tmp_pat
     for one in (found, domain_of(again, formulation)):
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(expected), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    with monkeypatch.context() as patch:  # code that computes otherwise finds anew
+        patch.setattr("genkit_weather.data.KEPT", 0)
+        with pytest.raises(pytest.fail.Exception, match="read again"):
+            statistics(again)
+    with monkeypatch.context() as patch:  # files whose values are in memory are not looked through
+        patch.setitem(weather.__globals__, "stamp", lambda _: pytest.fail("looked through"))
+        Own(str(store), frame=2).load()
+    assert stamp(str(store)) and not stamp("https://example.org/own.zarr")  # what changed there cannot be told
     warmer = usual(STATE + 5).chunk(time=9)
     warmer.to_zarr(store, mode="w")
     np.testing.assert_allclose(statistics(Own(str(store), **how).load()).mean, expected.mean + 5, rtol=1e-5)

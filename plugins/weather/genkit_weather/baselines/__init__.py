@@ -32,10 +32,12 @@ BASELINES: dict[str, type[Baseline]] = {
     "frame_regression": FrameRegression,
     "oracle": Oracle,
 }
+ENSEMBLES = tuple(name for name, baseline in BASELINES.items() if hasattr(baseline, "members"))
 
 __all__ = [
     "AR2",
     "BASELINES",
+    "ENSEMBLES",
     "Baseline",
     "Climatology",
     "ClimatologyMean",

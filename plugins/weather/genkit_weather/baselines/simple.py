@@ -114,8 +114,9 @@ class HarmonicEnsemble:
             if not past:
                 raise UsageError(f"harmonic_ensemble baseline: no series of the training split has {max(leads)} leads")
             out = np.repeat(centre(series, starts, leads), self.members, 2)
+            seconds = series.time.astype("datetime64[s]").view(np.uint64)  # a start is told by its time in any series
             for row, start in enumerate(starts):
-                rng = np.random.default_rng((self.seed, start))
+                rng = np.random.default_rng((self.seed, int(seconds[start])))
                 drawn = np.sort(rng.choice(len(past), self.members, replace=len(past) < self.members))
                 for s in sorted({past[d][0] for d in drawn}):
                     member, then = zip(*[(m, past[d][1]) for m, d in enumerate(drawn) if past[d][0] == s], strict=True)

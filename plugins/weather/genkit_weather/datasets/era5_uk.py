@@ -134,11 +134,12 @@ def _read() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with np.load(path) as file:
             return file["t2m"], file["lat"], file["lon"]
     path = fetch(GRIB, GRIB_SHA256, GRIB_URL)
-    try:
-        import pyproj  # noqa: F401 - before eccodes, see `genkit_weather.gridded.files`
+    import xarray as xr
 
-        import cfgrib  # noqa: F401  # isort: skip
-        import xarray as xr
+    from genkit_weather.gridded import grib_library
+
+    try:
+        grib_library("cfgrib")
     except ImportError as error:
         raise DataError(f"{path}: reading GRIB needs cfgrib; pip install cfgrib eccodes") from error
     with xr.open_dataset(path, engine="cfgrib", backend_kwargs={"indexpath": ""}) as file:

@@ -70,9 +70,9 @@ class Own:
 
     def load(self) -> WeatherData:
         """Open the files; of larger data nothing but coordinates and a few times is read."""
-        from genkit_weather.gridded import opened, stamp, weather
+        from genkit_weather.gridded import opened, weather
 
-        return weather(opened(self.path, self.levels), self, self.path, stamp(self.path))
+        return weather(opened(self.path, self.levels), self, self.path, self.path)
 
     def layout(self) -> Layout:
         """Sizes, of the files."""

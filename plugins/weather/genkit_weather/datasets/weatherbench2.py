@@ -65,7 +65,7 @@ class WeatherBench2:
 
     def load(self) -> WeatherData:
         """Open the store; nothing but coordinates, static fields and a few states is read."""
-        from genkit_weather.gridded import opened, stamp, weather
+        from genkit_weather.gridded import opened, weather
 
         file = opened(self.path, self.levels)
         fixed = [str(n) for n, a in file.data_vars.items() if set(a.dims) == {"y", "x"}]
@@ -75,4 +75,4 @@ class WeatherBench2:
             self.path, self.variables, static=static, region=self.region, frame=self.frame, step=float(self.step),
             train=self.train, val=self.val, test=self.test, memory=0.0,
         )  # fmt: skip
-        return replace(weather(file, how, self.path, stamp(self.path)), source="weatherbench2")
+        return replace(weather(file, how, self.path, self.path), source="weatherbench2")

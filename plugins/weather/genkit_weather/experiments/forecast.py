@@ -110,12 +110,13 @@ class ForecastExperiment(Experiment):
     def _load(self) -> WeatherData:
         from genkit_weather.verification import latitude_weights
 
-        data = self.data.load()
+        data, host = self.data.load(), None if self.host is None else self.host.load()
         if self.latitude:
             data = replace(data, weights=latitude_weights(data))
         if self.verify == "val":  # an oracle re-runs the test split
             data = replace(data, test=data.val, oracle=None)
-        return data if self.host is None else surrounded(data, self.host.load(), self.window)
+            host = host and replace(host, test=host.val, oracle=None)
+        return data if host is None else surrounded(data, host, self.window)
 
     def prepare(self, run: Run) -> None:
         """Load or generate the data, and tell what they are."""
@@ -164,7 +165,9 @@ class ForecastExperiment(Experiment):
         """Forecast from all starts, chunk by chunk, into the forecast files; an interrupted one goes on."""
         data = self.weather(run)
         if self.long_leads and len(self.plans(data)) == 1:
-            run.say(f"left out: long forecasts, as the test split has no 3 starts with {self.long_leads} leads")
+            run.say(
+                f"left out: long forecasts, as the {self.verify} split has no 3 starts with {self.long_leads} leads"
+            )
         for plan in self.plans(data):
             self.forecast(run, data, plan)
 
@@ -256,8 +259,8 @@ class ForecastExperiment(Experiment):
             first = self.times(data).lag
             times = np.concatenate([one.time[first : len(one) - plan.leads] for one in data.test])
             raise UsageError(
-                f"no forecast from {when}: the test data have starts from {times.min()} to {times.max()}, every "
-                f"{data.step_hours:g} h"
+                f"no forecast from {when}: the {self.verify} data have starts from {times.min()} to {times.max()}, "
+                f"every {data.step_hours:g} h"
             )
         series, start = found[0]
         true = dataset(truth(data.test[series], [start], plan.steps), data, np.array([when]), plan.steps)
@@ -283,8 +286,8 @@ class ForecastExperiment(Experiment):
         every = self._possible(data, plan)
         if len(every) < plan.starts:
             raise DataError(
-                f"{data.source}: the test split has {len(every)} starts with {plan.leads} leads, not {plan.starts}; "
-                "ask for fewer --starts or --leads"
+                f"{data.source}: the {self.verify} split has {len(every)} starts with {plan.leads} leads, not "
+                f"{plan.starts}; ask for fewer --starts or --leads"
             )
         return [every[i] for i in np.linspace(0, len(every) - 1, plan.starts).round().astype(int)]
 
@@ -324,13 +327,12 @@ class ForecastExperiment(Experiment):
 
     def baseline_forecasts(self, run: Run, data: WeatherData) -> Iterator[tuple[str, xr.Dataset]]:
         """Name and forecast of each baseline that the data allow."""
-        from genkit_weather.baselines import BASELINES
+        from genkit_weather.baselines import BASELINES, ENSEMBLES
 
         plan = self.plans(data)[0]
         for name in self.baselines:
             members = {"climatology": self.baseline_members}.get(name, self.members)
-            ensemble = name in ("climatology", "harmonic_ensemble", "oracle")
-            baseline = BASELINES[name](**({"members": members} if ensemble else {}))
+            baseline = BASELINES[name](**({"members": members} if name in ENSEMBLES else {}))
             try:
                 yield name, self._by(baseline, data, plan)
             except UsageError as error:  # no oracle, no frame, no daily cycle

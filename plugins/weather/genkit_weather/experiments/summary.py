@@ -12,6 +12,7 @@ import xarray as xr
 from genkit.experiment import Best, Estimate, Run
 from genkit.terminal import plural
 from genkit_weather import diagnostics, figures
+from genkit_weather.baselines import ENSEMBLES
 from genkit_weather.data import WeatherData
 from genkit_weather.events import Events, event_reliability
 from genkit_weather.figures import unit, with_unit
@@ -36,7 +37,7 @@ def report(
     compared = [b for b in baselines if any(key.startswith(f"{b}.") for key in results)]
     items, header = run.items, ["", *(with_unit(n, unit(forecasts[n])) for n in data.names)]
     lines = [("RMSE", "rmse"), *((f"RMSE {b}", f"{b}.rmse") for b in compared), ("CRPS", "crps")]
-    lines += [(f"CRPS {b}", f"{b}.crps") for b in compared if b in ("climatology", "harmonic_ensemble", "oracle")]
+    lines += [(f"CRPS {b}", f"{b}.crps") for b in compared if b in ENSEMBLES]
     lines += [("spread/skill", "ssr")]
     if any(key.startswith("energy/") for key in results):
         lines += [("energy score", "energy"), ("variogram score", "variogram")]

@@ -38,39 +38,55 @@ class WeatherMaps:
 
     def run(self) -> None:
         """Draw."""
+        import numpy as np
+
         from genkit.errors import DataError
         from genkit_weather import figures
-        from genkit_weather.forecasting import read
+        from genkit_weather.figures.style import chosen
+        from genkit_weather.forecasting import DIMS, read
         from genkit_weather.verification import lead_hours
 
+        if self.members < 0:
+            raise UsageError(f"--members {self.members} is negative")
+        if self.stations is not None and not self.plume:
+            raise UsageError(f"--stations {self.stations} is for the name of a station; give it by --plume")
         try:
             with read(self.file) as opened:
-                forecast = opened.load()
+                missing = set(DIMS) - set(opened.dims)
+                if missing:
+                    raise DataError(f"{self.file}: no forecast, it has no dimension {sorted(missing)[0]}")
+                if not 0 <= self.start < opened.sizes["start"]:
+                    raise UsageError(f"--start {self.start}: the file has starts 0 to {opened.sizes['start'] - 1}")
+                fields = [str(n) for n, a in opened.data_vars.items() if set(a.dims) == set(DIMS)]
+                for name in self.variables:
+                    if name not in fields:
+                        raise UsageError(f"{self.file} has no variable {name}; it has {', '.join(fields)}")
+                names = list(self.variables) or fields
+                if not names:
+                    raise DataError(f"{self.file}: no forecast, no variable has the dimensions {', '.join(DIMS)}")
+                forecast = opened[names].isel(start=[self.start]).load()
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{self.file}: not a readable forecast file ({error})") from None
-        missing = {"start", "lead", "member", "y", "x"} - set(forecast.dims)
-        if missing:
-            raise DataError(f"{self.file}: no forecast, it has no dimension {sorted(missing)[0]}")
-        names = [n for n in map(str, forecast.data_vars) if "lead" in forecast[n].dims]
-        for name in self.variables:
-            if name not in names:
-                raise UsageError(f"{self.file} has no variable {name}; it has {', '.join(names)}")
-        if not 0 <= self.start < forecast.sizes["start"]:
-            raise UsageError(f"--start {self.start}: the file has starts 0 to {forecast.sizes['start'] - 1}")
         hours = [float(h) for h in lead_hours(forecast)]
         for lead in self.leads:
             if lead not in hours:
                 raise UsageError(f"--leads {lead:g}: the file has {', '.join(f'{h:g}' for h in hours)} h")
-        if self.members < 0:
-            raise UsageError(f"--members {self.members} is negative")
-        frame = tuple(int(f) for f in forecast.attrs.get("frame", (0, 0)))
-        names, (fy, fx) = list(self.variables) or names, frame
-        place = {"place": self.plume, "stations": self.stations, "variables": names}
-        pictures = {"plume": figures.plume(forecast, None, start=self.start, **place)}
+        leads = [float(h) for h in chosen(self.leads or None, np.asarray(hours), 4)]
         for name in names:
-            how = {"start": self.start, "leads": self.leads or None, "members": self.members, "frame": (fy, fx)}
+            if not np.isfinite(forecast[name].isel(lead=[hours.index(h) for h in leads])).any():
+                raise DataError(
+                    f"{self.file}: {name} has no values at {', '.join(f'{h:g}' for h in leads)} h; choose others by "
+                    "--variables or --leads"
+                )
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--out {self.out} can be no folder ({error.strerror}); choose another") from None
+        fy, fx = (int(f) for f in forecast.attrs.get("frame", (0, 0)))
+        pictures = {"plume": figures.plume(forecast, None, place=self.plume, stations=self.stations, variables=names)}
+        for name in names:
+            how = {"leads": leads, "members": self.members, "frame": (fy, fx)}
             pictures[f"maps_{name}"] = figures.forecast_maps(forecast, None, name, **how)
-        self.out.mkdir(parents=True, exist_ok=True)
         for name, figure in pictures.items():
             figure.savefig(self.out / f"{name}.png")
             print(self.out / f"{name}.png")

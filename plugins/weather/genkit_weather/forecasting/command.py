@@ -72,6 +72,8 @@ class WeatherForecast:
             raise UsageError(f"--out {self.out}: expected a file that ends in .nc or .grib2, or a folder in .zarr")
         if grib:
             eccodes()
+        elif self.names:
+            raise UsageError(f"--names is for GRIB; leave it out, or let --out {self.out} end in .grib2")
         if grib and self.truth is not None:
             raise UsageError("--truth is scored with a forecast in .nc or .zarr; leave it out of one in .grib2")
         if self.out in (self.initial, self.boundary, self.forcing, self.truth):
@@ -81,6 +83,9 @@ class WeatherForecast:
         if not isinstance(model, WeatherModel):
             raise UsageError(f"{self.model} is a {type(model).__name__}, which makes no weather forecasts")
         inputs = given(model, self.initial, self.boundary, self.leads, self.forcing)
+        part = self.out.with_name(f".{os.getpid()}.{self.out.name}")
+        # what GRIB cannot hold is refused before the forecast is made
+        messages = GribFile(part, inputs.data, inputs.time, self.members, self.names) if grib else None
         outlook = model.outlook(inputs.data, inputs.series, [inputs.start], self.leads)
         key, steps = named_key(self.seed, "forecast"), model.times.outputs(self.leads)
         asked = identity(model, outlook, repr(model.sampler), repr(outlook.times), self.seed)
@@ -93,10 +98,9 @@ class WeatherForecast:
             for lo in parts.missing:
                 for some in parts.make(lo, partial(self._draw, model, key, outlook)):
                     progress.advance(task, len(some))
-        part = self.out.with_name(f".{os.getpid()}.{self.out.name}")
         try:
-            if grib:
-                with GribFile(part, inputs.data, inputs.time, self.members, self.names) as file:
+            if messages is not None:
+                with messages as file:
                     for some, states in parts.read():
                         for k, step in enumerate(steps):
                             file.write(step, some.start, states[k])

@@ -6,32 +6,41 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from genkit.errors import DataError, GenkitError, UsageError
 from genkit_weather.data import WeatherData
-from genkit_weather.gridded import convert
+from genkit_weather.gridded import factor, grib_library
 
-SHORT = re.compile(r"(?P<stem>t|d|u|v|si|i|mx2t|mn2t)(?P<height>2m?|10|100)(?P<rest>m?|fg)")  # t2m is 2t in GRIB
+SHORT = re.compile(r"(?P<stem>t|d|u|v|si|fg)(?P<height>2|10|100)m?(_\d+)?")  # cfgrib's t2m and fg10_3 are 2t and 10fg
 LEVEL = re.compile(r"(?P<stem>.+?)_(?P<level>[\d.]+)")
+MOST = 255  # members that fit in their octet
 SPHERE = {"shapeOfTheEarth": 1, "scaleFactorOfRadiusOfSphericalEarth": 0}
 
 
 def eccodes() -> Any:
     """The module; refused in one line where it is not installed."""
-    import pyproj  # noqa: F401 - each brings a library of projections, and this one must come first
-
     try:
-        import eccodes  # pyright: ignore[reportMissingImports]
+        return grib_library("eccodes")
     except (ImportError, RuntimeError) as error:  # RuntimeError: without its library
         raise UsageError(f"GRIB needs eccodes ({error}); pip install cfgrib eccodes, or write .nc") from None
-    return eccodes
+
+
+class Message(NamedTuple):
+    """A variable in GRIB: eccodes' handle, its values (scale * value + offset), and whether they hold at a moment."""
+
+    handle: Any
+    scale: float
+    offset: float
+    instant: bool
 
 
 class GribFile:
-    """A GRIB file of a forecast from one time; context manager that writes on.
+    """A GRIB file of a forecast from one time; what it cannot hold is refused at once, entering it opens the file.
+
+    Sums, means and extremes are those of one step of the data.
 
     Args:
         path: the file.
@@ -41,13 +50,16 @@ class GribFile:
         names: shortName of GRIB by variable.
 
     Raises:
-        UsageError: without eccodes, a grid or variable that has no place in GRIB.
+        UsageError: without eccodes, a grid or variable that has no place in GRIB, too many members.
+        DataError: a unit that is not that of the variable in GRIB.
     """
 
     def __init__(
         self, path: Path, data: WeatherData, start: np.datetime64, members: int, names: Mapping[str, str]
     ) -> None:
-        self.codes, self.data, self.members = eccodes(), data, members
+        self.codes, self.path, self.data, self.members = eccodes(), Path(path), data, members
+        if members > MOST:
+            raise UsageError(f"--members {members}: GRIB numbers at most {MOST}; ask for fewer, or write .nc")
         for name in names:
             if name not in data.names:
                 raise UsageError(f"--names {name}: the model has {', '.join(data.names)}")
@@ -55,37 +67,34 @@ class GribFile:
         grid = _grid(data)
         common = {"dataDate": int(f"{stamp:%Y%m%d}"), "dataTime": int(f"{stamp:%H%M}"), "bitsPerValue": 24}
         self.messages = [self._message(v, {**grid, **common}, names) for v in range(len(data.names))]
-        try:
-            self.file = Path(path).open("wb")
-        except OSError as error:
-            raise GenkitError(f"cannot write {path}: {error.strerror}; choose another --out") from error
 
     def write(self, step: int, first: int, values: np.ndarray) -> None:
         """Members (member, y, x, variable) from number `first` on, after so many steps of the data."""
-        minutes = round(60 * self.data.step_hours * step)
-        unit, count = ("h", minutes // 60) if minutes % 60 == 0 else ("m", minutes)
+        ends = [round(60 * self.data.step_hours * k) for k in (step - 1, step)]
+        unit, (begin, end) = ("m", ends) if any(t % 60 for t in ends) else ("h", [t // 60 for t in ends])
         for m, member in enumerate(values):
-            for v, (message, name, units) in enumerate(self.messages):
-                field = np.asarray(convert(member[..., v].astype(np.float64), self.data.units[v], units, name)).ravel()
+            for v, message in enumerate(self.messages):
+                field = (message.scale * member[..., v].astype(np.float64) + message.offset).ravel()
                 bare = ~np.isfinite(field)
-                keys = {"stepUnits": unit, "step": count, "bitmapPresent": int(bare.any()), "missingValue": 9999.0}
+                keys: dict[str, Any] = {"stepUnits": unit}
+                keys |= {"step": end} if message.instant else {"startStep": begin, "endStep": end}
+                keys |= {"bitmapPresent": int(bare.any()), "missingValue": 9999.0}
                 if self.members > 1:
                     keys |= {"perturbationNumber": first + m, "numberOfForecastsInEnsemble": self.members}
                 for key, value in keys.items():
-                    self.codes.codes_set(message, key, value)
-                self.codes.codes_set_values(message, np.where(bare, 9999.0, field))
-                self.codes.codes_write(message, self.file)
+                    self.codes.codes_set(message.handle, key, value)
+                self.codes.codes_set_values(message.handle, np.where(bare, 9999.0, field))
+                self.codes.codes_write(message.handle, self.file)
 
-    def _message(self, v: int, keys: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Any, str, str]:
-        """A message of a variable, its name and the unit of its values in GRIB."""
+    def _message(self, v: int, keys: Mapping[str, Any], names: Mapping[str, str]) -> Message:
+        """The message of a variable."""
         name, long = self.data.names[v], self.data.long_names[v]
         short, level = names.get(name, name), None
         found = LEVEL.fullmatch(name)
         if found and long.endswith("hPa"):
             short, level = names.get(name, found["stem"]), float(found["level"])
         elif name not in names and (near := SHORT.fullmatch(name)):
-            height = near["height"].removesuffix("m")
-            short = f"{height}{near['stem']}{near['rest'].removesuffix('m')}"
+            short = f"{near['height']}{near['stem']}"
         message = self.codes.codes_grib_new_from_samples("regular_ll_sfc_grib2")
         try:
             for key, value in keys.items():
@@ -96,19 +105,24 @@ class GribFile:
             if level is not None:
                 self.codes.codes_set(message, "typeOfLevel", "isobaricInhPa")
                 self.codes.codes_set(message, "level", level)
-            return message, name, self.codes.codes_get(message, "units")
+            unit, kind = (self.codes.codes_get(message, key) for key in ("units", "stepType"))
         except self.codes.CodesInternalError as error:
             raise UsageError(
                 f"{name} has no place in GRIB as {short!r} ({error}); give its shortName by --names {name} NAME"
             ) from None
+        return Message(message, *factor(self.data.units[v], unit, name), kind == "instant")
 
     def __enter__(self) -> GribFile:
+        try:
+            self.file = self.path.open("wb")
+        except OSError as error:
+            raise GenkitError(f"cannot write {self.path}: {error.strerror}; choose another --out") from error
         return self
 
     def __exit__(self, *problem: object) -> None:
         self.file.close()
-        for message, _, _ in self.messages:
-            self.codes.codes_release(message)
+        for message in self.messages:
+            self.codes.codes_release(message.handle)
 
 
 def _grid(data: WeatherData) -> dict[str, Any]:

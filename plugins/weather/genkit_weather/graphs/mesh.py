@@ -43,7 +43,7 @@ class Mesh:
     splits: int = 4
     """tri: times the icosahedron is refined"""
     levels: int | None = None
-    """use so many levels at most, finest first"""
+    """use so many levels at most, finest first; with cells there is room for them all"""
     g2m: Connection = Connection()
     """from the grid to the mesh"""
     m2g: Connection = Connection()
@@ -133,7 +133,13 @@ class Mesh:
             if self.distance is None:  # on a small area mesh nodes may lie closer than those of the grid
                 unit = max(unit, math.sqrt(2) * spacing)
         (nx, ny), (dx, dy) = lattices[0].counts, lattices[0].spacing
-        self._refuse_more(nx * ny, f"its nodes are {dx:.4g} x {dy:.4g} apart: choose a larger --mesh.distance")
+        if self.distance is not None:
+            remedy = "choose a larger --mesh.distance"
+        elif self.cells is None:
+            remedy = "give larger --mesh.cells than that"
+        else:
+            remedy = "larger --mesh.cells have no room for the levels on the shorter side; ask for fewer --mesh.levels"
+        self._refuse_more(nx * ny, f"its nodes are {dx:.4g} x {dy:.4g} apart: {remedy}")
         g2m = self.g2m.or_rule(Connection("relative_radius", reach))
         m2g = self.m2g.or_rule(Connection("nearest", k=4))
         hierarchical = self.kind == "rect_hierarchical"
@@ -142,9 +148,10 @@ class Mesh:
     def _by_cells(self, places: np.ndarray, spacing: float) -> float:
         """The distance that `cells` ask for, fitted to the area."""
         extent = rectangular.box(places)[1]
-        levels = {"rect_flat": 0, "rect_multiscale": 1, "rect_hierarchical": 2}[self.kind]
+        levels = self.levels or (2 if self.kind == "rect_hierarchical" else 1)
+        side = 2 if self.kind == "rect_flat" else self.refinement**levels  # the classic m2g takes 4 nodes
         wanted = max(float(self.cells or 0) * spacing, math.sqrt(extent.prod() / self.most))
-        return min(wanted, float(extent.min()) / self.refinement**levels)
+        return min(wanted, float(extent.min()) / side)
 
     def over(self, data: WeatherData) -> Graph:
         """The graph of a data set: its interior cells row by row; the boundary is its frame, or points of a host."""

@@ -5,7 +5,7 @@ them, `understood` does so with data sets that are open already; `weather` makes
 `to_xarray` goes back.
 """
 
-from genkit_weather.gridded.files import paths_of, stamp
+from genkit_weather.gridded.files import grib_library, paths_of
 from genkit_weather.gridded.grid import neighbours
 from genkit_weather.gridded.layers import sample
 from genkit_weather.gridded.opened import opened, understood
@@ -20,11 +20,11 @@ __all__ = [
     "convert",
     "factor",
     "found",
+    "grib_library",
     "neighbours",
     "opened",
     "paths_of",
     "sample",
-    "stamp",
     "to_xarray",
     "turned",
     "understood",

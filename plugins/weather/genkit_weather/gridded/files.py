@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ def paths_of(pattern: str) -> list[str]:
 
 
 def stamp(pattern: str) -> str:
-    """What is another where the files of a pattern are: their paths, sizes and times; of a URL itself alone."""
+    """What is another where the files of a pattern are: paths, sizes and times; empty of a URL, which tells none."""
     if "://" in pattern:
-        return pattern
+        return ""
     told = []
     for path in map(Path, paths_of(pattern)):
         parts = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
@@ -76,6 +77,12 @@ def open_path(path: str) -> list[xr.Dataset]:
         raise DataError(f"cannot read {path}: {reason}; expected NetCDF, GRIB or a zarr folder") from None
 
 
+def grib_library(name: str) -> Any:
+    """The module cfgrib or eccodes; pyproj comes first, as each brings a library of projections and its own must."""
+    import_module("pyproj")
+    return import_module(name)
+
+
 def _magic(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read(4)
@@ -102,9 +109,7 @@ def _absolute(coord: xr.DataArray) -> xr.DataArray:
 
 def _grib(path: str) -> list[xr.Dataset]:
     try:
-        import pyproj  # noqa: F401 - it and eccodes bring a library of projections each, and its own must come first
-
-        import cfgrib  # isort: skip
+        cfgrib = grib_library("cfgrib")
     except ImportError:
         raise DataError(f"{path}: reading GRIB needs cfgrib; pip install cfgrib eccodes") from None
     options: Any = {"indexpath": "", "read_keys": ["uvRelativeToGrid"]}

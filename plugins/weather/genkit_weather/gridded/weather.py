@@ -11,6 +11,7 @@ import xarray as xr
 from genkit.errors import DataError, UsageError
 from genkit_weather.area import NAMES, angles, standard_forcing
 from genkit_weather.data import Series, WeatherData, check
+from genkit_weather.gridded.files import stamp
 from genkit_weather.gridded.grid import regular
 from genkit_weather.gridded.layers import Layers, constant, in_memory, missing, sample
 from genkit_weather.gridded.names import described
@@ -27,8 +28,14 @@ SURFACE = r"surface_altitude|surface_geopotential|geopotential|orog(raphy)?|hgt|
 GRAVITY = 9.80665  # m s-2
 
 
-def weather(file: xr.Dataset, how: Own, source: str, stamp: str = "") -> WeatherData:
-    """Weather data of a data set in the form of `fields`; `stamp` of its files, see `gridded.stamp`.
+def weather(file: xr.Dataset, how: Own, source: str, files: str = "") -> WeatherData:
+    """Weather data of a data set in the form of `fields`.
+
+    Args:
+        file: the data set.
+        how: what is made of it.
+        source: how errors name it.
+        files: pattern of its files; what takes a pass over values that are not in memory is kept for them.
 
     Raises:
         DataError: what is wrong, in one line with what to do.
@@ -62,8 +69,8 @@ def weather(file: xr.Dataset, how: Own, source: str, stamp: str = "") -> Weather
     notes += [f"{n} only grows, as a total since the start of a forecast does" for n in sums if _grows(moving[n])]
     lat, lon = (file[n].values if n in file.coords else None for n in ("latitude", "longitude"))
     told, uniform = (NAMES, False) if lat is not None else (NAMES[1:], not any("y" in file[n].dims for n in forcing))
-    stamp = stamp and repr((stamp, how))
-    told_of = [Layers(moving, names, source, stamp) for names in (state, forcing)]
+    known = "" if not files or in_memory(moving) else stamp(files)
+    told_of = [Layers(moving, names, source, known and repr((known, how))) for names in (state, forcing)]
     reading = _Reading(told_of[0], told_of[1], lat, lon, uniform)
     fixed = _static(file, static, lat, lon, notes)
     h, w = moving.sizes["y"], moving.sizes["x"]
