@@ -103,12 +103,12 @@ def test_forecasts_are_trusted_as_far_as_they_were_right(run, data, monkeypatch)
         known = series.state.copy()
         known[:, 1:-1, 2:-2] = x + (series.state[:, 1:-1, 2:-2] - x) * [4.0, -1.0]
         known[0] = np.nan
-        return replace(series, analysis=known.astype(np.float32))
+        return replace(series, forecast=known.astype(np.float32))
 
     parts = [(one, forecast(one, series)) for one, series in parts]
     keep, ratio = trust(climate, parts)
     assert np.allclose(keep, [0.25, 0], atol=1e-4) and np.allclose(ratio[0], 0, atol=1e-4) and ratio[1] > 0.1
-    data = replace(data, train=tuple(s for _, s in parts), val=tuple(replace(s, analysis=s.state) for s in data.val))
+    data = replace(data, train=tuple(s for _, s in parts), val=tuple(replace(s, forecast=s.state) for s in data.val))
     model = trained(OIDiffusion.preset("tiny"), run, data, monkeypatch)
     assert model.cycled and np.allclose(model.keep[0], 0.25, atol=0.1)
     blank = np.zeros((1, 1))
@@ -117,3 +117,9 @@ def test_forecasts_are_trusted_as_far_as_they_were_right(run, data, monkeypatch)
     situation, given = model.climate.situation(data.test[0], [3]), np.ones(climate.shape)
     analysis, _ = model.first(situation, given, observed)
     assert np.allclose(analysis, situation.expected[0] + model.keep * (given - situation.expected[0]), atol=1e-5)
+
+
+def test_what_a_forecaster_knows_is_no_forecast(run, data, monkeypatch):
+    near = {split: tuple(replace(s, analysis=s.state + 0.01) for s in getattr(data, split)) for split in ("train", "val")}
+    model = trained(OIDiffusion.preset("tiny"), run, replace(data, **near), monkeypatch)
+    assert not model.cycled and not np.any(model.keep)

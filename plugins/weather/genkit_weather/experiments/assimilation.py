@@ -275,22 +275,22 @@ class Assimilation(Experiment):
         return replace(case, series=series)
 
     def archived(self, run: Run) -> WeatherData:
-        """The data, whose training and validation series know forecasts of their states in place of the truth."""
+        """The data, whose training and validation series have forecasts of their states."""
         from genkit_weather.cycling import Forecasts, backgrounds
 
         data, chosen, rng = self.weather(run), self.tune(run), np.random.default_rng((run.seed, 23))
         first, method = (self.method(run, name, chosen.get(name, {})) for name in ("oi", "forecast_oi"))
         parts, members = self.parted(run)[1], min(4, self.members)
 
-        def known(climate: Climate, series: Series, most: int) -> Series:
+        def forecast(climate: Climate, series: Series, most: int) -> Series:
             one, begin = replace(method, climate=climate), replace(first, climate=climate)
             forecasts = Forecasts(run.model, climate, series, run.seed)
             rows = run.each("backgrounds", range(min(most, len(series))))
-            known = backgrounds(rng, one, begin, forecasts, data, self.stations, members, rows)
-            return replace(series, analysis=known)
+            found = backgrounds(rng, one, begin, forecasts, data, self.stations, members, rows)
+            return replace(series, forecast=found)
 
-        train = tuple(known(*part, max(LEAST, self.archive // len(parts))) for part in parts)
-        val = tuple(known(self.climate(run), s, max(LEAST, self.archive // 8)) for s in data.val)
+        train = tuple(forecast(*part, max(LEAST, self.archive // len(parts))) for part in parts)
+        val = tuple(forecast(self.climate(run), s, max(LEAST, self.archive // 8)) for s in data.val)
         return replace(data, train=train, val=val)
 
     def tune(self, run: Run) -> dict[str, dict[str, float]]:

@@ -27,7 +27,7 @@ class OIDiffusion(StateRecipe):
     """Conditional diffusion of what the analysis of optimal interpolation leaves, for any network of stations.
 
     Trained on random networks, errors and variables over the training split. The background is what is expected from
-    the frame, or, where the data have `Series.analysis`, a mean of that and of these: forecasts of the same times.
+    the frame, or, where the data have `Series.forecast`, a mean of that and of these.
     """
 
     fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "shape")
@@ -60,7 +60,7 @@ class OIDiffusion(StateRecipe):
 
     def fit(self, run: Any, data: WeatherData, start: OIModel | None = None) -> OIModel:
         """Analyse random networks, then train on what the analyses leave."""
-        cycled = all(s.analysis is not None for s in (*data.train, *data.val))
+        cycled = all(s.forecast is not None for s in (*data.train, *data.val))
         if start is None:
             (climate, parts), v = Climate.parted(data), len(data.names)
             keep, ratio = trust(climate, parts) if cycled else (np.zeros(v), np.ones(v))
@@ -112,14 +112,14 @@ class OIDiffusion(StateRecipe):
 
 def cycled_rows(series: Series) -> np.ndarray:
     """Times of which there is a forecast; all where the series has none."""
-    if series.analysis is None:
+    if series.forecast is None:
         return np.arange(len(series))
-    return np.flatnonzero(np.isfinite(series.analysis).all((1, 2, 3)))
+    return np.flatnonzero(np.isfinite(series.forecast).all((1, 2, 3)))
 
 
 def backgrounds(climate: Climate, series: Series, rows: Any) -> np.ndarray:
-    """(n, h, w, V) forecasts of times of a series, standardised."""
-    return climate.states(replace(series, state=series.known), rows)
+    """(n, h, w, V) forecasts of times of a series, standardised; its states, which no one looks at, where it has none."""
+    return climate.states(series if series.forecast is None else replace(series, state=series.forecast), rows)
 
 
 def trust(climate: Climate, parts: Sequence[tuple[Climate, Series]]) -> tuple[np.ndarray, np.ndarray]:
