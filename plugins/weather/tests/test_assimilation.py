@@ -7,7 +7,7 @@ import pytest
 
 import genkit
 from genkit.diffusion import Heun
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 from genkit.steer import DAISI, DDSMC, PiGDM
 from genkit_weather.assimilation import Climate, Shape, etkf, quantity
 from genkit_weather.cycling import (
@@ -157,6 +157,8 @@ def test_tuning_takes_the_least_score_and_nan_is_none(monkeypatch):
     monkeypatch.setitem(GRIDS, "letkf", {"inflation": (1.0, 2.0, 3.0), "length": (5.0,)})
     scores = {1.0: float("nan"), 2.0: 0.5, 3.0: 0.7}
     assert tuned("letkf", lambda o: scores[o["inflation"]]) == ({"inflation": 2.0, "length": 5.0}, 0.5)
+    with pytest.raises(GenkitError, match="no analysis of letkf"):
+        tuned("letkf", lambda o: float("nan"))
 
 
 @pytest.mark.parametrize(
