@@ -26,9 +26,9 @@ class Series:
     `lateral` is the boundary data where it is not the truth (read it through `boundary`); where those come from a
     forecast of a larger domain, `host(starts, leads)` gives the ones that a forecast from each start has (read it
     through `frames`), and `lateral` strings such forecasts together for training. `analysis` is what a forecaster
-    knows of the state where it is not the truth (read it through `known`). `forecast` holds forecasts of the states, NaN
-    at times without one: backgrounds that an analysis learns from. `issued` is the analysis time where the series is
-    itself a forecast.
+    knows of the state where it is not the truth (read it through `known`). `forecast` holds forecasts of the
+    states, NaN at times without one: backgrounds that an analysis learns from. `issued` is the analysis time where the
+    series is itself a forecast.
     """
 
     state: np.ndarray  # (T, H, W, V), physical units

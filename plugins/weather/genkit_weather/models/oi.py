@@ -31,6 +31,7 @@ class OIDiffusion(StateRecipe):
     """
 
     fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "shape")
+    told: ClassVar[int] = 4  # see `channels`
 
     examples: int = 1500
     """Analyses that are learned from, each of a random time and network."""
@@ -66,7 +67,7 @@ class OIDiffusion(StateRecipe):
             keep, ratio = trust(climate, parts) if cycled else (np.zeros(v), np.ones(v))
             factor = climate.covariance.factor.reshape(-1, *climate.shape) * np.sqrt(ratio)
             covariance = replace(climate.covariance, factor=factor.reshape(len(factor), -1).astype(np.float32))
-            denoiser = self.denoiser(run, Climate.sizes(data.layout, 4 * v))
+            denoiser = self.denoiser(run, data.layout)
             unit, steps = np.ones(v, np.float32), self.steps
             start = OIModel(
                 Area.of(data), climate, denoiser, unit, self.sampler, covariance, keep.astype(np.float32), self.shape
@@ -118,7 +119,7 @@ def cycled_rows(series: Series) -> np.ndarray:
 
 
 def backgrounds(climate: Climate, series: Series, rows: Any) -> np.ndarray:
-    """(n, h, w, V) forecasts of times of a series, standardised; its states, which no one looks at, where it has none."""
+    """(n, h, w, V) forecasts of times of a series, standardised; the truth, of no weight, where it has none."""
     return climate.states(series if series.forecast is None else replace(series, state=series.forecast), rows)
 
 
