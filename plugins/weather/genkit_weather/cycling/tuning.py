@@ -19,9 +19,10 @@ GRIDS: dict[str, Mapping[str, tuple[float, ...]]] = {
 """Values of the options of each method, of which all combinations are tried."""
 
 
-def tuned(name: str, score: Callable[[Mapping[str, float]], float]) -> tuple[dict[str, float], float]:
-    """The options of a method with the least score, and that; a score that is not finite is none."""
-    grid = GRIDS[name]
+def tuned(
+    name: str, grid: Mapping[str, tuple[float, ...]], score: Callable[[Mapping[str, float]], float]
+) -> tuple[dict[str, float], float]:
+    """The options of a method with the least score in a grid, and that; a score that is not finite is none."""
     tried: list[tuple[float, dict[str, Any]]] = []
     for values in product(*grid.values()):
         options = dict(zip(grid, values, strict=True))
