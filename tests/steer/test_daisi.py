@@ -44,7 +44,8 @@ def test_few_steps_towards_noise_lose_little_variance(noise, loss):
     for c in (0.25, 1.0, 4.0):
         variance = c  # the data are taken for the state at the lowest level
         s = np.geomspace(method.sigma_min, method.level, method.steps)
-        for k, x, d, eps in zip(c / (c + s[:-1] ** 2), steps.x[:, 0], steps.history[:, 0, 0], steps.noise[:, 0]):
+        table = (c / (c + s[:-1] ** 2), steps.x[:, 0], steps.history[:, 0, 0], steps.noise[:, 0])
+        for k, x, d, eps in zip(*table, strict=True):
             variance = (x + d * k) ** 2 * variance + eps**2
         assert 1 - loss < variance / (c + method.level**2) < 1
 

@@ -175,7 +175,8 @@ class Assimilation(Experiment):
                 "ddsmc takes variables alone, no wind speed, arctangent or event; leave it out of --methods"
             )
         for name, guidance, seen in (("sda", self.guide, kinds), ("daisi", self.inverse.guidance, kinds | tried)):
-            if name in self.methods and EXCEEDS in seen and "normal noise" in guidance.kernel().needs:
+            needs = guidance.kernel().needs  # type: ignore[attr-defined]
+            if name in self.methods and EXCEEDS in seen and "normal noise" in needs:
                 instead = "take --inverse.guidance dps, or " if name == "daisi" else ""
                 raise UsageError(
                     f"{name} with {type(guidance).__name__} takes no events (variable>limit); {instead}leave it out of "
