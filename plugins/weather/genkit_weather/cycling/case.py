@@ -94,7 +94,8 @@ class Case:
         if not rows:
             times = np.concatenate([s.time for s in data.test])
             raise DataError(
-                f"no observation at a time of the test data of {data.source}, {times.min()} to {times.max()}; the file "
+                f"no observation at a time of the test data of {data.source} with three before and {leads} after it, "
+                f"{times.min()} to {times.max()}; the file "
                 f"has {len(seen)} times, {min(seen, default='none')} to {max(seen, default='none')}"
             )
         first = rows[0] - 2
