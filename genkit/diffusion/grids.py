@@ -136,9 +136,9 @@ def time_grid(
 
 def check_levels(process: Process, *levels: float) -> None:
     """Refuse noise levels that a process does not have; a published .01 is the .0100005 where DDPM ends."""
+    low, high = (float(process.ratio(np.float64(t))) for t in (process.t_min, process.t_max))
     for s in map(np.float64, levels):
-        if not np.isclose(process.ratio(process.time(s)), s, rtol=1e-3):
-            low, high = (float(process.ratio(np.float64(t))) for t in (process.t_min, process.t_max))
+        if not np.isclose(process.ratio(process.time(s)), s, rtol=1e-3 if s < low else 1e-6):
             raise UsageError(
                 f"the noise level {s:g} is beyond those of {process}, {low:.4g} to {high:.4g}; choose sigma_min and "
                 "sigma_max within, or none"

@@ -76,7 +76,8 @@ def invert(sampler: Any, denoiser: Denoiser, x: Array, cond: Any = None, key: Ar
 
     Args:
         sampler: one without noise, such as `Euler(...)` (DDIM) or `DPMpp2M(...)`. `EulerMaruyama` draws z instead, by
-            its SDE towards noise, whose states have the law of the data's at each level (arXiv 2512.00252).
+            its SDE towards noise, whose states have the law of the data's at each level (arXiv 2512.00252): exactly at
+            lam = 1, below it to the order of the steps.
         denoiser: (x (n, ...), t (), cond) -> E[x_0 | x_t].
         x: data (n, ...).
         cond: pytree of leaves (n, ...), or None.

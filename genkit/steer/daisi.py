@@ -24,7 +24,8 @@ class DAISI:
     Each member is taken towards noise, up to `level`, and comes back guided by the observation. The prior of the
     denoiser need not know the forecast: what the members know is in their states at `level`. Without noise the way is
     the probability flow, by Heun's method, and without an observation the member comes back (to the order of the
-    steps); with noise it is an SDE of the same marginals both ways, and from a high level the forecast is forgotten.
+    steps); with noise it is an SDE of the same marginals both ways (to the order of the steps; on the way up exactly at
+    noise 1), and from a high level the forecast is forgotten.
     The corrections of the paper's second version are not here.
     """
 

@@ -296,6 +296,8 @@ def test_wrong_options(make, options, words):
         (lambda: Euler(times=(1.5, 0.5)).table(VP()), "hold 1.5, which is no time of VP"),
         (lambda: Euler(shift=0.0), "shift=0.0 must be positive"),
         (lambda: Heun(18, 0.002).table(DDPM()), "0.002 is beyond those of DDPM.*0.01 to 157"),
+        (lambda: Heun(5, 0.0099).table(DDPM()), "0.0099 is beyond those of DDPM"),
+        (lambda: Heun(sigma_max=157.5, sigma_min=None).table(DDPM()), "157.5 is beyond those of DDPM"),
         (lambda: Heun(sigma_max=None, churn=10.0).table(DDPM()), "beyond those of DDPM"),
         (lambda: Euler(10, 0.002, 40.0, grid="quadratic").table(VE()), "ends at time -"),
         (lambda: Heun(grid="cubic").table(), "unknown grid 'cubic'; known: rho"),

@@ -36,6 +36,20 @@ def test_the_sde_towards_noise_has_the_marginals_of_the_process(noise):
         invert(sampler, DENOISER, MEMBERS)
 
 
+@pytest.mark.parametrize(("noise", "loss"), [(0.5, 0.06), (0.75, 0.02), (1.0, 3e-4)])
+def test_few_steps_towards_noise_lose_little_variance(noise, loss):
+    """At the default steps: one closed form for every data variance c, by the coefficients of the steps."""
+    method = DAISI(noise=noise)
+    steps = method.sampler.inversion().steps
+    for c in (0.25, 1.0, 4.0):
+        variance = c  # the data are taken for the state at the lowest level
+        s = np.geomspace(method.sigma_min, method.level, method.steps)
+        table = (c / (c + s[:-1] ** 2), steps.x[:, 0], steps.history[:, 0, 0], steps.noise[:, 0])
+        for k, x, d, eps in zip(*table, strict=True):
+            variance = (x + d * k) ** 2 * variance + eps**2
+        assert 1 - loss < variance / (c + method.level**2) < 1
+
+
 def test_from_a_high_level_the_noisy_way_forgets_the_forecast_and_the_flow_does_not():
     kept = {}
     for noise in (0.0, 1.0):

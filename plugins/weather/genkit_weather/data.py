@@ -27,7 +27,8 @@ class Series:
     `lateral` is the boundary data where it is not the truth (read it through `boundary`); where those come from a
     forecast of a larger domain, `host(starts, leads)` gives the ones that a forecast from each start has (read it
     through `frames`), and `lateral` strings such forecasts together for training. `analysis` is what a forecaster
-    knows of the state where it is not the truth (read it through `known`). `issued` is the analysis time where the
+    knows of the state where it is not the truth (read it through `known`). `forecast` holds forecasts of the
+    states, NaN at times without one: backgrounds that an analysis learns from. `issued` is the analysis time where the
     series is itself a forecast.
     """
 
@@ -38,6 +39,7 @@ class Series:
     analysis: np.ndarray | None = None  # (T, H, W, V)
     host: Callable[..., np.ndarray] | None = None  # (starts, leads) -> (start, lead, H, W, V)
     issued: np.datetime64 | None = None
+    forecast: np.ndarray | None = None  # (T, H, W, V)
 
     def __len__(self) -> int:
         """Number of times T."""

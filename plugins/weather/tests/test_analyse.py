@@ -31,7 +31,11 @@ def made(small_nature, tmp_path_factory):
         Snapshot(**common).fit(run, data).save(folder / "prior")
     states = to_xarray(data, data.test[0]).isel(time=[ROW])
     states.to_netcdf(folder / "background.nc")
-    xr.concat([states, states * 0.9, states * 1.1], "member").to_netcdf(folder / "members.nc")
+    members = xr.concat([states, states * 0.9, states * 1.1], "member")
+    members.to_netcdf(folder / "frames.nc")
+    inside = xr.DataArray(~data.frame_mask, dims=("y", "x"))
+    members = members.assign({name: members[name].where(inside, states[name]) for name in data.names})
+    members.to_netcdf(folder / "members.nc")
     lines = ["station,time,y,x,t_sfc [1],t_sfc error"]
     for number, (i, j) in enumerate([(6, 6), (10, 20), (15, 12), (20, 25), (25, 8), (26, 26)]):
         here = states.isel(time=0, y=i, x=j)
@@ -101,6 +105,7 @@ def test_what_is_wrong_with_observations_is_one_line(made, change, said):
     ("more", "said"),
     [
         ({"background": "none.nc"}, "none.nc"),
+        ({"background": "frames.nc", "model": "prior"}, "differ in the frame"),
         ({"background": "obs.csv"}, "obs.csv"),
         ({"observations": "none.csv"}, "none.csv"),
         ({"model": "nowhere"}, "nowhere"),

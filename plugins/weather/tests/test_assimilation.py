@@ -1,19 +1,21 @@
 """`weather.assimilation` end to end on one line of Lorenz-96 sites."""
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import genkit
 from genkit.diffusion import Heun
-from genkit.errors import UsageError
+from genkit.errors import DataError, GenkitError, UsageError
 from genkit.steer import DAISI, DDSMC, PiGDM
 from genkit_weather.assimilation import Climate, Shape, etkf, quantity
 from genkit_weather.cycling import (
     ETKF,
     GRIDS,
     Analysed,
+    Case,
     Decoupled,
     ForecastOI,
     Stations,
@@ -46,8 +48,7 @@ def run(tmp_path_factory):
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         grids = {"letkf": {"inflation": (1.0, 1.1), "keep": (0.5,)}}
-        for place in ("genkit_weather.cycling.tuning.GRIDS", "genkit_weather.cycling.GRIDS"):
-            patch.setattr(place, grids)
+        patch.setattr("genkit_weather.experiments.assimilation.GRIDS", grids)
         return genkit.run(Assimilation(**options), seed=1, out=tmp_path_factory.mktemp("runs") / "run")
 
 
@@ -153,10 +154,70 @@ def test_withheld_stations_are_given_to_no_method(run):
         assert not (given.there & hidden.there).any() and hidden.there.sum() == 3 and given.there.sum() == 12
 
 
-def test_tuning_takes_the_least_score_and_nan_is_none(monkeypatch):
-    monkeypatch.setitem(GRIDS, "letkf", {"inflation": (1.0, 2.0, 3.0), "length": (5.0,)})
+def test_tuning_takes_the_least_score_and_nan_is_none():
+    grid = {"inflation": (1.0, 2.0, 3.0), "length": (5.0,)}
     scores = {1.0: float("nan"), 2.0: 0.5, 3.0: 0.7}
-    assert tuned("letkf", lambda o: scores[o["inflation"]]) == ({"inflation": 2.0, "length": 5.0}, 0.5)
+    assert tuned("letkf", grid, lambda o: scores[o["inflation"]]) == ({"inflation": 2.0, "length": 5.0}, 0.5)
+    with pytest.raises(GenkitError, match="no analysis of letkf"):
+        tuned("letkf", grid, lambda o: float("nan"))
+
+
+def test_options_that_were_given_are_not_tuned():
+    assert Assimilation().grid("daisi") == GRIDS["daisi"] and Assimilation().grid("oi") == GRIDS["oi"]
+    assert Assimilation(inverse=DAISI(level=4.0)).grid("daisi") == {"noise": GRIDS["daisi"]["noise"]}
+    assert Assimilation(inverse=DAISI(level=4.0, noise=0.5)).grid("daisi") == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"leads": 10_000}, "are needed for 40 analyses and 10000 steps"),
+        ({"tuning": 10_000}, "are needed for 10000 analyses"),
+        ({"stations": Stations(12, ("value>1",))}, "daisi with PiGDM takes no events"),
+        ({"stations": Stations(12, ("arctan(value)",)), "methods": ("ddsmc",)}, "ddsmc takes variables alone"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_trained(run, options, said):
+    config, parts = replace(run.config, **options), {"data": run.config.weather(run), "climate": run.config.parted(run)}
+    fresh = SimpleNamespace(seed=1, say=print, once=lambda name, make: parts[name] if name in parts else make())
+    with pytest.raises((DataError, UsageError), match=said) as error:
+        config.prepare(fresh)
+    assert "\n" not in str(error.value)
+    replace(config, **{name: getattr(run.config, name) for name in options}).prepare(fresh)
+
+
+def parted(run, stations, withheld, departure=6.0):
+    config = run.config
+    data, climate = config.weather(run), config.climate(run)
+    rng = np.random.default_rng(0)
+    return Case.synthetic(rng, Stations(stations), data, climate, data.test[0], 3, 0, withheld, departure)
+
+
+@pytest.mark.parametrize(("share", "counts"), [(0.0, (4, 0)), (0.2, (3, 1)), (0.9, (1, 3))])
+def test_one_station_of_a_file_is_given_however_many_are_withheld(run, share, counts):
+    data, climate, rng = run.config.weather(run), run.config.climate(run), np.random.default_rng(0)
+    stations, series = Stations(4), data.test[0]
+    network = stations.network(rng, data, climate)
+    seen = {series.time[row]: stations.measure(rng, network, climate, series, row) for row in (5, 6)}
+    used, _, withheld = Case.matched(rng, network, seen, data, climate, 4, 0, share, np.inf).counts
+    assert (used, withheld) == counts
+
+
+def test_one_station_is_not_withheld_and_that_is_said(run, capsys):
+    assert parted(run, 1, 0.2).counts == (1, 3, 0)
+    config = replace(run.config, stations=Stations(1), tuning=0)
+    parts = {"data": config.weather(run), "climate": config.parted(run)}
+    config.prepare(SimpleNamespace(seed=1, say=print, once=lambda n, make: parts[n] if n in parts else make()))
+    assert "none is withheld" in capsys.readouterr().out
+
+
+def test_withheld_observations_pass_the_departure_check(run):
+    strict = parted(run, 20, 0.5, departure=0.5)
+    every = parted(run, 20, 0.5, departure=np.inf)
+    kept, all_of_them = (sum(int(o.there.sum()) for o in case.withheld.values()) for case in (strict, every))
+    assert kept < all_of_them and every.gross == 0
+    given = [sum(int(o.there.sum()) for o in case.given.values()) for case in (strict, every)]
+    assert strict.gross == all_of_them - kept + given[1] - given[0]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +228,7 @@ def test_tuning_takes_the_least_score_and_nan_is_none(monkeypatch):
         ({"methods": ()}, "no method"),
         ({"methods": ("kriging",)}, "kriging"),
         ({"departure": 0.0}, "departure"),
+        ({"inverse": DAISI(sigma_min=0.6)}, "sigma_min=0.6 is not below the levels 0.5, 1.0, 3.0"),
     ],
 )
 def test_options_are_checked(options, said):

@@ -229,7 +229,7 @@ def test_style_stays_inside(case):
 
 @pytest.mark.parametrize(
     ("units", "shown"),
-    [("m s-1", "m s⁻¹"), ("m**2 s**-2", "m² s⁻²"), ("kg m^-2", "kg m⁻²"), ("K", "K"), ("%", "%")],
+    [("m s-1", "m s⁻¹"), ("m**2 s**-2", "m² s⁻²"), ("kg m^-2", "kg m⁻²"), ("K", "K"), ("%", "%"), ("1", ""), ("", "")],
 )
 def test_units(units, shown):
-    assert style.pretty(units) == shown
+    assert style.printed(units) == shown

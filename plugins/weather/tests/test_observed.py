@@ -73,6 +73,11 @@ def test_what_is_missing_is_nothing_to_any_method():
     assert np.allclose(np.asarray(matrix.y) - mean, departure * scale, atol=1e-4)
 
 
+def test_what_is_not_measured_is_a_finite_number():
+    observed = network("z", "u").measure(np.random.default_rng(0), STATE[0], np.array([[0.1, np.inf]] * 3))
+    assert observed.there.tolist() == [True, False] * 3 and np.isfinite(observed.y).all()
+
+
 def test_no_observation_is_one_that_tells_nothing():
     given = network("z", "u").observed(np.zeros((3, 2)), 0.1).without().rows()
     states = jnp.asarray(STATE, jnp.float32)

@@ -7,11 +7,14 @@ import jax
 import numpy as np
 import pytest
 
+from genkit.nn import parameter_count
 from genkit.testing import gaussian_denoiser
 from genkit_weather.assimilation import Climate, Network, quantity
+from genkit_weather.cycling import OIDiffusion as Analysis
 from genkit_weather.data import statistics
 from genkit_weather.models import OIDiffusion, Snapshot
 from genkit_weather.models.oi import trust
+from genkit_weather.models.state import channels
 from genkit_weather.networks import LamUNet
 
 
@@ -103,17 +106,49 @@ def test_forecasts_are_trusted_as_far_as_they_were_right(run, data, monkeypatch)
         known = series.state.copy()
         known[:, 1:-1, 2:-2] = x + (series.state[:, 1:-1, 2:-2] - x) * [4.0, -1.0]
         known[0] = np.nan
-        return replace(series, analysis=known.astype(np.float32))
+        return replace(series, forecast=known.astype(np.float32))
 
     parts = [(one, forecast(one, series)) for one, series in parts]
     keep, ratio = trust(climate, parts)
     assert np.allclose(keep, [0.25, 0], atol=1e-4) and np.allclose(ratio[0], 0, atol=1e-4) and ratio[1] > 0.1
-    data = replace(data, train=tuple(s for _, s in parts), val=tuple(replace(s, analysis=s.state) for s in data.val))
+    data = replace(data, train=tuple(s for _, s in parts), val=tuple(replace(s, forecast=s.state) for s in data.val))
     model = trained(OIDiffusion.preset("tiny"), run, data, monkeypatch)
-    assert model.cycled and np.allclose(model.keep[0], 0.25, atol=0.1)
+    assert model.cycled and Analysis(model).cycled and np.allclose(model.keep[0], 0.25, atol=0.1)
     blank = np.zeros((1, 1))
     observed = Network.random(np.random.default_rng(0), climate.shape, 1, (quantity("a", data.names),), climate.mean,
                               climate.std).observed(blank, 1.0).without()  # fmt: skip
     situation, given = model.climate.situation(data.test[0], [3]), np.ones(climate.shape)
     analysis, _ = model.first(situation, given, observed)
     assert np.allclose(analysis, situation.expected[0] + model.keep * (given - situation.expected[0]), atol=1e-5)
+
+
+def test_what_a_forecaster_knows_is_no_forecast(run, data, monkeypatch):
+    near = {
+        split: tuple(replace(s, analysis=s.state + 0.01) for s in getattr(data, split)) for split in ("train", "val")
+    }
+    model = trained(OIDiffusion.preset("tiny"), run, replace(data, **near), monkeypatch)
+    assert not model.cycled and not np.any(model.keep) and not Analysis(model).cycled
+
+
+@pytest.mark.parametrize("recipe", [Snapshot.preset("tiny"), OIDiffusion.preset("tiny")])
+def test_a_plan_counts_the_parameters_of_the_network(run, data, recipe, monkeypatch):
+    count = parameter_count(trained(recipe, run, data, monkeypatch).denoiser.params)
+    assert recipe.plan(data.layout, 1)["parameters"] == f"{count:,}"
+
+
+def test_the_network_is_told_the_same_of_any_unit(data):
+    rng, climate = np.random.default_rng(0), Climate.of(data)
+    state = rng.standard_normal(climate.shape)
+
+    def told(unit):
+        network = Network.random(
+            np.random.default_rng(1),
+            climate.shape,
+            3,
+            (quantity("a", data.names),),
+            climate.mean * unit,
+            climate.std * unit,
+        )
+        return channels(state, state, state, network.observed(np.zeros((3, 1)), 0.1 * unit))
+
+    assert np.allclose(told(1e-8), told(1.0)) and told(1.0)[..., 6].max() > 1

@@ -39,8 +39,9 @@ class Situation:
 
 
 def _part(series: Series, rows: slice) -> Series:
-    lateral, analysis = (None if a is None else a[rows] for a in (series.lateral, series.analysis))
-    return Series(series.state[rows], series.forcing[rows], series.time[rows], lateral, analysis)
+    given = {name: getattr(series, name) for name in ("lateral", "analysis", "forecast")}
+    given = {name: a[rows] for name, a in given.items() if a is not None}
+    return Series(series.state[rows], series.forcing[rows], series.time[rows], **given)
 
 
 @register_dataclass

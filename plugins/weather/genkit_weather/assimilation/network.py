@@ -75,7 +75,7 @@ class Network:
         """Draw measurements of a standardised state (h, w, V) with normal errors (S, Q)."""
         size = len(self.place), len(self.quantities)
         exact = self.observed(np.zeros(size), error)
-        noise = exact.error * rng.standard_normal(len(exact.y))
+        noise = np.where(exact.there, exact.error, 0.0) * rng.standard_normal(len(exact.y))
         value = exact.values(state[None])[0, 0] + noise
         y = np.where(exact.kind == EXCEEDS, value > exact.limit, exact.predict(state[None])[0] + noise)
         return replace(exact, y=y)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from genkit.errors import DataError
-from genkit_weather.assimilation import ARCTAN, Climate, Network, Observed, checked, quantity
+from genkit_weather.assimilation import ARCTAN, Climate, Network, Observed, Quantity, checked, quantity
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.stations import wind_pairs
 
@@ -27,13 +27,16 @@ class Stations:
     error: float = 0.1
     """standard deviation of their errors in std of the variable; of an arctangent as it is"""
 
-    def network(self, rng: np.random.Generator, data: WeatherData, climate: Climate, withheld: float = 0.0) -> Network:
-        """Stations at random places, with those of which a share is withheld."""
+    def measured(self, data: WeatherData) -> tuple[Quantity, ...]:
+        """What each measures, read."""
         pairs = wind_pairs(data.names)
         wind = pairs[0] if len(pairs) == 1 else None
-        measured = [quantity(name, data.names, wind) for name in self.quantities or data.names]
+        return tuple(quantity(name, data.names, wind) for name in self.quantities or data.names)
+
+    def network(self, rng: np.random.Generator, data: WeatherData, climate: Climate, withheld: float = 0.0) -> Network:
+        """Stations at random places, with those of which a share is withheld."""
         count = round(self.count / (1 - withheld))
-        return Network.random(rng, climate.shape, count, measured, climate.mean, climate.std)
+        return Network.random(rng, climate.shape, count, self.measured(data), climate.mean, climate.std)
 
     def measure(
         self, rng: np.random.Generator, network: Network, climate: Climate, series: Series, row: int
@@ -64,12 +67,13 @@ class Case:
     @classmethod
     def synthetic(
         cls, rng: np.random.Generator, stations: Stations, data: WeatherData, climate: Climate, series: Series,
-        length: int, withheld: float, departure: float,
+        length: int, leads: int, withheld: float, departure: float,
     ) -> Case:  # fmt: skip
-        """From the begin of a series."""
-        if len(series) - BEGIN < length:
+        """From the begin of a series, with so many steps after the last time."""
+        if len(series) < (needed := BEGIN + length + leads):
             raise DataError(
-                f"{data.source}: a series has {len(series)} times, {length + BEGIN} are needed; ask for fewer"
+                f"{data.source}: a series has {len(series)} times, {needed} are needed for {length - 2} analyses and "
+                f"{leads} steps after them; ask for fewer"
             )
         rows = list(range(BEGIN, BEGIN + length))
         network = stations.network(rng, data, climate, withheld)
@@ -90,7 +94,8 @@ class Case:
         if not rows:
             times = np.concatenate([s.time for s in data.test])
             raise DataError(
-                f"no observation at a time of the test data of {data.source}, {times.min()} to {times.max()}; the file "
+                f"no observation at a time of the test data of {data.source} with three before and {leads} after it, "
+                f"{times.min()} to {times.max()}; the file "
                 f"has {len(seen)} times, {min(seen, default='none')} to {max(seen, default='none')}"
             )
         first = rows[0] - 2
@@ -105,15 +110,15 @@ class Case:
     ) -> Case:  # fmt: skip
         count = len(network.place)
         hidden = np.zeros(count, bool)
-        hidden[rng.permutation(count)[: round(withheld * count)]] = True
+        hidden[rng.permutation(count)[: min(round(withheld * count), count - 1)]] = True
         mask = np.repeat(hidden, len(network.quantities))
         drawn, kept, left = climate.covariance.draw(np.random.default_rng(0), DRAWS), {}, 0
         for row, one in seen.items():
-            expected = climate.situation(series, [row]).expected + drawn
-            kept[row], gross = checked(_without(one, mask), expected, departure)
+            kept[row], gross = checked(one, climate.situation(series, [row]).expected + drawn, departure)
             left += int(gross.sum())
-        apart = {row: _without(one, ~mask) for row, one in seen.items()} if hidden.any() else {}
-        return cls(series, rows, kept, apart, left)
+        given = {row: _without(one, mask) for row, one in kept.items()}
+        apart = {row: _without(one, ~mask) for row, one in kept.items()} if hidden.any() else {}
+        return cls(series, rows, given, apart, left)
 
 
 def _without(observed: Observed, mask: np.ndarray) -> Observed:

@@ -11,6 +11,8 @@ import tyro
 
 from genkit.errors import DataError, UsageError
 
+SAME = 1e-3  # in standard deviations: what rounding in a file makes of one boundary
+
 
 @dataclass(frozen=True)
 class WeatherAnalyse:
@@ -24,7 +26,7 @@ class WeatherAnalyse:
     """Folder of a trained model: runs/x/models/oi or runs/x/models/prior."""
     background: Path
     """The state (time, y, x) at the time of the analysis, of all variables, with its frame: a forecast, or members of
-    one."""
+    one, which share the frame."""
     observations: Path
     """Observations: CSV (station, time, lat, lon or x, y, `<variable> [unit]`, `<variable> error`) or NetCDF."""
     out: Path
@@ -91,7 +93,7 @@ class WeatherAnalyse:
         """The first member as data of one time, and the interior of all members (M, h, w, V), standardised."""
         import numpy as np
 
-        from genkit_weather.area import interior_of
+        from genkit_weather.area import frame_of, interior_of
         from genkit_weather.data import Series
         from genkit_weather.forecasting import at_times, forcing_of, members_of
         from genkit_weather.models import OIModel
@@ -104,6 +106,12 @@ class WeatherAnalyse:
         states = np.concatenate([at_times(file, model.area, when, str(self.background)) for file in files])
         if not np.isfinite(states).all():
             raise DataError(f"{self.background} has values that are not finite at {when[0]}")
+        frames = frame_of(model.climate.standard(states), model.area.frame)
+        if np.abs(frames - frames[:1]).max(initial=0) > SAME:
+            raise DataError(
+                f"the members of {self.background} differ in the frame, {model.area.frame} cells wide; an analysis "
+                "has one boundary: give members with that, or one state"
+            )
         sources = {str(self.background): files[0]}
         if self.forcing is not None:
             sources[str(self.forcing)] = members_of(self.forcing, model.area)[0]

@@ -28,7 +28,10 @@ class Analysed(NamedTuple):
 class Method(Protocol):
     """A method of analysis."""
 
-    cycled: ClassVar[bool]
+    @property
+    def cycled(self) -> bool:
+        """Whether a forecast is looked at."""
+        ...
 
     def __call__(
         self, rng: np.random.Generator, background: np.ndarray, situation: Situation, observed: Observed
@@ -227,7 +230,11 @@ class OIDiffusion:
     """The diffusion about optimal interpolation, of the mean forecast where it was trained so."""
 
     model: OIModel
-    cycled: ClassVar[bool] = True
+
+    @property
+    def cycled(self) -> bool:
+        """Of the model."""
+        return self.model.cycled
 
     def __call__(self, rng: Any, background: np.ndarray, situation: Situation, observed: Observed) -> Analysed:
         """Fresh draws."""

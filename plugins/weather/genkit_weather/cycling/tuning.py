@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import product
-from math import inf
+from math import inf, isfinite
 from typing import Any
+
+from genkit.errors import GenkitError
 
 GRIDS: dict[str, Mapping[str, tuple[float, ...]]] = {
     "oi": {"length": (4.0, 8.0, 16.0, inf), "shrink": (0.0, 0.05), "scale": (0.25, 0.5, 1.0, 2.0)},
@@ -17,12 +19,17 @@ GRIDS: dict[str, Mapping[str, tuple[float, ...]]] = {
 """Values of the options of each method, of which all combinations are tried."""
 
 
-def tuned(name: str, score: Callable[[Mapping[str, float]], float]) -> tuple[dict[str, float], float]:
-    """The options of a method with the least score, and that; a score that is not finite is none."""
-    grid = GRIDS[name]
+def tuned(
+    name: str, grid: Mapping[str, tuple[float, ...]], score: Callable[[Mapping[str, float]], float]
+) -> tuple[dict[str, float], float]:
+    """The options of a method with the least score in a grid, and that; a score that is not finite is none."""
     tried: list[tuple[float, dict[str, Any]]] = []
     for values in product(*grid.values()):
         options = dict(zip(grid, values, strict=True))
         tried.append((score(options), options))
-    best, options = min(tried, key=lambda one: one[0] if one[0] == one[0] else inf)
+    best, options = min(tried, key=lambda one: one[0] if isfinite(one[0]) else inf)
+    if not isfinite(best):
+        raise GenkitError(
+            f"no analysis of {name} on the validation split was finite, whatever its options; leave it out"
+        )
     return options, best

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -14,8 +15,8 @@ from genkit.experiment import Experiment, Run
 from genkit.files import read_arrays, read_json, write_arrays, write_json
 from genkit.kinds import ZERO, Dataset, Model
 from genkit.steer import DAISI, MMPS, PiGDM
-from genkit_weather.assimilation import Climate, Shape
-from genkit_weather.cycling import Stations
+from genkit_weather.assimilation import EXCEEDS, LINEAR, Climate, Quantity, Shape
+from genkit_weather.cycling import GRIDS, Stations
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.datasets import QGNature
 from genkit_weather.models import CRPSLAM, OIDiffusion, OIModel, Snapshot, StateModel, WeatherModel
@@ -56,7 +57,7 @@ class Assimilation(Experiment):
     observations: Path | None = None
     """Observations: CSV (station, time, lat, lon or x, y, `<variable> [unit]`, `<variable> error`) or NetCDF."""
     withheld: float = 0.2
-    """Share of the stations that no method is given, to verify against; 0 withholds none."""
+    """Share of the stations that no method is given, to verify against; one is always given."""
     blacklist: tuple[str, ...] = ()
     """Stations of the file to leave out."""
     departure: float = 6.0
@@ -78,7 +79,7 @@ class Assimilation(Experiment):
     guide: MMPS = field(default_factory=lambda: MMPS(steps=12, sigma_max=20.0, iterations=3))
     """How sda is guided."""
     inverse: DAISI = field(default_factory=lambda: DAISI(guidance=MMPS(iterations=3)))
-    """How daisi takes members to noise and back."""
+    """How daisi takes members to noise and back; a level or noise other than the default is not tuned."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
@@ -116,8 +117,21 @@ class Assimilation(Experiment):
             raise UsageError(f"departure={self.departure} must be positive")
         if unknown := set(self.methods) - set(get_args(Name)):
             raise UsageError(f"unknown method {min(unknown)!r}; known: {', '.join(get_args(Name))}")
+        level, lowest = self.grid("daisi").get("level", (inf,)), self.inverse.sigma_min
+        if self.tuning and "daisi" in self.methods and not min(level) > lowest:
+            raise UsageError(
+                f"inverse: sigma_min={lowest:g} is not below the levels {', '.join(map(str, level))} that are tried; "
+                "give --inverse.level, --tuning 0 or a lower sigma_min"
+            )
         if not self.methods:
             raise UsageError(f"no method is asked for; known: {', '.join(get_args(Name))}")
+
+    def grid(self, name: str) -> dict[str, tuple[float, ...]]:
+        """The options of a method that are tuned, and their values; of daisi those left at their defaults."""
+        grid = GRIDS.get(name, {})
+        if name != "daisi":
+            return dict(grid)
+        return {n: values for n, values in grid.items() if getattr(self.inverse, n) == getattr(DAISI(), n)}
 
     # stages
 
@@ -136,16 +150,38 @@ class Assimilation(Experiment):
     def prepare(self, run: Run) -> None:
         """Load the data and the observations, and tell what they are."""
         case = self.case(run, "test")
+        if self.tuning:
+            self.case(run, "val")
+        self.check_quantities(run)
         used, numbers, withheld = case.counts
         run.say(
             f"{self.weather(run).source}: {numbers} observations of {used} stations at {len(case.given)} times, "
             f"{withheld} stations are withheld"
         )
+        if self.withheld and not withheld:
+            run.say(f"{self.withheld:g} of {used} stations is less than one: none is withheld")
         if case.gross:
             run.say(f"{case.gross} observations depart by more than {self.departure:g} standard deviations: left out")
         for row in case.rows[2:]:
             if row not in case.given:
                 run.say(f"no observation at {case.series.time[row]}: the forecast stands alone")
+
+    def check_quantities(self, run: Run) -> None:
+        """Refuse what a method cannot assimilate, before anything is trained."""
+        kinds = {q.kind for q in self.measured(run)}
+        tried = {q.kind for q in self.stations.measured(self.weather(run))} if self.tuning else set()
+        if "ddsmc" in self.methods and kinds != {LINEAR}:
+            raise UsageError(
+                "ddsmc takes variables alone, no wind speed, arctangent or event; leave it out of --methods"
+            )
+        for name, guidance, seen in (("sda", self.guide, kinds), ("daisi", self.inverse.guidance, kinds | tried)):
+            needs = guidance.kernel().needs  # type: ignore[attr-defined]
+            if name in self.methods and EXCEEDS in seen and "normal noise" in needs:
+                instead = "take --inverse.guidance dps, or " if name == "daisi" else ""
+                raise UsageError(
+                    f"{name} with {type(guidance).__name__} takes no events (variable>limit); {instead}leave it out of "
+                    "--methods"
+                )
 
     def train(self, run: Run) -> None:
         """Train or restore the models that the methods need."""
@@ -243,9 +279,11 @@ class Assimilation(Experiment):
 
     def quantities(self, run: Run) -> tuple[str, ...]:
         """Names of what stations measure."""
-        if self.observations is not None:
-            return tuple(q.name for q in self.file(run)[0].quantities)
-        return self.stations.quantities or self.weather(run).names
+        return tuple(q.name for q in self.measured(run))
+
+    def measured(self, run: Run) -> tuple[Quantity, ...]:
+        """What stations measure."""
+        return self.stations.measured(self.weather(run)) if self.observations is None else self.file(run)[0].quantities
 
     def file(self, run: Run) -> Any:
         """The network and the observations of the file."""
@@ -267,30 +305,26 @@ class Assimilation(Experiment):
             network, seen = self.file(run)
             length = 2 + self.cycles
             return Case.matched(rng, network, seen, data, climate, length, self.leads, self.withheld, self.departure)
-        series = data.splits()[split][0]
-        if split == "val":
-            return Case.synthetic(rng, self.stations, data, climate, series, 2 + self.tuning, 0.0, self.departure)
-        room = replace(series, state=series.state[: len(series) - self.leads])
-        case = Case.synthetic(rng, self.stations, data, climate, room, 2 + self.cycles, self.withheld, self.departure)
-        return replace(case, series=series)
+        size = (2 + self.tuning, 0, 0.0) if split == "val" else (2 + self.cycles, self.leads, self.withheld)
+        return Case.synthetic(rng, self.stations, data, climate, data.splits()[split][0], *size, self.departure)
 
     def archived(self, run: Run) -> WeatherData:
-        """The data, whose training and validation series know forecasts of their states in place of the truth."""
+        """The data, whose training and validation series have forecasts of their states."""
         from genkit_weather.cycling import Forecasts, backgrounds
 
         data, chosen, rng = self.weather(run), self.tune(run), np.random.default_rng((run.seed, 23))
         first, method = (self.method(run, name, chosen.get(name, {})) for name in ("oi", "forecast_oi"))
         parts, members = self.parted(run)[1], min(4, self.members)
 
-        def known(climate: Climate, series: Series, most: int) -> Series:
+        def forecast(climate: Climate, series: Series, most: int) -> Series:
             one, begin = replace(method, climate=climate), replace(first, climate=climate)
             forecasts = Forecasts(run.model, climate, series, run.seed)
             rows = run.each("backgrounds", range(min(most, len(series))))
-            known = backgrounds(rng, one, begin, forecasts, data, self.stations, members, rows)
-            return replace(series, analysis=known)
+            found = backgrounds(rng, one, begin, forecasts, data, self.stations, members, rows)
+            return replace(series, forecast=found)
 
-        train = tuple(known(*part, max(LEAST, self.archive // len(parts))) for part in parts)
-        val = tuple(known(self.climate(run), s, max(LEAST, self.archive // 8)) for s in data.val)
+        train = tuple(forecast(*part, max(LEAST, self.archive // len(parts))) for part in parts)
+        val = tuple(forecast(self.climate(run), s, max(LEAST, self.archive // 8)) for s in data.val)
         return replace(data, train=train, val=val)
 
     def tune(self, run: Run) -> dict[str, dict[str, float]]:
@@ -298,7 +332,7 @@ class Assimilation(Experiment):
         return run.once("tuning", lambda: self._tune(run))
 
     def _tune(self, run: Run) -> dict[str, dict[str, float]]:
-        from genkit_weather.cycling import GRIDS, cycle, distance, tuned
+        from genkit_weather.cycling import cycle, distance, tuned
 
         path = run.folder / "tuning.json"
         # JSON has no infinity
@@ -308,13 +342,15 @@ class Assimilation(Experiment):
         climate, case = self.climate(run), self.case(run, "val")
         forecasts, truth = self.forecasts(run, case.series), climate.states(case.series, case.rows[2:])
         for name in (n for n in GRIDS if n in {"oi", "forecast_oi", *self.methods} and n not in chosen):
+            if not (grid := self.grid(name)):
+                continue
 
             def score(options: Mapping[str, float], name: str = name) -> float:
                 first, method = (self.method(run, n, o) for n, o in (("oi", chosen.get("oi", {})), (name, options)))
                 record = cycle(method, first, forecasts, case.given, case.rows, self.members, run.seed)
                 return distance(climate, record.states, truth)
 
-            chosen[name], error = tuned(name, score)
+            chosen[name], error = tuned(name, grid, score)
             told = ", ".join(f"{key} {value:g}" for key, value in chosen[name].items())
             run.say(f"{name}: {told} (error {error:.3f} of the spread that the frame leaves, on the validation split)")
             write_json(path, {n: {k: str(v) for k, v in one.items()} for n, one in chosen.items()})

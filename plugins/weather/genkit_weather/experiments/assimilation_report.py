@@ -27,7 +27,7 @@ def report(
 ) -> None:
     """Put tables and figures of a finished study into its report."""
     results, methods = run.results, list(records)
-    units = [figures.with_unit(n, "" if u == "1" else u) for n, u in zip(data.names, data.units, strict=True)]
+    units = [figures.with_unit(n, figures.printed(u)) for n, u in zip(data.names, data.units, strict=True)]
     for metric, title, best in (("rmse", "Error of the mean analysis", "low"), ("crps", "Fair CRPS", "low"),
                                 ("ssr", "Spread/skill; 1 is right", None)):  # fmt: skip
         rows = tables(results, f"analysis.{metric}", methods, data.names)
@@ -53,7 +53,7 @@ def _figures(run: Run, data: WeatherData, climate: Climate, case: Case, records:
     truth = climate.states(case.series, case.rows[2:])
     std = np.asarray(climate.std)
     errors = {m: np.sqrt(np.square(r.states.mean(1) - truth).mean((1, 2))) * std for m, r in records.items()}
-    figure = figures.errors_by_cycle(errors, data.names, [u.replace("1", "") for u in data.units], data.step_hours)
+    figure = figures.errors_by_cycle(errors, data.names, list(map(figures.printed, data.units)), data.step_hours)
     run.figure("errors", figure, "Error of the mean analysis by time, of all methods.")
     counts = {m: ranks(r.states, truth) for m, r in records.items() if m != "free"}
     if counts:
@@ -79,10 +79,8 @@ def _figures(run: Run, data: WeatherData, climate: Climate, case: Case, records:
             "spread": states[middle].std(0, ddof=1) * std,
         }
         shown = {title: field[..., v] for title, field in fields.items()}
-        units = "" if data.units[v] == "1" else data.units[v]
-        figure = figures.analysis_maps(
-            shown, variable, units, place, f"{name} at {case.series.time[row]}; dots: stations"
-        )
+        note = f"{name} at {case.series.time[row]}; dots: stations"
+        figure = figures.analysis_maps(shown, variable, figures.printed(data.units[v]), place, note)
         run.figure(f"maps_{variable}", figure, f"{variable}: truth, analysis of {name}, increment and spread.")
 
 

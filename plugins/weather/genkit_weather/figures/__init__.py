@@ -11,7 +11,7 @@ from genkit_weather.figures.reliability import reliability
 from genkit_weather.figures.spectra import spectra
 from genkit_weather.figures.spot import spot
 from genkit_weather.figures.stations import station_map, station_scores, station_series
-from genkit_weather.figures.style import FORECAST, GREY, INK, OTHERS, unit, with_unit
+from genkit_weather.figures.style import FORECAST, GREY, INK, OTHERS, printed, unit, with_unit
 
 __all__ = [
     "FORECAST",
@@ -27,6 +27,7 @@ __all__ = [
     "innovations",
     "noises",
     "plume",
+    "printed",
     "rank_histogram",
     "reliability",
     "scores_by_lead",

@@ -99,8 +99,12 @@ def label(field: xr.DataArray | None, name: str) -> str:
 
 def unit(field: xr.DataArray | None) -> str:
     """Unit as it is printed, empty where there is none."""
-    text = "" if field is None else str(field.attrs.get("units", ""))
-    return "" if text in ("1", "") else pretty(text)
+    return printed("" if field is None else str(field.attrs.get("units", "")))
+
+
+def printed(units: str) -> str:
+    """Units as they are printed, nothing of a number without."""
+    return "" if units == "1" else pretty(units)
 
 
 def with_unit(text: str, units: str) -> str:

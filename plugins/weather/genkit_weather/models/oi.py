@@ -27,10 +27,11 @@ class OIDiffusion(StateRecipe):
     """Conditional diffusion of what the analysis of optimal interpolation leaves, for any network of stations.
 
     Trained on random networks, errors and variables over the training split. The background is what is expected from
-    the frame, or, where the data have `Series.analysis`, a mean of that and of these: forecasts of the same times.
+    the frame, or, where the data have `Series.forecast`, a mean of that and of these.
     """
 
     fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "shape")
+    told: ClassVar[int] = 4  # see `channels`
 
     examples: int = 1500
     """Analyses that are learned from, each of a random time and network."""
@@ -60,13 +61,13 @@ class OIDiffusion(StateRecipe):
 
     def fit(self, run: Any, data: WeatherData, start: OIModel | None = None) -> OIModel:
         """Analyse random networks, then train on what the analyses leave."""
-        cycled = all(s.analysis is not None for s in (*data.train, *data.val))
+        cycled = all(s.forecast is not None for s in (*data.train, *data.val))
         if start is None:
             (climate, parts), v = Climate.parted(data), len(data.names)
             keep, ratio = trust(climate, parts) if cycled else (np.zeros(v), np.ones(v))
             factor = climate.covariance.factor.reshape(-1, *climate.shape) * np.sqrt(ratio)
             covariance = replace(climate.covariance, factor=factor.reshape(len(factor), -1).astype(np.float32))
-            denoiser = self.denoiser(run, Climate.sizes(data.layout, 4 * v))
+            denoiser = self.denoiser(run, data.layout)
             unit, steps = np.ones(v, np.float32), self.steps
             start = OIModel(
                 Area.of(data), climate, denoiser, unit, self.sampler, covariance, keep.astype(np.float32), self.shape
@@ -112,14 +113,14 @@ class OIDiffusion(StateRecipe):
 
 def cycled_rows(series: Series) -> np.ndarray:
     """Times of which there is a forecast; all where the series has none."""
-    if series.analysis is None:
+    if series.forecast is None:
         return np.arange(len(series))
-    return np.flatnonzero(np.isfinite(series.analysis).all((1, 2, 3)))
+    return np.flatnonzero(np.isfinite(series.forecast).all((1, 2, 3)))
 
 
 def backgrounds(climate: Climate, series: Series, rows: Any) -> np.ndarray:
-    """(n, h, w, V) forecasts of times of a series, standardised."""
-    return climate.states(replace(series, state=series.known), rows)
+    """(n, h, w, V) forecasts of times of a series, standardised; the truth, of no weight, where it has none."""
+    return climate.states(series if series.forecast is None else replace(series, state=series.forecast), rows)
 
 
 def trust(climate: Climate, parts: Sequence[tuple[Climate, Series]]) -> tuple[np.ndarray, np.ndarray]:

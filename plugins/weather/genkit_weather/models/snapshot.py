@@ -36,10 +36,8 @@ class Snapshot(StateRecipe):
         if start is None:
             climate, parts = Climate.parted(data)
             variance = climate.covariance.variance.reshape(-1, len(data.names)).mean(0)
-            sizes, steps = Climate.sizes(data.layout), self.steps
-            start = StateModel(
-                Area.of(data), climate, self.denoiser(run, sizes), np.sqrt(variance).astype(np.float32), self.sampler
-            )
+            denoiser, unit, steps = self.denoiser(run, data.layout), np.sqrt(variance).astype(np.float32), self.steps
+            start = StateModel(Area.of(data), climate, denoiser, unit, self.sampler)
         else:
             steps, parts = self.finetune, [(start.climate, s) for s in data.train]
         train, val = Snapshots(parts, start), Snapshots([(start.climate, s) for s in data.val], start)

@@ -32,6 +32,7 @@ class StateRecipe(LearningRecipe):
 
     fixed: ClassVar[tuple[str, ...]] = ("network", "steps")
     used: ClassVar[tuple[str, ...]] = ("sampler",)
+    told: ClassVar[int] = 0  # fields of each variable that the network sees beside the situation
 
     network: Network[Sizes] = field(default_factory=LamUNet)
     """The denoising network."""
@@ -48,9 +49,13 @@ class StateRecipe(LearningRecipe):
         if self.steps < 1:
             raise UsageError(f"steps={self.steps} is too few; expected at least 1")
 
-    def denoiser(self, run: Any, sizes: Sizes) -> EDMDenoiser:
+    def net(self, layout: Any) -> Net:
+        """The network for data of a layout."""
+        return Net(self.network, (Climate.sizes(layout, self.told * layout.variables),))
+
+    def denoiser(self, run: Any, layout: Any) -> EDMDenoiser:
         """With its first parameters; what is diffused has unit variance."""
-        net = Net(self.network, (sizes,))
+        net = self.net(layout)
         return EDMDenoiser(net, net.init(run.key("parameters")), jnp.ones(1))
 
     def fitted(self, run: Any, name: str, model: StateModel, examples: Any, held_out: Any, steps: int) -> Any:
@@ -68,7 +73,7 @@ class StateRecipe(LearningRecipe):
 
     def plan(self, layout: Any, particles: int) -> dict[str, str]:
         """Parameters; the network is built of shapes only."""
-        return {"parameters": f"{parameter_count(Net(self.network, (Climate.sizes(layout),)).shapes()):,}"}
+        return {"parameters": f"{parameter_count(self.net(layout).shapes()):,}"}
 
 
 @register_dataclass
@@ -144,8 +149,8 @@ def drawn(key: Any, table: Any, denoiser: Any, cond: Any, shape: tuple[int, ...]
 
 def channels(background: np.ndarray, analysis: np.ndarray, left: np.ndarray, observed: Observed) -> np.ndarray:
     """(h, w, 4 V): analysis, increment, its spread, and how much is observed in each cell and variable."""
-    seen = np.zeros(observed.shape, np.float32)
-    weight = np.where(observed.there, 1 / np.maximum(observed.errors, 1e-6) ** 2, 0.0)
+    seen = np.zeros(observed.shape)
+    weight = np.where(observed.there, observed.errors, np.inf) ** -2.0
     for own, cells, rows in zip(observed.slopes(analysis), observed.cells, observed.weights, strict=True):
         np.add.at(seen.reshape(-1), cells, weight[:, None] * (own[:, None] * rows) ** 2)
     told = analysis, analysis - background, left, np.log1p(seen)
