@@ -10,7 +10,7 @@ from genkit.errors import GenkitError, UsageError
 from genkit_latents.distributions import RiemannianNormal
 from genkit_latents.geometry import metric as m
 from genkit_latents.geometry.geodesics import Energy
-from genkit_latents.geometry.manifolds import SPD, Euclidean, Lorentz, PoincareBall, Product, Sphere
+from genkit_latents.geometry.manifolds import SPD, Euclidean, HalfPlane, Lorentz, PoincareBall, Product, Sphere
 from genkit_latents.geometry.numeric import Numeric
 from genkit_latents.stats import (
     Land,
@@ -92,6 +92,25 @@ def test_no_mean_where_none_is_determined():
     assert not mean(Product((Sphere(), PoincareBall())), both[:2]).converged
     found = geodesic_kmeans(Sphere(), ends[:2].astype(np.float32), 1)
     assert not found.converged
+
+
+def test_means_of_tight_clusters():
+    """Points that are near for where they are, to many times rounding, are not one: their mean is not the first of them.
+    The residual that the rounding of data leaves does not count as converged; points that are one have a mean."""
+    rng = np.random.default_rng(0)
+    mean = jax.jit(frechet_mean)
+    spread = rng.normal(size=(50, 2)).astype(np.float32)
+    far = np.float32(100) + np.float32(1e-3) * spread
+    found = mean(Euclidean(2), far)
+    np.testing.assert_allclose(found.point, far.astype(float).mean(0), atol=1.6e-5)  # two spacings of 100
+    assert found.iterations > 0
+    low = np.float32([0, 1e-3]) + np.float32(1e-5) * spread
+    found = mean(HalfPlane(), low)
+    np.testing.assert_allclose(found.point, low.mean(0), atol=1e-6)  # curvature moves it by 1e-7
+    assert found.converged
+    for away in (low, far[:1].repeat(3, 0)):
+        found = mean(HalfPlane(), away[:1].repeat(3, 0), None, away[0] + np.float32(0.1))
+        assert found.converged and (found.point == away[0]).all()
 
 
 def test_derivatives_of_a_mean():
