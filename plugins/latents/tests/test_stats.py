@@ -156,6 +156,7 @@ def test_a_metric_as_a_manifold():
     """The toy metric: log has the geodesic's length and the known direction; exp returns; transport keeps lengths."""
     with jax.enable_x64(True):
         toy = Numeric(m.Conformal(lambda z: 1 + z @ z), 2, Energy(64))
+        assert Product((Sphere(), PoincareBall())).exact and not Product((Sphere(), toy)).exact
         x, y = jnp.array([-1.0, 0.5]), jnp.array([1.0, 0.5])
 
         @jax.jit
