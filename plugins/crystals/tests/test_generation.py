@@ -29,9 +29,10 @@ from genkit_crystals.chains.layout import decode, encode, layout
 from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes, decorations, originals
 from genkit_crystals.networks.wrenformer import TokenSizes, Wrenformer, feature_tables, features, tokens
 from genkit_crystals.networks.wyckoff_gnn import Affinity, Layer, Pointer, Sizes, WyckoffGNN, _waves, silent
+from genkit_crystals.protostructures.elements import numbers
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.symmetry import settled
-from genkit_crystals.protostructures.wyckoff import numbers, tables
+from genkit_crystals.protostructures.wyckoff import tables
 
 T, GROUPS = 6, (1, 62, 225, 221)
 LABELS = ["AB_cF8_225_a_b:Cl-Na", "A3BC_cP5_221_c_a_b:O-Sr-Ti", "AB3C_oP20_62_c_cd_a:Ca-O-Ti", "A2B_aP6_1_4a_2a:O-Si"]

@@ -12,8 +12,7 @@ from genkit.errors import UsageError
 from genkit.kinds import ZERO
 from genkit.nn import MLP
 from genkit_crystals.chains import Layout
-from genkit_crystals.evaluation import periodic_table
-from genkit_crystals.protostructures import ELEMENTS, GROUPS, LETTERS
+from genkit_crystals.protostructures import ELEMENTS, GROUPS, LETTERS, periodic_table
 
 Array = Any
 MULTIPLICITIES = 193  # 0..192
