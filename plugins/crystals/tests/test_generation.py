@@ -1,5 +1,6 @@
 """Arrays of crystals, the network, the loss, sampling, baselines, scores."""
 
+from dataclasses import replace
 from functools import cache
 
 import jax
@@ -44,11 +45,11 @@ def crystals():
 
 @cache
 def model():
-    """(slots, arrays, frequencies, processes, denoiser), the network silent: only the prior speaks."""
+    """(slots, arrays, frequencies, processes, denoiser), the network of all parts silent: only the prior speaks."""
     slots = layout(GROUPS)
     data = encode(crystals(), slots, 5)
     frequencies = Frequencies.of(data, slots, 5)
-    net = Net(WyckoffGNN.preset("tiny"), (Sizes(T, 5),))
+    net = Net(replace(WyckoffGNN.preset("tiny"), affinity=4), (Sizes(T, 5),))
     denoiser = CrystalDenoiser(
         net, silent(jax.jit(net.init)(jax.random.key(0))), slots, RowFrequencies.of(crystals(), slots, 5).log()
     )
