@@ -95,8 +95,8 @@ def test_no_mean_where_none_is_determined():
 
 
 def test_means_of_tight_clusters():
-    """Points that are near for where they are, to many times rounding, are not one: their mean is not the first of them.
-    The residual that the rounding of data leaves does not count as converged; points that are one have a mean."""
+    """Points that are near for where they are, yet far beyond rounding, have a mean that is not the first of them.
+    Points that are one have a mean, from any start."""
     rng = np.random.default_rng(0)
     mean = jax.jit(frechet_mean)
     spread = rng.normal(size=(50, 2)).astype(np.float32)

@@ -97,7 +97,7 @@ class Manifold:
         raise NotImplementedError
 
     def unique(self, x: Array, y: Array) -> Array:
-        """Whether one shortest geodesic joins x and y, bool (...), where one is found at all: False at antipodal points."""
+        """Whether one shortest geodesic joins x and y, bool (...), where one is found: False at antipodal points."""
         batch = jnp.broadcast_shapes(x.shape, y.shape)
         return jnp.ones(batch[: len(batch) - len(self.shape)], bool)
 
