@@ -108,9 +108,9 @@ def test_means_of_tight_clusters():
     found = mean(HalfPlane(), low)
     np.testing.assert_allclose(found.point, low.mean(0), atol=1e-6)  # curvature moves it by 1e-7
     assert found.converged
-    for away in (low, far[:1].repeat(3, 0)):
-        found = mean(HalfPlane(), away[:1].repeat(3, 0), None, away[0] + np.float32(0.1))
-        assert found.converged and (found.point == away[0]).all()
+    for point in (low[0], far[0]):
+        found = mean(HalfPlane(), np.stack([point] * 3), None, point + np.float32(0.1))
+        assert found.converged and (found.point == point).all()
 
 
 def test_derivatives_of_a_mean():
