@@ -1,4 +1,4 @@
-"""The gallery of the manual: a figure of the default run of each experiment, small.
+"""The gallery of the manual: a small figure of the default run of each experiment of which a run was given.
 
     python docs/gallery.py RUN RUN ...
 
@@ -7,12 +7,12 @@ the preset default is refused; an experiment that is not given keeps its figure.
 """
 
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 from PIL import Image
 
 import genkit
+from genkit.experiment.config import changed
 from genkit.plugin import registry
 
 FOLDER = Path(__file__).parent / "images" / "gallery"
@@ -34,13 +34,12 @@ def picture(folder: Path) -> str:
     """Copy the figure of a run; returns the name of its experiment."""
     run = genkit.load(folder)
     name, config = run.name, run.config
-    usual = genkit.config(name)
-    other = [f.name for f in fields(config) if getattr(config, f.name) != getattr(usual, f.name)]
-    if other not in ([], [NEEDS.get(name)]):
+    other = [option for option in changed(config, "default") or () if option.partition(".")[0] != NEEDS.get(name)]
+    if other:
         raise SystemExit(f"{folder}: {', '.join(other)} of {name} are not those of the preset default")
     files = sorted((folder / "figures").glob("*.png"), key=lambda path: path.stat().st_mtime)
-    names = [path.stem for path in files if path.stem != "training"]
-    image = Image.open(folder / "figures" / f"{SHOWN.get(name, names[0])}.png").convert("RGB")
+    first = next(path.stem for path in files if path.stem != "training")
+    image = Image.open(folder / "figures" / f"{SHOWN.get(name, first)}.png").convert("RGB")
     image.thumbnail((WIDTH, 2 * WIDTH), Image.Resampling.LANCZOS)
     FOLDER.mkdir(exist_ok=True)
     image.quantize(128).save(FOLDER / f"{name}.png", optimize=True)
@@ -49,7 +48,7 @@ def picture(folder: Path) -> str:
 
 def page() -> str:
     """All pictures, by plugin."""
-    text = "# Gallery\n\nA figure of the default run of each experiment, and the command that makes it.\n"
+    text = "# Gallery\n\nFigures of default runs, and the command that makes it.\n"
     plugin = ""
     for item in registry().items("experiments"):
         if not (FOLDER / f"{item.name}.png").exists():

@@ -72,9 +72,9 @@ def titles(groups: Sequence[Sequence[Any]]) -> list[str]:
     paths = [Path(os.path.abspath(group[0].folder)) for group in groups]
     common = os.path.commonpath([path.parent for path in paths])
     names = [str(path.relative_to(common)) for path in paths]
-    seed = r"(?<=[^/]),seed=\d+|(?<![^/])seed=\d+,"
+    seed = r"(?<=[^/]),seed=\d+|(?<![^/])seed=\d+(,|$)"
     return [
-        f"{re.sub(seed, '', name)} ({len(group)} seeds)" if len(group) > 1 else name
+        f"{re.sub(seed, '', name).rstrip('/') or Path(common).name} ({len(group)} seeds)" if len(group) > 1 else name
         for name, group in zip(names, groups, strict=True)
     ]
 

@@ -38,9 +38,14 @@ def config(name: str, preset: str = "default", options: Mapping[str, Any] | None
 
 
 def starting_preset(config: Any) -> str:
-    """The preset that `config` began with; of what something else made, as `dataclasses.replace`, the nearest one."""
+    """The preset that `config` began with; of what something else made, as `dataclasses.replace`, the nearest one.
+
+    Presets of an experiment's own, beside tiny, default and paper, are known where `config` made the configuration.
+    """
+    if began := getattr(config, "_preset", None):
+        return began
     found = [(len(keys), name != "default", name) for name in PRESETS if (keys := changed(config, name)) is not None]
-    return getattr(config, "_preset", min(found)[-1] if found else "default")
+    return min(found)[-1] if found else "default"
 
 
 def changed(config: Any, preset: str) -> list[str] | None:

@@ -60,7 +60,7 @@ def filled(header: Sequence[str], rows: Rows) -> tuple[list[str], list[list[Any]
     columns = [0, *(j for j in range(1, len(header)) if any(full[i][j] for i in at))]
     if not at:
         return list(header), [list(row) for row in rows], ""
-    empty = [str(row[0]) for i, row in enumerate(rows) if i not in at]
+    empty = [cell(row[0]) for i, row in enumerate(rows) if i not in at]
     empty += [title for j, title in enumerate(header) if j not in columns]
     said = f"Without any value: {', '.join(empty)}." if empty else ""
     return [header[j] for j in columns], [[rows[i][j] for j in columns] for i in at], said

@@ -42,3 +42,19 @@ def test_a_page_does_what_it_says(page, tmp_path, monkeypatch):
             for line in text.replace("\\\n", " ").splitlines():
                 assert line.startswith("genkit "), line
                 assert main(small(line)) == 0, line
+
+
+OTHERS = {"externally-managed-environment", "No matching distribution found for genkit-jax"}  # what pip says
+
+
+def test_errors_are_quoted_as_they_are():
+    """Each message of the page of troubles is one of the code, but for what others say."""
+    root = DOCS.parent
+    files = [root / "_genkit_jax.py", *(file for one in ("genkit", "plugins") for file in (root / one).rglob("*.py"))]
+    code = "\n".join(file.read_text() for file in files if "tests" not in file.parts)
+    code = re.sub(r'"\s*\n\s*f?"', "", code)  # texts over several lines
+    page = (DOCS / "troubleshooting.md").read_text().partition("## Results")[0]
+    rows = re.findall(r"^\| (.*?) \|", page, re.M)
+    quoted = {text for row in rows for text in re.findall(r"`([^`]+ [^`]+)`", row) if not text.startswith("genkit ")}
+    missing = {text for text in quoted - OTHERS for part in text.split("...") if part.strip(" :`") not in code}
+    assert len(quoted) > 12 and missing == set()

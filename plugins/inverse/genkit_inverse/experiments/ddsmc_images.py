@@ -17,6 +17,7 @@ from genkit.experiment import Run, labels
 from genkit.files import read_arrays, write_arrays
 from genkit.kinds import Method, Model, Noise, Operator
 from genkit.steer import DAPS, DDRM, DDSMC, DPS, MMPS, MCGDiff, Normal, Observation, PiGDM, observe, posterior, weighs
+from genkit.terminal import plural
 from genkit_inverse import scores
 from genkit_inverse.datasets import MNIST
 from genkit_inverse.experiments.study import InverseStudy, table
@@ -294,7 +295,8 @@ class DDSMCImages(InverseStudy):
         data = self.loaded(run)
         operators = list(self.named()[0])
         if len(methods) > 1:
-            caption = f"PSNR over that of {methods[0]} on the same {self.images} images [dB], and its standard error"
+            same = f"on the same {plural(self.images, 'image')}"
+            caption = f"PSNR over that of {methods[0]} {same} [dB], and its standard error"
             columns: dict[str, Any] = {o: (f"gain/{o}/{{}}", f"gain_se/{o}/{{}}") for o in operators}
             table(run, "gains", caption, methods[1:], columns)
         known = [name for name in ("exact", *methods) if all(f"{o}/{name}/rank" in kept for o in operators)]

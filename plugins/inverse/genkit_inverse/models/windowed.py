@@ -71,6 +71,7 @@ class Windowed:
             total[i : i + self.side[0], j : j + self.side[1]] += weight
         size = (x.shape[0], *self.side, x.shape[3])
 
+        @jax.checkpoint
         def add(found: Array, place: Array) -> tuple[Array, None]:
             at = (0, place[0], place[1], 0)
             told = self.denoiser(jax.lax.dynamic_slice(x, at, size), t, cond) * jnp.asarray(weight, x.dtype)
