@@ -213,6 +213,8 @@ class OrderAgnostic:
             raise UsageError(f"budget={self.budget} for {sites} sites; expected increasing numbers from 0 to {sites}")
         if order is not None and jnp.shape(order) not in ((sites,), (shape[0], sites)):
             raise UsageError(f"order has shape {jnp.shape(order)}; expected ({sites},) or ({shape[0]}, {sites})")
+        if order is not None and self.confident:
+            raise UsageError("an order is given, and confident=True makes its own; expected one of them")
         real = np.array(True) if mask is None else mask
         setting = OrderedSetting(denoiser, cond, real, self.allowed, self.classes, self.confident)
         width, inputs = int(np.diff(bounds).max()), (bounds[:-1], bounds[1:])

@@ -76,10 +76,12 @@ def divided(yes: Any, seed: int, what: str = "items") -> tuple[Labelled, Labelle
     """Items of which `yes` (M,) bool are yes, for training and a tenth of each kind for validation.
 
     They are divided before any is repeated, so that none is in both. Where `yes` is how probably an item is yes, float,
-    each is there once. Raises `UsageError` for fewer than 2 of a kind.
+    each is there once. Raises `UsageError` for fewer than 2, or than 2 of a kind.
     """
     yes, rng = np.asarray(yes), np.random.default_rng(seed)
     if yes.dtype.kind == "f":
+        if len(yes) < 2:
+            raise UsageError(f"{len(yes)} {what}; expected at least 2, one of them for validation")
         order, cut = rng.permutation(len(yes)), max(1, len(yes) // HELD)
         train, held = (Labelled(places, yes[places]) for places in (order[cut:], order[:cut]))
         return train, held

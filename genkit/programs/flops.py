@@ -20,8 +20,8 @@ ARITHMETIC = frozenset(
 REDUCTIONS = frozenset("cumlogsumexp cummax cummin cumprod cumsum reduce_max reduce_min reduce_prod reduce_sum".split())
 # Iterations of a library, whose number depends on the values.
 LIBRARY = frozenset(
-    "custom_call eig eigh ffi_call hessenberg householder_product io_callback pallas_call pure_callback qr geqrf geqp3 "
-    "schur svd sylvester tridiagonal tridiagonal_solve".split()
+    "buffer_callback custom_call eig eigh ffi_call hessenberg householder_product io_callback pallas_call "
+    "pure_callback qr geqrf geqp3 schur svd sylvester tridiagonal tridiagonal_solve".split()
 )
 
 

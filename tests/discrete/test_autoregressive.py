@@ -55,9 +55,11 @@ def test_law_of_conditionals_that_contradict():
 def test_the_surest_site_first():
     """Of conditionals that contradict one another the law of the order that the probabilities say, .6 before .5."""
     x = jnp.asarray(all_states(2, 2))
-    log_p, p = log_density(OrderAgnostic(2, confident=True).model(inconsistent, (4, 2), order=np.array([1, 0])), x)
+    log_p, p = log_density(OrderAgnostic(2, confident=True).model(inconsistent, (4, 2)), x)
     np.testing.assert_allclose(np.exp(log_p), [0.54, 0.06, 0.12, 0.28], rtol=1e-5)
     assert (p.order == np.array([0, 1])).all()
+    with pytest.raises(UsageError, match="an order is given, and confident=True makes its own"):
+        OrderAgnostic(2, confident=True).model(inconsistent, (4, 2), order=np.array([1, 0]))
     # of conditionals that agree the same law; the order is that of the largest probabilities after each step
     x = jnp.asarray(all_states(4, 3))
     model = OrderAgnostic(3, confident=True).model(HMM, (81, 4))

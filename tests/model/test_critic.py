@@ -31,6 +31,8 @@ def test_no_item_is_in_both_parts_and_both_kinds_are_equally_frequent():
     assert all((soft[part.places] == part.yes).all() for part in (train, held))
     with pytest.raises(UsageError, match="1 crystals are yes and 5 no; expected 2 of each"):
         divided(np.arange(6) < 1, 0, "crystals")
+    with pytest.raises(UsageError, match="1 items; expected at least 2"):
+        divided([0.5], 0)
 
 
 def test_a_critic_of_two_gaussians(tmp_path):

@@ -1,5 +1,7 @@
 """What is held of items that are drawn, with exact laws; filters and rewards of samples."""
 
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from itertools import permutations
@@ -161,6 +163,12 @@ def test_kekule_forms():
         assert held.forms == count == len(set(map(bytes, known))), part
         assert set(smiles_of(known, layout.elements)) == {Chem.CanonSmiles(part)}
     assert motif(layout, ["Cc1ccccc1C", "c1ccccc1"]).forms == 4
+    coronene, phenylene = "c1cc2ccc3ccc4ccc5ccc6ccc1c7c2c3c4c5c67", "c1ccc(cc1)"
+    two = motif(layout, [coronene, coronene])  # any of 20 forms with any
+    assert two.forms == 400 == len({two.known(48, form).tobytes() for form in range(400)})
+    assert motif(layout, [phenylene * 6]).forms == 64
+    with pytest.raises(UsageError, match="has more than 100 Kekule forms; expected a smaller part"):
+        motif(layout, [phenylene * 7])
     generator, held = Generator(layout, fluorine, Discrete("ardm")), motif(layout, ["Cc1ccccc1C"])
     x = joined(list(drawn(generator, KEY, 2000, Method("ardm"), 500, constraint=held)))["samples"]
     rows = np.array([held.known(9, form) for form in range(2)])
@@ -322,6 +330,27 @@ def test_rewards_inside_the_chain(name, monkeypatch):
     ):  # fmt: skip
         with pytest.raises(UsageError, match=message):
             list(SequenceRequest(method=method, reward=reward)(generator, KEY, 10))
+
+
+ONE_THREAD = """
+import os
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+from types import SimpleNamespace
+import jax, jax.numpy as jnp, numpy as np
+from genkit_molecules.models.foresight import Wish
+layout = SimpleNamespace(texts=lambda rows, sizes: [str(row[0]) for row in rows], whole=list)
+wish = Wish(layout, lambda texts: np.array([float(text) for text in texts]))
+later = jax.jit(lambda m: jax.lax.scan(lambda c, _: (c @ m * 1e-9, None), m, None, length=20)[0])
+x = jnp.broadcast_to(jnp.arange(2500)[:, None] % 3, (2500, 12))
+found = jax.jit(lambda x, m: wish.traced(x + (m[0, 0] > 1e30), jnp.full(len(x), 12)))(x, later(jnp.ones((500, 500))))
+assert wish.error is None and (np.asarray(found) == np.arange(2500) % 3).all()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be counted here")
+def test_rewards_inside_the_chain_on_one_core():
+    """A program with one thread, which waits for its inputs, is not waited for by the reward of many rows."""
+    subprocess.run([sys.executable, "-c", ONE_THREAD], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("scaffold", ["", "CO"])

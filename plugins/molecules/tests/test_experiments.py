@@ -38,7 +38,7 @@ def test_sites_of_graphs():
     assert (SPACE.weights[3:, 4:] == 0).all() and (SPACE.weights > 0).sum() == 30
 
 
-@pytest.mark.parametrize("name", ["flow", "remasked", "marginal"])
+@pytest.mark.parametrize("name", ["euler", "flow", "remasked", "marginal"])
 def test_every_model_draws_legal_classes(name: Name):
     """With equal logits all classes that a site has are alike."""
     model = Discrete(name, steps=20, eta=0.5)

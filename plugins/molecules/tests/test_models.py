@@ -1,7 +1,9 @@
 """Trained models: any size in one program, any method, files. Nothing is trained here."""
 
 import csv
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -19,6 +21,8 @@ from genkit_molecules.items.data import Molecules
 from genkit_molecules.items.rows import Rows, some
 from genkit_molecules.models.discrete import Discrete
 from genkit_molecules.models.draw import Method, drawn
+from genkit_molecules.models.graphs import DiGress
+from genkit_molecules.models.guided import SteeredSequences
 from genkit_molecules.models.trained import Generator, Guided
 
 KEY = jax.random.key(0)
@@ -108,12 +112,36 @@ def test_what_cannot_be_guided_is_refused_before_training():
     for options, words in (
         ({"calls": 3}, "calls=3; guided is"),
         ({"generator": "digress", "discriminator_batch": 0}, "discriminator_batch=0 is too few"),
+        ({"generator": "digress", "noise": "flow", "eta": -1.0}, "eta=-1; expected a probability"),
     ):
         with pytest.raises(UsageError, match=words):
             genkit.config("molecules.discriminator_guidance", "tiny", options)
+    with pytest.raises(UsageError, match="eta=3; expected a probability"):
+        genkit.config("molecules.protein_ardm", "tiny", {"model": "remasked", "eta": 3.0})
+    defaults: Any = {"remasked": 0.02, "flow": 0.0}
+    for noise, eta in defaults.items():
+        assert DiGress(noise=noise).discrete().eta == eta and DiGress(noise=noise, eta=0.5).discrete().eta == 0.5
+    for domain, generator, name in (("property", "digress", "marginal"), ("protein", "masked", "masked")):
+        with pytest.raises(UsageError, match=f"look_ahead weighs all values of the next site, and {name} moves all"):
+            genkit.config(f"molecules.{domain}_guidance", "tiny", {"generator": generator, "look_ahead": True})
     data = Sequences("AC", np.zeros((3, 2), np.uint8), np.full(3, 2), np.zeros((0, 2), np.uint8), np.zeros(0, int))
     with pytest.raises(UsageError, match="knows C N O F; .* has A C"):
         MODEL.check(data)
+
+
+def test_better_rewards_than_those_that_were_learned(monkeypatch):
+    """Further training on them clips none: exp(reward - the largest of both training sets) is told."""
+    x = np.array([[0, 0], [0, 1], [1, 1]], np.uint8)
+    data = Sequences("AC", x, np.full(3, 2), np.zeros((0, 2), np.uint8), np.zeros(0, int))
+    reward = {"AA": 1.0, "AC": 2.0, "CC": -np.inf}
+    monkeypatch.setitem(sys.modules, "own", SimpleNamespace(good=lambda texts: [reward[text] for text in texts]))
+    found: list[Any] = []
+    monkeypatch.setattr(SteeredSequences, "generated_by", lambda self, run, data, start: found.append(data.told) or 1)
+    run = SimpleNamespace(once=lambda name, f: f(), say=lambda text: None)
+    for before, top in ((1.5, 2.0), (3.0, 3.0)):
+        with pytest.raises(AttributeError):  # no model is trained here
+            SteeredSequences(reward=("own:good",)).steered(run, data, Guided(MODEL, threshold=before))
+        np.testing.assert_allclose(found[-1].train, np.exp(np.array([1.0, 2.0, -np.inf]) - top))
 
 
 def test_cuts_are_of_any_order():

@@ -1,7 +1,6 @@
 """Molecules as graphs: RDKit at the border, structural features, all small ones."""
 
 from genkit_molecules.chemistry.chem import (
-    FORMS,
     encoded,
     flat,
     motif_of,
@@ -29,7 +28,6 @@ from genkit_molecules.chemistry.structure import ATOM, GRAPH, features
 __all__ = [
     "ATOM",
     "BONDS",
-    "FORMS",
     "GRAPH",
     "allowed",
     "atoms",

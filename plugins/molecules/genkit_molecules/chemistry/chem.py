@@ -87,8 +87,8 @@ def flat(mol: Chem.Mol) -> Chem.Mol:
 def motif_of(smiles: str) -> tuple[list[str], np.ndarray]:
     """Elements of the atoms, "*" for any, and orders (F, m, m) of the bonds of a part in each of its Kekule forms.
 
-    They are the perfect matchings of the atoms with a double bond in a ring by aromatic bonds; so many at most. Raises
-    UsageError for what is no SMILES or has other bonds.
+    They are the perfect matchings of the atoms with a double bond in a ring by aromatic bonds. Raises UsageError for
+    what is no SMILES, has other bonds or too many forms.
     """
     quiet()
     mol = Chem.MolFromSmiles(smiles)
@@ -104,8 +104,11 @@ def motif_of(smiles: str) -> tuple[list[str], np.ndarray]:
     ring = np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds() if b.GetIsAromatic()], int)
     i, j = ring.reshape(-1, 2).T
     paired = np.unique(ring[bonds[i, j] == 2])  # the same atoms in all forms, as valences are
+    matchings = list(islice(_matchings(paired.tolist(), ring.tolist()), FORMS + 1))
+    if len(matchings) > FORMS:
+        raise UsageError(f"{smiles!r} has more than {FORMS} Kekule forms; expected a smaller part")
     found = []
-    for doubles in islice(_matchings(paired.tolist(), ring.tolist()), FORMS):
+    for doubles in matchings:
         form = bonds.copy()
         form[i, j] = form[j, i] = 1
         for a, b in doubles:

@@ -44,6 +44,6 @@ class DiscriminatorGuidance(Study):
 
     def methods(self, run: Run) -> list[str]:
         """The model alone, and guided."""
-        alone = run.model.generator.discrete.name
-        one, kinds = (["ardg/1"], ("bsdg", "fadg")) if alone == "ardm" else ([], ("bsdg",))
-        return [f"{alone}/1", *one, *(f"{kind}/{n}" for n in self.particles for kind in kinds)]
+        discrete = run.model.generator.discrete
+        one, kinds = (["ardg/1"], ("bsdg", "fadg")) if discrete.ordered else ([], ("bsdg",))
+        return [f"{discrete.name}/1", *one, *(f"{kind}/{n}" for n in self.particles for kind in kinds)]

@@ -38,8 +38,9 @@ class PropertyGuidance(Study):
     """Particles a sample."""
     strength: Annotated[float, SIGNED] = 1.0
     """Power of what is said of the property."""
-    look_ahead: bool = True
-    """Weigh all values of the next site (ARDG, FADG), one call of the potential for each, or what was drawn (BSDG)."""
+    look_ahead: bool | None = None
+    """Weigh all values of the next site (ARDG, FADG), one call of the potential for each, or what was drawn (BSDG); if
+    none, where sites are revealed in an order."""
 
     @classmethod
     def preset(cls, name: str) -> Self:

@@ -11,10 +11,10 @@ from genkit_molecules.models import Guided, Steered
 from genkit_molecules.rewards import certainty
 
 
-def methods(model: Guided, particles: tuple[int, ...], look_ahead: bool) -> list[str]:
+def methods(model: Guided, particles: tuple[int, ...], look_ahead: bool | None) -> list[str]:
     """Names of what is sampled."""
-    alone = model.generator.discrete.name
-    one = ["classifier/1"] if look_ahead and alone == "ardm" else []
+    alone, ordered = model.generator.discrete.name, model.generator.discrete.ordered
+    one = ["classifier/1"] if look_ahead or (look_ahead is None and ordered) else []
     many = [f"{kind}/{n}" for n in particles for kind in ("classifier", "discriminator", "both")]
     return list(dict.fromkeys([f"{alone}/1", "cfg/1", *one, *many]))
 

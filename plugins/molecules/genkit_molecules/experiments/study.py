@@ -35,6 +35,10 @@ class Study(Experiment):
         particles = getattr(self, "particles", (1,))
         if not particles or min(particles) < 1:
             raise UsageError(f"particles={particles}; expected numbers of at least 1")
+        recipe: Any = self.model
+        if getattr(self, "look_ahead", None) and not (discrete := recipe.generator.discrete()).ordered:
+            raise UsageError(f"look_ahead weighs all values of the next site, and {discrete.name} moves all sites at "
+                             "once; leave it out")  # fmt: skip
 
     def items(self, run: Run) -> Any:
         """The data, loaded once."""
@@ -75,8 +79,8 @@ class Study(Experiment):
     def drawn(self, run: Run, name: str) -> Any:
         """Pieces of the samples of a method."""
         steering = {k: getattr(self, k) for k in ("strength", "look_ahead") if hasattr(self, k)}
-        if run.model.generator.discrete.name != "ardm":
-            steering |= {"look_ahead": False}  # all sites move at once
+        if steering.get("look_ahead") is None:
+            steering |= {"look_ahead": run.model.generator.discrete.ordered}
         method, n = Method.named(name, run.model), self.samples
         return drawn(run.model, run.key("sample"), n, method, in_two(n), **steering)
 

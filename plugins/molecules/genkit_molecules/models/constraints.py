@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -50,8 +50,8 @@ class Motif:
     """K"""
     kinds: np.ndarray
     """(m,) int, of its atoms; K is any element"""
-    bonds: np.ndarray
-    """(F, m, m) int, orders between them in each form, K where free"""
+    parts: tuple[np.ndarray, ...]
+    """(F_i, m_i, m_i) int, orders between the atoms of each piece in each of its forms"""
     closed: np.ndarray
     """(m,) bool, atoms that have no other bonds"""
     others: np.ndarray | None
@@ -59,8 +59,8 @@ class Motif:
 
     @property
     def forms(self) -> int:
-        """F."""
-        return len(self.bonds)
+        """F, any form of one piece with any of another."""
+        return prod(map(len, self.parts))
 
     def fits(self, size: int) -> bool:
         """Whether there are atoms enough, or exactly as many as the composition says."""
@@ -71,7 +71,11 @@ class Motif:
         """Values of the sites of a graph of so many atoms."""
         m, k = len(self.kinds), self.classes
         atoms, bonds = np.full(size, k), np.full((size, size), k)
-        atoms[:m], bonds[:m, :m] = self.kinds, self.bonds[form]
+        which = np.unravel_index(form, [len(part) for part in self.parts])
+        each = (part[i] for part, i in zip(self.parts, which, strict=True))
+        held = np.asarray(block_diag(*each), int).reshape(m, m)
+        may = (self.kinds == k)[:, None] & ~self.closed
+        atoms[:m], bonds[:m, :m] = self.kinds, np.where((may | may.T) & (held == 0), k, held)
         atoms[m:] = k if self.others is None else self.others
         bonds[:m, m:] = np.where(self.closed, 0, k)[:, None]
         return np.concatenate([atoms, bonds[tuple(pairs(size).T)]])
@@ -106,20 +110,15 @@ def motif(layout: Graphs, pieces: Sequence[str], composition: str = "") -> Motif
 
     "*" is an atom of any element and further bonds; the other atoms of a piece that has one have no further bonds.
     """
-    from genkit_molecules.chemistry import FORMS, motif_of
+    from genkit_molecules.chemistry import motif_of
 
     k, elements = layout.classes, (*layout.elements, "*")
     found = [motif_of(piece) for piece in pieces]
     kinds = [kind for own, _ in found for kind in own]
     if strange := sorted(set(kinds) - set(elements)):
         raise UsageError(f"{' '.join(pieces)} has {strange[0]}; the model knows {' '.join(layout.elements)}")
-    each = product(*(own for _, own in found))
-    both = [np.asarray(block_diag(*forms), int).reshape(len(kinds), len(kinds)) for forms in islice(each, FORMS)]
-    bonds = np.stack(both)
     free = np.array([kind == "*" for kind in kinds], bool)
     closed = np.array([kind != "*" and "*" in own for own, _ in found for kind in own], bool)
-    may = free[:, None] & ~closed
-    bonds = np.where((may | may.T) & (bonds == 0), k, bonds)
     others = None
     if composition:
         if free.any():
@@ -130,7 +129,7 @@ def motif(layout: Graphs, pieces: Sequence[str], composition: str = "") -> Motif
             raise UsageError(f"{' '.join(pieces)} has more {lacks[0]} than {composition}")
         others = np.array([elements.index(kind) for kind in counts.elements()], int)
     numbers = np.array([k if kind == "*" else elements.index(kind) for kind in kinds], int)
-    return Motif(k, numbers, bonds, closed, others)
+    return Motif(k, numbers, tuple(forms for _, forms in found), closed, others)
 
 
 def _counted(composition: str, elements: Sequence[str]) -> Counter:
@@ -167,9 +166,10 @@ def check_holds(discrete: Discrete) -> None:
     """Refuse a model that cannot be told sites."""
     if discrete.name in DISCRETE:
         raise UsageError(
-            f"{discrete.name} noise changes sites and hides none; constraints need ardm or masks (masked, euler, flow)"
+            f"{discrete.name} noise changes sites and hides none; constraints need ardm or masks "
+            "(masked, euler, flow, remasked)"
         )
-    if discrete.name == "ardm" and discrete.orders != ANY_ORDER:
+    if discrete.ordered and discrete.orders != ANY_ORDER:
         raise UsageError("the model learned one order of atoms and bonds; constraints need order=uniform")
 
 

@@ -59,6 +59,16 @@ class Discrete:
     likelihood: bool = True
     """of D3PM: see `genkit.discrete.Process.likelihood`; networks of DiGress tell p(x_0 | x_t) without its help"""
 
+    def __post_init__(self) -> None:
+        """Refuse a rate or probability that is none; a sampler would do so after the training."""
+        if self.eta < 0 or (self.name == "remasked" and self.eta > 1):
+            raise UsageError(f"eta={self.eta:g}; expected a probability from 0 to 1 of remasked, of flow a rate from 0")
+
+    @property
+    def ordered(self) -> bool:
+        """Whether sites are revealed in an order, one or a few at a time; of all else all move at once."""
+        return self.name == "ardm"
+
     @property
     def unit(self) -> float:
         """What is one for the network's time."""
@@ -79,7 +89,7 @@ class Discrete:
 
     def loss(self, key: Array, denoiser: Any, x: Array, cond: Any, mask: Array | None, space: Space) -> Array:
         """A bound on -log p(x) in nats an item, a mean over the batch; of D3PM see `genkit.discrete.d3pm_loss`."""
-        if self.name == "ardm":
+        if self.ordered:
             return order_agnostic_loss(key, denoiser, x, cond, space.classes, mask, space.allowed, self.orders)
         if self.name in DISCRETE:
             return d3pm_loss(key, denoiser, x, cond, self.process(space), mask)
@@ -87,9 +97,9 @@ class Discrete:
 
     def sampler(self, space: Space, budget: tuple[int, ...] | None = None, confident: bool = False) -> Any:
         """Its sampler; of ardm that which reveals the surest site next, if so asked."""
-        if confident and (self.name != "ardm" or self.orders != ANY_ORDER):
+        if confident and (not self.ordered or self.orders != ANY_ORDER):
             raise UsageError("the surest site first needs a model with random orders: ardm with order=uniform")
-        if self.name == "ardm":
+        if self.ordered:
             return OrderAgnostic(space.classes, budget, space.allowed, self.orders, confident)
         process = self.process(space)
         if self.name == "flow":

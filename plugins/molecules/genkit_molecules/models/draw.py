@@ -61,10 +61,10 @@ class Method:
 
     def check(self, model: Generator | Guided) -> None:
         """Refuse a model without the critics that are needed, or without sites that are revealed one by one."""
-        needs, alone = [], model.generator.discrete.name
-        if self.kind in ("ardg", "fadg") and alone != "ardm":
-            raise UsageError(f"method {self.kind} weighs all values of the next site, and {alone} moves all sites at "
-                             "once; take bsdg/10")  # fmt: skip
+        needs, discrete = [], model.generator.discrete
+        if self.kind in ("ardg", "fadg") and not discrete.ordered:
+            raise UsageError(f"method {self.kind} weighs all values of the next site, and {discrete.name} moves all "
+                             "sites at once; take bsdg/10")  # fmt: skip
         if self.kind in (*BY_DISCRIMINATOR, "discriminator", "both"):
             needs.append("discriminator")
         if self.kind in ("classifier", "both", "cfg"):
@@ -104,6 +104,7 @@ def drawn(
     form_of = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(k_size, 1))).tolist())
     at_once, widest = min(n, chunk), int(sizes.max())
     width = layout.width(widest)
+    sampler = generator.sampler(widest, confident)
     draw = _drawer(jax.device_put(model), method, strength, look_ahead, constraint is not None, wish, widest)
     for first in range(0, n, at_once):
         size = size_of.choice(sizes, at_once, p=share)  # every chunk is the same program
@@ -113,7 +114,7 @@ def drawn(
         if constraint is not None:
             form = form_of.integers(constraint.forms, size=at_once)
             cond |= {"known": rows(constraint, layout, size, form, width), "sites": real.sum(1)}
-        found = draw(k_draw, generator.sampler(widest, confident), (at_once, width), cond, slots, real)
+        found = draw(k_draw, sampler, (at_once, width), cond, slots, real)
         found |= {"samples": np.asarray(found["samples"], np.uint8), "size": size}
         yield {name: np.asarray(one)[: n - first] for name, one in found.items()}
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.buffer_callback import buffer_callback
 
 from genkit.tree import register_dataclass
 from genkit_molecules.rewards import Reward
@@ -49,6 +50,22 @@ class Wish:
             self.error = error
         return np.full(sizes.shape, -np.inf, np.float32)
 
+    def fill(self, context: Any, out: Any, x: Any, size: Any) -> None:
+        """The same, of buffers of a program."""
+        np.asarray(out)[...] = self(x, size)
+
+    def traced(self, x: Array, size: Array) -> Array:
+        """The same inside of a compiled program.
+
+        On a CPU it reads the program's own buffers: `jax.pure_callback` copies large arguments by the threads that run
+        programs, and waits for ever where all of these wait for such a copy.
+        """
+        shape, how = jax.ShapeDtypeStruct(x.shape[:-1], np.float32), "broadcast_all"
+        return jax.lax.platform_dependent(
+            x, size, cpu=buffer_callback(self.fill, shape, vmap_method=how),
+            default=lambda x, size: jax.pure_callback(self, shape, x, size, vmap_method=how),
+        )  # fmt: skip
+
     def check(self) -> None:
         """Raise what a reward raised."""
         if self.error is not None:
@@ -86,8 +103,7 @@ class Foreseen:
         shown = done if self.noisy else x != self.classes
         x0 = jnp.where(shown, x, (logits + noise).argmax(-1))
         size = cond["mask"].sum(1)
-        shape = jax.ShapeDtypeStruct(x0.shape[:2], np.float32)
-        reward = jax.pure_callback(self.wish, shape, x0, size[None], vmap_method="broadcast_all")
+        reward = self.wish.traced(x0, size[None])
         log_w = jnp.where(reward == -jnp.inf, -jnp.inf, self.strength * reward)
         log_w = jnp.where(done.T, log_w, jnp.maximum(log_w, LEAST))
         return jax.nn.logsumexp(log_w, axis=0) - np.log(FORESEEN)

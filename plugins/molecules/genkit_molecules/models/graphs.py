@@ -80,8 +80,8 @@ class DiGress(GeneratorRecipe):
     """Weight of the cross-entropy of bonds."""
     diffusion_steps: int = 100
     """Steps of diffusion."""
-    eta: float = 0.0
-    """Rate at which flow hides sites again; of remasked the largest probability in a step."""
+    eta: float | None = None
+    """Rate at which flow hides sites again, 0 if none; of remasked the largest probability in a step, 0.02 if none."""
 
     @classmethod
     def preset(cls, name: str) -> DiGress:
@@ -103,6 +103,7 @@ class DiGress(GeneratorRecipe):
             raise UsageError(
                 f"diffusion_steps={self.diffusion_steps}, bond_weight={self.bond_weight}; expected at least 1 and 0"
             )
+        self.discrete()
 
     def fit(self, run: Any, data: Molecules, start: Generator | None = None) -> Generator:
         """Train the network."""
@@ -110,7 +111,8 @@ class DiGress(GeneratorRecipe):
 
     def discrete(self) -> Discrete:
         """D3PM or masks."""
-        return Discrete(self.noise, steps=self.diffusion_steps, eta=self.eta, likelihood=False)
+        eta = {"remasked": 0.02}.get(self.noise, 0.0) if self.eta is None else self.eta
+        return Discrete(self.noise, steps=self.diffusion_steps, eta=eta, likelihood=False)
 
     def loss(self, key: Any, model: Generator, x: Any, cond: Any) -> Any:
         """The cross-entropy of DiGress, or the bound."""

@@ -93,7 +93,7 @@ class GuidedRecipe(CriticRecipe):
             of = Critic(layout.log_odds(net, params, drop if training else None, discrete.unit), offset)
             x, real = jnp.asarray(batch["x"], jnp.int32), layout.real(cond["mask"])
             yes = jax.random.uniform(jax.random.fold_in(key, 1), batch["yes"].shape) < batch["yes"]
-            if discrete.name == "ardm":
+            if discrete.ordered:
                 value = classifier_loss(key, of, x, yes, layout.classes, cond, real, discrete.orders)
             else:
                 process = discrete.process(layout.space(cond["mask"].shape[1]))
@@ -181,7 +181,8 @@ class Steered(GuidedRecipe):
             wanted, above = REWARD, float(values.max())
             if above == -np.inf:
                 raise UsageError(f"reward {' '.join(self.reward)} is -inf for all of the training set")
-        above = above if start is None else start.threshold  # what the generator was told
+        if start is not None:  # what the generator was told; of a reward the law given yes knows no constant
+            above = max(above, start.threshold) if self.reward else start.threshold
         yes = certainty(wanted, values, above)
         share = float(yes.mean())
         said = f"exp(reward - {above:.4g})" if self.reward else f"{wanted} > {above:.4g}"

@@ -133,7 +133,7 @@ class Draw(Request):
         chunk = max(many, chunk - chunk % many)
         ahead = self.look_ahead
         if ahead is None:
-            ahead = self.ahead and not inside and model.generator.discrete.name == "ardm"
+            ahead = self.ahead and not inside and model.generator.discrete.ordered
         how = self.strength, ahead, constraint, wish, self.confident
         for piece in drawn(model, key, n * many, method, chunk, *how):
             texts = model.layout.texts(piece["samples"], piece["size"])

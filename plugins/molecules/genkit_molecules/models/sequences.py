@@ -71,6 +71,7 @@ class Diffusion(SequenceRecipe):
         super().__post_init__()
         if self.diffusion_steps < 1:
             raise UsageError(f"diffusion_steps={self.diffusion_steps} is too few; expected at least 1")
+        self.discrete()
 
     def discrete(self) -> Discrete:
         """The model."""
