@@ -59,17 +59,20 @@ class Timed:
     """Name and call of an alternative, timed in turn with this call so that both see the same machine."""
 
     def rows(self, timer: Any, rounds: int) -> Iterator[Row]:
-        """Time it by an unused `benchmark` fixture of pytest-benchmark, with an alternative at least `rounds` times."""
+        """Time it by an unused `benchmark` fixture of pytest-benchmark, with an alternative `rounds` times.
+
+        Short calls are timed more often, for two seconds or `MOST` times, where `rounds` is above one.
+        """
         other: list[float] = []
         if self.against is None:
             timer(lambda: jax.block_until_ready(self.call()))
         else:
             _, alternative = self.against
-            for _ in range(2):  # the first compiles
+            for _ in range(min(rounds, 2)):  # the first compiles
                 start = time.perf_counter()
                 jax.block_until_ready((self.call(), alternative()))
-            if rounds > 1:  # more of what is short, up to two seconds
-                rounds = min(max(rounds, int(2 / (time.perf_counter() - start))), MOST)
+            if rounds > 1:
+                rounds = max(rounds, min(MOST, int(2 / (time.perf_counter() - start))))
 
             def before() -> None:
                 start = time.perf_counter()

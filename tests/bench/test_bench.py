@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,6 +75,16 @@ def test_a_suite_is_measured():
     assert 0.002 <= rows["nap", "s"] and rows["nap", "naps/s"] == pytest.approx(1 / rows["nap", "s"])
     assert rows["nap", "winks/s"] == pytest.approx(40 / rows["nap", "s"])
     assert rows["long nap", "x nap"] > 1
+
+
+@pytest.mark.parametrize(("rounds", "timed", "calls"), [(1, 1, 1), (5, 101, 2), (200, 200, 2)])
+def test_rounds_of_two_calls(rounds, timed, calls):
+    """What is short is timed up to 101 times, never less often than asked; a smoke test calls once beforehand."""
+    called = []
+    timer = SimpleNamespace(pedantic=lambda call, setup, rounds: called.append(rounds))
+    timer.stats = SimpleNamespace(stats=SimpleNamespace(median=1.0, rounds=0, data=[]))
+    next(Timed("nothing", lambda: None, against=("other", lambda: called.append(None))).rows(timer, rounds))
+    assert called == [None] * calls + [timed]
 
 
 def test_an_error_of_a_suite_comes_out_and_stops_the_rest(monkeypatch):

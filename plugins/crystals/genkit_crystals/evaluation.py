@@ -1,6 +1,5 @@
 """Scores of a set of protostructures against a set of real ones."""
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from genkit.metrics import frechet_of_samples
-from genkit_crystals.protostructures import ELEMENTS, Protostructure, symbols, tables
+from genkit_crystals.protostructures import Protostructure, periodic_table, symbols, tables
 
 MOST_STATES = 50_000  # combinations of oxidation states that are tried
 
@@ -107,18 +106,6 @@ def _describe(c: Protostructure) -> list[float]:
     return [np.log(c.atoms), np.log(orbits), size, len(c.composition), np.log(c.freedom), fixed, *mean, *spread]
 
 
-@cache
-def periodic_table() -> np.ndarray:
-    """(E + 1, 4): electronegativity (0 where there is none), atomic number, row, column; entry 0 is empty."""
-    from pymatgen.core import Element
-
-    table = np.zeros((ELEMENTS + 1, 4))
-    for z in range(1, ELEMENTS + 1):
-        e = Element.from_Z(z)
-        table[z] = [_electronegativity(e), z, e.row, e.group]
-    return table
-
-
 def electronegativity_spread(crystal: Protostructure) -> float:
     """Standard deviation of Pauling's electronegativity over the atoms: how ionic a crystal is."""
     share = np.array(list(crystal.composition.values())) / crystal.atoms
@@ -133,20 +120,13 @@ PROPERTIES: dict[str, Callable[[Protostructure], float]] = {
 }
 
 
-def _electronegativity(element: Any) -> float:
-    """Pauling's, 0 where there is none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return float(np.nan_to_num(element.X))
-
-
 @cache
 def _chemistry(z: int) -> tuple[tuple[int, ...], float, bool]:
     """Common oxidation states, electronegativity, and whether an element is a metal."""
     from pymatgen.core import Element
 
     e = Element(symbols()[z])
-    return tuple(e.common_oxidation_states), _electronegativity(e), e.is_metal
+    return tuple(e.common_oxidation_states), float(periodic_table()[z, 0]), e.is_metal
 
 
 def _orbits(c: Protostructure) -> int:

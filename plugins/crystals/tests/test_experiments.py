@@ -27,8 +27,9 @@ from genkit_crystals.datasets import AflowPrototypes, LabelsCSV
 from genkit_crystals.models.critics import Steered
 from genkit_crystals.models.request import Draw
 from genkit_crystals.models.trained import CrystalModel
+from genkit_crystals.protostructures.elements import symbols
 from genkit_crystals.protostructures.protostructure import Protostructure
-from genkit_crystals.protostructures.wyckoff import symbols, tables
+from genkit_crystals.protostructures.wyckoff import tables
 from genkit_crystals.stability.candidates import read_candidates
 
 SALT, STRONTIUM_TITANATE = "AB_cF8_225_a_b:Cl-Na", "A3BC_cP5_221_c_a_b:O-Sr-Ti"

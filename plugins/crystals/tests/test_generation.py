@@ -1,5 +1,6 @@
 """Arrays of crystals, the network, the loss, sampling, baselines, scores."""
 
+from dataclasses import replace
 from functools import cache
 
 import jax
@@ -29,9 +30,10 @@ from genkit_crystals.chains.layout import decode, encode, layout
 from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes, decorations, originals
 from genkit_crystals.networks.wrenformer import TokenSizes, Wrenformer, feature_tables, features, tokens
 from genkit_crystals.networks.wyckoff_gnn import Affinity, Layer, Pointer, Sizes, WyckoffGNN, _waves, silent
+from genkit_crystals.protostructures.elements import numbers
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.symmetry import settled
-from genkit_crystals.protostructures.wyckoff import numbers, tables
+from genkit_crystals.protostructures.wyckoff import tables
 
 T, GROUPS = 6, (1, 62, 225, 221)
 LABELS = ["AB_cF8_225_a_b:Cl-Na", "A3BC_cP5_221_c_a_b:O-Sr-Ti", "AB3C_oP20_62_c_cd_a:Ca-O-Ti", "A2B_aP6_1_4a_2a:O-Si"]
@@ -43,11 +45,11 @@ def crystals():
 
 @cache
 def model():
-    """(slots, arrays, frequencies, processes, denoiser), the network silent: only the prior speaks."""
+    """(slots, arrays, frequencies, processes, denoiser), the network of all parts silent: only the prior speaks."""
     slots = layout(GROUPS)
     data = encode(crystals(), slots, 5)
     frequencies = Frequencies.of(data, slots, 5)
-    net = Net(WyckoffGNN.preset("tiny"), (Sizes(T, 5),))
+    net = Net(replace(WyckoffGNN.preset("tiny"), affinity=4), (Sizes(T, 5),))
     denoiser = CrystalDenoiser(
         net, silent(jax.jit(net.init)(jax.random.key(0))), slots, RowFrequencies.of(crystals(), slots, 5).log()
     )

@@ -1,17 +1,19 @@
 """Labels, letters and matrices of known crystals, and of random ones in all 230 groups."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
 from genkit.errors import DataError
+from genkit_crystals.protostructures.elements import numbers, periodic_table
 from genkit_crystals.protostructures.files import from_pyxtal, read_labels, to_pyxtal
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.sources import entries
 from genkit_crystals.protostructures.structures import encode, protostructure
-from genkit_crystals.protostructures.wyckoff import LETTERS, numbers, tables
+from genkit_crystals.protostructures.wyckoff import LETTERS, tables
 
 CUBIC, HALF = Lattice.cubic, (0.5, 0.5, 0.5)
 O, Q, QUARTZ = (0, 0, 0), (0.25, 0.25, 0.25), Lattice.hexagonal(4.9137, 5.4047)
@@ -187,3 +189,10 @@ def test_tables_of_labels(tmp_path):
         file.write_text(text)
         with pytest.raises(DataError, match=message):
             read_labels(file)
+
+
+def test_noble_gases_have_no_electronegativity_and_nobody_is_warned():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = periodic_table.__wrapped__()
+    assert list(table[11]) == [0.93, 11, 3, 1] and list(table[18]) == [0, 18, 3, 18]

@@ -140,16 +140,20 @@ def test_labels_of_own_rows(tmp_path):
     (tmp_path / "text.npy").write_text("0 1 2")
     for name, y in (("good", np.arange(10)), ("few", np.arange(3)), ("real", np.zeros(10)), ("low", np.arange(10) - 1)):
         np.save(tmp_path / f"{name}.npy", y)
+    np.save(tmp_path / "words.npy", np.array(["a", "b"] * 5))
+    np.save(tmp_path / "flags.npy", np.arange(10) > 4)
+    np.savez(tmp_path / "other.npz", y=np.arange(10))
     assert Rows(tmp_path / "rows.npy").load().train_labels is None
     found = Rows(tmp_path / "rows.npy", tmp_path / "good.npy").load()
     assert sorted([*found.train_labels, *found.test_labels]) == list(range(10))
     for name, says in (
-        ("none", "cannot read .*none.npy: No such file"), ("text", "cannot read .*text.npy: it is no .npy"),
-        ("few", r"few.npy has an array \(3,\); expected \(10,\)"), ("real", "real.npy has labels of float64"),
-        ("low", "the least -1; expected 0, 1, 2"),
+        ("none.npy", "cannot read .*none.npy: No such file"), ("text.npy", "cannot read .*text.npy: it is no .npy"),
+        ("few.npy", r"few.npy has an array \(3,\); expected \(10,\)"), ("real.npy", "real.npy has labels of float64"),
+        ("low.npy", "labels from -1; expected 0, 1, 2"), ("words.npy", "labels of <U1; expected whole numbers 0, 1"),
+        ("flags.npy", "labels of bool; expected whole"), ("other.npz", "other.npz has no array `labels`; it has y"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=says):
-            Rows(tmp_path / "rows.npy", tmp_path / f"{name}.npy").load()
+            Rows(tmp_path / "rows.npy", tmp_path / name).load()
 
 
 def test_readme_and_page_run(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from genkit.errors import GenkitError, UsageError
 from genkit_latents.distributions import RiemannianNormal
 from genkit_latents.geometry import metric as m
 from genkit_latents.geometry.geodesics import Energy
-from genkit_latents.geometry.manifolds import SPD, Euclidean, Lorentz, PoincareBall, Product, Sphere
+from genkit_latents.geometry.manifolds import SPD, Euclidean, HalfPlane, Lorentz, PoincareBall, Product, Sphere
 from genkit_latents.geometry.numeric import Numeric
 from genkit_latents.stats import (
     Land,
@@ -94,6 +94,25 @@ def test_no_mean_where_none_is_determined():
     assert not found.converged
 
 
+def test_means_of_tight_clusters():
+    """Points that are near for where they are, yet far beyond rounding, have a mean that is not the first of them.
+    Points that are one have a mean, from any start."""
+    rng = np.random.default_rng(0)
+    mean = jax.jit(frechet_mean)
+    spread = rng.normal(size=(50, 2)).astype(np.float32)
+    far = np.float32(100) + np.float32(1e-3) * spread
+    found = mean(Euclidean(2), far)
+    np.testing.assert_allclose(found.point, far.astype(float).mean(0), atol=1.6e-5)  # two spacings of 100
+    assert found.iterations > 0
+    low = np.float32([0, 1e-3]) + np.float32(1e-5) * spread
+    found = mean(HalfPlane(), low)
+    np.testing.assert_allclose(found.point, low.mean(0), atol=1e-6)  # curvature moves it by 1e-7
+    assert found.converged
+    for point in (low[0], far[0]):
+        found = mean(HalfPlane(), np.stack([point] * 3), None, point + np.float32(0.1))
+        assert found.converged and (found.point == point).all()
+
+
 def test_derivatives_of_a_mean():
     """Of points, weights, and the radius of a sphere, by the implicit function theorem, against differences."""
     with jax.enable_x64(True):
@@ -137,6 +156,7 @@ def test_a_metric_as_a_manifold():
     """The toy metric: log has the geodesic's length and the known direction; exp returns; transport keeps lengths."""
     with jax.enable_x64(True):
         toy = Numeric(m.Conformal(lambda z: 1 + z @ z), 2, Energy(64))
+        assert Product((Sphere(), PoincareBall())).exact and not Product((Sphere(), toy)).exact
         x, y = jnp.array([-1.0, 0.5]), jnp.array([1.0, 0.5])
 
         @jax.jit

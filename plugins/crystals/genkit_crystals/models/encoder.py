@@ -18,9 +18,9 @@ from genkit.nn import Net
 from genkit.train import AdamW, learn
 from genkit.tree import register_dataclass
 from genkit_crystals.data import Crystals
-from genkit_crystals.evaluation import electronegativity_spread, periodic_table
+from genkit_crystals.evaluation import electronegativity_spread
 from genkit_crystals.networks import Tokens, TokenSizes, Wrenformer, data_folder, feature_tables, features, tokens
-from genkit_crystals.protostructures import Protostructure
+from genkit_crystals.protostructures import Protostructure, periodic_table
 
 LENGTH = 32  # orbits that are seen
 CHUNK = 128  # crystals at a time

@@ -15,8 +15,16 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.nn import linear
-from genkit_crystals.evaluation import periodic_table
-from genkit_crystals.protostructures import ELEMENTS, GROUPS, LETTERS, Protostructure, pearson, symbols, tables
+from genkit_crystals.protostructures import (
+    ELEMENTS,
+    GROUPS,
+    LETTERS,
+    Protostructure,
+    pearson,
+    periodic_table,
+    symbols,
+    tables,
+)
 
 Array = Any
 TRUNK, HEAD, EMBEDDING = (1024, 512), (128, 64), 256

@@ -12,8 +12,7 @@ from genkit.errors import UsageError
 from genkit.kinds import ZERO
 from genkit.nn import MLP
 from genkit_crystals.chains import Layout
-from genkit_crystals.evaluation import periodic_table
-from genkit_crystals.protostructures import ELEMENTS, GROUPS, LETTERS
+from genkit_crystals.protostructures import ELEMENTS, GROUPS, LETTERS, periodic_table
 
 Array = Any
 MULTIPLICITIES = 193  # 0..192
@@ -269,15 +268,15 @@ class WyckoffGNN:
     pointer: Annotated[int, ZERO] = 4
     """Heads of what tells of every element where else in the crystal it is; the network is then told as well how many
     elements there are, and features of the time begin as waves. The published network has none of the three."""
-    affinity: Annotated[int, ZERO] = 16
-    """Rank of what the elements that are there say of others; the published network has none."""
+    affinity: Annotated[int, ZERO] = 0
+    """Rank of what the elements that are there say of others, 16 say."""
     depth: int = 3
     """Hidden layers of each perceptron."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """tiny, default and paper."""
-        return {"tiny": cls(16, 8, 1, 2, 4), "default": cls(), "paper": cls(256, 16, 3, 0, 0)}[name]
+        return {"tiny": cls(16, 8, 1, 2), "default": cls(), "paper": cls(256, 16, 3, 0)}[name]
 
     def __post_init__(self) -> None:
         """Check the sizes."""

@@ -1,5 +1,6 @@
 """Protostructures, all of a crystal except its continuous numbers: from structures and files, and back."""
 
+from genkit_crystals.protostructures.elements import numbers, periodic_table, symbols, unwarned
 from genkit_crystals.protostructures.files import read_labels, write_pyxtal, write_table
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.realise import Realised, Realiser, calculator, read_cif, realise
@@ -19,10 +20,8 @@ from genkit_crystals.protostructures.wyckoff import (
     GROUPS,
     LAST,
     LETTERS,
-    numbers,
     pearson,
     symbol,
-    symbols,
     tables,
 )
 
@@ -47,6 +46,7 @@ __all__ = [
     "numbers",
     "numbers_of",
     "pearson",
+    "periodic_table",
     "protostructure",
     "read_cif",
     "read_labels",
@@ -59,6 +59,7 @@ __all__ = [
     "symbols",
     "tables",
     "tabular",
+    "unwarned",
     "write_pyxtal",
     "write_table",
 ]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from genkit.errors import DataError
+from genkit_crystals.protostructures.elements import numbers, symbols
 from genkit_crystals.protostructures.settings import Declared, Setting, group_of, keeping, operations
-from genkit_crystals.protostructures.wyckoff import numbers, symbols
 
 TOKEN = re.compile(
     r"""^;(?P<text>.*?)^;|(?<!\S)\#[^\n]*|(?<!\S)'(?P<single>[^\n]*?)'(?!\S)|(?<!\S)"(?P<double>[^\n]*?)"(?!\S)"""

@@ -10,9 +10,10 @@ from typing import Any
 
 from genkit.errors import DataError
 from genkit.files import write
+from genkit_crystals.protostructures.elements import numbers, symbols
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.sources import Reject, numbers_of, rows
-from genkit_crystals.protostructures.wyckoff import LETTERS, numbers, symbols, tables
+from genkit_crystals.protostructures.wyckoff import LETTERS, tables
 
 COLUMNS = ("protostructure", "wyckoff_spglib", "wyckoff")
 

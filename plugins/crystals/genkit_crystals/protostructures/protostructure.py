@@ -14,7 +14,8 @@ from functools import cached_property, reduce
 from math import gcd
 
 from genkit.errors import DataError
-from genkit_crystals.protostructures.wyckoff import ELEMENTS, GROUPS, LETTERS, numbers, pearson, symbols, tables
+from genkit_crystals.protostructures.elements import numbers, symbols
+from genkit_crystals.protostructures.wyckoff import ELEMENTS, GROUPS, LETTERS, pearson, tables
 
 LABEL = re.compile(r"([A-Z0-9]+)_([a-z][A-Z])(\d+)_(\d+)_([a-zA0-9_]+):([A-Za-z]+(?:-[A-Za-z]+)*)")
 TOKEN = re.compile(r"(\d*)([a-zA])")

@@ -11,7 +11,6 @@ so that the starts differ. No energies of real crystals enter: it tells crowded 
 is no force field.
 """
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -19,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from genkit_crystals.protostructures.elements import periodic_table, symbols
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.symmetry import operations
-from genkit_crystals.protostructures.wyckoff import symbols
 
 CUTOFF = 2.6  # of pairs, where the volume of an atom is 1
 DAMPING = 1.2  # of the Coulomb sum, likewise
@@ -140,17 +139,11 @@ class _Atoms:
 def _nature(z: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Radii (atoms,) in A, and charges (atoms,) from electronegativities, of a cell."""
     from ase.data import covalent_radii
-    from pymatgen.core import Element
 
-    x = np.array([_electronegativity(Element.from_Z(one)) for one in z])
+    x = periodic_table()[list(z), 0]
+    x = np.where(x > 0, x, 2.0)  # noble gases have none
     charges = x.mean() - x
     return covalent_radii[list(z)] * (1 - 0.1 * charges), CHARGES * charges
-
-
-def _electronegativity(element: Any) -> float:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return float(np.nan_to_num(element.X, nan=2.0))
 
 
 def _family(group: int) -> int:

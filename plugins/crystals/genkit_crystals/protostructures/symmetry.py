@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from genkit.errors import DataError
+from genkit_crystals.protostructures.elements import symbols
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.structures import protostructure
-from genkit_crystals.protostructures.wyckoff import LETTERS, symbols
+from genkit_crystals.protostructures.wyckoff import LETTERS
 
 SYMPREC = 0.01  # A: coordinates are exact, a wider tolerance only finds symmetries that are not there
 LARGEST = 400  # atoms; beyond them the claim is believed

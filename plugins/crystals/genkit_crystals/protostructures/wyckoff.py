@@ -98,20 +98,3 @@ def symbol(group: int) -> str:
     from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
     return sg_symbol_from_int_number(group)
-
-
-@cache
-def symbols() -> tuple[str, ...]:
-    """Chemical symbols by atomic number; entry 0 is empty."""
-    from pymatgen.core import Element
-
-    return ("", *(Element.from_Z(z).symbol for z in range(1, ELEMENTS + 1)))
-
-
-@cache
-def numbers() -> dict[str, int]:
-    """Atomic number by chemical symbol, of all elements that there are; D and T are hydrogen."""
-    from pymatgen.core import Element
-
-    every: Any = Element
-    return {e.symbol: e.Z for e in every} | {"D": 1, "T": 1}

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from genkit.errors import DataError, UsageError
-from genkit_crystals.protostructures import Reject, records, symbols
+from genkit_crystals.protostructures import Reject, records, symbols, unwarned
 
 FORMULA = ("formula", "composition", "formula_pretty", "pretty_formula", "reduced_formula")
 SOURCE = ("source", "calculator")
@@ -216,8 +215,7 @@ def _formula(place: str, row: Mapping[str, Any]) -> str:
     strange = [str(e) for e in found if getattr(e, "symbol", "") not in symbols()]
     if strange or not found or min(found.values()) <= 0:
         raise DataError(f"{place}: {str(given)[:60]!r} is no chemical formula")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # noble gases have no electronegativity, by which formulas are sorted
+    with unwarned():
         return found.element_composition.formula.replace(" ", "")
 
 

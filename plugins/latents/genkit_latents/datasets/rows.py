@@ -37,9 +37,13 @@ class Rows:
         train, test = split(len(x), self.test, self.seed)
         if self.labels is None:
             return check(Points(x[train], x[test], self.likelihood, str(self.file)))
-        y = arrays_in(self.labels, "labels").get("labels", np.zeros(0))
+        arrays = arrays_in(self.labels, "labels")
+        if (y := arrays.get("labels")) is None:
+            raise UsageError(f"{self.labels} has no array `labels`; it has {', '.join(arrays) or 'none'}")
         if y.shape != (len(x),):
             raise UsageError(f"{self.labels} has an array {y.shape}; expected ({len(x)},), one label a row")
-        if y.dtype.kind not in "iu" or y.min() < 0:
-            raise UsageError(f"{self.labels} has labels of {y.dtype}, the least {y.min()}; expected 0, 1, 2, ...")
+        if y.dtype.kind not in "iu":
+            raise UsageError(f"{self.labels} has labels of {y.dtype}; expected whole numbers 0, 1, 2, ...")
+        if y.min() < 0:
+            raise UsageError(f"{self.labels} has labels from {y.min()}; expected 0, 1, 2, ...")
         return check(Points(x[train], x[test], self.likelihood, str(self.file), y[train], y[test]))

@@ -27,6 +27,8 @@ class Numeric(Manifold):
     refuse.
     """
 
+    exact = False
+
     metric: Any
     n: int = field(metadata={"static": True})
     solver: Any = field(default=Energy(), metadata={"static": True})
@@ -100,10 +102,6 @@ class Numeric(Manifold):
     def inside(self, x: Array) -> Array:
         """Everywhere finite."""
         return jnp.isfinite(x).all(-1)
-
-    def unique(self, x: Array, y: Array) -> Array:
-        """True: a solver finds one geodesic and does not know of others."""
-        return jnp.asarray(True)
 
     def log_jacobian(self, x: Array, v: Array) -> Array:
         """Jacobi fields by differentiation of the Runge-Kutta steps."""

@@ -11,7 +11,6 @@ import numpy as np
 
 from genkit.errors import GenkitError, UsageError
 from genkit_latents import safe
-from genkit_latents.geometry import Numeric
 from genkit_latents.implicit import solution
 
 Array = jax.Array
@@ -23,8 +22,8 @@ class Mean(NamedTuple):
     point: Array
     """(*shape)"""
     converged: Array
-    """() bool: the residual is below the tolerance or rounding, no logarithm is NaN, no point is a cut point of the
-    mean, and the variance grows in every direction"""
+    """() bool: the residual is below the tolerance or all points are one, no logarithm is NaN, no point is a cut point
+    of the mean, and the variance grows in every direction"""
     iterations: Array
     """() int"""
     residual: Array
@@ -57,7 +56,7 @@ def frechet_mean(
         raise UsageError("a Frechet mean of no points; expected one or more")
     if weights is not None and jnp.shape(weights) != x.shape[:1]:
         raise UsageError(f"weights of shape {jnp.shape(weights)} for {len(x)} points; expected one a point")
-    fine = jnp.finfo(x.dtype).eps < 1e-12 and not isinstance(manifold, Numeric)  # a solver's logarithms are less exact
+    fine = jnp.finfo(x.dtype).eps < 1e-12 and manifold.exact
     tolerance = tolerance or (1e-10 if fine else 1e-5)
     w = (
         jnp.full(x.shape[0], 1 / x.shape[0], x.dtype)
@@ -115,6 +114,9 @@ class _State(NamedTuple):
 def _descend(iterations: int, tolerance: float, args: Any) -> tuple[Array, tuple[Array, Array, Array]]:
     manifold, x, w, first = args
     eps = jnp.finfo(x.dtype).eps
+    heaviest = x[jnp.argmax(w)]
+    away = jnp.abs(x - heaviest) > 4 * eps * jnp.abs(heaviest)
+    one = ~(away.reshape(len(x), -1).any(1) & (w != 0)).any()  # then all logarithms are rounding
 
     def at(m: Array, t: Any, i: Any) -> _State:
         step, variance = _pull(manifold, x, w, m)
@@ -124,8 +126,7 @@ def _descend(iterations: int, tolerance: float, args: Any) -> tuple[Array, tuple
         return safe.root(s.size / jnp.where(s.variance > 0, s.variance, 1))
 
     def settled(s: _State) -> Array:
-        rounding = (100 * eps) ** 2 * jnp.abs(manifold.inner(s.m, s.m, s.m))  # all there is where all points are one
-        return s.size <= tolerance**2 * s.variance + rounding
+        return one | (s.size <= tolerance**2 * s.variance)
 
     def more(s: _State) -> Array:
         return ~settled(s) & (s.iterations < iterations) & (s.t > eps)
@@ -143,7 +144,7 @@ def _descend(iterations: int, tolerance: float, args: Any) -> tuple[Array, tuple
         go = new._replace(t=jnp.clip(secant, 1e-3, 4))
         return jax.tree.map(partial(jnp.where, good), go, stay)
 
-    end = jax.lax.while_loop(more, move, at(first, 1, 0))
+    end = jax.lax.while_loop(more, move, at(jnp.where(one, heaviest, first), 1, 0))
     return end.m, (end.iterations, residual(end), settled(end))
 
 

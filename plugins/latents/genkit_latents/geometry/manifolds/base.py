@@ -26,6 +26,8 @@ class Manifold:
 
     hadamard: ClassVar[bool] = False
     """Simply connected and nowhere positively curved: one geodesic joins any two points, and means are unique."""
+    exact: ClassVar[bool] = True
+    """Logarithms are right to rounding, as closed forms are; those of a solver are not."""
 
     @property
     def dim(self) -> int:
@@ -95,8 +97,9 @@ class Manifold:
         raise NotImplementedError
 
     def unique(self, x: Array, y: Array) -> Array:
-        """Whether one shortest geodesic joins x and y, bool (...): False at antipodal points."""
-        return jnp.isfinite(self.dist(x, y))
+        """Whether one shortest geodesic joins x and y, bool (...), where one is found: False at antipodal points."""
+        batch = jnp.broadcast_shapes(x.shape, y.shape)
+        return jnp.ones(batch[: len(batch) - len(self.shape)], bool)
 
     # what follows
 

@@ -48,20 +48,35 @@ def rotation_log(r: Array) -> Array:
 def _principal(r: Array) -> tuple[Array, None]:
     """(R - R') / 2 times angle / sine: its two parts commute, so cosines are eigenvalues of (R + R') / 2 and sines
     lengths of columns in that basis. Half turns, whose sines are lost, are taken in planes of that basis."""
-    cosines, v = jnp.linalg.eigh((r + _t(r)) / 2)
-    b = _t(v) @ _skew(r) @ v
-    half = jnp.zeros(len(r), bool)  # they come in pairs, and first
-    second = cosines[1::2] < _half_turn(r)
-    half = half.at[: 2 * len(second)].set(jnp.repeat(second, 2))
-    scale = jnp.where(half, 0, safe.arc(jnp.where(half, 1, jnp.square(b).sum(0)), cosines))
+    cosines, v, b, sines = _turns(r)
+    half = jnp.repeat(_half_turns(cosines, sines), 2)
+    half = jnp.zeros(len(r), bool).at[: len(half)].set(half)  # they come first
+    scale = jnp.where(half, 0, safe.arc(jnp.where(half, 1, jnp.square(sines)), cosines))
     planes = jnp.asarray(np.kron(np.eye(len(r) // 2), [[0, -1], [1, 0]]), r.dtype)
     planes = jnp.zeros_like(r).at[: len(planes), : len(planes)].set(planes)
     return _skew(v @ (b * scale + jnp.pi * planes * half) @ _t(v)), None
 
 
-def _half_turn(r: Array) -> float:
-    """The cosine below which an angle counts as pi."""
-    return -1 + 100 * float(jnp.finfo(r.dtype).eps)
+def _turns(r: Array) -> tuple[Array, Array, Array, Array]:
+    """Cosines (n,) of the angles, rising, the basis (n, n), (R - R') / 2 in it, and sines (n,)."""
+    cosines, v = jnp.linalg.eigh((r + _t(r)) / 2)
+    b = _t(v) @ _skew(r) @ v
+    return cosines, v, b, safe.root(jnp.square(b).sum(0))
+
+
+def _half_turns(cosines: Array, sines: Array) -> Array:
+    """Which angles, one a plane, count as pi, (n // 2,): where rounding of the sine, eps, turns the plane by more than
+    the sine. Cosines tell angles near pi apart only to 1e2 eps, so several have no planes of their own: all count."""
+    eps, planes = jnp.finfo(cosines.dtype).eps, len(cosines) // 2
+    near = cosines[1 : 2 * planes : 2] < -1 + 100 * eps
+    lost = sines[: 2 * planes].reshape(planes, 2).max(1) < eps**0.5
+    return near & (lost | (near.sum() > 1))
+
+
+@partial(jnp.vectorize, signature="(n,n)->()")
+def _below_pi(r: Array) -> Array:
+    cosines, _, _, sines = _turns(r)
+    return ~_half_turns(cosines, sines).any()
 
 
 def _left(w: Array, r: Array) -> Array:
@@ -140,8 +155,7 @@ class SpecialOrthogonal(Sized):
 
     def unique(self, x: Array, y: Array) -> Array:
         """False where an angle is pi."""
-        r = _t(x) @ y
-        return jnp.linalg.eigvalsh((r + _t(r)) / 2)[..., 0] > _half_turn(r)
+        return _below_pi(_t(x) @ y)
 
 
 @dataclass(frozen=True)

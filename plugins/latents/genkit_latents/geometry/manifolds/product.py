@@ -37,6 +37,11 @@ class Product(Manifold):
         return all(f.hadamard for f in self.factors)
 
     @property
+    def exact(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where all factors are."""
+        return all(f.exact for f in self.factors)
+
+    @property
     def dim(self) -> int:
         """Sum of the dimensions."""
         return sum(f.dim for f in self.factors)
