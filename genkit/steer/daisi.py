@@ -42,6 +42,8 @@ class DAISI:
 
     def __post_init__(self) -> None:
         """Check the fields."""
+        if self.noise < 0:
+            raise UsageError(f"noise={self.noise} is negative; 0 is the probability flow, 1 the reverse SDE")
         if not self.level > self.sigma_min:
             raise UsageError(f"level={self.level} is not above sigma_min={self.sigma_min}; choose a higher one")
         if not hasattr(self.guidance, "guidance"):
