@@ -87,7 +87,7 @@ class SyntheticAdvection:
     def layout(self) -> Layout:
         """Sizes, without the data."""
         size = AREA.stop - AREA.start
-        return Layout((size, size), (FRAME, FRAME), 1, 2, 1, uniform=True)
+        return Layout((size, size), (FRAME, FRAME), 1, 2, 1, uniform=True, spacing=KM)
 
     def load(self) -> WeatherData:
         """Evaluate the exact solution (a second)."""
