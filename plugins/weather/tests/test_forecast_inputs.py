@@ -8,7 +8,7 @@ import xarray as xr
 
 from genkit.errors import DataError
 from genkit_weather.datasets import from_xarray
-from genkit_weather.forecasting.inputs import _forcing, at_times, open_file
+from genkit_weather.forecasting.inputs import at_times, forcing_of, open_file
 from genkit_weather.gridded import to_xarray
 from genkit_weather.models import Area
 
@@ -57,10 +57,10 @@ def test_forcing_is_converted_and_filled_as_in_training(trained, tmp_path):
     metres["snow"].attrs["units"] = "m"
     for name, source in (("same", file()), ("other", metres), ("again", to_xarray(data, data.train[0]))):
         source.to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
-        found = _forcing(area, when, {name: open_file(tmp_path / f"{name}.nc", area)})
+        found = forcing_of(area, when, {name: open_file(tmp_path / f"{name}.nc", area)})
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     bare = file()
     del bare["sst"].attrs["units"]
     bare.to_netcdf(tmp_path / "bare.nc", engine="h5netcdf")
     with pytest.raises(DataError, match="sst has no units; the model was trained in 'K'"):
-        _forcing(area, when, {"bare": open_file(tmp_path / "bare.nc", area)})
+        forcing_of(area, when, {"bare": open_file(tmp_path / "bare.nc", area)})
