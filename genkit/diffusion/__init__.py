@@ -1,6 +1,15 @@
 """Gaussian diffusion: processes, denoisers, noise distributions, losses and samplers."""
 
-from genkit.diffusion.denoiser import Denoiser, EDMDenoiser, NetworkDenoiser, Rescaled, denoise, process_of, to_range
+from genkit.diffusion.denoiser import (
+    Denoiser,
+    EDMDenoiser,
+    NetworkDenoiser,
+    Rescaled,
+    Wrapped,
+    denoise,
+    process_of,
+    to_range,
+)
 from genkit.diffusion.distillation import (
     ConsistencyFunction,
     consistency_loss,
@@ -90,6 +99,7 @@ __all__ = [
     "TimeGrid",
     "UniPC",
     "Uniform",
+    "Wrapped",
     "bits_per_dim",
     "check_range",
     "consistency_loss",

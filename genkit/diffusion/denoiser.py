@@ -154,9 +154,25 @@ class NetworkDenoiser:
         return a * x + b * _given(self.network, f, x)
 
 
+class Wrapped:
+    """Base of a denoiser made from another, its field `denoiser`: process and range are those of that."""
+
+    denoiser: Denoiser
+
+    @property
+    def process(self) -> Process:
+        """That of the denoiser."""
+        return process_of(self.denoiser)
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """That of the denoiser, None where it has no bounds."""
+        return getattr(self.denoiser, "range", None)
+
+
 @register_dataclass
 @dataclass(frozen=True)
-class Rescaled:
+class Rescaled(Wrapped):
     """The denoiser of y = scale x + shift, made from that of x: data in [0, 1] from a network for [-1, 1].
 
     A noise level of y is `scale` times one of x: D_y(y) = scale D_x((y - shift) / scale) + shift at level s / scale.
@@ -167,14 +183,9 @@ class Rescaled:
     shift: Array | float = 0.0
 
     @property
-    def process(self) -> Process:
-        """That of the denoiser."""
-        return process_of(self.denoiser)
-
-    @property
     def range(self) -> tuple[float, float] | None:
         """Lowest and highest value of y, where x has bounds and scale and shift are numbers."""
-        bounds = getattr(self.denoiser, "range", None)
+        bounds = super().range
         return bounds and tuple(self.scale * b + self.shift for b in bounds)  # type: ignore[return-value]
 
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from genkit.chain import callable_tree
-from genkit.diffusion.denoiser import Denoiser, check_process, process_of
-from genkit.diffusion.process import Process, per_item
+from genkit.diffusion.denoiser import Denoiser, Wrapped, check_process, process_of
+from genkit.diffusion.process import per_item
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 
@@ -25,21 +25,11 @@ Array = jax.Array
 
 @register_dataclass
 @dataclass(frozen=True)
-class Guided:
+class Guided(Wrapped):
     """A denoiser with guidance."""
 
     guidance: Any
     denoiser: Denoiser
-
-    @property
-    def process(self) -> Process:
-        """That of the denoiser."""
-        return process_of(self.denoiser)
-
-    @property
-    def range(self) -> tuple[float, float] | None:
-        """That of the denoiser."""
-        return getattr(self.denoiser, "range", None)
 
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
         """The guided E[x_0 | x_t = x]."""

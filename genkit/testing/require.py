@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.diffusion import Process, process_of
+from genkit.diffusion import Wrapped
 from genkit.tree import register_dataclass
 
 
@@ -77,16 +77,11 @@ class Count:
 
 @register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Counted:
+class Counted(Wrapped):
     """A denoiser that counts its traces and calls."""
 
     denoiser: Any
     count: Count = dataclasses.field(metadata={"static": True})
-
-    @property
-    def process(self) -> Process:
-        """That of the denoiser."""
-        return process_of(self.denoiser)
 
     def __call__(self, x: jax.Array, t: jax.Array, cond: Any = None) -> jax.Array:
         """The denoiser's answer."""

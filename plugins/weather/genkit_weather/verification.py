@@ -123,6 +123,30 @@ def growth(forecast: xr.Dataset, climate: Statistics, *, frame: tuple[int, int] 
     return results
 
 
+def memory(
+    forecast: xr.Dataset,
+    by_frame: xr.Dataset,
+    truth: xr.Dataset,
+    *,
+    frame: tuple[int, int],
+    weights: np.ndarray | None = None,
+) -> dict[str, float | None]:
+    """`memory/<variable>`: hours up to which a long forecast is better than a regression on the frame alone.
+
+    What is worse would do as well without its initial state.
+    """
+    own, floor = (verify(f, truth, frame=frame, weights=weights, names=("rmse",)) for f in (forecast, by_frame))
+    results: dict[str, float | None] = {}
+    for name in map(str, forecast.data_vars):
+        results[f"memory/{name}"] = 0.0
+        for hours in lead_hours(forecast):
+            mine, other = (found[f"rmse/{name}/{hours:g}h"] for found in (own, floor))
+            if mine is None or other is None or mine >= other:
+                break
+            results[f"memory/{name}"] = float(hours)
+    return results
+
+
 def scores(
     forecast: xr.Dataset,
     truth: xr.Dataset,

@@ -51,3 +51,19 @@ def toy_data():
         return WeatherData(**{**fields, **changes})
 
     return make
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a data set and read it as own data."""
+
+    def load(file, name="own.nc", encoding=None, **options):
+        if name.endswith(".zarr"):
+            file.to_zarr(tmp_path / name)
+        else:
+            file.to_netcdf(tmp_path / name, engine="h5netcdf", encoding=encoding)
+        from genkit_weather.datasets import Own
+
+        return Own(str(tmp_path / name), frame=2, **options).load()
+
+    return load

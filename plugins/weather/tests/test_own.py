@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from own_files import LAT, LON, STATE, TIME, H, T, W, plane, usual, whole
 
 from genkit.cli import main
 from genkit.errors import DataError, UsageError
@@ -18,47 +19,7 @@ from genkit_weather.gridded.files import stamp
 from genkit_weather.lam import Formulation, domain_of
 from genkit_weather.lazy import Lazy
 
-T, H, W = 40, 10, 12
-TIME = np.datetime64("2020-06-01", "s") + 6 * np.arange(T) * np.timedelta64(1, "h")
-HOURS = {"units": "hours since 2020-06-01", "calendar": "proleptic_gregorian"}
-STATE = (280 + np.random.default_rng(0).normal(size=(T, H, W))).astype(np.float32)
-LAT, LON = np.linspace(50, 54.5, H), np.linspace(5, 10.5, W)
 HARD = Path(os.environ.get("GENKIT_DATA", "/nowhere")) / "hard" / "weather"
-
-
-def usual(state=STATE, lat=LAT, lon=LON, dims=("time", "lat", "lon"), time=TIME, **attrs):
-    """Temperature on a grid of latitudes and longitudes."""
-    attrs = {"units": "K", "long_name": "temperature"} | attrs
-    return xr.Dataset({"t2m": (dims, state, attrs)}, dict(zip(dims, (time, lat, lon), strict=True)))
-
-
-def plane(x=2000.0, units="m", **more):
-    """Temperature on rows and columns of a plane, `x` of the units apart."""
-    coords = {
-        "time": TIME,
-        "x": ("x", x * np.arange(W), {"units": units}),
-        "y": ("y", x * np.arange(H), {"units": units}),
-    }
-    return xr.Dataset({"t2m": (("time", "y", "x"), STATE, {"units": "K"}), **more}, coords)
-
-
-def whole(data, v=0):
-    """(T, H, W) of a variable over all splits of one series each."""
-    return np.concatenate([np.asarray(s.state[..., v]) for (s,) in data.splits().values()])
-
-
-@pytest.fixture
-def written(tmp_path):
-    """Write a data set and read it as own data."""
-
-    def load(file, name="own.nc", encoding=None, **options):
-        if name.endswith(".zarr"):
-            file.to_zarr(tmp_path / name)
-        else:
-            file.to_netcdf(tmp_path / name, engine="h5netcdf", encoding=encoding)
-        return Own(str(tmp_path / name), frame=2, **options).load()
-
-    return load
 
 
 def test_variables_splits_and_grid():
@@ -225,23 +186,6 @@ def test_units_of_later_files_become_those_of_the_first(tmp_path):
     np.testing.assert_allclose(whole(Own(str(tmp_path), frame=2).load()), STATE, rtol=1e-6)
 
 
-@pytest.mark.parametrize("calendar, leap", [("noleap", 6 * 3600), ("360_day", None), ("julian", None)])
-def test_calendars(written, calendar, leap):
-    """A year without 29 February goes on without a gap, and dates keep their names."""
-    import cftime
-
-    begin = cftime.datetime(2020, 2, 26, 0, calendar=calendar)
-    dates = [begin + np.timedelta64(6 * i, "h").astype(object) for i in range(T)]
-    data = written(usual(time=dates))
-    assert data.step_hours == 6 and [len(s) for (s,) in data.splits().values()] == [28, 4, 8]
-    time = np.concatenate([s.time for (s,) in data.splits().values()])
-    assert (np.diff(time) > np.timedelta64(0)).all()
-    assert (np.unique((time - time.astype("datetime64[D]")).astype(int)) == [0, 21600, 43200, 64800]).all()
-    if leap:
-        jump = int(np.argmax(np.diff(time) > np.timedelta64(6, "h")))
-        assert [str(t) for t in time[jump : jump + 2]] == ["2020-02-28T18:00:00", "2020-03-01T00:00:00"]
-
-
 def test_levels_become_variables(written):
     state = np.stack([STATE, STATE + 10, STATE + 20], 1)
     file = usual().expand_dims(plev=[100000.0, 85000.0, 50000.0], axis=1).copy(data={"t2m": state}).rename(t2m="t")
@@ -252,186 +196,6 @@ def test_levels_become_variables(written):
     assert written(file, "b.nc", levels=(500.0, 1000.0), variables=("t",)).names == ("t_500", "t_1000")
     with pytest.raises(DataError, match="no variable has a level 700; found t_850"):
         written(file, "c.nc", levels=(850.0, 700.0))
-
-
-def test_members_are_series_that_share_no_time_between_splits(written, tmp_path):
-    file = usual().expand_dims(number=[3, 5, 7], axis=1).copy(deep=True)
-    file["t2m"].values[:, 1] += 1
-    data = written(file)
-    assert [[len(s) for s in split] for split in data.splits().values()] == [[28] * 3, [4] * 3, [8] * 3]
-    ends = [max(s.time[-1] for s in split) for split in (data.train, data.val)]
-    assert ends[0] < min(s.time[0] for s in data.val) and ends[1] < min(s.time[0] for s in data.test)
-    np.testing.assert_array_equal(data.val[1].state, data.val[0].state + 1)
-    one = written(file, "b.nc", member=5)
-    np.testing.assert_array_equal(whole(one), STATE + 1)
-    with pytest.raises(UsageError, match=r"member=4 is not in .*; it has \[3, 5, 7\]"):
-        written(file, "c.nc", member=4)
-    for m in range(2):  # a file a member
-        file.isel(number=m).to_netcdf(tmp_path / f"m{m}.nc", engine="h5netcdf")
-    assert len(Own(str(tmp_path / "m*.nc"), frame=2).load().train) == 2
-
-
-def test_forecasts_are_whole_in_one_split(written):
-    """Every 6 h a forecast of five lead times: the last of a split reach into the next and are left out."""
-    rows = np.arange(T)[:, None] + np.arange(5)
-    state = np.concatenate([STATE, STATE])[rows]
-    file = usual().expand_dims(step=5 * [0], axis=1).copy(data={"t2m": state})
-    file = file.assign_coords(step=("step", 6 * np.arange(5), {"units": "hours"}))
-    data = written(file, split=(0.6, 0.2))
-    assert [len(split) for split in data.splits().values()] == [24 - 4, 8 - 4, 8]
-    assert {len(s) for s in data.train} == {5} and data.train[2].issued == TIME[2]
-    np.testing.assert_array_equal(data.train[2].time, TIME[2:7])
-    np.testing.assert_array_equal(data.train[2].state[..., 0], STATE[2:7])
-    assert max(s.time[-1] for s in data.train) < min(s.time[0] for s in data.val)
-
-
-def test_one_forecast_is_a_series(written):
-    file = usual().rename(time="step").assign_coords(step=6.0 * np.arange(T), time=TIME[0])
-    file["step"].attrs["units"] = "hours"
-    np.testing.assert_array_equal(np.concatenate([s.time for (s,) in written(file).splits().values()]), TIME)
-
-
-def test_gaps_cut_series(written):
-    data = written(usual().isel(time=[*range(10), *range(12, 20), *range(21, T)]))
-    assert [len(s) for s in data.train] == [
-        10,
-        8,
-        8,
-    ] and "2 gaps (2020-06-03T06:00:00 to 2020-06-04T00:00:00" in data.notes[0]
-    for series in data.train:
-        assert (np.diff(series.time) == np.timedelta64(6, "h")).all()
-    lost = usual().copy(deep=True)
-    lost["t2m"].values[5] = np.nan  # a time without any value is a gap too
-    lost = written(lost, "b.nc")
-    assert [len(s) for s in lost.train] == [5, 22] and "1 times without any value" in lost.notes[0]
-
-
-def test_phases_of_a_longer_step(written):
-    data = written(usual(), step=12, split=(0.5, 0.25))
-    assert data.step_hours == 12 and [len(s) for s in data.train] == [10, 10]
-    np.testing.assert_array_equal(data.train[1].time, TIME[1:20:2])
-    with pytest.raises(UsageError, match="step=9 h is no multiple of the 6 h"):
-        written(usual(), "b.nc", step=9)
-    rain = usual(cell_methods="time: sum")
-    with pytest.raises(UsageError, match="t2m is a sum over a time"):
-        written(rain, "c.nc", step=12, split=(0.5, 0.25))
-
-
-def test_splits_by_dates(written):
-    spans = {
-        "train": ("2020-06-03", "2020-06-06"),
-        "val": ("2020-06-01", "2020-06-02"),
-        "test": ("2020-06-08", "2020-06-10"),
-    }
-    data = written(usual(), **spans)
-    assert [len(s) for (s,) in data.splits().values()] == [16, 8, 12]
-    assert data.train[0].time[0] == np.datetime64("2020-06-03") and str(data.val[0].time[-1]) == "2020-06-02T18:00:00"
-    with pytest.raises(UsageError, match="val and train overlap"):
-        written(usual(), "b.nc", **(spans | {"val": ("2020-06-01", "2020-06-03")}))
-    with pytest.raises(UsageError, match="train have dates, val, test have none"):
-        written(usual(), "c.nc", train=spans["train"])
-
-    years = usual(time=np.datetime64("2000-01-01", "ns") + 20 * np.arange(T) * np.timedelta64(1, "D"))
-    data = written(years, "d.nc", train=("2000", "2000"), val=("2001-01", "2001-07"), test=("2001-08-01", "2002-03"))
-    assert [str(s.time[-1])[:10] for (s,) in data.splits().values()] == ["2000-12-26", "2001-07-14", "2002-02-19"]
-
-
-def test_months_are_no_equal_steps():
-    months = (np.datetime64("2000-01", "M") + np.arange(T)).astype("datetime64[ns]")
-    with pytest.raises(
-        DataError, match="mine: only 18 of 40 times are 744 h from their neighbours; steps must be equal"
-    ):
-        from_xarray(usual(time=months), frame=2, source="mine")
-
-
-@pytest.mark.parametrize(
-    "name, units, is_sum",
-    [
-        ("tp", "m", True),
-        ("RAINC", "mm", True),
-        ("total_precipitation", "mm", True),
-        ("surface_solar_radiation_downwards", "J m**-2", True),
-        ("precipitation", "mm h-1", False),
-        ("precipitation_flux", "kg m-2 s-1", False),
-        ("net_radiation", "W m-2", False),
-    ],
-)
-def test_sums_by_their_names(name, units, is_sum):
-    file = usual(units=units).rename(t2m=name)
-    if is_sum:
-        with pytest.raises(UsageError, match=f"{name} is a sum over a time"):
-            from_xarray(file, frame=2, step=12, split=(0.1, 0.1))
-    else:
-        assert from_xarray(file, frame=2, step=12, split=(0.5, 0.25)).step_hours == 12
-    total = file.copy(data={name: np.cumsum(file[name], 0)})
-    assert is_sum == any(f"{name} only grows" in note for note in from_xarray(total, frame=2).notes)
-
-
-def test_longitudes_across_greenwich_and_around_the_globe(written):
-    lon = np.array([357, 357.5, 358, 358.5, 359, 359.5, 0, 0.5, 1, 1.5, 2, 2.5])
-    data = written(usual(lon=lon))
-    np.testing.assert_allclose(data.lon[0], np.arange(-3, 3, 0.5))
-    np.testing.assert_array_equal(whole(data), STATE)
-    mixed = [*range(6, 12), *range(6)]
-    np.testing.assert_array_equal(whole(written(usual(lon=lon).isel(lon=mixed), "b.nc")), STATE)
-    globe = written(usual(lon=np.arange(0, 360, 30.0)), "c.nc")
-    np.testing.assert_allclose(globe.lon[0], np.arange(0, 360, 30))
-    assert globe.static_names == ("lat", "cos_lon", "sin_lon")
-    with pytest.raises(DataError, match="longitude jumps from 2 to 8"):
-        written(usual(lon=np.array([0, 0.5, 1, 1.5, 2, 8, 8.5, 9, 9.5, 10, 10.5, 11])), "d.nc")
-    cut = written(usual(lon=lon), "e.nc", region=(50.9, 53.1, -1.1, 1.1))
-    np.testing.assert_allclose(cut.lon[0], np.arange(-1, 1.1, 0.5))
-    assert cut.grid == (5, 5)
-
-
-@pytest.mark.parametrize(
-    "units, x", [("m", 2000.0), ("metre", 2000.0), ("meters", 2000.0), ("km", 2.0), ("kilometres", 2.0)]
-)
-def test_lengths(units, x):
-    np.testing.assert_allclose(from_xarray(plane(x, units), frame=2).x, 2.0 * np.arange(W))
-
-
-def lambert(x=2000.0, units="m"):
-    attrs = {"grid_mapping_name": "lambert_conformal_conic", "standard_parallel": 63.3, "earth_radius": 6371000.0,
-             "longitude_of_central_meridian": 15.0, "latitude_of_projection_origin": 63.3}  # fmt: skip
-    return plane(x, units, lambert=((), 0, attrs))
-
-
-def test_projection_gives_places():
-    """At the origin of a tangent cone rows are parallels and the scale is 1: a metre is a metre of the sphere."""
-    data = from_xarray(lambert(), frame=2)
-    np.testing.assert_allclose([data.lat[0, 0], data.lon[0, 0]], [63.3, 15.0], atol=1e-6)
-    degree = np.deg2rad(1) * 6371.0
-    assert (data.lat[1, 0] - data.lat[0, 0]) * degree == pytest.approx(2.0, rel=5e-3)
-    assert (data.lon[0, 1] - data.lon[0, 0]) * degree * np.cos(np.deg2rad(63.3)) == pytest.approx(2.0, rel=5e-3)
-    assert data.crs.startswith("PROJCRS")
-
-
-def test_spacing_that_cannot_be():
-    with pytest.raises(DataError, match="y is said to be in 'km', which makes cells of 3000 km; correct its units"):
-        from_xarray(plane(3000.0, "km"))
-    file = from_xarray(lambert(), frame=2)
-    wrong = plane(20.0, "m").assign_coords(lat=(("y", "x"), file.lat), lon=(("y", "x"), file.lon))
-    with pytest.raises(DataError, match=r"cells of 0.02 km, but latitudes and longitudes make 2(\.\d+)? km"):
-        from_xarray(wrong)
-
-
-def test_wind_turned_to_the_grid():
-    """d degrees east of the meridian of a Lambert cone, north is turned by -d sin(63.3) on the grid."""
-    file = lambert(200000.0)
-    wind = {"standard_name": "eastward_wind", "units": "m s-1"}, {"standard_name": "northward_wind", "units": "m s-1"}
-    zero = 0.1 * (STATE - 280)
-    file = file.assign(u=(("time", "y", "x"), zero, wind[0]), v=(("time", "y", "x"), 10 + 0 * zero + zero, wind[1]))
-    data = from_xarray(file, frame=2, wind="grid")
-    east, north = whole(from_xarray(file, frame=2), 1), whole(from_xarray(file, frame=2), 2)
-    u, v = whole(data, 1), whole(data, 2)
-    np.testing.assert_allclose(np.hypot(u, v), np.hypot(east, north), rtol=1e-5)
-    turned = np.arctan2(u, v) - np.arctan2(east, north)
-    expected = -np.deg2rad((data.lon - 15.0) * np.sin(np.deg2rad(63.3)))
-    inner = (slice(None), slice(1, -1), slice(1, -1))
-    np.testing.assert_allclose(turned[inner], np.broadcast_to(expected, turned.shape)[inner], atol=4e-3)
-    with pytest.raises(DataError, match="no pair of wind components"):
-        from_xarray(usual(), wind="grid")
 
 
 def test_what_is_given_and_what_never_changes():

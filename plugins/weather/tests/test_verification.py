@@ -82,6 +82,16 @@ def test_growth_is_the_worst_departure_from_the_climate():
     assert verification.growth(forecast, climate) == {"growth/z/12h": None}
 
 
+def test_a_forecast_remembers_as_long_as_it_beats_the_frame():
+    """Errors 1, 2, 3, 2 against 2.5 at each lead: better until the second, and never again after that."""
+    _, truth = pair(leads=4)
+    by_frame, grown = truth + 2.5, truth + xr.DataArray([1.0, 2, 3, 2], dims="lead")
+    memory = verification.memory(grown.expand_dims(member=1), by_frame.expand_dims(member=1), truth, frame=(2, 3))
+    assert memory == {"memory/z": 12.0}
+    worse = (truth + 3.0).expand_dims(member=1)
+    assert verification.memory(worse, by_frame.expand_dims(member=1), truth, frame=(2, 3)) == {"memory/z": 0.0}
+
+
 def test_forecast_that_blew_up_scores_none():
     forecast, truth = pair()
     forecast.z[2, 1, 0, 8, 8] = np.inf

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.diffusion import Process, process_of
+from genkit.diffusion import Wrapped
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 
@@ -19,7 +19,7 @@ Array = jax.Array
 
 @register_dataclass
 @dataclass(frozen=True)
-class Windowed:
+class Windowed(Wrapped):
     """The mean of what a denoiser says of windows that overlap: exact where cells tell of near ones alone.
 
     Windows are worked on one after another, so memory is that of one. Of those that see a cell each counts the more the
@@ -36,16 +36,6 @@ class Windowed:
         """Check the overlap."""
         if not 0 <= self.overlap < min(self.side):
             raise UsageError(f"overlap={self.overlap}; expected 0 to {min(self.side) - 1}, less than a window's side")
-
-    @property
-    def process(self) -> Process:
-        """That of the denoiser."""
-        return process_of(self.denoiser)
-
-    @property
-    def range(self) -> tuple[float, float] | None:
-        """That of the denoiser."""
-        return getattr(self.denoiser, "range", None)
 
     def places(self, shape: tuple[int, int]) -> np.ndarray:
         """(k, 2) upper left corners of the windows of an image, evenly spaced from border to border."""

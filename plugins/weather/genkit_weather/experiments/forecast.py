@@ -315,15 +315,18 @@ class ForecastExperiment(Experiment):
     def truth(self, data: WeatherData, plan: Plan | None = None) -> xr.Dataset:
         """The truth of the forecasts of a plan (by default the verified ones), (start, lead, y, x)."""
         plan = plan or self.plans(data)[0]
-        states = np.concatenate([truth(data.test[s], [i], plan.steps) for s, i in self.chosen(data, plan)])
-        states = states if data.mask is None else np.where(data.mask, states, np.float32("nan"))
-        return dataset(states, data, self._times(data, plan), plan.steps)
+        states = [truth(data.test[s], [i], plan.steps) for s, i in self.chosen(data, plan)]
+        return self._of_data(np.concatenate(states), data, plan, plan.steps)
 
     def analysis(self, data: WeatherData) -> xr.Dataset:
         """The states that the verified forecasts start from, (start, y, x)."""
         states = np.stack([take(data.test[s].known, np.array([i])) for s, i in self.chosen(data)])
+        return self._of_data(states, data, self.plans(data)[0], [0]).isel(lead=0)
+
+    def _of_data(self, states: np.ndarray, data: WeatherData, plan: Plan, steps: Sequence[int]) -> xr.Dataset:
+        """States of the data as a file has them, NaN where they have no value."""
         states = states if data.mask is None else np.where(data.mask, states, np.float32("nan"))
-        return dataset(states, data, self._times(data, self.plans(data)[0]), [0]).isel(lead=0)
+        return dataset(states, data, self._times(data, plan), steps)
 
     def baseline_forecasts(self, run: Run, data: WeatherData) -> Iterator[tuple[str, xr.Dataset]]:
         """Name and forecast of each baseline that the data allow."""
@@ -345,28 +348,14 @@ class ForecastExperiment(Experiment):
         return dataset(np.concatenate(parts), data, self._times(data, plan), plan.steps)
 
     def memory(self, forecasts: xr.Dataset, data: WeatherData, plan: Plan) -> dict[str, float | None]:
-        """`memory/<variable>`: hours up to which a long forecast is better than a regression on the frame alone.
-
-        What is worse would do as well without its initial state.
-        """
+        """See `genkit_weather.verification.memory`; none without a frame."""
         from genkit_weather.baselines import FrameRegression
-        from genkit_weather.verification import verify
+        from genkit_weather.verification import memory
 
         if "frame_regression" not in self.baselines or not any(data.frame):
             return {}
-        true, results = self.truth(data, plan), {}
-        options: dict[str, Any] = {"frame": data.frame, "weights": data.weights, "names": ("rmse",)}
-        own = verify(forecasts, true, **options)
-        floor = verify(self._by(FrameRegression(), data, plan), true, **options)
-        for name in data.names:
-            kept = 0.0
-            for step in plan.steps:
-                key = f"rmse/{name}/{data.step_hours * step:g}h"
-                if own[key] is None or own[key] >= floor[key]:  # type: ignore[operator]
-                    break
-                kept = data.step_hours * step
-            results[f"memory/{name}"] = kept
-        return results
+        by_frame = self._by(FrameRegression(), data, plan)
+        return memory(forecasts, by_frame, self.truth(data, plan), frame=data.frame, weights=data.weights)
 
     def _times(self, data: WeatherData, plan: Plan) -> np.ndarray:
         return np.array([data.test[s].time[i] for s, i in self.chosen(data, plan)])

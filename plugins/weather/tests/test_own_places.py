@@ -1,0 +1,75 @@
+"""Own gridded data: longitudes, lengths, projections, wind."""
+
+import numpy as np
+import pytest
+from own_files import STATE, W, plane, usual, whole
+
+from genkit.errors import DataError
+from genkit_weather.datasets import from_xarray
+
+
+def test_longitudes_across_greenwich_and_around_the_globe(written):
+    lon = np.array([357, 357.5, 358, 358.5, 359, 359.5, 0, 0.5, 1, 1.5, 2, 2.5])
+    data = written(usual(lon=lon))
+    np.testing.assert_allclose(data.lon[0], np.arange(-3, 3, 0.5))
+    np.testing.assert_array_equal(whole(data), STATE)
+    mixed = [*range(6, 12), *range(6)]
+    np.testing.assert_array_equal(whole(written(usual(lon=lon).isel(lon=mixed), "b.nc")), STATE)
+    globe = written(usual(lon=np.arange(0, 360, 30.0)), "c.nc")
+    np.testing.assert_allclose(globe.lon[0], np.arange(0, 360, 30))
+    assert globe.static_names == ("lat", "cos_lon", "sin_lon")
+    with pytest.raises(DataError, match="longitude jumps from 2 to 8"):
+        written(usual(lon=np.array([0, 0.5, 1, 1.5, 2, 8, 8.5, 9, 9.5, 10, 10.5, 11])), "d.nc")
+    cut = written(usual(lon=lon), "e.nc", region=(50.9, 53.1, -1.1, 1.1))
+    np.testing.assert_allclose(cut.lon[0], np.arange(-1, 1.1, 0.5))
+    assert cut.grid == (5, 5)
+
+
+@pytest.mark.parametrize(
+    "units, x", [("m", 2000.0), ("metre", 2000.0), ("meters", 2000.0), ("km", 2.0), ("kilometres", 2.0)]
+)
+def test_lengths(units, x):
+    np.testing.assert_allclose(from_xarray(plane(x, units), frame=2).x, 2.0 * np.arange(W))
+
+
+def lambert(x=2000.0, units="m"):
+    attrs = {"grid_mapping_name": "lambert_conformal_conic", "standard_parallel": 63.3, "earth_radius": 6371000.0,
+             "longitude_of_central_meridian": 15.0, "latitude_of_projection_origin": 63.3}  # fmt: skip
+    return plane(x, units, lambert=((), 0, attrs))
+
+
+def test_projection_gives_places():
+    """At the origin of a tangent cone rows are parallels and the scale is 1: a metre is a metre of the sphere."""
+    data = from_xarray(lambert(), frame=2)
+    np.testing.assert_allclose([data.lat[0, 0], data.lon[0, 0]], [63.3, 15.0], atol=1e-6)
+    degree = np.deg2rad(1) * 6371.0
+    assert (data.lat[1, 0] - data.lat[0, 0]) * degree == pytest.approx(2.0, rel=5e-3)
+    assert (data.lon[0, 1] - data.lon[0, 0]) * degree * np.cos(np.deg2rad(63.3)) == pytest.approx(2.0, rel=5e-3)
+    assert data.crs.startswith("PROJCRS")
+
+
+def test_spacing_that_cannot_be():
+    with pytest.raises(DataError, match="y is said to be in 'km', which makes cells of 3000 km; correct its units"):
+        from_xarray(plane(3000.0, "km"))
+    file = from_xarray(lambert(), frame=2)
+    wrong = plane(20.0, "m").assign_coords(lat=(("y", "x"), file.lat), lon=(("y", "x"), file.lon))
+    with pytest.raises(DataError, match=r"cells of 0.02 km, but latitudes and longitudes make 2(\.\d+)? km"):
+        from_xarray(wrong)
+
+
+def test_wind_turned_to_the_grid():
+    """d degrees east of the meridian of a Lambert cone, north is turned by -d sin(63.3) on the grid."""
+    file = lambert(200000.0)
+    wind = {"standard_name": "eastward_wind", "units": "m s-1"}, {"standard_name": "northward_wind", "units": "m s-1"}
+    zero = 0.1 * (STATE - 280)
+    file = file.assign(u=(("time", "y", "x"), zero, wind[0]), v=(("time", "y", "x"), 10 + 0 * zero + zero, wind[1]))
+    data = from_xarray(file, frame=2, wind="grid")
+    east, north = whole(from_xarray(file, frame=2), 1), whole(from_xarray(file, frame=2), 2)
+    u, v = whole(data, 1), whole(data, 2)
+    np.testing.assert_allclose(np.hypot(u, v), np.hypot(east, north), rtol=1e-5)
+    turned = np.arctan2(u, v) - np.arctan2(east, north)
+    expected = -np.deg2rad((data.lon - 15.0) * np.sin(np.deg2rad(63.3)))
+    inner = (slice(None), slice(1, -1), slice(1, -1))
+    np.testing.assert_allclose(turned[inner], np.broadcast_to(expected, turned.shape)[inner], atol=4e-3)
+    with pytest.raises(DataError, match="no pair of wind components"):
+        from_xarray(usual(), wind="grid")
