@@ -29,10 +29,10 @@ def network(params, x, slots, group, step):
     return jnp.zeros((*x[0].shape, ELEMENTS + 1)), every
 
 
-def chain():
-    """(denoiser, processes, exact law of the states)."""
+def chain(together=1.0):
+    """(denoiser, processes, exact law of the states) of orbits that speak for each other, or with 0 do not."""
     rng = np.random.default_rng(0)
-    params = {"alone": rng.normal(size=6) - 0.5, "pairs": rng.normal(size=(6, 6))}
+    params = {"alone": rng.normal(size=6) - 0.5, "pairs": together * rng.normal(size=(6, 6))}
     law, bars = np.eye(64)[0], np.asarray(cosine_steps(T), float)
     for t in range(T, 0, -1):  # an empty site is filled at t - 1 if it is one that is full and was hidden till now
         odds = np.exp(params["alone"] + STATES @ params["pairs"] + 0.2 * (t - 1)) * (1 - bars[t])
@@ -49,6 +49,8 @@ def chain():
 
 @pytest.mark.parametrize("case", ["formula", "atoms", "formula and sites"])
 def test_particles_have_the_exact_conditional_law(case):
+    """The law by Hotelling's statistic, which tells that of orbits that do not know each other; the weights, which
+    change that law by less than it tells, by log Z."""
     denoiser, processes, law = chain()
     sodium, chlorine = (STATES[:, i::2] @ SIZE[i::2] for i in (0, 1))
     right, asked, given = sodium + chlorine > 0, goal(), None
@@ -77,9 +79,13 @@ def test_particles_have_the_exact_conditional_law(case):
     # w [x = s] has the mean Z p(s), however few the particles: Hotelling's statistic of all cells
     each = np.zeros((n, len(some) + 1))
     each[full, cells[which]] = weight
-    expected = np.bincount(cells, exact, len(some) + 1)
-    each, expected = (each, expected) if expected[-1] > 0 else (each[:, :-1], expected[:-1])
-    gap = each.mean(0) - expected
-    statistic = n * gap @ np.linalg.solve(np.cov(each.T), gap)
-    assert statistic < chi2.ppf(0.999, len(gap))
-    assert abs(weight.sum() / n - exact.sum()) < 4 * each.sum(1).std() / n**0.5
+
+    def surprise(law):
+        expected = np.bincount(cells, np.where(right, law, 0), len(some) + 1)
+        there = expected > 0
+        gap = (each.mean(0) - expected)[there]
+        return n * gap @ np.linalg.solve(np.atleast_2d(np.cov(each.T[there])), gap) / chi2.ppf(0.999, len(gap))
+
+    assert surprise(law) < 1 < surprise(chain(0.0)[2])
+    error = each.sum(1).std() / n**0.5
+    assert abs(weight.sum() / n - exact.sum()) < 4 * error < abs(len(full) / n - exact.sum())
