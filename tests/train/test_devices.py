@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
+import genkit
 from genkit.data import batches
+from genkit.experiment import Run
 from genkit.parallel import fsdp, make_mesh, split
 from genkit.train import AdamW, Phase, TrainState, fit, load, make_step
 
@@ -58,6 +60,29 @@ def moments_are_sharded_and_move_to_another_mesh(folder):
         jax.tree.map(np.testing.assert_array_equal, jax.device_get(four), jax.device_get(other))
 
 
+def a_run_splits_what_is_large(folder):
+    places = []
+
+    def start(key):
+        return TrainState.create({"w": jax.random.normal(key, (256, 256)) / 16, "b": jnp.zeros(256)}, RULE)
+
+    def square(params, aux, batch, key):
+        return jnp.mean((batch @ params["w"] + params["b"]) ** 2), (aux, {})
+
+    def seen(state, step):
+        places.append((state.params["w"].sharding.spec, state.params["b"].sharding.spec))
+
+    wide = batches(np.tile(DATA, (1, 32)), 16, seed=1)
+    one = Phase("wide", start, make_step(square, RULE, ema_half_life=5), wide, 4, every=((4, seen),))
+    ends = []
+    for shard in (False, True):
+        run = Run(genkit.config("core.mixture", "tiny"), folder / f"run{shard}", may_train=True)
+        run.shard = shard
+        ends.append(jax.device_get(run.fit(one)))
+    assert places == [(PartitionSpec(),) * 2, (PartitionSpec("data", None), PartitionSpec())]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *ends)
+
+
 def a_small_batch_uses_fewer_devices(folder):
     one = replace(phase(), data=batches(DATA, 6), steps=1)
     state = fit(one, folder=folder / "small", key=jax.random.key(3), progress=False)
@@ -74,4 +99,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
         one_device_equals_four(Path(place))
         moments_are_sharded_and_move_to_another_mesh(Path(place))
+        a_run_splits_what_is_large(Path(place))
         a_small_batch_uses_fewer_devices(Path(place))
