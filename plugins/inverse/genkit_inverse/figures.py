@@ -157,7 +157,8 @@ def lines(
     for axes, (operator, of) in zip(drawn, panels.items(), strict=True):
         axes.axhline(1, color="black", lw=0.8)
         for i, (name, row) in enumerate(of.items()):
-            axes.plot(levels, row, color=COLOURS[i % len(COLOURS)], label=name, lw=1.4)
+            marker = "o" if len(levels) == 1 else None  # a line of one point is not seen
+            axes.plot(levels, row, color=COLOURS[i % len(COLOURS)], label=name, lw=1.4, marker=marker)
         axes.set(yscale="log", xlabel=along)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
         axes.yaxis.set_major_formatter(ScalarFormatter())
