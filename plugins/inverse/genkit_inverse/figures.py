@@ -236,7 +236,10 @@ def errors(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
             axes.plot(evals[lost], np.full(lost.sum(), LOST), color=colour, marker="^", ms=6, ls="none")
             axes.plot([], [], color=colour, marker="o", ms=4, lw=1.2, label=method)
         axes.set(xscale="log", yscale="log", xlabel="evaluations of the target")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
         axes.set_title(name, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in drawn[len(panels) :]:
