@@ -1,4 +1,4 @@
-"""Images of 256 x 256 in colour: no method needs a matrix of their numbers, and what does is refused before it is made."""
+"""Images of 256 x 256 in colour: no method needs a matrix of their numbers; what does is refused before it is made."""
 
 import jax
 import numpy as np
@@ -9,9 +9,9 @@ from genkit.diffusion import EDMDenoiser
 from genkit.errors import UsageError
 from genkit.plugin import registry
 from genkit.programs import flops, watch
-from genkit.steer import Function, RandomMatrix, observe, posterior
+from genkit.steer import RandomMatrix, observe, posterior
 from genkit_inverse.datasets import GaussianPatches
-from genkit_inverse.operators import MRI, GaussianBlur, JPEG, Tomography
+from genkit_inverse.operators import MRI, GaussianBlur, Tomography
 
 SHAPE = (256, 256, 3)
 D = 256 * 256 * 3
