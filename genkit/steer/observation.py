@@ -99,9 +99,8 @@ class Poisson(Noise):
     """Counts y of rate gain (A(x) + offset), such as photons; none where that is negative.
 
     Images in [-1, 1] whose white gives n photons have gain n / 2 and offset 1. Below `floor` log(rate) goes on in its
-    tangent, so that black has a slope: a network's black is a little above or below it, and a count there would weigh
-    without bound. With half a count the steps of Langevin methods, sized for the variance of one count, come nearer to
-    every count y from any rate above: at rate r they shift it by (y / r - 1) / 2.
+    tangent: a network's black is a little above or below 0, where a count would else weigh without bound. With half a
+    count no step of DAPS that is sized for the variance of one count goes beyond y: at rate r it is (y / r - 1) / 2.
     """
 
     gain: float = 1.0

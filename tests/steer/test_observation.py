@@ -136,6 +136,18 @@ def test_counts_of_next_to_no_light():
     assert float(law.best(y) - law.log_prob(y, law.value(y)[None])[0]) == pytest.approx(0, abs=1e-5)
 
 
+def test_half_a_count_is_the_least_floor():
+    """Of DAPS's steps, half the variance of one count times the slope: none goes beyond y, as those of less would."""
+    rate = jnp.linspace(-2, 60, 400)[:, None]
+    for y in (1.0, 4.0, 40.0):
+        slope = [
+            jax.grad(lambda r, law=law: law.log_prob(jnp.array([y]), r).sum())(rate)  # noqa: B023
+            for law in (Poisson(), Poisson(floor=0.4))
+        ]
+        gone = [np.asarray((rate + s / 2 - y) * jnp.sign(rate - y)) for s in slope]  # below 0 beyond y
+        assert gone[0].min() > -1e-4 and gone[1].min() < -0.1
+
+
 class Silent(Noise):
     """One that says nothing of distances."""
 

@@ -61,8 +61,8 @@ class MRI(Task):
 
     An image has one channel, which is real, or two, the real and the imaginary part. A measurement is complex,
     (coils, h, w) with the frequency 0 in the middle (h // 2, w // 2) and the transform orthonormal; what the mask hides
-    does not count. One coil has singular values at any mask, many where the mask is of whole columns, of which the image
-    has at most some 450, as each row needs a matrix; else the operator is a function, for methods that need none.
+    does not count. One coil has singular values at any mask, many where the mask is of whole columns, at most some 450
+    since each row needs a matrix; else the operator is a function, for methods that need none.
     """
 
     mask: Path | None = None
