@@ -106,7 +106,7 @@ class Poisson(Noise):
     gain: float = 1.0
     """counts for each unit of A(x)"""
     floor: float = 0.5
-    """least rate at which the log-likelihood is that of the law; a lower one is nearer to it where one is weighed"""
+    """least rate whose log-likelihood is that of the law; TDS and ESSFlow also take a smaller one"""
     offset: Annotated[float, SIGNED] = 0.0
     """added to A(x)"""
 
