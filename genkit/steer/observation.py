@@ -114,7 +114,7 @@ class Poisson(Noise):
         """gain (mean + offset)."""
         return jnp.asarray(self.gain, mean.dtype) * (mean + jnp.asarray(self.offset, mean.dtype))
 
-    def value(self, y: Array) -> Array:
+    def value(self, y: Any) -> Any:
         """A(x) whose rate is y."""
         return y / jnp.asarray(self.gain) - jnp.asarray(self.offset)
 
