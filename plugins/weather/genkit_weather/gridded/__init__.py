@@ -12,11 +12,12 @@ from genkit_weather.gridded.opened import opened, understood
 from genkit_weather.gridded.times import usual_step
 from genkit_weather.gridded.units import accumulated, convert, factor
 from genkit_weather.gridded.weather import weather
-from genkit_weather.gridded.wind import found, turned
+from genkit_weather.gridded.wind import angle, found, turned
 from genkit_weather.gridded.write import to_xarray
 
 __all__ = [
     "accumulated",
+    "angle",
     "convert",
     "factor",
     "found",
