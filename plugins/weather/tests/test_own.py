@@ -280,7 +280,7 @@ def test_wrong_options_and_files(tmp_path):
         from_xarray(usual(), forcing=("wind",))
     with pytest.raises(DataError, match="no such file; give a file"):
         Own(str(tmp_path / "none*.nc")).load()
-    (tmp_path / "text.nc").write_text("no data")
+    (tmp_path / "text.nc").write_bytes(b"\x89HDF\r\n\x1a\n and no data")
     with pytest.raises(DataError, match="cannot read .*text.nc"):
         Own(str(tmp_path / "text.nc")).load()
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from genkit.errors import DataError
@@ -66,7 +67,9 @@ def open_path(path: str) -> list[xr.Dataset]:
             return [_decoded(xr.open_zarr(path, consolidated=None, decode_times=False, chunks={}))]
         if Path(path).suffix.lower() in GRIB or _magic(path) == b"GRIB":
             return _grib(path)
-        engine = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(_magic(path))
+        engine = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(magic := _magic(path))
+        if engine is None:
+            raise DataError(f"{path} is {_kind(magic)}; expected NetCDF (3 or 4), GRIB or a zarr folder")
         return [_decoded(xr.open_dataset(path, engine=engine, decode_times=False, chunks={}))]  # type: ignore[arg-type]
     except DataError:
         raise
@@ -88,8 +91,16 @@ def _magic(path: str) -> bytes:
         return file.read(4)
 
 
+def _kind(magic: bytes) -> str:
+    """What a file is that is none of those that are read."""
+    known = {b"": "empty", b"CDF\x05": "NetCDF of 64-bit data (nccopy -k nc4 converts it)", b"\x0e\x03\x13\x01": "HDF4"}
+    packed = {b"\x1f\x8b": "packed by gzip", b"PK": "packed by zip", b"BZ": "packed by bzip2"}
+    return known.get(magic) or packed.get(magic[:2]) or f"of another kind: it begins with {magic!r}"
+
+
 def _decoded(file: xr.Dataset) -> xr.Dataset:
-    """With dates of the calendar; durations stay numbers."""
+    """With dates of the calendar; durations stay numbers; values outside their valid range are none."""
+    file = file.assign({n: _valid(a) for n, a in file.data_vars.items() if a.dtype.kind == "f"})
     for name in map(str, file.variables):
         units = str(file[name].attrs.get("units", ""))
         if units.startswith("day as %Y%m%d"):  # absolute dates of CDO
@@ -97,10 +108,24 @@ def _decoded(file: xr.Dataset) -> xr.Dataset:
     return xr.decode_cf(file, decode_timedelta=False)
 
 
+def _valid(array: xr.DataArray) -> xr.DataArray:
+    """Values within `valid_range`, or `valid_min` and `valid_max`: of packed numbers, if these are of their type.
+
+    So the CF conventions have it, section 2.5.1.
+    """
+    attrs, packed = array.attrs, array.encoding
+    both = np.ravel(attrs.get("valid_range", (attrs.get("valid_min", -np.inf), attrs.get("valid_max", np.inf))))
+    if len(both) != 2 or both.dtype.kind not in "iuf" or not np.isfinite(both).any() or "_Unsigned" in packed:
+        return array
+    kind, low, high = np.dtype(packed.get("dtype", float)).kind, *map(float, both)
+    if kind in "iu" and any(np.asarray(attrs[n]).dtype.kind in "iu" for n in attrs if str(n).startswith("valid_")):
+        scale, offset = float(packed.get("scale_factor", 1)), float(packed.get("add_offset", 0))
+        low, high = sorted(scale * end + offset for end in (low - 0.5, high + 0.5))
+    return array.where((array >= low) & (array <= high))
+
+
 def _absolute(coord: xr.DataArray) -> xr.DataArray:
     """Dates written as the number 20200101.25."""
-    import numpy as np
-
     days = np.floor(coord.values)
     labels = [f"{int(d):08d}" for d in days]
     stamps = np.array([f"{t[:4]}-{t[4:6]}-{t[6:]}" for t in labels], "datetime64[s]")
