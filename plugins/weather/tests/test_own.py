@@ -14,8 +14,7 @@ from genkit.errors import DataError, UsageError
 from genkit_weather.data import statistics
 from genkit_weather.datasets import Own, from_xarray
 from genkit_weather.forecasting import ForecastFile, read
-from genkit_weather.gridded import opened, to_xarray, weather
-from genkit_weather.gridded.files import stamp
+from genkit_weather.gridded import opened, stamp, to_xarray, weather
 from genkit_weather.lam import Formulation, domain_of
 from genkit_weather.lazy import Lazy
 
@@ -178,6 +177,16 @@ def test_what_takes_a_pass_over_a_store_larger_than_memory_is_found_once(tmp_pat
     warmer = usual(STATE + 5).chunk(time=9)
     warmer.to_zarr(store, mode="w")
     np.testing.assert_allclose(statistics(Own(str(store), **how).load()).mean, expected.mean + 5, rtol=1e-5)
+
+
+def test_the_metadata_of_a_remote_store_tells_when_it_was_written(tmp_path):
+    pytest.importorskip("fsspec")
+    usual().to_zarr(tmp_path / "own.zarr", zarr_format=2)
+    first = stamp(f"file://{tmp_path}/own.zarr")
+    assert "mtime" in first and first == stamp(f"file://{tmp_path}/own.zarr")
+    usual(STATE + 1).to_zarr(tmp_path / "own.zarr", zarr_format=2, mode="w")
+    assert stamp(f"file://{tmp_path}/own.zarr") != first
+    assert stamp(f"file://{tmp_path}/none.zarr") == stamp("nothing://own.zarr") == ""
 
 
 def test_units_of_later_files_become_those_of_the_first(tmp_path):

@@ -12,7 +12,9 @@ import xarray as xr
 
 from genkit.errors import DataError
 
-ZARR, GRIB = (".zarr",), (".grib", ".grb", ".grib2", ".grb2", ".grib1")
+METADATA = ("zarr.json", ".zmetadata", ".zgroup")
+MARKS = ("ETag", "etag", "LastModified", "last_modified", "generation", "updated", "mtime", "md5Hash")  # of fsspec
+GRIB = (".grib", ".grb", ".grib2", ".grb2", ".grib1")
 
 
 def paths_of(pattern: str) -> list[str]:
@@ -39,9 +41,9 @@ def paths_of(pattern: str) -> list[str]:
 
 
 def stamp(pattern: str) -> str:
-    """What is another where the files of a pattern are: paths, sizes and times; empty of a URL, which tells none."""
+    """What is another where the files of a pattern are: paths, sizes and times; of a URL what `_remote` finds."""
     if "://" in pattern:
-        return ""
+        return _remote(pattern)
     told = []
     for path in map(Path, paths_of(pattern)):
         parts = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
@@ -52,8 +54,24 @@ def stamp(pattern: str) -> str:
     return repr(told)
 
 
+def _remote(url: str) -> str:
+    """When the metadata of a store behind a URL was written, as its server tells; empty where it tells nothing."""
+    try:
+        from fsspec.core import url_to_fs
+
+        system, path = url_to_fs(url)
+        for name in METADATA:
+            if system.exists(f"{path}/{name}"):
+                told = system.info(f"{path}/{name}")
+                marks = {k: str(told[k]) for k in MARKS if told.get(k)}
+                return repr((url, marks)) if marks else ""
+    except Exception:  # fsspec and its clients raise what they like; the store is opened elsewhere
+        return ""
+    return ""
+
+
 def _is_zarr(path: Path) -> bool:
-    return path.is_dir() and any((path / n).exists() for n in ("zarr.json", ".zgroup", ".zmetadata"))
+    return path.is_dir() and any((path / n).exists() for n in METADATA)
 
 
 def open_path(path: str) -> list[xr.Dataset]:
