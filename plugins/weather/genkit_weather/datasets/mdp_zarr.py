@@ -167,7 +167,7 @@ def _series(file: "xr.Dataset", layout: _Layout, split: str, known: str) -> tupl
         return read[name].at(index, rows)
 
     return tuple(
-        Series(*(arrays(n, index | member, rows) for n in ("state", "forcing")), time, issued=issued)
+        Series(arrays("state", index | member, rows), arrays("forcing", index | member, rows), time, issued=issued)
         for index, rows, time, issued in pieces
         for member in members
     )

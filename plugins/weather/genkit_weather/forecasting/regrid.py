@@ -71,7 +71,8 @@ def _on_grid(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
             f"boundary on the grid of the model, or train with --data.wind earth"
         )
     file = turned(file, "earth", source) if along or unsaid else file
-    place = other.locate(*(np.ravel(a) for a in own.pair(globe)), globe)
+    first, second = own.pair(globe)
+    place = other.locate(np.ravel(first), np.ravel(second), globe)
     other.covering(frame_of(place.reshape(*area.grid, 2), area.frame), "the frame")
     inside = np.asarray(~np.isnan(place).any(-1))
     cells, weights = other.corners(place[inside], "bilinear")

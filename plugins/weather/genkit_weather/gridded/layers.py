@@ -47,7 +47,7 @@ class Layers:
                 out[..., v] = field if field.ndim == 3 else field[:, None, None]
                 if not np.isfinite(out[..., v]).all():
                     t, y, x = np.argwhere(~np.isfinite(out[..., v]))[0]
-                    raise DataError(f"{self.source}: {name} is not finite at {told(rows[which[t]])}, y {y}, x {x}")
+                    raise DataError(f"{self.source}: {name} is not finite at {told(int(rows[which[t]]))}, y {y}, x {x}")
             return out
 
         if not self.names:

@@ -108,7 +108,8 @@ class _Values:
         own, host = Places.of(data), Places.of(other)
         globe = own.geographic and host.geographic
         cells = np.flatnonzero(data.frame_mask)
-        place = host.locate(*(a.ravel()[cells] for a in own.pair(globe)), globe)
+        first, second = own.pair(globe)
+        place = host.locate(first.ravel()[cells], second.ravel()[cells], globe)
         corners, weights = host.covering(place, f"the frame of {data.source}")
         if other.mask is not None:
             known = other.mask.reshape(-1, len(other.names))[corners][..., variables] | (weights == 0)[..., None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -69,12 +70,12 @@ class GraphDenoiserModule(nnx.Module):
 
     def __init__(self, config: GraphDenoiser, sizes: Sizes, rngs: nnx.Rngs, graph: Graph | None = None):
         self.fixed = Fixed(config, sizes) if graph is None else None
-        graph = graph if self.fixed is None else self.fixed.graph
+        known: Any = graph if self.fixed is None else self.fixed.graph
         width = config.embedding
         inputs = {"interior": sizes.cells, "scalars": sizes.scalars + width}
-        network = HiLAM if graph.levels > 1 else GraphLAM
+        network = HiLAM if known.levels > 1 else GraphLAM
         self.embedding = Embedding(width, sizes, dtype=jnp.dtype(config.dtype), rngs=rngs)
-        self.network = config.like(network).build(rngs, replace(sizes, **inputs), graph)
+        self.network = config.like(network).build(rngs, replace(sizes, **inputs), known)
 
     def __call__(self, x: jax.Array, c_noise: jax.Array, cond: Conditioning) -> jax.Array:
         """`x` (n, h, w, V) noisy target times c_in, `c_noise` () or (n,) -> (n, h, w, V)."""
