@@ -193,10 +193,11 @@ class Diffusion(WeatherRecipe):
         }
         state = 4 * parameter_count(params) * (5 if self.ema else 4)  # parameters, gradient, two moments, average
         if isinstance(self.network, UNet):
-            step = activation_bytes(self.network, layout.grid, training=True) * self.batch // self.accumulate
-            sampling = activation_bytes(self.network, layout.grid) * particles
+            devices = jax.device_count()  # they share examples, and the rows of those that are fewer
+            step = activation_bytes(self.network, layout.grid, training=True) * self.batch / self.accumulate / devices
+            sampling = activation_bytes(self.network, layout.grid) * particles / devices
             plan["memory"] = (
                 f"about {(state + step) / 1e9:.2f} GB in training ({self.batch // self.accumulate} examples at once), "
                 f"{(state / 5 + sampling) / 1e9:.2f} GB in sampling"
-            )
+            ) + (f", on each of {devices} devices" if devices > 1 else "")
         return plan
