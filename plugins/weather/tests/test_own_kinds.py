@@ -53,7 +53,12 @@ def test_values_outside_their_valid_range_are_none(tmp_path, of_packed):
     packed[:, 0, 0] = 2001
     limits = np.array([-2000, 2000], np.int16) if of_packed else np.array([278.0, 282.0])
     attrs = {"units": "K", "scale_factor": 1e-3, "add_offset": 280.0, "valid_range": limits}
-    usual(packed, **attrs).to_netcdf(tmp_path / "own.nc", engine="h5netcdf", encoding={"time": HOURS})
+    file = usual(packed, lon=LON + 350, **attrs)
+    lat, lon = np.meshgrid(file["lat"], file["lon"], indexing="ij")
+    places = {"lat": (("y", "x"), lat), "lon": (("y", "x"), lon)}
+    file = file.rename(lat="y", lon="x").drop_vars(["y", "x"]).assign(places)
+    file["lon"].attrs["valid_range"] = [-180.0, 180.0]  # of places it does not count
+    file.to_netcdf(tmp_path / "own.nc", engine="h5netcdf", encoding={"time": HOURS})
     data = Own(str(tmp_path / "own.nc"), frame=2, mask=True).load()
     assert not data.mask[0, 0, 0] and data.mask.sum() == H * W - 1
     kept = whole(data)[:, data.mask[..., 0]]

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from genkit.errors import DataError
+from genkit_weather.gridded.names import role
 
 METADATA = ("zarr.json", ".zmetadata", ".zgroup")
 MARKS = ("ETag", "etag", "LastModified", "last_modified", "generation", "updated", "mtime", "md5Hash")  # of fsspec
@@ -118,7 +119,9 @@ def _kind(magic: bytes) -> str:
 
 def _decoded(file: xr.Dataset) -> xr.Dataset:
     """With dates of the calendar; durations stay numbers; values outside their valid range are none."""
-    file = file.assign({n: _valid(a) for n, a in file.data_vars.items() if a.dtype.kind == "f"})
+    fields = {n: a for n, a in file.data_vars.items() if a.dtype.kind == "f"}
+    places = "latitude", "longitude"  # whose valid range often is that of the other turn
+    file = file.assign({n: _valid(a) for n, a in fields.items() if role(n, file) not in places})
     for name in map(str, file.variables):
         units = str(file[name].attrs.get("units", ""))
         if units.startswith("day as %Y%m%d"):  # absolute dates of CDO
@@ -139,7 +142,9 @@ def _valid(array: xr.DataArray) -> xr.DataArray:
     if kind in "iu" and any(np.asarray(attrs[n]).dtype.kind in "iu" for n in attrs if str(n).startswith("valid_")):
         scale, offset = float(packed.get("scale_factor", 1)), float(packed.get("add_offset", 0))
         low, high = sorted(scale * end + offset for end in (low - 0.5, high + 0.5))
-    return array.where((array >= low) & (array <= high))
+    valid = array.where((array >= low) & (array <= high))
+    valid.encoding = packed
+    return valid
 
 
 def _absolute(coord: xr.DataArray) -> xr.DataArray:
