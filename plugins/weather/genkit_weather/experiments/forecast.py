@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ from genkit_weather.data import Series, WeatherData, statistics, take, truth
 from genkit_weather.datasets import QGNature
 from genkit_weather.events import Events
 from genkit_weather.forecasting import ForecastFile, dataset, discard, read, replace_file
-from genkit_weather.host import HostForecasts, HostWindow, framed, surrounded
+from genkit_weather.host import HostWindow, framed, possible_starts, surrounded
 from genkit_weather.lam import STEP, Times
 from genkit_weather.models import Diffusion, WeatherModel
 from genkit_weather.stations import InSitu, at_stations, observed
@@ -303,17 +303,8 @@ class ForecastExperiment(Experiment):
         return [every[i] for i in np.linspace(0, len(every) - 1, plan.starts).round().astype(int)]
 
     def _possible(self, data: WeatherData, plan: Plan) -> list[Start]:
-        leads, first = plan.leads, self.times(data).lag
-
-        def starts(number: int, one: Series) -> Iterable[int]:
-            if data.around is not None:
-                return data.around.starts("test", number, leads)
-            every = range(first, len(one) - leads)
-            if isinstance(one.host, HostForecasts):
-                return [i for i in every if one.host.has(i, range(-first, leads + 1))]
-            return every
-
-        return [(s, int(i)) for s, one in enumerate(data.test) for i in starts(s, one)]
+        lag = self.times(data).lag
+        return [(s, i) for s in range(len(data.test)) for i in possible_starts(data, s, lag, plan.leads)]
 
     def times(self, data: WeatherData) -> Times:
         """The lag and the leads of the model."""

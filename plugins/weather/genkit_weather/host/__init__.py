@@ -6,6 +6,7 @@ set is interpolated: `framed(area, other)`.
 
 from genkit_weather.host.frame import HostForecasts, framed
 from genkit_weather.host.nodes import Host, HostFields, HostValues, HostWindow, cut, encode, surrounded, surrounding
+from genkit_weather.host.starts import possible_starts
 
 __all__ = [
     "Host",
@@ -16,6 +17,7 @@ __all__ = [
     "cut",
     "encode",
     "framed",
+    "possible_starts",
     "surrounded",
     "surrounding",
 ]
