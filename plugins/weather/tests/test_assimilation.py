@@ -149,6 +149,13 @@ def test_particles_say_their_evidence_and_how_narrow_their_prior_is(run):
     assert found.said["prior_std_ratio"] == method.prior_std() < 1
 
 
+def test_backgrounds_are_mean_forecasts_or_what_is_expected(run):
+    config, case = run.config, run.config.case(run, "test")
+    free, expected = config.record(run, "free"), config.climate(run).situation(case.series, case.rows[2:]).expected
+    assert np.allclose(free.backgrounds, free.states.mean(1), atol=1e-5)  # which are its analyses
+    assert np.allclose(config.record(run, "oi").backgrounds, expected, atol=1e-6)
+
+
 def test_withheld_stations_are_given_to_no_method(run):
     case = run.config.case(run, "test")
     for row, given in case.given.items():
