@@ -38,7 +38,7 @@ CYCLES = 40
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """All that a study does, with models that have learned nothing."""
+    """All that a study does, with models that have learned nothing: only that about OI makes its one step."""
     options = {
         "data": L96(train=6), "methods": METHODS, "stations": Stations(12), "members": 3, "leads": 1, "cycles": CYCLES,
         "model": CRPSLAM(network=NETWORK, latent=4, stages=((1, 1),), validate=1000),
@@ -49,6 +49,8 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         grids = {"letkf": {"inflation": (1.0, 1.1), "keep": (0.5,)}}
         patch.setattr("genkit_weather.experiments.assimilation.GRIDS", grids)
+        for recipe in (CRPSLAM, Snapshot):
+            patch.setattr(recipe, "learn", lambda self, run, name, loss, params, *_: params)
         return genkit.run(Assimilation(**options), seed=1, out=tmp_path_factory.mktemp("runs") / "run")
 
 
@@ -145,6 +147,13 @@ def test_particles_say_their_evidence_and_how_narrow_their_prior_is(run):
     found = Decoupled(prior, method, 2)(np.random.default_rng(0), background, situation, case.given[row])
     assert found.states.shape == background.shape and 1 <= found.said["evidence_ess"] <= 3
     assert found.said["prior_std_ratio"] == method.prior_std() < 1
+
+
+def test_backgrounds_are_mean_forecasts_or_what_is_expected(run):
+    config, case = run.config, run.config.case(run, "test")
+    free, expected = config.record(run, "free"), config.climate(run).situation(case.series, case.rows[2:]).expected
+    assert np.allclose(free.backgrounds, free.states.mean(1), atol=1e-5)  # which are its analyses
+    assert np.allclose(config.record(run, "oi").backgrounds, expected, atol=1e-6)
 
 
 def test_withheld_stations_are_given_to_no_method(run):

@@ -7,13 +7,14 @@ import jax
 import numpy as np
 import pytest
 
+from genkit.diffusion import Heun
 from genkit.nn import parameter_count
 from genkit.testing import gaussian_denoiser
 from genkit_weather.assimilation import Climate, Network, quantity
 from genkit_weather.cycling import OIDiffusion as Analysis
 from genkit_weather.data import statistics
 from genkit_weather.models import OIDiffusion, Snapshot
-from genkit_weather.models.oi import trust
+from genkit_weather.models.oi import left, shares
 from genkit_weather.models.state import channels
 from genkit_weather.networks import LamUNet
 
@@ -97,29 +98,59 @@ def test_a_denoiser_that_knows_nothing_leaves_the_analysis_of_oi(run, data, monk
     assert np.allclose(states, analysis, atol=1e-4)
 
 
-def test_forecasts_are_trusted_as_far_as_they_were_right(run, data, monkeypatch):
+def test_members_are_centred_at_the_share_of_what_the_network_expects(run, data, monkeypatch):
+    model = trained(OIDiffusion.preset("tiny"), run, data, monkeypatch)
+    share = np.array([0.25, 1.0])
+    model = replace(model, denoiser=gaussian_denoiser(2.0, std=0.5), share=share, sampler=Heun(steps=40))
+    network = Network.random(np.random.default_rng(0), model.climate.shape, 1, [quantity("a", data.names)],
+                             model.climate.mean, model.climate.std)  # fmt: skip
+    situation, nothing = model.climate.situation(data.test[0], [3]), network.observed(np.zeros((1, 1)), 1.0).without()
+    states = model.analyse(jax.random.key(0), situation, np.zeros(model.climate.shape), nothing, 400)
+    assert np.allclose(states.mean(0), situation.expected[0] + share * 2 * model.unit, atol=0.01)
+    assert np.allclose(states.std(0, ddof=1).mean((0, 1)) / model.unit, 0.5, rtol=0.1)
+
+
+def test_the_share_is_the_least_squares_multiple_between_0_and_1(run, data, monkeypatch):
+    model = trained(OIDiffusion.preset("tiny"), run, data, monkeypatch)
+    model, (h, w, v) = replace(model, denoiser=gaussian_denoiser(2.0)), model.climate.shape
+    situation, told = model.climate.situation(data.test[0], [2, 3]), np.zeros((2, h, w, 4 * v), np.float32)
+    for found, expected in (([0.5, 5.0], [0.25, 1]), ([-1.0, 2.0], [0, 1])):
+        batches = [(situation, told, np.broadcast_to(found, (2, h, w, v)) + sign) for sign in (1.0, -1.0)]
+        assert np.allclose(shares(jax.random.key(0), model, batches), expected, atol=1e-2)
+
+
+def test_a_background_keeps_a_share_of_the_forecast_and_has_its_own_variance(run, data, monkeypatch):
     climate, parts = Climate.parted(data)
 
-    def forecast(one, series):
-        """x + (t - x) / keep of the first variable, a constant that says nothing of the second; none at first."""
-        x = climate.physical(one.situation(series, range(len(series))).expected)
+    def forecast(series):
+        """x + 4 (t - x) of the first variable, x of the second; none at first."""
+        x = climate.physical(climate.situation(series, range(len(series))).expected)
         known = series.state.copy()
-        known[:, 1:-1, 2:-2] = x + (series.state[:, 1:-1, 2:-2] - x) * [4.0, -1.0]
+        known[:, 1:-1, 2:-2] = x + (series.state[:, 1:-1, 2:-2] - x) * [4.0, 0.0]
         known[0] = np.nan
         return replace(series, forecast=known.astype(np.float32))
 
-    parts = [(one, forecast(one, series)) for one, series in parts]
-    keep, ratio = trust(climate, parts)
-    assert np.allclose(keep, [0.25, 0], atol=1e-4) and np.allclose(ratio[0], 0, atol=1e-4) and ratio[1] > 0.1
-    data = replace(data, train=tuple(s for _, s in parts), val=tuple(replace(s, forecast=s.state) for s in data.val))
-    model = trained(OIDiffusion.preset("tiny"), run, data, monkeypatch)
-    assert model.cycled and Analysis(model).cycled and np.allclose(model.keep[0], 0.25, atol=0.1)
+    val = forecast(data.val[0])
+    own = climate.states(val, range(1, 7)) - climate.situation(val, range(1, 7)).expected
+    ratio = (own**2).mean((0, 1, 2)) / climate.covariance.variance.reshape(climate.shape).mean((0, 1))
+    # t - x - keep (f - x) = (1 - 4 keep) (t - x), and t - x
+    assert np.allclose(left(climate, [(climate, val)], 0.5), ratio * [1, 1], rtol=1e-3)
+    assert np.allclose(left(climate, [(climate, val)], 0.25), ratio * [0, 1], rtol=1e-3, atol=1e-6)
+    train = tuple(replace(s, forecast=s.state) for _, s in parts)
+    model = trained(
+        replace(OIDiffusion.preset("tiny"), keep=0.3), run, replace(data, train=train, val=(val,)), monkeypatch
+    )
+    assert model.cycled and Analysis(model).cycled
+    variance = model.covariance.variance.reshape(climate.shape).mean((0, 1))
+    assert np.allclose(
+        variance, ratio * [0.04, 1] * climate.covariance.variance.reshape(climate.shape).mean((0, 1)), rtol=1e-3
+    )
     blank = np.zeros((1, 1))
     observed = Network.random(np.random.default_rng(0), climate.shape, 1, (quantity("a", data.names),), climate.mean,
                               climate.std).observed(blank, 1.0).without()  # fmt: skip
     situation, given = model.climate.situation(data.test[0], [3]), np.ones(climate.shape)
     analysis, _ = model.first(situation, given, observed)
-    assert np.allclose(analysis, situation.expected[0] + model.keep * (given - situation.expected[0]), atol=1e-5)
+    assert np.allclose(analysis, 0.7 * situation.expected[0] + 0.3 * given, atol=1e-5)
 
 
 def test_what_a_forecaster_knows_is_no_forecast(run, data, monkeypatch):

@@ -24,6 +24,8 @@ class Record:
 
     states: np.ndarray
     """(T, M, h, w, V) analyses"""
+    backgrounds: np.ndarray
+    """(T, h, w, V) means of the forecasts that were analysed; of what is not cycled what is expected from the frame"""
     forecasts: np.ndarray
     """(K, leads, M, h, w, V) from some of them"""
     innovations: np.ndarray
@@ -91,7 +93,7 @@ def cycle(
     blank = np.zeros((members, *climate.shape), np.float32)
     past = [_analysis(first, seed, blank, climate, series, row, observed) for row in rows[:2]]
     before, prev = (analysed.states for analysed in past)
-    states, ahead, innovations, seconds, said = [], [], [], [], []
+    states, given, ahead, innovations, seconds, said = [], [], [], [], [], []
     for number, row in enumerate(rows[2:]):
         begin, background = time.perf_counter(), blank
         if method.cycled:
@@ -102,11 +104,13 @@ def cycle(
         before, prev = prev, np.asarray(analysed.states)
         seconds.append(time.perf_counter() - begin)
         states.append(prev)
+        given.append(background.mean(0) if method.cycled else climate.situation(series, [row]).expected[0])
         said.append(analysed.said)
         if every and number % every == 0:
             ahead.append(forecasts(row, before, prev, leads))
     return Record(
         np.stack(states).astype(np.float32),
+        np.stack(given).astype(np.float32),
         np.stack(ahead).astype(np.float32) if ahead else np.zeros((0, leads, *blank.shape), np.float32),
         np.stack(innovations) if innovations else np.zeros((0, 0)),
         np.array(seconds),

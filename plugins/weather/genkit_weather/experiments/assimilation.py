@@ -24,7 +24,7 @@ from genkit_weather.models import CRPSLAM, OIDiffusion, OIModel, Snapshot, State
 Name = Literal[
     "free", "frame_regression", "oi", "forecast_oi", "etkf", "letkf", "sda", "daisi", "oi_diffusion", "ddsmc"
 ]
-ARRAYS = ("states", "forecasts", "innovations", "seconds")
+ARRAYS = ("states", "backgrounds", "forecasts", "innovations", "seconds")
 LEAST = 8  # times of an archive of the validation split
 
 
@@ -87,7 +87,7 @@ class Assimilation(Experiment):
         tiny: dict[str, Any] = {
             "data": QGNature.preset("tiny"), "cycles": 2, "members": 3, "every": 2, "leads": 1, "tuning": 0,
             "archive": 8, "stations": Stations(6), "guide": MMPS(steps=3, sigma_max=20.0, iterations=2),
-            "methods": ("free", "frame_regression", "oi", "forecast_oi", "letkf", "daisi", "oi_diffusion"),
+            "methods": ("free", "frame_regression", "oi", "forecast_oi", "letkf", "oi_diffusion"),
             "inverse": DAISI(steps=3, guidance=PiGDM()),
         }  # fmt: skip
         surface = Stations(quantities=("t_sfc", "u_sfc", "v_sfc"))

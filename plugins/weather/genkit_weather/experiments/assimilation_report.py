@@ -64,24 +64,26 @@ def _figures(run: Run, data: WeatherData, climate: Climate, case: Case, records:
         figure = figures.innovations(departures)
         run.figure("innovations", figure, "Departures of the observations from the background of cycled methods.")
     name = next((m for m in SHOWN if m in records), next(iter(records)))
-    states, middle = records[name].states, len(truth) // 2
+    states, background, middle = records[name].states, records[name].backgrounds, len(truth) // 2
     row = case.rows[2:][middle]
     seen = case.given.get(row)
     place = np.zeros((0, 2)) if seen is None else np.unique(seen.place[np.asarray(seen.there)], axis=0)
-    expected = climate.physical(climate.situation(case.series, [row]).expected[0])
+    before = climate.physical(background[middle])
     for v, variable in enumerate(data.names[:3]):
         analysis = climate.physical(states[middle].mean(0))
         fields = {
             "truth": climate.physical(truth[middle]),
-            "from the frame": expected,
+            "background": before,
             "analysis": analysis,
-            "increment": analysis - expected,
+            "increment": analysis - before,
             "spread": states[middle].std(0, ddof=1) * std,
         }
         shown = {title: field[..., v] for title, field in fields.items()}
         note = f"{name} at {case.series.time[row]}; dots: stations"
         figure = figures.analysis_maps(shown, variable, figures.printed(data.units[v]), place, note)
-        run.figure(f"maps_{variable}", figure, f"{variable}: truth, analysis of {name}, increment and spread.")
+        run.figure(
+            f"maps_{variable}", figure, f"{variable}: truth, background, analysis of {name}, increment and spread."
+        )
 
 
 def _hours(lead: str) -> float:

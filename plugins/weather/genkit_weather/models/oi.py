@@ -10,13 +10,13 @@ import jax
 import numpy as np
 
 from genkit.data import Arrays
-from genkit.diffusion import Heun
+from genkit.diffusion import Euler
 from genkit.errors import UsageError
 from genkit_weather.assimilation import Climate, Network, Shape, quantity
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.models.area import Area
 from genkit_weather.models.recipe import VALIDATION
-from genkit_weather.models.state import TINY, OIModel, StateRecipe
+from genkit_weather.models.state import TINY, OIModel, StateRecipe, blind
 from genkit_weather.networks import LamUNet
 
 LEAST = 1e-3  # of the unit: a variable that is observed everywhere without error
@@ -30,7 +30,7 @@ class OIDiffusion(StateRecipe):
     the frame, or, where the data have `Series.forecast`, a mean of that and of these.
     """
 
-    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "shape")
+    fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "keep", "shape")
     told: ClassVar[int] = 4  # see `channels`
 
     examples: int = 1500
@@ -39,6 +39,9 @@ class OIDiffusion(StateRecipe):
     """Least and most stations of a network."""
     errors: tuple[float, float] = (0.03, 0.5)
     """Least and largest error of observations, in standard deviations of a variable."""
+    keep: float = 0.6
+    """Of a forecast's departure from what is expected, in the background, 0 to 1: less than is best for one analysis,
+    since a cycle that keeps more of it forgets what the frame tells."""
     shape: Shape = field(default_factory=lambda: Shape(16.0, 0.0))
     """How the covariance of the background's error is used."""
 
@@ -46,7 +49,7 @@ class OIDiffusion(StateRecipe):
     def preset(cls, name: str) -> OIDiffusion:
         """Presets tiny (CI), default (minutes on two cores), paper (a larger network)."""
         if name == "tiny":
-            return cls(network=TINY, steps=20, examples=16, sampler=Heun(steps=6))
+            return cls(network=TINY, steps=20, examples=16, sampler=Euler(steps=6))
         if name == "paper":
             return cls(network=LamUNet.preset("paper"), steps=100_000, examples=20_000)
         return cls()
@@ -54,6 +57,8 @@ class OIDiffusion(StateRecipe):
     def __post_init__(self) -> None:
         """Check the ranges."""
         super().__post_init__()
+        if not 0 < self.keep <= 1:
+            raise UsageError(f"keep={self.keep} must be a share of the forecast, above 0 and at most 1")
         for name in ("stations", "errors"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
@@ -64,13 +69,14 @@ class OIDiffusion(StateRecipe):
         cycled = all(s.forecast is not None for s in (*data.train, *data.val))
         if start is None:
             (climate, parts), v = Climate.parted(data), len(data.names)
-            keep, ratio = trust(climate, parts) if cycled else (np.zeros(v), np.ones(v))
+            held_out = [(climate, s) for s in data.val]
+            keep, ratio = (self.keep, left(climate, held_out, self.keep)) if cycled else (0.0, np.ones(v))
             factor = climate.covariance.factor.reshape(-1, *climate.shape) * np.sqrt(ratio)
             covariance = replace(climate.covariance, factor=factor.reshape(len(factor), -1).astype(np.float32))
             denoiser = self.denoiser(run, data.layout)
             unit, steps = np.ones(v, np.float32), self.steps
             start = OIModel(
-                Area.of(data), climate, denoiser, unit, self.sampler, covariance, keep.astype(np.float32), self.shape
+                Area.of(data), climate, denoiser, unit, self.sampler, covariance, np.float32(keep), unit, self.shape
             )
             train = self.analysed(run, start, parts, self.examples, 0)
             unit = np.maximum(np.sqrt((train[2] ** 2).mean((0, 1, 2))), LEAST)
@@ -81,8 +87,9 @@ class OIDiffusion(StateRecipe):
             parts = [(start.climate, s) for s in data.train]
             steps, train = self.finetune, self.analysed(run, start, parts, self.examples, 0)
         held_out = [(start.climate, s) for s in data.val]
-        val = self.analysed(run, start, held_out, min(self.examples, VALIDATION), 1)
-        return replace(start, denoiser=self.fitted(run, "oi_diffusion", start, Arrays(train), Arrays(val), steps))
+        val = Arrays(self.analysed(run, start, held_out, min(self.examples, VALIDATION), 1))
+        model = replace(start, denoiser=self.fitted(run, "oi_diffusion", start, Arrays(train), val, steps))
+        return replace(model, share=shares(run.key("shares"), model, self.known(val)))
 
     def analysed(
         self, run: Any, model: OIModel, parts: Sequence[tuple[Climate, Series]], count: int, split: int
@@ -111,6 +118,15 @@ class OIDiffusion(StateRecipe):
         return situation, told[None], ((truth - analysis) / model.unit).astype(np.float32)
 
 
+def shares(key: Any, model: OIModel, batches: Sequence[Any]) -> np.ndarray:
+    """(V,) multiples, 0 to 1, of what the network expects that are nearest to what analyses left: by least squares."""
+    over = under = 0.0
+    for situation, told, r in batches:
+        mean = np.asarray(blind(key, model.denoiser, model.climate.condition(situation, told), r.shape))
+        over, under = over + (r * mean).sum((0, 1, 2)), under + (mean**2).sum((0, 1, 2))
+    return np.clip(over / np.maximum(under, 1e-12), 0, 1).astype(np.float32)
+
+
 def cycled_rows(series: Series) -> np.ndarray:
     """Times of which there is a forecast; all where the series has none."""
     if series.forecast is None:
@@ -123,18 +139,12 @@ def backgrounds(climate: Climate, series: Series, rows: Any) -> np.ndarray:
     return climate.states(series if series.forecast is None else replace(series, state=series.forecast), rows)
 
 
-def trust(climate: Climate, parts: Sequence[tuple[Climate, Series]]) -> tuple[np.ndarray, np.ndarray]:
-    """How far forecasts f are trusted: a background is x + keep (f - x) about what is expected, x.
-
-    Gives keep (V,) between 0 and 1 by least squares, and the variance of the error that it leaves over that of x.
-    """
-    over, under, left, count = 0.0, 0.0, 0.0, 0
+def left(climate: Climate, parts: Sequence[tuple[Climate, Series]], keep: float) -> np.ndarray:
+    """(V,) variance of the error of x + keep (f - x), of forecasts f and what is expected, x, over that of x."""
+    total, count = 0.0, 0
     for one, series in parts:
         rows = cycled_rows(series)
         expected = one.situation(series, rows).expected
-        truth, forecast = one.states(series, rows) - expected, backgrounds(one, series, rows) - expected
-        over, under = over + (truth * forecast).sum((0, 1, 2)), under + (forecast**2).sum((0, 1, 2))
-        left, count = left + (truth**2).sum((0, 1, 2)), count + truth[..., 0].size
-    keep = np.clip(over / under, 0, 1)
-    variance = climate.covariance.variance.reshape(climate.shape).mean((0, 1))
-    return keep, (left - 2 * keep * over + keep**2 * under) / count / variance
+        error = one.states(series, rows) - expected - keep * (backgrounds(one, series, rows) - expected)
+        total, count = total + (error**2).sum((0, 1, 2)), count + error[..., 0].size
+    return total / count / climate.covariance.variance.reshape(climate.shape).mean((0, 1))

@@ -113,12 +113,18 @@ class StateModel(Trained):
 @register_dataclass
 @dataclass(frozen=True, eq=False, repr=False)
 class OIModel(StateModel):
-    """States about the analysis of optimal interpolation, told what was observed: analysis + unit r."""
+    """States about the analysis of optimal interpolation, told what was observed: analysis + unit r.
+
+    The mean of the members is analysis + unit share E[r], where E[r] is what the network expects: as of the members of
+    `OI`, it has no noise of sampling. They depart from it as draws of the diffusion from theirs.
+    """
 
     covariance: Covariance
     """of the background's error"""
     keep: Any
-    """(V,) of a forecast's departure from what is expected, in the background; 0 where there was none in training"""
+    """() of a forecast's departure from what is expected, in the background; 0 where there was none in training"""
+    share: Any
+    """(V,) of the mean that the network expects: what is left of it where it was not trained, between 0 and 1"""
     shape: Shape = field(metadata={"static": True})
     """how the covariance is used"""
 
@@ -139,14 +145,23 @@ class OIModel(StateModel):
         analysis, told = self.first(situation, forecast, observed)
         many = situation.repeated(n)
         cond = self.climate.condition(many, np.repeat(told[None], n, 0))
-        r = drawn(key, self.sampler.table(self.denoiser.process), self.denoiser, cond, (n, *analysis.shape))
-        return analysis + np.asarray(r) * np.asarray(self.unit)
+        shape = (n, *analysis.shape)
+        r = np.asarray(drawn(key, self.sampler.table(self.denoiser.process), self.denoiser, cond, shape))
+        mean = np.asarray(self.share) * np.asarray(blind(key, self.denoiser, cond, shape)).mean(0)
+        return analysis + (mean + r - r.mean(0)) * np.asarray(self.unit)
 
 
 @partial(jax.jit, static_argnames="shape")
 def drawn(key: Any, table: Any, denoiser: Any, cond: Any, shape: tuple[int, ...]) -> Any:
     """Samples of a denoiser."""
     return sample(key, table, denoiser, shape, cond)
+
+
+@partial(jax.jit, static_argnames="shape")
+def blind(key: Any, denoiser: Any, cond: Any, shape: tuple[int, ...]) -> Any:
+    """E[r] given the condition alone: the denoised values of noise at the highest level, which hides the rest."""
+    top = denoiser.process.t_max
+    return denoiser(denoiser.process.sigma(top) * jax.random.normal(key, shape), top, cond)
 
 
 def channels(background: np.ndarray, analysis: np.ndarray, left: np.ndarray, observed: Observed) -> np.ndarray:
