@@ -1,5 +1,7 @@
 """Settings of the whole test suite; must run before jax is imported."""
 
+import ctypes
+import functools
 import gc
 import os
 import sys
@@ -47,6 +49,8 @@ gc.set_threshold(200_000, 50, 1000)
 def _forget_programs() -> Iterator[None]:
     """Programs are kept for the tests to come until they hold 2 GB or a third of the memory maps a process may have."""
     yield
+    if _resident() > 2e9:  # most of it is what compilers have given back to the allocator
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda keep: None)(0)
     if (jax := sys.modules.get("jax")) and (_resident() > 2e9 or _maps() > 20_000):
         jax.clear_caches()
         gc.collect()
@@ -62,6 +66,14 @@ def _maps() -> int:
     """Memory maps in use, 0 where they cannot be known."""
     file = Path("/proc/self/maps")
     return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_context() -> None:
+    """One context of the compiler for all programs: to make one for each is a quarter of the time of a small one."""
+    from jax._src.interpreters import mlir
+
+    mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 
 @pytest.fixture
