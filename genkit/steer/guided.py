@@ -46,8 +46,8 @@ class DPS(GuidedSchedule):
     """DPS (Chung et al., ICLR 2023, arXiv 2209.14687): after each ancestral step, x' -= scale grad_x |y - A D(x)|.
 
     The std of the measurement is not used; `scale` stands for it, in the units of x and not of x / alpha. Made for
-    many small steps: 1000 in the paper. Takes any operator; under another noise the root of the deviance is the
-    distance (`Noise.distance`).
+    many small steps: 1000 in the paper. Takes any operator; under another noise the distance is the root of the
+    deviance, of counts that of normal noise of their variance as in the paper (`Noise.distance`).
     """
 
     scale: float = 1.0

@@ -45,9 +45,13 @@ class Noise:
         """About the variance of y, broadcasts with (m,): the scale of Langevin steps."""
         raise UsageError(f"{type(self).__name__} does not say how wide it is; give it a method variance(y)")
 
+    def deviance(self, y: Array, mean: Array) -> Array:
+        """Twice the log-probability that is lacking to `best`, (n,): |y - A(x)|^2 / std^2 for normal noise."""
+        return 2 * (self.best(y) - self.log_prob(y, mean))
+
     def distance(self, y: Array, mean: Array) -> Array:
-        """sqrt of the deviance, (n,): |y - A(x)| / std for normal noise of one std."""
-        return _root(2 * (self.best(y) - self.log_prob(y, mean)))
+        """What DPS descends, (n,): the root of the deviance if not said otherwise."""
+        return _root(self.deviance(y, mean))
 
 
 @register_dataclass
@@ -92,16 +96,17 @@ class Normal(Noise):
 @register_dataclass
 @dataclass(frozen=True)
 class Poisson(Noise):
-    """Counts y of rate gain (A(x) + offset), such as photons.
+    """Counts y of rate gain (A(x) + offset), such as photons; none where that is negative.
 
-    Images in [-1, 1] whose white gives n photons have gain n / 2 and offset 1. Below `floor` the log-likelihood goes on
-    in its tangent, so that it has a slope.
+    Images in [-1, 1] whose white gives n photons have gain n / 2 and offset 1. Below `floor` log(rate) goes on in its
+    tangent: a network's black is a little above or below 0, where a count would else weigh without bound. With half a
+    count no step of DAPS that is sized for the variance of one count goes beyond y: at rate r it is (y / r - 1) / 2.
     """
 
     gain: float = 1.0
     """counts for each unit of A(x)"""
-    floor: float = 1e-3
-    """least rate at which the log-likelihood is that of the law"""
+    floor: float = 0.5
+    """least rate whose log-likelihood is that of the law; TDS and ESSFlow also take a smaller one"""
     offset: Annotated[float, SIGNED] = 0.0
     """added to A(x)"""
 
@@ -109,18 +114,27 @@ class Poisson(Noise):
         """gain (mean + offset)."""
         return jnp.asarray(self.gain, mean.dtype) * (mean + jnp.asarray(self.offset, mean.dtype))
 
+    def value(self, y: Any) -> Any:
+        """A(x) whose rate is y."""
+        return y / jnp.asarray(self.gain) - jnp.asarray(self.offset)
+
     def log_prob(self, y: Array, mean: Array) -> Array:
         """Sum over the counts."""
         rate = self.rate(mean)
         safe = jnp.maximum(rate, self.floor)
-        return (y * (jnp.log(safe) + (rate - safe) / safe) - rate - gammaln(y + 1)).sum(-1)
+        log_rate = jnp.log(safe) + (jnp.minimum(rate, self.floor) - self.floor) / self.floor
+        return (y * log_rate - jnp.maximum(rate, 0.0) - gammaln(y + 1)).sum(-1)
 
     def draw(self, key: Array, mean: Array) -> Array:
         """Counts, none where the rate is negative."""
         return jax.random.poisson(key, jnp.maximum(self.rate(mean), 0.0)).astype(mean.dtype)
 
     def check(self, y: np.ndarray) -> None:
-        """Whole numbers, not negative."""
+        """Whole numbers, not negative; of rates that can be above zero."""
+        for name in ("gain", "floor"):
+            value = getattr(self, name)
+            if not isinstance(value, Tracer) and not np.all(np.asarray(value) > 0):
+                raise UsageError(f"{name}={value} of Poisson noise must be positive")
         if (y < 0).any():
             raise UsageError(f"y has the count {y.min():g}; counts under Poisson noise are not negative")
         if (y != np.round(y)).any():
@@ -133,6 +147,10 @@ class Poisson(Noise):
     def variance(self, y: Array) -> Array:
         """Of A(x) as told by a count, at least that of one."""
         return jnp.maximum(y, 1.0) / jnp.asarray(self.gain) ** 2
+
+    def distance(self, y: Array, mean: Array) -> Array:
+        """Of normal noise of this variance, as in the paper of DPS: no count pulls more than in proportion to it."""
+        return Normal(jnp.sqrt(self.variance(y))).distance(self.value(y), mean)  # type: ignore[arg-type]
 
 
 @register_dataclass
@@ -251,10 +269,12 @@ class Observation:
         For the truth about m under normal noise, and of `Poisson` where counts are large; else another number.
         Raises `UsageError` for a measurement without noise, or whose law does not tell it.
         """
-        if isinstance(self.noise, Normal) and not np.all(np.asarray(self.std) > 0):
+        z = self.operator.to_basis(x)
+        if not isinstance(self.noise, Normal):
+            return self.noise.deviance(jnp.asarray(self.y, z.dtype), self._mean(z))
+        if not np.all(np.asarray(self.std) > 0):
             raise UsageError("a measurement without noise has no chi^2")
-        distance = self.distance(self.operator.to_basis(x))
-        return (distance / self.std) ** 2 if isinstance(self.noise, Normal) else distance**2
+        return (self.distance(z) / self.std) ** 2
 
     def linearised(self, z: Array) -> Linearised:
         """y - A(x) and the products with A's derivative at x; numbers over their weights, so that all have one std."""

@@ -26,6 +26,12 @@ Array = jax.Array
 MOST = 10**8  # numbers of a matrix that is made of an operator
 
 
+def check_matrix(rows: int, columns: int, advice: str) -> None:
+    """Refuse a matrix of more than 10^8 numbers before it is made; `advice` is what to do instead."""
+    if rows * columns > MOST:
+        raise UsageError(f"a matrix of {rows} x {columns} has more than {MOST:.0e} numbers; {advice}")
+
+
 class Operator:
     """A map of items to measurements; subclasses are frozen dataclasses, registered pytrees.
 
@@ -125,11 +131,8 @@ class LinearOperator(Operator):
 
     def whitened(self, std: Any) -> LinearOperator:
         """diag(1 / std) A, for noise of standard deviations std (m,)."""
-        if self.size * prod(self.shape) > MOST:
-            raise UsageError(
-                f"{type(self).__name__} of {self.size} x {prod(self.shape)} numbers is too large to be weighed row by "
-                "row; give one std, or the operator as function(...) to DPS, MMPS, TDS, DAPS, REDDiff or ESSFlow"
-            )
+        advice = "give one std, or the operator as function(...) to DPS, MMPS, TDS, DAPS, REDDiff or ESSFlow"
+        check_matrix(self.size, prod(self.shape), advice)
         with jax.enable_x64(True):
             rows = np.asarray(self.adjoint(jnp.eye(self.size, dtype=float))).reshape(self.size, -1)
         return dense(rows / np.asarray(std)[:, None], self.shape)
@@ -301,5 +304,6 @@ class RandomMatrix:
         d = prod(shape)
         if not 1 <= self.rows <= d:
             raise UsageError(f"rows={self.rows} of a random matrix; items of shape {tuple(shape)} allow 1 to {d}")
+        check_matrix(self.rows, d, "take fewer rows")
         matrix = np.random.default_rng(self.seed).normal(size=(self.rows, d)) / np.sqrt(self.rows)
         return dense(matrix, shape)

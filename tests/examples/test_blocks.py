@@ -35,7 +35,7 @@ MEANT = {  # by the beginning of a command, where a word of it stands for anothe
     "import FORMAT": "import adm",
     "export MODEL --to FORMAT": "export MODEL --to npz",
 }
-OTHERS = {"debug", "fields", "from", "help", "strict", "to"}  # of all commands, under other names, of other programs
+OTHERS = {"debug", "fields", "from", "help", "smoke", "strict", "to"}  # of all commands, renamed, of other programs
 OWN = """
 
 from dataclasses import dataclass

@@ -4,11 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from genkit.diffusion import EDM, VP
 from genkit.errors import UsageError
 from genkit.steer import (
     DAPS,
+    DPS,
+    Poisson,
     dense,
     function,
     observe,
@@ -69,3 +72,25 @@ def test_langevin_steps_are_stable_for_long_rows_and_unequal_noise():
     observation = observe(function(lambda x: x @ jnp.asarray(matrix.T, x.dtype), (2,)), [2.0, 0.1], [0.01, 1.0])
     x = posterior(jax.random.key(0), DAPS(steps=6, sigma_max=10.0), PRIOR, observation, groups=500, particles=1).x[:, 0]
     assert np.abs(x @ matrix[0] - 2.0).max() < 0.3  # of values spread over 5 without it
+
+
+def test_counts_in_the_dark():
+    """Of rates near 0, under the default of `Poisson`: by DAPS the posterior, by DPS what was counted; neither jumps.
+
+    The posterior is by sums; below -1 there is no light, which a count of 0 alone allows.
+    """
+    y, gain = np.array([0.0, 0.0, 1.0, 1.0, 2.0, 4.0, 7.0, 12.0]), 3.0
+    x = np.linspace(-7, 6, 26_001)[:, None]
+    weight = stats.poisson.pmf(y, np.maximum(gain * (x + 1), 0)) * stats.norm.pdf(x)
+    weight /= weight.sum(0)
+    mean = (x * weight).sum(0)
+    sd = ((x - mean) ** 2 * weight).sum(0) ** 0.5
+    observation = observe(function(lambda x: x, (8,)), y, Poisson(gain=gain, offset=1.0))
+    draws = {}
+    for method in (DAPS(steps=20, sigma_max=10.0), DPS(steps=60, sigma_max=10.0)):
+        found = posterior(jax.random.key(0), method, gaussian_denoiser(), observation, groups=300, particles=1)
+        draws[type(method)] = np.asarray(found.x[:, 0])
+    assert np.abs((draws[DAPS].mean(0) - mean) / sd).max() < 0.8  # 20 with a floor of .001
+    np.testing.assert_allclose(draws[DAPS].std(0) / sd, 1.2, atol=0.25)  # of its steps; 28 with that floor
+    assert np.abs(draws[DPS] - mean).max() < 4 * sd.max()
+    np.testing.assert_allclose(draws[DPS].mean(0)[4:], y[4:] / gain - 1, atol=0.1)  # it fits the noise

@@ -65,7 +65,10 @@ def test_counts_and_bits():
     counts = observe(operator, y, Poisson(gain=1.5))
     np.testing.assert_allclose(counts.log_prob(x), stats.poisson.logpmf(y, 1.5 * np.exp(x)).sum(1), rtol=1e-5)
     deviance = 2 * (stats.poisson.logpmf(y, y) - stats.poisson.logpmf(y, 1.5 * np.exp(x))).sum(1)
-    np.testing.assert_allclose(counts.distance(x), np.sqrt(deviance), rtol=1e-5)
+    np.testing.assert_allclose(counts.chi2(x), deviance, rtol=1e-5)
+    std = np.sqrt([2, 1, 5]) / 1.5
+    gap = (y / 1.5 - np.exp(x)) / std * std.prod() ** (1 / 3)
+    np.testing.assert_allclose(counts.distance(x), np.sqrt((gap**2).sum(1)), rtol=1e-5)
     bits = observe(function(lambda x: x, (3,)), np.array([1, 0, 1]), Bernoulli())
     p = 1 / (1 + np.exp(-np.asarray(x)))
     np.testing.assert_allclose(bits.log_prob(x), np.log(p[:, [0, 2]]).sum(1) + np.log(1 - p[:, 1]), rtol=1e-5)
@@ -122,10 +125,27 @@ def test_one_std_written_as_many_is_the_same():
         np.testing.assert_allclose(*(o.log_prob(o.operator.to_basis(x)) for o in (one, many)), rtol=1e-4)
 
 
-def test_counts_pull_below_the_floor():
-    counts = observe(function(lambda x: x, (1,)), [3.0], Poisson())
-    slope = jax.grad(lambda z: counts.log_prob(z).sum())(jnp.array([[-1.0]]))
-    assert float(slope[0, 0]) == pytest.approx(3 / 1e-3 - 1, rel=1e-4)
+def test_counts_of_next_to_no_light():
+    """Below the floor log(rate) is its tangent; where nothing was counted a negative rate is as good as none."""
+    law, y = Poisson(gain=2.0, offset=1.0, floor=0.5), jnp.array([3.0, 0.0])
+    for rate, expected in ((0.25, 3 * (np.log(0.5) - 0.5) - 2 * 0.25), (-1.0, 3 * (np.log(0.5) - 3))):
+        mean = jnp.full((1, 2), rate / 2 - 1)
+        assert float(law.log_prob(y, mean)[0]) == pytest.approx(expected - np.log(6), rel=1e-5)
+        slope = jax.grad(lambda m: law.log_prob(y, m).sum())(mean)[0]
+        np.testing.assert_allclose(slope, 2 * np.array([3 / 0.5, 0]) - 2 * (rate > 0), rtol=1e-5)
+    assert float(law.best(y) - law.log_prob(y, law.value(y)[None])[0]) == pytest.approx(0, abs=1e-5)
+
+
+def test_half_a_count_is_the_least_floor():
+    """Of DAPS's steps, half the variance of one count times the slope: none goes beyond y, as those of less would."""
+    rate = jnp.linspace(-2, 60, 400)[:, None]
+    for y in (1.0, 4.0, 40.0):
+        slope = [
+            jax.grad(lambda r, law=law: law.log_prob(jnp.array([y]), r).sum())(rate)  # noqa: B023
+            for law in (Poisson(), Poisson(floor=0.4))
+        ]
+        gone = [np.asarray((rate + s / 2 - y) * jnp.sign(rate - y)) for s in slope]  # below 0 beyond y
+        assert gone[0].min() > -1e-4 and gone[1].min() < -0.1
 
 
 class Silent(Noise):
@@ -142,6 +162,8 @@ class Silent(Noise):
         (lambda: function(lambda x: x.sum(), (2,)), "expected real numbers"),
         (lambda: observe(function(lambda x: x, (2,)), [1, -2], Poisson()), "has the count -2"),
         (lambda: observe(function(lambda x: x, (2,)), [1, 2.5], Poisson()), "has 2.5; expected counts"),
+        (lambda: observe(function(lambda x: x, (2,)), [1, 2], Poisson(gain=0.0)), "gain=0.0 of Poisson noise must"),
+        (lambda: observe(function(lambda x: x, (2,)), [1, 2], Poisson(floor=0.0)), "floor=0.0 of Poisson noise must"),
         (lambda: observe(function(lambda x: x, (2,)), [1, 2], Bernoulli()), "expected bits"),
         (lambda: Silent().distance(jnp.zeros(1), jnp.zeros((1, 1))), "give it a method best"),
     ],

@@ -50,7 +50,7 @@ def nearest(task: Any, x: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def means(observation: Observation) -> np.ndarray:
     """y in the units of A(x): counts over their gain, less the offset."""
     y, noise = np.asarray(observation.y), observation.noise
-    return y / np.asarray(noise.gain) - np.asarray(noise.offset) if isinstance(noise, Poisson) else y
+    return np.asarray(noise.value(y)) if isinstance(noise, Poisson) else y
 
 
 def exact(key: Any, prior: Any, observed: Sequence[Observation], draws: int) -> tuple[np.ndarray, np.ndarray]:

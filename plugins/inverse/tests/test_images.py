@@ -279,9 +279,15 @@ def test_wrong_options(options, says):
         genkit.config("inverse.ddsmc_images", "tiny", options)
 
 
-def test_a_mask_that_is_missing_stops_before_training(tmp_path):
-    config = genkit.config("inverse.ddsmc_images", "tiny", {"operators": ["inpaint"]})
-    with pytest.raises(UsageError, match="inpaint needs a mask"):
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"operators": ["inpaint"]}, "inpaint needs a mask"),
+     ({"operators": ["inpaint_box", "jpeg"]}, "^jpeg: DDSMC needs singular values, which Function has not; take DPS"),
+     ({"noise": "poisson"}, "^inpaint_box: DDSMC needs normal noise, the measurement has Poisson; take DPS")],
+)  # fmt: skip
+def test_what_cannot_be_restored_stops_before_training(tmp_path, options, says):
+    config = genkit.config("inverse.ddsmc_images", "tiny", options)
+    with pytest.raises(UsageError, match=says):
         genkit.run(config, out=tmp_path / "run")
     assert not (tmp_path / "run" / "model").exists() and not (tmp_path / "run" / "checkpoints").exists()
 

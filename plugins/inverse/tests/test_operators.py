@@ -329,6 +329,7 @@ def test_ddsmc_on_images_has_the_posterior_of_its_chain(name):
      (lambda: operators.JPEG(quality=101).build(SHAPE), "quality=101"),
      (lambda: operators.JPEG().build((8, 8, 2)), "2 channels"),
      (lambda: operators.Clipping(range=(1.0, 0.0)).build(SHAPE), "black below white"),
+     (lambda: operators.Clipping(scale=0.0).build(SHAPE), "scale=0.0"),
      (lambda: operators.Colourisation(weights="luma").build((8, 8, 1)), "weights=luma of 1"),
      (lambda: kronecker(np.zeros((1, 2)), np.eye(2)), "measures nothing")],
 )  # fmt: skip

@@ -15,10 +15,10 @@ from genkit.cli.main import main
 from genkit.diffusion import EDMDenoiser, Heun
 from genkit.errors import DataError, GenkitError, UsageError
 from genkit.model import save
-from genkit.steer import DDRM, DDSMC, Poisson, RandomMatrix
+from genkit.steer import DDRM, DDSMC, Denoising, Poisson, RandomMatrix
 from genkit_inverse.images import Images
 from genkit_inverse.models import ImageDiffusion, ImagePrior, Restore, Windowed
-from genkit_inverse.operators import MRI, Colourisation, Inpainting, SuperResolution, Tomography
+from genkit_inverse.operators import MRI, Blur, Colourisation, Inpainting, SuperResolution, Tomography
 from genkit_inverse.pictures import Restored, read_picture, write_picture
 
 RNG = np.random.default_rng(0)
@@ -90,10 +90,11 @@ def test_files_that_are_refused(files, name, says):
     ("options", "says"),
     [({"operator": Inpainting()}, "inpaint needs a mask"), ({"noise": Poisson()}, "--noise is of the numbers"),
      ({"operator": Tomography()}, "a picture, which Tomography does not measure"),
-     ({"operator": RandomMatrix(rows=5)}, "RandomMatrix does not measure"), ({"size": (16, 16)}, "no other size")],
+     ({"operator": RandomMatrix(rows=5)}, "RandomMatrix does not measure"), ({"size": (16, 16)}, "no other size"),
+     ({"operator": Denoising(), "observation": "bytes.npy", "std": 0.1}, "values from 0 to 199; expected the units")],
 )  # fmt: skip
 def test_what_does_not_go_together(files, options, says):
-    ask = asked(files, "L.png", **options)
+    ask = asked(files, options.pop("observation", "L.png"), **options)
     with pytest.raises((UsageError, DataError), match=says):
         ask.writer(files / "out", normal())
 
@@ -122,6 +123,9 @@ def test_masks_that_are_refused(files):
             Inpainting(files / name).build((8, 8, 1))
     with pytest.raises(DataError, match="NaN"):
         MRI(files / "nan.npy").build((8, 8, 1))
+    np.save(files / "dark.npy", np.zeros((3, 3)))
+    with pytest.raises(DataError, match="the kernel .*dark.npy has the sum 0; give"):
+        Blur(files / "dark.npy").build((8, 8, 1))
     same = [Inpainting(files / name).build((8, 8, 3)).order for name in ("mask.png", "bits.png")]
     np.testing.assert_array_equal(*same)
     other = Inpainting(files / "mask.png", hidden="bright").build((8, 8, 1))

@@ -42,8 +42,10 @@ class GaussianPatches:
 
     def load(self) -> Images:
         """1000 patches in each set."""
+        from genkit.steer import check_matrix
         from genkit_inverse.problems import gaussian_images
 
+        check_matrix(self.side**2, self.side**2, f"side={self.side} is too large, a prior in closed form needs it")
         place = np.arange(self.side)
         along = self.correlation ** np.abs(place[:, None] - place)
         process: Any = self.process

@@ -136,10 +136,16 @@ class DDSMCImages(InverseStudy):
         return both[0], both[1]
 
     def prepare(self, run: Run) -> None:
-        """Load the data, build the operators and what scores, and see that all have names of their own."""
+        """Load the data, build the operators and what scores; see that all have names, and take what is measured."""
         self.loaded(run)
-        self.named()
-        self.built(run)
+        tables = [method.table(getattr(self.prior, "process", EDM())) for method in self.named()[1].values()]
+        for name, operator in self.built(run).items():
+            observation = observe(operator, np.zeros(operator.size), self.law)
+            try:
+                for check in (table.check for table in tables if hasattr(table, "check")):
+                    check(observation)
+            except UsageError as error:
+                raise UsageError(f"{name}: {error}") from None
         self._distance(run)
 
     def built(self, run: Run) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Restore(Draw):
         if np.iscomplexobj(y):
             raise UsageError(f"{file} is complex; expected real numbers")
         bounds = getattr(model.denoiser, "range", None)
-        if self.noise is None and bounds and isinstance(task, Task) and task.picture and np.isfinite(y).all():
+        if self.noise is None and bounds and pictured(task, operator) and np.isfinite(y).all():
             low, high = (b + sign * FAR * (bounds[1] - bounds[0]) for b, sign in zip(bounds, (-1, 1), strict=True))
             if y.min() < low or y.max() > high:
                 raise UsageError(

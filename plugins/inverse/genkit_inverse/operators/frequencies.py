@@ -21,6 +21,8 @@ from genkit_inverse.pictures import read_array, read_numbers, said
 
 Array = jax.Array
 
+MOST = 10**8  # numbers of the matrices of all rows
+
 
 @dataclass(frozen=True)
 class CompressedSensing(Task):
@@ -59,8 +61,8 @@ class MRI(Task):
 
     An image has one channel, which is real, or two, the real and the imaginary part. A measurement is complex,
     (coils, h, w) with the frequency 0 in the middle (h // 2, w // 2) and the transform orthonormal; what the mask hides
-    does not count. One coil has singular values at any mask, many where the mask is of whole columns; else the operator
-    is a function, for methods that need none.
+    does not count. One coil has singular values at any mask, many where the mask is of whole columns, at most some 450
+    since each row needs a matrix; else the operator is a function, for methods that need none.
     """
 
     mask: Path | None = None
@@ -108,7 +110,7 @@ class MRI(Task):
                 return gram(forth, Fourier(tuple(shape)), np.repeat(uncentred[..., None], 2, -1), shape, size)
             mirrored = np.roll(uncentred[::-1, ::-1], (1, 1), (0, 1))  # of a real image -k says what k says
             return gram(forth, Hartley(tuple(shape)), (uncentred + mirrored) / 2, shape, size)
-        if (seen == seen[:1]).all():
+        if (seen == seen[:1]).all() and h * (w * c) ** 2 <= MOST:
             vectors, squares = _row_vectors(seen[0], coils, c)
             return gram(forth, Blocks(vectors, tuple(shape)), squares, shape, size)
         return Function(forth, tuple(shape), size)

@@ -11,7 +11,7 @@ import numpy as np
 
 from genkit.errors import DataError, UsageError
 from genkit.kinds import SIGNED
-from genkit.steer import LinearOperator, Mask, dense, mask
+from genkit.steer import LinearOperator, Mask, check_matrix, dense, mask
 from genkit_inverse.operators.maps import convolution, kronecker
 from genkit_inverse.operators.task import Task, check_share
 from genkit_inverse.pictures import LUMA, read_numbers, said
@@ -173,7 +173,7 @@ class Blur(Task):
         if found.ndim != 2 or np.iscomplexobj(found) or not np.isfinite(found).all():
             raise DataError(f"the kernel {self.kernel} is {said(found.shape)}; expected finite numbers (a, b), or grey")
         total = found.sum()
-        if self.normalised and abs(total) < 1e-6 * np.abs(found).sum():
+        if self.normalised and abs(total) <= 1e-6 * np.abs(found).sum():
             raise DataError(f"the kernel {self.kernel} has the sum {total:g}; give --operator.normalised False")
         return convolution(found / total if self.normalised else found, shape)
 
@@ -218,6 +218,7 @@ class Tomography(Task):
             raise UsageError(f"{c} channels and {self.angles} angles; expected one channel and at least one angle")
         y, x = (a.ravel() for a in np.meshgrid(np.arange(h) - (h - 1) / 2, np.arange(w) - (w - 1) / 2, indexing="ij"))
         bins = self.layout(shape)[1]
+        check_matrix(self.angles * bins, h * w, "take fewer angles, or smaller images")
         matrix = np.zeros((self.angles, bins, h * w))
         for k, theta in enumerate(np.pi * np.arange(self.angles) / self.angles):
             place = x * np.cos(theta) + y * np.sin(theta) + (bins - 1) / 2

@@ -69,6 +69,8 @@ class Clipping(Task):
     def build(self, shape: Sequence[int]) -> Function:
         """A number each."""
         _check_range(self.range)
+        if self.scale <= 0:
+            raise UsageError(f"scale={self.scale} of the brightness must be positive")
         return function(Cut(self.scale, *self.range), shape)
 
 
