@@ -193,7 +193,7 @@ def test_names_of_python_are_there(page, desk):
     for _, text in blocks(page, "python"):
         tree = compile(text, page, "exec", ast.PyCF_ONLY_AST)
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-        exec(compile(ast.Module(imports, []), page, "exec"), names)
+        exec(compile(ast.Module([*imports], []), page, "exec"), names)
         for node in ast.walk(tree):
             target = found(node.func if isinstance(node, ast.Call) else node, names)
             if isinstance(node, ast.Call) and target is not None and (taken := told(target)) is not None:
