@@ -35,15 +35,7 @@ MEANT = {  # by the beginning of a command, where a word of it stands for anothe
     "import FORMAT": "import adm",
     "export MODEL --to FORMAT": "export MODEL --to npz",
 }
-OTHERS = {
-    "debug",
-    "fields",
-    "from",
-    "help",
-    "smoke",
-    "strict",
-    "to",
-}  # of all commands, under other names, of other programs
+OTHERS = {"debug", "fields", "from", "help", "smoke", "strict", "to"}  # of all commands, renamed, of other programs
 OWN = """
 
 from dataclasses import dataclass
@@ -201,7 +193,7 @@ def test_names_of_python_are_there(page, desk):
     for _, text in blocks(page, "python"):
         tree = compile(text, page, "exec", ast.PyCF_ONLY_AST)
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-        exec(compile(ast.Module(imports, []), page, "exec"), names)
+        exec(compile(ast.Module([*imports], []), page, "exec"), names)
         for node in ast.walk(tree):
             target = found(node.func if isinstance(node, ast.Call) else node, names)
             if isinstance(node, ast.Call) and target is not None and (taken := told(target)) is not None:
