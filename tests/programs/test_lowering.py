@@ -30,7 +30,7 @@ from genkit.smc import (
     sample_path,
     sqmc,
 )
-from genkit.steer import dense, observe, posterior
+from genkit.steer import DAISI, dense, observe, posterior
 from genkit.testing import LinearGaussian, check_lowers, discrete_denoiser, gaussian_denoiser
 from genkit.testing.conjugate import draw, log_p, log_p0
 
@@ -79,6 +79,12 @@ def test_discrete_samplers(sampler):
 def test_posterior_samplers(name):
     observation = observe(dense([[0.48, 0.64]]), [1.0], 0.5)
     check_lowers(partial(posterior, KEY, loaded("methods", name), gaussian_denoiser(), observation, 2, 8))
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_inverse_sampling(noise):
+    method, observation = DAISI(noise=noise, steps=3), observe(dense([[0.48, 0.64]]), [1.0], 0.5)
+    check_lowers(partial(method, KEY, gaussian_denoiser(), observation, jnp.ones((3, 2))))
 
 
 def test_resampling():
