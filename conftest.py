@@ -70,7 +70,7 @@ def _maps() -> int:
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_context() -> None:
-    """A context of the compiler for all programs: making one for each takes a quarter of the time of a small program."""
+    """One context of the compiler for all programs: to make one for each is a quarter of the time of a small one."""
     from jax._src.interpreters import mlir
 
     mlir.make_ir_context = functools.cache(mlir.make_ir_context)

@@ -16,35 +16,19 @@ import numpy as np
 import optax
 from flax import nnx
 
+from benchmarks.noise import LEADS, graphs, weather
 from genkit.bench import Row, Timed, compiled
 from genkit.errors import GenkitError
 from genkit.nn import functional
 from genkit_weather import lam
-from genkit_weather.area import frame_of, interior_of
-from genkit_weather.data import Series, WeatherData
-from genkit_weather.graphs import Graph, Mesh, limited, normalised
+from genkit_weather.graphs import Graph, Mesh
 from genkit_weather.lam import unroll
 from genkit_weather.models import PUBLISHED
 from genkit_weather.networks import GraphLAM
 from genkit_weather.neural_lam import import_neural_lam_weights
 
-LEADS, MEMBERS, H, P = 19, 10, 64, 4
+MEMBERS, H, P = 10, 64, 4
 ADAMW = {"b1": 0.9, "b2": 0.95, "weight_decay": 0.01}
-
-
-def weather(n: int, frame: int) -> WeatherData:
-    """Noise of the shapes of MEPS data."""
-    rng = np.random.default_rng(0)
-
-    def draw(*shape: int) -> np.ndarray:
-        return rng.standard_normal(shape).astype(np.float32)
-
-    time = np.datetime64("2022-04-01T00", "s") + np.arange(LEADS + 3) * np.timedelta64(3, "h")
-    series = (Series(draw(len(time), n, n, 17), draw(len(time), n, n, 5), time),)
-    names = tuple(f"v{i}" for i in range(17))
-    return WeatherData(
-        series, series, series, draw(n, n, 4), (frame, frame), names, names, names, tuple("abcde"), tuple("stuv"), 3.0
-    )
 
 
 def torch_graph_lam(graph: Graph, inputs: int, outputs: int) -> Any:
@@ -120,11 +104,7 @@ class GraphPeers:
 
         data = weather(n, frame)
         domain = lam.domain_of(data, PUBLISHED)
-        places = np.stack(np.meshgrid(np.arange(n), np.arange(n)), -1).astype(float)
-        whole = normalised(Mesh("rect_multiscale", strict=False).build(places.reshape(-1, 2), (n, n)))
-        order = np.arange(n * n).reshape(n, n, 1)
-        inside, outside = (f(order, data.frame).ravel() for f in (interior_of, frame_of))
-        graph = limited(whole, inside, outside)
+        whole, graph, inside, outside = graphs(n, frame)
         network, params = functional(
             GraphLAM(shared_embedder=True).build(nnx.Rngs(0), PUBLISHED.sizes(data.layout), graph)
         )

@@ -6,6 +6,7 @@ reads run folders and writes docs/images/gallery/NAME.png and docs/gallery.md. A
 the preset default is refused; an experiment that is not given keeps its figure.
 """
 
+import io
 import sys
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from genkit.experiment.config import changed
 from genkit.plugin import registry
 
 FOLDER = Path(__file__).parent / "images" / "gallery"
-WIDTH = 800  # pixels
+WIDTHS = range(800, 400, -50)  # pixels: the first at which a picture is small enough
+LARGEST = 150_000  # bytes
 SHOWN = {  # where it is not the first figure after those of the training
     "crystals.wyckoffdiff": "cells",
     "crystals.property_guidance": "wanted",
@@ -40,10 +42,17 @@ def picture(folder: Path) -> str:
     files = sorted((folder / "figures").glob("*.png"), key=lambda path: path.stat().st_mtime)
     first = next(path.stem for path in files if path.stem != "training")
     image = Image.open(folder / "figures" / f"{SHOWN.get(name, first)}.png").convert("RGB")
-    image.thumbnail((WIDTH, 2 * WIDTH), Image.Resampling.LANCZOS)
     FOLDER.mkdir(exist_ok=True)
-    image.quantize(128).save(FOLDER / f"{name}.png", optimize=True)
+    (FOLDER / f"{name}.png").write_bytes(next(png for width in WIDTHS if len(png := small(image, width)) < LARGEST))
     return name
+
+
+def small(image: Image.Image, width: int) -> bytes:
+    """A picture as PNG, at most so wide and half again as high."""
+    image, content = image.copy(), io.BytesIO()
+    image.thumbnail((width, 1.5 * width), Image.Resampling.LANCZOS)
+    image.quantize(128).save(content, "PNG", optimize=True)
+    return content.getvalue()
 
 
 def page() -> str:

@@ -34,6 +34,8 @@ class RunOptions:
     """Seconds between checkpoints of a training."""
     keep: int = 2
     """Checkpoints of a training that are kept; a run goes on from the newest that is not damaged."""
+    shard: bool = False
+    """Split parameters, averages and moments of a training over all devices (FSDP); else each has a copy."""
     logger: str = "none"
     """A registered logger beside metrics.jsonl."""
 
@@ -69,7 +71,8 @@ class Run:
 
         def prepare(this: Any) -> None:
             this.console, this.progress = console(), True
-            this.save_every, this.keep, this.command = options.save_every, options.keep, self.words
+            this.save_every, this.keep, this.shard = options.save_every, options.keep, options.shard
+            this.command = self.words
 
         loggers = () if options.logger == "none" else (registry().load("loggers", options.logger),)
         where = options.out, options.resume

@@ -7,6 +7,7 @@ import fnmatch
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +54,7 @@ class Run:
         self.command: tuple[str, ...] = ()
         self.save_every: float = 60.0
         self.keep: int = 2
+        self.shard: bool = False
         self._kept: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -80,12 +82,18 @@ class Run:
         return named_key(self.seed, self.salt + name)
 
     def fit(self, phase: Any) -> Any:
-        """Train a phase (see `genkit.train.fit`), or restore it if it is finished; returns its final state."""
+        """Train a phase (see `genkit.train.fit`), or restore it if it is finished; returns its final state.
+
+        With `shard`, what is large in its state is split over the devices while it trains; without a rule of its own.
+        """
+        from genkit.parallel import fsdp, make_mesh, replicate
         from genkit.train import finished, fit
 
+        split = self.shard and phase.shard is None
+        phase = replace(phase, shard=fsdp(make_mesh())) if split else phase
         if not self.may_train and not finished(phase, self.folder):
             raise GenkitError(f"{self.folder} has not trained {phase.name!r} to its end; {self._goes_on()}")
-        return fit(
+        end = fit(
             phase,
             folder=self.folder,
             key=self.key(phase.name),
@@ -96,12 +104,14 @@ class Run:
             progress=self.progress,
             log=self._log,
         )
+        return replicate(end, make_mesh()) if split else end
 
     def part(self, name: str, config: Any = None, salt: str = "") -> Run:
         """A run in a folder within this one: its console, seed and permission to train; `salt` changes its keys."""
         part = Run(config or self.config, self.folder / name, self.seed, self.preset, self.may_train, self.trust)
         part.console, part.progress, part.loggers = self.console, self.progress, self.loggers
-        part.keep, part.save_every, part.root, part.salt = self.keep, self.save_every, self.root, self.salt + salt
+        part.keep, part.save_every, part.shard = self.keep, self.save_every, self.shard
+        part.root, part.salt = self.root, self.salt + salt
         return part
 
     def trained(self, slot: str, data: Callable[[], Any] | None = None) -> Any:

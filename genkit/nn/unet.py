@@ -20,6 +20,7 @@ from genkit.nn.conv import (
 )
 from genkit.nn.functional import dropout, remat
 from genkit.nn.mlp import linear
+from genkit.parallel import split_rows
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class UNet:
 
     A convolution to `base` channels comes first. Each level has `blocks` residual blocks in the encoder and one more in
     the decoder; between levels the image is halved. Sizes are made even by repeating the border; an axis of size 1 is
-    never halved, so the same network serves series (n, 1, w, c).
+    never halved, so the same network serves series (n, 1, w, c). On a mesh of devices whose axis "model" is longer than
+    1 each has some of the rows (`genkit.parallel.split_rows`).
     """
 
     base: int = 32
@@ -210,12 +212,12 @@ class UNetModule(nnx.Module):
     def __call__(self, x, emb, key=None):
         """`x` (n, H, W, inputs), `emb` (n or 1, e) -> (n, H, W, outputs); `key` switches dropout on."""
         (h, w), (p, q) = self.sizes[0], self.patch
-        x = space_to_depth(pad_replicate(x.astype(self.dtype), (h * p, w * q)), self.patch)
+        x = split_rows(space_to_depth(pad_replicate(x.astype(self.dtype), (h * p, w * q)), self.patch))
         emb = emb.astype(self.dtype)
         keys = iter([None] * self.count if key is None else jax.random.split(key, self.count))
 
         def call(block, x):
-            return remat(block, x, emb, next(keys)) if self.remat else block(x, emb, next(keys))
+            return split_rows(remat(block, x, emb, next(keys)) if self.remat else block(x, emb, next(keys)))
 
         image, images = x, iter(self.images)
         x = self.first(x)

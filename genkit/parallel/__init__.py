@@ -2,7 +2,7 @@
 
 from genkit.parallel.hosts import agree, barrier, broadcast_int, broadcast_text, initialise, is_alone, is_main
 from genkit.parallel.keys import named_key
-from genkit.parallel.mesh import all_devices, in_chunks, make_mesh, replicate, shard_batch, split
+from genkit.parallel.mesh import all_devices, in_chunks, make_mesh, mesh_for, replicate, shard_batch, split, split_rows
 from genkit.parallel.rules import Rule, fsdp, path_name, shardings
 
 __all__ = [
@@ -18,10 +18,12 @@ __all__ = [
     "is_alone",
     "is_main",
     "make_mesh",
+    "mesh_for",
     "named_key",
     "path_name",
     "replicate",
     "shard_batch",
     "shardings",
     "split",
+    "split_rows",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,12 @@ def make_mesh(data: int | None = None, model: int = 1) -> Mesh:
         )
     grid = np.array(devices[: data * model]).reshape(data, model)
     return Mesh(grid, ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def mesh_for(count: int) -> Mesh:
+    """All devices: as many along "data" as divide `count`, the others along "model", over which images are split."""
+    data = math.gcd(jax.device_count(), count)
+    return make_mesh(data, jax.device_count() // data)
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
@@ -81,6 +88,20 @@ def split(tree: Any) -> Any:
     return jax.tree.map(place, tree)
 
 
+def split_rows(images: jax.Array) -> jax.Array:
+    """Inside a compiled function: split the rows of images (n, h, ...) over "model" of the current mesh, n over "data".
+
+    What looks at neighbours, as convolutions do, is sent those of the devices beside; the numbers are those of one
+    device up to rounding. Rows need not divide. Images of fewer rows than devices, or without such a mesh, stay as
+    they are.
+    """
+    parts = dict(jax.sharding.get_abstract_mesh().shape)
+    if parts.get("model", 1) == 1 or images.shape[1] < parts["model"]:
+        return images
+    items = None if images.shape[0] % parts["data"] else "data"
+    return jax.lax.with_sharding_constraint(images, PartitionSpec(items, "model"))
+
+
 def in_chunks(f: Callable[[Any], Any], xs: Any, chunk: int) -> Any:
     """f of each row of xs, `chunk` rows at a time, each chunk split over "data" of the current mesh.
 
@@ -98,14 +119,14 @@ def in_chunks(f: Callable[[Any], Any], xs: Any, chunk: int) -> Any:
 
 
 @contextmanager
-def all_devices() -> Iterator[None]:
+def all_devices(count: int | None = None) -> Iterator[None]:
     """A mesh over all devices of this process for what uses `split` or `in_chunks`: samples and groups of particles.
 
-    Their numbers are those of one device up to rounding. Does nothing where there is one device, where a mesh is set,
-    and with several hosts.
+    With `count`, that of `mesh_for`, for what uses `split_rows` too. Numbers are those of one device up to rounding.
+    Does nothing where there is one device, where a mesh is set, and with several hosts.
     """
     if jax.device_count() == 1 or jax.process_count() > 1 or jax.sharding.get_abstract_mesh().shape:
         yield
         return
-    with jax.set_mesh(make_mesh()):
+    with jax.set_mesh(make_mesh() if count is None else mesh_for(count)):
         yield

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from genkit import signals
 from genkit.errors import GenkitError
 from genkit.kinds import Logger
-from genkit.parallel import agree, is_main, make_mesh, replicate
+from genkit.parallel import agree, is_main, make_mesh, mesh_for, replicate
 from genkit.programs import watched
 from genkit.train import checkpoint
 from genkit.train.compiled import compile_step
@@ -53,8 +53,8 @@ def fit(
     `resume`, an unfinished training continues from its last checkpoint that is not damaged, on one device bit for
     bit as if it had not been interrupted. `config` is kept in checkpoints and compared on resume. `loggers` are
     called as well, with names prefixed by the phase's; they stay open; `log` gets the lines of the
-    progress. Without a mesh all devices are used, or the
-    largest number of them that divides the batch.
+    progress. Without a mesh all devices are used: the largest number of them that divides the batch has its examples,
+    and where others are left they share the rows of images (`genkit.parallel.split_rows`).
 
     Raises `Interrupted` after SIGTERM or SIGINT (saved first), `NonFiniteLoss`, and `GenkitError` for a
     checkpoint of another configuration or a disk that cannot be written. Under `genkit.programs.watch` nothing is
@@ -281,11 +281,11 @@ def _has_nan(state: Any) -> bool:
 
 
 def _mesh_for(batch: Any) -> Mesh:
-    """All devices, or as many as divide the batch."""
+    """All devices; those that the batch cannot be split over share its images."""
     sizes = {len(leaf) for leaf in jax.tree.leaves(batch) if np.ndim(leaf)}
     if jax.process_count() > 1 or not sizes:
         return make_mesh()
-    return make_mesh(data=math.gcd(jax.device_count(), *sizes))
+    return mesh_for(math.gcd(*sizes))
 
 
 def _pack(state: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from genkit.data import batches
 from genkit.errors import UsageError
-from genkit.parallel import make_mesh, replicate
+from genkit.parallel import all_devices, make_mesh, mesh_for, replicate
 from genkit.train.phase import Phase, load
 from genkit.train.step import TrainState, make_step
 
@@ -60,7 +60,8 @@ def learn(
 
     def validation(params: Any) -> float:
         keys = jax.random.split(key, len(held_out))
-        values = [test(params, aux, b, k)[0] for b, k in zip(held_out, keys, strict=True)]
+        with all_devices(batch):
+            values = [test(params, aux, b, k)[0] for b, k in zip(held_out, keys, strict=True)]
         return float(np.mean(jax.device_get(values)))
 
     def hook(state: TrainState, step: int) -> dict[str, float]:
@@ -77,7 +78,8 @@ def learn(
     if callable(params) or not every:
         raise UsageError(f"training {name!r}: keep=best compares with the first parameters; give them and a validation")
     # placed as in the training, so that the validation is one program; which may give their memory away
-    first = validation(replicate(params, make_mesh())), jax.device_get(params)
+    mesh = make_mesh() if jax.process_count() > 1 else mesh_for(batch)
+    first = validation(replicate(params, mesh)), jax.device_get(params)
     run.fit(phase)
     best = load(phase, run.folder).averaged
     return first[1] if first[0] < validation(best) else best

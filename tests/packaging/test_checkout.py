@@ -87,3 +87,11 @@ def test_folders_beside_the_package_cannot_be_imported(tmp_path):
     found = dict(line.partition(" ")[::2] for line in out.splitlines())
     assert found.pop("genkit")
     assert [name for name, place in found.items() if place.startswith(str(ROOT))] == []
+
+
+def test_networks_need_no_package_of_the_host():
+    """A machine with a GPU may have jax and little else: `benchmarks/gpu.sh` runs there."""
+    missing = "rdkit pymatgen grain blackjax tyro orbax safetensors pooch pytest".split()
+    wanted = "benchmarks.gpu, benchmarks.noise, genkit_weather.lam, genkit_weather.networks, genkit_crystals.networks"
+    code = f"import sys\nsys.modules.update(dict.fromkeys({missing}))\nimport {wanted}"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

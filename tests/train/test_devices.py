@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
+import genkit
 from genkit.data import batches
-from genkit.parallel import fsdp, make_mesh, split
+from genkit.experiment import Run
+from genkit.parallel import fsdp, make_mesh, split, split_rows
 from genkit.train import AdamW, Phase, TrainState, fit, load, make_step
 
 RULE = AdamW(lr=0.02).build(10)
@@ -58,10 +60,43 @@ def moments_are_sharded_and_move_to_another_mesh(folder):
         jax.tree.map(np.testing.assert_array_equal, jax.device_get(four), jax.device_get(other))
 
 
-def a_small_batch_uses_fewer_devices(folder):
-    one = replace(phase(), data=batches(DATA, 6), steps=1)
-    state = fit(one, folder=folder / "small", key=jax.random.key(3), progress=False)
-    assert len(state.params["in"].sharding.device_set) == 2
+def a_run_splits_what_is_large(folder):
+    places = []
+
+    def start(key):
+        return TrainState.create({"w": jax.random.normal(key, (256, 256)) / 16, "b": jnp.zeros(256)}, RULE)
+
+    def square(params, aux, batch, key):
+        return jnp.mean((batch @ params["w"] + params["b"]) ** 2), (aux, {})
+
+    def seen(state, step):
+        places.append((state.params["w"].sharding.spec, state.params["b"].sharding.spec))
+
+    wide = batches(np.tile(DATA, (1, 32)), 16, seed=1)
+    one = Phase("wide", start, make_step(square, RULE, ema_half_life=5), wide, 4, every=((4, seen),))
+    ends = []
+    for shard in (False, True):
+        run = Run(genkit.config("core.mixture", "tiny"), folder / f"run{shard}", may_train=True)
+        run.shard = shard
+        ends.append(jax.device_get(run.fit(one)))
+    assert places == [(PartitionSpec(),) * 2, (PartitionSpec("data", None), PartitionSpec())]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *ends)
+
+
+def a_small_batch_shares_the_rows_of_its_images(folder):
+    """6 images of 8 rows: 2 devices have 3 of them, 2 halves of each."""
+    seen = []
+
+    def loss(params, aux, batch, key):
+        seen.append(dict(jax.sharding.get_abstract_mesh().shape))
+        x = split_rows(batch[..., None] * params["in"][0])
+        return jnp.mean(jnp.square(jnp.sin(x) - jnp.roll(x, 1, 1))), (aux, {})
+
+    one = Phase("net", init, make_step(loss, RULE), batches(DATA, 6, seed=1), 2)
+    places = {folder / "rows": None, folder / "alone": make_mesh(data=1)}
+    states = [fit(one, folder=f, key=jax.random.key(3), mesh=mesh, progress=False) for f, mesh in places.items()]
+    assert {"data": 2, "model": 2} in seen and len(states[0].params["in"].sharding.device_set) == 4
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *jax.device_get(states))
 
 
 def test_on_four_devices():
@@ -74,4 +109,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
         one_device_equals_four(Path(place))
         moments_are_sharded_and_move_to_another_mesh(Path(place))
-        a_small_batch_uses_fewer_devices(Path(place))
+        a_run_splits_what_is_large(Path(place))
+        a_small_batch_shares_the_rows_of_its_images(Path(place))

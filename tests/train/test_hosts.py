@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from genkit.data import batches
-from genkit.parallel import agree, barrier, broadcast_int, broadcast_text, initialise, is_main
+from genkit.diffusion import Heun, sample
+from genkit.parallel import agree, barrier, broadcast_int, broadcast_text, initialise, is_main, make_mesh, replicate
+from genkit.testing import gaussian_denoiser
 from genkit.train import AdamW, Interrupted, Phase, TrainState, checkpoint, fit, make_step
 
 STEPS = 100_000  # more than can be done before the signal
@@ -39,13 +41,28 @@ def phase(steps):
     return Phase("net", init, make_step(loss, RULE), batches(DATA, 16, seed=1), steps, every=((5, talk),))
 
 
+def draws_agree():
+    """Each process has the samples that one would draw: its share, or all of an odd number."""
+    mesh, key = make_mesh(), jax.random.key(1)
+    for n, here in ((8, 4), (7, 7)):
+        draw = jax.jit(lambda key, n=n: sample(key, Heun(3, churn=1.0), gaussian_denoiser(1.0, 2.0), (n, 3)))
+        alone = draw(key)
+        with jax.set_mesh(mesh):
+            program = draw.lower(replicate(key, mesh)).compile()
+        assert "all-" not in program.as_text()
+        (part,) = program(replicate(key, mesh)).addressable_shards
+        assert part.data.shape == (here, 3)
+        np.testing.assert_allclose(part.data, alone[part.index], rtol=1e-5, atol=1e-6)
+
+
 def work(folder):
-    """One of two processes: words are exchanged, then a training runs until a signal."""
+    """One of two processes: words are exchanged, samples drawn, then a training runs until a signal."""
     assert initialise() and jax.process_count() == 2
     me = jax.process_index()
     assert broadcast_text(f"run/ä{me}") == "run/ä0" and broadcast_int(40 + me) == 40
     assert agree(3 * me) == 3 and is_main() == (me == 0)
     barrier("words")
+    draws_agree()
     try:
         fit(phase(STEPS), folder=folder, key=jax.random.key(3), progress=False)
     except Interrupted as stop:

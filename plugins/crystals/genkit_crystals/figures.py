@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from genkit_crystals.protostructures import LAST, Protostructure, symbols
 
@@ -31,6 +32,10 @@ def distances(results: Mapping[str, Any], meaning: Mapping[str, str]) -> Figure:
         if "floor" in names:
             axes.axvline(results[f"{way}/floor"], color=COLOURS["floor"], lw=1, ls="--")
         axes.set(xscale="log", title=title)
+        within = max(values) < 20 * min(values)  # powers of 10 alone would be too few labels
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if within else (1,)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_yticks(range(len(names)), [meaning[n] for n in names])
         axes.spines[["top", "right"]].set_visible(False)
     left.invert_yaxis()

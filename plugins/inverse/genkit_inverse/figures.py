@@ -157,7 +157,8 @@ def lines(
     for axes, (operator, of) in zip(drawn, panels.items(), strict=True):
         axes.axhline(1, color="black", lw=0.8)
         for i, (name, row) in enumerate(of.items()):
-            axes.plot(levels, row, color=COLOURS[i % len(COLOURS)], label=name, lw=1.4)
+            marker = "o" if len(levels) == 1 else None  # a line of one point is not seen
+            axes.plot(levels, row, color=COLOURS[i % len(COLOURS)], label=name, lw=1.4, marker=marker)
         axes.set(yscale="log", xlabel=along)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
         axes.yaxis.set_major_formatter(ScalarFormatter())
@@ -235,7 +236,10 @@ def errors(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
             axes.plot(evals[lost], np.full(lost.sum(), LOST), color=colour, marker="^", ms=6, ls="none")
             axes.plot([], [], color=colour, marker="o", ms=4, lw=1.2, label=method)
         axes.set(xscale="log", yscale="log", xlabel="evaluations of the target")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
         axes.set_title(name, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in drawn[len(panels) :]:

@@ -229,7 +229,7 @@ def kept(name: str, data: WeatherData, find: Callable[[], dict[str, np.ndarray]]
         more: what else they depend on.
     """
     read = [array for s in data.train for array in (s.state, s.forcing, s.lateral, s.analysis) if array is not None]
-    keys = [getattr(array, "key", "") for array in read]
+    keys = [getattr(array, "key", "") for array in read if array.shape[-1]]
     if not keys or not all(keys):
         return find()
     from genkit.data import cached

@@ -147,6 +147,8 @@ def test_climatology_draws_training_states(data):
     assert all(len(f) == 1 for f in found) and len({int(f[0]) for f in found}) == 30  # without replacement
     assert not np.array_equal(out[0], out[1])
     assert np.array_equal(Climatology(members=30).fit(data)(series, [2], [1])[0, 0], out[1, 0])
+    cut = replace(series, state=series.state[1:], time=series.time[1:])  # the same start, wherever it lies
+    assert np.array_equal(Climatology(members=30).fit(data)(cut, [1], [1])[0, 0], out[1, 0])
     mean = ClimatologyMean().fit(data)(series, [1], [1])[0, 0, 0]
     assert np.allclose(mean, data.train[0].state.mean(0), atol=1e-5)
     with pytest.raises(UsageError, match="ask for fewer"):

@@ -124,7 +124,7 @@ def test_a_study_of_other_models_or_times_is_refused():
     for options, message in [
         ({"lead_chunk": 0}, "lead_chunk=0 is too few"),
         ({"model": "diffusion"}, "needs the recipe cef, not Diffusion"),
-        ({"host": "qg_host"}, "leave --host out"),
+        ({"host": "qg_host", "window.past": 2}, "window is for models on graphs"),
         ({"ci": 0.0}, "ci=0 must be hours above 0"),
     ]:
         with pytest.raises(UsageError, match=message):

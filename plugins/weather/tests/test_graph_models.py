@@ -1,6 +1,7 @@
 """Forecasters on graphs: closed forms, rollouts, what they may know."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +17,9 @@ from genkit_weather import lam
 from genkit_weather.area.frame import interior_of
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets.synthetic_advection import SyntheticAdvection
-from genkit_weather.graphs import Mesh, normalised
+from genkit_weather.graphs import Mesh, normalised, save
 from genkit_weather.lam.graph import entries
-from genkit_weather.models.graph import PUBLISHED
+from genkit_weather.models import CRPSLAM, PUBLISHED, Diffusion, Snapshot
 from genkit_weather.networks.conditioning import Sizes
 from genkit_weather.networks.graph_denoiser import Fixed, GraphDenoiser
 from genkit_weather.networks.graph_efm import GraphEFM, kl
@@ -287,6 +288,35 @@ def test_a_graph_network_denoises():
     assert float(jnp.abs(out[1] - same[1]).max()) > 1e-3 and float(jnp.abs(other - same).max()) > 1e-3
     with pytest.raises(UsageError, match="predicts no std"):
         GraphDenoiser(output_std=True)
+
+
+@pytest.mark.parametrize("name", ["graph.npz", "graph"])  # a folder is that of Neural-LAM, in files of torch
+def test_the_graph_of_a_denoiser_may_be_a_file(tmp_path, name):
+    """As if it had made the mesh itself; the trained model keeps it, so that the file may go."""
+    if name == "graph":
+        pytest.importorskip("torch")
+    mesh = Mesh("rect_flat", cells=6.0)
+    save(mesh.over(DATA), tmp_path / name, "torch" if name == "graph" else "npz")
+    by_mesh = GraphDenoiser(width=4, layers=1, hidden_layers=0, embedding=4, mesh=mesh)
+    by_file = replace(by_mesh, graph=tmp_path / name)
+    run = SimpleNamespace(key=lambda _: jax.random.key(0))
+    formulation = lam.Formulation("persistence", fill=False)
+    recipes = [replace(CRPSLAM(), network=n, latent=4, formulation=formulation) for n in (by_mesh, by_file)]
+    one, other = (recipe.untrained(run, DATA) for recipe in recipes)
+    assert other.network.component.graph is None and one.domain.graph is None and other.domain.graph.levels == 1
+    params = jax.tree.map(lambda a: a + 0.2, one.params)
+    inputs, z = lam.Examples(DATA.train, one.domain).take(np.arange(2)).inputs, jnp.ones((2, 4))
+    predict = jax.jit(lambda model, params: replace(model, params=params).predict(inputs, z))
+    expected = predict(one, params)
+    np.testing.assert_allclose(predict(other, params), expected, rtol=1e-4, atol=1e-5)
+    shifted = replace(other, domain=replace(other.domain, graph=jax.tree.map(
+        lambda a: a + 1 if a.dtype == np.float32 else a, other.domain.graph)))  # fmt: skip
+    assert float(jnp.abs(predict(shifted, params) - expected).max()) > 1e-3
+    diffusions = [Diffusion(network=n, formulation=formulation) for n in (by_mesh, by_file)]
+    plans = [d.plan(DATA.layout, 1)["parameters"] for d in diffusions]
+    assert plans[0] == plans[1]
+    with pytest.raises(UsageError, match="no graph file"):
+        Snapshot(network=by_file)
 
 
 def test_the_mesh_of_a_denoiser_is_measured_in_km_where_the_grid_is():

@@ -103,6 +103,23 @@ def test_forcing_static_and_statistics_are_optional(tmp_path):
     assert statistics(data).mean[0] == pytest.approx(280, abs=0.2)
 
 
+def test_statistics_that_are_not_stored_are_found_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENKIT_CACHE", str(tmp_path / "cache"))
+    bare = store()[["state", "splits"]]
+    found = statistics(load(tmp_path, bare))
+    np.testing.assert_allclose(found.std, STATE[:18].std((0, 1, 2)), rtol=1e-5)
+    monkeypatch.setattr("genkit_weather.data._statistics", lambda data: pytest.fail("found again"))
+    np.testing.assert_array_equal(statistics(MDP(tmp_path / "danra.zarr", frame=2).load()).std, found.std)
+    with pytest.raises(pytest.fail.Exception):  # of another store
+        statistics(load(tmp_path, bare.assign(state=bare["state"] + 1)))
+
+
+def test_times_that_are_missing_cut_a_split(tmp_path):
+    data = load(tmp_path, store().isel(time=[*range(7), *range(9, T)]))
+    assert [len(s) for s in data.train] == [7, 9]
+    np.testing.assert_allclose(data.train[1].state[0], STATE[9], atol=1e-4)
+
+
 def test_forecasts_are_series_of_their_own(tmp_path):
     data = load(tmp_path, store(forecasts=True))
     assert [len(s) for s in (data.train, data.val, data.test)] == [3, 1, 1]
@@ -126,7 +143,7 @@ def test_faults_of_the_store_are_named(tmp_path):
     holed = whole.copy(deep=True)
     holed["state"][25, 0, 1] = np.nan
     series = load(tmp_path, holed).test[0]
-    with pytest.raises(DataError, match="split test: state u10 is not finite at 2020-01-04T03:00:00, y 0, x 0"):
+    with pytest.raises(DataError, match="danra.zarr, state: u10 is not finite at 2020-01-04T03:00:00, y 0, x 0"):
         series.state[1]
 
 

@@ -47,6 +47,18 @@ def test_series_are_forecasts_members_and_phases(root):
     assert statistics(data).forcing_mean.shape == (6,)
 
 
+def test_statistics_are_found_once(root, monkeypatch):
+    monkeypatch.setenv("GENKIT_CACHE", str(root / "cache"))
+    found = statistics(MEPS(root).load())
+    monkeypatch.setattr("genkit_weather.data._statistics", lambda data: pytest.fail("found again"))
+    np.testing.assert_array_equal(statistics(MEPS(root).load()).std, found.std)
+    with pytest.raises(pytest.fail.Exception):
+        statistics(MEPS(root, step=6).load())
+    np.save(root / "samples/train/wtr_2022040100.npy", np.ones((H, W)))
+    with pytest.raises(pytest.fail.Exception):
+        statistics(MEPS(root).load())
+
+
 def test_states_are_picked_and_radiation_is_summed(root):
     data = MEPS(root).load()
     raw = np.load(root / "samples/train/nwp_2022040100_mbr000.npy")

@@ -14,8 +14,7 @@ from genkit.errors import DataError, UsageError
 from genkit_weather.data import statistics
 from genkit_weather.datasets import Own, from_xarray
 from genkit_weather.forecasting import ForecastFile, read
-from genkit_weather.gridded import opened, to_xarray, weather
-from genkit_weather.gridded.files import stamp
+from genkit_weather.gridded import opened, stamp, to_xarray, weather
 from genkit_weather.lam import Formulation, domain_of
 from genkit_weather.lazy import Lazy
 
@@ -180,6 +179,16 @@ def test_what_takes_a_pass_over_a_store_larger_than_memory_is_found_once(tmp_pat
     np.testing.assert_allclose(statistics(Own(str(store), **how).load()).mean, expected.mean + 5, rtol=1e-5)
 
 
+def test_the_metadata_of_a_remote_store_tells_when_it_was_written(tmp_path):
+    pytest.importorskip("fsspec")
+    usual().to_zarr(tmp_path / "own.zarr", zarr_format=2)
+    first = stamp(f"file://{tmp_path}/own.zarr")
+    assert "mtime" in first and first == stamp(f"file://{tmp_path}/own.zarr")
+    usual(STATE + 1).to_zarr(tmp_path / "own.zarr", zarr_format=2, mode="w")
+    assert stamp(f"file://{tmp_path}/own.zarr") != first
+    assert stamp(f"file://{tmp_path}/none.zarr") == stamp("nothing://own.zarr") == ""
+
+
 def test_units_of_later_files_become_those_of_the_first(tmp_path):
     usual().isel(time=slice(0, 20)).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
     usual(STATE - 273.15, units="celsius").isel(time=slice(20, None)).to_netcdf(tmp_path / "b.nc", engine="h5netcdf")
@@ -280,7 +289,7 @@ def test_wrong_options_and_files(tmp_path):
         from_xarray(usual(), forcing=("wind",))
     with pytest.raises(DataError, match="no such file; give a file"):
         Own(str(tmp_path / "none*.nc")).load()
-    (tmp_path / "text.nc").write_text("no data")
+    (tmp_path / "text.nc").write_bytes(b"\x89HDF\r\n\x1a\n and no data")
     with pytest.raises(DataError, match="cannot read .*text.nc"):
         Own(str(tmp_path / "text.nc")).load()
 

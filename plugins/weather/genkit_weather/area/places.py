@@ -47,6 +47,19 @@ class Places:
             return np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], -1)
         raise DataError(f"{self.source}: {'latitudes and longitudes' if geographic else 'x and y in km'} are not known")
 
+    def pair(self, geographic: bool) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W) latitude and longitude of all cells, or their y and x: what `locate` takes."""
+        self.kilometres(geographic)  # refuses a grid that has none
+        if geographic:
+            return np.asarray(self.lat), np.asarray(self.lon)
+        return tuple(np.meshgrid(self.y, self.x, indexing="ij"))  # type: ignore[return-value, arg-type]
+
+    def covering(self, place: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
+        """`corners` of places of which none may lie outside."""
+        if bare := int(np.isnan(place).any(-1).sum()):
+            raise DataError(f"{self.source} does not cover {bare} of {len(place)} cells of {what}; give a larger area")
+        return self.corners(place, "bilinear")
+
     def locate(self, first: np.ndarray, second: np.ndarray, geographic: bool) -> np.ndarray:
         """Fractional (row, column) (n, 2) of points in (latitude, longitude) or (y, x); NaN outside the grid.
 

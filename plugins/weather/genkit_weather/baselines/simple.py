@@ -45,7 +45,7 @@ class Climatology:
         def forecast(series: Series, starts: Sequence[int], leads: Sequence[int]) -> np.ndarray:
             out = []
             for start in starts:
-                drawn = np.random.default_rng((self.seed, start)).choice(lengths[-1], self.members, replace=False)
+                drawn = _generator(self.seed, series, start).choice(lengths[-1], self.members, replace=False)
                 which = np.searchsorted(lengths, drawn, "right") - 1
                 rows = [data.train[s].state[d - lengths[s]] for s, d in zip(which, drawn, strict=True)]
                 out.append(np.stack(rows))
@@ -114,9 +114,8 @@ class HarmonicEnsemble:
             if not past:
                 raise UsageError(f"harmonic_ensemble baseline: no series of the training split has {max(leads)} leads")
             out = np.repeat(centre(series, starts, leads), self.members, 2)
-            seconds = series.time.astype("datetime64[s]").view(np.uint64)  # a start is told by its time in any series
             for row, start in enumerate(starts):
-                rng = np.random.default_rng((self.seed, int(seconds[start])))
+                rng = _generator(self.seed, series, start)
                 drawn = np.sort(rng.choice(len(past), self.members, replace=len(past) < self.members))
                 for s in sorted({past[d][0] for d in drawn}):
                     member, then = zip(*[(m, past[d][1]) for m, d in enumerate(drawn) if past[d][0] == s], strict=True)
@@ -192,6 +191,11 @@ class Oracle:
             return rerun(starts, self.members, leads, self.seed)
 
         return forecast
+
+
+def _generator(seed: int, series: Series, start: int) -> np.random.Generator:
+    """Of a forecast, which is told by the time of its start, wherever that lies in a series."""
+    return np.random.default_rng((seed, int(series.time[start].astype("datetime64[s]").view(np.uint64))))
 
 
 def with_frame(

@@ -134,16 +134,10 @@ def _read() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with np.load(path) as file:
             return file["t2m"], file["lat"], file["lon"]
     path = fetch(GRIB, GRIB_SHA256, GRIB_URL)
-    import xarray as xr
+    from genkit_weather.gridded import open_path
 
-    from genkit_weather.gridded import grib_library
-
-    try:
-        grib_library("cfgrib")
-    except ImportError as error:
-        raise DataError(f"{path}: reading GRIB needs cfgrib; pip install cfgrib eccodes") from error
-    with xr.open_dataset(path, engine="cfgrib", backend_kwargs={"indexpath": ""}) as file:
-        values = file["t2m"].values
-        if values.shape != (744, *GRID):
-            raise DataError(f"{path}: t2m has shape {values.shape}, expected {(744, *GRID)}")
-        return values, file["latitude"].values, file["longitude"].values
+    (file,) = open_path(str(path))
+    values = file["t2m"].values
+    if values.shape != (744, *GRID):
+        raise DataError(f"{path}: t2m has shape {values.shape}, expected {(744, *GRID)}")
+    return values, file["latitude"].values, file["longitude"].values

@@ -1,6 +1,6 @@
 """Zarr stores written by mllam-data-prep: state, forcing and static fields of one grid, with splits and statistics."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +8,12 @@ import numpy as np
 
 from genkit.errors import DataError
 from genkit_weather.data import Series, Statistics, WeatherData
-from genkit_weather.lazy import Lazy
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+DIMENSIONS = {"analysis_time": "start", "elapsed_forecast_duration": "step", "ensemble_member": "member"}
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,12 @@ class MDP:
 
     def load(self) -> WeatherData:
         """Open the store and lay its points out on their grid."""
-        import xarray as xr
+        from genkit_weather.gridded import open_path, stamp
 
         path = Path(self.path).expanduser()
         if not path.exists():
             raise DataError(f"{path}: no such zarr store; set data.path")
-        try:
-            file = xr.open_zarr(path, consolidated=None)
-        except Exception as error:  # zarr, xarray and codecs raise what they like
-            raise DataError(f"{path}: not a readable zarr store ({str(error).splitlines()[0]})") from error
+        (file,) = open_path(str(path))
         for name in ("forcing" if self.points and "state" not in file else "state", "splits"):
             if name not in file:
                 raise DataError(f"{path}: variable {name} is missing; it holds {sorted(map(str, file.data_vars))}")
@@ -52,7 +51,7 @@ class MDP:
         (h, w), frame = layout.shape, 0 if self.points else self.frame
         if frame < 0 or 2 * frame >= min(h, w):
             raise DataError(f"{path}: a frame of {frame} leaves no interior of {h} x {w} cells; set data.frame")
-        splits = {name: _series(file, layout, name) for name in ("train", "val", "test")}
+        splits = {name: _series(file, layout, name, stamp(str(path))) for name in ("train", "val", "test")}
         lat, lon = (layout.coordinate(file, names) for names in (("lat", "latitude"), ("lon", "longitude")))
         if "static" in file:
             static = layout.place(file["static"].transpose("grid_index", "static_feature").values)
@@ -122,58 +121,56 @@ class _Layout:
         ordered = values[..., self.order, :]
         return ordered.reshape(*values.shape[:-2], *self.shape, values.shape[-1]).astype(np.float32)
 
+    def fields(self, file: "xr.Dataset", name: str) -> "xr.Dataset":
+        """The features of a variable as fields on rows and columns; nothing is read."""
+        import xarray as xr
+
+        array = file[name].transpose(..., f"{name}_feature", "grid_index")
+        lead, times = array.dims[:-2], {n: file[n].variable for n in ("time", "start", "step") if n in array.dims}
+        data = array.isel(grid_index=self.order).data.reshape(*array.shape[:-1], *self.shape)
+        variables = {n: ((*lead, "y", "x"), data[..., i, :, :]) for i, n in enumerate(_features(file, name))}
+        return xr.Dataset(variables, times)
+
     def coordinate(self, file: "xr.Dataset", names: tuple[str, ...]) -> np.ndarray | None:
         found = [n for n in names if n in file.coords and file[n].dims == ("grid_index",)]
         return self.place(file[found[0]].values[:, None])[..., 0] if found else None
 
 
-def _series(file: "xr.Dataset", layout: _Layout, split: str) -> tuple[Series, ...]:
-    """The series of a split."""
-    along = "analysis_time" if "analysis_time" in file.dims else "time"
+def _series(file: "xr.Dataset", layout: _Layout, split: str, known: str) -> tuple[Series, ...]:
+    """The series of a split; times that are missing cut them. `known` is the stamp of the store."""
+    from genkit_weather.gridded import Layers, durations, runs, usual_step
+
+    file = file.rename({old: new for old, new in DIMENSIONS.items() if old in file.dims})
+    along = "start" if "start" in file.dims else "time"
     if split not in file["splits"]["split_name"].values:
         raise DataError(f"{layout.path}: no split {split}; train, val and test are needed")
     bounds = file["splits"].sel(split_name=split)
     begin, end = (np.datetime64(str(bounds.sel(split_part=part).values)) for part in ("start", "end"))
-    part = file.sel({along: slice(begin, end)})
-    if part.sizes[along] == 0:
+    stamps = file[along].values.astype("datetime64[s]")
+    inside = np.flatnonzero((stamps >= begin) & (stamps <= end))
+    if not len(inside):
         raise DataError(f"{layout.path}: split {split} ({begin} to {end}) holds no {along}")
+    held = {n: layout.fields(file, n) for n in ("state", "forcing") if n in file}
+    read = {n: Layers(f, _features(file, n), f"{layout.path}, {n}", known and f"{known} {n}") for n, f in held.items()}
     if along == "time":
-        pieces: list[Any] = [(part, part["time"].values, None)]
+        seconds = stamps.astype(np.int64)
+        cut = [inside[rows] for rows in runs(seconds[inside], usual_step(seconds))]
+        pieces: list[Any] = [({}, rows, stamps[rows], None) for rows in cut]
     else:
-        lead = part["elapsed_forecast_duration"].values
-        pieces = [(part.isel(analysis_time=i), t + lead, t) for i, t in enumerate(part["analysis_time"].values)]
-        pieces = [(one.rename(elapsed_forecast_duration="time"), *when) for one, *when in pieces]
-    if "ensemble_member" in file.dims:
-        members = range(file.sizes["ensemble_member"])
-        pieces = [(one.isel(ensemble_member=m), *when) for one, *when in pieces for m in members]
-    where = f"{layout.path}, split {split}"
+        lead = durations(file["step"], str(layout.path)).astype("timedelta64[s]")
+        pieces = [({"start": int(i)}, np.arange(len(lead)), stamps[i] + lead, stamps[i]) for i in inside]
+    members = [{"member": m} for m in range(file.sizes.get("member", 0))] or [{}]
+
+    def arrays(name: str, index: dict[str, int], rows: np.ndarray) -> Any:
+        if name not in read:
+            return np.zeros((len(rows), *(layout.shape if name == "state" else (1, 1)), 0), np.float32)
+        return read[name].at(index, rows)
+
     return tuple(
-        replace(
-            _one(piece, when.astype("datetime64[s]"), layout, where),
-            issued=None if issued is None else issued.astype("datetime64[s]"),
-        )
-        for piece, when, issued in pieces
+        Series(arrays("state", index | member, rows), arrays("forcing", index | member, rows), time, issued=issued)
+        for index, rows, time, issued in pieces
+        for member in members
     )
-
-
-def _one(file: "xr.Dataset", time: np.ndarray, layout: _Layout, where: str) -> Series:
-    def lazy(name: str) -> Any:
-        names = _features(file, name)
-        if not names:
-            return np.zeros((len(time), *(layout.shape if name == "state" else (1, 1)), 0), np.float32)
-        array = file[name].transpose("time", "grid_index", f"{name}_feature")
-
-        def read(rows: np.ndarray) -> np.ndarray:
-            out = layout.place(array.isel(time=rows).values)
-            bad = np.argwhere(~np.isfinite(out))
-            if len(bad):
-                t, y, x, v = bad[0]
-                raise DataError(f"{where}: {name} {names[v]} is not finite at {time[rows[t]]}, y {y}, x {x}")
-            return out
-
-        return Lazy((len(time), *layout.shape, len(names)), read)
-
-    return Series(lazy("state"), lazy("forcing"), time)
 
 
 def _features(file: "xr.Dataset", name: str) -> tuple[str, ...]:

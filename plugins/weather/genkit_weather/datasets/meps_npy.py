@@ -13,6 +13,7 @@ from genkit_weather.data import Layout, Series, WeatherData
 from genkit_weather.lazy import Lazy
 
 HOURS, ON_DISK, DROPPED = 65, 18, 15
+WATER, SUN = "wtr", "nwp_toa_downwelling_shortwave_flux"  # files beside those of the states
 VARIABLES = {  # name: (unit, long name), in the order of the files without feature 15
     "pres_0g": ("Pa", "pressure at the ground"),
     "pres_0s": ("Pa", "pressure at sea level"),
@@ -115,8 +116,22 @@ class _Sample:
         year, month, day, hour, _ = NAME.fullmatch(self.path.name).groups()  # pyright: ignore[reportOptionalMemberAccess]
         return np.datetime64(f"{year}-{month}-{day}T{hour}", "s")
 
+    def beside(self, stem: str) -> Path:
+        return self.path.parent / f"{stem}_{self.path.name.split('_')[1]}.npy"
+
     def companion(self, stem: str, shape: tuple[int, ...]) -> np.ndarray:
-        return _open(self.path.parent / f"{stem}_{self.path.name.split('_')[1]}.npy", shape)
+        return _open(self.beside(stem), shape)
+
+    @cached_property
+    def stamps(self) -> tuple[str, str]:
+        """Of the files of the states and of the forcing; empty where one is missing, which is told when it is read."""
+        from genkit_weather.gridded import stamp
+
+        several = [self.path], [self.beside(WATER), self.beside(SUN)]
+        states, forcing = (
+            " ".join(stamp(str(p)) for p in paths) if all(p.is_file() for p in paths) else "" for paths in several
+        )
+        return states, forcing
 
     def series(self, step: int, phase: int) -> Series:
         count = HOURS // step
@@ -132,17 +147,18 @@ class _Sample:
             return _finite(out, self.path, hours[rows], tuple(VARIABLES))
 
         def forcing(rows: np.ndarray) -> np.ndarray:
-            water = self.companion("wtr", self.grid)
-            toa = self.companion("nwp_toa_downwelling_shortwave_flux", (HOURS, *self.grid))[hours[rows]]
+            water = self.companion(WATER, self.grid)
+            toa = self.companion(SUN, (HOURS, *self.grid))[hours[rows]]
             around = (angles(time[rows])[:, None, None] + 1) / 2
             layers = (np.broadcast_to(water, toa.shape)[..., None], toa[..., None])
             out = np.concatenate([*layers, np.broadcast_to(around, (*toa.shape, 4))], -1).astype(np.float32)
             return _finite(out, self.path, hours[rows], FORCINGS)
 
         v, f = len(VARIABLES), len(FORCINGS)
+        keys = [stamp and f"{stamp} step {step} phase {phase}" for stamp in self.stamps]
         return Series(
-            Lazy((count, *self.grid, v), state),  # pyright: ignore[reportArgumentType]
-            Lazy((count, *self.grid, f), forcing),  # pyright: ignore[reportArgumentType]
+            Lazy((count, *self.grid, v), state, keys[0]),  # pyright: ignore[reportArgumentType]
+            Lazy((count, *self.grid, f), forcing, keys[1]),  # pyright: ignore[reportArgumentType]
             time,
             issued=self.begin,
         )

@@ -74,8 +74,6 @@ class ContinuousEnsembles(ForecastExperiment):
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        if self.host is not None:
-            raise UsageError("a diffusion model takes its boundary from the frame of `data`; leave --host out")
         if self.lead_chunk is not None and self.lead_chunk < 1:
             raise UsageError(f"lead_chunk={self.lead_chunk} is too few; expected at least 1")
         if not isinstance(self.model, CEF):

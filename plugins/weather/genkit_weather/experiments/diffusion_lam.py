@@ -20,12 +20,6 @@ class DiffusionLAM(ForecastExperiment):
     (Diffusion-LAM, Larsson et al. 2025, arXiv 2502.07532).
     """
 
-    def __post_init__(self) -> None:
-        """Check the options."""
-        super().__post_init__()
-        if self.host is not None:
-            raise UsageError("a diffusion model takes its boundary from the frame of `data`; leave --host out")
-
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes on two cores), paper (the published MEPS configuration)."""

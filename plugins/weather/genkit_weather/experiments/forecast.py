@@ -17,7 +17,7 @@ from genkit_weather.data import Series, WeatherData, statistics, take, truth
 from genkit_weather.datasets import QGNature
 from genkit_weather.events import Events
 from genkit_weather.forecasting import ForecastFile, dataset, discard, read, replace_file
-from genkit_weather.host import HostWindow, surrounded
+from genkit_weather.host import HostWindow, framed, possible_starts, surrounded
 from genkit_weather.lam import STEP, Times
 from genkit_weather.models import Diffusion, WeatherModel
 from genkit_weather.stations import InSitu, at_stations, observed
@@ -52,10 +52,11 @@ class ForecastExperiment(Experiment):
     model: Model[WeatherData, WeatherModel] = field(default_factory=Diffusion)
     """What forecasts: trained here, or the folder of what was trained."""
     host: Dataset[WeatherData] | None = None
-    """A second data set around the area, on its own grid and with its own step: the boundary in place of a frame. Only
-    the interior of `data` is used then, and all of it is forecast (Oskarsson, Adamov et al. 2025, arXiv 2504.09340)."""
+    """A second data set around the area, on its own grid and with its own step: the boundary. Models on graphs see its
+    points as nodes, in place of a frame: only the interior of `data` is used, and all of it is forecast (Oskarsson,
+    Adamov et al. 2025, arXiv 2504.09340). For other models it is interpolated to the cells of the frame."""
     window: HostWindow = field(default_factory=HostWindow)
-    """What is seen of the second data set."""
+    """What models on graphs see of the second data set."""
     latitude: bool = False
     """Weigh cells by their area on a grid of latitudes and longitudes, in the loss and in the scores."""
     verify: Literal["test", "val"] = "test"
@@ -100,6 +101,8 @@ class ForecastExperiment(Experiment):
         for name in self.baselines:
             if name not in BASELINES:
                 raise UsageError(f"unknown baseline {name!r}; known: {', '.join(BASELINES)}")
+        if self.host is not None and not self.on_nodes and self.window != HostWindow():
+            raise UsageError("window is for models on graphs; this one sees the second data set in its frame")
 
     # stages
 
@@ -116,7 +119,9 @@ class ForecastExperiment(Experiment):
         if self.verify == "val":  # an oracle re-runs the test split
             data = replace(data, test=data.val, oracle=None)
             host = host and replace(host, test=host.val, oracle=None)
-        return data if host is None else surrounded(data, host, self.window)
+        if host is None:
+            return data
+        return surrounded(data, host, self.window) if self.on_nodes else framed(data, host)
 
     def prepare(self, run: Run) -> None:
         """Load or generate the data, and tell what they are."""
@@ -233,12 +238,18 @@ class ForecastExperiment(Experiment):
 
     def plan(self) -> dict[str, str]:
         """Sizes, parameters and memory, without data; needs a data set with `layout()`."""
-        if not hasattr(self.data, "layout") or self.host is not None or not hasattr(self.model, "plan"):
+        around = self.host is not None and self.on_nodes
+        if not hasattr(self.data, "layout") or around or not hasattr(self.model, "plan"):
             return {}
         layout, model = self.data.layout(), self.model  # type: ignore[attr-defined]
         return model.plan(layout, min(self.chunk, self.members * self.starts))  # type: ignore[attr-defined]
 
     # pieces
+
+    @property
+    def on_nodes(self) -> bool:
+        """Whether the model sees a second data set as nodes."""
+        return getattr(self.model, "on_nodes", False)
 
     def in_situ(self, forecast: xr.Dataset, data: WeatherData, baseline: str | None = None) -> dict[str, float | None]:
         """Scores at the stations of `stations.file`; none where there is no file."""
@@ -292,12 +303,8 @@ class ForecastExperiment(Experiment):
         return [every[i] for i in np.linspace(0, len(every) - 1, plan.starts).round().astype(int)]
 
     def _possible(self, data: WeatherData, plan: Plan) -> list[Start]:
-        around, leads, first = data.around, plan.leads, self.times(data).lag
-        return [
-            (s, int(i))
-            for s, one in enumerate(data.test)
-            for i in (range(first, len(one) - leads) if around is None else around.starts("test", s, leads))
-        ]
+        lag = self.times(data).lag
+        return [(s, i) for s in range(len(data.test)) for i in possible_starts(data, s, lag, plan.leads)]
 
     def times(self, data: WeatherData) -> Times:
         """The lag and the leads of the model."""

@@ -71,14 +71,10 @@ def _on_grid(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
             f"boundary on the grid of the model, or train with --data.wind earth"
         )
     file = turned(file, "earth", source) if along or unsaid else file
-    at: Any = (own.lat, own.lon) if globe else np.meshgrid(own.y, own.x, indexing="ij")  # type: ignore[arg-type]
-    place = other.locate(np.ravel(at[0]), np.ravel(at[1]), globe)
+    first, second = own.pair(globe)
+    place = other.locate(np.ravel(first), np.ravel(second), globe)
+    other.covering(frame_of(place.reshape(*area.grid, 2), area.frame), "the frame")
     inside = np.asarray(~np.isnan(place).any(-1))
-    bare = ~frame_of(inside.reshape(*area.grid, 1), area.frame)
-    if bare.any():
-        raise DataError(
-            f"{source} does not cover {int(bare.sum())} of {bare.size} cells of the frame; give a larger area"
-        )
     cells, weights = other.corners(place[inside], "bilinear")
     fields: dict[str, Any] = {}
     for name, array in file.data_vars.items():

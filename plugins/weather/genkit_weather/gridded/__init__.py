@@ -5,26 +5,32 @@ them, `understood` does so with data sets that are open already; `weather` makes
 `to_xarray` goes back.
 """
 
-from genkit_weather.gridded.files import grib_library, paths_of
+from genkit_weather.gridded.files import grib_library, open_path, paths_of, stamp
 from genkit_weather.gridded.grid import neighbours
-from genkit_weather.gridded.layers import sample
+from genkit_weather.gridded.layers import Layers, sample
 from genkit_weather.gridded.opened import opened, understood
-from genkit_weather.gridded.times import usual_step
+from genkit_weather.gridded.times import durations, runs, usual_step
 from genkit_weather.gridded.units import accumulated, convert, factor
 from genkit_weather.gridded.weather import weather
-from genkit_weather.gridded.wind import found, turned
+from genkit_weather.gridded.wind import angle, found, turned
 from genkit_weather.gridded.write import to_xarray
 
 __all__ = [
+    "Layers",
     "accumulated",
+    "angle",
     "convert",
+    "durations",
     "factor",
     "found",
     "grib_library",
     "neighbours",
+    "open_path",
     "opened",
     "paths_of",
+    "runs",
     "sample",
+    "stamp",
     "to_xarray",
     "turned",
     "understood",

@@ -101,6 +101,7 @@ def _one_version(file: xr.Dataset) -> xr.Dataset:
 
 def _timed(file: xr.Dataset, source: str) -> xr.Dataset:
     """Dimension time, or start and step; a single time of a file becomes a dimension."""
+    file = _summed(file, source)
     dims = {key: next((str(d) for d in file.dims if role(d, file) == key), None) for key in ("time", "start", "step")}
     if dims["step"] is not None:
         begin = dims["start"] or dims["time"]
@@ -129,6 +130,20 @@ def _timed(file: xr.Dataset, source: str) -> xr.Dataset:
     file = file.drop_vars(_others(file, (main,))).rename({main: "time"} if main != "time" else {})
     file = file.assign_coords(time=("time", stamps), passed=("time", passed))
     return file if begun is None else file.assign_coords(begun=("time", begun))
+
+
+def _summed(file: xr.Dataset, source: str) -> xr.Dataset:
+    """With times along a dimension that has none, but lead times and when their forecasts begin."""
+    for step in find(file, "step"):
+        (dim, *more) = file[step].dims or ("",)
+        if more or not dim or dim in file.variables or file[step].dtype.kind not in "mfiu":
+            continue
+        for start in find(file, "start"):
+            if file[start].dims in ((), (dim,)) and file[start].dtype.kind in "MO":
+                begin = dates(np.atleast_1d(file[start].values), source)[0]
+                times = begin + durations(file[step], source).astype("timedelta64[s]")
+                return file.drop_vars([step, start]).assign_coords({dim: (dim, times, {"standard_name": "time"})})
+    return file
 
 
 def _begun(file: xr.Dataset, main: str, passed: np.ndarray, source: str) -> np.ndarray | None:
@@ -214,5 +229,7 @@ def _level_values(file: xr.Dataset, dim: str) -> tuple[np.ndarray, str]:
     values = np.atleast_1d(np.asarray(file[dim].values, float))
     if unit == "Pa":
         return values / 100, "hPa"
+    if unit in ("", "1") and values.max() > 2000 and dim.lower() in ("plev", "pressure", "isobaricinpa"):
+        return values / 100, "hPa"  # as the CF conventions have it
     silent = unit in ("", "1") and 100 < values.max() <= 1100 and values.min() > 0  # levels of pressure
     return values, "hPa" if silent or unit.lower() in ("millibars", "mbar", "mb", "hpa") else unit

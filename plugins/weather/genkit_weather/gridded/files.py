@@ -7,11 +7,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from genkit.errors import DataError
+from genkit_weather.gridded.names import role
 
-ZARR, GRIB = (".zarr",), (".grib", ".grb", ".grib2", ".grb2", ".grib1")
+METADATA = ("zarr.json", ".zmetadata", ".zgroup")
+MARKS = ("ETag", "etag", "LastModified", "last_modified", "generation", "updated", "mtime", "md5Hash")  # of fsspec
+GRIB = (".grib", ".grb", ".grib2", ".grb2", ".grib1")
 
 
 def paths_of(pattern: str) -> list[str]:
@@ -38,9 +42,9 @@ def paths_of(pattern: str) -> list[str]:
 
 
 def stamp(pattern: str) -> str:
-    """What is another where the files of a pattern are: paths, sizes and times; empty of a URL, which tells none."""
+    """What is another where the files of a pattern are: paths, sizes and times; of a URL what `_remote` finds."""
     if "://" in pattern:
-        return ""
+        return _remote(pattern)
     told = []
     for path in map(Path, paths_of(pattern)):
         parts = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
@@ -51,8 +55,24 @@ def stamp(pattern: str) -> str:
     return repr(told)
 
 
+def _remote(url: str) -> str:
+    """When the metadata of a store behind a URL was written, as its server tells; empty where it tells nothing."""
+    try:
+        from fsspec.core import url_to_fs
+
+        system, path = url_to_fs(url)
+        for name in METADATA:
+            if system.exists(f"{path}/{name}"):
+                told = system.info(f"{path}/{name}")
+                marks = {k: str(told[k]) for k in MARKS if told.get(k)}
+                return repr((url, marks)) if marks else ""
+    except Exception:  # fsspec and its clients raise what they like; the store is opened elsewhere
+        return ""
+    return ""
+
+
 def _is_zarr(path: Path) -> bool:
-    return path.is_dir() and any((path / n).exists() for n in ("zarr.json", ".zgroup", ".zmetadata"))
+    return path.is_dir() and any((path / n).exists() for n in METADATA)
 
 
 def open_path(path: str) -> list[xr.Dataset]:
@@ -66,7 +86,9 @@ def open_path(path: str) -> list[xr.Dataset]:
             return [_decoded(xr.open_zarr(path, consolidated=None, decode_times=False, chunks={}))]
         if Path(path).suffix.lower() in GRIB or _magic(path) == b"GRIB":
             return _grib(path)
-        engine = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(_magic(path))
+        engine = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(magic := _magic(path))
+        if engine is None:
+            raise DataError(f"{path} is {_kind(magic)}; expected NetCDF (3 or 4), GRIB or a zarr folder")
         return [_decoded(xr.open_dataset(path, engine=engine, decode_times=False, chunks={}))]  # type: ignore[arg-type]
     except DataError:
         raise
@@ -88,8 +110,18 @@ def _magic(path: str) -> bytes:
         return file.read(4)
 
 
+def _kind(magic: bytes) -> str:
+    """What a file is that is none of those that are read."""
+    known = {b"": "empty", b"CDF\x05": "NetCDF of 64-bit data (nccopy -k nc4 converts it)", b"\x0e\x03\x13\x01": "HDF4"}
+    packed = {b"\x1f\x8b": "packed by gzip", b"PK": "packed by zip", b"BZ": "packed by bzip2"}
+    return known.get(magic) or packed.get(magic[:2]) or f"of another kind: it begins with {magic!r}"
+
+
 def _decoded(file: xr.Dataset) -> xr.Dataset:
-    """With dates of the calendar; durations stay numbers."""
+    """With dates of the calendar; durations stay numbers; values outside their valid range are none."""
+    fields = {n: a for n, a in file.data_vars.items() if a.dtype.kind == "f"}
+    places = "latitude", "longitude"  # whose valid range often is that of the other turn
+    file = file.assign({n: _valid(a) for n, a in fields.items() if role(n, file) not in places})
     for name in map(str, file.variables):
         units = str(file[name].attrs.get("units", ""))
         if units.startswith("day as %Y%m%d"):  # absolute dates of CDO
@@ -97,10 +129,26 @@ def _decoded(file: xr.Dataset) -> xr.Dataset:
     return xr.decode_cf(file, decode_timedelta=False)
 
 
+def _valid(array: xr.DataArray) -> xr.DataArray:
+    """Values within `valid_range`, or `valid_min` and `valid_max`: of packed numbers, if these are of their type.
+
+    So the CF conventions have it, section 2.5.1.
+    """
+    attrs, packed = array.attrs, array.encoding
+    both = np.ravel(attrs.get("valid_range", (attrs.get("valid_min", -np.inf), attrs.get("valid_max", np.inf))))
+    if len(both) != 2 or both.dtype.kind not in "iuf" or not np.isfinite(both).any() or "_Unsigned" in packed:
+        return array
+    kind, low, high = np.dtype(packed.get("dtype", float)).kind, *map(float, both)
+    if kind in "iu" and any(np.asarray(attrs[n]).dtype.kind in "iu" for n in attrs if str(n).startswith("valid_")):
+        scale, offset = float(packed.get("scale_factor", 1)), float(packed.get("add_offset", 0))
+        low, high = sorted(scale * end + offset for end in (low - 0.5, high + 0.5))
+    valid = array.where((array >= low) & (array <= high))
+    valid.encoding = packed
+    return valid
+
+
 def _absolute(coord: xr.DataArray) -> xr.DataArray:
     """Dates written as the number 20200101.25."""
-    import numpy as np
-
     days = np.floor(coord.values)
     labels = [f"{int(d):08d}" for d in days]
     stamps = np.array([f"{t[:4]}-{t[4:6]}-{t[6:]}" for t in labels], "datetime64[s]")

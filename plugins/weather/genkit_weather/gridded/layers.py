@@ -32,6 +32,12 @@ class Layers:
         picked = [a.isel({d: i for d, i in index.items() if d in a.dims}) for a in picked]
         shape = (len(rows), self.file.sizes["y"], self.file.sizes["x"], len(self.names))
 
+        def told(row: int) -> str:
+            when = self.file[along].values[row]
+            if along == "time":
+                return str(when.astype("datetime64[s]"))
+            return f"step {when} of {self.file['start'].values[index['start']].astype('datetime64[s]')}"
+
         def read(which: np.ndarray) -> np.ndarray:
             here = xr.Dataset({n: a.drop_vars(a.coords) for n, a in zip(self.names, picked, strict=True)})
             values = here.isel({along: rows[which]}).compute()
@@ -41,7 +47,7 @@ class Layers:
                 out[..., v] = field if field.ndim == 3 else field[:, None, None]
                 if not np.isfinite(out[..., v]).all():
                     t, y, x = np.argwhere(~np.isfinite(out[..., v]))[0]
-                    raise DataError(f"{self.source}: {name} is not finite at row {rows[which[t]]}, y {y}, x {x}")
+                    raise DataError(f"{self.source}: {name} is not finite at {told(int(rows[which[t]]))}, y {y}, x {x}")
             return out
 
         if not self.names:

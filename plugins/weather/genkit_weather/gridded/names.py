@@ -13,12 +13,13 @@ ROLES = {
              "elapsed_forecast_duration"),
     "member": ("number", "member", "realization", "realisation", "ensemble", "ens", "ensemble_member",
                "ensemble_mem"),
-    "latitude": ("latitude", "lat", "xlat", "xlat_m", "nav_lat", "lats", "gridlat_0", "clat"),
-    "longitude": ("longitude", "lon", "xlong", "xlong_m", "nav_lon", "lons", "long", "gridlon_0", "clon"),
+    "latitude": ("latitude", "lat", "xlat", "xlat_m", "nav_lat", "lats", "gridlat_0", "clat", "lat_rho"),
+    "longitude": ("longitude", "lon", "xlong", "xlong_m", "nav_lon", "lons", "long", "gridlon_0", "clon",
+                  "lon_rho"),
     "y": ("y", "south_north", "rlat", "yc", "projection_y_coordinate", "grid_latitude", "northing", "ygrid_0",
-          "nj", "j"),
+          "nj", "j", "eta_rho"),
     "x": ("x", "west_east", "rlon", "xc", "projection_x_coordinate", "grid_longitude", "easting", "xgrid_0",
-          "ni", "i"),
+          "ni", "i", "xi_rho"),
     "level": ("level", "lev", "plev", "pressure_level", "isobaricinhpa", "isobaricinpa", "pressure", "height", "hybrid",
               "heightaboveground", "depth", "depthbelowland", "depthbelowlandlayer", "soil_level", "bottom_top",
               "model_level", "z", "hybridlevel", "surface", "soil_layers_stag", "altitude"),
@@ -41,17 +42,21 @@ def role(name: Any, file: xr.Dataset) -> str | None:
     """Which axis a dimension or coordinate is: a key of ROLES, or None.
 
     A known name counts most (files of the Climate Data Store call valid times forecast_reference_time); digits at its
-    end do not, so that height0 is a height. Then its attributes count: standard_name, units, axis, positive.
+    end do not, so that height0 is a height. Then its attributes count: standard_name, units, axis, positive. Else
+    a dimension of dates is time.
     """
     plain = str(name).lower()
     for spelling in (plain, plain.rstrip("0123456789").rstrip("_")):
         for key, names in ROLES.items():
             if spelling in names:
                 return key
-    attrs = file[name].attrs if name in file.variables else {}
+    if name not in file.variables:
+        return None
+    attrs, dated = file[name].attrs, " since " in str(file[name].encoding.get("units", ""))
     standard = STANDARD.get(str(attrs.get("standard_name")))
     cf = (CF[key] for key in CF if any(attrs.get(a) in known for a, known in coordinate_criteria[key].items()))
-    return standard or next(cf, None)
+    dated = name in file.dims and (dated or file[name].dtype.kind == "M")
+    return standard or next(cf, None) or ("time" if dated else None)
 
 
 def find(file: xr.Dataset, wanted: str) -> list[str]:

@@ -8,6 +8,7 @@ from genkit.errors import DataError
 from genkit_weather.gridded.fields import fields
 from genkit_weather.gridded.files import open_path, paths_of
 from genkit_weather.gridded.join import joined
+from genkit_weather.gridded.names import role
 
 
 def opened(pattern: str, levels: tuple[float, ...] = ()) -> xr.Dataset:
@@ -21,10 +22,16 @@ def opened(pattern: str, levels: tuple[float, ...] = ()) -> xr.Dataset:
 
 def understood(files: Iterable[tuple[str, xr.Dataset]], levels: tuple[float, ...] = ()) -> xr.Dataset:
     """Data sets and what errors call them, as one of the form of `fields`."""
-    parts = [(source, fields(file, source, levels)) for source, file in files]
+    parts = [(source, fields(part, source, levels)) for source, file in files for part in _by_time(file)]
     file = joined(parts, levels)
     for level in levels:
         if not any(str(a.attrs.get("level", "")).startswith(f"{level:g} ") for a in file.data_vars.values()):
             names = ", ".join(map(str, file.data_vars))
             raise DataError(f"{parts[0][0]}: no variable has a level {level:g}; found {names}")
     return file
+
+
+def _by_time(file: xr.Dataset) -> list[xr.Dataset]:
+    """The file with each of its dimensions of time alone, where it has several (time, time1)."""
+    along = {d for a in file.data_vars.values() for d in a.dims if role(d, file) == "time"}
+    return [file.drop_dims(along - {d}) for d in file.dims if d in along] or [file]

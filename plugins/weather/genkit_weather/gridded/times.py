@@ -17,10 +17,14 @@ def dates(values: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
     dates and seconds differ (a leap day that the calendar lacks), steps are counted in seconds.
 
     Raises:
-        DataError: numbers in place of dates.
+        DataError: numbers in place of dates, or nothing.
     """
     values = np.asarray(values)
+    if values.dtype.kind in "SUO" and isinstance(values.ravel()[0], str | bytes):
+        values = _written(values, source)
     if values.dtype.kind == "M":
+        if bare := int(np.isnat(values).sum()):
+            raise DataError(f"{source}: {bare} of {values.size} times have no value; drop them")
         stamps = _to_second(values)
         return stamps, (stamps - np.datetime64(0, "s")).astype(np.int64)
     if values.dtype.kind != "O" or not hasattr(values.ravel()[0], "calendar"):
@@ -40,6 +44,15 @@ def dates(values: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
     if calendar == "360_day":
         return np.array([_spread(v) for v in values]), passed
     return np.array([v.isoformat() for v in values], "datetime64[s]"), passed
+
+
+def _written(values: np.ndarray, source: str) -> np.ndarray:
+    """Dates that are written out, as 2020-01-01T06:00:00, with a blank in place of the T or a Z at the end."""
+    texts = [v.decode() if isinstance(v, bytes) else str(v) for v in values.ravel()]
+    try:
+        return np.array([t.strip().removesuffix("Z").replace(" ", "T") for t in texts], "datetime64[s]")
+    except ValueError:
+        raise DataError(f"{source}: time holds {texts[0]!r}, expected dates as 2020-01-01T06:00:00") from None
 
 
 def _to_second(values: np.ndarray) -> np.ndarray:

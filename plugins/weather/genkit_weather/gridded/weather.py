@@ -160,9 +160,10 @@ def _sorted_out(
     static = list(how.static) if how.static else static
     for name in list(state):
         if constant(file[name]):
-            notes.append(f"{name} never changes: it is taken as a static field")
+            bare = bool(sample(file[name]).isnull().all())
+            notes.append(f"{name} " + ("has no values" if bare else "never changes: it is taken as a static field"))
             state.remove(name)
-            static += [] if name in static or how.static else [name]
+            static += [] if bare or name in static or how.static else [name]
     if not state:
         raise DataError(f"{source}: no variable changes in time and place; found {', '.join(map(str, file.data_vars))}")
     left = [n for n in moves if n not in (*state, *forcing, *static)]

@@ -138,6 +138,8 @@ class Domain:
     """between states of the data"""
     mask: Any = None
     """(H, W, V) bool, False where a variable has no values, or None"""
+    graph: Any = None
+    """of a denoising network whose graph was read from a file"""
 
     def of_lead(self, table: Any, lead: Any) -> Any:
         """The rows (n, 1, 1, V) of a table (leads, V) for leads (n,) in steps; a table (V,) as it is."""
@@ -177,7 +179,8 @@ def condition(domain: Domain, inputs: Inputs) -> Conditioning:
     if domain.host is not None:
         return Conditioning(inside, domain.host(*inputs.outside), scalars)
     lead = None if inputs.lead is None else inputs.lead * (domain.step_hours / LONGEST)
-    return Conditioning(inside, jnp.concatenate([*outside, frame_of(image, frame)], -1), scalars, lead=lead)
+    outside = jnp.concatenate([*outside, frame_of(image, frame)], -1)
+    return Conditioning(inside, outside, scalars, lead=lead, graph=domain.graph)
 
 
 def anomalies(domain: Domain, inputs: Inputs) -> Inputs:

@@ -1,6 +1,7 @@
 """Ensembles of forecasts, block of leads by block: one compiled scan over the blocks, in chunks of particles."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -169,7 +170,7 @@ def rollout(
         chunk: particles (starts times members) run at once; all by default. It bounds the memory.
         lead_chunk: leads of a block computed at once, at most; all by default. It bounds the memory too.
         blocks: blocks of leads computed before they are yielded; all by default.
-        mesh: spread the particles of a chunk over the `data` axis of this mesh.
+        mesh: spread the particles of a chunk over the `data` axis of this mesh, and the rows of a U-Net over `model`.
     """
     if members < 1:
         raise UsageError(f"{members} members are too few; expected at least 1")
@@ -198,17 +199,18 @@ def rollout(
                 lambda a, start=start, outputs=outputs: put_leads(np.moveaxis(a[start, outputs], 0, 1)),
                 (outlook.forcing, outlook.climate, outlook.outside),
             )
-            states[i], out = forecast(
-                key,
-                model,
-                tuple(put(np.asarray(s)) for s in states[i]),
-                put_leads(np.moveaxis(outlook.frame[start, around], 0, 1)),
-                *given,
-                put(np.stack([outlook.time[start], first + r % members], -1).astype(np.int32)),
-                np.arange(here.start, here.stop, dtype=np.int32),
-                times,
-                together,
-            )
+            with nullcontext() if mesh is None else jax.set_mesh(mesh):
+                states[i], out = forecast(
+                    key,
+                    model,
+                    tuple(put(np.asarray(s)) for s in states[i]),
+                    put_leads(np.moveaxis(outlook.frame[start, around], 0, 1)),
+                    *given,
+                    put(np.stack([outlook.time[start], first + r % members], -1).astype(np.int32)),
+                    np.arange(here.start, here.stop, dtype=np.int32),
+                    times,
+                    together,
+                )
             states[i] = jax.device_get(states[i])
             parts.append(np.asarray(out))
         whole = np.concatenate(parts, 1)[:, :particles]

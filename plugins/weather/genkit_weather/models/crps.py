@@ -9,11 +9,12 @@ import jax
 
 from genkit.errors import UsageError
 from genkit.kinds import Network
-from genkit.nn import Net, parameter_count
+from genkit.nn import parameter_count
 from genkit.train import AdamW
 from genkit_weather.data import WeatherData
 from genkit_weather.graphs import Mesh
 from genkit_weather.lam import Augmentation, Formulation, Generator, Score, crps_loss, domain_of
+from genkit_weather.models.recipe import graph_of, net_of, planned_graph
 from genkit_weather.models.staged import Loss, StagedRecipe
 from genkit_weather.networks import GraphDenoiser, LamUNet, Sizes
 
@@ -79,10 +80,10 @@ class CRPSLAM(StagedRecipe):
 
     def untrained(self, run: Any, data: WeatherData) -> Generator:
         """The forecaster with its statistics and first parameters."""
-        if data.around is not None:
-            raise UsageError("this model takes its boundary from a frame, not from a second data set")
-        net = Net(self.network, (replace(self.formulation.sizes(data.layout), latent=self.latent),))
-        return Generator(net, net.init(run.key("parameters")), domain_of(data, self.formulation), self.latent)
+        graph = graph_of(self.network, data)
+        net = net_of(self.network, replace(self.formulation.sizes(data.layout), latent=self.latent), graph)
+        domain = replace(domain_of(data, self.formulation), graph=graph)
+        return Generator(net, net.init(run.key("parameters")), domain, self.latent)
 
     def loss_of(self, model: Generator, stage: int, weight: Any, cells: Any) -> Loss:
         """The CRPS along a rollout."""
@@ -94,5 +95,6 @@ class CRPSLAM(StagedRecipe):
 
     def plan(self, layout: Any, particles: int) -> dict[str, str]:
         """Sizes and parameters; the network is built of shapes only."""
-        net = Net(self.network, (replace(self.formulation.sizes(layout), latent=self.latent),))
+        sizes = replace(self.formulation.sizes(layout), latent=self.latent)
+        net = net_of(self.network, sizes, planned_graph(self.network))
         return {**super().plan(layout, particles), "parameters": f"{parameter_count(net.shapes()):,}"}

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from genkit.diffusion import EDMDenoiser, Heun, Rho
 from genkit.errors import UsageError
 from genkit.kinds import Network, Sampler
-from genkit.nn import Net, UNet, activation_bytes, parameter_count
+from genkit.nn import UNet, activation_bytes, parameter_count
 from genkit.train import AdamW
 from genkit_weather.data import WeatherData
 from genkit_weather.lam import (
@@ -28,7 +28,7 @@ from genkit_weather.lam import (
     mean_error,
     mean_loss,
 )
-from genkit_weather.models.recipe import MEPS_WEIGHTS, WeatherRecipe
+from genkit_weather.models.recipe import MEPS_WEIGHTS, WeatherRecipe, graph_of, net_of, planned_graph
 from genkit_weather.models.trained import WeatherModel
 from genkit_weather.networks import Conditioning, LamUNet, Sizes
 
@@ -78,15 +78,13 @@ class Diffusion(WeatherRecipe):
 
     def fit(self, run: Any, data: WeatherData, start: WeatherModel | None = None) -> WeatherModel:
         """Train the network of the mean, where there are two stages, and the denoiser."""
-        if data.around is not None:
-            raise UsageError("a diffusion model takes its boundary from a frame, not from a second data set")
         if len(self.sigma_data) not in (1, len(data.names)):
             raise UsageError(f"sigma_data has {len(self.sigma_data)} values for {len(data.names)} variables")
         data = self.seen(data, start)
         if start is None:
-            domain = self.domain(data)
+            domain = replace(self.domain(data), graph=graph_of(self.network, data))
             mean = self._fit_mean(run, data, domain) if self.two_stage else None
-            net = Net(self.network, (self.sizes_of(data.layout, len(data.names) if mean else 0),))
+            net = net_of(self.network, self.sizes_of(data.layout, len(data.names) if mean else 0), domain.graph)
             # what the mean leaves is scaled to unit variance already
             denoiser = EDMDenoiser(net, None, jnp.ones(1) if mean else jnp.array(self.sigma_data))
             forecaster, params = Forecaster(denoiser, domain, mean), net.init(run.key("denoiser parameters"))
@@ -118,7 +116,7 @@ class Diffusion(WeatherRecipe):
 
     def _fit_mean(self, run: Any, data: WeatherData, domain: Domain) -> MeanModel:
         """The first of two stages."""
-        weigh, net = self.weigher(data, domain), Net(self.network, (self.sizes_of(data.layout),))
+        weigh, net = self.weigher(data, domain), net_of(self.network, self.sizes_of(data.layout), domain.graph)
         model = MeanModel(net, net.init(run.key("mean parameters")), jnp.ones(len(data.names)))
 
         def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
@@ -173,7 +171,8 @@ class Diffusion(WeatherRecipe):
     def plan(self, layout: Any, particles: int) -> dict[str, str]:
         """Sizes, parameters and memory; the network is built of shapes only."""
         sizes = self.sizes_of(layout)
-        network = Net(self.network, (sizes,))
+        graph = planned_graph(self.network)
+        network = net_of(self.network, sizes, graph)
         params = network.shapes()
         inner = [size - 2 * f for size, f in zip(layout.grid, layout.frame, strict=True)]
         cells = layout.grid[0] * layout.grid[1] - inner[0] * inner[1]
@@ -184,6 +183,7 @@ class Diffusion(WeatherRecipe):
         cond = Conditioning(
             *(shaped(1, *inner, sizes.interior), shaped(1, cells, sizes.boundary), shaped(1, sizes.scalars)),
             lead=shaped(1) if sizes.lead else None,
+            graph=graph,
         )
         x = shaped(1, *inner, layout.variables)
         plan = {
@@ -193,10 +193,11 @@ class Diffusion(WeatherRecipe):
         }
         state = 4 * parameter_count(params) * (5 if self.ema else 4)  # parameters, gradient, two moments, average
         if isinstance(self.network, UNet):
-            step = activation_bytes(self.network, layout.grid, training=True) * self.batch // self.accumulate
-            sampling = activation_bytes(self.network, layout.grid) * particles
+            devices = jax.device_count()  # they share examples, and the rows of those that are fewer
+            step = activation_bytes(self.network, layout.grid, training=True) * self.batch / self.accumulate / devices
+            sampling = activation_bytes(self.network, layout.grid) * particles / devices
             plan["memory"] = (
                 f"about {(state + step) / 1e9:.2f} GB in training ({self.batch // self.accumulate} examples at once), "
                 f"{(state / 5 + sampling) / 1e9:.2f} GB in sampling"
-            )
+            ) + (f", on each of {devices} devices" if devices > 1 else "")
         return plan

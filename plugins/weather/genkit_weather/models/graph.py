@@ -36,6 +36,7 @@ class GraphRecipe(StagedRecipe):
     """A network on a graph, trained in stages of growing rollouts."""
 
     fixed: ClassVar[tuple[str, ...]] = ("formulation", "network", "log", "lower", "upper", "stages")
+    on_nodes: ClassVar[bool] = True
 
     network: Network[Sizes, Graph] = field(default_factory=lambda: GraphLAM(mesh=Mesh(cells=3.0)))
     """The network."""

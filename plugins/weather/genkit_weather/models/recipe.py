@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,10 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.kinds import Optimizer
 from genkit.model import Recipe
+from genkit.nn import Net, shapes_of
 from genkit.train import AdamW, learn
 from genkit_weather.data import WeatherData
+from genkit_weather.graphs import Graph, load, normalised
 from genkit_weather.lam import STEP, Augmentation, Formulation, Times
 from genkit_weather.models.area import Area, Surroundings
 from genkit_weather.models.trained import WeatherModel
@@ -26,6 +28,24 @@ MEPS_WEIGHTS = {  # of the published models: by the level of a variable
     "v_850": 0.05, "t_500": 0.03, "z_500": 0.03, "z_1000": 0.1, "pres_0g": 0.1, "pres_0s": 0.1, "nlwrs_0": 0.1,
     "nswrs_0": 0.1, "wvint_0": 0.1,
 }  # fmt: skip
+
+
+def graph_of(network: Any, data: WeatherData) -> Graph | None:
+    """The graph of a denoising network that names a file; the trained model keeps it in its domain."""
+    return None if getattr(network, "graph", None) is None else network.over(data)
+
+
+def net_of(network: Any, sizes: Sizes, graph: Graph | None) -> Net:
+    """A denoising network for a graph of `graph_of`, or its shapes."""
+    if graph is None:
+        return Net(network, (sizes,))
+    return Net(replace(network, graph=None), (sizes, shapes_of(graph)))  # the file may go
+
+
+def planned_graph(network: Any) -> Graph | None:
+    """The shapes of the graph of a denoising network that names a file, without data."""
+    file = getattr(network, "graph", None)
+    return None if file is None else shapes_of(normalised(load(file)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +97,8 @@ class LearningRecipe(Recipe):
 class WeatherRecipe(LearningRecipe):
     """A network that makes one step at a time."""
 
+    on_nodes: ClassVar[bool] = False  # whether it sees a second data set as nodes, else in its frame
+
     formulation: Formulation = field(default_factory=Formulation)
     """What is predicted and what the network is told."""
     log: dict[str, float] = field(default_factory=dict)
@@ -107,6 +129,8 @@ class WeatherRecipe(LearningRecipe):
 
     def seen(self, data: WeatherData, start: WeatherModel | None) -> WeatherData:
         """The data as the network sees them."""
+        if data.around is not None and not self.on_nodes:
+            raise UsageError("this model sees a second data set in its frame; join them by genkit_weather.host.framed")
         if start is not None:
             return start.seen(data)
         transform = Transform.of(data, self.log)

@@ -48,6 +48,8 @@ class StateRecipe(LearningRecipe):
         super().__post_init__()
         if self.steps < 1:
             raise UsageError(f"steps={self.steps} is too few; expected at least 1")
+        if getattr(self.network, "graph", None) is not None:
+            raise UsageError("the network of a state has a mesh (network.mesh), no graph file; leave network.graph out")
 
     def net(self, layout: Any) -> Net:
         """The network for data of a layout."""

@@ -99,12 +99,13 @@ class WeatherModel(Trained):
         on their number or on what bounds the memory: `chunk`, the member-states advanced at once, and `lead_chunk`,
         the leads of a block. `first` is the number of the first member.
         """
-        from genkit.parallel import make_mesh
+        from genkit.parallel import mesh_for
 
         model, times = self.stepper, outlook.times
         when = times.lag + np.array(times.outputs(outlook.leads))
         blocks = max(1, outlook.leads // times.block // 8)
-        mesh = make_mesh() if jax.device_count() > 1 else None
+        devices, particles = jax.device_count(), len(outlook.time) * members
+        mesh = mesh_for(min(chunk or particles, particles, devices)) if devices > 1 else None
         mask = None if model.domain.mask is None else np.asarray(model.domain.mask)
         frames = np.asarray(outlook.frame) * np.asarray(model.domain.std) + np.asarray(model.domain.mean)
         bounds: Any = {"chunk": chunk, "lead_chunk": lead_chunk, "blocks": blocks, "mesh": mesh}

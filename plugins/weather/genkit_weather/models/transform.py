@@ -58,7 +58,11 @@ class Transform:
         """
 
         def array(values: Any) -> Any:
-            return None if values is None else Lazy(values.shape, lambda rows: self._checked(values[rows], data))
+            if values is None:
+                return None
+            key = getattr(values, "key", "")
+            key = key and f"{key} log {np.asarray(self.scale).tolist()}"
+            return Lazy(values.shape, lambda rows: self._checked(values[rows], data), key)
 
         def series(one: Any) -> Any:
             changed = {name: array(getattr(one, name)) for name in ("state", "lateral", "analysis")}

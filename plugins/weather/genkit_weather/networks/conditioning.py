@@ -25,6 +25,8 @@ class Conditioning:
     """(n,) lead time over 240 h, of a model that knows several"""
     latent: Any = None
     """(n, Z) latent variable, in place of a noisy target and its level"""
+    graph: Any = None
+    """of a network whose graph is a file's, the same for all items"""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit_weather.area import frame_of, interior_of
-from genkit_weather.graphs import Mesh, normalised
+from genkit_weather.graphs import Graph, Mesh, normalised
 from genkit_weather.networks.conditioning import Conditioning, Sizes
 from genkit_weather.networks.embedding import Embedding
 from genkit_weather.networks.encode_decode import GraphOptions, over_image
@@ -28,19 +29,22 @@ class GraphDenoiser(GraphOptions):
     """
 
     mesh: Mesh = field(default_factory=lambda: Mesh(cells=3.0))
-    """The mesh, over cells as far apart in both directions; a distance is in km, or in cells where the data have no
-    coordinates."""
+    """The mesh where no file is given, over cells as far apart in both directions; a distance is in km, or in cells
+    where the data have no coordinates."""
     embedding: int = 64
     """width of the embedding"""
 
     def __post_init__(self) -> None:
         """A denoiser has one output and a mesh in the plane."""
-        if self.output_std or self.graph is not None or self.mesh.kind.startswith("tri"):
-            raise UsageError("a graph denoiser has a rect mesh over cells, no graph file, and predicts no std")
+        if self.output_std or (self.graph is None and self.mesh.kind.startswith("tri")):
+            raise UsageError("a graph denoiser has a rect mesh over cells, or a graph file, and predicts no std")
 
-    def build(self, rngs: nnx.Rngs, sizes: Sizes) -> GraphDenoiserModule:
-        """Module F(x (n, h, w, V), c_noise (n,), Conditioning) -> (n, h, w, V); x and c_noise None with a latent."""
-        return GraphDenoiserModule(self, sizes, rngs)
+    def build(self, rngs: nnx.Rngs, sizes: Sizes, graph: Graph | None = None) -> GraphDenoiserModule:
+        """Module F(x (n, h, w, V), c_noise (n,), Conditioning) -> (n, h, w, V); x and c_noise None with a latent.
+
+        Of a graph that is given, from a file, only the sizes count here; the conditioning has it.
+        """
+        return GraphDenoiserModule(self, sizes, rngs, graph)
 
 
 class Fixed:
@@ -64,13 +68,14 @@ class Fixed:
 class GraphDenoiserModule(nnx.Module):
     """See `GraphDenoiser`."""
 
-    def __init__(self, config: GraphDenoiser, sizes: Sizes, rngs: nnx.Rngs):
-        self.fixed = Fixed(config, sizes)
+    def __init__(self, config: GraphDenoiser, sizes: Sizes, rngs: nnx.Rngs, graph: Graph | None = None):
+        self.fixed = Fixed(config, sizes) if graph is None else None
+        known: Any = graph if self.fixed is None else self.fixed.graph
         width = config.embedding
         inputs = {"interior": sizes.cells, "scalars": sizes.scalars + width}
-        network = HiLAM if self.fixed.graph.levels > 1 else GraphLAM
+        network = HiLAM if known.levels > 1 else GraphLAM
         self.embedding = Embedding(width, sizes, dtype=jnp.dtype(config.dtype), rngs=rngs)
-        self.network = config.like(network).build(rngs, replace(sizes, **inputs), self.fixed.graph)
+        self.network = config.like(network).build(rngs, replace(sizes, **inputs), known)
 
     def __call__(self, x: jax.Array, c_noise: jax.Array, cond: Conditioning) -> jax.Array:
         """`x` (n, h, w, V) noisy target times c_in, `c_noise` () or (n,) -> (n, h, w, V)."""
@@ -82,4 +87,4 @@ class GraphDenoiserModule(nnx.Module):
             interior=cond.interior if x is None else jnp.concatenate([x, cond.interior], -1),
             scalars=jnp.concatenate([cond.scalars, emb.astype(cond.scalars.dtype)], -1),
         )
-        return over_image(self.network.on_nodes, self.fixed.graph, seen)
+        return over_image(self.network.on_nodes, cond.graph if self.fixed is None else self.fixed.graph, seen)

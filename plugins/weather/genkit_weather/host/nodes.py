@@ -1,4 +1,4 @@
-"""A second data set around a limited area: the boundary data of models that see them as nodes of their own.
+"""The boundary data of models that see a second data set as nodes of their own.
 
 The limited area is one `WeatherData` (`cut(data)`: its interior alone, without a frame), its surroundings are another,
 on another grid, with another step, of analyses or of forecasts (series with `issued`). `Host.build` joins the two,
