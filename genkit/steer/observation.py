@@ -106,7 +106,8 @@ class Poisson(Noise):
     gain: float = 1.0
     """counts for each unit of A(x)"""
     floor: float = 0.5
-    """least rate whose log-likelihood is that of the law; TDS and ESSFlow also take a smaller one"""
+    """least rate whose log-likelihood is that of the law, at most 1; below it probabilities sum to more than 1, to 1.2 at
+    rate 0 with .5. TDS and ESSFlow also take .001, which the evidence of dark images needs."""
     offset: Annotated[float, SIGNED] = 0.0
     """added to A(x)"""
 
@@ -130,11 +131,15 @@ class Poisson(Noise):
         return jax.random.poisson(key, jnp.maximum(self.rate(mean), 0.0)).astype(mean.dtype)
 
     def check(self, y: np.ndarray) -> None:
-        """Whole numbers, not negative; of rates that can be above zero."""
-        for name in ("gain", "floor"):
+        """Whole numbers, not negative; of rates that can be above zero, and a floor that no count is below."""
+        for name, most in (("gain", np.inf), ("floor", 1.0), ("offset", np.inf)):
             value = getattr(self, name)
-            if not isinstance(value, Tracer) and not np.all(np.asarray(value) > 0):
-                raise UsageError(f"{name}={value} of Poisson noise must be positive")
+            if isinstance(value, Tracer):
+                continue
+            found = np.asarray(value)
+            if not np.isfinite(found).all() or (name != "offset" and not ((found > 0) & (found <= most)).all()):
+                wanted = {"gain": "positive", "floor": "above 0 and at most 1", "offset": "finite"}[name]
+                raise UsageError(f"{name}={value} of Poisson noise must be {wanted}")
         if (y < 0).any():
             raise UsageError(f"y has the count {y.min():g}; counts under Poisson noise are not negative")
         if (y != np.round(y)).any():

@@ -24,7 +24,7 @@ FILES = {path for pattern in GLOBS for path in ROOT.glob(pattern)}
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in sorted(FILES) if path.name != "CHANGELOG.md"}
 BLOCK = re.compile(r"^```(\w*)(?: title=\"([\w./]+)\")?\n(.*?)^```$", re.M | re.S)
 MENTIONED = re.compile(r"`--([a-z_]\w*(?:\.\w+)*)")
-LINE, MENTION = re.compile(r"(?:^|&& |srun )genkit (.*)", re.M), re.compile(r"`genkit\s([^`]+)`")
+LINE, MENTION = re.compile(r"(?:^|&& |srun )(?:\w+=\S+ )*genkit (.*)", re.M), re.compile(r"`genkit\s([^`]+)`")
 MEANT = {  # by the beginning of a command, where a word of it stands for another
     "run NAME": "run core.mixture",
     "run weather.X": "run weather.diffusion_lam",

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from genkit.errors import UsageError
-from genkit.steer import Bernoulli, Noise, Normal, Poisson, dense, function, mask, observe
+from genkit.steer import Bernoulli, Noise, Normal, Poisson, dense, function, identity, mask, observe
 
 RNG = np.random.default_rng(0)
 WIDE, TALL = RNG.normal(size=(2, 6)), RNG.normal(size=(5, 3))
@@ -175,3 +175,10 @@ def test_what_is_refused(make, says):
 
 def test_normal_noise_by_its_class():
     assert observe(mask(SEEN), np.zeros(3), Normal(0.5)).std == 0.5
+
+
+@pytest.mark.parametrize("options", [{"floor": 2.0}, {"floor": np.nan}, {"gain": np.inf}, {"offset": np.nan}])
+def test_counts_of_no_law(options):
+    """Below a floor above 1 a count has no best rate, so chi^2 would be negative."""
+    with pytest.raises(UsageError, match=f"{next(iter(options))}="):
+        observe(identity((2,)), np.ones(2), noise=Poisson(**options))  # type: ignore

@@ -21,7 +21,7 @@ from genkit_inverse.pictures import read_array, read_numbers, said
 
 Array = jax.Array
 
-MOST = 10**8  # numbers of the matrices of all rows
+MOST = 3 * 10**8  # numbers of the matrices of all rows, 1.2 GB
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class MRI(Task):
 
     An image has one channel, which is real, or two, the real and the imaginary part. A measurement is complex,
     (coils, h, w) with the frequency 0 in the middle (h // 2, w // 2) and the transform orthonormal; what the mask hides
-    does not count. One coil has singular values at any mask, many where the mask is of whole columns, at most some 450
-    since each row needs a matrix; else the operator is a function, for methods that need none.
+    does not count. One coil has singular values at any mask, many where the mask is of whole columns, at most some 670,
+    420 if complex, since each row needs a matrix; else the operator is a function, for methods that need none.
     """
 
     mask: Path | None = None
