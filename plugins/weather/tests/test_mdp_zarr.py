@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import dask.array
 import numpy as np
 import pytest
 import xarray as xr
 
 from genkit.errors import DataError
+from genkit_weather import gridded
 from genkit_weather.data import check, statistics
 from genkit_weather.datasets.mdp_zarr import MDP
 
@@ -118,6 +120,26 @@ def test_times_that_are_missing_cut_a_split(tmp_path):
     data = load(tmp_path, store().isel(time=[*range(7), *range(9, T)]))
     assert [len(s) for s in data.train] == [7, 9]
     np.testing.assert_allclose(data.train[1].state[0], STATE[9], atol=1e-4)
+    assert "a gap (2020-01-01T18:00:00 to 2020-01-02T03:00:00; the step is 3 h)" in data.notes[0]
+    for kept, lengths in (([0, *range(2, T)], [16]), ([*range(5), 6, *range(8, T)], [5, 10])):  # one time stands alone
+        data = check(load(tmp_path, store().isel(time=kept)))
+        assert data.step_hours == 3 and [len(s) for s in data.train] == lengths
+        assert data.notes[1:] == ("train: pieces of fewer than 3 states are left out (1)",)
+    with pytest.raises(DataError, match=r"danra.zarr: too few times \(1\); a forecast needs 3 in a row"):
+        load(tmp_path, store().isel(time=[0]))
+    with pytest.raises(DataError, match="split val .* has no 3 states in a row, 3 h apart"):
+        load(tmp_path, store().isel(time=[*range(20), 23, *range(24, T)]))
+
+
+def test_a_read_takes_its_rows_of_the_store_once(tmp_path, monkeypatch):
+    """Not of each feature laid out over all times, which grows with the store; its files are looked through once."""
+    taken, looked, take, look = [], [], dask.array.Array.__getitem__, gridded.stamp
+    monkeypatch.setattr(gridded, "stamp", lambda path: looked.append(path) or look(path))
+    state = load(tmp_path, store()).train[0].state
+    assert len(looked) == 1
+    monkeypatch.setattr(dask.array.Array, "__getitem__", lambda a, i: taken.append(a.shape) or take(a, i))
+    np.testing.assert_allclose(state[[5, 2]], STATE[[5, 2]], atol=1e-4)
+    assert taken == [(T, H * W, 2)]
 
 
 def test_forecasts_are_series_of_their_own(tmp_path):
@@ -126,6 +148,9 @@ def test_forecasts_are_series_of_their_own(tmp_path):
     assert np.allclose(np.asarray(data.train[2].state), STATE[12:18], atol=1e-4)
     assert data.train[2].issued == data.train[2].time[0]
     assert data.train[2].time[1] == np.datetime64("2020-01-03T03")
+    data = load(tmp_path, store(forecasts=True).isel(elapsed_forecast_duration=[0, 1, 2, 4]))
+    assert [len(s) for s in data.train] == [3, 3, 3] and data.step_hours == 3
+    assert "a gap (21600 seconds to 43200 seconds; the step is 3 h)" in data.notes[0]
 
 
 def test_faults_of_the_store_are_named(tmp_path):

@@ -7,6 +7,9 @@ from own_files import HOURS, LAT, LON, STATE, TIME, H, T, W, usual, whole
 
 from genkit.errors import DataError
 from genkit_weather.datasets import Own, from_xarray
+from genkit_weather.gridded import understood
+from genkit_weather.gridded.fields import fields
+from genkit_weather.gridded.times import dates
 
 
 def test_a_start_and_lead_times_in_place_of_dates():
@@ -19,14 +22,61 @@ def test_a_start_and_lead_times_in_place_of_dates():
         np.testing.assert_array_equal(whole(data), STATE)
 
 
+@pytest.mark.parametrize("along", [True, False])
+@pytest.mark.parametrize("dated", [True, False])
+def test_forecasts_of_a_start_and_lead_times_stay_forecasts(along, dated):
+    """Three that overlap, not one series that jumps between them; the start is a scalar or along the times."""
+    files = []
+    for i in range(3):
+        start, steps = TIME[4 * i], 6.0 * np.arange(8)
+        file = usual(STATE[:8] + 100 * i, time=start + steps.astype("timedelta64[h]"))
+        file = file.assign_coords(
+            forecast_reference_time=("time", np.full(8, start)) if along else start,
+            forecast_period=("time", steps, {"units": "hours", "standard_name": "forecast_period"}),
+        )
+        files.append((f"{i}.nc", file if dated else file.drop_vars("time")))
+    found = understood(files)
+    assert found["t2m"].dims == ("start", "step", "y", "x")
+    np.testing.assert_array_equal(found["start"], TIME[[0, 4, 8]])
+    np.testing.assert_array_equal(found["t2m"], STATE[:8] + 100 * np.arange(3)[:, None, None, None])
+
+
+def test_a_start_of_a_calendar_without_leap_days():
+    """6 h after 28 February 18 h it is March; the forecast begins in the calendar that its times are counted in."""
+    import cftime
+
+    start = cftime.DatetimeNoLeap(2020, 2, 28, 18)
+    after = "time", [0.0, 6.0], {"units": "hours"}
+    file = usual(STATE[:2], time=TIME[:2]).drop_vars("time")
+    found = fields(file.assign_coords(forecast_reference_time=start, forecast_period=after), "mine")
+    np.testing.assert_array_equal(found["passed"] - found["begun"], [0, 6 * 3600])
+    assert str(found["time"].values[1])[:19] == "2020-03-01T00:00:00"
+
+
+def test_lead_times_along_a_dimension_of_steps():
+    file = usual(STATE[:8], time=TIME[:8]).drop_vars("time").rename(time="lead")
+    after = "lead", 6.0 * np.arange(8), {"units": "hours"}
+    found = understood([("mine", file.assign_coords(forecast_period=after, forecast_reference_time=TIME[0]))])
+    np.testing.assert_array_equal(found["time"], TIME[:8])
+
+
 @pytest.mark.parametrize("written", ["{}", "{}Z", "b"])
 def test_dates_as_text(written):
     texts = [str(t).replace("T", " ") if written == "b" else written.format(t) for t in TIME]
     values = np.array([t.encode() for t in texts] if written == "b" else texts, object)
     data = from_xarray(usual().assign_coords(time=("time", values)), 2)
     assert data.train[0].time[0] == TIME[0] and data.step_hours == 6
-    with pytest.raises(DataError, match="time holds 'first', expected dates as 2020-01-01T06:00:00"):
-        from_xarray(usual().assign_coords(time=("time", np.array(["first"] * T, object))), 2)
+    for wrong in ("first", "202001", "20201301", "2020010", "12020-01-01"):
+        values[-1] = wrong
+        with pytest.raises(DataError, match=f"time holds '{wrong}', expected dates as 2020-01-01T06:00:00"):
+            from_xarray(usual().assign_coords(time=("time", values)), 2)
+
+
+def test_compact_dates_as_text():
+    texts = ["20200501", "2020050106", "20200501T0630", "20200501T06:30Z", "20200501 063015"]
+    stamps, _ = dates(np.array(texts, object), "mine")
+    clocks = "00:00:00", "06:00:00", "06:30:00", "06:30:00", "06:30:15"
+    np.testing.assert_array_equal(stamps, np.array([f"2020-05-01T{c}" for c in clocks], "datetime64[s]"))
 
 
 def test_a_time_without_a_value_is_refused():
@@ -44,6 +94,30 @@ def test_variables_along_times_of_their_own():
     assert data.names == ("t2m", "tp") and "lsm" in data.static_names
     np.testing.assert_array_equal(whole(data), STATE[1:])
     np.testing.assert_array_equal(whole(data, 1), STATE[1:] - 270)
+
+
+def test_a_variable_along_two_times_at_once_is_left_out():
+    file = usual().assign(q=(("time", "valid_time", "lat", "lon"), np.zeros((T, 2, H, W)), {"units": "1"}))
+    data = from_xarray(file.assign_coords(valid_time=TIME[:2]), 2)
+    assert data.names == ("t2m",) and "q is along time and valid_time at once and left out" in data.notes
+    days = xr.Dataset(
+        {"t2m": (("date", "time", "lat", "lon"), STATE.reshape(T // 4, 4, H, W), {"units": "K"})},
+        {"date": TIME[::4], "time": [0, 6, 12, 18], "lat": LAT, "lon": LON},
+    )
+    with pytest.raises(DataError, match="mine: each variable is along date and time at once"):
+        from_xarray(days, 2, source="mine")
+
+
+def test_ends_of_valid_ranges_as_lists_and_reversed(tmp_path):
+    for i, attrs in enumerate(({"valid_min": [100.0]}, {"valid_range": [400.0, 100.0]}, {"valid_max": np.nan})):
+        usual(**{"units": "K", **attrs}).to_zarr(tmp_path / f"{i}.zarr", zarr_format=2)
+        np.testing.assert_array_equal(whole(Own(str(tmp_path / f"{i}.zarr"), frame=2).load()), STATE)
+    usual(units="K", valid_max=[float(STATE.max()) - 1e-3]).to_zarr(tmp_path / "cut.zarr", zarr_format=2)
+    with pytest.raises(DataError, match=r"no value \(NaN\) of t2m at 1 \(or beyond its valid_max\) of"):
+        Own(str(tmp_path / "cut.zarr"), frame=2).load()
+    usual(units="K", valid_max=1.0).to_zarr(tmp_path / "all.zarr", zarr_format=2)
+    with pytest.raises(DataError, match=r"t2m has no values \(or beyond its valid_max\)"):
+        Own(str(tmp_path / "all.zarr"), frame=2).load()
 
 
 @pytest.mark.parametrize("of_packed", [True, False])

@@ -1,6 +1,6 @@
 """Zarr stores written by mllam-data-prep: state, forcing and static fields of one grid, with splits and statistics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +8,12 @@ import numpy as np
 
 from genkit.errors import DataError
 from genkit_weather.data import Series, Statistics, WeatherData
+from genkit_weather.lazy import Lazy
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from genkit_weather.gridded import Piece
 
 
 DIMENSIONS = {"analysis_time": "start", "elapsed_forecast_duration": "step", "ensemble_member": "member"}
@@ -21,7 +24,8 @@ class MDP:
     """An mllam-data-prep store: `path` to the zarr, `frame` cells on each side taken as boundary (there is no mask).
 
     Forcing and static fields are optional. A split of an analysis is one series; of forecasts, one series each
-    analysis time and ensemble member. Values are read on indexing; stored statistics are used where complete.
+    analysis time and ensemble member; times that are missing cut them, and pieces of fewer than 3 times are left out,
+    which is noted. Values are read on indexing; stored statistics are used where complete.
     """
 
     path: Path = Path("data.zarr")
@@ -38,7 +42,7 @@ class MDP:
 
     def load(self) -> WeatherData:
         """Open the store and lay its points out on their grid."""
-        from genkit_weather.gridded import open_path, stamp
+        from genkit_weather.gridded import open_path
 
         path = Path(self.path).expanduser()
         if not path.exists():
@@ -51,13 +55,12 @@ class MDP:
         (h, w), frame = layout.shape, 0 if self.points else self.frame
         if frame < 0 or 2 * frame >= min(h, w):
             raise DataError(f"{path}: a frame of {frame} leaves no interior of {h} x {w} cells; set data.frame")
-        splits = {name: _series(file, layout, name, stamp(str(path))) for name in ("train", "val", "test")}
+        splits, step, notes = _splits(file, layout)
         lat, lon = (layout.coordinate(file, names) for names in (("lat", "latitude"), ("lon", "longitude")))
         if "static" in file:
             static = layout.place(file["static"].transpose("grid_index", "static_feature").values)
         else:
             static = np.zeros((h, w, 0), np.float32)
-        time = splits["train"][0].time
         names = _features(file, "state")
         return WeatherData(
             train=splits["train"],
@@ -70,7 +73,7 @@ class MDP:
             long_names=_described(file, "state_feature_long_name", names),
             forcing_names=_features(file, "forcing"),
             static_names=_features(file, "static"),
-            step_hours=float((time[1] - time[0]) / np.timedelta64(3600, "s")),
+            step_hours=step / 3600,
             lat=lat,
             lon=lon,
             x=None if self.points else layout.x / 1000,
@@ -78,6 +81,7 @@ class MDP:
             diurnal=True,
             source=path.name,
             stored=_statistics(file),
+            notes=notes,
         )
 
 
@@ -121,56 +125,71 @@ class _Layout:
         ordered = values[..., self.order, :]
         return ordered.reshape(*values.shape[:-2], *self.shape, values.shape[-1]).astype(np.float32)
 
-    def fields(self, file: "xr.Dataset", name: str) -> "xr.Dataset":
-        """The features of a variable as fields on rows and columns; nothing is read."""
-        import xarray as xr
-
-        array = file[name].transpose(..., f"{name}_feature", "grid_index")
-        lead, times = array.dims[:-2], {n: file[n].variable for n in ("time", "start", "step") if n in array.dims}
-        data = array.isel(grid_index=self.order).data.reshape(*array.shape[:-1], *self.shape)
-        variables = {n: ((*lead, "y", "x"), data[..., i, :, :]) for i, n in enumerate(_features(file, name))}
-        return xr.Dataset(variables, times)
-
     def coordinate(self, file: "xr.Dataset", names: tuple[str, ...]) -> np.ndarray | None:
         found = [n for n in names if n in file.coords and file[n].dims == ("grid_index",)]
         return self.place(file[found[0]].values[:, None])[..., 0] if found else None
 
 
-def _series(file: "xr.Dataset", layout: _Layout, split: str, known: str) -> tuple[Series, ...]:
-    """The series of a split; times that are missing cut them. `known` is the stamp of the store."""
-    from genkit_weather.gridded import Layers, durations, runs, usual_step
+def _splits(file: "xr.Dataset", layout: _Layout) -> tuple[dict[str, tuple[Series, ...]], int, tuple[str, ...]]:
+    """The series of each split, their step in seconds, and notes; times that are missing cut them."""
+    from genkit_weather.gridded import SHORTEST, Piece, durations, gaps, long_enough, runs, stamp, usual_step
 
     file = file.rename({old: new for old, new in DIMENSIONS.items() if old in file.dims})
-    along = "start" if "start" in file.dims else "time"
-    if split not in file["splits"]["split_name"].values:
-        raise DataError(f"{layout.path}: no split {split}; train, val and test are needed")
-    bounds = file["splits"].sel(split_name=split)
-    begin, end = (np.datetime64(str(bounds.sel(split_part=part).values)) for part in ("start", "end"))
+    along, known = "start" if "start" in file.dims else "time", stamp(str(layout.path))
     stamps = file[along].values.astype("datetime64[s]")
-    inside = np.flatnonzero((stamps >= begin) & (stamps <= end))
-    if not len(inside):
-        raise DataError(f"{layout.path}: split {split} ({begin} to {end}) holds no {along}")
-    held = {n: layout.fields(file, n) for n in ("state", "forcing") if n in file}
-    read = {n: Layers(f, _features(file, n), f"{layout.path}, {n}", known and f"{known} {n}") for n, f in held.items()}
-    if along == "time":
-        seconds = stamps.astype(np.int64)
-        cut = [inside[rows] for rows in runs(seconds[inside], usual_step(seconds))]
-        pieces: list[Any] = [({}, rows, stamps[rows], None) for rows in cut]
-    else:
-        lead = durations(file["step"], str(layout.path)).astype("timedelta64[s]")
-        pieces = [({"start": int(i)}, np.arange(len(lead)), stamps[i] + lead, stamps[i]) for i in inside]
+    held = durations(file["step"], str(layout.path)) if along == "start" else stamps.astype(np.int64)
+    if len(held) < SHORTEST:
+        raise DataError(f"{layout.path}: too few times ({len(held)}); a forecast needs {SHORTEST} in a row")
+    step = usual_step(held)
+    notes = gaps(stamps if along == "time" else held.astype("timedelta64[s]"), held, step)
     members = [{"member": m} for m in range(file.sizes.get("member", 0))] or [{}]
+    splits: dict[str, tuple[Series, ...]] = {}
+    for split in ("train", "val", "test"):
+        if split not in file["splits"]["split_name"].values:
+            raise DataError(f"{layout.path}: no split {split}; train, val and test are needed")
+        bounds = file["splits"].sel(split_name=split)
+        begin, end = (np.datetime64(str(bounds.sel(split_part=part).values)) for part in ("start", "end"))
+        inside = np.flatnonzero((stamps >= begin) & (stamps <= end))
+        if not len(inside):
+            raise DataError(f"{layout.path}: split {split} ({begin} to {end}) holds no {along}")
+        if along == "time":
+            cut = [Piece({}, inside[rows], stamps[inside[rows]]) for rows in runs(held[inside], step)]
+        else:
+            lead, apart = held.astype("timedelta64[s]"), runs(held, step)
+            cut = [Piece({"start": int(i)}, rows, stamps[i] + lead[rows], stamps[i]) for i in inside for rows in apart]
+        kept = long_enough(cut, split, notes)
+        if not kept:
+            raise DataError(
+                f"{layout.path}: split {split} ({begin} to {end}) has no {SHORTEST} states in a row, {step / 3600:g} h "
+                "apart"
+            )
+        every = [replace(one, index={**one.index, **m}) for one in kept for m in members]
+        splits[split] = tuple(_read(file, layout, one, known) for one in every)
+    return splits, step, tuple(notes)
 
-    def arrays(name: str, index: dict[str, int], rows: np.ndarray) -> Any:
-        if name not in read:
-            return np.zeros((len(rows), *(layout.shape if name == "state" else (1, 1)), 0), np.float32)
-        return read[name].at(index, rows)
 
-    return tuple(
-        Series(arrays("state", index | member, rows), arrays("forcing", index | member, rows), time, issued=issued)
-        for index, rows, time, issued in pieces
-        for member in members
-    )
+def _read(file: "xr.Dataset", layout: _Layout, piece: "Piece", known: str) -> Series:
+    state, forcing = (_lazy(file, layout, name, piece, known) for name in ("state", "forcing"))
+    return Series(state, forcing, piece.time, issued=piece.issued)
+
+
+def _lazy(file: "xr.Dataset", layout: _Layout, name: str, piece: "Piece", known: str) -> Any:
+    """A variable at the times of a piece: rows are taken of the points as they lie in the store, then laid out."""
+    from genkit_weather.gridded import finite, key
+
+    names, shape = _features(file, name), layout.shape
+    if not names:
+        return np.zeros((len(piece.rows), *(shape if name == "state" else (1, 1)), 0), np.float32)
+    along = "time" if piece.issued is None else "step"
+    array = file[name].isel({d: i for d, i in piece.index.items() if d in file[name].dims})
+    array = array.transpose(along, "grid_index", f"{name}_feature")
+
+    def read(which: np.ndarray) -> np.ndarray:
+        out = layout.place(array.isel({along: piece.rows[which]}).values)
+        return finite(out, names, f"{layout.path}, {name}", lambda t: str(piece.time[which[t]]))
+
+    known = known and f"{known} {name}"
+    return Lazy((len(piece.rows), *shape, len(names)), read, key(known, names, piece.index, piece.rows))
 
 
 def _features(file: "xr.Dataset", name: str) -> tuple[str, ...]:

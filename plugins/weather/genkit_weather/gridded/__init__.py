@@ -7,8 +7,9 @@ them, `understood` does so with data sets that are open already; `weather` makes
 
 from genkit_weather.gridded.files import grib_library, open_path, paths_of, stamp
 from genkit_weather.gridded.grid import neighbours
-from genkit_weather.gridded.layers import Layers, sample
+from genkit_weather.gridded.layers import Layers, finite, key, sample
 from genkit_weather.gridded.opened import opened, understood
+from genkit_weather.gridded.split import SHORTEST, Piece, gaps, long_enough
 from genkit_weather.gridded.times import durations, runs, usual_step
 from genkit_weather.gridded.units import accumulated, convert, factor
 from genkit_weather.gridded.weather import weather
@@ -16,14 +17,20 @@ from genkit_weather.gridded.wind import angle, found, turned
 from genkit_weather.gridded.write import to_xarray
 
 __all__ = [
+    "SHORTEST",
     "Layers",
+    "Piece",
     "accumulated",
     "angle",
     "convert",
     "durations",
     "factor",
+    "finite",
     "found",
+    "gaps",
     "grib_library",
+    "key",
+    "long_enough",
     "neighbours",
     "open_path",
     "opened",

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from genkit.errors import DataError
+from genkit_weather.gridded.files import VALID
 from genkit_weather.gridded.grid import placed
 from genkit_weather.gridded.names import described, find, role
 from genkit_weather.gridded.times import dates, durations
@@ -138,24 +139,31 @@ def _summed(file: xr.Dataset, source: str) -> xr.Dataset:
         (dim, *more) = file[step].dims or ("",)
         if more or not dim or dim in file.variables or file[step].dtype.kind not in "mfiu":
             continue
+        if role(dim, file) == "step":
+            return file.drop_vars(step).assign_coords({dim: (dim, file[step].values, file[step].attrs)})
         for start in find(file, "start"):
             if file[start].dims in ((), (dim,)) and file[start].dtype.kind in "MO":
-                begin = dates(np.atleast_1d(file[start].values), source)[0]
-                times = begin + durations(file[step], source).astype("timedelta64[s]")
-                return file.drop_vars([step, start]).assign_coords({dim: (dim, times, {"standard_name": "time"})})
+                begin, after = np.atleast_1d(file[start].values), durations(file[step], source).astype("timedelta64[s]")
+                if hasattr(begin[0], "calendar"):
+                    times = begin + after.astype(object)
+                else:
+                    begin = dates(begin, source)[0]
+                    times = begin + after
+                begun = file[start].dims, begin.reshape(file[start].shape)
+                coords = {dim: (dim, times, {"standard_name": "time"}), start: begun}
+                return file.drop_vars([step, start]).assign_coords(coords)
     return file
 
 
 def _begun(file: xr.Dataset, main: str, passed: np.ndarray, source: str) -> np.ndarray | None:
     """When the forecasts begin that the times of a file are of, where it says so by one start or one step."""
-    scalar = {k: [n for n in find(file, k) if n in file.coords and not file[n].ndim] for k in ("start", "step")}
-    steps = [n for n in scalar["step"] if file[n].dtype.kind in "mfiu"]
+    held = {k: [n for n in find(file, k) if n in file.coords and n != main] for k in ("start", "step")}
+    steps = [n for n in held["step"] if file[n].dtype.kind in "mfiu" and not file[n].ndim]
     if steps:
         return passed - int(durations(file[steps[0]], source))
-    starts = [n for n in scalar["start"] if file[n].dtype.kind in "MO" and n != main]
-    if starts:
-        return np.full(len(passed), dates(np.atleast_1d(file[starts[0]].values), source)[1][0])
-    return None
+    starts = [file[n] for n in held["start"] if file[n].dtype.kind in "MO" and file[n].dims in ((), (main,))]
+    begun = [dates(np.atleast_1d(a.values), source)[1] for a in starts if a.notnull().all()]
+    return next((np.full(len(passed), one[0]) for one in begun if (one == one[0]).all()), None)
 
 
 def _coordinate(file: xr.Dataset, name: str, source: str) -> xr.DataArray:
@@ -186,7 +194,7 @@ def _by_level(array: xr.DataArray, file: xr.Dataset, levels: tuple[float, ...]) 
         return
     other = [str(d) for d in array.dims if d not in ORDER]
     attrs = {k: str(v) for k, v in array.attrs.items() if k in ("units", "long_name", "standard_name", "cell_methods")}
-    attrs |= {k: v for k, v in array.attrs.items() if k in ("GRIB_stepType", "GRIB_uvRelativeToGrid")}
+    attrs |= {k: v for k, v in array.attrs.items() if k in ("GRIB_stepType", "GRIB_uvRelativeToGrid", *VALID)}
     array = array.assign_attrs(attrs) if attrs == array.attrs else array.drop_attrs().assign_attrs(attrs)
     single = [d for d in other if file.sizes[d] == 1]
     if (level := _one_level(array, file, single)) is not None:

@@ -15,6 +15,7 @@ from genkit_weather.gridded.names import role
 
 METADATA = ("zarr.json", ".zmetadata", ".zgroup")
 MARKS = ("ETag", "etag", "LastModified", "last_modified", "generation", "updated", "mtime", "md5Hash")  # of fsspec
+VALID = "valid_range", "valid_min", "valid_max"  # the CF conventions, section 2.5.1
 GRIB = (".grib", ".grb", ".grib2", ".grb2", ".grib1")
 
 
@@ -130,21 +131,30 @@ def _decoded(file: xr.Dataset) -> xr.Dataset:
 
 
 def _valid(array: xr.DataArray) -> xr.DataArray:
-    """Values within `valid_range`, or `valid_min` and `valid_max`: of packed numbers, if these are of their type.
+    """Values within the range of `VALID`: of packed numbers, if its ends are of their type.
 
-    So the CF conventions have it, section 2.5.1.
+    Ends may be lists (zarr); a range that is reversed does not count.
     """
     attrs, packed = array.attrs, array.encoding
-    both = np.ravel(attrs.get("valid_range", (attrs.get("valid_min", -np.inf), attrs.get("valid_max", np.inf))))
+    ends = [np.ravel(attrs.get(n, end))[:1] for n, end in (("valid_min", -np.inf), ("valid_max", np.inf))]
+    both = np.ravel(attrs["valid_range"]) if "valid_range" in attrs else np.concatenate(ends)
     if len(both) != 2 or both.dtype.kind not in "iuf" or not np.isfinite(both).any() or "_Unsigned" in packed:
         return array
     kind, low, high = np.dtype(packed.get("dtype", float)).kind, *map(float, both)
-    if kind in "iu" and any(np.asarray(attrs[n]).dtype.kind in "iu" for n in attrs if str(n).startswith("valid_")):
+    if not low <= high:
+        return array
+    if kind in "iu" and any(np.asarray(attrs[n]).dtype.kind in "iu" for n in VALID if n in attrs):
         scale, offset = float(packed.get("scale_factor", 1)), float(packed.get("add_offset", 0))
         low, high = sorted(scale * end + offset for end in (low - 0.5, high + 0.5))
     valid = array.where((array >= low) & (array <= high))
     valid.encoding = packed
     return valid
+
+
+def beyond(array: xr.DataArray) -> str:
+    """What else than NaN a value that is none may have been, for errors: " (or beyond its valid_max)"."""
+    held = [n for n in VALID if n in array.attrs]
+    return f" (or beyond its {' and '.join(held)})" if held else ""
 
 
 def _absolute(coord: xr.DataArray) -> xr.DataArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from genkit.errors import DataError
+from genkit_weather.gridded.files import beyond
 from genkit_weather.lazy import Lazy
 
 SAMPLE = 16, 2  # times looked at where all would be too many, of values in memory and of others
@@ -45,18 +47,31 @@ class Layers:
             for v, name in enumerate(self.names):
                 field = values[name].transpose(along, ...).values
                 out[..., v] = field if field.ndim == 3 else field[:, None, None]
-                if not np.isfinite(out[..., v]).all():
-                    t, y, x = np.argwhere(~np.isfinite(out[..., v]))[0]
-                    raise DataError(f"{self.source}: {name} is not finite at {told(int(rows[which[t]]))}, y {y}, x {x}")
-            return out
+            return finite(out, self.names, self.source, lambda t: told(int(rows[which[t]])))
 
         if not self.names:
             return np.zeros(shape, np.float32)
-        return read(np.arange(len(rows))) if in_memory(self.file) else Lazy(shape, read, self._key(index, rows))
+        known = key(self.stamp, self.names, index, rows)
+        return read(np.arange(len(rows))) if in_memory(self.file) else Lazy(shape, read, known)
 
-    def _key(self, index: dict[str, int], rows: np.ndarray) -> str:
-        told = repr((self.stamp, self.names, sorted(index.items()), rows.tolist()))
-        return hashlib.sha256(told.encode()).hexdigest() if self.stamp else ""
+
+def finite(values: np.ndarray, names: tuple[str, ...], source: str, told: Callable[[int], str]) -> np.ndarray:
+    """The values (T, H, W, V) as they are; `told` says when a row is.
+
+    Raises:
+        DataError: one is not finite.
+    """
+    bad = ~np.isfinite(values)
+    if bad.any():
+        t, y, x, v = np.argwhere(bad)[0]
+        raise DataError(f"{source}: {names[v]} is not finite at {told(int(t))}, y {y}, x {x}")
+    return values
+
+
+def key(stamp: str, names: tuple[str, ...], index: dict[str, int], rows: np.ndarray) -> str:
+    """The `Lazy.key` of rows of one member or start of files of a stamp; empty where the stamp is."""
+    told = repr((stamp, names, sorted(index.items()), rows.tolist()))
+    return hashlib.sha256(told.encode()).hexdigest() if stamp else ""
 
 
 def in_memory(file: xr.Dataset) -> bool:
@@ -118,29 +133,32 @@ def missing(file: xr.Dataset, names: tuple[str, ...], source: str, allowed: bool
     gone = gone.transpose(*each)
     if whole and gone.all():
         raise DataError(
-            f"{source}: at each time one of {', '.join(names)} has no value; leave it out by --data.variables"
+            f"{source}: at each time one of {', '.join(f'{n}{beyond(part[n])}' for n in names)} has no value; leave it "
+            "out by --data.variables"
         )
-    bare: dict[str, int] = {}
-    cells = []
+    counts, cells = [], []
     for name, null in zip(names, known, strict=True):
         real = null & ~gone
         dims = [d for d in real.dims if d not in ("y", "x")]
         ever, always = real.any(dims).values, (null | gone).all(dims).values
         if ever.any() and not allowed:
-            bare[name] = int(real.sum(("y", "x")).max())
+            counts.append(f"{name} at {int(real.sum(('y', 'x')).max())}{beyond(part[name])}")
             continue
         if ever.all():
-            raise DataError(f"{source}: {name} has no cell with values at all times; name others by --data.variables")
+            raise DataError(
+                f"{source}: {name} has no cell with values{beyond(part[name])} at all times; name others by "
+                "--data.variables"
+            )
         if ever.any():
             moving = f", {int((ever & ~always).sum())} of them only at some times" if (ever & ~always).any() else ""
-            notes.append(f"{name}: {int(ever.sum())} of {ever.size} cells have no value{moving} and do not count")
+            none = f"no value{beyond(part[name])}{moving}"
+            notes.append(f"{name}: {int(ever.sum())} of {ever.size} cells have {none} and do not count")
         cells.append(~ever)
-    if bare:
-        counts = ", ".join(f"{name} at {count}" for name, count in bare.items())
+    if counts:
         raise DataError(
-            f"{source}: no value (NaN) of {counts} of {null.sizes['y'] * null.sizes['x']} cells; if that is meant, as "
-            "of the sea surface over land, --data.mask True leaves them out of statistics, loss and scores; else fill "
-            "them, or name others by --data.variables"
+            f"{source}: no value (NaN) of {', '.join(counts)} of {null.sizes['y'] * null.sizes['x']} cells; if that is "
+            "meant, as of the sea surface over land, --data.mask True leaves them out of statistics, loss and scores; "
+            "else fill them, or name others by --data.variables"
         )
     if gone.any():
         notes.insert(0, f"{int(gone.sum())} times without any value of some variable are left out")

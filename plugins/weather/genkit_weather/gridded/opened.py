@@ -22,7 +22,7 @@ def opened(pattern: str, levels: tuple[float, ...] = ()) -> xr.Dataset:
 
 def understood(files: Iterable[tuple[str, xr.Dataset]], levels: tuple[float, ...] = ()) -> xr.Dataset:
     """Data sets and what errors call them, as one of the form of `fields`."""
-    parts = [(source, fields(part, source, levels)) for source, file in files for part in _by_time(file)]
+    parts = [(source, fields(part, source, levels)) for source, file in files for part in _by_time(file, source)]
     file = joined(parts, levels)
     for level in levels:
         if not any(str(a.attrs.get("level", "")).startswith(f"{level:g} ") for a in file.data_vars.values()):
@@ -31,7 +31,19 @@ def understood(files: Iterable[tuple[str, xr.Dataset]], levels: tuple[float, ...
     return file
 
 
-def _by_time(file: xr.Dataset) -> list[xr.Dataset]:
-    """The file with each of its dimensions of time alone, where it has several (time, time1)."""
-    along = {d for a in file.data_vars.values() for d in a.dims if role(d, file) == "time"}
-    return [file.drop_dims(along - {d}) for d in file.dims if d in along] or [file]
+def _by_time(file: xr.Dataset, source: str) -> list[xr.Dataset]:
+    """The file with each of its dimensions of time alone, where it has several (time, time1); more at once are noted.
+
+    Raises:
+        DataError: all variables have several.
+    """
+    times = {str(n): [str(d) for d in a.dims if role(d, file) == "time"] for n, a in file.data_vars.items()}
+    along = list(dict.fromkeys(d for dims in times.values() for d in dims))
+    if len(along) < 2:
+        return [file]
+    parts = [file.drop_dims(set(along) - {d}) for d in along]
+    parts = [part for part, d in zip(parts, along, strict=True) if any(d in a.dims for a in part.data_vars.values())]
+    if not parts:
+        raise DataError(f"{source}: each variable is along {' and '.join(along)} at once; write their times along one")
+    notes = [f"{n} is along {' and '.join(dims)} at once and left out" for n, dims in times.items() if len(dims) > 1]
+    return [part.assign_attrs(notes=tuple(notes)) for part in parts]

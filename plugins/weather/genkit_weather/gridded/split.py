@@ -87,9 +87,7 @@ def pieces(
             there = [np.arange(len(held)) if gone is None else np.flatnonzero(~gone[i]) for i in range(len(stamps))]
             cut = [one for i in inside for one in _forecast(int(i), stamps[i], held, there[i], step)]
             cut = [one for one in cut if one.time[-1] < later]
-        kept = [one for one in cut if len(one.rows) >= SHORTEST]
-        if len(kept) < len(cut):
-            notes.append(f"{name}: pieces of fewer than {SHORTEST} states are left out ({len(cut) - len(kept)})")
+        kept = long_enough(cut, name, notes)
         if not kept:
             raise DataError(
                 f"{source}: split {name} ({begin} to before {end}) has no {SHORTEST} states in a row, {step / 3600:g} "
@@ -97,7 +95,7 @@ def pieces(
             )
         splits[name] = [replace(one, index={**m, **one.index}) for m in members for one in kept]
     if along == "time":
-        notes = _gaps(stamps, passed, own) + notes
+        notes = gaps(stamps, passed, own) + notes
     return Pieces(splits, step, tuple(notes))
 
 
@@ -107,7 +105,15 @@ def _forecast(start: int, issued: np.datetime64, held: np.ndarray, there: np.nda
     return [Piece({"start": start}, rows, issued + held[rows].astype("timedelta64[s]"), issued) for rows in found]
 
 
-def _gaps(stamps: np.ndarray, passed: np.ndarray, own: int) -> list[str]:
+def long_enough(cut: list[Piece], split: str, notes: list[str]) -> list[Piece]:
+    """Those of a split that can be forecast; a note tells how many are not."""
+    kept = [one for one in cut if len(one.rows) >= SHORTEST]
+    if len(kept) < len(cut):
+        notes.append(f"{split}: pieces of fewer than {SHORTEST} states are left out ({len(cut) - len(kept)})")
+    return kept
+
+
+def gaps(stamps: np.ndarray, passed: np.ndarray, own: int) -> list[str]:
     """One line on the times that are missing."""
     far = np.flatnonzero(np.diff(passed) != own)
     if not len(far):

@@ -1,5 +1,6 @@
 """When the values of a file hold: dates of any calendar, and runs of equal steps."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import xarray as xr
 
 from genkit.errors import DataError
 
+COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:[T ]?(\d\d):?(\d\d)?:?(\d\d)?)?")  # 20200101, 2020010106, 20200101T0600
 SECONDS = np.timedelta64(1, "s")
 
 
@@ -47,12 +49,21 @@ def dates(values: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _written(values: np.ndarray, source: str) -> np.ndarray:
-    """Dates that are written out, as 2020-01-01T06:00:00, with a blank in place of the T or a Z at the end."""
-    texts = [v.decode() if isinstance(v, bytes) else str(v) for v in values.ravel()]
+    """Dates written out, as 2020-01-01T06:00:00 (or a blank for the T, a Z at the end) or as 20200101T0600."""
+    return np.array([_date(v.decode() if isinstance(v, bytes) else str(v), source) for v in values.ravel()])
+
+
+def _date(text: str, source: str) -> np.datetime64:
+    plain = text.strip().removesuffix("Z")
+    if short := COMPACT.fullmatch(plain):
+        year, month, day, *clock = short.groups("00")
+        plain = f"{year}-{month}-{day}T{':'.join(clock)}"
     try:
-        return np.array([t.strip().removesuffix("Z").replace(" ", "T") for t in texts], "datetime64[s]")
+        if plain not in ("", "NaT") and not re.match(r"\d{4}-\d\d-\d\d", plain):  # numpy takes any number for a year
+            raise ValueError
+        return np.datetime64(plain.replace(" ", "T"), "s")
     except ValueError:
-        raise DataError(f"{source}: time holds {texts[0]!r}, expected dates as 2020-01-01T06:00:00") from None
+        raise DataError(f"{source}: time holds {text!r}, expected dates as 2020-01-01T06:00:00") from None
 
 
 def _to_second(values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import xarray as xr
 from genkit.errors import DataError, UsageError
 from genkit_weather.area import NAMES, angles, standard_forcing
 from genkit_weather.data import Series, WeatherData, check
-from genkit_weather.gridded.files import stamp
+from genkit_weather.gridded.files import beyond, stamp
 from genkit_weather.gridded.grid import regular
 from genkit_weather.gridded.layers import Layers, constant, in_memory, missing, sample
 from genkit_weather.gridded.names import described
@@ -158,14 +158,18 @@ def _sorted_out(
         raise UsageError(f"{flat[0]} is the same everywhere, so it cannot be predicted; name it under forcing")
     static = [str(n) for n, a in file.data_vars.items() if set(a.dims) == {"y", "x"}]
     static = list(how.static) if how.static else static
+    said: list[str] = []
     for name in list(state):
         if constant(file[name]):
             bare = bool(sample(file[name]).isnull().all())
-            notes.append(f"{name} " + ("has no values" if bare else "never changes: it is taken as a static field"))
+            none = f"has no values{beyond(file[name])}"
+            said.append(f"{name} {none if bare else 'never changes: it is taken as a static field'}")
             state.remove(name)
             static += [] if bare or name in static or how.static else [name]
     if not state:
-        raise DataError(f"{source}: no variable changes in time and place; found {', '.join(map(str, file.data_vars))}")
+        found = f"found {', '.join(map(str, file.data_vars))}"
+        raise DataError(f"{source}: no variable changes in time and place; {'; '.join((found, *said))}")
+    notes += said
     left = [n for n in moves if n not in (*state, *forcing, *static)]
     if left and not how.variables:
         notes.append(f"not used: {', '.join(left)}")
