@@ -107,7 +107,9 @@ def as_on_cpu(name: str, f: Callable[..., Any], *args: Any) -> Row:
             for device in (jax.devices()[0], jax.devices("cpu")[0])
         )
     errors = [np.abs(a - b).max() / max(np.abs(b).max(), 1e-30) for a, b in zip(here, there, strict=True)]
-    return Row(f"{name}: difference from the CPU", max(errors), "of the greatest number", "loss and gradient", 1e-4)
+    return Row(
+        f"{name}: difference from the CPU", float(np.max(errors)), "of the greatest number", "loss and gradient", 1e-4
+    )
 
 
 def unets(small: bool, rates: dict[str, float]) -> Iterator[Row]:

@@ -42,8 +42,11 @@ def picture(folder: Path) -> str:
     files = sorted((folder / "figures").glob("*.png"), key=lambda path: path.stat().st_mtime)
     first = next(path.stem for path in files if path.stem != "training")
     image = Image.open(folder / "figures" / f"{SHOWN.get(name, first)}.png").convert("RGB")
+    png = next((png for width in WIDTHS if len(png := small(image, width)) < LARGEST), None)
+    if png is None:
+        raise SystemExit(f"{folder}: the picture of {name} has more than {LARGEST} bytes also at {WIDTHS[-1]} pixels")
     FOLDER.mkdir(exist_ok=True)
-    (FOLDER / f"{name}.png").write_bytes(next(png for width in WIDTHS if len(png := small(image, width)) < LARGEST))
+    (FOLDER / f"{name}.png").write_bytes(png)
     return name
 
 

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from genkit import workers
 from genkit.errors import GenkitError, UsageError
 from genkit.workers import each
 
@@ -54,7 +55,32 @@ def test_places_that_are_none(monkeypatch):
     monkeypatch.setenv("GENKIT_WORKERS", "thread")
     with pytest.raises(UsageError, match="GENKIT_WORKERS='thread' is no place .* as tcp://host:8786"):
         each(abs, [1], share=1)
+    for address in ("nonsense://host:1", "http://localhost:1", "tcp://localhost", "tcp://h:abc", "tcp://:1"):
+        monkeypatch.setenv("GENKIT_WORKERS", address)  # in a line, not after the seconds that dask tries
+        with pytest.raises(UsageError, match=f"GENKIT_WORKERS='{address}' is no place .* as tcp://host:8786"):
+            each(abs, [1], share=1)
+
+
+@pytest.mark.parametrize(("address", "why"), [("tcp://localhost:1", "Timed out"), ("tls://localhost:1", "tls needs")])
+def test_a_scheduler_that_is_not_there(address, why, monkeypatch):
+    """A port that nothing listens on; and no certificates, which dask tells by a TypeError of its loop."""
     pytest.importorskip("distributed")
-    monkeypatch.setenv("GENKIT_WORKERS", "nonsense://host:1")
-    with pytest.raises(GenkitError, match="no dask scheduler answers at GENKIT_WORKERS=nonsense://host:1"):
+    monkeypatch.setattr(workers, "SCHEDULER", 0.2)
+    monkeypatch.setenv("GENKIT_WORKERS", address)
+    with pytest.raises(GenkitError, match=f"no dask scheduler answers at GENKIT_WORKERS={address}: {why}"):
         each(abs, [1], share=1)
+
+
+def test_a_cluster_of_one_worker_and_of_none(monkeypatch):
+    """The worker has the work, though joblib counts one place and would stay here; without any there is a line."""
+    local = pytest.importorskip("distributed").LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+    )
+    with local:
+        monkeypatch.setenv("GENKIT_WORKERS", local.scheduler_address)
+        found = each(where, range(5), share=1)
+        assert [item for item, _ in found] == list(range(5)) and all("Dask" in name for _, name in found)
+        local.scale(0)
+        monkeypatch.setattr(workers, "WORKER", 0.2)
+        with pytest.raises(GenkitError, match="has no worker after 0.2 s; `dask worker tcp://"):
+            each(where, range(5), share=1)

@@ -20,25 +20,30 @@ BOND = 1.15  # longest bond in units of the sum of covalent radii
 SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 
 
-def distances(results: Mapping[str, Any], meaning: Mapping[str, str]) -> Figure:
-    """Bars of both Frechet distances by set, logarithmic, with the floor as a line."""
+def distances(results: Mapping[str, Any], meaning: Mapping[str, str]) -> Figure | None:
+    """Bars of the Frechet distances by set, logarithmic, with the floor as a line; of those that there are."""
+    titles = {"fwd": "Frechet Wrenformer distance", "fd": "Frechet distance of plain descriptors"}
+    found = {way: [name for name in meaning if results.get(f"{way}/{name}") is not None] for way in titles}
+    ways = {way: names for way, names in found.items() if names}
+    if not ways:
+        return None
+    rows = [name for name in meaning if any(name in names for names in ways.values())]
     figure = Figure(figsize=(10, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    names = [name for name in meaning if results.get(f"fwd/{name}") is not None]
-    for axes, way, title in ((left, "fwd", "Frechet Wrenformer distance"), (right, "fd", "of plain descriptors")):
+    every = figure.subplots(1, len(ways), sharey=True, squeeze=False)[0]
+    for axes, (way, names) in zip(every, ways.items(), strict=True):
         values = [results[f"{way}/{name}"] for name in names]
         errors = [2 * results[f"{way}_se/{name}"] for name in names]
-        axes.barh(range(len(names)), values, xerr=errors, color=[COLOURS[n] for n in names], height=0.65)
+        axes.barh(list(map(rows.index, names)), values, xerr=errors, color=[COLOURS[n] for n in names], height=0.65)
         if "floor" in names:
             axes.axvline(results[f"{way}/floor"], color=COLOURS["floor"], lw=1, ls="--")
-        axes.set(xscale="log", title=title)
+        axes.set(xscale="log", title=titles[way])
         within = max(values) < 20 * min(values)  # powers of 10 alone would be too few labels
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if within else (1,)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_yticks(range(len(names)), [meaning[n] for n in names])
+        axes.set_yticks(range(len(rows)), [meaning[n] for n in rows])
         axes.spines[["top", "right"]].set_visible(False)
-    left.invert_yaxis()
+    every[0].invert_yaxis()
     return figure
 
 

@@ -1,6 +1,7 @@
 """Random structures keep symmetry and distances, and survive a CIF file."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -62,6 +63,14 @@ def test_relaxation_keeps_the_label_and_lowers_the_energy():
         calculator("empt")
     with pytest.raises(GenkitError, match="not there"):
         calculator("no_such_module:x")
+
+
+def test_no_two_threads_share_a_calculator():
+    """It keeps the atoms that it computes: energies of one would be those of the other's."""
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(calculator, "emt").result()
+        assert pool.submit(calculator, "emt").result() is other
+    assert calculator("emt") is calculator("emt") is not other
 
 
 def test_one_crystal_that_fails_is_its_own_reason(monkeypatch):

@@ -10,7 +10,7 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Lattice, Structure
 
 from genkit.errors import DataError, GenkitError, UsageError
-from genkit_crystals.figures import bonds, shrunken_ratio
+from genkit_crystals.figures import bonds, distances, shrunken_ratio
 from genkit_crystals.protostructures import Entry, crystals_of
 from genkit_crystals.protostructures import structures as protostructures
 from genkit_crystals.protostructures.realise import Realiser
@@ -231,3 +231,16 @@ def test_bonds_are_pairs_within_their_radii():
     near = 0.8 * points  # sodium within 3.2 A of sodium, in a salt and in the metal
     assert bonds(near, np.array([11, 17, 17, 11])) == bonds(points, np.array([11, 17, 17, 11]))
     assert len(bonds(near, np.full(4, 11))) == 6
+
+
+def test_distances_that_are_not_there_have_no_axes():
+    """Without an encoder there is no fwd; of a set of fewer than two crystals there is none at all."""
+    meaning = {"model": "diffusion model", "floor": "real, held out"}
+    plain = {"fd/model": 3.0, "fd_se/model": 0.1, "fd/floor": 1.0, "fd_se/floor": 0.1}
+    assert distances({"fd/model": None, "fd_se/model": None}, meaning) is None
+    (alone,) = distances(plain, meaning).axes
+    assert alone.get_title() == "Frechet distance of plain descriptors" and len(alone.patches) == 2
+    left, right = distances(plain | {"fwd/floor": 2.0, "fwd_se/floor": 0.1}, meaning).axes
+    assert (len(left.patches), len(right.patches)) == (1, 2)
+    centre = left.patches[0].get_y() + left.patches[0].get_height() / 2
+    assert [label.get_text() for label in left.get_yticklabels()][round(centre)] == "real, held out"

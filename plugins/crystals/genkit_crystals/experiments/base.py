@@ -316,7 +316,8 @@ class CrystalStudy(Structures, Conditions, Experiment):
         full = {name: [c for c in found if c is not None] for name, found in drawn.items()}
         train = self.crystals(run)[0].crystals
         caption = "Frechet distances to the training crystals; bars are two standard errors, the line is the floor."
-        run.figure("distances", figures.distances(results, self.sets), caption)
+        if (distances := figures.distances(results, self.sets)) is not None:
+            run.figure("distances", distances, caption)
         run.figure(
             "distributions",
             figures.distributions(full, train, self.sets),

@@ -4,11 +4,11 @@ Without an ASE calculator what stays is a starting point for a relaxation, not a
 random draws by a pair potential (`starts`), which knows of no energies.
 """
 
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -172,7 +172,7 @@ class Realiser:
         except TimeoutError:
             raise
         except FAILURES:
-            calculator.cache_clear()  # it may be left half done
+            _MADE.by_name.clear()  # it may be left half done
             return float("inf")
         return value if np.isfinite(value) else float("inf")
 
@@ -184,7 +184,7 @@ class Realiser:
         except TimeoutError:
             raise
         except FAILURES as error:
-            calculator.cache_clear()
+            _MADE.by_name.clear()
             return replace(failed, reason=f"calculator {self.calculator}: {_line(error)}")
         failed = replace(failed, steps=new.steps, converged=False)
         if not np.isfinite([new.energy, new.force]).all() or not np.isfinite(new.structure.lattice.matrix).all():
@@ -271,9 +271,24 @@ def energy(structure: Any, calculator: Any) -> float:
     return float(atoms.get_potential_energy()) / len(atoms)
 
 
-@cache
+class _Made(threading.local):
+    """The calculators of a thread: they keep the atoms that they compute, so that no two threads can share one."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Any] = {}
+
+
+_MADE = _Made()
+
+
 def calculator(name: str) -> Any:
-    """An ASE calculator by its short name or as module:function, made once in a process."""
+    """An ASE calculator by its short name or as module:function, made once in a thread."""
+    if name not in _MADE.by_name:
+        _MADE.by_name[name] = _make(name)
+    return _MADE.by_name[name]
+
+
+def _make(name: str) -> Any:
     own = ":" in name
     try:
         make = imported(CALCULATORS.get(name, name), own) if own or name in CALCULATORS else _of_ase(name)

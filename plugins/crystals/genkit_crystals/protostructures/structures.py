@@ -7,6 +7,7 @@ refined structure where that fails. What a file declares is held against what wa
 from __future__ import annotations
 
 import io
+import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -231,10 +232,19 @@ def _text(entry: Entry, symprec: float) -> Parsed:
             poscar = Poscar.from_str(entry.text, read_velocities=False)
             named, structure = poscar.true_names, poscar.structure
         else:
-            named, structure = True, Structure.from_str(entry.text, fmt="json")
+            named, structure = True, Structure.from_dict(_plain(json.loads(entry.text)))
     if not named:
         raise DataError("no symbols of elements (VASP 4): write them in a line before that of the numbers of atoms")
     return Parsed(((structure, ""),), tuple(" ".join(str(one.message).split()) for one in caught))
+
+
+def _plain(content: Any) -> Any:
+    """JSON without properties and names of modules: pymatgen would import these and call what they name."""
+    if isinstance(content, list):
+        return [_plain(one) for one in content]
+    if isinstance(content, dict):
+        return {k: _plain(v) for k, v in content.items() if k != "properties" and not k.startswith("@")}
+    return content
 
 
 class _told:
