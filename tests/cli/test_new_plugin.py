@@ -53,8 +53,9 @@ def test_it_is_small_and_says_what_comes_next(written, capsys):
 def test_the_next_steps(tmp_path, capsys):
     assert main(["new-plugin", "my_own", "--out", str(tmp_path / "p")]) == 0
     out = capsys.readouterr().out
-    steps = (f"cd {tmp_path / 'p'}", "python -m pip install -e .", "genkit run my_own.toy", "python -m pytest")
+    steps = (f"cd {tmp_path / 'p'}", "python -m pip install -e .", "genkit run my_own.toy")
     assert all(step in out for step in steps)
+    assert out.endswith("python -m pip install pytest\n  python -m pytest\n")
     assert 'name = "genkit-my-own"' in (tmp_path / "p/pyproject.toml").read_text()
     assert (tmp_path / "p/genkit_my_own/toy.py").exists()
 
