@@ -241,7 +241,9 @@ def test_a_network_that_says_nothing_is_told_what_to_say(third):
         def build(self, rngs, size): ...
 
     item = Item("acme.plain", "acme:Plain", "two layers", third)
-    expected = "--network acme.plain does not fit: .*Plain.build has no annotations .*, expected 'int'; write them, and "
+    expected = (
+        "--network acme.plain does not fit: .*Plain.build has no annotations .*, expected 'int'; write them, and "
+    )
     with pytest.raises(UsageError, match=expected + "'int' as the third text where it is registered$"):
         Slot("networks", exchange=(int,)).check("network", item, Plain, "core")
 

@@ -65,6 +65,7 @@ def test_it_installs_lists_and_runs(installed, capsys):
     assert main(["list"]) == 0 and "acme.toy" in capsys.readouterr().out
     assert main(["run", "acme.toy", "--sampler", "heun", "--data.points", "50", "--steps", "5", "--out", "a"]) == 0
     assert Path("a/results.json").exists()
+    assert capsys.readouterr().out.count("│ std_ratio/") == 2  # in a table, as the experiment makes none
     assert main(["sample", "a", "--n", "3", "--out", "points.npz"]) == 0 and Path("points.npz").exists()
     assert main(["new-plugin", "acme", "--out", "again"]) == 2
     assert "a plugin 'acme' is installed already (genkit-acme 0.1.0)" in capsys.readouterr().err

@@ -67,8 +67,8 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
     if model.surroundings is None and any(area.frame):
         if coarse := longer_step(second, when[lag:]):
             note = (
-                f"{boundary}: every {coarse:g} h, interpolated to the {area.step_hours:g} h of the model; a change within "
-                f"{coarse:g} h is not in it"
+                f"{boundary}: every {coarse:g} h, interpolated to the {area.step_hours:g} h of the model; a change "
+                f"within {coarse:g} h is not in it"
             )
         states = [n for n in area.names if n in second]  # forcing is taken as the file has it, or computed
         second = fitted(second[states], area, when[lag:], str(boundary))
