@@ -243,12 +243,16 @@ def text_of(exchange: Any) -> str:
     return exchange.__name__ if typing.get_origin(exchange) is None else str(exchange)
 
 
+EXCHANGES = {"datasets": "load", "networks": "build", "models": "fit"}
+"""The method whose annotations say what a component exchanges, by kind."""
+
+
 def exchanged(kind: str, cls: type) -> tuple[Any, ...]:
     """What a data set gives, a network is built for, or a model takes and gives: the types in its annotations.
 
     Empty where they are missing, and for kinds that exchange nothing.
     """
-    method = {"datasets": "load", "networks": "build", "models": "fit"}.get(kind)
+    method = EXCHANGES.get(kind)
     if method is None:
         return ()
     try:

@@ -5,8 +5,9 @@ import pytest
 from genkit.cli.main import main
 from genkit.diffusion import PROCESSES, SAMPLERS
 from genkit.errors import GenkitError, UsageError
+from genkit.experiment.slots import Slot
 from genkit.kinds import KINDS
-from genkit.plugin import Installed, Plugin, Registry, registry
+from genkit.plugin import Installed, Item, Plugin, Registry, registry
 from genkit.steer import METHODS
 from genkit.testing import check_plugin
 from genkit.testing.plugins import _check_exchange
@@ -227,8 +228,24 @@ def test_plugins_of_the_first_api_still_work(install):
 def test_the_third_text_is_what_the_annotations_say(toy, monkeypatch):
     numbers = ("toy_plugin:Numbers", "numbers", "toy_plugin:Points")
     monkeypatch.setitem(toy.plugin.datasets, "numbers", numbers)
-    with pytest.raises(AssertionError, match="registered with 'toy_plugin:Points', but its annotations say 'toy_"):
+    with pytest.raises(AssertionError, match="with 'toy_plugin:Points', but the annotations of Numbers.load say 'toy_"):
         _check_exchange("toy.numbers", "datasets", toy.Numbers)
+    monkeypatch.setattr(toy.Numbers, "load", lambda self: None)
+    with pytest.raises(AssertionError, match="the annotations of Numbers.load say nothing; annotate it"):
+        _check_exchange("toy.numbers", "datasets", toy.Numbers)
+
+
+@pytest.mark.parametrize("third", ["", "int", "builtins:int"])
+def test_a_network_that_says_nothing_is_told_what_to_say(third):
+    class Plain:
+        def build(self, rngs, size): ...
+
+    item = Item("acme.plain", "acme:Plain", "two layers", third)
+    expected = (
+        "--network acme.plain does not fit: .*Plain.build has no annotations .*, expected 'int'; write them, and "
+    )
+    with pytest.raises(UsageError, match=expected + "'int' as the third text where it is registered$"):
+        Slot("networks", exchange=(int,)).check("network", item, Plain, "core")
 
 
 def test_what_the_core_registers():

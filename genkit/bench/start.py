@@ -18,5 +18,5 @@ class Start:
     def measure(self, profile: str) -> Iterator[Timed]:
         """One row a command."""
         for word in ("--help", "list", "plugins"):
-            command = [sys.executable, "-m", "_genkit_jax", word]
+            command = [sys.executable, "-P", "-m", "_genkit_jax", word]
             yield Timed(f"genkit {word}", partial(subprocess.run, command, check=True, capture_output=True))

@@ -49,6 +49,7 @@ python -m pip install -e .
 genkit run %name%.toy
 genkit run %name%.toy --sampler heun --data.points 200 --out run
 genkit sample run --n 100 --out points.npz
+python -m pip install pytest
 python -m pytest
 ```
 """
@@ -215,7 +216,8 @@ class NewPlugin:
             print(f"  {file}")
         print(
             f"\nnext steps:\n  cd {folder}\n  python -m pip install -e .\n  genkit plugins\n"
-            f"  genkit run {self.name}.toy\n  python -m pytest"
+            f"  genkit run {self.name}.toy\n"
+            "  python -m pip install pytest\n  python -m pytest"
         )
 
 

@@ -12,27 +12,33 @@ from genkit.plugin import registry
 
 @dataclass(frozen=True)
 class Show:
-    """Print the resolved configuration and its shapes; of a run whose plugin is not here, what its folder says."""
+    """Print the resolved configuration and its shapes, of a run its state and results too.
+
+    Of a run whose plugin is not here, what its folder says.
+    """
 
     config: Any
     options: RunOptions = field(default_factory=RunOptions)
+    told: dict[str, str] = field(default_factory=dict)
+    """of a run: its state, and its first results"""
 
     @classmethod
     def parse(cls, words: list[str]) -> Show | Told:
         """Parse ``NAME|config.yaml|RUN [options]``."""
         if not words or not Path(words[0]).is_dir():
             return cls(*configured("show", words, RunOptions))
-        from genkit.experiment import Record
+        from genkit.experiment import Record, first_results
 
         record = Record.read(Path(words[0]))
         file, plugin = record.folder / "config.yaml", record.experiment.partition(".")[0]
         if words[1:] or ":" in plugin or plugin in registry().plugins:
-            return cls(*configured("show", [str(file), *words[1:]], RunOptions))
+            made = configured("show", [str(file), *words[1:]], RunOptions)
+            return cls(*made, {} if words[1:] else {"state": record.state} | first_results(record.folder))
         return Told(file, f"the plugin {plugin!r} is not installed here")
 
     def run(self) -> int:
         """Print it."""
-        return show(self.config, self.options)
+        return show(self.config, self.options, self.told)
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,8 @@ class Sweep:
     def command(self, point: Point) -> list[str]:
         """The command line of a run."""
         words = [self.experiment, *point.words, "--out", str(point.folder), "--resume"]
-        return [sys.executable, "-m", "_genkit_jax", "run", *words]
+        # -P: a clone beside which one works, called genkit as the package is, would hide it
+        return [sys.executable, "-P", "-m", "_genkit_jax", "run", *words]
 
 
 def combinations(words: list[str]) -> Iterator[tuple[dict[str, str], list[str]]]:

@@ -11,6 +11,7 @@ from genkit.experiment.page import build as build_report
 from genkit.experiment.parse import Choice, choose, parse, preset_of
 from genkit.experiment.record import Record, run_folders
 from genkit.experiment.report import clear as clear_report
+from genkit.experiment.report import first_results
 from genkit.experiment.run import STAGES, Run
 from genkit.experiment.slots import Slot, main_model, slots, walk
 from genkit.experiment.start import check_restored, check_seed, load, run
@@ -42,6 +43,7 @@ __all__ = [
     "costs",
     "describe",
     "differences",
+    "first_results",
     "flat",
     "held",
     "inspect",

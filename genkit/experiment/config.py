@@ -15,7 +15,7 @@ from typing import Any
 
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment.parse import Choice, Untrusted, choose, parse, preset_of, words_of
-from genkit.experiment.slots import is_component, main_model, unchecked, walk
+from genkit.experiment.slots import Naming, is_component, main_model, unchecked, walk
 from genkit.files import dump_yaml
 from genkit.files import read_yaml as file_yaml
 from genkit.kinds import PRESETS
@@ -49,12 +49,24 @@ def starting_preset(config: Any) -> str:
 
 
 def changed(config: Any, preset: str) -> list[str] | None:
-    """The options that are not as the preset has them; None where its class has no such preset."""
+    """The options that are not as the preset has them; None where its class has no such preset.
+
+    Of a component that the preset does not have, those that are not as it comes when it is chosen.
+    """
     try:
         base = flat(preset_of(type(config), preset))
     except Exception:  # own classes refuse in ways of their own
         return None
-    return [key for key, value in flat(config).items() if key not in base or base[key] != value]
+    found, out = flat(config), []
+    for option in walk(config):
+        key = option.key
+        if key not in found or (key in base and base[key] == found[key]):
+            continue
+        out.append(key)
+        for part, naming in option.parts:
+            with contextlib.suppress(Exception):
+                base |= flat(preset_of(type(part), preset), naming)
+    return out
 
 
 def _configure(name: str, preset: str, chosen: Mapping[str, Any], trust: bool) -> Any:
@@ -107,10 +119,10 @@ def with_options(
         raise UsageError(f"{name}: " + " ".join(text)) from None
 
 
-def flat(config: Any) -> dict[str, Any]:
+def flat(config: Any, naming: Naming = str) -> dict[str, Any]:
     """A configuration as flat options with full component names: what `parse` turns back into it."""
     out: dict[str, Any] = {}
-    for option in walk(config):
+    for option in walk(config, naming):
         if option.slot:
             several = option.value if option.slot.many else [option.value]
             names = ["none" if one is None else registry().name_of(option.slot.kind, type(one)) for one in several]

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from genkit.errors import GenkitError
+from genkit.experiment.table import cell
 from genkit.files import damaged, read_json, read_text, write, write_json
 from genkit.terminal import plural
 
@@ -121,6 +122,13 @@ def results(folder: Path) -> dict[str, float | None]:
     if wrong := [name for name, value in found.items() if type(value) not in (int, float, type(None))]:
         raise damaged(file, f"says of {wrong[0]!r} what is no number", mend)
     return found
+
+
+def first_results(folder: Path, most: int = 12) -> dict[str, str]:
+    """The first results as they are shown, and how many more there are."""
+    found = list(results(folder).items())
+    more = {"...": f"{len(found) - most} more in results.json"} if len(found) > most else {}
+    return {name: cell(value) for name, value in found[:most]} | more
 
 
 def items(folder: Path) -> list[dict[str, Any]]:

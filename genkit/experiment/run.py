@@ -63,9 +63,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         about = {"state": self.state, "seed": self.seed, "preset": self.preset, "folder": self.folder}
-        found = list(self.results.items())
-        more = {"...": f"{len(found) - 12} more in .results"} if len(found) > 12 else {}
-        return card(self.name, about | {name: cell(value) for name, value in found[:12]} | more)
+        return card(self.name, about | report.first_results(self.folder))
 
     # what stages use
 
@@ -359,6 +357,9 @@ class Run:
             report.add_training(self.folder)
         self.config.report(self)
         if _is_main():
+            found, kinds = report.first_results(self.folder), [one["kind"] for one in report.items(self.folder)]
+            if found and "table" not in kinds:
+                self.table("results", ["", "result"], list(found.items()), "Results")
             environment.write(self.folder, self.command)
             self._record(page.build(self.folder, self.name, type(self.config).__doc__ or ""))
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from genkit.errors import UsageError
-from genkit.kinds import CODE, KINDS, RESTORED, exchanged, signature
+from genkit.kinds import CODE, EXCHANGES, KINDS, RESTORED, exchanged, signature
 from genkit.plugin import Item, registry
 
 Naming = Callable[[str], str]
@@ -40,11 +40,16 @@ class Slot:
         if not self.exchange or (not found and item.plugin in ("", own)):
             return
         if len(found) != len(self.exchange) or not all(map(_fits, found, self.exchange)):
-            names = ", ".join(one.called(own) for one in self.offered(own)) or "none"
-            what = signature(self.kind, found) or "something else"
+            names = ", ".join(one.called(own) for one in self.offered(own) if one != item) or "none"
+            wanted, what = signature(self.kind, self.exchange), signature(self.kind, found)
+            if not what:
+                raise UsageError(
+                    f"--{key} {item.called(own)} does not fit: {cls.__qualname__}.{EXCHANGES[self.kind]} has no "
+                    f"annotations that say what it exchanges, expected {wanted!r}; write them, and {wanted!r} as the "
+                    f"third text where it is registered"
+                )
             raise UsageError(
-                f"--{key} {item.called(own)} does not fit: it exchanges {what}, expected "
-                f"{signature(self.kind, self.exchange)}; there are {names}"
+                f"--{key} {item.called(own)} does not fit: it exchanges {what}, expected {wanted}; there are {names}"
             )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from genkit.kinds import KINDS, PRESETS, exchanged, signature
+from genkit.kinds import EXCHANGES, KINDS, PRESETS, exchanged, signature
 from genkit.plugin import GROUP, registry
 from genkit.testing.programs import check_programs
 from genkit.testing.require import claim, require
@@ -114,7 +114,8 @@ def _check_exchange(full: str, kind: str, cls: type) -> None:
     written, found = registry().find(kind, full).exchange, signature(kind, exchanged(kind, cls))
     require(
         not written or written == found,
-        f"{full} is registered with {written!r}, but its annotations say {found or 'nothing'!r}; write the same",
+        f"{full} is registered with {written!r}, but the annotations of {cls.__qualname__}.{EXCHANGES.get(kind)} say "
+        + (f"{found!r}; write {found!r} as its third text" if found else "nothing; annotate it"),
     )
 
 

@@ -154,7 +154,8 @@ def test_dry_run_and_show(cli):
     assert os.listdir() == []
     assert cli("show", "toy.study", "--number", "3")[1] == out
     cli("run", "toy.study", "--number", "3", "--out", "a")
-    assert cli("show", "a")[1] == out
+    assert cli("show", "a")[1] == out + "# state: done\n# double/x: 6\n# seed: 0\n# undefined: –\n# infinite: –\n"
+    assert cli("show", "a", "--number", "3")[1] == out  # of other options there are no results
     config = Path("a/config.yaml")
     config.write_text(config.read_text().replace("toy.study", "gone.study"))
     code, out, err = cli("show", "a")  # its plugin is not here

@@ -53,8 +53,9 @@ def test_it_is_small_and_says_what_comes_next(written, capsys):
 def test_the_next_steps(tmp_path, capsys):
     assert main(["new-plugin", "my_own", "--out", str(tmp_path / "p")]) == 0
     out = capsys.readouterr().out
-    steps = (f"cd {tmp_path / 'p'}", "python -m pip install -e .", "genkit run my_own.toy", "python -m pytest")
+    steps = (f"cd {tmp_path / 'p'}", "python -m pip install -e .", "genkit run my_own.toy")
     assert all(step in out for step in steps)
+    assert out.endswith("python -m pip install pytest\n  python -m pytest\n")
     assert 'name = "genkit-my-own"' in (tmp_path / "p/pyproject.toml").read_text()
     assert (tmp_path / "p/genkit_my_own/toy.py").exists()
 
@@ -64,6 +65,7 @@ def test_it_installs_lists_and_runs(installed, capsys):
     assert main(["list"]) == 0 and "acme.toy" in capsys.readouterr().out
     assert main(["run", "acme.toy", "--sampler", "heun", "--data.points", "50", "--steps", "5", "--out", "a"]) == 0
     assert Path("a/results.json").exists()
+    assert capsys.readouterr().out.count("│ std_ratio/") == 2  # in a table, as the experiment makes none
     assert main(["sample", "a", "--n", "3", "--out", "points.npz"]) == 0 and Path("points.npz").exists()
     assert main(["new-plugin", "acme", "--out", "again"]) == 2
     assert "a plugin 'acme' is installed already (genkit-acme 0.1.0)" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from genkit.cli import main, sweep
-from genkit.cli.sweep import combinations
+from genkit.cli.sweep import Options, Point, Sweep, combinations
 from genkit.errors import UsageError
 
 
@@ -50,9 +51,9 @@ def cli(toy, tmp_path, monkeypatch, capsys):
 
     class Child:
         def __init__(self, command, stdout, stderr, process_group):
-            assert command[:3] == [sys.executable, "-m", "_genkit_jax"]
-            started.append(command[3:])
-            self.pid, self.returncode = len(started), main(command[3:])
+            assert command[:4] == [sys.executable, "-P", "-m", "_genkit_jax"]
+            started.append(command[4:])
+            self.pid, self.returncode = len(started), main(command[4:])
             stdout.write("a last line\n")
 
         def poll(self):
@@ -84,6 +85,13 @@ def test_a_sweep_and_its_table(cli):
         ("2", "1.0", "4.0", "done"),
     ]
     assert rows()[3]["undefined"] == "" and Path("s", rows()[3]["folder"], "results.json").exists()
+
+
+def test_a_child_does_not_take_a_clone_beside_it_for_the_package(tmp_path):
+    (tmp_path / "genkit").mkdir()
+    command = Sweep("toy.study", Options(tmp_path), []).command(Point({}, [], tmp_path))
+    done = subprocess.run([*command[: command.index("run")], "list", "samplers"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_sweep_of_components(cli):
@@ -173,7 +181,7 @@ def test_on_slurm_jobs_run(cli, submitit, monkeypatch):
         job_id = "77"
 
         def __init__(self, run):
-            words = run.command[3:]
+            words = run.command[4:]
             folder = Path(words[words.index("--out") + 1])
             folder.mkdir(parents=True)
             (folder / "status.json").write_text(json.dumps({"state": "done", "done": [], "seconds": {}}))

@@ -410,5 +410,8 @@ def test_a_copy_says_from_which_preset_it_differs_least(toy, tmp_path):
     assert "preset tiny</dd><dt>changed</dt><dd>flag True, label &lt;y&gt;</dd>" in page
     assert starting_preset(toy.Study()) == "default" and starting_preset(dataclasses.replace(made)) == "tiny"
     assert changed(made, "default") == ["number", "label", "sampler.steps"] and changed(made, "paper") is None
+    # of another component, what it does not come with
+    other = config("toy.study", options={"sampler": "corrected", "sampler.strength": 0.1, "sampler.base.steps": 100})
+    assert changed(other, "default") == ["sampler", "sampler.strength"]
     # what was given is not guessed
     assert starting_preset(config("toy.study", "tiny", {"number": 1, "sampler.steps": 100})) == "tiny"

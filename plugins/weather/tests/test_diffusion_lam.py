@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -200,3 +201,6 @@ def test_published_configuration_has_the_published_sizes():
     plan = DiffusionLAM.preset("paper").plan()
     assert plan["output"] == "(248, 218, 17)"
     assert "9720 cells" in plan["conditioning"]
+    assert re.match(r"about [1-9]\d*\.\d\d GB in training", plan["memory"])
+    plan = DiffusionLAM.preset("tiny").plan()
+    assert re.match(r"about [1-9][\d.]* MB in training .*, [1-9][\d.]* MB in sampling", plan["memory"])

@@ -157,6 +157,9 @@ def test_spectra(case):
     np.testing.assert_allclose(truth.get_ydata(), power.t.sel(kind="truth", lead=12))
     np.testing.assert_allclose(truth.get_xdata()[0], 300 * 16)
     assert "Wavelength [km]" in drawn(figure)
+    units = [axes.get_ylabel().removeprefix("Variance") for axes in figure.axes if "Variance" in axes.get_ylabel()]
+    assert units == [f" [{style.square(style.unit(case[0][name]))}]" for name in power.data_vars]
+    assert (style.square("K"), style.square("m s⁻¹")) == ("K²", "(m s⁻¹)²")
 
 
 def test_spread_by_distance(case):

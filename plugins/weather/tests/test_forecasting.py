@@ -11,11 +11,12 @@ import xarray as xr
 
 import genkit
 from genkit.cli import main
-from genkit.errors import UsageError
+from genkit.errors import DataError, UsageError
 from genkit_weather.data import statistics
 from genkit_weather.datasets.qg_host import QGHost
 from genkit_weather.datasets.qg_nature import QGNature
 from genkit_weather.forecasting.files import read
+from genkit_weather.forecasting.inputs import at_times
 from genkit_weather.forecasting.parts import Parts, identity
 from genkit_weather.gridded import to_xarray
 from genkit_weather.models import WeatherModel
@@ -55,7 +56,8 @@ def test_the_forecast_of_the_run_from_files_alone(made, capsys, monkeypatch):
     run, folder = made
     monkeypatch.setattr(QGNature, "load", None)  # the data of the training are gone
     assert forecast(folder, "--truth", str(folder / "truth.nc")) == 0
-    assert "3 members from" in (out := capsys.readouterr().out) and "RMSE t_sfc [1]" in out
+    assert "3 members from" in (out := capsys.readouterr().out) and "interpolated" not in out
+    assert re.findall(r"│ (\d+) h ", out)[:3] == ["6", "12", "18"] and "RMSE" in out and "CRPS" in out
     with read(folder / "out.nc") as alone, read(run.folder / "forecasts.nc") as own:
         assert alone["z_up"].dims == ("start", "lead", "member", "y", "x")
         own = own.isel(start=[1])
@@ -118,7 +120,7 @@ def test_times_rows_and_dimensions_in_any_order(made):
         xr.testing.assert_equal(one.load(), two.load())
 
 
-def test_a_boundary_on_another_grid(made):
+def test_a_boundary_on_another_grid(made, capsys):
     """A finer host that has each cell of the model too, with fields that the model does not know."""
     _, folder = made
     with xr.open_dataset(folder / "boundary.nc") as file:
@@ -135,9 +137,24 @@ def test_a_boundary_on_another_grid(made):
         for name in two.data_vars:
             np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-4)
     coarse = {"boundary": "coarse.nc", "forcing": "boundary.nc"}  # forcing is not interpolated
+    capsys.readouterr()
     assert forecast(folder, "--out", str(folder / "h.nc"), **coarse) == 0
+    said = "coarse.nc: every 18 h, interpolated to the 6 h of the model; a change within 18 h is not in it\n"
+    assert said in capsys.readouterr().out
     with read(folder / "h.nc") as one, read(folder / "out.nc") as two:
         assert np.isfinite(one["z_up"]).all() and not np.allclose(one["z_up"], two["z_up"], atol=1e-4)
+
+
+def test_the_first_time_that_is_missing_is_named(made):
+    run, folder = made
+    area, start = run.model.area, np.datetime64("2000-01-01", "s")
+    with xr.open_dataset(folder / "boundary.nc") as file:
+        coarse = file.load().isel(time=[0, 1, 2]).assign_coords(time=start + np.arange(3) * np.timedelta64(12, "h"))
+    when = start + np.arange(8) * np.timedelta64(6, "h")
+    with pytest.raises(DataError, match="x lacks 2000-01-02T06:00:00; the forecast needs 2000-01-01T00:00:00 to"):
+        at_times(coarse, area, when, "x")
+    with pytest.raises(DataError, match="x lacks 2000-01-01T06:00:00; "):
+        at_times(coarse, area, when[:4], "x")
 
 
 def changed(folder, source, name, change):

@@ -61,8 +61,8 @@ def spectra(
         low, high = top.get_ylim()
         top.set_ylim(max(low, 1e-8 * high), high)
         squared = style.unit(field)
+        top.set_ylabel("Variance" if not squared else f"Variance [{style.square(squared)}]")
         if place % columns == 0:
-            top.set_ylabel("Variance" if not squared else f"Variance [({squared})²]")
             bottom.set_ylabel(f"{members}\n/ truth")
         for colour, one in zip(colours, chosen, strict=True):
             ratio = values.sel(lead=one, kind="members") / values.sel(lead=one, kind="truth")

@@ -127,6 +127,11 @@ def pretty(units: str) -> str:
     return " ".join(out)
 
 
+def square(unit: str) -> str:
+    """K², and (m s⁻¹)² of what has several parts."""
+    return f"{unit}²" if unit.isalpha() else f"({unit})²"
+
+
 def hours(lead: float) -> str:
     """Lead time as +6 h, or +5 d from ten days of hours on."""
     return f"+{lead / 24:g} d" if lead >= 240 and lead % 24 == 0 else f"+{lead:g} h"

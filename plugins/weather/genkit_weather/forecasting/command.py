@@ -83,6 +83,8 @@ class WeatherForecast:
         if not isinstance(model, WeatherModel):
             raise UsageError(f"{self.model} is a {type(model).__name__}, which makes no weather forecasts")
         inputs = given(model, self.initial, self.boundary, self.leads, self.forcing)
+        if inputs.note:
+            print(inputs.note)
         part = self.out.with_name(f".{os.getpid()}.{self.out.name}")
         # what GRIB cannot hold is refused before the forecast is made
         messages = GribFile(part, inputs.data, inputs.time, self.members, self.names) if grib else None
@@ -124,14 +126,8 @@ class WeatherForecast:
 
     def _score(self, screen: Any, model: Any, truth: Path) -> None:
         """A table of errors by lead."""
-        from rich.table import Table
-
+        from genkit.experiment import printed
         from genkit_weather.forecasting.scores import scored
 
-        table = Table(title=f"{self.out} against {truth}", title_justify="left")
-        header, rows = scored(self.out, truth, model)
-        for i, name in enumerate(header):
-            table.add_column(name, justify="left" if i == 0 else "right")
-        for row in rows:
-            table.add_row(*row)
-        screen.print(table)
+        for part in printed(*scored(self.out, truth, model), f"{self.out} against {truth}", screen.width):
+            screen.print(part)

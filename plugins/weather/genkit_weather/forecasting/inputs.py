@@ -11,7 +11,7 @@ import xarray as xr
 from genkit.errors import DataError
 from genkit_weather.area import NAMES, angles, frame_of, standard_forcing
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.forecasting.regrid import fitted
+from genkit_weather.forecasting.regrid import fitted, longer_step
 from genkit_weather.gridded import convert, found, opened, turned
 from genkit_weather.models import Area, WeatherModel
 
@@ -25,6 +25,8 @@ class Inputs:
     """t, that of the last known state"""
     start: int
     """its index in the series"""
+    note: str = ""
+    """what was done to the boundary that costs detail"""
 
     @property
     def series(self) -> Series:
@@ -61,7 +63,13 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
             f"{lag * step} apart"
         )
     when = last + step * np.arange(-lag, leads + 1)
+    note = ""
     if model.surroundings is None and any(area.frame):
+        if coarse := longer_step(second, when[lag:]):
+            note = (
+                f"{boundary}: every {coarse:g} h, interpolated to the {area.step_hours:g} h of the model; a change "
+                f"within {coarse:g} h is not in it"
+            )
         states = [n for n in area.names if n in second]  # forcing is taken as the file has it, or computed
         second = fitted(second[states], area, when[lag:], str(boundary))
     known = at_times(first, area, when[[0, lag]], str(initial))
@@ -80,7 +88,7 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
     data = replace(data, mask=None if mask is None else np.asarray(mask))
     if model.surroundings is not None:
         data = model.surroundings.around(data, _surroundings(model.surroundings.area, second, boundary))
-    return Inputs(data, last, lag)
+    return Inputs(data, last, lag, note)
 
 
 def open_file(path: Path, area: Area) -> xr.Dataset:
@@ -160,7 +168,10 @@ def at_times(file: xr.Dataset, area: Area, when: np.ndarray, source: str) -> np.
     missing = [one for one in when if one not in rows]
     if missing:
         span = f"{min(rows)} to {max(rows)}" if rows else "no time"
-        raise DataError(f"{source} lacks {missing[0]}; the forecast needs {when[0]} to {when[-1]}, it has {span}")
+        # what lies between its times might have been interpolated: what it has not begun, or ends before, comes first
+        beyond = [one for one in missing if rows and not min(rows) <= one <= max(rows)]
+        first = (beyond or missing)[0]
+        raise DataError(f"{source} lacks {first}; the forecast needs {when[0]} to {when[-1]}, it has {span}")
     picked = states.isel(time=[rows[one] for one in when]).compute()
     return np.stack([picked[n].transpose("time", "y", "x").values for n in area.names], -1).astype(np.float32)
 

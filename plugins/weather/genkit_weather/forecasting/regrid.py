@@ -27,16 +27,21 @@ def fitted(file: xr.Dataset, area: Area, when: np.ndarray, source: str) -> xr.Da
     return _on_grid(timed, area, source) if _elsewhere(file, area) else timed
 
 
+def longer_step(file: xr.Dataset, when: np.ndarray) -> float | None:
+    """Hours between the times of a file, if `when` lies within them and some of it between two; else None."""
+    has = np.sort(file["time"].values.astype("datetime64[s]"))
+    if np.isin(when, has).all() or len(has) < 2 or when[0] < has[0] or when[-1] > has[-1]:
+        return None
+    steps = np.unique(np.diff(has))
+    return float(steps[0] / np.timedelta64(1, "h")) if len(steps) == 1 else None  # a gap is no step
+
+
 def _at_times(file: xr.Dataset, when: np.ndarray, source: str) -> xr.Dataset:
     """The file with the times `when`; as it is where it has them, or cannot have them."""
-    has = file["time"].values.astype("datetime64[s]")
-    if np.isin(when, has).all() or len(has) < 2 or when[0] < has.min() or when[-1] > has.max():
+    if (step := longer_step(file, when)) is None:
         return file
-    if len(np.unique(np.diff(np.sort(has)))) > 1:
-        return file  # a gap is no step
     for name, array in file.data_vars.items():
         if accumulated(array):
-            step = np.diff(np.sort(has))[0] / np.timedelta64(1, "h")
             raise DataError(f"{source}: {name} is a sum over {step:g} h, which cannot be cut; give it at {when[1]}")
     moving = [n for n in file.data_vars if "time" in file[n].dims]
     between = (

@@ -12,11 +12,9 @@ from genkit_weather.forecasting.inputs import at_times, open_file
 from genkit_weather.models import WeatherModel
 from genkit_weather.verification import lead_hours, verify
 
-SHOWN = 6  # leads in the table, spread evenly
-
 
 def scored(forecast: Path, truth: Path, model: WeatherModel) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a table: RMSE and CRPS of each variable at some leads."""
+    """Header and rows of a table: a row a lead, RMSE and CRPS of each variable."""
     area = model.area
     with read(forecast) as made:
         came = open_file(truth, area)
@@ -29,10 +27,6 @@ def scored(forecast: Path, truth: Path, model: WeatherModel) -> tuple[list[str],
         states = states if mask is None else np.where(mask, states, np.float32("nan"))
         true = dataset(states, area, np.array([start]), range(1, len(hours) + 1))  # type: ignore[arg-type]
         results = verify(made.load(), true, frame=area.frame, names=("rmse", "crps"))
-    shown = [hours[i] for i in np.unique(np.linspace(0, len(hours) - 1, SHOWN).round().astype(int))]
-    rows = [
-        [f"{metric.upper()} {name} [{unit}]", *(f"{results[f'{metric}/{name}/{h:g}h']:.4g}" for h in shown)]
-        for metric in ("rmse", "crps")
-        for name, unit in zip(area.names, area.units, strict=True)
-    ]
-    return ["", *(f"{h:g} h" for h in shown)], rows
+    metrics = [(m, n, u) for m in ("rmse", "crps") for n, u in zip(area.names, area.units, strict=True)]
+    rows = [[f"{h:g} h", *(f"{results[f'{m}/{n}/{h:g}h']:.4g}" for m, n, _ in metrics)] for h in hours]
+    return ["after", *(f"{m.upper()} {n} [{u}]" for m, n, u in metrics)], rows

@@ -197,7 +197,12 @@ class Diffusion(WeatherRecipe):
             step = activation_bytes(self.network, layout.grid, training=True) * self.batch / self.accumulate / devices
             sampling = activation_bytes(self.network, layout.grid) * particles / devices
             plan["memory"] = (
-                f"about {(state + step) / 1e9:.2f} GB in training ({self.batch // self.accumulate} examples at once), "
-                f"{(state / 5 + sampling) / 1e9:.2f} GB in sampling"
+                f"about {_size(state + step)} in training ({self.batch // self.accumulate} examples at once), "
+                f"{_size(state / 5 + sampling)} in sampling"
             ) + (f", on each of {devices} devices" if devices > 1 else "")
         return plan
+
+
+def _size(count: float) -> str:
+    """Bytes as they are read."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.3g} MB"
