@@ -184,3 +184,5 @@ def test_two_data_sets_without_common_coordinates_are_projected():
     assert np.abs(inside[4]).max() < 2  # the middle of the area, but for its curvature
     assert outside[1][1] == pytest.approx(-3 * 111.19, abs=2) and abs(outside[1][0]) < 1e-6
     assert inside[5][0] == pytest.approx(111.19 * 0.5, rel=2e-3)
+    planes = replace(area, crs="EPSG:32633"), replace(wide, x=area.x, y=area.y, crs="EPSG:3035")
+    np.testing.assert_array_equal(grid_nodes(surrounded(*planes, HostWindow(width=500.0)))[1], outside)

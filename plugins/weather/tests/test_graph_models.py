@@ -315,6 +315,10 @@ def test_the_graph_of_a_denoiser_may_be_a_file(tmp_path, name):
     diffusions = [Diffusion(network=n, formulation=formulation) for n in (by_mesh, by_file)]
     plans = [d.plan(DATA.layout, 1)["parameters"] for d in diffusions]
     assert plans[0] == plans[1]
+    larger = replace(DATA.layout, grid=(12, 12))
+    for recipe in (recipes[1], diffusions[1]):
+        with pytest.raises(DataError, match="the graph is for 36 grid nodes and 64 boundary nodes, .* has 64"):
+            recipe.plan(larger, 1)
     with pytest.raises(UsageError, match="no graph file"):
         Snapshot(network=by_file)
 

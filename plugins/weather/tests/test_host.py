@@ -119,6 +119,21 @@ def test_forecasts_are_those_issued_before_the_start():
         host.windows("val", 0, np.array([1]), 1)
 
 
+def test_members_go_with_those_of_the_area():
+    def twice(data, more):
+        return {k: (*v, *(replace(s, state=s.state + more) for s in v)) for k, v in data.splits().items()}
+
+    wide = weather([(np.arange(at, at + 31, 6), at) for at in (0, 6, 12)], 6, *WIDE)
+    area, many = replace(AREA, **twice(AREA, 0.0)), replace(wide, **twice(wide, 1000.0))
+    host = Host.build(area, many, HostWindow(width=1.0, past=0))
+    one, other = (host.windows("val", i, np.array([7]), 3).values for i in (0, 1))
+    apart = (other - one) * host.std[0]
+    assert apart.shape[-1] == 4 and np.allclose(apart[..., :2], 1000, atol=5) and not apart[..., 2:].any()
+    alone = Host.build(AREA, many, HostWindow(width=1.0, past=0))
+    with pytest.raises(DataError, match="host, train: 2 series over the same times, for 1 series of the area"):
+        alone.starts("val", 0, 3)
+
+
 def test_encoding_of_times():
     scale, channels = 6.0, 4
     t = np.array([0.0, -3.0, 2.5])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pyproj import CRS
 
 import genkit
 from genkit.errors import DataError
@@ -14,7 +15,7 @@ from genkit_weather.data import Series, WeatherData, frames
 from genkit_weather.datasets import QGHost
 from genkit_weather.forecasting.regrid import fitted
 from genkit_weather.gridded import to_xarray
-from genkit_weather.host import framed
+from genkit_weather.host import framed, surrounding
 from genkit_weather.lazy import Lazy
 from genkit_weather.models import Area
 
@@ -86,12 +87,15 @@ def test_forecasts_are_those_issued_before():
     assert hours[0] == 2 and hours[-1] == 28  # at 0 h none is there
     issued = np.round((cells[:, 0] - AREA.test[0].state[1:, ~INSIDE, 0][:, 0]) / 1e4)
     np.testing.assert_array_equal(issued, np.minimum((hours - 1) // 6 * 6, 18))
-    # a forecast from 8 h, lead 3 at 14 h: the one of 6 h has it; from 14 h with a past at 12 h: that of 12 h
-    assert made.host.has(3, range(-1, 4)) and made.host.has(6, range(-1, 4))
-    told = frames(made, [3, 6], range(-1, 4))[:, :, ~INSIDE, 0]
-    assert (told[0] // 1e4 == 6).all() or (told[0] // 1e4 == 0).all()
-    np.testing.assert_array_equal((told[1] // 1e4)[:, 0], 12)
-    assert not made.host.has(3, range(-1, 8))
+    # from 8 h with a past at 6 h, to 12 h: those of 0 h and 6 h have it; from 14 h to 18 h those of 6 h and 12 h. One
+    # step further, the latest is the only one
+    for leads in (range(-1, 3), range(-1, 4)):
+        told = frames(made, [3, 6], leads)[:, :, ~INSIDE, 0]
+        assert (told[0] // 1e4 == 6).all() and (told[1] // 1e4 == 12).all()
+    assert list(made.host.starts(range(-1, 8))) == []
+    each = [[run.time[0] <= made.time[i - 1] and run.time[-1] >= made.time[i + 4] and run.issued < made.time[i]
+             for run in made.host.runs] for i in range(1, len(made) - 4)]  # fmt: skip
+    assert list(made.host.starts(range(-1, 5))) == [i for i, row in enumerate(each, 1) if any(row)]
     with pytest.raises(DataError, match="host: no forecast issued before .*T08.* ask for fewer --leads"):
         frames(made, [3], range(-1, 8))
 
@@ -100,13 +104,56 @@ def test_a_gap_of_the_boundary_cuts_the_series():
     host = weather([(np.arange(0, 9, 2), None), (np.arange(14, 30, 2), None)], 2, *HOST)
     made = framed(AREA, host)
     assert [len(s) for s in made.train] == [5, 8] and made.train[1].time[0] == BEGIN + 14 * HOUR
+    assert made.notes == tuple(
+        f"host, {split}: a boundary at 13 of 15 times; 2 are left out" for split in ("train", "val", "test")
+    )
+    assert framed(AREA, weather([(np.arange(0, 30, 2), None)], 2, *HOST)).notes == ()
     np.testing.assert_array_equal(made.train[1].state, AREA.train[0].state[7:])
     lazy = replace(AREA.train[0], state=Lazy(AREA.train[0].state.shape, lambda rows: AREA.train[0].state[rows], "k"))
     cut = framed(replace(AREA, train=(lazy,)), host).train
     assert cut[0].state.key != cut[1].state.key != "k"
     np.testing.assert_array_equal(cut[1].state[1:3], AREA.train[0].state[8:10])
-    with pytest.raises(DataError, match="host, train: no boundary at 3 times in a row of area"):
+    with pytest.raises(DataError, match="host, train: no boundary at 3 times in a row of area.* the same days"):
         framed(AREA, weather([(np.arange(100, 120, 2), None)], 2, *HOST))
+
+
+def members(data, order=1):
+    """Of each series two, the second with 100 more; one after the other, or (order 0) in turn."""
+    both = {k: [[replace(s, state=s.state + 100 * m) for m in range(2)] for s in v] for k, v in data.splits().items()}
+    made = {k: [one for part in (zip(*v, strict=True) if order else v) for one in part] for k, v in both.items()}
+    return replace(data, **{k: tuple(v) for k, v in made.items()})
+
+
+def test_members_go_with_members():
+    analyses = weather([(np.arange(0, 9, 2), None), (np.arange(14, 30, 2), None)], 2, *HOST)
+    forecasts = weather([(np.arange(at, at + 13, 6), at) for at in (0, 6, 12, 18)], 6, *HOST)
+    for host, first, many in ((analyses, 0, 4), (forecasts, 1, 2)):
+        for order in (0, 1):
+            made = framed(members(AREA), members(host, order)).train
+            assert len(made) == many
+            for one, member in zip(made, np.arange(many) * 2 // many, strict=True):
+                apart = np.asarray(one.boundary[:])[:, ~INSIDE, 1] - members(AREA).train[member].state[0, ~INSIDE, 1]
+                hour = ((one.time - BEGIN) / HOUR)[:, None]
+                np.testing.assert_allclose(apart + hour / 4, 0, atol=1e-3)
+            if first:
+                told = frames(made[1], [3], [0])[0, 0, ~INSIDE, 1] - AREA.train[0].state[4, ~INSIDE, 1]
+                np.testing.assert_allclose(told, 100, atol=1e-3)
+        assert len(framed(members(AREA), host).train) == many  # one for both
+        with pytest.raises(DataError, match="host, train: 2 series over the same times, for 1 series of the area"):
+            framed(AREA, members(host))
+    odd = members(forecasts)
+    with pytest.raises(DataError, match="host, train: a changing number of series over the same times"):
+        framed(members(AREA), replace(odd, train=odd.train[:-1]))
+
+
+def test_an_oracle_stays_with_a_first_series_that_is_whole():
+    later = replace(AREA.test[0], time=AREA.test[0].time + 1000 * HOUR)
+    area = replace(AREA, test=(AREA.test[0], later), oracle=lambda *args: None)
+    host = weather([(np.arange(0, 30, 2), None)], 2, *HOST)
+    assert framed(area, host).oracle is not None
+    gone = replace(host, test=(replace(host.test[0], time=host.test[0].time + 1000 * HOUR),))
+    made = framed(area, gone)
+    assert made.oracle is None and made.test[0].time[0] == later.time[0]
 
 
 def test_wind_is_turned_between_axes():
@@ -142,6 +189,14 @@ def test_what_does_not_fit_is_named():
                weather(hours, 6, *HOST, names=("a", "tp"), units=("1", "m")))  # fmt: skip
     with pytest.raises(DataError, match="area has no frame"):
         framed(replace(AREA, frame=(0, 0)), weather(hours, 6, *HOST))
+    flat = {"lat": None, "lon": None}
+    plane = replace(AREA, **flat, x=10.0 * np.arange(8), y=10.0 * np.arange(9), crs="EPSG:32633")
+    host = replace(weather(hours, 6, *HOST), **flat, x=np.linspace(-50, 200, 5), y=np.linspace(-50, 200, 6))
+    for known in (None, "EPSG:32633", CRS("EPSG:32633").to_wkt()):
+        assert framed(plane, replace(host, crs=known)).train
+    for join in (framed, lambda one, other: surrounding(one, other, None)):
+        with pytest.raises(DataError, match="x and y of area and host are of different projections"):
+            join(plane, replace(host, crs="EPSG:3035"))
     host = weather(hours, 6, *HOST)
     mask = np.ones((6, 5, 2), bool)
     mask[2, 1, 0] = False

@@ -3,7 +3,7 @@
 from genkit_weather.area.boundary import harmonic
 from genkit_weather.area.forcings import NAMES, angles, standard_forcing
 from genkit_weather.area.frame import frame_of, interior_of, join
-from genkit_weather.area.places import EARTH, Method, Places, arc, unit_vectors
+from genkit_weather.area.places import EARTH, Method, Places, arc, one_plane, unit_vectors
 
 __all__ = [
     "EARTH",
@@ -16,6 +16,7 @@ __all__ = [
     "harmonic",
     "interior_of",
     "join",
+    "one_plane",
     "standard_forcing",
     "unit_vectors",
 ]

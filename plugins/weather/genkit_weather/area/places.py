@@ -24,19 +24,31 @@ class Places:
     x: np.ndarray | None = None  # (W,) km
     y: np.ndarray | None = None  # (H,) km
     source: str = "grid"  # how errors name it
+    crs: str | None = None  # the projection of x and y
 
     @classmethod
     def of(cls, data: WeatherData | xr.Dataset, source: str = "forecast") -> "Places":
         """The places of a data set, or of a forecast (a Dataset with dimensions y and x)."""
         if isinstance(data, WeatherData):
-            return cls(data.grid, data.lat, data.lon, data.x, data.y, data.source)
+            return cls(data.grid, data.lat, data.lon, data.x, data.y, data.source, data.crs)
         found = [data[n].values if n in data.coords else None for n in ("latitude", "longitude", "x", "y")]
-        return cls((data.sizes["y"], data.sizes["x"]), *found, source=source)
+        return cls((data.sizes["y"], data.sizes["x"]), *found, source=source, crs=data.attrs.get("crs"))
 
     @property
     def geographic(self) -> bool:
         """Whether latitudes and longitudes are known."""
         return self.lat is not None and self.lon is not None
+
+    def on_globe(self, other: "Places") -> bool:
+        """Whether two grids are joined by latitude and longitude, else in the plane, which must be the same."""
+        if self.geographic and other.geographic:
+            return True
+        if not one_plane(self.crs, other.crs):
+            raise DataError(
+                f"x and y of {self.source} and {other.source} are of different projections; give both latitudes and "
+                "longitudes"
+            )
+        return False
 
     def kilometres(self, geographic: bool) -> np.ndarray:
         """(H W, 3) km: points of the sphere, or of the plane (x, y, 0)."""
@@ -93,6 +105,19 @@ class Places:
         weights = np.where([0, 0, 1, 1], part[:, :1], 1 - part[:, :1])
         weights = weights * np.where([0, 1, 0, 1], part[:, 1:], 1 - part[:, 1:])
         return rows * w + columns, weights
+
+
+def one_plane(first: str | None, second: str | None) -> bool:
+    """Whether two projections may be the same: equal, or one is not known."""
+    if first is None or second is None or first == second:
+        return True
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        return CRS.from_user_input(first).equals(CRS.from_user_input(second), ignore_axis_order=True)
+    except CRSError:
+        return False
 
 
 def unit_vectors(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ def fitted(file: xr.Dataset, area: Area, when: np.ndarray, source: str) -> xr.Da
             that the model does not tell.
     """
     timed = _at_times(file, when, source)
-    return _on_grid(timed, area, source) if _elsewhere(file, area) else timed
+    return _on_grid(timed, area, source) if _elsewhere(file, area, source) else timed
 
 
 def longer_step(file: xr.Dataset, when: np.ndarray) -> float | None:
@@ -50,10 +50,10 @@ def _at_times(file: xr.Dataset, when: np.ndarray, source: str) -> xr.Dataset:
     return between.assign({n: between[n].assign_attrs(file[n].attrs) for n in moving}).assign_attrs(file.attrs)
 
 
-def _elsewhere(file: xr.Dataset, area: Area) -> bool:
+def _elsewhere(file: xr.Dataset, area: Area, source: str) -> bool:
     """Whether a file has places, and others than those of the area; rows may run the other way."""
-    own, other = _places(area), Places.of(file)
-    globe = own.geographic and other.geographic
+    own, other = _places(area), Places.of(file, source)
+    globe = own.on_globe(other)
     if not globe and any(a is None for a in (own.x, own.y, other.x, other.y)):
         return False  # nobody knows
     if own.shape != other.shape:
@@ -68,7 +68,7 @@ def _elsewhere(file: xr.Dataset, area: Area) -> bool:
 def _on_grid(file: xr.Dataset, area: Area, source: str) -> xr.Dataset:
     along = area.wind == "grid" and bool(found(file))
     own, other = _places(area), Places.of(file, source)
-    globe = own.geographic and other.geographic
+    globe = own.on_globe(other)
     unsaid = globe and area.wind == "file" and bool(found(file))
     if unsaid and not _upright(area):
         raise DataError(
@@ -107,4 +107,4 @@ def _upright(area: Area) -> bool:
 
 def _places(area: Area) -> Places:
     arrays = (None if a is None else np.asarray(a) for a in (area.lat, area.lon, area.x, area.y))
-    return Places(area.grid, *arrays, source="the model")
+    return Places(area.grid, *arrays, source="the model", crs=area.crs)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_weather.area import EARTH, frame_of, interior_of, unit_vectors
+from genkit_weather.area import EARTH, frame_of, interior_of, one_plane, unit_vectors
 from genkit_weather.data import DEGREE, WeatherData
 from genkit_weather.graphs import rectangular, spherical
 from genkit_weather.graphs.check import checked
@@ -162,13 +162,15 @@ class Mesh:
 def grid_nodes(data: WeatherData, sphere: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Places (n, 2) of the cells that are forecast and (b, 2) of the boundary, in common coordinates.
 
-    Two data sets in the plane share x and y; where one has none, both are projected about the middle of the area.
+    Two data sets in the plane share x and y; where one has none, or those of another projection, both are projected
+    about the middle of the area.
     """
     if data.around is None:
         places = coordinates(data, sphere)
         return interior_of(places, data.frame).reshape(-1, 2), frame_of(places, data.frame)
     other = data.around.data
-    if sphere or all(one.x is not None and one.y is not None for one in (data, other)):
+    shared = one_plane(data.crs, other.crs) and all(one.x is not None and one.y is not None for one in (data, other))
+    if sphere or shared:
         inside, outside = coordinates(data, sphere), coordinates(other, sphere)
     else:
         inside, outside = projected(data, other)

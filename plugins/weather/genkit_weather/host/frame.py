@@ -19,6 +19,7 @@ from genkit.errors import DataError
 from genkit_weather.area import Places
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.gridded import accumulated, angle, factor, found
+from genkit_weather.host.members import paired
 from genkit_weather.lazy import Lazy
 
 SHORTEST = 3  # states of a series: two that are known and one to predict
@@ -28,27 +29,34 @@ AXES = {"eastward_wind": "earth", "x_wind": "grid"}
 def framed(data: WeatherData, other: WeatherData) -> WeatherData:
     """A limited area whose frame has the values of another data set in place of its own.
 
-    Times at which that has no values cut the series. `other` has all variables of `data`, in any order and units, and
-    covers the frame.
+    Times at which that has no values cut the series, and are told in the notes. `other` has all variables of `data`, in
+    any order and units, and covers the frame. Where both have members, the i-th of one goes with the i-th of the other.
 
     Raises:
-        DataError: what is missing, by name; a sum over time that would be cut; wind of an unknown direction.
+        DataError: what is missing, by name; a sum over time that would be cut; wind of an unknown direction; members
+            that are not as many.
     """
     if not any(data.frame):
         raise DataError(f"{data.source} has no frame that {other.source} could fill; set --data.frame")
     values = _Values.of(data, other)
-    splits, cut = {}, False
+    splits, notes, oracle = {}, [], data.oracle
     for name, series in data.splits().items():
-        runs = other.splits()[name]
-        pieces = [piece for one in series for piece in _pieces(one, runs, values)]
+        runs = paired(series, other.splits()[name], f"{other.source}, {name}")
+        parts = [_pieces(one, some, values) for one, some in zip(series, runs, strict=True)]
+        pieces = [piece for part in parts for piece in part]
         if not pieces:
             raise DataError(
                 f"{other.source}, {name}: no boundary at {SHORTEST} times in a row of {data.source}, which has "
-                f"{series[0].time[0]} to {series[-1].time[-1]}"
+                f"{_span(series)}; {other.source} has {_span(other.splits()[name])}; give both the same "
+                "days in each split"
             )
-        cut |= name == "test" and len(pieces[0]) < len(series[0])
+        kept, every = (sum(map(len, some)) for some in (pieces, series))
+        if kept < every:
+            notes.append(f"{other.source}, {name}: a boundary at {kept} of {every} times; {every - kept} are left out")
+        if name == "test" and [len(piece) for piece in parts[0]] != [len(series[0])]:
+            oracle = None  # it re-runs the whole of the first series
         splits[name] = tuple(pieces)
-    return replace(data, **splits, oracle=None if cut else data.oracle)
+    return replace(data, **splits, oracle=oracle, notes=(*data.notes, *notes))
 
 
 @dataclass(frozen=True)
@@ -59,27 +67,34 @@ class HostForecasts:
     runs: tuple[Series, ...]  # by the time of issue
     values: _Values
 
-    def has(self, start: int, leads: Sequence[int]) -> bool:
-        """Whether a forecast issued before the start has all leads."""
-        return self._run(start, leads) is not None
+    def starts(self, leads: Sequence[int]) -> np.ndarray:
+        """(n,) times from which a forecast that was issued before has all leads."""
+        return np.flatnonzero(self._latest(leads) >= 0)
 
     def __call__(self, starts: Sequence[int], leads: Sequence[int]) -> np.ndarray:
         """(start, lead, H, W, V), by the latest forecast that was issued before each start and has all leads."""
-        out = []
+        out, latest = [], self._latest(leads)
         for start in starts:
-            run = self._run(start, leads)
-            if run is None:
+            if latest[start] < 0:
                 raise DataError(
                     f"{self.values.source}: no forecast issued before {self.time[start]} has {self.time[start]} with "
                     f"leads {leads[0]} to {leads[-1]}; ask for fewer --leads"
                 )
-            out.append(self.values.at(run, self.time[start + np.asarray(leads)]))
+            out.append(self.values.at(self.runs[latest[start]], self.time[start + np.asarray(leads)]))
         return np.stack(out)
 
-    def _run(self, start: int, leads: Sequence[int]) -> Series | None:
-        when = self.time[start + np.asarray(leads)]
-        before = [run for run in self.runs if run.issued is not None and run.issued < self.time[start]]
-        return next((run for run in reversed(before) if self.values.covers(run, when).all()), None)
+    def _latest(self, leads: Sequence[int]) -> np.ndarray:
+        """(T,) number of the latest run that was issued before each time and has all leads from there, else -1."""
+        number, steps = np.full(len(self.time), -1), np.asarray(leads)
+        for i, run in enumerate(self.runs):
+            if run.issued is None:
+                continue
+            lo, hi = np.searchsorted(self.time, [run.time[0], run.time[-1] + 1 * self.values.step])
+            after = np.searchsorted(self.time, run.issued, side="right")
+            starts = np.arange(max(lo - steps.min(), after, 0), min(hi - steps.max(), len(number)))
+            has = self.values.covers(run, self.time[lo:hi])
+            number[starts[has[starts[:, None] + steps - lo].all(1)]] = i
+        return number
 
 
 @dataclass(frozen=True)
@@ -106,7 +121,7 @@ class _Values:
         units = [factor(other.units[i], unit, f"{other.source}: {name}")
                  for i, name, unit in zip(variables, data.names, data.units, strict=True)]  # fmt: skip
         own, host = Places.of(data), Places.of(other)
-        globe = own.geographic and host.geographic
+        globe = own.on_globe(host)
         cells = np.flatnonzero(data.frame_mask)
         first, second = own.pair(globe)
         place = host.locate(first.ravel()[cells], second.ravel()[cells], globe)
@@ -190,6 +205,10 @@ def _piece(one: Series, rows: slice, runs: Any, number: np.ndarray, values: _Val
     lateral: Any = Lazy((len(time), *values.grid, len(values.variables)), read, _key(runs, number, time, values))
     host = HostForecasts(time, runs, values) if forecasts else None
     return replace(one, **arrays, time=time, lateral=lateral, host=host)
+
+
+def _span(series: Sequence[Series]) -> str:
+    return f"{min(s.time[0] for s in series)} to {max(s.time[-1] for s in series)}" if series else "none"
 
 
 def _rows(array: Any, rows: slice) -> Any:

@@ -28,6 +28,7 @@ from genkit.kinds import ZERO
 from genkit.tree import register_dataclass
 from genkit_weather.area import Places, arc, interior_of
 from genkit_weather.data import Series, WeatherData, statistics
+from genkit_weather.host.members import paired
 from genkit_weather.lazy import Lazy
 
 
@@ -157,7 +158,7 @@ class Host:
         """Boundary data of forecasts from each start, for leads 1..L.
 
         An analysis is matched by the last boundary time not after the state's. Of forecasts, the latest counts that
-        was issued strictly before the start and has `past` times before it.
+        was issued strictly before the start and has `past` times before it; members go with those of the area.
         """
         values, deltas = [], []
         step = np.timedelta64(round(self.area.step_hours * 3600), "s")
@@ -204,8 +205,8 @@ class Host:
     def _runs(self, split: str, series: int, begin: np.datetime64) -> Iterable[Series]:
         """Boundary runs that may serve a forecast, the best first."""
         runs, own = self.data.splits()[split], self.area.splits()[split]
-        issued, forecasts = self._forecasts[split]
-        if forecasts:
+        if any(run.issued is not None for run in runs):
+            issued, forecasts = self._forecasts[split][series]
             return (forecasts[i] for i in range(int(np.searchsorted(issued, begin)) - 1, -1, -1))
         if len(runs) not in (1, len(own)):
             raise DataError(
@@ -215,13 +216,16 @@ class Host:
         return [runs[series if len(runs) > 1 else 0]]
 
     @cached_property
-    def _forecasts(self) -> dict[str, tuple[np.ndarray, list[Series]]]:
-        """Analysis times and forecasts of each split in their order; none where the data are analyses."""
+    def _forecasts(self) -> dict[str, list[tuple[np.ndarray, list[Series]]]]:
+        """Analysis times and forecasts, in their order, for each series of the area in each split."""
         found = {}
-        for split, runs in self.data.splits().items():
-            issued = np.array([run.issued for run in runs if run.issued is not None], "datetime64[s]")
-            order = np.argsort(issued, kind="stable")
-            found[split] = issued[order], [runs[i] for i in order]
+        for split, own in self.area.splits().items():
+            found[split] = []
+            forecasts = [run for run in self.data.splits()[split] if run.issued is not None]
+            for runs in paired(own, forecasts, f"{self.data.source}, {split}"):
+                issued = np.array([run.issued for run in runs], "datetime64[s]")
+                order = np.argsort(issued, kind="stable")
+                found[split].append((issued[order], [runs[i] for i in order]))
         return found
 
     def _read(self, run: Series, rows: np.ndarray) -> np.ndarray:
@@ -261,7 +265,7 @@ def surrounding(
     Distances are on the sphere where both have latitudes and longitudes, else in the plane of x and y.
     """
     inner, outer = Places.of(area), Places.of(data)
-    globe = inner.geographic and outer.geographic
+    globe = inner.on_globe(outer)
     near = KDTree(inner.kilometres(globe)).query(outer.kilometres(globe))[0]
     near = arc(near) if globe else near
     if globe:

@@ -11,7 +11,6 @@ def possible_starts(data: WeatherData, number: int, lag: int, leads: int) -> Ite
     one = data.test[number]
     if data.around is not None:
         return map(int, data.around.starts("test", number, leads))
-    every = range(lag, len(one) - leads)
     if isinstance(one.host, HostForecasts):
-        return [i for i in every if one.host.has(i, range(-lag, leads + 1))]
-    return every
+        return map(int, one.host.starts(range(-lag, leads + 1)))
+    return range(lag, len(one) - leads)

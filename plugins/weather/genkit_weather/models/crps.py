@@ -96,5 +96,5 @@ class CRPSLAM(StagedRecipe):
     def plan(self, layout: Any, particles: int) -> dict[str, str]:
         """Sizes and parameters; the network is built of shapes only."""
         sizes = replace(self.formulation.sizes(layout), latent=self.latent)
-        net = net_of(self.network, sizes, planned_graph(self.network))
+        net = net_of(self.network, sizes, planned_graph(self.network, layout))
         return {**super().plan(layout, particles), "parameters": f"{parameter_count(net.shapes()):,}"}

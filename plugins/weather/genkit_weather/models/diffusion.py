@@ -171,7 +171,7 @@ class Diffusion(WeatherRecipe):
     def plan(self, layout: Any, particles: int) -> dict[str, str]:
         """Sizes, parameters and memory; the network is built of shapes only."""
         sizes = self.sizes_of(layout)
-        graph = planned_graph(self.network)
+        graph = planned_graph(self.network, layout)
         network = net_of(self.network, sizes, graph)
         params = network.shapes()
         inner = [size - 2 * f for size, f in zip(layout.grid, layout.frame, strict=True)]

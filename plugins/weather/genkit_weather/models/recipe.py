@@ -14,8 +14,8 @@ from genkit.kinds import Optimizer
 from genkit.model import Recipe
 from genkit.nn import Net, shapes_of
 from genkit.train import AdamW, learn
-from genkit_weather.data import WeatherData
-from genkit_weather.graphs import Graph, load, normalised
+from genkit_weather.data import Layout, WeatherData
+from genkit_weather.graphs import Graph, check_grid, load, normalised
 from genkit_weather.lam import STEP, Augmentation, Formulation, Times
 from genkit_weather.models.area import Area, Surroundings
 from genkit_weather.models.trained import WeatherModel
@@ -42,10 +42,13 @@ def net_of(network: Any, sizes: Sizes, graph: Graph | None) -> Net:
     return Net(replace(network, graph=None), (sizes, shapes_of(graph)))  # the file may go
 
 
-def planned_graph(network: Any) -> Graph | None:
-    """The shapes of the graph of a denoising network that names a file, without data."""
-    file = getattr(network, "graph", None)
-    return None if file is None else shapes_of(normalised(load(file)))
+def planned_graph(network: Any, layout: Layout) -> Graph | None:
+    """The shapes of the graph of a denoising network that names a file, without data; of a grid of this size."""
+    if (file := getattr(network, "graph", None)) is None:
+        return None
+    (h, w), (fy, fx) = layout.grid, layout.frame
+    inside = (h - 2 * fy) * (w - 2 * fx)
+    return shapes_of(normalised(check_grid(load(file), inside, h * w - inside, "", "the data set")))
 
 
 @dataclass(frozen=True, kw_only=True)
