@@ -34,7 +34,12 @@ def make_mesh(data: int | None = None, model: int = 1) -> Mesh:
 
 
 def mesh_for(count: int) -> Mesh:
-    """All devices: as many along "data" as divide `count`, the others along "model", over which images are split."""
+    """All devices: as many along "data" as divide `count`, the others along "model", over which images are split.
+
+    With several hosts all are along "data".
+    """
+    if jax.process_count() > 1:
+        return make_mesh()
     data = math.gcd(jax.device_count(), count)
     return make_mesh(data, jax.device_count() // data)
 

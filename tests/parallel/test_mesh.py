@@ -56,11 +56,13 @@ def rules_place_leaves():
     tree = {"big": jnp.zeros((6, 512)), "tall": jnp.zeros((1024, 8)), "odd": jnp.zeros((1023, 3)), "b": jnp.zeros(8)}
     places = shardings(tree, mesh, fsdp(mesh, min_size=1000))
     assert {name: place.spec for name, place in places.items()} == {
-        "big": PartitionSpec(None, "data"),
-        "tall": PartitionSpec("data", None),
+        "big": PartitionSpec(None, mesh.axis_names),
+        "tall": PartitionSpec(mesh.axis_names, None),
         "odd": PartitionSpec(),
         "b": PartitionSpec(),
     }
+    for other in (make_mesh(data=1, model=4), make_mesh(model=2)):  # of as many devices: the rule holds on it too
+        assert shardings(tree, other, fsdp(mesh, min_size=1000))["tall"].shard_shape((1024, 8)) == (256, 8)
     assert shardings(tree, mesh)["big"] == NamedSharding(mesh, PartitionSpec())
     own = {"layer": {"w": jnp.zeros((6, 2))}}
     with pytest.raises(UsageError, match=r"splits layer/w of shape \(6, 2\) .* 6 is no multiple of 4"):
