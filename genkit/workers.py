@@ -10,6 +10,7 @@ import joblib
 from genkit.errors import GenkitError, UsageError
 
 LOCAL = {"processes": "loky", "threads": "threading"}
+STARTING = 60  # seconds that workers of a cluster may come later
 
 
 def each(
@@ -33,7 +34,8 @@ def each(
         progress: called with the number of items done.
 
     Raises:
-        GenkitError: the scheduler does not answer, or its package is missing.
+        UsageError: GENKIT_WORKERS is no such place.
+        GenkitError: the scheduler does not answer, has no workers, or its package is missing.
     """
     batch: Any = max(1, share // 4)  # joblib's annotation knows only "auto"
     done = []
@@ -60,11 +62,20 @@ def _place(name: str) -> Iterator[None]:
         )
     try:
         from distributed import Client  # pyright: ignore[reportMissingImports]
+        from distributed.comm import get_address_host_port  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise GenkitError(f"GENKIT_WORKERS={name} needs distributed; python -m pip install distributed") from None
     try:
+        get_address_host_port(name)  # a client of what is no address would complain once more when it is deleted
         client = Client(name, timeout=10, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise GenkitError(f"no dask scheduler answers at GENKIT_WORKERS={name}: {str(error).splitlines()[0]}") from None
-    with client, joblib.parallel_config("dask", client=client):
-        yield
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=STARTING)
+        except TimeoutError:
+            raise GenkitError(
+                f"no worker came to the dask scheduler {name} in {STARTING} s; start `dask worker {name}`"
+            ) from None
+        with joblib.parallel_config("dask", client=client):
+            yield

@@ -47,8 +47,8 @@ def fsdp(mesh: Mesh, min_size: int = 2**16) -> Rule:
     """Fully sharded data parallelism: large arrays are split over all devices along their longest axis that divides.
 
     Applies to parameters, their averages and the optimiser's moments alike, whose shapes are equal; arrays of
-    fewer than `min_size` elements are copied, as gathering them would cost more than it saves. Meshes of as many devices
-    have the same shares, whatever their shape.
+    fewer than `min_size` elements are copied, as gathering them would cost more than it saves. The shares are the same
+    on every mesh of as many devices.
     """
     parts, axes = mesh.size, mesh.axis_names
 

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from genkit import workers
 from genkit.errors import GenkitError, UsageError
 from genkit.workers import each
 
@@ -54,7 +55,13 @@ def test_places_that_are_none(monkeypatch):
     monkeypatch.setenv("GENKIT_WORKERS", "thread")
     with pytest.raises(UsageError, match="GENKIT_WORKERS='thread' is no place .* as tcp://host:8786"):
         each(abs, [1], share=1)
-    pytest.importorskip("distributed")
-    monkeypatch.setenv("GENKIT_WORKERS", "nonsense://host:1")
-    with pytest.raises(GenkitError, match="no dask scheduler answers at GENKIT_WORKERS=nonsense://host:1"):
-        each(abs, [1], share=1)
+    distributed = pytest.importorskip("distributed")
+    for name in ("nonsense://host:1", "tcp://host", "tls://localhost:1"):  # the last one without keys
+        monkeypatch.setenv("GENKIT_WORKERS", name)
+        with pytest.raises(GenkitError, match=f"no dask scheduler answers at GENKIT_WORKERS={name}: "):
+            each(abs, [1], share=1)
+    monkeypatch.setattr(workers, "STARTING", 0.2)
+    with distributed.LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None) as cluster:
+        monkeypatch.setenv("GENKIT_WORKERS", cluster.scheduler_address)
+        with pytest.raises(GenkitError, match="no worker came to the dask scheduler tcp://.*; start `dask worker tcp"):
+            each(abs, [1], share=1)

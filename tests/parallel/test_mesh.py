@@ -10,7 +10,8 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from genkit.errors import UsageError
-from genkit.parallel import fsdp, make_mesh, replicate, shard_batch, shardings, split
+from genkit.parallel import all_devices, fsdp, make_mesh, replicate, shard_batch, shardings, split
+from genkit.programs import watch
 
 
 def meshes():
@@ -51,6 +52,12 @@ def draws_are_split_and_equal():
     np.testing.assert_array_equal(alone["x"], together["x"])
 
 
+def a_rehearsal_sets_no_mesh():
+    """Its programs are traced, where none can be set."""
+    with watch(), all_devices():
+        assert not jax.jit(jnp.sin)(jnp.ones(4)).sharding.device_set - {jax.devices()[0]}
+
+
 def rules_place_leaves():
     mesh = make_mesh()
     tree = {"big": jnp.zeros((6, 512)), "tall": jnp.zeros((1024, 8)), "odd": jnp.zeros((1023, 3)), "b": jnp.zeros(8)}
@@ -87,4 +94,5 @@ if __name__ == "__main__":
     batches_are_split()
     gathers_of_sharded_arrays_work()
     draws_are_split_and_equal()
+    a_rehearsal_sets_no_mesh()
     rules_place_leaves()

@@ -107,13 +107,14 @@ class WeatherModel(Trained):
         the leads of a block. `first` is the number of the first member.
         """
         from genkit.parallel import make_mesh, mesh_for
+        from genkit.programs import watched
 
         model, times = self.stepper, outlook.times
         when = times.lag + np.array(times.outputs(outlook.leads))
         blocks = max(1, outlook.leads // times.block // 8)
         devices, particles = jax.device_count(), len(outlook.time) * members
         mesh = None
-        if devices > 1:  # without rows to share, particles are filled up to a multiple of the devices
+        if devices > 1 and not watched():  # without rows to share, particles are filled up to a multiple of the devices
             mesh = mesh_for(min(chunk or particles, particles, devices)) if self.has_rows else make_mesh()
         mask = None if model.domain.mask is None else np.asarray(model.domain.mask)
         frames = np.asarray(outlook.frame) * np.asarray(model.domain.std) + np.asarray(model.domain.mean)
