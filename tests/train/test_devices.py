@@ -76,21 +76,19 @@ def a_run_splits_what_is_large(folder):
     def seen(state, step):
         places.append([state.params[name].addressable_shards[0].data.shape for name in ("w", "b")])
 
-    for batch in (16, 1):  # of which all devices have examples, and one
-        wide = batches(np.tile(DATA, (1, 32)), batch, seed=1)
-        one = Phase("wide", start, make_step(square, RULE, ema_half_life=5), wide, 4, every=((4, seen),))
-        ends = []
-        for shard in (False, True):
-            run = Run(genkit.config("core.mixture", "tiny"), folder / f"run{batch}{shard}", may_train=True)
-            run.shard = shard
-            ends.append(jax.device_get(run.fit(one)))
-        assert places == [[(256, 256), (256,)], [(64, 256), (256,)]]
-        places.clear()
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *ends)
+    wide = batches(np.tile(DATA, (1, 32)), 1, seed=1)  # one example, which all devices share
+    one = Phase("wide", start, make_step(square, RULE, ema_half_life=5), wide, 4, every=((4, seen),))
+    ends = []
+    for shard in (False, True):
+        run = Run(genkit.config("core.mixture", "tiny"), folder / f"run{shard}", may_train=True)
+        run.shard = shard
+        ends.append(jax.device_get(run.fit(one)))
+    assert places == [[(256, 256), (256,)], [(64, 256), (256,)]]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *ends)
 
 
 def a_small_batch_shares_the_rows_of_its_images(folder):
-    """6 images of 8 rows: 2 devices have 3 of them, 2 halves of each; in parts of one image 4 devices quarters."""
+    """Of 8 images of 8 rows in 4 parts: 2 devices have one of a part, 2 halves of each."""
     seen = []
 
     def loss(params, aux, batch, key):
@@ -98,13 +96,12 @@ def a_small_batch_shares_the_rows_of_its_images(folder):
         x = split_rows(batch[..., None] * params["in"][0])
         return jnp.mean(jnp.square(jnp.sin(x) - jnp.roll(x, 1, 1))), (aux, {})
 
-    for batch, parts, shape in ((6, 1, {"data": 2, "model": 2}), (4, 4, {"data": 1, "model": 4})):
-        step = make_step(loss, RULE, accumulate=parts)
-        one = Phase("net", init, step, batches(DATA, batch, seed=1), 2, accumulate=parts)
-        places = {folder / f"rows{parts}": None, folder / f"alone{parts}": make_mesh(data=1)}
-        states = [fit(one, folder=f, key=jax.random.key(3), mesh=mesh, progress=False) for f, mesh in places.items()]
-        assert shape in seen and len(states[0].params["in"].sharding.device_set) == 4
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *jax.device_get(states))
+    step = make_step(loss, RULE, accumulate=4)
+    one = Phase("net", init, step, batches(DATA, 8, seed=1), 2, accumulate=4)
+    places = {folder / "rows": None, folder / "alone": make_mesh(data=1)}
+    states = [fit(one, folder=f, key=jax.random.key(3), mesh=mesh, progress=False) for f, mesh in places.items()]
+    assert {"data": 2, "model": 2} in seen and len(states[0].params["in"].sharding.device_set) == 4
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *jax.device_get(states))
 
 
 def the_validation_is_one_program(folder):
