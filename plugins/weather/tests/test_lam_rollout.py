@@ -103,9 +103,9 @@ def test_devices_that_three_members_leave_over_share_rows_where_the_network_is_a
     meshes, outlook = [], lam.Outlook.build(domain, DATA.test[0], [5], 3)
     for network in (LamUNet(), GraphDenoiser()):
         net = gnn.Net(network, ())
-        drawn = lam.Forecaster(EDMDenoiser(net, None, 1.0), domain), Heun(4)
-        for forecaster in ((lam.Generator(net, None, domain, 4),), drawn):
-            list(WeatherModel(Area.of(DATA), *forecaster).forecast(jax.random.key(0), outlook, 3))
+        drawn = lam.Forecaster(EDMDenoiser(net, None, 1.0), domain)
+        for forecaster, sampler in ((lam.Generator(net, None, domain, 4), None), (drawn, Heun(4))):
+            list(WeatherModel(Area.of(DATA), forecaster, sampler).forecast(jax.random.key(0), outlook, 3))
     assert meshes == ["rows, 3 members"] * 2 + ["members"] * 2
 
 
