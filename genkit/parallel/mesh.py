@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from genkit.errors import UsageError
+from genkit.programs import watched
 
 
 def make_mesh(data: int | None = None, model: int = 1) -> Mesh:
@@ -34,7 +35,12 @@ def make_mesh(data: int | None = None, model: int = 1) -> Mesh:
 
 
 def mesh_for(count: int) -> Mesh:
-    """All devices: as many along "data" as divide `count`, the others along "model", over which images are split."""
+    """All devices: as many along "data" as divide `count`, the others along "model", over which images are split.
+
+    With several hosts all are along "data".
+    """
+    if jax.process_count() > 1:
+        return make_mesh()
     data = math.gcd(jax.device_count(), count)
     return make_mesh(data, jax.device_count() // data)
 
@@ -123,9 +129,11 @@ def all_devices(count: int | None = None) -> Iterator[None]:
     """A mesh over all devices of this process for what uses `split` or `in_chunks`: samples and groups of particles.
 
     With `count`, that of `mesh_for`, for what uses `split_rows` too. Numbers are those of one device up to rounding.
-    Does nothing where there is one device, where a mesh is set, and with several hosts.
+    Does nothing where there is one device, where a mesh is set, with several hosts, and under `genkit.programs.watch`,
+    within which no mesh can be set.
     """
-    if jax.device_count() == 1 or jax.process_count() > 1 or jax.sharding.get_abstract_mesh().shape:
+    alone = jax.device_count() == 1 or watched()
+    if alone or jax.process_count() > 1 or jax.sharding.get_abstract_mesh().shape:
         yield
         return
     with jax.set_mesh(make_mesh() if count is None else mesh_for(count)):

@@ -43,19 +43,20 @@ def shardings(tree: Any, mesh: Mesh, rule: Rule | None = None) -> Any:
     return jax.tree_util.tree_map_with_path(of, tree)
 
 
-def fsdp(mesh: Mesh, min_size: int = 2**16, axis: str = "data") -> Rule:
-    """Fully sharded data parallelism: large arrays are split along their longest axis that divides.
+def fsdp(mesh: Mesh, min_size: int = 2**16) -> Rule:
+    """Fully sharded data parallelism: large arrays are split over all devices along their longest axis that divides.
 
     Applies to parameters, their averages and the optimiser's moments alike, whose shapes are equal; arrays of
-    fewer than `min_size` elements are copied, as gathering them would cost more than it saves.
+    fewer than `min_size` elements are copied, as gathering them would cost more than it saves. The shares are the same
+    on every mesh of as many devices.
     """
-    parts = mesh.shape[axis]
+    parts, axes = mesh.size, mesh.axis_names
 
     def rule(path: str, leaf: Any) -> PartitionSpec:
         fitting = [i for i, size in enumerate(leaf.shape) if size % parts == 0]
         if math.prod(leaf.shape) < min_size or not fitting or parts == 1:
             return PartitionSpec()
         longest = max(fitting, key=lambda i: leaf.shape[i])
-        return PartitionSpec(*[axis if i == longest else None for i in range(len(leaf.shape))])
+        return PartitionSpec(*[axes if i == longest else None for i in range(len(leaf.shape))])
 
     return rule

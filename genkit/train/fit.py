@@ -53,8 +53,8 @@ def fit(
     `resume`, an unfinished training continues from its last checkpoint that is not damaged, on one device bit for
     bit as if it had not been interrupted. `config` is kept in checkpoints and compared on resume. `loggers` are
     called as well, with names prefixed by the phase's; they stay open; `log` gets the lines of the
-    progress. Without a mesh all devices are used: the largest number of them that divides the batch has its examples,
-    and where others are left they share the rows of images (`genkit.parallel.split_rows`).
+    progress. Without a mesh all devices are used: the largest number of them that divides the micro-batch has its
+    examples, and where others are left they share the rows of images (`genkit.parallel.split_rows`).
 
     Raises `Interrupted` after SIGTERM or SIGINT (saved first), `NonFiniteLoss`, and `GenkitError` for a
     checkpoint of another configuration or a disk that cannot be written. Under `genkit.programs.watch` nothing is
@@ -111,7 +111,7 @@ class _Fit:
                 show.say(f"{damage}; goes on from step {found}")
             try:
                 batch = self._open_data(meta)
-                mesh = mesh or _mesh_for(batch)
+                mesh = mesh or _mesh_for(batch, self.phase.accumulate)
                 state = self._start(last, mesh, meta)
                 program = compile_step(self.phase, state, batch, self.key, mesh)
             except signals.Interrupted as stop:
@@ -280,12 +280,10 @@ def _has_nan(state: Any) -> bool:
     return bool(agree(any(np.isnan(np.asarray(data)).any() for data in shards)))
 
 
-def _mesh_for(batch: Any) -> Mesh:
-    """All devices; those that the batch cannot be split over share its images."""
+def _mesh_for(batch: Any, accumulate: int) -> Mesh:
+    """All devices; those that its micro-batches cannot be split over share their images."""
     sizes = {len(leaf) for leaf in jax.tree.leaves(batch) if np.ndim(leaf)}
-    if jax.process_count() > 1 or not sizes:
-        return make_mesh()
-    return mesh_for(math.gcd(*sizes))
+    return mesh_for(math.gcd(*sizes) // accumulate) if sizes else make_mesh()
 
 
 def _pack(state: Any) -> Any:

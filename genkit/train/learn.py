@@ -11,7 +11,7 @@ import numpy as np
 
 from genkit.data import batches
 from genkit.errors import UsageError
-from genkit.parallel import all_devices, make_mesh, mesh_for, replicate
+from genkit.parallel import all_devices, mesh_for, replicate
 from genkit.train.phase import Phase, load
 from genkit.train.step import TrainState, make_step
 
@@ -48,7 +48,7 @@ def learn(
         batch: examples in a step.
         aux: what the loss is given beside the parameters and that is not trained.
         ema: half-life of the averaged parameters in steps; None does not average.
-        accumulate: parts into which a batch is cut to save memory.
+        accumulate: parts into which a batch is cut to save memory; devices share the examples of a part.
         clip: largest norm of the gradient.
         validate: steps between validations.
         keep: the parameters of the last step, or of the least validation loss, the first ones included: a later stage
@@ -60,7 +60,7 @@ def learn(
 
     def validation(params: Any) -> float:
         keys = jax.random.split(key, len(held_out))
-        with all_devices(batch):
+        with all_devices(batch // accumulate):
             values = [test(params, aux, b, k)[0] for b, k in zip(held_out, keys, strict=True)]
         return float(np.mean(jax.device_get(values)))
 
@@ -72,14 +72,14 @@ def learn(
         return TrainState.create(begin, optimizer, aux, ema=ema is not None)
 
     every = ((validate, hook),) if len(held_out) else ()
-    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=every)
+    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=every, accumulate=accumulate)
     if keep == "last":
         return run.fit(phase).averaged
     if callable(params) or not every:
         raise UsageError(f"training {name!r}: keep=best compares with the first parameters; give them and a validation")
     # placed as in the training, so that the validation is one program; which may give their memory away
-    mesh = make_mesh() if jax.process_count() > 1 else mesh_for(batch)
+    mesh = mesh_for(batch // accumulate)
     first = validation(replicate(params, mesh)), jax.device_get(params)
     run.fit(phase)
-    best = load(phase, run.folder).averaged
+    best = load(phase, run.folder, mesh=mesh).averaged
     return first[1] if first[0] < validation(best) else best

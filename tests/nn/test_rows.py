@@ -1,4 +1,4 @@
-"""Rows of an image on four virtual devices: a U-Net and its gradient are those of one; as a script, the checks."""
+"""Rows of an image on four virtual devices: a U-Net and gradients of its layers as on one; as a script, the checks."""
 
 import re
 import subprocess

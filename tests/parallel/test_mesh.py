@@ -10,7 +10,8 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from genkit.errors import UsageError
-from genkit.parallel import fsdp, make_mesh, replicate, shard_batch, shardings, split
+from genkit.parallel import all_devices, fsdp, make_mesh, replicate, shard_batch, shardings, split
+from genkit.programs import watch
 
 
 def meshes():
@@ -51,16 +52,24 @@ def draws_are_split_and_equal():
     np.testing.assert_array_equal(alone["x"], together["x"])
 
 
+def a_rehearsal_sets_no_mesh():
+    """Its programs are traced, where none can be set."""
+    with watch(), all_devices():
+        assert not jax.jit(jnp.sin)(jnp.ones(4)).sharding.device_set - {jax.devices()[0]}
+
+
 def rules_place_leaves():
     mesh = make_mesh()
     tree = {"big": jnp.zeros((6, 512)), "tall": jnp.zeros((1024, 8)), "odd": jnp.zeros((1023, 3)), "b": jnp.zeros(8)}
     places = shardings(tree, mesh, fsdp(mesh, min_size=1000))
     assert {name: place.spec for name, place in places.items()} == {
-        "big": PartitionSpec(None, "data"),
-        "tall": PartitionSpec("data", None),
+        "big": PartitionSpec(None, mesh.axis_names),
+        "tall": PartitionSpec(mesh.axis_names, None),
         "odd": PartitionSpec(),
         "b": PartitionSpec(),
     }
+    for other in (make_mesh(data=1, model=4), make_mesh(model=2)):  # of as many devices: the rule holds on it too
+        assert shardings(tree, other, fsdp(mesh, min_size=1000))["tall"].shard_shape((1024, 8)) == (256, 8)
     assert shardings(tree, mesh)["big"] == NamedSharding(mesh, PartitionSpec())
     own = {"layer": {"w": jnp.zeros((6, 2))}}
     with pytest.raises(UsageError, match=r"splits layer/w of shape \(6, 2\) .* 6 is no multiple of 4"):
@@ -85,4 +94,5 @@ if __name__ == "__main__":
     batches_are_split()
     gathers_of_sharded_arrays_work()
     draws_are_split_and_equal()
+    a_rehearsal_sets_no_mesh()
     rules_place_leaves()

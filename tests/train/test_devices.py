@@ -15,7 +15,7 @@ import genkit
 from genkit.data import batches
 from genkit.experiment import Run
 from genkit.parallel import fsdp, make_mesh, split, split_rows
-from genkit.train import AdamW, Phase, TrainState, fit, load, make_step
+from genkit.train import AdamW, Phase, TrainState, fit, learn, load, make_step
 
 RULE = AdamW(lr=0.02).build(10)
 DATA = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
@@ -52,7 +52,11 @@ def one_device_equals_four(folder):
 def moments_are_sharded_and_move_to_another_mesh(folder):
     one = replace(phase(), shard=fsdp(make_mesh(), min_size=64))
     four = load(one, folder / "sharded4")
-    assert four.opt_state[0].mu["in"].sharding.spec == four.ema["in"].sharding.spec == PartitionSpec(None, "data")
+    assert (
+        four.opt_state[0].mu["in"].sharding.spec
+        == four.ema["in"].sharding.spec
+        == PartitionSpec(None, ("data", "model"))
+    )
     two = load(one, folder / "sharded4", mesh=make_mesh(data=2))
     assert [s.data.shape for s in two.params["in"].addressable_shards] == [(8, 16)] * 2
     alone = load(phase(), folder / "sharded4", mesh=make_mesh(data=1))
@@ -67,24 +71,24 @@ def a_run_splits_what_is_large(folder):
         return TrainState.create({"w": jax.random.normal(key, (256, 256)) / 16, "b": jnp.zeros(256)}, RULE)
 
     def square(params, aux, batch, key):
-        return jnp.mean((batch @ params["w"] + params["b"]) ** 2), (aux, {})
+        return jnp.mean((batch @ params["w"] + params["b"] - 10) ** 2), (aux, {})
 
     def seen(state, step):
-        places.append((state.params["w"].sharding.spec, state.params["b"].sharding.spec))
+        places.append([state.params[name].addressable_shards[0].data.shape for name in ("w", "b")])
 
-    wide = batches(np.tile(DATA, (1, 32)), 16, seed=1)
+    wide = batches(np.tile(DATA, (1, 32)), 1, seed=1)  # one example, which all devices share
     one = Phase("wide", start, make_step(square, RULE, ema_half_life=5), wide, 4, every=((4, seen),))
     ends = []
     for shard in (False, True):
         run = Run(genkit.config("core.mixture", "tiny"), folder / f"run{shard}", may_train=True)
         run.shard = shard
         ends.append(jax.device_get(run.fit(one)))
-    assert places == [(PartitionSpec(),) * 2, (PartitionSpec("data", None), PartitionSpec())]
+    assert places == [[(256, 256), (256,)], [(64, 256), (256,)]]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *ends)
 
 
 def a_small_batch_shares_the_rows_of_its_images(folder):
-    """6 images of 8 rows: 2 devices have 3 of them, 2 halves of each."""
+    """Of 8 images of 8 rows in 4 parts: 2 devices have one of a part, 2 halves of each."""
     seen = []
 
     def loss(params, aux, batch, key):
@@ -92,11 +96,27 @@ def a_small_batch_shares_the_rows_of_its_images(folder):
         x = split_rows(batch[..., None] * params["in"][0])
         return jnp.mean(jnp.square(jnp.sin(x) - jnp.roll(x, 1, 1))), (aux, {})
 
-    one = Phase("net", init, make_step(loss, RULE), batches(DATA, 6, seed=1), 2)
+    step = make_step(loss, RULE, accumulate=4)
+    one = Phase("net", init, step, batches(DATA, 8, seed=1), 2, accumulate=4)
     places = {folder / "rows": None, folder / "alone": make_mesh(data=1)}
     states = [fit(one, folder=f, key=jax.random.key(3), mesh=mesh, progress=False) for f, mesh in places.items()]
     assert {"data": 2, "model": 2} in seen and len(states[0].params["in"].sharding.device_set) == 4
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *jax.device_get(states))
+
+
+def the_validation_is_one_program(folder):
+    """Of the first parameters, of those in training, and of the best that were saved."""
+    seen = []
+
+    def loss(params, aux, batch, key, training=True):
+        if not training:
+            jax.debug.inspect_array_sharding(params["w"], callback=seen.append)  # called by the compiler
+        return jnp.mean((batch @ params["w"] - 1) ** 2), (aux, {})
+
+    run = Run(genkit.config("core.mixture", "tiny"), folder / "run", may_train=True)
+    options = {"optimizer": RULE, "steps": 2, "batch": 2, "accumulate": 2, "validate": 1, "keep": "best"}
+    learn(run, "net", loss, {"w": jnp.zeros(8)}, DATA, [DATA[:2]], **options)
+    assert len(seen) == 1
 
 
 def test_on_four_devices():
@@ -111,3 +131,4 @@ if __name__ == "__main__":
         moments_are_sharded_and_move_to_another_mesh(Path(place))
         a_run_splits_what_is_large(Path(place))
         a_small_batch_shares_the_rows_of_its_images(Path(place))
+        the_validation_is_one_program(Path(place))

@@ -16,6 +16,8 @@ from genkit.tree import register_dataclass
 from genkit_weather import lam
 from genkit_weather.area.frame import interior_of
 from genkit_weather.data import Series, WeatherData
+from genkit_weather.models import Area, WeatherModel
+from genkit_weather.networks.graph_denoiser import GraphDenoiser
 from genkit_weather.networks.unet import LamUNet
 
 V, FRAME = 2, (2, 2)
@@ -90,6 +92,21 @@ def test_numbers_do_not_depend_on_chunks_blocks_members_or_other_starts(domain):
     mesh = make_mesh(1)
     np.testing.assert_allclose(collect(key, model, sampler, single, 3, mesh=mesh)[0], whole[1], rtol=1e-4)
     assert not np.allclose(collect(jax.random.key(4), model, sampler, single, 3)[0], whole[1])
+
+
+def test_devices_that_three_members_leave_over_share_rows_where_the_network_is_a_unet(domain, monkeypatch):
+    """Others compute a fourth member that is left out, instead of each all three."""
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    monkeypatch.setattr("genkit.parallel.make_mesh", lambda: "members")
+    monkeypatch.setattr("genkit.parallel.mesh_for", lambda count: f"rows, {count} members")
+    monkeypatch.setattr("genkit_weather.models.trained.rollout", lambda *args, mesh, **rest: meshes.append(mesh) or ())
+    meshes, outlook = [], lam.Outlook.build(domain, DATA.test[0], [5], 3)
+    for network in (LamUNet(), GraphDenoiser()):
+        net = gnn.Net(network, ())
+        drawn = lam.Forecaster(EDMDenoiser(net, None, 1.0), domain)
+        for forecaster, sampler in ((lam.Generator(net, None, domain, 4), None), (drawn, Heun(4))):
+            list(WeatherModel(Area.of(DATA), forecaster, sampler).forecast(jax.random.key(0), outlook, 3))
+    assert meshes == ["rows, 3 members"] * 2 + ["members"] * 2
 
 
 def test_the_future_interior_is_never_seen(domain):
