@@ -102,7 +102,11 @@ class Run:
             progress=self.progress,
             log=self._log,
         )
-        return replicate(end, make_mesh()) if split else end
+        if not split:
+            return end
+        moments = getattr(end, "opt_state", None)  # stay split: they are large, and no model has them
+        whole = replicate(end if moments is None else replace(end, opt_state=None), make_mesh())
+        return whole if moments is None else replace(whole, opt_state=moments)
 
     def part(self, name: str, config: Any = None, salt: str = "") -> Run:
         """A run in a folder within this one: its console, seed and permission to train; `salt` changes its keys."""
