@@ -106,8 +106,8 @@ class Poisson(Noise):
     gain: float = 1.0
     """counts for each unit of A(x)"""
     floor: float = 0.5
-    """least rate whose log-likelihood is that of the law, at most 1; below it probabilities sum to more than 1, with .5 to
-    1.2 at rate 0. TDS and ESSFlow also take .001, which the evidence of dark images needs."""
+    """least rate whose log-likelihood is that of the law, at most 1; below it probabilities sum to more than 1, 1.2 at
+    rate 0 with .5. TDS and ESSFlow also take .001, which the evidence of dark images needs."""
     offset: Annotated[float, SIGNED] = 0.0
     """added to A(x)"""
 
