@@ -60,6 +60,6 @@ def test_what_needs_one_is_refused(tmp_path):
         with pytest.raises(UsageError, match=r"a matrix of \d+ x \d+ has more than 1e\+08 numbers; ") as caught:
             make()
         assert "\n" not in str(caught.value)
-    for width, kind in ((64, "Gram"), (1024, "Function")):
+    for width, kind in ((64, "Gram"), (2048, "Function")):
         np.save(tmp_path / "coils.npy", np.ones((2, 128, width), np.complex64))
         assert type(MRI(coils=tmp_path / "coils.npy").build((128, width, 1))).__name__ == kind
