@@ -39,10 +39,11 @@ class GraphDenoiser(GraphOptions):
         if self.output_std or (self.graph is None and self.mesh.kind.startswith("tri")):
             raise UsageError("a graph denoiser has a rect mesh over cells, or a graph file, and predicts no std")
 
-    def build(self, rngs: nnx.Rngs, sizes: Sizes, graph: Graph | None = None) -> GraphDenoiserModule:
+    def build(self, rngs: nnx.Rngs, sizes: Sizes, graph=None) -> GraphDenoiserModule:
         """Module F(x (n, h, w, V), c_noise (n,), Conditioning) -> (n, h, w, V); x and c_noise None with a latent.
 
-        Of a graph that is given, from a file, only the sizes count here; the conditioning has it.
+        Of a `Graph` that is given, from a file, only the sizes count here; the conditioning has it. It has no annotation:
+        a network is chosen by those, and other denoisers are built of sizes alone.
         """
         return GraphDenoiserModule(self, sizes, rngs, graph)
 
