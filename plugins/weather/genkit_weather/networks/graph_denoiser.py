@@ -42,8 +42,8 @@ class GraphDenoiser(GraphOptions):
     def build(self, rngs: nnx.Rngs, sizes: Sizes, graph=None) -> GraphDenoiserModule:
         """Module F(x (n, h, w, V), c_noise (n,), Conditioning) -> (n, h, w, V); x and c_noise None with a latent.
 
-        Of a `Graph` that is given, from a file, only the sizes count here; the conditioning has it. It has no annotation:
-        a network is chosen by those, and other denoisers are built of sizes alone.
+        Of a `Graph` that is given, from a file, only the sizes count here; the conditioning has it. It has no
+        annotation: a network is chosen by those, and other denoisers are built of sizes alone.
         """
         return GraphDenoiserModule(self, sizes, rngs, graph)
 
