@@ -12,11 +12,20 @@ text, ``("module:Class", "summary", "genkit_weather.data:WeatherData")``, is off
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, TypeVarTuple, runtime_checkable
 
+from genkit.errors import UsageError
+
 PRESETS = ("tiny", "default", "paper")
+
+
+def check_preset(name: str, known: Collection[str] = PRESETS) -> None:
+    """Raise `UsageError` where there is no preset of this name."""
+    if name not in known:
+        raise UsageError(f"no preset {name!r}; known: {', '.join(known)}")
+
 
 Taken = TypeVar("Taken", contravariant=True)
 Given = TypeVar("Given", covariant=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from genkit.errors import GenkitError, UsageError
+from genkit.errors import GenkitError
 from genkit.experiment.run import Run
+from genkit.kinds import check_preset
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,7 @@ class Experiment:
     @classmethod
     def preset(cls, name: str) -> Self:
         """The configuration of a preset: ``tiny``, ``default`` or ``paper``."""
-        if name != "default":
-            raise UsageError(f"{cls.__name__} has no preset {name!r}; it has default")
+        check_preset(name, ("default",))
         return cls()
 
     def plan(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from genkit.experiment.experiment import Experiment
 from genkit.experiment.run import Run
 from genkit.experiment.table import Best, Estimate
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import PRESETS, Model, Network, Optimizer, Process, Sampler
+from genkit.kinds import Model, Network, Optimizer, Process, Sampler, check_preset
 from genkit.model import Diffusion, Recipe
 from genkit.nn import Net, NoisyMLP
 from genkit.train import AdamW, Phase, TrainState, make_step
@@ -132,8 +132,7 @@ class Mixture(Experiment):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny, default and paper (which is the default: the toy has no paper)."""
-        if name not in PRESETS:
-            raise UsageError(f"core.mixture has no preset {name!r}; it has tiny, default and paper")
+        check_preset(name)
         return cls(samples=500, model=RingDiffusion(steps=600)) if name == "tiny" else cls()
 
     def __post_init__(self) -> None:

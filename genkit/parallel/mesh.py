@@ -132,8 +132,8 @@ def all_devices(count: int | None = None) -> Iterator[None]:
     Does nothing where there is one device, where a mesh is set, with several hosts, and under `genkit.programs.watch`,
     within which no mesh can be set.
     """
-    alone = jax.device_count() == 1 or watched()
-    if alone or jax.process_count() > 1 or jax.sharding.get_abstract_mesh().shape:
+    single = jax.device_count() == 1 or jax.process_count() > 1
+    if single or watched() or jax.sharding.get_abstract_mesh().shape:
         yield
         return
     with jax.set_mesh(make_mesh() if count is None else mesh_for(count)):

@@ -132,14 +132,13 @@ class Poisson(Noise):
 
     def check(self, y: np.ndarray) -> None:
         """Whole numbers, not negative; of rates that can be above zero, and a floor that no count is below."""
-        for name, most in (("gain", np.inf), ("floor", 1.0), ("offset", np.inf)):
+        for name, (low, high) in {"gain": (0, np.inf), "floor": (0, 1), "offset": (-np.inf, np.inf)}.items():
             value = getattr(self, name)
-            if isinstance(value, Tracer):
-                continue
-            found = np.asarray(value)
-            if not np.isfinite(found).all() or (name != "offset" and not ((found > 0) & (found <= most)).all()):
-                wanted = {"gain": "positive", "floor": "above 0 and at most 1", "offset": "finite"}[name]
-                raise UsageError(f"{name}={value} of Poisson noise must be {wanted}")
+            if not isinstance(value, Tracer) and not (np.isfinite(value) & (low < value) & (value <= high)).all():
+                raise UsageError(
+                    f"Poisson noise has {name}={value}; expected finite numbers, gain above 0, floor above 0 and at "
+                    "most 1"
+                )
         if (y < 0).any():
             raise UsageError(f"y has the count {y.min():g}; counts under Poisson noise are not negative")
         if (y != np.round(y)).any():

@@ -111,7 +111,7 @@ class _Fit:
                 show.say(f"{damage}; goes on from step {found}")
             try:
                 batch = self._open_data(meta)
-                mesh = mesh or _mesh_for(batch, self.phase.accumulate)
+                mesh = mesh or _mesh_for(batch, getattr(self.phase.step, "accumulate", 1))
                 state = self._start(last, mesh, meta)
                 program = compile_step(self.phase, state, batch, self.key, mesh)
             except signals.Interrupted as stop:

@@ -72,7 +72,7 @@ def learn(
         return TrainState.create(begin, optimizer, aux, ema=ema is not None)
 
     every = ((validate, hook),) if len(held_out) else ()
-    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=every, accumulate=accumulate)
+    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=every)
     if keep == "last":
         return run.fit(phase).averaged
     if callable(params) or not every:

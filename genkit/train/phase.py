@@ -45,8 +45,6 @@ class Phase:
     """Steps over which metrics are averaged for a line of the log; None: 200 lines in all."""
     shard: Rule | None = None
     """Splits parameters over devices (`genkit.parallel.fsdp`); None: every device has a copy."""
-    accumulate: int = 1
-    """Micro-batches that the step cuts a batch into (`make_step`): devices share the examples of one of them."""
 
 
 def place(folder: str | Path, name: str, which: str = "last") -> Path:

@@ -115,4 +115,5 @@ def make_step(
             ema = jax.tree.map(lambda a, p: p + decay * (a - p), ema, params)
         return TrainState(count, params, aux, opt_state, ema), {**metrics, "grad_norm": norm}
 
+    step.accumulate = accumulate  # type: ignore[attr-defined]  # of whose parts `fit` gives each device its examples
     return step

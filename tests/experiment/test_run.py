@@ -242,7 +242,7 @@ def test_the_base_class_says_what_is_missing(tmp_path):
     for use, message in [
         (lambda: run.denoiser, "trains no denoiser"),
         (lambda: run.sample(None, 1), "draws no samples"),
-        (lambda: Experiment.preset("paper"), "has no preset 'paper'; it has default"),
+        (lambda: Experiment.preset("paper"), "no preset 'paper'; known: default"),
     ]:
         with pytest.raises(GenkitError, match=message):
             use()

@@ -82,7 +82,11 @@ def a_run_splits_what_is_large(folder):
     for shard in (False, True):
         run = Run(genkit.config("core.mixture", "tiny"), folder / f"run{shard}", may_train=True)
         run.shard = shard
-        ends.append(jax.device_get(run.fit(one)))
+        end = run.fit(one)
+        large = [m for m in jax.tree.leaves(end.opt_state) if m.size == end.params["w"].size]
+        assert end.params["w"].is_fully_replicated and end.ema["w"].is_fully_replicated
+        assert large and all(m.is_fully_replicated != shard for m in large)
+        ends.append(jax.device_get(end))
     assert places == [[(256, 256), (256,)], [(64, 256), (256,)]]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *ends)
 
@@ -97,7 +101,7 @@ def a_small_batch_shares_the_rows_of_its_images(folder):
         return jnp.mean(jnp.square(jnp.sin(x) - jnp.roll(x, 1, 1))), (aux, {})
 
     step = make_step(loss, RULE, accumulate=4)
-    one = Phase("net", init, step, batches(DATA, 8, seed=1), 2, accumulate=4)
+    one = Phase("net", init, step, batches(DATA, 8, seed=1), 2)
     places = {folder / "rows": None, folder / "alone": make_mesh(data=1)}
     states = [fit(one, folder=f, key=jax.random.key(3), mesh=mesh, progress=False) for f, mesh in places.items()]
     assert {"data": 2, "model": 2} in seen and len(states[0].params["in"].sharding.device_set) == 4

@@ -13,7 +13,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Best, Estimate, Experiment, Run
 from genkit.files import write_json
-from genkit.kinds import Dataset, Model
+from genkit.kinds import Dataset, Model, check_preset
 from genkit.train import Show
 from genkit.workers import each
 from genkit_crystals import baselines, evaluation
@@ -354,8 +354,7 @@ def sizes(name: str) -> dict[str, Any]:
         "default": {},
         "paper": {"data": WBM(), "samples": 10_000, "chunk": 750},
     }  # fmt: skip
-    if name not in presets:
-        raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+    check_preset(name, presets)
     return {"encoder": WrenformerEncoder.preset(name), **presets[name]}
 
 

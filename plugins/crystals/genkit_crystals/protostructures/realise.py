@@ -8,6 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -168,11 +169,11 @@ class Realiser:
         if self.best_of >= self.tries:
             return 0.0
         try:
-            value = energy(one.structure, calculator(self.calculator or ""))
+            with _calculating(self.calculator) as calculator:
+                value = energy(one.structure, calculator)
         except TimeoutError:
             raise
         except FAILURES:
-            _MADE.by_name.clear()  # it may be left half done
             return float("inf")
         return value if np.isfinite(value) else float("inf")
 
@@ -180,11 +181,11 @@ class Realiser:
         """The relaxed structure with its label, or why there is none."""
         failed = replace(start, structure=None, label="", nearest=float("nan"))
         try:
-            new = relax(start.structure, calculator(self.calculator or ""), self.steps, self.force)
+            with _calculating(self.calculator) as calculator:
+                new = relax(start.structure, calculator, self.steps, self.force)
         except TimeoutError:
             raise
         except FAILURES as error:
-            _MADE.by_name.clear()
             return replace(failed, reason=f"calculator {self.calculator}: {_line(error)}")
         failed = replace(failed, steps=new.steps, converged=False)
         if not np.isfinite([new.energy, new.force]).all() or not np.isfinite(new.structure.lattice.matrix).all():
@@ -286,6 +287,16 @@ def calculator(name: str) -> Any:
     if name not in _MADE.by_name:
         _MADE.by_name[name] = _make(name)
     return _MADE.by_name[name]
+
+
+@contextmanager
+def _calculating(name: str | None) -> Iterator[Any]:
+    """A calculator at work; one that is stopped or fails may be half done, and is made anew."""
+    try:
+        yield calculator(name or "")
+    except BaseException:
+        _MADE.by_name.clear()
+        raise
 
 
 def _make(name: str) -> Any:

@@ -12,7 +12,7 @@ from genkit.discrete import Process
 from genkit.errors import UsageError
 from genkit.experiment import Best, Run, obtain_variant, settle_variants, variants
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import Dataset, Model
+from genkit.kinds import Dataset, Model, check_preset
 from genkit.steer import D3SMC, Channel, Draws, posterior
 from genkit.terminal import plural
 from genkit.testing import discrete_denoiser
@@ -71,8 +71,7 @@ class D3SMCBinary(InverseStudy):
             "default": {},
             "paper": {"images": 100, "samples": 50, "particles": 256, "steps": 1000},
         }  # fmt: skip
-        if name not in presets:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+        check_preset(name, presets)
         return cls(model=BinaryPrior.preset(name), **presets[name])
 
     def __post_init__(self) -> None:

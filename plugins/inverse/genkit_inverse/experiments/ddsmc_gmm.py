@@ -14,6 +14,7 @@ import numpy as np
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
+from genkit.kinds import check_preset
 from genkit.metrics import sliced_wasserstein
 from genkit.steer import DDSMC, TDS, Draws, MCGDiff, Method, Observation, REDDiff, posterior, weighs
 from genkit.terminal import plural
@@ -61,8 +62,7 @@ class DDSMCGMM(Experiment):
             "default": {},
             "paper": {"samples": 10_000},
         }
-        if name not in presets:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+        check_preset(name, presets)
         return cls(**presets[name])
 
     def __post_init__(self) -> None:

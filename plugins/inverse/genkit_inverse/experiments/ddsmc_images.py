@@ -15,7 +15,7 @@ from genkit.diffusion import EDM, process_of, to_range
 from genkit.errors import DataError, GenkitError, UsageError
 from genkit.experiment import Run, labels
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import Method, Model, Noise, Operator
+from genkit.kinds import Method, Model, Noise, Operator, check_preset
 from genkit.steer import DAPS, DDRM, DDSMC, DPS, MMPS, MCGDiff, Normal, Observation, PiGDM, observe, posterior, weighs
 from genkit.terminal import plural
 from genkit_inverse import scores
@@ -110,8 +110,7 @@ class DDSMCImages(InverseStudy):
             "paper": {"data": MNIST(), "operators": (BoxInpainting(), SuperResolution(), GaussianBlur()),
                       "methods": _published(), "particles": 16, "images": 100},
         }  # fmt: skip
-        if name not in presets:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+        check_preset(name, presets)
         return cls(prior=ImagePrior.preset(name), **presets[name])
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import Model
+from genkit.kinds import Model, check_preset
 from genkit.metrics import sliced_wasserstein
 from genkit_inverse.datasets import MNIST
 from genkit_inverse.experiments.study import InverseStudy, table
@@ -41,8 +41,7 @@ class DigitsPrior(InverseStudy):
         """Presets tiny (CI), default (minutes on two cores), paper (EDM's network for CIFAR-10, on MNIST)."""
         presets: dict[str, dict[str, Any]] = {"tiny": {"samples": 64}, "default": {},
                                               "paper": {"data": MNIST(), "samples": 500}}  # fmt: skip
-        if name not in presets:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+        check_preset(name, presets)
         return cls(model=ImagePrior.preset(name), **presets[name])
 
     def __post_init__(self) -> None:

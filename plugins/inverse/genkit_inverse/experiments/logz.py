@@ -10,7 +10,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import Model, Target
+from genkit.kinds import Model, Target, check_preset
 from genkit.terminal import plural
 from genkit_inverse.estimators import ESTIMATORS, FREE, Settings, of_model
 from genkit_inverse.experiments.estimates import COLUMNS, KEYS, error_points, estimated, results_of
@@ -83,8 +83,7 @@ class LogZ(Experiment):
             "paper": {"targets": (Funnel(), Sonar(), Ionosphere(), Brownian(), LGCP()), "methods": METHODS, "seeds": 30,
                       "particles": (4000, 16_000)},
         }  # fmt: skip
-        if name not in presets:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+        check_preset(name, presets)
         return cls(model=PDDSPotential.preset(name), **presets[name])
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import Model, Target
+from genkit.kinds import Model, Target, check_preset
 from genkit.terminal import plural
 from genkit_inverse.estimators import ESTIMATORS, Settings, of_model, with_potential
 from genkit_inverse.experiments.estimates import COLUMNS, KEYS, estimated, results_of
@@ -57,8 +57,7 @@ class PDDSStudy(Experiment):
         presets: dict[str, dict[str, Any]] = {
             "tiny": {"particles": 100, "seeds": 2, "draws": 2}, "default": {}, "paper": {"seeds": 100},
         }  # fmt: skip
-        if name not in presets:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+        check_preset(name, presets)
         return cls(model=PDDSPotential.preset(name), **presets[name])
 
     def __post_init__(self) -> None:

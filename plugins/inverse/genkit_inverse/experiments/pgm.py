@@ -14,7 +14,7 @@ from genkit.chain import Model, State
 from genkit.errors import UsageError
 from genkit.experiment import Estimate, Experiment, Run, labels
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import Graph
+from genkit.kinds import Graph, check_preset
 from genkit.parallel import all_devices, in_chunks
 from genkit.smc import ORDERS, PolyaUrn, Resample, ess, smc, variable_order
 from genkit.terminal import plural
@@ -57,8 +57,7 @@ class PGM(Experiment):
             "default": {},
             "paper": {"model": Ising(coupling=1 / 2.269185, periodic=True), "runs": 50},
         }
-        if name not in presets:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+        check_preset(name, presets)
         return cls(**presets[name])
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Best, Run
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import Dataset, Model
+from genkit.kinds import Dataset, Model, check_preset
 from genkit.train import AdamW
 from genkit_latents.data import Points
 from genkit_latents.datasets import Shape
@@ -69,8 +69,7 @@ class Enriched(LatentStudy):
         if name == "tiny":
             model = _recipe(steps=40, centres=8)
             return cls(model=model, points=20, pairs=4, anchors=40, data=Shape("moons", points=100))
-        if name not in ("default", "paper"):
-            raise UsageError(f"no preset {name!r}; there are tiny, default, paper")
+        check_preset(name)
         return cls() if name == "default" else cls(points=500, pairs=500, anchors=2000)
 
     def __post_init__(self) -> None:

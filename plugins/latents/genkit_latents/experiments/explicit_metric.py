@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.kinds import Dataset, Model
+from genkit.kinds import Dataset, Model, check_preset
 from genkit_latents.data import Points
 from genkit_latents.datasets import Digits
 from genkit_latents.experiments import autoencoders
@@ -55,8 +54,7 @@ class ExplicitMetric(LatentStudy):
             "tiny": {"samples": 4, "points": 20},
             "paper": {"samples": 500, "points": 300},
         }
-        if name not in recipe:
-            raise UsageError(f"no preset {name!r}; there are {', '.join(recipe)}")
+        check_preset(name, recipe)
         return cls(model=Autoencoder(latent="plain", **recipe[name]), **own.get(name, {}))
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Best, Estimate, Experiment, Run
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import Model
+from genkit.kinds import PRESETS, Model, check_preset
 from genkit.terminal import plural
 from genkit_latents.data import Points
 from genkit_latents.datasets import BOX, MNIST, Digits, Images, Plane, plane
@@ -86,8 +86,7 @@ class IntrospectiveStudy(Experiment):
                 weights="reference",
             )  # fmt: skip
             return cls(("mnist",), seeds=3, model=recipe)
-        if name != "default":
-            raise UsageError(f"no preset {name!r}; there are tiny, default, full, paper, digits, images")
+        check_preset(name, (*PRESETS, "full", "digits", "images"))
         return cls()
 
     def __post_init__(self) -> None:

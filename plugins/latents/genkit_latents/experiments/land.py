@@ -12,7 +12,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import PRESETS, Dataset, Model
+from genkit.kinds import Dataset, Model, check_preset
 from genkit_latents.data import Points
 from genkit_latents.datasets import Shape
 from genkit_latents.experiments.study import LatentStudy
@@ -45,8 +45,7 @@ class LandDensity(LatentStudy):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes), and paper (more of all)."""
-        if name not in PRESETS:
-            raise UsageError(f"no preset {name!r}; there are tiny, default, paper")
+        check_preset(name)
         small = {"data": Shape("half_circle", points=40), "components": (1,)} if name == "tiny" else {}
         return cls(model=LandMixture.preset(name), **small)
 

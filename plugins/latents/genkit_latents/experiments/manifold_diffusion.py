@@ -12,7 +12,7 @@ from genkit.chain import draw
 from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import PRESETS, Dataset, Model
+from genkit.kinds import Dataset, Model, check_preset
 from genkit_latents.data import OnManifold
 from genkit_latents.datasets import Events
 from genkit_latents.distributions import VonMisesFisher
@@ -55,8 +55,7 @@ class ManifoldDiffusion(LatentStudy):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes), and paper (5 layers of 512, 600 000 steps)."""
-        if name not in PRESETS:
-            raise UsageError(f"no preset {name!r}; there are tiny, default, paper")
+        check_preset(name)
         return cls(model=ManifoldDensity.preset(name))
 
     def __post_init__(self) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.kinds import Dataset, Model
+from genkit.kinds import Dataset, Model, check_preset
 from genkit.train import AdamW
 from genkit_latents.data import Points
 from genkit_latents.datasets import Tree
@@ -58,8 +57,7 @@ class PoincareTree(LatentStudy):
         """Presets tiny (CI), default (minutes), and paper (1000 epochs, 5000 draws)."""
         if name == "tiny":
             return cls(model=_recipe(steps=40, network=Coder(hidden=(16,))), samples=4, points=20, data=Tree(depth=4))
-        if name not in ("default", "paper"):
-            raise UsageError(f"no preset {name!r}; there are tiny, default, paper")
+        check_preset(name)
         return cls() if name == "default" else cls(model=_recipe(steps=7000), samples=5000)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Run
 from genkit.files import read_arrays, write_arrays
-from genkit.kinds import Model
+from genkit.kinds import Model, check_preset
 from genkit.train import AdamW
 from genkit_latents.data import Points
 from genkit_latents.datasets import Shape
@@ -56,8 +56,7 @@ class PullbackGeodesics(LatentStudy):
         """Presets tiny (CI), default (minutes), and paper (500 epochs)."""
         if name == "tiny":
             return cls(model=_recipe(steps=40, centres=8), pairs=4, data=Shape(points=200))
-        if name not in ("default", "paper"):
-            raise UsageError(f"no preset {name!r}; there are tiny, default, paper")
+        check_preset(name)
         return cls() if name == "default" else cls(model=_recipe(steps=8000, optimizer=AdamW(1e-3, weight_decay=1e-7)))
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from genkit.discrete import sample
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
 from genkit.files import write_arrays
-from genkit.kinds import Model
+from genkit.kinds import Model, check_preset
 from genkit.steer import BSDG, FADG, guide
 from genkit_molecules import exact
 from genkit_molecules.chemistry import sites
@@ -52,8 +52,7 @@ class LatticeGuidance(Experiment):
             return cls(n=2, model=Learned.preset(name), particles=(4,), groups=500)
         if name == "paper":
             return cls(n=4, model=Learned.preset(name), groups=20_000)
-        if name != "default":
-            raise UsageError(f"molecules.lattice_guidance has no preset {name!r}; it has tiny, default and paper")
+        check_preset(name)
         return cls()
 
     def __post_init__(self) -> None:

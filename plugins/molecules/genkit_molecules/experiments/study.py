@@ -11,7 +11,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
 from genkit.files import read_json, write_json
-from genkit.kinds import PRESETS, Dataset, Model
+from genkit.kinds import Dataset, Model, check_preset
 from genkit.model import joined
 from genkit_molecules.experiments import steering
 from genkit_molecules.models import Method, drawn, in_two, inputs, tested
@@ -125,8 +125,7 @@ class Study(Experiment):
 
 def sized(name: str, tiny: Any, paper: Any = None) -> dict[str, Any]:
     """Number of samples and data of a preset, where these are not the default ones."""
-    if name not in PRESETS:
-        raise UsageError(f"no preset {name!r}; there are tiny, default and paper")
+    check_preset(name)
     known = {"tiny": {"data": tiny, "samples": 40}, "paper": {"samples": 10_000} | ({"data": paper} if paper else {})}
     return known.get(name, {})
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
-from genkit.kinds import Dataset
+from genkit.kinds import Dataset, check_preset
 from genkit_representations.datasets import Clusters
 
 
@@ -38,8 +38,7 @@ class Study(Experiment):
 
 def preset(cls: Any, name: str, presets: Mapping[str, Mapping[str, Any]]) -> Any:
     """An experiment of a preset's options; raises UsageError for an unknown name."""
-    if name not in presets:
-        raise UsageError(f"no preset {name!r}; there are {', '.join(presets)}")
+    check_preset(name, presets)
     return cls(**presets[name])
 
 

@@ -132,7 +132,7 @@ class _Layout:
 
 def _splits(file: "xr.Dataset", layout: _Layout) -> tuple[dict[str, tuple[Series, ...]], int, tuple[str, ...]]:
     """The series of each split, their step in seconds, and notes; times that are missing cut them."""
-    from genkit_weather.gridded import SHORTEST, Piece, durations, gaps, long_enough, runs, stamp, usual_step
+    from genkit_weather.gridded import SHORTEST, cut, durations, gaps, long_enough, stamp, usual_step
 
     file = file.rename({old: new for old, new in DIMENSIONS.items() if old in file.dims})
     along, known = "start" if "start" in file.dims else "time", stamp(str(layout.path))
@@ -152,17 +152,8 @@ def _splits(file: "xr.Dataset", layout: _Layout) -> tuple[dict[str, tuple[Series
         inside = np.flatnonzero((stamps >= begin) & (stamps <= end))
         if not len(inside):
             raise DataError(f"{layout.path}: split {split} ({begin} to {end}) holds no {along}")
-        if along == "time":
-            cut = [Piece({}, inside[rows], stamps[inside[rows]]) for rows in runs(held[inside], step)]
-        else:
-            lead, apart = held.astype("timedelta64[s]"), runs(held, step)
-            cut = [Piece({"start": int(i)}, rows, stamps[i] + lead[rows], stamps[i]) for i in inside for rows in apart]
-        kept = long_enough(cut, split, notes)
-        if not kept:
-            raise DataError(
-                f"{layout.path}: split {split} ({begin} to {end}) has no {SHORTEST} states in a row, {step / 3600:g} h "
-                "apart"
-            )
+        found = cut(inside, stamps, held, step, along == "start")
+        kept = long_enough(found, split, step, f"{layout.path}: split {split} ({begin} to {end})", notes)
         every = [replace(one, index={**one.index, **m}) for one in kept for m in members]
         splits[split] = tuple(_read(file, layout, one, known) for one in every)
     return splits, step, tuple(notes)

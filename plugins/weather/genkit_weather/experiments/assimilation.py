@@ -13,7 +13,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.experiment import Experiment, Run
 from genkit.files import read_arrays, read_json, write_arrays, write_json
-from genkit.kinds import ZERO, Dataset, Model
+from genkit.kinds import ZERO, Dataset, Model, check_preset
 from genkit.steer import DAISI, MMPS, PiGDM
 from genkit_weather.assimilation import EXCEEDS, LINEAR, Climate, Quantity, Shape
 from genkit_weather.cycling import GRIDS, Stations
@@ -96,8 +96,7 @@ class Assimilation(Experiment):
             "tiny": tiny, "default": {}, "few": {"stations": Stations(8)}, "surface": {"stations": surface},
             "nonlinear": {"stations": nonlinear}, "paper": {"members": 25, "cycles": 120},
         }  # fmt: skip
-        if name not in presets:
-            raise UsageError(f"weather.assimilation has no preset {name!r}; it has {', '.join(presets)}")
+        check_preset(name, presets)
         parts = name if name in ("tiny", "paper") else "default"
         recipes = {"model": CRPSLAM, "prior": Snapshot, "oi": OIDiffusion}
         return cls(**{slot: recipe.preset(parts) for slot, recipe in recipes.items()}, **presets[name])

@@ -11,7 +11,7 @@ import xarray as xr
 
 from genkit.errors import UsageError
 from genkit.experiment import Run
-from genkit.kinds import Dataset, Model
+from genkit.kinds import Dataset, Model, check_preset
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.datasets import QGGlobal, WeatherBench1
 from genkit_weather.experiments.coherence import lead_correlation, step_ratio
@@ -67,8 +67,7 @@ class ContinuousEnsembles(ForecastExperiment):
             "baselines": ("climatology", "persistence"),
         }  # fmt: skip
         presets = {"tiny": tiny, "default": {}, "paper": paper}
-        if name not in presets:
-            raise UsageError(f"weather.cef has no preset {name!r}; it has {', '.join(presets)}")
+        check_preset(name, presets)
         return cls(model=CEF.preset(name), **presets[name])
 
     def __post_init__(self) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from genkit.errors import UsageError
-from genkit.kinds import Model
+from genkit.kinds import Model, check_preset
 from genkit_weather.data import WeatherData
 from genkit_weather.datasets import MEPS
 from genkit_weather.experiments.forecast import ForecastExperiment, tiny
@@ -27,7 +26,7 @@ class CRPSLAMForecast(ForecastExperiment):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes on two cores), paper (the published MEPS configuration)."""
-        return cls(model=CRPSLAM.preset(name), **studies("crps_lam", name))
+        return cls(model=CRPSLAM.preset(name), **studies(name))
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,13 @@ class GraphCRPSForecast(ForecastExperiment):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes on two cores), paper (MEPS)."""
-        return cls(model=CRPSLAM.on_graph(name), **studies("graph_crps", name))
+        return cls(model=CRPSLAM.on_graph(name), **studies(name))
 
 
-def studies(experiment: str, name: str) -> dict[str, Any]:
+def studies(name: str) -> dict[str, Any]:
     """Options of the presets, but for the model."""
     paper = {"data": MEPS.preset("paper"), "leads": 19, "long_leads": 0, "members": 25, "baseline_members": 10,
              "baselines": ("climatology", "persistence", "harmonic", "ar2")}  # fmt: skip
     presets: dict[str, dict[str, Any]] = {"tiny": {**tiny(), "members": 4}, "default": {}, "paper": paper}
-    if name not in presets:
-        raise UsageError(f"weather.{experiment} has no preset {name!r}; it has {', '.join(presets)}")
+    check_preset(name, presets)
     return presets[name]

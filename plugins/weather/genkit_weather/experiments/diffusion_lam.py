@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from genkit.errors import UsageError
+from genkit.kinds import check_preset
 from genkit_weather.datasets import MEPS
 from genkit_weather.experiments.forecast import ForecastExperiment, tiny
 from genkit_weather.models import Diffusion
@@ -27,6 +27,5 @@ class DiffusionLAM(ForecastExperiment):
                                  "baselines": ("climatology", "persistence", "harmonic", "ar2"),
                                  "baseline_members": 10}  # fmt: skip
         presets = {"tiny": {**tiny(), "members": 4}, "default": {}, "paper": paper}
-        if name not in presets:
-            raise UsageError(f"weather.diffusion_lam has no preset {name!r}; it has {', '.join(presets)}")
+        check_preset(name, presets)
         return cls(model=Diffusion.preset(name), **presets[name])

@@ -29,5 +29,5 @@ class GraphEFMForecast(ForecastExperiment):
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes), paper (MEPS) and global (1.5 degrees), both of the published sizes."""
         members = {"tiny": 4, "paper": 100, "global": 80}
-        options: dict[str, Any] = on_graphs("graph_efm", name) | ({"members": members[name]} if name in members else {})
+        options: dict[str, Any] = on_graphs(name) | ({"members": members[name]} if name in members else {})
         return cls(model=GraphEFMRecipe.preset(name), **options)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from genkit.errors import UsageError
-from genkit.kinds import Model
+from genkit.kinds import Model, check_preset
 from genkit_weather.data import WeatherData
 from genkit_weather.datasets import MEPS, WeatherBench2
 from genkit_weather.experiments.forecast import ForecastExperiment, tiny
@@ -31,7 +30,7 @@ class GraphLAMForecast(ForecastExperiment):
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes on two cores), paper (MEPS, as published), global (GraphCast* of the
         Graph-EFM paper: 1.5 degrees, 8 rounds, width 256)."""
-        return cls(model=GraphLAMRecipe.preset(name), **on_graphs("graph_lam", name))
+        return cls(model=GraphLAMRecipe.preset(name), **on_graphs(name))
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,10 @@ class HiLAMForecast(ForecastExperiment):
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes on two cores), paper (MEPS, as published), global (Graph-FM: 1.5 degrees,
         4 rounds, width 256)."""
-        return cls(model=HiLAMRecipe.preset(name), **on_graphs("hi_lam", name))
+        return cls(model=HiLAMRecipe.preset(name), **on_graphs(name))
 
 
-def on_graphs(experiment: str, name: str) -> dict[str, Any]:
+def on_graphs(name: str) -> dict[str, Any]:
     """What the studies of models on graphs have in common, but for the model."""
     published = {"long_leads": 0, "chunk": 4, "baseline_members": 10}
     presets: dict[str, dict[str, Any]] = {
@@ -65,6 +64,5 @@ def on_graphs(experiment: str, name: str) -> dict[str, Any]:
         "global": {**published, "data": WeatherBench2(), "latitude": True, "leads": 40,
                    "baselines": ("climatology", "persistence")},
     }  # fmt: skip
-    if name not in presets:
-        raise UsageError(f"weather.{experiment} has no preset {name!r}; it has {', '.join(presets)}")
+    check_preset(name, presets)
     return presets[name]

@@ -11,7 +11,7 @@ import xarray as xr
 
 from genkit.errors import UsageError
 from genkit.experiment import Best, Run
-from genkit.kinds import Dataset, Model
+from genkit.kinds import Dataset, Model, check_preset
 from genkit_weather import diagnostics, figures
 from genkit_weather.data import WeatherData, statistics
 from genkit_weather.datasets import QGHost
@@ -63,8 +63,7 @@ class KmLAM(ForecastExperiment):
         if name == "tiny":
             model = _recipe(900.0, 16, stages=((1, 40),))
             return cls(**tiny(), host=QGHost.preset("tiny"), model=model)
-        if name != "paper":
-            raise UsageError(f"weather.km_lam has no preset {name!r}; it has tiny, default and paper")
+        check_preset(name)
         model = HiLAMRecipe(
             network=HiLAM(mesh=Mesh("rect_hierarchical", distance=900.0)), formulation=PUBLISHED,
             augmentation=Augmentation(), optimizer=replace(ADAMW, schedule="cosine"), batch=4, clip=None, ema=None,

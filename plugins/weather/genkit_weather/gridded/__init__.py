@@ -9,8 +9,8 @@ from genkit_weather.gridded.files import grib_library, open_path, paths_of, stam
 from genkit_weather.gridded.grid import neighbours
 from genkit_weather.gridded.layers import Layers, finite, key, sample
 from genkit_weather.gridded.opened import opened, understood
-from genkit_weather.gridded.split import SHORTEST, Piece, gaps, long_enough
-from genkit_weather.gridded.times import durations, runs, usual_step
+from genkit_weather.gridded.split import SHORTEST, Piece, cut, gaps, long_enough
+from genkit_weather.gridded.times import durations, usual_step
 from genkit_weather.gridded.units import accumulated, convert, factor
 from genkit_weather.gridded.weather import weather
 from genkit_weather.gridded.wind import angle, found, turned
@@ -23,6 +23,7 @@ __all__ = [
     "accumulated",
     "angle",
     "convert",
+    "cut",
     "durations",
     "factor",
     "finite",
@@ -35,7 +36,6 @@ __all__ = [
     "open_path",
     "opened",
     "paths_of",
-    "runs",
     "sample",
     "stamp",
     "to_xarray",

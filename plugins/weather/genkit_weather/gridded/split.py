@@ -80,36 +80,54 @@ def pieces(
     splits: dict[str, list[Piece]] = {}
     for name, (begin, end) in windows.items():
         inside = np.flatnonzero((stamps >= begin) & (stamps < end))
-        if along == "time":
-            cut = [Piece({}, inside[rows], stamps[inside[rows]]) for rows in runs(passed[inside], step)]
-        else:
+        found = cut(inside, stamps, held, step, along == "start", gone)
+        if along == "start":
             later = min((first for first, _ in windows.values() if first >= end), default=np.datetime64("9999", "s"))
-            there = [np.arange(len(held)) if gone is None else np.flatnonzero(~gone[i]) for i in range(len(stamps))]
-            cut = [one for i in inside for one in _forecast(int(i), stamps[i], held, there[i], step)]
-            cut = [one for one in cut if one.time[-1] < later]
-        kept = long_enough(cut, name, notes)
-        if not kept:
-            raise DataError(
-                f"{source}: split {name} ({begin} to before {end}) has no {SHORTEST} states in a row, {step / 3600:g} "
-                "h apart; set --data.split, or --data.train, val and test"
-            )
+            found = [one for one in found if one.time[-1] < later]
+        said = f"{source}: split {name} ({begin} to before {end})"
+        kept = long_enough(found, name, step, said, notes, "; set --data.split, or --data.train, val and test")
         splits[name] = [replace(one, index={**m, **one.index}) for m in members for one in kept]
     if along == "time":
         notes = gaps(stamps, passed, own) + notes
     return Pieces(splits, step, tuple(notes))
 
 
-def _forecast(start: int, issued: np.datetime64, held: np.ndarray, there: np.ndarray, step: int) -> list[Piece]:
-    """The series of one forecast, one a phase; `there` are the rows of `held` that are not missing."""
-    found = [there[rows] for rows in runs(held[there], step)]
-    return [Piece({"start": start}, rows, issued + held[rows].astype("timedelta64[s]"), issued) for rows in found]
+def cut(
+    inside: np.ndarray, stamps: np.ndarray, held: np.ndarray, step: int, begins: bool, gone: np.ndarray | None = None
+) -> list[Piece]:
+    """The series of a split, one a phase: of analyses, or of the forecasts that begin at its times.
+
+    Args:
+        inside: rows of the split along time, or along start.
+        stamps: (T,) datetime64[s] of all rows.
+        held: (T,) seconds of all times; of forecasts (L,) of all lead times.
+        step: seconds between states.
+        begins: whether forecasts begin at the times.
+        gone: (T, L) bool, the times of forecasts that are missing.
+    """
+    if not begins:
+        return [Piece({}, inside[rows], stamps[inside[rows]]) for rows in runs(held[inside], step)]
+    found = []
+    for i in map(int, inside):
+        there = np.arange(len(held)) if gone is None else np.flatnonzero(~gone[i])
+        for rows in (there[one] for one in runs(held[there], step)):
+            found.append(Piece({"start": i}, rows, stamps[i] + held[rows].astype("timedelta64[s]"), stamps[i]))
+    return found
 
 
-def long_enough(cut: list[Piece], split: str, notes: list[str]) -> list[Piece]:
-    """Those of a split that can be forecast; a note tells how many are not."""
-    kept = [one for one in cut if len(one.rows) >= SHORTEST]
-    if len(kept) < len(cut):
-        notes.append(f"{split}: pieces of fewer than {SHORTEST} states are left out ({len(cut) - len(kept)})")
+def long_enough(
+    found: list[Piece], split: str, step: int, said: str, notes: list[str], advice: str = ""
+) -> list[Piece]:
+    """Those of a split that can be forecast; a note tells how many are not.
+
+    Raises:
+        DataError: none is; `said` begins the line and `advice` ends it.
+    """
+    kept = [one for one in found if len(one.rows) >= SHORTEST]
+    if not kept:
+        raise DataError(f"{said} has no {SHORTEST} states in a row, {step / 3600:g} h apart{advice}")
+    if len(kept) < len(found):
+        notes.append(f"{split}: pieces of fewer than {SHORTEST} states are left out ({len(found) - len(kept)})")
     return kept
 
 

@@ -18,11 +18,10 @@ import xarray as xr
 from genkit.errors import DataError
 from genkit_weather.area import Places
 from genkit_weather.data import Series, WeatherData
-from genkit_weather.gridded import accumulated, angle, factor, found
+from genkit_weather.gridded import SHORTEST, accumulated, angle, factor, found
 from genkit_weather.host.members import paired
 from genkit_weather.lazy import Lazy
 
-SHORTEST = 3  # states of a series: two that are known and one to predict
 AXES = {"eastward_wind": "earth", "x_wind": "grid"}
 
 
