@@ -70,7 +70,7 @@ def _maps() -> int:
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_context() -> None:
-    """One context of the compiler for all programs: to make one for each is a quarter of the time of a small one."""
+    """One context of the compiler for all programs: to make one for each is a sixth of the time of a small one."""
     from jax._src.interpreters import mlir
 
     if make := getattr(mlir, "make_ir_context", None):  # jax's own affair, and may go
