@@ -12,7 +12,7 @@ from scipy.special import erfc
 
 from genkit.errors import GenkitError, UsageError
 from genkit_crystals.protostructures.protostructure import Protostructure
-from genkit_crystals.protostructures.realise import Realiser, calculator, nearest_pair, realise
+from genkit_crystals.protostructures.realise import Realiser, _calculating, calculator, nearest_pair, realise
 from genkit_crystals.protostructures.sources import entries
 from genkit_crystals.protostructures.starts import _Atoms, _matrices, _nature, _shapes, starts
 from genkit_crystals.protostructures.structures import encode
@@ -153,3 +153,13 @@ def test_starts_find_what_symmetry_leaves_open():
     for label, truth in {"A2B_tP6_136_f_a:O-Ti": rutile, "A_hP2_194_c:Mg": packed}.items():
         found = starts(Protostructure.from_label(label), 100, 10, 0)
         assert any(StructureMatcher().fit(one, truth) for one in found)
+
+
+def test_a_calculator_that_was_stopped_is_made_anew():
+    """It may be half done; one that has finished is kept."""
+    with _calculating("emt") as first:
+        pass
+    assert calculator("emt") is first
+    with pytest.raises(TimeoutError), _calculating("emt"):
+        raise TimeoutError
+    assert calculator("emt") is not first
