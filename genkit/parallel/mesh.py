@@ -94,18 +94,33 @@ def split(tree: Any) -> Any:
     return jax.tree.map(place, tree)
 
 
-def split_rows(images: jax.Array) -> jax.Array:
-    """Inside a compiled function: split the rows of images (n, h, ...) over "model" of the current mesh, n over "data".
+def split_rows(x: jax.Array, rows: int = 1) -> jax.Array:
+    """Inside a compiled function: split rows over "model" of the current mesh, and items over "data".
 
-    What looks at neighbours, as convolutions do, is sent those of the devices beside; the numbers are those of one
-    device up to rounding. Rows need not divide. Images of fewer rows than devices, or without such a mesh, stay as
-    they are.
+    Of images (n, h, ...), n items of h rows; with `rows=0` of nodes or edges of a graph (h, n, ...). What looks at
+    neighbours, as convolutions do, is sent those of the devices beside; the numbers are those of one device up to
+    rounding. Rows need not divide. Images of fewer rows than devices, or without such a mesh, stay as they are.
     """
-    parts = dict(jax.sharding.get_abstract_mesh().shape)
-    if parts.get("model", 1) == 1 or images.shape[1] < parts["model"]:
-        return images
-    items = None if images.shape[0] % parts["data"] else "data"
-    return jax.lax.with_sharding_constraint(images, PartitionSpec(items, "model"))
+    return _placed(x, rows, "model") if _sharing(x, rows) else x
+
+
+def whole_rows(x: jax.Array, rows: int = 1) -> jax.Array:
+    """As `split_rows`, but each device gets all rows: for what takes rows from anywhere, as the edges of a graph do."""
+    return _placed(x, rows, None) if _sharing(x, rows) else x
+
+
+def rows_are_split() -> bool:
+    """Inside a compiled function: whether `split_rows` does anything."""
+    return dict(jax.sharding.get_abstract_mesh().shape).get("model", 1) > 1
+
+
+def _sharing(x: jax.Array, rows: int) -> bool:
+    return rows_are_split() and x.shape[rows] >= jax.sharding.get_abstract_mesh().shape["model"]
+
+
+def _placed(x: jax.Array, rows: int, axis: str | None) -> jax.Array:
+    items = None if x.shape[1 - rows] % jax.sharding.get_abstract_mesh().shape["data"] else "data"
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(*((axis, items) if rows == 0 else (items, axis))))
 
 
 def in_chunks(f: Callable[[Any], Any], xs: Any, chunk: int) -> Any:

@@ -54,7 +54,7 @@ def fit(
     bit as if it had not been interrupted. `config` is kept in checkpoints and compared on resume. `loggers` are
     called as well, with names prefixed by the phase's; they stay open; `log` gets the lines of the
     progress. Without a mesh all devices are used: the largest number of them that divides the micro-batch has its
-    examples, and where others are left they share the rows of images (`genkit.parallel.split_rows`).
+    examples, and where others are left they share the rows of images or edges of graphs (`genkit.parallel.split_rows`).
 
     Raises `Interrupted` after SIGTERM or SIGINT (saved first), `NonFiniteLoss`, and `GenkitError` for a
     checkpoint of another configuration or a disk that cannot be written. Under `genkit.programs.watch` nothing is

@@ -129,7 +129,8 @@ def test_packed_numbers_and_zarr_and_old_netcdf(written, tmp_path):
 
 
 def test_many_files_of_times_and_of_variables(tmp_path):
-    usual().isel(time=slice(22, None)).to_netcdf(tmp_path / "a_late.nc", engine="h5netcdf")
+    said = {"notes": "a text", "crs": "EPSG:0"}  # which are not genkit's
+    usual().isel(time=slice(22, None)).assign_attrs(said).to_netcdf(tmp_path / "a_late.nc", engine="h5netcdf")
     usual().isel(time=slice(0, 25)).to_netcdf(tmp_path / "b_early.nc", engine="h5netcdf")  # three times twice
     celsius = usual(STATE - 273.15, units="degC").rename(t2m="d2m")
     celsius.to_netcdf(tmp_path / "c_other.nc", engine="h5netcdf")
@@ -137,6 +138,8 @@ def test_many_files_of_times_and_of_variables(tmp_path):
     data = Own(str(tmp_path / "*.nc"), frame=2).load()
     assert data.names == ("t2m", "d2m") and data.units == ("K", "degC") and data.static_names == ("lat", "lon", "z")
     np.testing.assert_array_equal(whole(data), STATE)
+    assert "3 times stand twice; the first in the order of the files counts" in data.notes
+    assert data.crs is None and not {len(note) for note in data.notes} & {1, len("a text")}
     lazy = Own(str(tmp_path), frame=2, memory=0.0).load()
     assert not isinstance(lazy.train[0].state, np.ndarray)
     np.testing.assert_array_equal(whole(lazy, 1), whole(data, 1))

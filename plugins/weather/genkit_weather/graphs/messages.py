@@ -3,6 +3,9 @@
 With the nodes first a gather copies, and a segment sum adds, contiguous rows that hold the whole batch. Edges are
 sorted by receiver, so that sums over the edges of a node are sorted segment sums; the gradient of the gather at the
 senders is one too, by a permutation that is computed once.
+
+Devices that a batch leaves over share edges and nodes (`genkit.parallel.split_rows`): each has all nodes while it takes
+those at the ends of its edges, and the sums of all are added.
 """
 
 from dataclasses import dataclass, field
@@ -14,6 +17,7 @@ import numpy as np
 from flax import nnx
 
 from genkit.errors import UsageError
+from genkit.parallel import rows_are_split, split_rows, whole_rows
 from genkit.tree import register_dataclass
 
 Aggregation = Literal["sum", "mean"]
@@ -62,7 +66,7 @@ class Edges:
 @jax.custom_vjp
 def at_senders(h, edges: Edges):
     """Rows of `h` (senders, ...) at the sender of each edge: (E, ...)."""
-    return h.at[edges.senders].get(mode="promise_in_bounds")
+    return split_rows(whole_rows(h, 0).at[edges.senders].get(mode="promise_in_bounds"), 0)
 
 
 def _at_senders(h, edges):
@@ -70,6 +74,8 @@ def _at_senders(h, edges):
 
 
 def _to_senders(edges, gradient):
+    if rows_are_split():  # another order would send all edges around
+        return _segment_sum(gradient, edges.senders, edges.sizes[0], ordered=False), None
     order = edges.by_sender
     ordered = gradient.at[order].get(mode="promise_in_bounds", unique_indices=True)
     return _segment_sum(ordered, edges.senders[order], edges.sizes[0]), None
@@ -80,7 +86,8 @@ at_senders.defvjp(_at_senders, _to_senders)
 
 def at_receivers(h, edges: Edges):
     """Rows of `h` (receivers, ...) at the receiver of each edge: (E, ...); its gradient is a sorted segment sum."""
-    return h.at[edges.receivers].get(mode="promise_in_bounds", indices_are_sorted=True)
+    gathered = whole_rows(h, 0).at[edges.receivers].get(mode="promise_in_bounds", indices_are_sorted=True)
+    return split_rows(gathered, 0)
 
 
 def aggregate(messages, edges: Edges, how: Aggregation = "sum"):
@@ -91,11 +98,11 @@ def aggregate(messages, edges: Edges, how: Aggregation = "sum"):
     return total
 
 
-def _segment_sum(x, segments, count: int):
+def _segment_sum(x, segments, count: int, ordered: bool = True):
     total = jax.ops.segment_sum(
-        x.astype(jnp.float32), segments, count, indices_are_sorted=True, mode="promise_in_bounds"
+        x.astype(jnp.float32), segments, count, indices_are_sorted=ordered, mode="promise_in_bounds"
     )
-    return total.astype(x.dtype)
+    return split_rows(total.astype(x.dtype), 0)
 
 
 def _row_mean(x):

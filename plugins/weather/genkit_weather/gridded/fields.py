@@ -29,7 +29,7 @@ def fields(file: xr.Dataset, source: str, levels: tuple[float, ...] = ()) -> xr.
     Raises:
         DataError: what cannot be understood, in one line.
     """
-    file = file.drop_vars(_bounds(file))
+    file = file.drop_vars(_bounds(file)).drop_attrs(deep=False)  # its own `notes` and `crs` may be anything
     file = _one_version(_destaggered(_stamped(file, source)))
     file = placed(file, source) if _gridded(file) else file
     file = _members(_timed(file, source))
@@ -42,9 +42,8 @@ def fields(file: xr.Dataset, source: str, levels: tuple[float, ...] = ()) -> xr.
     if not out:
         raise DataError(f"{source}: no variable is a field or a series of numbers; found {described(file)}")
     kept = ("y", "x", "latitude", "longitude", "time", "start", "step", "passed", "begun", "member")
-    attrs = {k: v for k, v in file.attrs.items() if k in ("crs", "notes")}
     bare = {n: a.reset_coords(drop=True) for n, a in out.items()}
-    return xr.Dataset(bare, {n: file[n].variable for n in kept if n in file.coords}, attrs)
+    return xr.Dataset(bare, {n: file[n].variable for n in kept if n in file.coords}, file.attrs)
 
 
 def _gridded(file: xr.Dataset) -> bool:

@@ -19,7 +19,7 @@ def joined(parts: list[Part], levels: tuple[float, ...] = ()) -> xr.Dataset:
 
     Times that stand twice count once, the first; a variable in other units takes those of the first file; one that
     files have at different levels becomes one for each (t_850), of which `levels` are kept. Of variables, members and
-    forecasts at different times the common ones are kept, which is noted.
+    forecasts at different times the common ones are kept. Times and members that are left out are noted.
 
     Raises:
         DataError: grids that differ, nothing that changes in time, forecasts beside analyses.
@@ -154,7 +154,7 @@ def _in_time(arrays: list[xr.DataArray], along: str, notes: list[str]) -> xr.Dat
         groups: dict[tuple[int, ...], list[xr.DataArray]] = {}
         for array in _apart(arrays):
             groups.setdefault(tuple(array["passed"].values.tolist()), []).append(array)
-        arrays = [_one_after_other(group, "step", "step") for group in groups.values()]
+        arrays = [_one_after_other(group, "step", "step", notes) for group in groups.values()]
         common = sorted(set.intersection(*(set(a["step"].values.tolist()) for a in arrays)))
         longest, name = max(a.sizes["step"] for a in arrays), arrays[0].name
         if not common:
@@ -164,7 +164,7 @@ def _in_time(arrays: list[xr.DataArray], along: str, notes: list[str]) -> xr.Dat
                 f"{name}: {longest - len(common)} of {longest} steps are not in all forecasts and are left out"
             )
         arrays = [a.sel(step=common) for a in arrays]
-    return _one_after_other(arrays, along, "passed")
+    return _one_after_other(arrays, along, "passed", notes)
 
 
 def _apart(arrays: list[xr.DataArray]) -> list[xr.DataArray]:
@@ -175,11 +175,13 @@ def _apart(arrays: list[xr.DataArray]) -> list[xr.DataArray]:
     return [a.isel(start=[i]) for a in arrays for i in range(a.sizes["start"])]
 
 
-def _one_after_other(arrays: list[xr.DataArray], along: str, by: str) -> xr.DataArray:
+def _one_after_other(arrays: list[xr.DataArray], along: str, by: str, notes: list[str]) -> xr.DataArray:
     """Joined in ascending order, each time once."""
     how: dict[str, Any] = {"coords": "minimal", "compat": "override", "combine_attrs": "override"}
     whole = arrays[0] if len(arrays) == 1 else xr.concat(arrays, along, **how)
     order = np.unique(whole[by].values, return_index=True)[1]
+    if more := whole.sizes[along] - len(order):
+        notes.append(f"{more} {along}s stand twice; the first in the order of the files counts")
     return whole if np.array_equal(order, np.arange(whole.sizes[along])) else whole.isel({along: order})
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.model import Trained
-from genkit.nn import UNet
 from genkit.tree import register_dataclass
 from genkit_weather.area import join
 from genkit_weather.data import Series, WeatherData
@@ -51,12 +50,6 @@ class WeatherModel(Trained):
     def times(self) -> Times:
         """Which states a forecast starts from, and which leads a block of it has."""
         return self.domain.times
-
-    @property
-    def has_rows(self) -> bool:
-        """Whether its network is a U-Net, the rows of whose images devices can share."""
-        network = getattr(getattr(self.forecaster, "denoiser", self.forecaster), "network", None)
-        return isinstance(getattr(network, "component", None), UNet)
 
     def check(self, data: WeatherData) -> None:
         """Refuse data of other variables, units, grid, step or boundary, in one line."""
@@ -106,7 +99,7 @@ class WeatherModel(Trained):
         on their number or on what bounds the memory: `chunk`, the member-states advanced at once, and `lead_chunk`,
         the leads of a block. `first` is the number of the first member.
         """
-        from genkit.parallel import make_mesh, mesh_for
+        from genkit.parallel import mesh_for
         from genkit.programs import watched
 
         model, times = self.stepper, outlook.times
@@ -114,8 +107,8 @@ class WeatherModel(Trained):
         blocks = max(1, outlook.leads // times.block // 8)
         devices, particles = jax.device_count(), len(outlook.time) * members
         mesh = None
-        if devices > 1 and not watched():  # without rows to share, particles are filled up to a multiple of the devices
-            mesh = mesh_for(min(chunk or particles, particles, devices)) if self.has_rows else make_mesh()
+        if devices > 1 and not watched():
+            mesh = mesh_for(min(chunk or particles, particles, devices))
         mask = None if model.domain.mask is None else np.asarray(model.domain.mask)
         frames = np.asarray(outlook.frame) * np.asarray(model.domain.std) + np.asarray(model.domain.mean)
         bounds: Any = {"chunk": chunk, "lead_chunk": lead_chunk, "blocks": blocks, "mesh": mesh}
