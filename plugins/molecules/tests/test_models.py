@@ -20,7 +20,7 @@ from genkit_molecules.items import Sequences
 from genkit_molecules.items.data import Molecules
 from genkit_molecules.items.rows import Rows, some
 from genkit_molecules.models.discrete import Discrete
-from genkit_molecules.models.draw import Method, drawn
+from genkit_molecules.models.draw import Method, bounded, drawn
 from genkit_molecules.models.graphs import DiGress
 from genkit_molecules.models.guided import SteeredSequences
 from genkit_molecules.models.trained import Generator, Guided
@@ -61,15 +61,28 @@ def test_rows_of_one_width_hold_graphs_of_any_size():
     assert DATA.layout.texts(rows["x"], size) == [to_smiles(x, DATA.elements) for g in GRAPHS for x in g.x]
 
 
-def test_items_do_not_depend_on_their_number_or_the_chunks():
-    """Sizes and classes have their laws; what is not real is 0."""
-    whole, parts = draw(MODEL, "ardm", 900, 900), draw(MODEL, "ardm", 700, 300)
+@pytest.mark.parametrize("counts, programs", [((1, 9), 1), ((9, 1), 2)])
+def test_items_do_not_depend_on_their_number_or_the_chunks(counts, programs):
+    """Sizes and classes have their laws; what is not real is 0. Where most are small, these have their own program."""
+    model = replace(MODEL, layout=replace(DATA.layout, counts=np.array(counts)))
+    share = np.array(counts) / 10
+    assert len(bounded(np.array([2, 3]), share, lambda size: model.layout.width(size) ** 2)) == programs
+    whole, parts = draw(model, "ardm", 900, 900), draw(model, "ardm", 700, 300)
     for name in whole:
         np.testing.assert_array_equal(whole[name][:700], parts[name])
     x, size = whole["samples"], whole["size"]
-    assert abs((size == 3).mean() - 3 / 4) < 0.05 and (size[1:] != size[:-1]).sum() > 200  # in random order
+    assert abs((size == 3).mean() - share[1]) < 0.05 and (size[1:] != size[:-1]).sum() > 100  # in random order
     assert not x[size == 2][:, [2, 4, 5]].any() and (x[size == 3][:, 3:] == 1).all() and (x[:, 3] == 1).all()
     assert abs((x[:, :2] == 1).mean() - 0.3) < 0.035
+
+
+def test_each_program_saves_a_tenth_of_the_cost():
+    fourth = lambda size: size**4  # noqa: E731
+    assert bounded(np.array([9, 8, 7]), np.array([0.9, 0.08, 0.02]), fourth) == (9,)  # QM9
+    assert bounded(np.array([1, 10]), np.array([0.11, 0.89]), fourth) == (1, 10)
+    assert bounded(np.array([10, 1]), np.array([0.91, 0.09]), fourth) == (10,)
+    bounds = bounded(np.arange(1, 101), np.full(100, 0.01), fourth)
+    assert len(bounds) == 4 and bounds[-1] == 100 and 67 in bounds  # 5 k^4 = 100^4 at the best first bound
 
 
 @pytest.mark.parametrize("name", ["ardg", "fadg/3", "bsdg/40"])

@@ -1,8 +1,8 @@
-"""One way to draw: items of any size side by side in rows of one width, some at a time, by any method."""
+"""One way to draw: items of any size side by side in rows of a few widths, some at a time, by any method."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +93,8 @@ def drawn(
 
     That is `log_z`, the log of the estimate of E[W(x)] under the model, `ess`, the mean effective sample size, and
     `collapsed`, whether all weights vanished. `confident`: the surest site is revealed next, not a random one.
-    An item depends on the key and its place alone, not on n or the chunks.
+    An item depends on the key and its place alone, not on n or the chunks. Where sizes differ much, small ones have
+    programs of their own; see `bounded`.
     """
     generator, layout = model.generator, model.generator.layout
     if constraint is not None:
@@ -102,21 +103,68 @@ def drawn(
     k_size, k_draw = jax.random.split(key)
     size_of = np.random.default_rng(np.asarray(jax.random.key_data(k_size)).tolist())
     form_of = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(k_size, 1))).tolist())
-    at_once, widest = min(n, chunk), int(sizes.max())
-    width = layout.width(widest)
-    sampler = generator.sampler(widest, confident)
-    draw = _drawer(jax.device_put(model), method, strength, look_ahead, constraint is not None, wish, widest)
-    for first in range(0, n, at_once):
-        size = size_of.choice(sizes, at_once, p=share)  # every chunk is the same program
-        atoms = np.arange(widest) < size[:, None]
-        slots = np.arange(first, first + at_once)
+    steps = layout.width if generator.discrete.ordered else lambda size: 1
+    bounds = (int(sizes.max()),) if generator.budget else bounded(sizes, share, lambda s: layout.width(s) * steps(s))
+    placed, at_once = jax.device_put(model), min(n, chunk)
+    programs = []
+    for most in bounds:
+        draw = _drawer(placed, method, strength, look_ahead, constraint is not None, wish, most)
+        programs.append((most, draw, generator.sampler(most, confident)))
+
+    def part(program: Any, size: np.ndarray, form: np.ndarray | None, slots: np.ndarray) -> dict[str, np.ndarray]:
+        most, draw, sampler = program
+        atoms, width = np.arange(most) < size[:, None], layout.width(most)
         cond, real = {"mask": atoms}, np.asarray(layout.real(atoms))
-        if constraint is not None:
-            form = form_of.integers(constraint.forms, size=at_once)
+        if constraint is not None and form is not None:
             cond |= {"known": rows(constraint, layout, size, form, width), "sites": real.sum(1)}
-        found = draw(k_draw, sampler, (at_once, width), cond, slots, real)
-        found |= {"samples": np.asarray(found["samples"], np.uint8), "size": size}
-        yield {name: np.asarray(one)[: n - first] for name, one in found.items()}
+        found = {k: np.asarray(v) for k, v in draw(k_draw, sampler, (len(size), width), cond, slots, real).items()}
+        samples = np.zeros((len(size), layout.width(bounds[-1])), np.uint8)
+        samples[:, layout.places(most, samples.shape[1])] = found["samples"]
+        return found | {"samples": samples}
+
+    for first in range(0, n, at_once):
+        size = size_of.choice(sizes, at_once, p=share)
+        form = None if constraint is None else form_of.integers(constraint.forms, size=at_once)
+        kind, pieces, order = np.searchsorted(bounds, size), [], []
+        for number, program in enumerate(programs):
+            for some in filled(np.flatnonzero(kind == number), at_once if len(programs) == 1 else block(at_once)):
+                pieces.append(part(program, size[some], None if form is None else form[some], first + some))
+                order.append(some)
+        place = np.unique(np.concatenate(order), return_index=True)[1][: n - first]
+        found = {name: np.concatenate([piece[name] for piece in pieces])[place] for name in pieces[0]}
+        yield found | {"size": size[: n - first]}
+
+
+def bounded(sizes: np.ndarray, share: np.ndarray, cost: Callable[[int], float]) -> tuple[int, ...]:
+    """Ascending sizes, at most four, up to which items are drawn in rows of one width, by one program.
+
+    The largest, and others that each save a tenth of the mean cost or more. They follow from the sizes alone: what an
+    item is depends on the width of its row.
+    """
+    order = np.argsort(sizes)
+    ascending, share = sizes[order], share[order]
+    costs, ends = np.array([cost(int(s)) for s in ascending], float), [len(sizes) - 1]
+
+    def mean(ends: list[int]) -> float:
+        return float(share @ costs[np.array(ends)[np.searchsorted(ends, np.arange(len(costs)))]])
+
+    while len(ends) < min(4, len(costs)):
+        more = min((sorted([*ends, k]) for k in range(len(costs)) if k not in ends), key=mean)
+        if mean(more) > 0.9 * mean(ends):
+            break
+        ends = more
+    return tuple(ascending[ends].tolist())
+
+
+def block(at_once: int) -> int:
+    """Rows of a program, where items of a chunk are drawn by several."""
+    return min(at_once, max(32, -(-at_once // 8)))
+
+
+def filled(places: np.ndarray, size: int) -> list[np.ndarray]:
+    """Places in blocks of this size, the last one filled up with its first place."""
+    parts = [places[i : i + size] for i in range(0, len(places), size)]
+    return [np.concatenate([part, np.repeat(part[:1], size - len(part))]) for part in parts]
 
 
 def _drawer(
