@@ -166,7 +166,7 @@ class _Sample:
 
 def _open(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
     if not path.is_file():
-        raise DataError(f"{path}: no such file; the MEPS layout needs it")
+        raise DataError(f"{path}: no such file; set --data.root to the folder with samples/ and static/")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
