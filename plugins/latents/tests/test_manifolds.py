@@ -364,3 +364,16 @@ def test_the_border_of_a_ball():
     np.testing.assert_allclose(curve[2], ball.geodesic(x, y, 0.5), atol=1e-6)
     with pytest.raises(UsageError, match="bfloat16 has no digits"):
         ball.exp(zero.astype(jnp.bfloat16), zero.astype(jnp.bfloat16))
+
+
+def test_geodesics_across_a_ball_keep_their_digits():
+    """In float32 and float64, between points at most 5.5 from the origin, and beyond them: where rounding moves points by
+    5e-3 they leave the ball (with the usual formula of Mobius addition)."""
+    rng, ball = np.random.default_rng(0), PoincareBall(2, 1.2)
+    angles, far, t = rng.uniform(size=(2, 2000)) * 2 * np.pi, rng.uniform(size=(2, 2000)) * 5.5, rng.uniform(size=2000)
+    points = np.tanh(far / 2)[..., None] * np.stack([np.cos(angles), np.sin(angles)], -1) / 1.2**0.5
+    p, q, t = (np.float32(a) for a in (*points, 1.4 * t - 0.2))
+    found = np.asarray(jax.jit(jax.vmap(ball.geodesic))(p, q, t))
+    with jax.enable_x64(True):
+        known = jax.vmap(ball.geodesic)(*(np.float64(a) for a in (p, q, t)))
+    np.testing.assert_allclose(found, ball.project(jnp.asarray(np.asarray(known), jnp.float32)), atol=1e-4)

@@ -50,12 +50,13 @@ class ConstantCurvature(Sized):
         return self.conformal(z)[..., None, None] * jnp.eye(self.n, dtype=z.dtype)
 
     def add(self, x: Array, y: Array) -> Array:
-        """Mobius addition."""
+        """Mobius addition; in a ball only the heights of the points cancel, which are known to some 1e-5 at its border."""
         k, xy = self.kappa, safe.dot(x, y, True)
-        xx, yy = jnp.square(x).sum(-1, keepdims=True), jnp.square(y).sum(-1, keepdims=True)
-        below = 1 - 2 * k * xy + k**2 * xx * yy
-        tiny = jnp.finfo(x.dtype).tiny
-        return ((1 - 2 * k * xy - k * yy) * x + (1 + k * xx) * y) / jnp.maximum(below, tiny)
+        xx, yy, square = (jnp.square(a).sum(-1, keepdims=True) for a in (x, y, x + y))
+        hx, ball = 1 + k * xx, jnp.asarray(k < 0)
+        of_x = jnp.where(ball, hx - k * square, 1 - 2 * k * xy - k * yy)
+        below = jnp.where(ball, hx * (1 + k * yy) - k * square, 1 - 2 * k * xy + k**2 * xx * yy)
+        return (of_x * x + hx * y) / jnp.maximum(below, jnp.finfo(x.dtype).tiny)
 
     def inner(self, x: Array, u: Array, v: Array) -> Array:
         """lambda^2 u . v."""
