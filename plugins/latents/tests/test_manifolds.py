@@ -367,8 +367,8 @@ def test_the_border_of_a_ball():
 
 
 def test_geodesics_across_a_ball_keep_their_digits():
-    """In float32 and float64, between points at most 5.5 from the origin, and beyond them: where rounding moves points by
-    5e-3 they leave the ball (with the usual formula of Mobius addition)."""
+    """In float32 as in float64, between points 5.5 from the origin and less, and beyond them. With the usual formula of
+    Mobius addition some are off by 5e-3, and leave the ball."""
     rng, ball = np.random.default_rng(0), PoincareBall(2, 1.2)
     angles, far, t = rng.uniform(size=(2, 2000)) * 2 * np.pi, rng.uniform(size=(2, 2000)) * 5.5, rng.uniform(size=2000)
     points = np.tanh(far / 2)[..., None] * np.stack([np.cos(angles), np.sin(angles)], -1) / 1.2**0.5
