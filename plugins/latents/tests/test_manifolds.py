@@ -376,4 +376,4 @@ def test_geodesics_across_a_ball_keep_their_digits():
     found = np.asarray(jax.jit(jax.vmap(ball.geodesic))(p, q, t))
     with jax.enable_x64(True):
         known = jax.vmap(ball.geodesic)(*(np.float64(a) for a in (p, q, t)))
-    np.testing.assert_allclose(found, ball.project(jnp.asarray(np.asarray(known), jnp.float32)), atol=1e-4)
+    np.testing.assert_allclose(found, ball.project(jnp.asarray(np.asarray(known), jnp.float32)), atol=3e-4)

@@ -50,7 +50,7 @@ class ConstantCurvature(Sized):
         return self.conformal(z)[..., None, None] * jnp.eye(self.n, dtype=z.dtype)
 
     def add(self, x: Array, y: Array) -> Array:
-        """Mobius addition; in a ball only the heights of the points cancel, which are known to some 1e-5 at its border."""
+        """Mobius addition; in a ball nothing cancels but 1 + kappa |x|^2, known to some 1e-5 at its border."""
         k, xy = self.kappa, safe.dot(x, y, True)
         xx, yy, square = (jnp.square(a).sum(-1, keepdims=True) for a in (x, y, x + y))
         hx, ball = 1 + k * xx, jnp.asarray(k < 0)
