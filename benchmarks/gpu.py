@@ -168,6 +168,36 @@ def forecasters(small: bool, rates: dict[str, float]) -> Iterator[Row]:
     yield as_on_cpu("Graph-LAM", jax.value_and_grad(loss), model.params, window)
 
 
+def crystals(small: bool, rates: dict[str, float]) -> Iterator[Row]:
+    """WyckoffDiff at its published size, on crystals of all space groups: training, and one evaluation."""
+    from genkit_crystals.chains import CrystalDenoiser, Frequencies, Matrices, Objective, layout, process
+    from genkit_crystals.networks import Sizes, WyckoffGNN
+
+    length, classes, n = (6, 5, 4) if small else (1000, 55, 256)
+    rng, network = np.random.default_rng(0), WyckoffGNN.preset("tiny" if small else "paper")
+    group = rng.integers(1, 231, n)
+    slots = layout(group)
+    first, second = slots.shape(n)
+    counts = rng.poisson(0.02, second).clip(max=classes - 1)
+    arrays = Matrices(group.astype(np.int32), rng.integers(0, 100, first).astype(np.uint8), counts.astype(np.uint8))
+    batch, objective = jax.tree.map(jnp.asarray, arrays[np.arange(n)]), Objective("ce")
+    processes = process("zeros", length, Frequencies.of(arrays, slots, classes))
+
+    def loss_of(apply: Any) -> Callable[..., Any]:
+        return lambda p, batch: objective(jax.random.key(0), CrystalDenoiser(apply, p, slots), batch, processes)[0]
+
+    for kind in KINDS[: 1 if small else 2]:
+        apply, params = functional(replace(network, dtype=kind).build(nnx.Rngs(0), Sizes(length, classes)))
+        name = f"WyckoffDiff, {kind}"
+        yield from training(f"{name}, training on {n}", loss_of(apply), params, batch, kind, rates)
+        call, denoiser = jax.jit(lambda d, x, group: d(x, 1.0, group)), CrystalDenoiser(apply, params, slots)
+        took = seconds(lambda d=denoiser, f=call: f(d, batch["x"], batch["group"]), 3)
+        yield Row(f"{name}, one evaluation", n / took, "crystals/s")
+    apply, params = functional(WyckoffGNN.preset("tiny").build(nnx.Rngs(0), Sizes(length, classes)))
+    few = jax.tree.map(lambda a: a[:4], batch)
+    yield as_on_cpu("WyckoffDiff", jax.value_and_grad(loss_of(apply)), params, few)
+
+
 def particles(small: bool, rates: dict[str, float]) -> Iterator[Row]:
     """Resampling of a million particles, and a bootstrap filter of as many."""
     n, key, y = 1000 if small else 1_000_000, jax.random.key(0), np.sin(np.arange(1, 21))
@@ -213,7 +243,7 @@ def main(words: list[str]) -> int:
     """Print the table; 1 where a figure is missed."""
     small, begun, missed = "--smoke" in words, time.monotonic(), 0
     rates: dict[str, float] = {}
-    parts = {f.__name__: partial(f, small, rates) for f in (products, particles, unets, forecasters)}
+    parts = {f.__name__: partial(f, small, rates) for f in (products, particles, unets, forecasters, crystals)}
     parts |= {} if small else {name: partial(suite, place) for name, place in MORE.items()}
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}{', smoke' * small}\n")
     print("|  | value | unit | note |\n| --- | --- | --- | --- |")

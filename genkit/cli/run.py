@@ -65,7 +65,7 @@ class Run:
         if options.dry_run:
             from genkit.experiment import costs
 
-            return show(self.config, options, costs(self.config, options.seed, options.memory))
+            return show(self.config, options, costs(self.config, options.seed, options.memory, options.shard))
         if options.memory:
             raise UsageError("--memory belongs to --dry_run, which prints it; give both")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from genkit.data import NotFetched
@@ -33,15 +34,17 @@ class Rehearsal:
     @property
     def parameters(self) -> dict[str, int]:
         """Of each training."""
-        return {one.name: one.parameters for one in self.seen.trainings}
+        return {one.phase.name: one.parameters for one in self.seen.trainings}
 
     @property
     def steps(self) -> dict[str, Program]:
         """A step of each training."""
-        return {one.name: one.step for one in self.seen.trainings}
+        return {one.phase.name: one.step for one in self.seen.trainings}
 
 
-def rehearse(config: Experiment, seed: int = 0, stages: Sequence[str] = ("prepare", "train", "sample")) -> Rehearsal:
+def rehearse(
+    config: Experiment, seed: int = 0, stages: Sequence[str] = ("prepare", "train", "sample"), shard: bool = False
+) -> Rehearsal:
     """Go through the stages of an experiment; "draw" is one sample of its model.
 
     Programs are traced, and what they return is made up (`genkit.programs.watch`); nothing is trained, fetched or
@@ -51,6 +54,7 @@ def rehearse(config: Experiment, seed: int = 0, stages: Sequence[str] = ("prepar
     with tempfile.TemporaryDirectory(prefix="genkit-") as folder, watch() as seen, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         run = Run(config, Path(folder), seed, may_train=True)
+        run.shard = shard
         try:
             with np.errstate(all="ignore"):
                 for stage in stages:
@@ -62,15 +66,16 @@ def rehearse(config: Experiment, seed: int = 0, stages: Sequence[str] = ("prepar
     return Rehearsal(seen, done, None)
 
 
-def costs(config: Experiment, seed: int = 0, memory: bool = False) -> dict[str, str]:
-    """Parameters and operations of an experiment as text; with `memory` its main programs are compiled.
+def costs(config: Experiment, seed: int = 0, memory: bool = False, shard: bool = False) -> dict[str, str]:
+    """Parameters and operations of an experiment as text; with `memory` its main programs are compiled: a
+    training step as for a run with or without `shard`, and a sample for one device.
 
     A sample is one `draw`, or where the experiment has none the whole stage; what runs outside jit is not counted.
     Raises what a run would raise: `UsageError`, `DataError` and MemoryError. Any other error may be due to numbers that
     are made up; then the text says how far it came.
     """
     last = "sample" if type(config).draw is Experiment.draw else "draw"
-    found = rehearse(config, seed, ("prepare", "train", last))
+    found = rehearse(config, seed, ("prepare", "train", last), shard)
     wrong = isinstance(found.error, UsageError | DataError | MemoryError)
     if found.error is not None and wrong and not isinstance(found.error, NotFetched):
         raise found.error
@@ -82,8 +87,11 @@ def costs(config: Experiment, seed: int = 0, memory: bool = False) -> dict[str, 
     if found.stages.get(last):
         text[what] = str(sum((flops(one.jaxpr) for one in found.stages[last]), Flops()))
     if memory:
-        names = {f"step of {name}": [one] for name, one in found.steps.items()} | {what: found.stages.get(last)}
-        text |= {f"memory, {name}": _memory(programs) for name, programs in names.items() if programs}
+        devices = f" on each of {count} devices" if (count := jax.device_count()) > 1 else ""
+        trainings = {one.phase.name: one for one in found.seen.trainings}
+        text |= {f"memory, step of {name}{devices}": _memory([one.lower()]) for name, one in trainings.items()}
+        if programs := {id(one.jaxpr): one for one in found.stages.get(last, ())}:
+            text[f"memory, {what}"] = _memory(one.lower() for one in programs.values())
     if found.error is not None:
         reason = (str(found.error).splitlines() or [""])[0]
         reason = reason if isinstance(found.error, GenkitError) else f"{type(found.error).__name__}: {reason}"
@@ -96,10 +104,9 @@ def _listed(values: dict[str, str]) -> str:
     return next(iter(values.values())) if len(values) == 1 else ", ".join(f"{k} {v}" for k, v in values.items())
 
 
-def _memory(programs: Iterable[Program]) -> str:
-    """Of the program that needs most."""
-    every = {id(one.jaxpr): one for one in programs}.values()
-    sizes = [s for one in every if (s := one.lower().compile().memory_analysis()) is not None]
+def _memory(programs: Iterable[Any]) -> str:
+    """Of the lowered program that needs most."""
+    sizes = [s for one in programs if (s := one.compile().memory_analysis()) is not None]
     if not sizes:
         return "this device does not tell"
 

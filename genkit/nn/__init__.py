@@ -1,5 +1,6 @@
 """Networks that several plugins use. Images are (n, h, w, c); modules are flax NNX; see `functional`."""
 
+from genkit.nn.arithmetic import Arithmetic
 from genkit.nn.attention import SelfAttention
 from genkit.nn.conv import (
     Conv,
@@ -33,6 +34,7 @@ from genkit.nn.unet import ResidualBlock, UNet, UNetModule, activation_bytes, le
 __all__ = [
     "MLP",
     "Apply",
+    "Arithmetic",
     "ConditionalNorm",
     "Conv",
     "GroupNorm",

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from genkit.nn.arithmetic import Arithmetic
 from genkit.nn.attention import SelfAttention
 from genkit.nn.conv import (
     Conv,
@@ -18,13 +19,13 @@ from genkit.nn.conv import (
     space_to_depth,
     upsample,
 )
-from genkit.nn.functional import dropout, remat
+from genkit.nn.functional import dropout
 from genkit.nn.mlp import linear
 from genkit.parallel import split_rows
 
 
 @dataclass(frozen=True)
-class UNet:
+class UNet(Arithmetic):
     """U-Net of residual blocks with a noise embedding.
 
     A convolution to `base` channels comes first. Each level has `blocks` residual blocks in the encoder and one more in
@@ -60,10 +61,6 @@ class UNet:
     adaptive_scale: bool = False
     """the embedding scales and shifts the second norm of a block, as in ADM (Dhariwal and Nichol 2021, arXiv
     2105.05233), in place of a shift before it"""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """arithmetic of the network; parameters and statistics stay float32"""
-    remat: bool = False
-    """recompute each block in the backward pass to save memory"""
 
     def build(self, rngs: nnx.Rngs, inputs: int, outputs: int, size: tuple[int, int], embedding: int) -> "UNetModule":
         """Module from (n, *size, inputs) and an embedding (n, embedding) to (n, *size, outputs)."""
@@ -123,7 +120,7 @@ class ResidualBlock(nnx.Module):
         attention: bool = False,
         rngs: nnx.Rngs,
     ):
-        dtype = jnp.dtype(config.dtype)
+        dtype = config.numbers
         options = {"padding": config.padding, "dtype": dtype, "rngs": rngs}
         self.size, self.down, self.rate = size, down, config.dropout
         self.filter = config.taps, config.padding
@@ -170,7 +167,7 @@ class UNetModule(nnx.Module):
     def __init__(self, config: UNet, inputs: int, outputs: int, size: tuple[int, int], embedding: int, rngs: nnx.Rngs):
         levels = len(config.multipliers)
         self.patch = _each(config.patch, size)
-        self.remat, self.size, self.dtype = config.remat, size, jnp.dtype(config.dtype)
+        self.options, self.size, self.dtype = config, size, config.numbers
         self.sizes = tuple(level_sizes(size, levels, config.patch))
         kernel = _each(3, size)
         cells = self.patch[0] * self.patch[1]
@@ -217,7 +214,7 @@ class UNetModule(nnx.Module):
         keys = iter([None] * self.count if key is None else jax.random.split(key, self.count))
 
         def call(block, x):
-            return split_rows(remat(block, x, emb, next(keys)) if self.remat else block(x, emb, next(keys)))
+            return split_rows(self.options.through(block, x, emb, next(keys)))
 
         image, images = x, iter(self.images)
         x = self.first(x)

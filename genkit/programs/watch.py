@@ -53,10 +53,12 @@ class Program:
 class Training:
     """A phase of training that was seen: its step, and the shapes that it trains."""
 
-    name: str
+    phase: Any
+    """A `genkit.train.Phase`."""
     step: Program
     parameters: int
-    steps: int
+    lower: Callable[[], Any]
+    """The step as it is compiled for training, on all devices: `jax.stages.Lowered`."""
 
 
 @dataclass

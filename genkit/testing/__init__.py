@@ -7,8 +7,8 @@
         check_sampler(MySampler(steps=20))
 
 A check raises AssertionError with one line. `check_sampler`, `check_denoiser` and `check_kernel` hold the mathematics
-and what the engine relies on; `check_config` and `check_plugin` what the command line and the registry do;
-`check_experiment` and `check_lowers` that programs would run on a GPU or a TPU.
+and what the engine relies on, `check_network` the arithmetic of a network; `check_config` and `check_plugin` what the
+command line and the registry do; `check_experiment` and `check_lowers` that programs would run on a GPU or a TPU.
 
 Oracles are denoisers like trained ones: pytrees whose leaves are the parameters of the data distribution.
 """
@@ -28,6 +28,7 @@ from genkit.testing.ising import ising_log_z, ising_torus
 from genkit.testing.kalman import LinearGaussian
 from genkit.testing.kernel import check_kernel
 from genkit.testing.moments import gaussian_moments
+from genkit.testing.network import check_network
 from genkit.testing.oracles import (
     GaussianDenoiser,
     LinearGaussianDenoiser,
@@ -53,6 +54,7 @@ __all__ = [
     "check_experiment",
     "check_kernel",
     "check_lowers",
+    "check_network",
     "check_plugin",
     "check_programs",
     "check_sampler",

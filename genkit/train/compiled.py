@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -17,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from genkit import signals
 from genkit.errors import GenkitError
-from genkit.parallel import replicate, shard_batch
+from genkit.parallel import make_mesh, mesh_for, replicate, shard_batch
 from genkit.train.phase import Phase
 
 
@@ -37,8 +38,30 @@ class Compiled:
 def compile_step(phase: Phase, state: Any, batch: Any, key: jax.Array, mesh: Mesh) -> Compiled:
     """Trace and compile the step of a phase for this state and batch (a host's share of it)."""
     begin = time.perf_counter()
-    place = _placer(mesh)
-    key, many = replicate(key, mesh), jax.process_count() > 1
+    place, key = _placer(mesh), replicate(key, mesh)
+    lowered, names = lower_step(phase, state, batch, key, mesh)
+    program = _compile(lowered, alone=jax.process_count() == 1)
+
+    def call(carry: Any, batch: Any, flag: int) -> tuple[Any, jax.Array]:
+        try:
+            return program(carry, place(batch), key, _flags(flag, mesh))
+        except TypeError as error:
+            raise GenkitError(
+                f"phase {phase.name!r}: a batch differs from the first one in shape, type or structure: "
+                f"{str(error).splitlines()[-1].strip()}; give batches of one shape"
+            ) from error
+
+    return Compiled(call, names, time.perf_counter() - begin)
+
+
+def mesh_of(batch: Any, accumulate: int) -> Mesh:
+    """All devices; those that the micro-batches of a batch cannot be split over share their images."""
+    sizes = {len(leaf) for leaf in jax.tree.leaves(batch) if np.ndim(leaf)}
+    return mesh_for(math.gcd(*sizes) // accumulate) if sizes else make_mesh()
+
+
+def lower_step(phase: Phase, state: Any, batch: Any, key: jax.Array, mesh: Mesh) -> tuple[Any, tuple[str, ...]]:
+    """The step for a state, of arrays or of shapes and their places, as `jax.stages.Lowered`, and what it measures."""
     carry = (state, replicate(np.int32(0), mesh))
     names: list[str] = []
 
@@ -56,27 +79,19 @@ def compile_step(phase: Phase, state: Any, batch: Any, key: jax.Array, mesh: Mes
         flag = jnp.float32(0) if flags is None else flags.max()
         return (new, i + 1), jnp.stack([*values, flag])
 
-    def flags(flag: int) -> Any:
-        if not many:
-            return None
-        local = np.full(len(mesh.local_devices), flag, np.float32)
-        return jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec(mesh.axis_names)), local)
-
     out = (jax.tree.map(lambda x: x.sharding, carry), NamedSharding(mesh, PartitionSpec()))
     with jax.set_mesh(mesh):
-        lowered = jax.jit(step, donate_argnums=0, out_shardings=out).lower(carry, place(batch), key, flags(0))
-    program = _compile(lowered, alone=not many)
+        program = jax.jit(step, donate_argnums=0, out_shardings=out)
+        lowered = program.lower(carry, _placer(mesh)(batch), key, _flags(0, mesh))
+    return lowered, tuple(names)
 
-    def call(carry: Any, batch: Any, flag: int) -> tuple[Any, jax.Array]:
-        try:
-            return program(carry, place(batch), key, flags(flag))
-        except TypeError as error:
-            raise GenkitError(
-                f"phase {phase.name!r}: a batch differs from the first one in shape, type or structure: "
-                f"{str(error).splitlines()[-1].strip()}; give batches of one shape"
-            ) from error
 
-    return Compiled(call, tuple(names), time.perf_counter() - begin)
+def _flags(flag: int, mesh: Mesh) -> Any:
+    """What each process wants to tell the others; nothing where there is one."""
+    if jax.process_count() == 1:
+        return None
+    local = np.full(len(mesh.local_devices), flag, np.float32)
+    return jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec(mesh.axis_names)), local)
 
 
 def _placer(mesh: Mesh) -> Callable[[Any], Any]:

@@ -18,10 +18,10 @@ from jax.sharding import Mesh
 from genkit import signals
 from genkit.errors import GenkitError
 from genkit.kinds import Logger
-from genkit.parallel import agree, is_main, make_mesh, mesh_for, replicate
+from genkit.parallel import agree, is_main, make_mesh, replicate
 from genkit.programs import watched
 from genkit.train import checkpoint
-from genkit.train.compiled import compile_step
+from genkit.train.compiled import compile_step, mesh_of
 from genkit.train.errors import Interrupted, NonFiniteLoss
 from genkit.train.loggers import JsonLines
 from genkit.train.phase import Phase, abstract, place
@@ -111,7 +111,7 @@ class _Fit:
                 show.say(f"{damage}; goes on from step {found}")
             try:
                 batch = self._open_data(meta)
-                mesh = mesh or _mesh_for(batch, getattr(self.phase.step, "accumulate", 1))
+                mesh = mesh or mesh_of(batch, getattr(self.phase.step, "accumulate", 1))
                 state = self._start(last, mesh, meta)
                 program = compile_step(self.phase, state, batch, self.key, mesh)
             except signals.Interrupted as stop:
@@ -278,12 +278,6 @@ def _has_nan(state: Any) -> bool:
     floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
     shards = (shard.data for x in floats for shard in x.addressable_shards if shard.replica_id == 0)
     return bool(agree(any(np.isnan(np.asarray(data)).any() for data in shards)))
-
-
-def _mesh_for(batch: Any, accumulate: int) -> Mesh:
-    """All devices; those that its micro-batches cannot be split over share their images."""
-    sizes = {len(leaf) for leaf in jax.tree.leaves(batch) if np.ndim(leaf)}
-    return mesh_for(math.gcd(*sizes) // accumulate) if sizes else make_mesh()
 
 
 def _pack(state: Any) -> Any:

@@ -7,8 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genkit.parallel import replicate
 from genkit.programs import Training, watched
-from genkit.train.phase import Phase
+from genkit.train.compiled import lower_step, mesh_of
+from genkit.train.phase import Phase, abstract
 from genkit.train.step import TrainState
 
 
@@ -24,7 +26,12 @@ def rehearse(phase: Phase, key: jax.Array) -> Any:
             data.close()  # type: ignore[attr-defined]
     first = len(seen.calls)
     new, _ = jax.jit(phase.step, donate_argnums=0)(state, batch, key)
-    seen.trainings.append(Training(phase.name, seen.calls[first], _parameters(state), phase.steps))
+
+    def lower() -> Any:
+        mesh = mesh_of(batch, getattr(phase.step, "accumulate", 1))
+        return lower_step(phase, abstract(phase, mesh), batch, replicate(key, mesh), mesh)[0]
+
+    seen.trainings.append(Training(phase, seen.calls[first], _parameters(state), lower))
     for _, hook in phase.every:
         hook(new, phase.steps)
     return new

@@ -57,7 +57,7 @@ class Small(Experiment):
 def test_parameters_and_operations():
     """The gradient by one factor is one product more; what updates parameters number by number adds a little."""
     found = rehearse(Small(), stages=("prepare", "train", "draw"))
-    assert found.error is None and found.parameters == {"net": 64} and found.seen.trainings[0].steps == 1000
+    assert found.error is None and found.parameters == {"net": 64} and found.seen.trainings[0].phase.steps == 1000
     text = costs(Small())
     assert text["parameters"] == "64" and text["sample"] == "51.2 kFLOP" and 50 * PRODUCT == 51_200
     assert (

@@ -1,5 +1,6 @@
 """One device and four give the same training; run as a script, this file is the checks."""
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from jax.sharding import PartitionSpec
 
 import genkit
 from genkit.data import batches
-from genkit.experiment import Run
+from genkit.experiment import Run, costs
 from genkit.parallel import fsdp, make_mesh, split, split_rows
 from genkit.train import AdamW, Phase, TrainState, fit, learn, load, make_step
 
@@ -123,6 +124,18 @@ def the_validation_is_one_program(folder):
     assert len(seen) == 1
 
 
+def the_memory_of_a_step_is_that_of_each_device(folder):
+    """Parameters, average and two moments; of 4 x 256 x 256 numbers and a few more."""
+    config = genkit.config("core.mixture", "tiny", {"model.network.width": "256"})
+
+    def arguments(shard):
+        text = costs(config, memory=True, shard=shard)["memory, step of denoiser on each of 4 devices"]
+        return float(re.findall(r"arguments ([\d.]+)", text)[0])
+
+    whole = arguments(shard=False)
+    assert arguments(shard=True) < 0.35 * whole and whole > 4
+
+
 def test_on_four_devices():
     done = subprocess.run([sys.executable, __file__], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -136,3 +149,4 @@ if __name__ == "__main__":
         a_run_splits_what_is_large(Path(place))
         a_small_batch_shares_the_rows_of_its_images(Path(place))
         the_validation_is_one_program(Path(place))
+        the_memory_of_a_step_is_that_of_each_device(Path(place))

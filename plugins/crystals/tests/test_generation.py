@@ -13,6 +13,7 @@ from genkit.chain import callable_tree
 from genkit.discrete import Inpaint, sample
 from genkit.errors import DataError, UsageError
 from genkit.nn import Net, abstract, parameter_count, transfer
+from genkit.testing import check_network
 from genkit_crystals import baselines, evaluation
 from genkit_crystals.chains.diffusion import (
     CrystalDenoiser,
@@ -102,6 +103,21 @@ def test_published_sizes():
     assert (parameter_count(params["elements_out"]), parameter_count(params["counts_out"])) == (708_709, 3_478_396)
     _, params = abstract(lambda rngs: Wrenformer.preset("paper").build(rngs, TokenSizes(645)))
     assert parameter_count(params) == 5_166_658
+
+
+@pytest.mark.parametrize("outputs", [None, 2])
+def test_arithmetic(outputs):
+    slots = layout(GROUPS)
+    data = encode(crystals(), slots, 5)
+    network = replace(WyckoffGNN.preset("tiny"), layers=2, affinity=4)
+    x, group = (jnp.asarray(data.x0, int), jnp.asarray(data.x1, int)), jnp.asarray(data.group)
+    check_network(network, (Sizes(T, 5, outputs),), x, slots, group, jnp.arange(len(group)))
+
+
+def test_arithmetic_of_the_encoder():
+    rng = np.random.default_rng(0)
+    tokens = jnp.asarray(rng.standard_normal((3, 2, 4, 7)), jnp.float32)
+    check_network(Wrenformer(16, 2, 2, 16), (TokenSizes(7),), tokens, jnp.asarray(rng.random((3, 2, 4)) < 0.8))
 
 
 def test_attention_is_that_of_the_complete_graph_and_commutes_with_permutations():

@@ -10,11 +10,12 @@ from flax import nnx
 
 from genkit.discrete import order_agnostic_loss
 from genkit.nn import abstract, functional, parameter_count, transfer
+from genkit.testing import check_network
 from genkit_molecules.chemistry.graphs import relabel, sites
 from genkit_molecules.chemistry.structure import ATOM, GRAPH, cycles, features
 from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, real_sites
 from genkit_molecules.items.orders import NodeEdgesNode, NodesEdges
-from genkit_molecules.networks.graph_transformer import GraphTransformer
+from genkit_molecules.networks import ByteNet, GraphTransformer, SequenceMLP, SequenceTransformer
 
 KEY = jax.random.key(0)
 SMALL = GraphTransformer(2, dx=16, de=8, dy=4, heads=2, hidden_x=16, hidden_e=12, hidden_y=8, dropout=0.0, time=True,
@@ -31,6 +32,26 @@ def rows(n, count=6):
     """Partly hidden graphs of five elements."""
     x = np.random.default_rng(0).integers(0, 4, (count, sites(n)))
     return jnp.asarray(np.where(np.random.default_rng(1).random(x.shape) < 0.4, 5, x))
+
+
+@pytest.mark.parametrize(
+    ("network", "head"),
+    [
+        (SMALL, "generator"),
+        (SMALL, "discriminator"),
+        (SequenceTransformer(2, 16, 2, 32), "generator"),
+        (ByteNet(2, 16, 8, 3, 2), "discriminator"),
+        (SequenceMLP(1, 16, 6), "generator"),
+    ],
+    ids=lambda a: a if isinstance(a, str) else type(a).__name__,
+)
+def test_arithmetic(network, head):
+    rng = np.random.default_rng(0)
+    t, mask = jnp.linspace(0.1, 0.9, 3), jnp.asarray(np.arange(4) < [[4], [3], [2]])
+    atoms, bonds = (jnp.asarray(rng.integers(0, 4, (3, n))) for n in (4, 6))
+    graph = isinstance(network, GraphTransformer)
+    kinds, x = (ELEMENTS, (atoms, bonds)) if graph else (5, (atoms,))
+    check_network(network, (kinds, head), *x, t, mask)
 
 
 QM9, MOSES = ("H", "C", "N", "O", "F"), ("C", "N", "S", "O", "F", "Cl", "Br", "H")

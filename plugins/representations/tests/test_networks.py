@@ -11,8 +11,10 @@ from scipy.special import erf
 
 from genkit.errors import DataError, UsageError
 from genkit.nn import Net
+from genkit.testing import check_network
 from genkit_representations.networks import import_vit
-from genkit_representations.networks.encoders import CNN
+from genkit_representations.networks.encoders import CNN, MLPEncoder
+from genkit_representations.networks.feature_mlp import FeatureMLP
 from genkit_representations.networks.head import Head, Prototyper
 from genkit_representations.networks.vit import ViT
 
@@ -20,6 +22,30 @@ RNG = np.random.default_rng(0)
 
 
 # networks
+
+
+@pytest.mark.parametrize(
+    "network",
+    [ViT(2, 16, 2, 2, registers=1, scale=0.5), CNN((4, 8)), MLPEncoder((16, 8)), FeatureMLP(16, 2, 16)],
+    ids=lambda network: type(network).__name__,
+)
+def test_arithmetic(network):
+    rng = np.random.default_rng(0)
+    images, features = (jnp.asarray(rng.standard_normal(s), jnp.float32) for s in ((3, 4, 4, 3), (3, 5)))
+    if isinstance(network, FeatureMLP):
+        check_network(network, (5,), features, jnp.linspace(0.1, 0.9, 3), jnp.arange(3))
+    else:
+        check_network(network, ((4, 4, 3),), images)
+
+
+def test_blocks_that_are_computed_again_need_less_memory():
+    def kept(network):
+        net, images = Net(network, ((8, 8, 3),)), jax.ShapeDtypeStruct((8, 8, 8, 3), jnp.float32)
+        gradient = jax.jit(jax.grad(lambda params, x: jnp.square(net(params, x)[0]).mean()))
+        return gradient.lower(net.shapes(), images).compile().memory_analysis().temp_size_in_bytes
+
+    network = ViT(2, 16, 6, 2)
+    assert kept(dataclasses.replace(network, remat=True)) < kept(network) / 3
 
 
 def weights(width=8, depth=2, patch=2, side=4, registers=0, scale=False):

@@ -8,8 +8,8 @@ from flax import nnx
 
 import genkit.nn as gnn
 from genkit.errors import UsageError
-from genkit_weather.graphs import Edges, InteractionNet, ParallelInteractionNet, aggregate, at_senders
-from genkit_weather.graphs.messages import normalise
+from genkit_weather.graphs import Edges, InteractionNet, ParallelInteractionNet, aggregate, at_senders, messages
+from genkit_weather.graphs.messages import averaged, normalise
 
 SENDERS, RECEIVERS, E, H = 7, 5, 20, 4
 
@@ -50,7 +50,7 @@ def test_gathers_and_sums_have_the_gradients_of_dense_matrices():
         np.testing.assert_allclose(back(g)[0], expected_back(g)[0], rtol=1e-5, atol=1e-6)
     text = jax.jit(jax.grad(lambda h: sparse(h).sum())).lower(h).as_text()
     assert "indices_are_sorted = true" in text and "indices_are_sorted = false" not in text.split("scatter")[-1]
-    mean = aggregate(jnp.ones((E, 1, 1)), e, "mean")[:, 0, 0]
+    mean = averaged(aggregate(jnp.ones((E, 1, 1)), e), e)[:, 0, 0]
     np.testing.assert_allclose(mean, [1, 1, 1, 1, 0])
 
 
@@ -139,3 +139,34 @@ def test_one_set_of_edges_in_parallel_is_an_interaction_network():
 def test_parameters_of_a_layer():
     wide = InteractionNet(64, rngs=nnx.Rngs(0))
     assert gnn.parameter_count(gnn.functional(wide)[1]) == 29184
+
+
+@pytest.mark.parametrize(
+    "n, kind, dtype", [(1, "interact", "float32"), (2, "propagate", "float32"), (2, "parallel", "bfloat16")]
+)
+def test_gradients_in_blocks_are_those_of_all_edges(n, kind, dtype, monkeypatch):
+    e, options = edges(), {"dtype": dtype, "rngs": nnx.Rngs(0)}
+    inputs = [
+        x.astype(dtype) for x in (normal(E, n, H, seed=3), normal(SENDERS, 2, H), normal(RECEIVERS, 2, H, seed=2))
+    ]
+    if kind == "parallel":
+        apply, params = gnn.functional(ParallelInteractionNet(H, ((0, 1), (0, 1)), 2, **options))
+        call = lambda params, state, s, r: apply(params, (e, e), [state, state], [s, r])  # noqa: E731
+    else:
+        apply, params = gnn.functional(InteractionNet(H, propagate=kind == "propagate", **options))
+        call = lambda params, *inputs: apply(params, e, *inputs)[: 3 - n]  # noqa: E731  (without new edges, or with)
+
+    def loss(*inputs):
+        return sum(jnp.sin(3 * x.astype(jnp.float32)).sum() for x in jax.tree.leaves(call(*inputs)))
+
+    def gradients(blocks):
+        monkeypatch.setattr(messages, "BLOCK", E * 2 * H * jnp.dtype(dtype).itemsize // blocks)
+        f = jax.value_and_grad(jax.checkpoint(lambda *inputs: loss(*inputs)), (0, 1, 2, 3))
+        return "scan[" in str(jax.make_jaxpr(f)(params, *inputs)), jax.jit(f)(params, *inputs)
+
+    (looped, whole), (again, found) = gradients(1), gradients(3)  # of 7 edges, the last with one of the second again
+    assert again and not looped
+    for a, b in zip(*map(jax.tree.leaves, (found, whole)), strict=True):
+        assert a.dtype == b.dtype
+        error = jnp.abs(a.astype(jnp.float32) - b.astype(jnp.float32)).max() / jnp.abs(b).max()
+        assert error < (1e-5 if dtype == "float32" else 2e-2)

@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from genkit.errors import UsageError
-from genkit.nn import linear
+from genkit.nn import Arithmetic, linear
 from genkit_crystals.protostructures import (
     ELEMENTS,
     GROUPS,
@@ -42,18 +42,20 @@ class TokenSizes:
 class Block(nnx.Module):
     """Pre-norm transformer block with ReLU, (n, L, d)."""
 
-    def __init__(self, width: int, heads: int, inner: int, rngs: nnx.Rngs):
-        self.heads = heads
-        self.norms = nnx.List([nnx.LayerNorm(width, rngs=rngs) for _ in range(2)])
-        self.qkv, self.out = linear(width, 3 * width, rngs=rngs), linear(width, width, rngs=rngs)
-        self.first, self.second = linear(width, inner, rngs=rngs), linear(inner, width, rngs=rngs)
+    def __init__(self, config: "Wrenformer", rngs: nnx.Rngs):
+        width, inner, options = config.width, config.inner, {"dtype": config.numbers, "rngs": rngs}
+        self.heads = config.heads
+        self.norms = nnx.List([nnx.LayerNorm(width, **options) for _ in range(2)])
+        self.qkv, self.out = linear(width, 3 * width, **options), linear(width, width, **options)
+        self.first, self.second = linear(width, inner, **options), linear(inner, width, **options)
 
     def __call__(self, x: Array, real: Array) -> Array:
         """Attention over the real tokens, then a perceptron."""
         n, length, width = x.shape
         qkv = self.qkv(self.norms[0](x)).reshape(n, length, 3, self.heads, -1)
-        scores = jnp.einsum("nihd,njhd->nhij", qkv[:, :, 0], qkv[:, :, 1]) * (width // self.heads) ** -0.5
-        attention = jax.nn.softmax(jnp.where(real[:, None, None], scores, -1e9), -1)
+        scores = jnp.einsum("nihd,njhd->nhij", qkv[:, :, 0], qkv[:, :, 1], preferred_element_type=jnp.float32)
+        scores = jnp.where(real[:, None, None], scores * (width // self.heads) ** -0.5, -1e9)
+        attention = jax.nn.softmax(scores, -1).astype(x.dtype)
         x = x + self.out(jnp.einsum("nhij,njhd->nihd", attention, qkv[:, :, 2]).reshape(n, length, width))
         return x + self.second(jax.nn.relu(self.first(self.norms[1](x))))
 
@@ -80,10 +82,10 @@ class Module(nnx.Module):
     """See `Wrenformer`; `tokens` (n, L, F), `real` (n, L), `image` (n, L) numbers of equivalent assignments."""
 
     def __init__(self, features: int, outputs: int, options: "Wrenformer", rngs: nnx.Rngs):
-        width = options.width
-        self.embed = linear(features, width, rngs=rngs)
-        self.blocks = nnx.List([Block(width, options.heads, options.inner, rngs) for _ in range(options.layers)])
-        self.trunk, self.trunk_out = Residual((width, *TRUNK), rngs), linear(TRUNK[-1], EMBEDDING, rngs=rngs)
+        self.options = options
+        self.embed = linear(features, options.width, dtype=options.numbers, rngs=rngs)
+        self.blocks = nnx.List([Block(options, rngs) for _ in range(options.layers)])
+        self.trunk, self.trunk_out = Residual((options.width, *TRUNK), rngs), linear(TRUNK[-1], EMBEDDING, rngs=rngs)
         self.head, self.head_out = Residual((EMBEDDING, *HEAD), rngs), linear(HEAD[-1], 2 * outputs, rngs=rngs)
 
     def embedding(self, tokens: Array, real: Array) -> Array:
@@ -91,8 +93,8 @@ class Module(nnx.Module):
         n, a, length, _ = tokens.shape
         x, seen = self.embed(tokens).reshape(n * a, length, -1), real.reshape(n * a, length)
         for block in self.blocks:
-            x = block(x, seen)
-        x = jnp.where(seen[..., None], x, 0).reshape(n, a * length, -1)
+            x = self.options.through(block, x, seen)
+        x = jnp.where(seen[..., None], x.astype(jnp.float32), 0).reshape(n, a * length, -1)
         return x.sum(1) / real.sum((1, 2))[:, None]
 
     def __call__(self, tokens: Array, real: Array) -> tuple[Array, Array]:
@@ -103,7 +105,7 @@ class Module(nnx.Module):
 
 
 @dataclass(frozen=True)
-class Wrenformer:
+class Wrenformer(Arithmetic):
     """Wrenformer (Riebesell et al. 2025, doi 10.1038/s42256-025-01055-1): a transformer on the orbits of a crystal.
 
     The preset paper has the 5,166,658 parameters of Matbench Discovery, with its 200 features of elements and 444 of

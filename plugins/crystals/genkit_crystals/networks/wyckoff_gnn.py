@@ -10,7 +10,7 @@ from flax import nnx
 
 from genkit.errors import UsageError
 from genkit.kinds import ZERO
-from genkit.nn import MLP
+from genkit.nn import MLP, Arithmetic
 from genkit_crystals.chains import Layout
 from genkit_crystals.protostructures import ELEMENTS, GROUPS, LETTERS, periodic_table
 
@@ -34,9 +34,9 @@ class Sizes:
     """None of a generator, which answers with logits of x_0; a critic answers with (n, outputs)"""
 
 
-def mlp(inputs: int, outputs: int, hidden: int, rngs: nnx.Rngs, depth: int = 3) -> MLP:
+def mlp(inputs: int, outputs: int, hidden: int, rngs: nnx.Rngs, depth: int = 3, dtype: Any = jnp.float32) -> MLP:
     """Hidden layers with SiLU; they begin so that features keep their size from layer to layer."""
-    made = MLP((inputs, *[hidden] * depth, outputs), rngs=rngs)
+    made = MLP((inputs, *[hidden] * depth, outputs), dtype=dtype, rngs=rngs)
     for layer in made.layers:
         layer.kernel[...] *= GAIN
     return made
@@ -49,22 +49,22 @@ class Layer(nnx.Module):
     on receivers and senders apart, which are then added: the numbers of the published form at half the work.
     """
 
-    def __init__(self, width: int, context: int, rngs: nnx.Rngs, depth: int = 3):
+    def __init__(self, width: int, context: int, rngs: nnx.Rngs, depth: int = 3, dtype: Any = jnp.float32):
         size = width + context
-        self.scores = mlp(2 * size, 1, 2 * size, rngs, depth)
-        self.values = mlp(size, width, 2 * size, rngs, depth)
+        self.scores = mlp(2 * size, 1, 2 * size, rngs, depth, dtype)
+        self.values = mlp(size, width, 2 * size, rngs, depth, dtype)
 
     def __call__(self, h: Array, c: Array, real: Array) -> Array:
         """`h` (n, R, H), `c` (n, R, D), `real` (n, R) bool."""
         z = jnp.concatenate([h, c], -1)
         first, *rest = self.scores.layers
         bias: Any = first.bias
-        receiver, sender = jnp.split(first.kernel[...], 2)
-        edges = (z @ receiver + bias[...])[:, :, None] + (z @ sender)[:, None]
+        receiver, sender = jnp.split(first.kernel[...].astype(z.dtype), 2)
+        edges = (z @ receiver + bias[...].astype(z.dtype))[:, :, None] + (z @ sender)[:, None]
         for layer in rest:
             edges = layer(jax.nn.silu(edges))
-        scores = jnp.where(real[:, None], edges[..., 0], -jnp.inf)
-        attention = jax.nn.softmax(scores, -1)
+        scores = jnp.where(real[:, None], edges[..., 0].astype(jnp.float32), -jnp.inf)
+        attention = jax.nn.softmax(scores, -1).astype(z.dtype)
         return jax.nn.silu(h + jnp.einsum("nij,njh->nih", attention, self.values(z)))
 
 
@@ -76,19 +76,19 @@ class Pointer(nnx.Module):
     s_iem = sum_j sigmoid(q_im . k_jm) [e is on j] over the real rows j and heads m, then a perceptron of s_ie and z_i.
     """
 
-    def __init__(self, inputs: int, heads: int, outputs: tuple[int, int], rngs: nnx.Rngs):
+    def __init__(self, inputs: int, heads: int, outputs: tuple[int, int], rngs: nnx.Rngs, dtype: Any = jnp.float32):
         self.heads, hidden = heads, 8
-        self.query = nnx.Linear(inputs, 8 * heads, rngs=rngs)
-        self.key = nnx.Linear(inputs, 8 * heads, rngs=rngs)
-        self.row = nnx.Linear(inputs, hidden, rngs=rngs)
-        self.elsewhere = nnx.Linear(heads, hidden, use_bias=False, rngs=rngs)
-        self.out = nnx.List([nnx.Linear(hidden, size, rngs=rngs) for size in outputs])
+        self.query = nnx.Linear(inputs, 8 * heads, dtype=dtype, rngs=rngs)
+        self.key = nnx.Linear(inputs, 8 * heads, dtype=dtype, rngs=rngs)
+        self.row = nnx.Linear(inputs, hidden, dtype=dtype, rngs=rngs)
+        self.elsewhere = nnx.Linear(heads, hidden, use_bias=False, dtype=dtype, rngs=rngs)
+        self.out = nnx.List([nnx.Linear(hidden, size, dtype=dtype, rngs=rngs) for size in outputs])
 
     def __call__(self, z: Array, present: Array) -> Array:
         """Features (n, R, E, hidden) of `z` (n, R, D) and `present` (n, R, E), 0 on rows that are not real."""
         q, k = (a(z).reshape(*z.shape[:2], self.heads, -1) for a in (self.query, self.key))
         gates = jax.nn.sigmoid(jnp.einsum("nimd,njmd->nmij", q, k))
-        s = jnp.einsum("nmij,nje->niem", gates, present)
+        s = jnp.einsum("nmij,nje->niem", gates, present.astype(z.dtype))
         return jax.nn.silu(self.elsewhere(s) + self.row(z)[:, :, None])
 
 
@@ -100,14 +100,14 @@ class Affinity(nnx.Module):
     learned of an element tells of its neighbours in the periodic table.
     """
 
-    def __init__(self, inputs: int, rank: int, hidden: int, rngs: nnx.Rngs, depth: int):
+    def __init__(self, inputs: int, rank: int, hidden: int, rngs: nnx.Rngs, depth: int, dtype: Any = jnp.float32):
         sizes = {"element": ELEMENTS + 1, "period": 10, "column": 19}
 
         def features() -> nnx.Dict:
             return nnx.Dict({name: nnx.Embed(n, rank, embedding_init=unit, rngs=rngs) for name, n in sizes.items()})
 
         self.there, self.asked = features(), features()
-        self.out = mlp(inputs + rank, rank, hidden, rngs, depth)
+        self.out = mlp(inputs + rank, rank, hidden, rngs, depth, dtype)
 
     def __call__(self, z: Array, present: Array) -> Array:
         """(n, R, E) of `z` (n, R, D) and `present` (n, R, E)."""
@@ -128,7 +128,7 @@ class Trunk(nnx.Module):
 
     def __init__(self, size: "WyckoffGNN", length: int, classes: int, rngs: nnx.Rngs):
         width, context = size.width, size.context
-        self.classes = classes
+        self.classes, self.options = classes, size
         self.element = nnx.Embed(ELEMENTS + 1, width, embedding_init=unit, rngs=rngs)
         self.count = nnx.Embed(classes, 1, embedding_init=_rising, rngs=rngs)
         self.counts = nnx.Linear(ELEMENTS, width, kernel_init=unit, rngs=rngs)
@@ -140,7 +140,7 @@ class Trunk(nnx.Module):
         self.context = nnx.Dict(
             {name: nnx.Embed(n, context, embedding_init=begin[name], rngs=rngs) for name, n in sizes.items()}
         )
-        self.layers = nnx.List([Layer(width, context, rngs, size.depth) for _ in range(size.layers)])
+        self.layers = nnx.List([Layer(width, context, rngs, size.depth, size.numbers) for _ in range(size.layers)])
 
     def rows(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array, Array]:
         """Features h (n, R, H), context c (n, R, D), and which elements are there (n, R, E), of rows by letter."""
@@ -156,9 +156,10 @@ class Trunk(nnx.Module):
             c += self.context["species"](jnp.minimum(present.any(1).sum(1), SPECIES))[:, None]
         # rows of both kinds close together: no edge is spent on the gap between the kinds
         h = _rows(jnp.concatenate([h0, h1], 1), slots.slot, group)
+        h, c = (a.astype(self.options.numbers) for a in (h, c))
         for layer in self.layers:
-            h = layer(h, c, every.real)
-        return h, c, present.astype(h.dtype)
+            h = self.options.through(layer, h, c, every.real)
+        return h, c, present.astype(jnp.float32)
 
     def _context(self, part: Any) -> Array:
         named = {"dof": part.dof, "letter": part.row, "multiplicity": part.multiplicity}
@@ -170,18 +171,18 @@ class Generator(Trunk):
 
     def __init__(self, size: "WyckoffGNN", length: int, classes: int, rngs: nnx.Rngs):
         super().__init__(size, length, classes, rngs)
-        width = size.width
-        self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs, size.depth)
-        self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs, size.depth)
-        self.pointer = Pointer(width + size.context, size.pointer, (1, classes), rngs) if size.pointer else None
-        inputs, rank = width + size.context, size.affinity
-        self.affinity = Affinity(inputs, rank, 2 * width, rngs, size.depth) if rank else None
+        width, inputs, dtype = size.width, size.width + size.context, size.numbers
+        self.elements_out = mlp(width, ELEMENTS + 1, 2 * width, rngs, size.depth, dtype)
+        self.counts_out = mlp(width, ELEMENTS * classes, 2 * width, rngs, size.depth, dtype)
+        self.pointer = Pointer(inputs, size.pointer, (1, classes), rngs, dtype) if size.pointer else None
+        rank = size.affinity
+        self.affinity = Affinity(inputs, rank, 2 * width, rngs, size.depth, dtype) if rank else None
 
     def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> tuple[Array, Array]:
         """Logits of x_0: (n, R0, E + 1) and (n, R1, E, classes)."""
         h, c, present = self.rows(x, slots, group, step)
         h0, h1 = (_rows(h, part.row, group) for part in (slots.fixed, slots.free))
-        elements, counts = self.elements_out(h0), self.counts_out(h1)
+        elements, counts = (a.astype(jnp.float32) for a in (self.elements_out(h0), self.counts_out(h1)))
         counts = counts.reshape(*counts.shape[:2], ELEMENTS, self.classes)
         z = jnp.concatenate([h, c], -1)
         if self.pointer is not None:
@@ -219,7 +220,7 @@ class Critic(Trunk):
     def __call__(self, x: tuple[Array, Array], slots: Layout, group: Array, step: Array) -> Array:
         """(n, outputs)."""
         h, c, present = self.rows(x, slots, group, step)
-        z, real = jnp.concatenate([h, c], -1), slots.every.at(group).real[..., None]
+        z, real = jnp.concatenate([h, c], -1).astype(jnp.float32), slots.every.at(group).real[..., None]
         rows = jnp.where(real, jax.nn.silu(self.row(z)), 0.0).sum(1) / real.sum(1)
         where = self.where(jnp.einsum("nim,nie->nem", jax.nn.sigmoid(self.gates(z)), present))
         there = present.max(1)
@@ -253,7 +254,7 @@ def _rows(h: Array, places: Array, group: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class WyckoffGNN:
+class WyckoffGNN(Arithmetic):
     """WyckoffGNN (Ekstrom Kelvinius et al. 2025, arXiv 2502.06485): attention over the rows of a crystal.
 
     The preset paper has the published 9,575,083 parameters (T = 1000, counts to 54).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +61,7 @@ class ByteNetModule(nnx.Module):
     """See `ByteNet`; `key` switches dropout on."""
 
     def __init__(self, c: ByteNet, rngs: nnx.Rngs, classes: int, head: str, outputs: int, conditions: int):
-        self.rate = c.dropout
+        self.options, self.rate = c, c.dropout
         self.first = Inputs(classes, c.width, False, c.time, conditions, rngs)
         cycle = c.largest.bit_length()
         self.layers = nnx.List([Block(c, 2 ** (k % cycle), rngs) for k in range(c.layers)])
@@ -69,9 +70,10 @@ class ByteNetModule(nnx.Module):
     def __call__(self, x, t, mask=None, cond=None, key=None):
         """Logits, or numbers of the sequence."""
         mask = jnp.ones(x.shape, bool) if mask is None else mask
-        h = self.first(x, t, cond)
+        h = self.first(x, t, cond).astype(self.options.numbers)
         for k, block in enumerate(self.layers):
-            h = h + dropout(block(h, mask), self.rate, None if key is None else jax.random.fold_in(key, k))
+            out = self.options.through(block, h, mask)
+            h = h + dropout(out, self.rate, None if key is None else jax.random.fold_in(key, k))
         return self.last(h, mask)
 
 
@@ -79,9 +81,10 @@ class Block(nnx.Module):
     """Norm, GELU, narrow; norm, GELU, dilated convolution; norm, GELU, widen."""
 
     def __init__(self, c: ByteNet, dilation: int, rngs: nnx.Rngs):
-        self.norms = nnx.List([nnx.LayerNorm(width, rngs=rngs) for width in (c.width, c.inner, c.inner)])
-        self.narrow, self.widen = linear(c.width, c.inner, rngs=rngs), linear(c.inner, c.width, rngs=rngs)
-        self.conv = nnx.Conv(c.inner, c.inner, (c.kernel,), kernel_dilation=dilation, rngs=rngs)
+        options: Any = {"dtype": c.numbers, "rngs": rngs}
+        self.norms = nnx.List([nnx.LayerNorm(width, **options) for width in (c.width, c.inner, c.inner)])
+        self.narrow, self.widen = linear(c.width, c.inner, **options), linear(c.inner, c.width, **options)
+        self.conv = nnx.Conv(c.inner, c.inner, (c.kernel,), kernel_dilation=dilation, **options)
 
     def __call__(self, h, mask):
         """(B, L, width) -> the same; sites that are not real count as zero."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from genkit.errors import UsageError
-from genkit.nn import dropout, linear, positional_frequencies, sinusoids
+from genkit.nn import Arithmetic, dropout, linear, positional_frequencies, sinusoids
 from genkit_molecules.chemistry import ATOM, BONDS, GRAPH, features, pairs
 
 Array = jax.Array
@@ -18,7 +18,7 @@ TIME = 32  # features of the hidden fraction
 
 
 @dataclass(frozen=True)
-class GraphTransformer:
+class GraphTransformer(Arithmetic):
     """Attention over atoms, modulated channel by channel by the bonds, which are updated too; equivariant."""
 
     layers: int = 7
@@ -85,17 +85,18 @@ class GraphTransformerModule(nnx.Module):
     ):
         elements = len(symbols)
         c, self.config, self.symbols, self.elements, self.head = config, config, symbols, elements, head
-        self.in_x = Twice(elements + 1 + ATOM * c.features, c.hidden_x, c.dx, True, rngs)
-        self.in_e = Twice(BONDS + 1, c.hidden_e, c.de, True, rngs)
+        options: Any = {"dtype": c.numbers, "rngs": rngs}
+        self.in_x = Twice(elements + 1 + ATOM * c.features, c.hidden_x, c.dx, True, **options)
+        self.in_e = Twice(BONDS + 1, c.hidden_e, c.de, True, **options)
         given = 1 + TIME * c.time + GRAPH * c.features + conditions
-        self.in_y = Twice(given, max(c.dy, c.hidden_y), c.dy, True, rngs)
+        self.in_y = Twice(given, max(c.dy, c.hidden_y), c.dy, True, **options)
         self.layers = nnx.List([Layer(c, rngs) for _ in range(c.layers)])
         wide = head == "discriminator"
-        self.out_x = Twice(c.dx, c.hidden_x, c.hidden_x if wide else elements, False, rngs)
-        self.out_e = Twice(c.de, c.hidden_e, c.hidden_e if wide else BONDS, False, rngs)
+        self.out_x = Twice(c.dx, c.hidden_x, c.hidden_x if wide else elements, False, **options)
+        self.out_e = Twice(c.de, c.hidden_e, c.hidden_e if wide else BONDS, False, **options)
         if wide:
             both = c.hidden_x + c.hidden_e
-            self.last = Twice(both, both, outputs, False, rngs)
+            self.last = Twice(both, both, outputs, False, rngs=rngs)
 
     def __call__(self, atoms, bonds, t, mask=None, cond=None, key=None):
         """Logits, or numbers of the graph."""
@@ -117,8 +118,9 @@ class GraphTransformerModule(nnx.Module):
             y.append(sinusoids(100 * jnp.broadcast_to(t, (b,)), positional_frequencies(TIME)))
         y = self.in_y(jnp.concatenate([*y, *([] if cond is None else [cond])], -1))
         for k, layer in enumerate(self.layers):
-            x, e, y = layer(x, e, y, mask, real_x, real_e, None if key is None else jax.random.fold_in(key, k))
-        x, e = self.out_x(x), self.out_e(e)
+            own = None if key is None else jax.random.fold_in(key, k)
+            x, e, y = self.config.through(layer, x, e, y, mask, real_x, real_e, own)
+        x, e = (out(a).astype(jnp.float32) for out, a in ((self.out_x, x), (self.out_e, e)))
         if self.head == "discriminator":
             count = mask.sum(1, keepdims=True)
             mean_x = jnp.where(real_x, x, 0).sum(1) / count
@@ -131,8 +133,8 @@ class GraphTransformerModule(nnx.Module):
 class Twice(nnx.Module):
     """Linear, ReLU, Linear, and ReLU if asked."""
 
-    def __init__(self, inputs: int, hidden: int, outputs: int, last: bool, rngs: nnx.Rngs):
-        self.first, self.second, self.last = linear(inputs, hidden, rngs=rngs), linear(hidden, outputs, rngs=rngs), last
+    def __init__(self, inputs: int, hidden: int, outputs: int, last: bool, **options: Any):
+        self.first, self.second, self.last = linear(inputs, hidden, **options), linear(hidden, outputs, **options), last
 
     def __call__(self, x):
         """Apply."""
@@ -145,12 +147,13 @@ class Layer(nnx.Module):
 
     def __init__(self, c: GraphTransformer, rngs: nnx.Rngs):
         self.rate, self.scale = c.dropout, (c.dx // c.heads) ** -0.5
+        options: Any = {"dtype": c.numbers, "rngs": rngs}
 
         def dense(a: int, b: int) -> nnx.Linear:
-            return linear(a, b, rngs=rngs)
+            return linear(a, b, **options)
 
         def norm(a: int) -> nnx.LayerNorm:
-            return nnx.LayerNorm(a, epsilon=1e-5, rngs=rngs)
+            return nnx.LayerNorm(a, epsilon=1e-5, **options)
 
         self.q, self.k, self.v = dense(c.dx, c.dx), dense(c.dx, c.dx), dense(c.dx, c.dx)
         self.e_add, self.e_mul = dense(c.de, c.dx), dense(c.de, c.dx)
@@ -158,11 +161,11 @@ class Layer(nnx.Module):
         self.y_x_add, self.y_x_mul = dense(c.dy, c.dx), dense(c.dy, c.dx)
         self.x_out, self.e_out = dense(c.dx, c.dx), dense(c.dx, c.de)
         self.y_y, self.x_y, self.e_y = dense(c.dy, c.dy), dense(4 * c.dx, c.dy), dense(4 * c.de, c.dy)
-        self.y_out = Twice(c.dy, c.dy, c.dy, False, rngs)
+        self.y_out = Twice(c.dy, c.dy, c.dy, False, **options)
         self.norms = nnx.List([norm(a) for a in (c.dx, c.de, c.dy) for _ in range(2)])
-        self.f_x = Twice(c.dx, c.hidden_x, c.dx, False, rngs)
-        self.f_e = Twice(c.de, c.hidden_e, c.de, False, rngs)
-        self.f_y = Twice(c.dy, c.hidden_y, c.dy, False, rngs) if c.hidden_y else None
+        self.f_x = Twice(c.dx, c.hidden_x, c.dx, False, **options)
+        self.f_e = Twice(c.de, c.hidden_e, c.de, False, **options)
+        self.f_y = Twice(c.dy, c.hidden_y, c.dy, False, **options) if c.hidden_y else None
 
     def __call__(self, x, e, y, mask, real_x, real_e, key):
         """(x (B, n, dx), e (B, n, n, de), y (B, dy)) -> the same."""
@@ -171,8 +174,8 @@ class Layer(nnx.Module):
         a = q[:, :, None] * k[:, None] * self.scale
         a = a * (self.e_mul(e) + 1) + self.e_add(e)
         new_e = self.e_out(self.y_e_add(y)[:, None, None] + (self.y_e_mul(y)[:, None, None] + 1) * a)
-        attention = jax.nn.softmax(jnp.where(mask[:, None, :, None], a, -1e9), 2)
-        mixed = (attention * v[:, None]).sum(2)
+        attention = jax.nn.softmax(jnp.where(mask[:, None, :, None], a.astype(jnp.float32), -1e9), 2)
+        mixed = (attention.astype(v.dtype) * v[:, None]).sum(2)
         new_x = self.x_out(self.y_x_add(y)[:, None] + (self.y_x_mul(y)[:, None] + 1) * mixed)
         new_y = self.y_y(y) + self.x_y(_statistics(x, real_x, (1,))) + self.e_y(_statistics(e, real_e, (1, 2)))
         parts = [x, e, y], [new_x, new_e, self.y_out(new_y)], [self.f_x, self.f_e, self.f_y], [real_x, real_e, None]
@@ -189,7 +192,8 @@ class Layer(nnx.Module):
 
 
 def _statistics(a: Array, real: Array, axes: tuple[int, ...]) -> Array:
-    """Mean, minimum, maximum and standard deviation over the real entries, (B, 4 c)."""
+    """Mean, minimum, maximum and standard deviation over the real entries, (B, 4 c), float32."""
+    a = a.astype(jnp.float32)
     count = jnp.maximum(real.sum(axes), 1)
     mean = jnp.where(real, a, 0).sum(axes) / count
     far = a - jnp.expand_dims(mean, axes)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from genkit.nn import linear, positional_frequencies, sinusoids
+from genkit.nn import Arithmetic, linear, positional_frequencies, sinusoids
 
 Array = jax.Array
 TIME = 64  # features of the time
 
 
-class SequenceNetwork:
+@dataclass(frozen=True)
+class SequenceNetwork(Arithmetic):
     """Base of the configurations of networks on sequences; a subclass names its module."""
 
     @property

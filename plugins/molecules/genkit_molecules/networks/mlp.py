@@ -50,7 +50,7 @@ class SequenceMLPModule(nnx.Module):
         self.config, self.classes, self.whole = c, classes, head == "discriminator"
         first = c.sites * (classes + 1) + TIME * c.time + conditions
         last = outputs if self.whole else c.sites * classes
-        self.net = MLP((first, *(c.width,) * c.layers, last), rngs=rngs)
+        self.net = MLP((first, *(c.width,) * c.layers, last), dtype=c.numbers, rngs=rngs)
 
     def __call__(self, x, t, mask=None, cond=None, key=None):
         """Logits, or numbers of the sequence."""
@@ -62,5 +62,5 @@ class SequenceMLPModule(nnx.Module):
         given = [jnp.pad(hot, ((0, 0), (0, c.sites - sites), (0, 0))).reshape(b, -1)]
         if c.time:
             given.append(sinusoids(100 * jnp.broadcast_to(t, (b,)), positional_frequencies(TIME)))
-        out = self.net(jnp.concatenate([*given, *([] if cond is None else [cond])], -1))
+        out = c.through(self.net, jnp.concatenate([*given, *([] if cond is None else [cond])], -1)).astype(jnp.float32)
         return out if self.whole else out.reshape(b, c.sites, self.classes)[:, :sites]

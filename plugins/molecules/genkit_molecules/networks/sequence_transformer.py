@@ -55,6 +55,7 @@ class SequenceTransformerModule(nnx.Module):
     """See `SequenceTransformer`; `key` switches dropout on."""
 
     def __init__(self, c: SequenceTransformer, rngs: nnx.Rngs, classes: int, head: str, outputs: int, conditions: int):
+        self.options = c
         self.first = Inputs(classes, c.width, True, c.time, conditions, rngs)
         self.layers = nnx.List([Block(c, rngs) for _ in range(c.layers)])
         self.last = Outputs(c.width, classes, head, outputs, rngs)
@@ -62,9 +63,9 @@ class SequenceTransformerModule(nnx.Module):
     def __call__(self, x, t, mask=None, cond=None, key=None):
         """Logits, or numbers of the sequence."""
         mask = jnp.ones(x.shape, bool) if mask is None else mask
-        h = self.first(x, t, cond)
+        h = self.first(x, t, cond).astype(self.options.numbers)
         for k, block in enumerate(self.layers):
-            h = block(h, mask, None if key is None else jax.random.fold_in(key, k))
+            h = self.options.through(block, h, mask, None if key is None else jax.random.fold_in(key, k))
         return self.last(h, mask)
 
 
@@ -72,10 +73,10 @@ class Block(nnx.Module):
     """Attention and perceptron, each after a layer norm and with a residual."""
 
     def __init__(self, c: SequenceTransformer, rngs: nnx.Rngs):
-        self.heads, self.rate = c.heads, c.dropout
-        self.norms = nnx.List([nnx.LayerNorm(c.width, rngs=rngs) for _ in range(2)])
-        self.qkv, self.out = linear(c.width, 3 * c.width, rngs=rngs), linear(c.width, c.width, rngs=rngs)
-        self.up, self.down = linear(c.width, c.hidden, rngs=rngs), linear(c.hidden, c.width, rngs=rngs)
+        self.heads, self.rate, options = c.heads, c.dropout, {"dtype": c.numbers, "rngs": rngs}
+        self.norms = nnx.List([nnx.LayerNorm(c.width, **options) for _ in range(2)])
+        self.qkv, self.out = linear(c.width, 3 * c.width, **options), linear(c.width, c.width, **options)
+        self.up, self.down = linear(c.width, c.hidden, **options), linear(c.hidden, c.width, **options)
 
     def __call__(self, h, mask, key):
         """(B, L, width) -> the same; sites that are not real are not looked at."""

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from genkit.errors import UsageError
-from genkit.nn import MLP, Conv, GroupNorm
+from genkit.nn import MLP, Arithmetic, Conv, GroupNorm
 
 
 @dataclass(frozen=True)
-class MLPEncoder:
+class MLPEncoder(Arithmetic):
     """A perceptron, of vectors or of flattened images."""
 
     widths: tuple[int, ...] = (96, 96)
@@ -37,23 +38,23 @@ class MLPEncoder:
         size = 1
         for n in shape:
             size *= n
-        return MLPEncoderModule((size, *self.widths), rngs)
+        return MLPEncoderModule(self, (size, *self.widths), rngs)
 
 
 class MLPEncoderModule(nnx.Module):
     """See `MLPEncoder`."""
 
-    def __init__(self, widths: tuple[int, ...], rngs: nnx.Rngs):
-        self.width = widths[-1]
-        self.layers = MLP(widths, rngs=rngs)
+    def __init__(self, config: MLPEncoder, widths: tuple[int, ...], rngs: nnx.Rngs):
+        self.config, self.width = config, widths[-1]
+        self.layers = MLP(widths, dtype=config.numbers, rngs=rngs)
 
     def __call__(self, x: Any, mask: Any = None, keep: Any = None, key: Any = None) -> tuple[Any, None]:
         """Features."""
-        return self.layers(x.reshape(len(x), -1)), None
+        return self.config.through(self.layers, x.reshape(len(x), -1)).astype(jnp.float32), None
 
 
 @dataclass(frozen=True)
-class CNN:
+class CNN(Arithmetic):
     """A residual convolutional network with group norm (He et al. 2016); halves the image between its stages."""
 
     widths: tuple[int, ...] = (32, 64)
@@ -72,12 +73,12 @@ class CNNModule(nnx.Module):
     """See `CNN`."""
 
     def __init__(self, config: CNN, channels: int, rngs: nnx.Rngs):
-        self.width = config.widths[-1]
-        self.first = Conv(channels, config.widths[0], rngs=rngs)
+        self.config, self.width = config, config.widths[-1]
+        self.first = Conv(channels, config.widths[0], dtype=config.numbers, rngs=rngs)
         stages, inputs = [], config.widths[0]
         for width in config.widths:
             sizes = [inputs] + [width] * config.blocks
-            blocks = [Residual(a, b, rngs) for a, b in zip(sizes, sizes[1:], strict=False)]
+            blocks = [Residual(a, b, config.numbers, rngs) for a, b in zip(sizes, sizes[1:], strict=False)]
             stages.append(nnx.List(blocks))
             inputs = width
         self.stages = nnx.List(stages)
@@ -90,17 +91,18 @@ class CNNModule(nnx.Module):
             if i:
                 x = nnx.avg_pool(x, (2, 2), (2, 2), "SAME")
             for block in stage:
-                x = block(x)
+                x = self.config.through(block, x)
         return jax.nn.relu(self.norm(x)).mean((1, 2)), None
 
 
 class Residual(nnx.Module):
     """Two convolutions with group norm before each, and a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, rngs: nnx.Rngs):
-        self.norms = nnx.List([GroupNorm(inputs), GroupNorm(outputs)])
-        self.convs = nnx.List([Conv(inputs, outputs, rngs=rngs), Conv(outputs, outputs, rngs=rngs)])
-        self.short = Conv(inputs, outputs, (1, 1), rngs=rngs) if inputs != outputs else None
+    def __init__(self, inputs: int, outputs: int, dtype: Any, rngs: nnx.Rngs):
+        options: Any = {"dtype": dtype, "rngs": rngs}
+        self.norms = nnx.List([GroupNorm(inputs, dtype=dtype), GroupNorm(outputs, dtype=dtype)])
+        self.convs = nnx.List([Conv(inputs, outputs, **options), Conv(outputs, outputs, **options)])
+        self.short = Conv(inputs, outputs, (1, 1), **options) if inputs != outputs else None
 
     def __call__(self, x: Any) -> Any:
         """x and what is added to it."""

@@ -11,12 +11,12 @@ import numpy as np
 from flax import nnx
 
 from genkit.errors import UsageError
-from genkit.nn import fourier_frequencies, layer_norm, linear, positional_frequencies, sinusoids
+from genkit.nn import Arithmetic, fourier_frequencies, layer_norm, linear, positional_frequencies, sinusoids
 from genkit_representations.networks.stack import stack, through
 
 
 @dataclass(frozen=True)
-class FeatureMLP:
+class FeatureMLP(Arithmetic):
     """Residual perceptron of RCG and RDM (arXiv 2312.03701, 2504.07793)."""
 
     width: int = 128
@@ -54,7 +54,7 @@ class FeatureMLPModule(nnx.Module):
         self.first = linear(size, width, rngs=rngs)
         self.time = nnx.List([linear(width, inner, rngs=rngs), linear(inner, inner, rngs=rngs)])
         self.context = nnx.List([linear(inner, inner, rngs=rngs), linear(inner, inner, rngs=rngs)])
-        self.blocks = stack(lambda rngs: Block(width, inner, rngs), config.depth, rngs)
+        self.blocks = stack(lambda rngs: Block(width, inner, config.numbers, rngs), config.depth, rngs)
         self.norm = nnx.LayerNorm(width, epsilon=1e-6, rngs=rngs)
         self.last = zero(width, size, rngs)
 
@@ -67,8 +67,9 @@ class FeatureMLPModule(nnx.Module):
         if seen:
             waves = 2 * np.pi * fourier_frequencies(self.config.embedding, 30.0)
             context = jax.nn.silu(_two(self.context, sinusoids(classes, waves)))
-        h = through(self.blocks, self.first(x), *self._shared(time, context, seen))
-        return self.last(jax.nn.silu(self.norm(h)))
+        h = self.first(x).astype(self.config.numbers)
+        h = through(self.blocks, h, *self._shared(time, context, seen), remat=self.config.remat)
+        return self.last(jax.nn.silu(self.norm(h)))  # float32, as the norm's parameters
 
     def _shared(self, time: Any, context: Any, seen: bool) -> tuple[Any, Any, Any]:
         """The same for all blocks: time, context, and whether there is one."""
@@ -80,24 +81,25 @@ class FeatureMLPModule(nnx.Module):
 class Block(nnx.Module):
     """Two linear layers after norms; time and class come in between."""
 
-    def __init__(self, width: int, inner: int, rngs: nnx.Rngs):
+    def __init__(self, width: int, inner: int, dtype: Any, rngs: nnx.Rngs):
+        options: Any = {"dtype": dtype, "rngs": rngs}
         self.scales, self.shifts = nnx.Param(jnp.ones((2, width))), nnx.Param(jnp.zeros((2, width)))
-        self.inward, self.outward = linear(width, width, rngs=rngs), zero(width, width, rngs)
-        self.time, self.context = linear(inner, width, rngs=rngs), linear(inner, width, rngs=rngs)
+        self.inward, self.outward = linear(width, width, **options), zero(width, width, rngs, dtype)
+        self.time, self.context = linear(inner, width, **options), linear(inner, width, **options)
 
     def __call__(self, x: Any, time: Any, context: Any, seen: Any) -> Any:
         """x (n, width) and what is added to it."""
         h = self.inward(jax.nn.silu(self._norm(x, 0)))
-        h = h + self.time(time) + seen * self.context(context)
+        h = h + self.time(time) + seen.astype(h.dtype) * self.context(context)
         return x + self.outward(jax.nn.silu(self._norm(h, 1)))
 
     def _norm(self, x: Any, i: int) -> Any:
-        return layer_norm(x) * self.scales[i] + self.shifts[i]
+        return layer_norm(x) * self.scales[i].astype(x.dtype) + self.shifts[i].astype(x.dtype)
 
 
-def zero(inputs: int, outputs: int, rngs: nnx.Rngs) -> nnx.Linear:
+def zero(inputs: int, outputs: int, rngs: nnx.Rngs, dtype: Any = jnp.float32) -> nnx.Linear:
     """A linear layer that starts at 0."""
-    return nnx.Linear(inputs, outputs, kernel_init=nnx.initializers.zeros, rngs=rngs)
+    return nnx.Linear(inputs, outputs, kernel_init=nnx.initializers.zeros, dtype=dtype, rngs=rngs)
 
 
 def _two(layers: Any, x: Any) -> Any:

@@ -14,12 +14,15 @@ def stack(make: Callable[[nnx.Rngs], nnx.Module], depth: int, rngs: nnx.Rngs) ->
     return nnx.vmap(lambda key: make(nnx.Rngs(key)))(jax.random.split(rngs(), depth))
 
 
-def through(blocks: Any, x: Any, *own: Any) -> Any:
-    """x after all blocks of a stack; each is called with x and its slice of `own`, leaves (depth, ...)."""
+def through(blocks: Any, x: Any, *own: Any, remat: bool = False) -> Any:
+    """x after all blocks of a stack; each is called with x and its slice of `own`, leaves (depth, ...).
+
+    With `remat` only x before each block is kept for the gradient.
+    """
     graph, state = nnx.split(blocks)
 
     def one(x: Any, inputs: Any) -> tuple[Any, None]:
         params, own = inputs
         return nnx.merge(graph, params)(x, *own), None
 
-    return jax.lax.scan(one, x, (state, own))[0]
+    return jax.lax.scan(jax.checkpoint(one, prevent_cse=False) if remat else one, x, (state, own))[0]

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from genkit.errors import UsageError
+from genkit.nn import Arithmetic
 from genkit_representations.networks.stack import stack, through
 
 NORMAL = nnx.initializers.truncated_normal(0.02)
 
 
 @dataclass(frozen=True)
-class ViT:
+class ViT(Arithmetic):
     """A vision transformer (arXiv 2010.11929) with a class token, as in DINO (arXiv 2104.14294).
 
     Images of other sizes than that of the training get interpolated positions. Registers and layer scale are DINOv2's.
@@ -81,7 +82,7 @@ class ViTModule(nnx.Module):
         width, p = config.width, config.patch
         self.config, self.width = config, width
         self.grid = config.grid(shape)
-        self.embed = nnx.Linear(p * p * shape[2], width, kernel_init=normal(width), rngs=rngs)
+        self.embed = nnx.Linear(p * p * shape[2], width, kernel_init=normal(width), dtype=config.numbers, rngs=rngs)
         self.token = nnx.Param(NORMAL(rngs(), (1, width)))
         self.position = nnx.Param(NORMAL(rngs(), (1 + self.grid[0] * self.grid[1], width)))
         self.registers = nnx.Param(NORMAL(rngs(), (config.registers, width))) if config.registers else None
@@ -102,7 +103,7 @@ class ViTModule(nnx.Module):
         n, h, w, c = x.shape
         grid = config.grid((h, w, c))
         x = x.reshape(n, grid[0], p, grid[1], p, c).transpose(0, 1, 3, 2, 4, 5).reshape(n, grid[0] * grid[1], p * p * c)
-        x = self.embed(x)
+        x = self.embed(x).astype(jnp.float32)
         if mask is not None:
             x = jnp.where(mask[..., None], self.masked[...], x)
         x = x + self._positions(grid)
@@ -116,7 +117,8 @@ class ViTModule(nnx.Module):
             rates = config.drop_path * jnp.arange(config.depth) / max(config.depth - 1, 1)
             keeps = 1 - rates[:, None, None, None]
             passed = jax.random.bernoulli(key, keeps, passed.shape) / keeps
-        x = self.norm(through(self.blocks, x, passed))
+        x, passed = (a.astype(config.numbers) for a in (x, passed))
+        x = self.norm(through(self.blocks, x, passed, remat=config.remat))
         return x[:, 0], x[:, 1 + config.registers :]
 
     def _positions(self, grid: tuple[int, int]) -> Any:
@@ -138,16 +140,17 @@ class Block(nnx.Module):
 
     def __init__(self, config: ViT, rngs: nnx.Rngs):
         width, inner = config.width, round(config.ratio * config.width)
-        linear = lambda a, b: nnx.Linear(a, b, kernel_init=normal(width), rngs=rngs)  # noqa: E731
+        options: Any = {"dtype": config.numbers, "rngs": rngs}
+        linear = lambda a, b: nnx.Linear(a, b, kernel_init=normal(width), **options)  # noqa: E731
         self.heads = config.heads
-        self.norms = nnx.List([nnx.LayerNorm(width, epsilon=1e-6, rngs=rngs) for _ in range(2)])
+        self.norms = nnx.List([nnx.LayerNorm(width, epsilon=1e-6, **options) for _ in range(2)])
         self.qkv, self.out = linear(width, 3 * width), linear(width, width)
         self.up, self.down = linear(width, inner), linear(inner, width)
         self.scales = None if config.scale is None else nnx.Param(jnp.full((2, width), config.scale))
 
     def __call__(self, x: Any, passed: Any) -> Any:
         """x (n, T, width); `passed` (n, 1, 1) multiplies what is added."""
-        scales = (1.0, 1.0) if self.scales is None else self.scales[...]
+        scales = (1.0, 1.0) if self.scales is None else self.scales[...].astype(x.dtype)
         x = x + passed * scales[0] * self._attend(self.norms[0](x))
         return x + passed * scales[1] * self.down(jax.nn.gelu(self.up(self.norms[1](x)), approximate=False))
 

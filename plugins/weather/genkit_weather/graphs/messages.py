@@ -9,12 +9,14 @@ those at the ends of its edges, and the sums of all are added.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.custom_derivatives import SymbolicZero
 
 from genkit.errors import UsageError
 from genkit.parallel import rows_are_split, split_rows, whole_rows
@@ -90,12 +92,14 @@ def at_receivers(h, edges: Edges):
     return split_rows(gathered, 0)
 
 
-def aggregate(messages, edges: Edges, how: Aggregation = "sum"):
-    """Sum or mean over the edges of each receiver, (E, ...) -> (receivers, ...), in float32; 0 without edges."""
-    total = _segment_sum(messages, edges.receivers, edges.sizes[1])
-    if how == "mean":
-        total = total / edges.degree.reshape(-1, *(1,) * (total.ndim - 1)).astype(total.dtype)
-    return total
+def aggregate(messages, edges: Edges):
+    """Sums over the edges of each receiver, (E, ...) -> (receivers, ...), in float32; 0 without edges."""
+    return _segment_sum(messages, edges.receivers, edges.sizes[1])
+
+
+def averaged(sums, edges: Edges):
+    """Means over the edges of each receiver, from their sums (receivers, ...)."""
+    return sums / edges.degree.reshape(-1, *(1,) * (sums.ndim - 1)).astype(sums.dtype)
 
 
 def _segment_sum(x, segments, count: int, ordered: bool = True):
@@ -197,6 +201,80 @@ class Perceptron(nnx.Module):
         return (normalise(h.astype(jnp.float32), 1e-5) * scale + shift).astype(self.dtype)
 
 
+BLOCK = 2**19  # bytes of an array of one block: the few of them that its gradient needs stay in the cache of a core
+
+
+def exchange(
+    mlp: Perceptron, edges: Edges, projected: Any, senders: Any, receivers: Any, passed: Any = None
+) -> tuple[Any, Any]:
+    """Sums of messages at their receivers (receivers, n, H), and the messages (E, n, H).
+
+    A message is the perceptron of what edges (E, n or 1, H), senders and receivers give to its first layer, plus what
+    the sender passes as it is, if anything. On one CPU the gradient is made in blocks of edges, from these parts alone:
+    temporary arrays of all edges would go to memory and back one after the other, those of a block stay in the cache.
+    """
+    graph, params = nnx.split(mlp)
+    parts = params, edges, projected, senders, receivers, passed
+    blocks = len(edges) * senders[0].size * senders.dtype.itemsize // BLOCK
+    if blocks < 2 or jax.default_backend() != "cpu" or jax.sharding.get_abstract_mesh().size > 1:
+        return _exchange(graph, *parts)
+    return _in_blocks(graph, -(-len(edges) // blocks), *parts)
+
+
+def _exchange(graph, params, edges, projected, senders, receivers, passed):
+    first = projected + at_senders(senders, edges) + at_receivers(receivers, edges)
+    messages = nnx.merge(graph, params).after_first(first)
+    messages = messages if passed is None else at_senders(passed, edges) + messages
+    return aggregate(messages, edges), messages
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _in_blocks(graph, rows, *parts):
+    return _exchange(graph, *parts)
+
+
+def _forward(graph, rows, *parts):
+    parts = jax.tree.map(lambda one: one.value, parts)
+    return _exchange(graph, *parts), parts
+
+
+def _backward(graph, rows, parts, gradients):
+    params, edges, projected, senders, receivers, passed = parts
+    of_sums, of_messages = (None if isinstance(g, SymbolicZero) else g for g in gradients)
+    count = len(edges)
+
+    def block(totals, number):
+        # The last block takes rows of the one before, to be as long: it comes first, and these count as zero.
+        start = jnp.minimum(number * rows, count - rows)
+        cut = partial(jax.lax.dynamic_slice_in_dim, start_index=start, slice_size=rows)
+        j, i = cut(edges.senders), cut(edges.receivers)
+        told = ([] if of_sums is None else [of_sums[i]]) + ([] if of_messages is None else [cut(of_messages)])
+        g = jnp.where((start + jnp.arange(rows) >= number * rows)[:, None, None], sum(told), 0)
+        first = cut(projected) + senders[j] + receivers[i]
+        of_params, h = jax.vjp(lambda p, h: nnx.merge(graph, p).after_first(h), params, first)[1](g)
+        of_edges = h if projected.shape[1] == h.shape[1] else h.sum(1, keepdims=True)
+        at_params, at_edges, at_senders, at_receivers, at_passed = totals
+
+        def add(total, nodes, h):
+            return None if total is None else total.at[nodes].add(h.astype(total.dtype), mode="promise_in_bounds")
+
+        return (
+            jax.tree.map(jnp.add, at_params, of_params),
+            jax.lax.dynamic_update_slice_in_dim(at_edges, of_edges, start, 0),
+            add(at_senders, j, h),
+            add(at_receivers, i, h),
+            add(at_passed, j, g),
+        ), None
+
+    sums = jax.tree.map(lambda h: jnp.zeros(h.shape, jnp.float32), (senders, receivers, passed))
+    totals = *jax.tree.map(jnp.zeros_like, (params, projected)), *sums
+    (of_params, of_edges, *nodes), _ = jax.lax.scan(block, totals, jnp.arange(-(-count // rows)), reverse=True)
+    return of_params, None, of_edges, *jax.tree.map(lambda h: h.astype(senders.dtype), nodes)
+
+
+_in_blocks.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
 class InteractionNet(nnx.Module):
     """One round of messages: m = MLP_e[e, h_j, h_i], h_i' = h_i + MLP_a[h_i, sum of m], e' = e + m.
 
@@ -227,22 +305,18 @@ class InteractionNet(nnx.Module):
 
     def __call__(self, edges: Edges, e, senders, receivers):
         """Edge states (E, n or 1, H) and node states -> (receivers' new states, new edge states)."""
-        messages = self._messages(edges, self.project(e), senders, receivers)
-        return self._update(edges, messages, receivers), e + messages
+        new, messages = self._exchange(edges, self.project(e), senders, receivers)
+        return new, e + messages
 
     def receive(self, edges: Edges, projected, senders, receivers):
         """The receivers' new states alone, given `project(e)`."""
-        return self._update(edges, self._messages(edges, projected, senders, receivers), receivers)
+        return self._exchange(edges, projected, senders, receivers)[0]
 
-    def _messages(self, edges, projected, senders, receivers):
-        first = projected + at_senders(self.edge_mlp.part(senders, self.width), edges)
-        first = first + at_receivers(self.edge_mlp.part(receivers, 2 * self.width), edges)
-        messages = self.edge_mlp.after_first(first)
-        return at_senders(senders, edges) + messages if self.propagate else messages
-
-    def _update(self, edges, messages, receivers):
-        a = aggregate(messages, edges, self.aggregation)
-        return (a if self.propagate else receivers) + _node_mlp(self.aggr_mlp, receivers, a)
+    def _exchange(self, edges, projected, senders, receivers):
+        parts = self.edge_mlp.part(senders, self.width), self.edge_mlp.part(receivers, 2 * self.width)
+        a, messages = exchange(self.edge_mlp, edges, projected, *parts, senders if self.propagate else None)
+        a = averaged(a, edges) if self.aggregation == "mean" else a
+        return (a if self.propagate else receivers) + _node_mlp(self.aggr_mlp, receivers, a), messages
 
 
 class ParallelInteractionNet(nnx.Module):
@@ -272,11 +346,9 @@ class ParallelInteractionNet(nnx.Module):
         totals: list[Any] = [jnp.zeros_like(h) for h in nodes]
         updated = []
         for (sender, receiver), mlp, these, state in zip(self.links, self.edge_mlp, edges, e, strict=True):
-            first = mlp.part(state, 0) + mlp.bias(state.dtype)
-            first = first + at_senders(mlp.part(nodes[sender], self.width), these)
-            first = first + at_receivers(mlp.part(nodes[receiver], 2 * self.width), these)
-            messages = mlp.after_first(first)
-            totals[receiver] = totals[receiver] + aggregate(messages, these)
+            parts = mlp.part(nodes[sender], self.width), mlp.part(nodes[receiver], 2 * self.width)
+            sums, messages = exchange(mlp, these, mlp.part(state, 0) + mlp.bias(state.dtype), *parts)
+            totals[receiver] = totals[receiver] + sums
             updated.append(state + messages)
         nodes = [h + _node_mlp(mlp, h, a) for mlp, h, a in zip(self.aggr_mlp, nodes, totals, strict=True)]
         return nodes, updated

@@ -108,7 +108,7 @@ class LamUNetModule(nnx.Module):
     """The network of a `LamUNet` configuration; see `LamUNet.build`."""
 
     def __init__(self, config: LamUNet, sizes: Sizes, rngs: nnx.Rngs):
-        dtype = jnp.dtype(config.dtype)
+        dtype = config.numbers
         self.frame, self.scales, self.padding = sizes.frame, config.noise_skip * (not sizes.latent), config.padding
         self.smooth = config.smooth
         embedding = {"kind": config.frequencies, "features": config.features, "dtype": dtype, "rngs": rngs}

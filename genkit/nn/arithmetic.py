@@ -1,0 +1,31 @@
+"""What networks have in common as programs: the numbers they compute in, and what they keep for the gradient."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from flax import nnx
+
+from genkit.nn.functional import remat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arithmetic:
+    """Options of networks; the parameters are the same for all of their values.
+
+    Compilers for CPUs undo `remat` where the blocks are not a loop: it is for GPUs.
+    """
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """arithmetic of the layers; parameters, statistics of norms, softmax, sums and losses stay float32"""
+    remat: bool = False
+    """keep only what goes into each block for the gradient, and compute the rest again: less memory, more time"""
+
+    @property
+    def numbers(self) -> Any:
+        """`dtype`, as layers take it."""
+        return jnp.dtype(self.dtype)
+
+    def through(self, block: nnx.Module, *args: Any) -> Any:
+        """block(*args), under `remat`."""
+        return remat(block, *args) if self.remat else block(*args)  # type: ignore[operator]
