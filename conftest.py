@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -75,6 +76,21 @@ def _one_context() -> None:
 
     if make := getattr(mlir, "make_ir_context", None):  # jax's own affair, and may go
         mlir.make_ir_context = functools.cache(make)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _sketches() -> Iterator[None]:
+    """All pictures are drawn, but coarsely and with no search for their margins; `__wrapped__` draws what users see."""
+    from matplotlib.figure import Figure
+
+    @functools.wraps(Figure.savefig)
+    def hasty(figure: Figure, *args: Any, **options: Any) -> None:
+        figure.set_layout_engine("none")
+        Figure.savefig.__wrapped__(figure, *args, **options | {"dpi": 40, "bbox_inches": None})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", hasty)
+        yield
 
 
 @pytest.fixture
