@@ -104,6 +104,11 @@ def optimised() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", hasty)
 
 
+def pytest_sessionfinish() -> None:
+    """All memory goes with the process: pytest and Python would look through it for garbage first."""
+    gc.freeze()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that make everybody wait."""
     reports = [one for some in terminalreporter.stats.values() for one in some if isinstance(one, pytest.TestReport)]
