@@ -4,6 +4,8 @@ This lies outside the package because another distribution, named `genkit`, also
 both installed one of them is broken, whichever came last, so the command must not start inside the package.
 """
 
+import atexit
+import gc
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
@@ -29,6 +31,7 @@ def main() -> int:
     from genkit.signals import watch
 
     watch()  # before what takes time
+    atexit.register(gc.freeze)  # else Python looks through all modules for garbage before it ends, for a second
     from genkit.cli import main as run
 
     return run()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -77,6 +78,21 @@ def _one_context() -> None:
         mlir.make_ir_context = functools.cache(make)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _sketches() -> Iterator[None]:
+    """All pictures are drawn, but coarsely and with no search for their margins; `__wrapped__` draws what users see."""
+    from matplotlib.figure import Figure
+
+    @functools.wraps(Figure.savefig)
+    def hasty(figure: Figure, *args: Any, **options: Any) -> None:
+        figure.set_layout_engine("none")
+        Figure.savefig.__wrapped__(figure, *args, **options | {"dpi": 40, "bbox_inches": None})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", hasty)
+        yield
+
+
 @pytest.fixture
 def optimised() -> Iterator[None]:
     """For tests that compute for longer than they compile: the compiler takes its time."""
@@ -86,6 +102,11 @@ def optimised() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", hasty)
+
+
+def pytest_sessionfinish() -> None:
+    """All memory goes with the process: pytest and Python would look through it for garbage first."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 
 from genkit.errors import UsageError
 from genkit.threefry import written_out
@@ -85,7 +86,9 @@ class _Keys:
     def __call__(self, i: int) -> jax.Array:
         if i >= len(self.some):
             self.some = jax.random.split(self.key, 2 * len(self.some))
-        return jax.lax.index_in_dim(self.some, i, keepdims=False)
+        if isinstance(self.some, Tracer):
+            return jax.lax.index_in_dim(self.some, i, keepdims=False)
+        return jax.lax.dynamic_index_in_dim(self.some, i, keepdims=False)  # one program for all of them
 
 
 @dataclass(frozen=True)

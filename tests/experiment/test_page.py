@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 import genkit
 from genkit.cli import main
@@ -74,7 +75,9 @@ def page(tmp_path_factory):
         axes.plot([1, 2], [1, 2], label="ours")
         axes.set(title=name, xlabel="lead time [h]", ylabel="error [K]")
         axes.legend()
-    report.add_figure(folder, "scores", figure, "Errors by lead time.")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", Figure.savefig.__wrapped__)  # as users see it
+        report.add_figure(folder, "scores", figure, "Errors by lead time.")
     return build_report(folder, "toy.study", "Double a number.\n\nMore.").read_text()
 
 
@@ -97,6 +100,19 @@ def test_what_does_not_see_or_point_finds_its_way(page):
     panels = "error [K] against lead time [h], ours"
     assert f"alt='Figure of 2 panels: RMSE: {panels}; CRPS: {panels}'" in page
     assert re.findall("(?:src|href)='(?!data:|#)", page) == [] and "<script" not in page  # nothing from elsewhere
+
+
+def test_figures_are_as_large_as_they_ask_for_and_lose_their_margins(tmp_path, monkeypatch):
+    """Those with a layout fill their page; of others the margins are cut off."""
+    monkeypatch.setattr(Figure, "savefig", Figure.savefig.__wrapped__)
+    sizes = []
+    for layout in ("constrained", None):
+        figure = Figure(figsize=(3, 2), layout=layout)
+        figure.subplots().plot([1, 2])
+        with Image.open(report.add_figure(tmp_path, "one", figure, "A line.")) as picture:
+            sizes.append(picture.size)
+    assert sizes[0] == (330, 220)
+    assert all(230 < width < 330 and 150 < height < 220 for width, height in sizes[1:])
 
 
 def test_a_figure_without_words():

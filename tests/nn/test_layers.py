@@ -141,6 +141,18 @@ def test_traced_rngs_draw_the_keys_of_nnx(impl):
     assert len(np.unique(np.stack(ours), axis=0)) == 144
 
 
+def test_the_keys_of_networks_that_are_built_outside_jit_share_a_program(caplog):
+    rngs = gnn.traced_rngs(0)
+    for _ in range(130):  # beyond those that other tests draw
+        rngs.params()
+    with jax.log_compiles():
+        for _ in range(2):
+            rngs.params()
+        assert caplog.records == []
+        jax.jit(lambda key: jax.random.split(key, 131))(rngs.params())
+        assert caplog.records  # which would tell
+
+
 def test_own_networks_with_dropout():
     def build(rngs):
         return nnx.Sequential(nnx.Linear(3, 4, rngs=rngs), nnx.Dropout(0.5, rngs=rngs))
