@@ -32,6 +32,7 @@ from genkit_crystals.networks.wrenformer import TokenSizes, Wrenformer, feature_
 from genkit_crystals.networks.wyckoff_gnn import Affinity, Layer, Pointer, Sizes, WyckoffGNN, _waves, silent
 from genkit_crystals.protostructures.elements import numbers
 from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.structures import protostructure
 from genkit_crystals.protostructures.symmetry import settled
 from genkit_crystals.protostructures.wyckoff import tables
 
@@ -300,6 +301,9 @@ def test_baselines():
 
 def test_decorated_prototypes():
     found = originals()
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+
+    assert found == sorted({protostructure(one["snl"].structure) for one in AFLOW_PROTOTYPE_LIBRARY})
     assert len(found) == 287 and len({c.prototype for c in found}) == 269
     salt = next(c for c in found if c.label == "AB_cF8_225_a_b:Cl-Na")
     # 7 alkali metals and hydrogen's column by 5 halogens
