@@ -361,8 +361,8 @@ class CrystalStudy(Structures, Conditions, Experiment):
                 value, low, high = (found.get(f"{way}_ratio{end}/{one}") for end in ("", "_low", "_high"))
                 row += [value, None if low is None or high is None else f"{low:.3f} to {high:.3f}"]
             rows.append(row)
-        caption = "Distances over those of the table by group, row and element, 95 % intervals of the paired bootstrap"
-        run.table("ratios", ["crystals", "FWD", "of FWD", "FD", "of FD"], rows, caption)
+        caption = "Distances over those of the table by group, row and element, with intervals of the paired bootstrap"
+        run.table("ratios", ["crystals", "FWD", "FWD, 95 %", "FD", "FD, 95 %"], rows, caption)
 
     def plan(self) -> dict[str, str]:
         """Parameters of the networks."""
