@@ -90,8 +90,11 @@ def frechet(
     size = 1 + max(int(at.max()) for at in places.values())
     drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), rounds)
     counts, own = np.concatenate([np.ones((1, size), int), drawn]), _moments(real, np.ones(len(real), int))
-    found = {name: [_moments(x, count[places[name]]) for count in counts] for name, x in sets.items()}
-    return {name: np.array([frechet_distance(*one, *own) if one else np.nan for one in v]) for name, v in found.items()}
+
+    def distance(x: Any, count: np.ndarray) -> float:
+        return frechet_distance(*_moments(x, count), *own) if count.sum() > 1 else np.nan
+
+    return {name: np.array([distance(x, count[places[name]]) for count in counts]) for name, x in sets.items()}
 
 
 def ratio(found: np.ndarray, other: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
@@ -106,11 +109,9 @@ def ratio(found: np.ndarray, other: np.ndarray, level: float = 0.95) -> tuple[fl
     return float(one), float(least), float(most)
 
 
-def _moments(x: Any, count: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Mean (d,) and covariance (d, d) of rows that count so often; None of fewer than two."""
-    if (n := count.sum()) < 2:
-        return None
-    x = np.asarray(x, np.float64)
+def _moments(x: Any, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and covariance (d, d) of rows that count so often."""
+    x, n = np.asarray(x, np.float64), count.sum()
     rest = x - (mean := count @ x / n)
     return mean, (rest.T * count) @ rest / (n - 1)
 
