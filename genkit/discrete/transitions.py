@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.discrete.process import Process, logaddexp, one_of
-from genkit.discrete.schedule import Continuous, Level, Schedule, at, strided
+from genkit.discrete.random import categorical
+from genkit.discrete.schedule import Continuous, Level, Schedule, at, float_time, strided
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 
@@ -26,6 +27,18 @@ class Mixing(Process):
     """
 
     schedule: Schedule = field(kw_only=True)
+    state: int | None = field(default=None, kw_only=True, metadata={"static": True})
+    """The state that the prior leaves, where it is one."""
+
+    def perturb(self, key: Array, x0: Array, t: Array) -> Array:
+        """Draw x_t given x0 (n, ...), int32; where the prior leaves one state, one draw of two a site."""
+        if self.state is None:
+            return super().perturb(key, x0, t)
+        level = self.bar(float_time(t, n := x0.shape[0]))
+        log_p = jnp.stack([level.keep, level.renew], -1)
+        log_p = jnp.broadcast_to(log_p.reshape(-1, *[1] * (x0.ndim - 1), 2), (*x0.shape, 2))
+        renewed = categorical(jax.random.split(key, n), log_p) == 1
+        return jnp.where(renewed, self.state, x0).astype(jnp.int32)
 
     def row(self, level: Level, x: Array) -> Array:
         """log Q[x, :], (..., S)."""
@@ -149,7 +162,7 @@ def absorbing(classes: int, state: int, schedule: Schedule, allowed: Any = None,
     if not 0 <= state < _at_least_two(classes):
         raise UsageError(f"state={state} of {classes} classes; expected 0 to {classes - 1}")
     prior = _log(np.eye(classes)[state])
-    return Mixing(prior, _mask(allowed), likelihood, schedule=schedule)
+    return Mixing(prior, _mask(allowed), likelihood, schedule=schedule, state=state)
 
 
 def masked(classes: int, schedule: Schedule, allowed: Any = None) -> Mixing:
@@ -163,7 +176,7 @@ def masked(classes: int, schedule: Schedule, allowed: Any = None) -> Mixing:
         allowed: (..., K) bool, the classes of each site, where they differ.
     """
     prior = _log(np.eye(_at_least_two(classes) + 1)[classes])
-    return Mixing(prior, _mask(allowed), masking=True, schedule=schedule)
+    return Mixing(prior, _mask(allowed), masking=True, schedule=schedule, state=classes)
 
 
 def dense(matrices: Any, prior: Any = None, likelihood: bool = True) -> Dense:

@@ -262,14 +262,21 @@ def test_classes_by_site():
     np.testing.assert_allclose(np.exp(log_p), [[[0.5, 0.5, 0, 0, 0], [0.25] * 4 + [0]]], rtol=1e-6)
 
 
-def test_perturb():
-    process, n = marginal(M, Linear()), 40_000
+@pytest.mark.parametrize(
+    ("process", "prior"),
+    [(marginal(M, Linear()), M), (absorbing(3, 1, Linear()), np.eye(3)[1]), (masked(3, Linear()), np.eye(4)[3])],
+)
+def test_perturb(process, prior):
+    n, states = 40_000, len(prior)
     t = jnp.repeat(jnp.array([0.2, 0.7]), n // 2)
     x = process.perturb(jax.random.key(0), jnp.full((n, 1), 2), t).reshape(2, -1)
     for row, alpha in zip(x, (0.8, 0.3), strict=True):
-        expected = alpha * np.eye(3)[2] + (1 - alpha) * M
-        error = np.bincount(row, minlength=3) / (n // 2) - expected
-        assert (np.abs(error) < 4 * np.sqrt(expected * (1 - expected) / (n // 2))).all()
+        expected = alpha * np.eye(states)[2] + (1 - alpha) * prior
+        error = np.bincount(row, minlength=states) / (n // 2) - expected
+        assert (np.abs(error) <= 4 * np.sqrt(expected * (1 - expected) / (n // 2))).all()
+    one = jax.vmap(lambda k: process.perturb(k, jnp.full((1, 2), 2), 0.3))(jax.random.split(jax.random.key(1), 4000))
+    assert abs(np.mean(one == 2) - 0.7 - 0.3 * prior[2]) < 0.03  # one time for all, and sites that differ
+    assert abs(np.corrcoef(one[:, 0, 0] == 2, one[:, 0, 1] == 2)[0, 1]) < 0.07
 
 
 @pytest.mark.parametrize(

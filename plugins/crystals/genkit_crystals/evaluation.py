@@ -1,7 +1,7 @@
 """Scores of a set of protostructures against a set of real ones."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import product
 from math import prod
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from genkit.metrics import frechet_of_samples
+from genkit.metrics import frechet_distance
 from genkit_crystals.protostructures import Protostructure, periodic_table, symbols, tables
 
 MOST_STATES = 50_000  # combinations of oxidation states that are tried
@@ -72,11 +72,48 @@ def neutral(crystal: Protostructure) -> bool:
     return False
 
 
-def frechet(x: Any, y: Any, rounds: int = 20, seed: int = 0) -> tuple[float, float]:
-    """Frechet distance of embeddings (n, d), (m, d), and its standard error by bootstrap over x."""
-    rng = np.random.default_rng(seed)
-    again = [frechet_of_samples(x[rng.integers(len(x), size=len(x))], y) for _ in range(rounds)]
-    return frechet_of_samples(x, y), float(np.std(again, ddof=1)) if rounds > 1 else 0.0
+def frechet(
+    sets: Mapping[str, Any], places: Mapping[str, np.ndarray], real: Any, rounds: int = 200, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Frechet distances to `real` (m, d) by set, (1 + rounds,): that of the set, then those of bootstrap samples of it.
+
+    In a round a place counts equally often in all sets: what was drawn for one group stays together, so that ratios are
+    of pairs. NaN of a sample with fewer than two rows.
+
+    Args:
+        sets: embeddings (n, d).
+        places: (n,) int, which sample each row is.
+        real: what they are compared with, which is not drawn again.
+        rounds: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    size = 1 + max(int(at.max()) for at in places.values())
+    drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), rounds)
+    counts, own = np.concatenate([np.ones((1, size), int), drawn]), _moments(real, np.ones(len(real), int))
+
+    def distance(x: Any, count: np.ndarray) -> float:
+        return frechet_distance(*_moments(x, count), *own) if count.sum() > 1 else np.nan
+
+    return {name: np.array([distance(x, count[places[name]]) for count in counts]) for name, x in sets.items()}
+
+
+def ratio(found: np.ndarray, other: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """Ratio of two distances of `frechet` with the ends of its interval.
+
+    The basic bootstrap on the logarithm (Davison and Hinkley 1997, section 5.2): distances of few samples are too
+    large, and those of samples drawn from them again once more by as much, which it takes back.
+    """
+    logs = np.log(found) - np.log(other)
+    low, high = np.nanquantile(logs[1:], [(1 - level) / 2, (1 + level) / 2])
+    one, least, most = np.exp([logs[0], 2 * logs[0] - high, 2 * logs[0] - low])
+    return float(one), float(least), float(most)
+
+
+def _moments(x: Any, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and covariance (d, d) of rows that count so often."""
+    x, n = np.asarray(x, np.float64), count.sum()
+    rest = x - (mean := count @ x / n)
+    return mean, (rest.T * count) @ rest / (n - 1)
 
 
 def descriptors(crystals: Sequence[Protostructure]) -> np.ndarray:

@@ -38,9 +38,7 @@ def distances(results: Mapping[str, Any], meaning: Mapping[str, str]) -> Figure 
             axes.axvline(results[f"{way}/floor"], color=COLOURS["floor"], lw=1, ls="--")
         axes.set(xscale="log", title=titles[way])
         within = max(values) < 20 * min(values)  # powers of 10 alone would be too few labels
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if within else (1,)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _plain(axes, (1, 2, 3, 5) if within else (1,))
         axes.set_yticks(range(len(rows)), [meaning[n] for n in rows])
         axes.spines[["top", "right"]].set_visible(False)
     every[0].invert_yaxis()
@@ -70,13 +68,22 @@ def distributions(
         systems.bar(np.arange(7) + (i - len(every) / 2) * width, share, **bar)
     atoms.set(xscale="log", xlabel="atoms in the conventional cell", ylabel="share with at most so many")
     orbits.set(xscale="log", xlabel="orbits")
+    for axes in (atoms, orbits):
+        _plain(axes, (1, 2, 5))
     species.set(xlabel="elements", ylabel="share of crystals")
     species.set_xticks(range(1, 9), [*map(str, range(1, 8)), "8+"])
     systems.set_xticks(range(7), SYSTEMS, rotation=30, ha="right")
-    orbits.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.legend(*orbits.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     for axes in (atoms, orbits, species, systems):
         axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _plain(axes: Any, steps: Sequence[int]) -> None:
+    """Labels of a logarithmic axis as plain numbers, at these multiples of the powers of ten."""
+    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def spread(
@@ -205,7 +212,7 @@ def _cell(axes: Any, structure: Any) -> None:
                 axes.plot(*zip(a @ lattice, b @ lattice, strict=True), color="#5d6b7a", lw=0.8)
     for vector, name, colour in zip(lattice, "abc", ("#c2453d", "#4f8a3c", "#0b6e99"), strict=True):
         axes.plot(*zip(np.zeros(3), vector, strict=True), color=colour, lw=1.8)
-        axes.text(*(1.12 * vector), name, color=colour, fontsize=9, ha="center", va="center")
+        axes.text(*(1.28 * vector), name, color=colour, fontsize=9, ha="center", va="center")  # beyond the atoms
     points, kinds = _shown(structure)
     for i, j in bonds(points, kinds):
         middle = (points[i] + points[j]) / 2

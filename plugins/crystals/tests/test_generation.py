@@ -33,6 +33,7 @@ from genkit_crystals.networks.wrenformer import TokenSizes, Wrenformer, feature_
 from genkit_crystals.networks.wyckoff_gnn import Affinity, Layer, Pointer, Sizes, WyckoffGNN, _waves, silent
 from genkit_crystals.protostructures.elements import numbers
 from genkit_crystals.protostructures.protostructure import Protostructure
+from genkit_crystals.protostructures.structures import protostructure
 from genkit_crystals.protostructures.symmetry import settled
 from genkit_crystals.protostructures.wyckoff import tables
 
@@ -316,6 +317,9 @@ def test_baselines():
 
 def test_decorated_prototypes():
     found = originals()
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+
+    assert found == sorted({protostructure(one["snl"].structure) for one in AFLOW_PROTOTYPE_LIBRARY})
     assert len(found) == 287 and len({c.prototype for c in found}) == 269
     salt = next(c for c in found if c.label == "AB_cF8_225_a_b:Cl-Na")
     # 7 alkali metals and hydrogen's column by 5 halogens
@@ -339,8 +343,31 @@ def test_scores():
     assert evaluation.scores([], 5, real, real) == {"validity": 0.0}
     assert not evaluation.neutral(Protostructure.from_label("AB_cF8_225_a_b:F-O"))
     x = evaluation.descriptors(real)
+    same = evaluation.frechet({"same": x}, {"same": np.arange(len(x))}, x, rounds=1)["same"]
     # roots of eigenvalues that are zero but for rounding: sqrt(1e-16) of their sum
-    assert np.isfinite(x).all() and evaluation.frechet(x, x)[0] == pytest.approx(0, abs=1e-7 * x.var(0).sum())
+    assert np.isfinite(x).all() and same[0] == pytest.approx(0, abs=1e-7 * x.var(0).sum())
+
+
+def test_ratios_of_distances_have_paired_intervals():
+    """Laws N(0, s^2 I) are (s - 1)^2 d from N(0, I); the interval has the ratio as often as it says, and is narrow
+    where the sets share what is drawn.
+    """
+    rng, n, d = np.random.default_rng(0), 200, 3
+    real = rng.normal(size=(2000, d))
+    real = (real - real.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(real.T))).T  # N(0, I) exactly
+    inside, widths = 0, []
+    for seed in range(40):
+        x, y = rng.normal(size=(2, n, d))
+        sets = {"x": 1.5 * x, "paired": 1.4 * x, "y": 1.4 * y}
+        found = evaluation.frechet(sets, dict.fromkeys(sets, np.arange(n)), real, 100, seed)
+        _, low, high = evaluation.ratio(found["y"], found["x"])
+        inside += low < (0.4 / 0.5) ** 2 < high
+        _, least, most = evaluation.ratio(found["paired"], found["x"])
+        widths.append((most / least, high / low))
+    assert inside >= 34  # of 38 with a standard deviation of 1.4
+    assert np.log(widths).mean(0)[0] < np.log(widths).mean(0)[1] / 3
+    few = evaluation.frechet({"x": real[:2]}, {"x": np.array([0, 9])}, real, 50)["x"]
+    assert np.isfinite(few[0]) and np.isnan(few).any()  # rounds that draw one of two rows have no covariance
 
 
 def test_the_encoder_knows_no_order_and_no_choice_of_origin():

@@ -6,11 +6,11 @@ from itertools import product
 from pathlib import Path
 from typing import Self
 
-from genkit.data import cached
 from genkit.errors import UsageError
 from genkit_crystals.data import Crystals
-from genkit_crystals.protostructures import Protostructure, read_labels, write_table
+from genkit_crystals.protostructures import Protostructure, read_labels
 
+LABELS = Path(__file__).parent / "aflow_labels.csv"
 HEAVIEST = 94
 LANTHANIDES, ACTINIDES = range(57, 72), range(89, 95)
 NOBLE = {2, 10, 18, 36, 54, 86}
@@ -55,13 +55,9 @@ class AflowPrototypes:
 
 
 def originals() -> list[Protostructure]:
-    """The distinct protostructures of the library as it is; their labels are kept in the cache."""
-    import pymatgen.core
-    import spglib
-
-    versions = {"pymatgen": pymatgen.core.__version__, "spglib": spglib.__version__}
-    found, _, _ = read_labels(cached("crystals/aflow_labels.csv", versions, _encode))
-    return sorted(set(found))
+    """The distinct protostructures of the library as it is, by their labels: pymatgen takes seconds to read it."""
+    found, _, _ = read_labels(LABELS)
+    return found
 
 
 def decorations(crystal: Protostructure) -> Iterator[Protostructure]:
@@ -84,12 +80,3 @@ def family(z: int) -> tuple[int, ...]:
     column = Element.from_Z(z).group
     rest = set(range(1, HEAVIEST + 1)) - set(LANTHANIDES) - set(ACTINIDES) - NOBLE
     return tuple(sorted(y for y in rest if Element.from_Z(y).group == column))
-
-
-def _encode(path: Path) -> None:
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
-
-    from genkit_crystals.protostructures import protostructure
-
-    rows = [(protostructure(one["snl"].structure).label,) for one in AFLOW_PROTOTYPE_LIBRARY]
-    write_table(path, ("protostructure",), rows)

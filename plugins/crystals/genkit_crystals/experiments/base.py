@@ -63,14 +63,16 @@ class CrystalStudy(Structures, Conditions, Experiment):
     encoder: Model[Crystals, Encoder] | None = field(default_factory=WrenformerEncoder)
     """What measures fwd by its embedding; none leaves that out."""
     samples: int = 1000
-    """Crystals to draw; as many real ones are held out."""
+    """Crystals to draw."""
+    held: int = 1000
+    """Real crystals to hold out, at most half of them."""
     chunk: int = CHUNK
     """Crystals drawn at a time."""
 
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        for name, least in {"samples": 2, "chunk": 1, "realise": 0}.items():
+        for name, least in {"samples": 2, "held": 2, "chunk": 1, "realise": 0}.items():
             if getattr(self, name) < least:
                 raise UsageError(f"{name}={getattr(self, name)} is too few; expected at least {least}")
 
@@ -99,7 +101,7 @@ class CrystalStudy(Structures, Conditions, Experiment):
                 self._tell(run, error.data)
                 raise
             self._tell(run, every)
-            return every.split(self.samples)
+            return every.split(self.held)
 
         return run.once("crystals", load)
 
@@ -226,6 +228,8 @@ class CrystalStudy(Structures, Conditions, Experiment):
 
         fwd/<set>, fwd_se/<set>, fd/<set>: Frechet distances to the training crystals, in the encoder's embedding and of
         standardised descriptors, with bootstrap standard error; sets are model, table, templates, marginal, floor.
+        fwd_ratio/<set>, fd_ratio/<set>: those of the model's sets over the table's, with the ends fwd_ratio_low/<set>,
+        fwd_ratio_high/<set> of a 95 % interval of the paired bootstrap, see `evaluation.ratio`.
         validity, uniqueness, novelty/label, novelty/prototype and the rest of `evaluation.scores` are those of the
         model, <score>/<set> those of all. realised/made: share of the samples asked for that became structures,
         realised/label_match: with the label that was drawn; realised/seconds of one; with a calculator
@@ -245,7 +249,7 @@ class CrystalStudy(Structures, Conditions, Experiment):
             results |= {f"{score}/{name}": value for score, value in own.items()}
             if name == "model":
                 results |= own
-        results |= self._distances(run, {k: [c for c in v if c is not None] for k, v in drawn.items()})
+        results |= self._distances(run, drawn)
         labels = {c.label for part in (train, held) for c in part.crystals}
         known = getattr(self.data, "structures", lambda: None)()
         results |= self._realised(run) | self._stability(run, known, labels) | self._drawing(run)
@@ -263,24 +267,29 @@ class CrystalStudy(Structures, Conditions, Experiment):
         named = json.loads((run.folder / "samples.json").read_text())["labels"]
         return {k: [Protostructure.from_label(one) if one else None for one in v] for k, v in named.items()}
 
-    def _distances(self, run: Run, sets: dict[str, list[Protostructure]]) -> dict[str, float | None]:
+    def _distances(self, run: Run, drawn: dict[str, list[Protostructure | None]]) -> dict[str, float | None]:
         train, _ = self.crystals(run)
+        places = {name: np.array([i for i, c in enumerate(found) if c is not None]) for name, found in drawn.items()}
+        sets = {name: [c for c in found if c is not None] for name, found in drawn.items() if len(places[name]) > 1}
         results: dict[str, float | None] = {}
         ways: dict[str, Any] = {"fd": (evaluation.descriptors, evaluation.standardised)}
         if self.encoder is not None:
             encoder = run.trained("encoder")
             run.say(f"fwd: {encoder.name}; {len(train)} training crystals")
-            ways["fwd"] = encoder.embed, lambda real, x: (real, x)
+            ways["fwd"] = encoder.embed, lambda *every: every
         for way, (describe, scale) in ways.items():
             ends = np.cumsum([len(train), *map(len, sets.values())])[:-1]
             every = describe([*train.crystals, *(c for found in sets.values() for c in found)])
-            real, *described = np.split(every, ends)
-            for (name, found), x in zip(sets.items(), described, strict=True):
-                if len(found) < 2:
-                    results |= {f"{way}/{name}": None, f"{way}_se/{name}": None}
-                    continue
-                reference, x = scale(real, x)
-                results[f"{way}/{name}"], results[f"{way}_se/{name}"] = evaluation.frechet(x, reference)
+            real, *described = scale(*np.split(every, ends))
+            embedded = dict(zip(sets, described, strict=True))
+            found = evaluation.frechet(embedded, {name: places[name] for name in sets}, real)
+            results |= {f"{way}/{name}": None if name not in found else float(found[name][0]) for name in drawn}
+            results |= {f"{way}_se/{name}": None for name in drawn}
+            results |= {f"{way}_se/{name}": float(np.nanstd(one[1:], ddof=1)) for name, one in found.items()}
+            for name in self.methods:
+                if name in found and "table" in found:
+                    ends = zip(("", "_low", "_high"), evaluation.ratio(found[name], found["table"]), strict=True)
+                    results |= {f"{way}_ratio{end}/{name}": value for end, value in ends}
         return results
 
     def _relative(self, run: Run) -> float:
@@ -303,7 +312,9 @@ class CrystalStudy(Structures, Conditions, Experiment):
         from genkit_crystals import figures
 
         results, drawn = run.results, self.drawn(run)
-        caption = f"{self.samples} crystals of each kind against {len(self.crystals(run)[0])} training crystals; ± s.e."
+        train, held = self.crystals(run)
+        counts = f"{self.samples} crystals of each kind, {len(held)} real ones"
+        caption = f"{counts}, against {len(train)} training crystals; ± s.e."
         self._table(run, "results", caption, {
             "FWD": "fwd", "FD": "fd", "atoms W1 [atoms]": "atoms_w1", "orbits W1 [orbits]": "orbits_w1",
             "element TV": "element_tv",
@@ -313,14 +324,14 @@ class CrystalStudy(Structures, Conditions, Experiment):
             "own group": "symmetry", "new prototype": "novelty/prototype", "2-3 species": "few_species",
             "neutral": "neutral",
         }, {"*": "high"})  # fmt: skip
+        self._ratios(run)
         full = {name: [c for c in found if c is not None] for name, found in drawn.items()}
-        train = self.crystals(run)[0].crystals
         caption = "Frechet distances to the training crystals; bars are two standard errors, the line is the floor."
         if (distances := figures.distances(results, self.sets)) is not None:
             run.figure("distances", distances, caption)
         run.figure(
             "distributions",
-            figures.distributions(full, train, self.sets),
+            figures.distributions(full, train.crystals, self.sets),
             "Atoms and orbits in the conventional cell, number of elements, and space groups by crystal system.",
         )
         self._pictures(run, full[list(self.methods)[-1]])
@@ -341,6 +352,18 @@ class CrystalStudy(Structures, Conditions, Experiment):
         aside = [meaning for one, meaning in self.sets.items() if one not in self.methods]
         run.table(name, ["crystals", *scores], rows, caption, best, aside=aside)
 
+    def _ratios(self, run: Run) -> None:
+        """Distances of the model's sets over those of the table."""
+        found, rows = run.results, []
+        for one, meaning in self.methods.items():
+            row: list[Any] = [meaning]
+            for way in ("fwd", "fd"):
+                value, low, high = (found.get(f"{way}_ratio{end}/{one}") for end in ("", "_low", "_high"))
+                row += [value, None if low is None or high is None else f"{low:.3f} to {high:.3f}"]
+            rows.append(row)
+        caption = "Distances over those of the table by group, row and element, with intervals of the paired bootstrap"
+        run.table("ratios", ["crystals", "FWD", "FWD, 95 %", "FD", "FD, 95 %"], rows, caption)
+
     def plan(self) -> dict[str, str]:
         """Parameters of the networks."""
         return self.model.plan() if hasattr(self.model, "plan") else {}  # type: ignore[attr-defined]
@@ -349,10 +372,10 @@ class CrystalStudy(Structures, Conditions, Experiment):
 def sizes(name: str) -> dict[str, Any]:
     """What the presets of all studies share."""
     presets: dict[str, dict[str, Any]] = {
-        "tiny": {"data": AflowPrototypes.preset("tiny"), "samples": 40, "chunk": 40, "realise": 3,
-                 "realiser": Realiser(tries=3, limit=5.0)},
+        "tiny": {"data": AflowPrototypes.preset("tiny"), "samples": 40, "held": 40, "chunk": 40,
+                 "realise": 3, "realiser": Realiser(tries=3, limit=5.0)},
         "default": {},
-        "paper": {"data": WBM(), "samples": 10_000, "chunk": 750},
+        "paper": {"data": WBM(), "samples": 10_000, "held": 10_000, "chunk": 750},
     }  # fmt: skip
     check_preset(name, presets)
     return {"encoder": WrenformerEncoder.preset(name), **presets[name]}

@@ -24,7 +24,7 @@ class DiscriminatorGuidance(CrystalStudy):
     model: Model[Crystals, CrystalModel] = field(default_factory=lambda: Corrected.preset("default"))
     """The diffusion model with its discriminator: trained here, or the folder of what was trained."""
     samples: int = 500
-    """Crystals to draw; as many real ones are held out."""
+    """Crystals to draw."""
     particles: int = 8
     """Particles for each guided sample."""
 

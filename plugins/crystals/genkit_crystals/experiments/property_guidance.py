@@ -36,7 +36,7 @@ class PropertyGuidance(CrystalStudy):
     model: Model[Crystals, CrystalModel] = field(default_factory=lambda: Steered.preset("default"))
     """The diffusion model with discriminator and classifier: trained here, or the folder of what was trained."""
     samples: int = 500
-    """Crystals to draw; as many real ones are held out."""
+    """Crystals to draw."""
     particles: int = 8
     """Particles for each guided sample."""
     strength: Annotated[float, SIGNED] = 1.0

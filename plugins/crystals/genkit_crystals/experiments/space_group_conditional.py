@@ -34,7 +34,7 @@ class SpaceGroupConditional(CrystalStudy):
     space_groups: tuple[int, ...] = (225, 194, 139, 62, 12)
     """Their numbers, which share the samples equally."""
     samples: int = 500
-    """Crystals to draw; as many real ones are held out."""
+    """Crystals to draw."""
     encoder: Model[Crystals, Encoder] | None = None
     """None: the scores by group need no encoder."""
 

@@ -113,7 +113,8 @@ class Corrected(CriticRecipe):
     ) -> Any:
         """A critic with some outputs; `parts` are crystals and what is said of them, for training and validation."""
         network = Net(model.network.component, (Sizes(model.length + 1, model.classes, outputs),))
-        params = transfer(model.params, network.init(run.key(name))) if first is None else first.params
+        begin = jax.jit(lambda key, known: transfer(known, network.init(key)))  # what is replaced is not drawn
+        params = begin(run.key(name), model.params) if first is None else first.params
         size, processes = 2 * getattr(self.generator, "batch", 64), model.processes(model.final)
         (some, more), (seen, known) = parts
         source = Bucketed.of(some, model.widths, size, model.classes, **more)

@@ -126,7 +126,7 @@ class WyckoffDiffusion(Recipe):
         arrays = encode(data.crystals, slots, classes)
         prior = RowFrequencies.of(data.crystals, slots, classes).log() if self.correlations else None
         network = Net(self.network, (Sizes(self.length, classes),))
-        params = network.init(run.key("parameters"))
+        params = jax.jit(network.init)(run.key("parameters"))  # one program that is kept, not a hundred small ones
         return CrystalModel(
             network, silent(params) if self.correlations else params, np.bincount(arrays.group, minlength=231),
             Frequencies.of(arrays, slots, classes), prior, self.noise, self.length, self.likelihood, self.strides,
