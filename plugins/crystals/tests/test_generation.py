@@ -1,6 +1,5 @@
 """Arrays of crystals, the network, the loss, sampling, baselines, scores."""
 
-from dataclasses import replace
 from functools import cache
 
 import jax
