@@ -1,6 +1,5 @@
 """Arrays of crystals, the network, the loss, sampling, baselines, scores."""
 
-from dataclasses import replace
 from functools import cache
 
 import jax
@@ -51,7 +50,7 @@ def model():
     slots = layout(GROUPS)
     data = encode(crystals(), slots, 5)
     frequencies = Frequencies.of(data, slots, 5)
-    net = Net(replace(WyckoffGNN.preset("tiny"), affinity=4), (Sizes(T, 5),))
+    net = Net(WyckoffGNN.preset("tiny"), (Sizes(T, 5),))
     denoiser = CrystalDenoiser(
         net, silent(jax.jit(net.init)(jax.random.key(0))), slots, RowFrequencies.of(crystals(), slots, 5).log()
     )

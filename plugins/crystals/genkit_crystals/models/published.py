@@ -93,7 +93,7 @@ def _sizes(state: Mapping[str, np.ndarray]) -> tuple[WyckoffGNN, Sizes, int]:
         raise DataError(f"the weights lack {error.args[0]}; expected those of WyckoffDiff") from None
     if not 1 < rows <= ELEMENTS + 1:
         raise DataError(f"{FIRST} has {rows} rows; expected one for an empty position and 1 to {ELEMENTS} elements")
-    network = WyckoffGNN(width, context, len(layers), pointer=0, depth=depths.pop() - 1)
+    network = WyckoffGNN(width, context, len(layers), pointer=0, affinity=0, depth=depths.pop() - 1)
     return network, Sizes(length, classes), rows - 1
 
 

@@ -269,15 +269,15 @@ class WyckoffGNN(Arithmetic):
     pointer: Annotated[int, ZERO] = 4
     """Heads of what tells of every element where else in the crystal it is; the network is then told as well how many
     elements there are, and features of the time begin as waves. The published network has none of the three."""
-    affinity: Annotated[int, ZERO] = 0
-    """Rank of what the elements that are there say of others, 16 say."""
+    affinity: Annotated[int, ZERO] = 16
+    """Rank of what the elements that are there say of others; 0 for nothing, as published."""
     depth: int = 3
     """Hidden layers of each perceptron."""
 
     @classmethod
     def preset(cls, name: str) -> Self:
         """tiny, default and paper."""
-        return {"tiny": cls(16, 8, 1, 2), "default": cls(), "paper": cls(256, 16, 3, 0)}[name]
+        return {"tiny": cls(16, 8, 1, 2, 4), "default": cls(), "paper": cls(256, 16, 3, 0, 0)}[name]
 
     def __post_init__(self) -> None:
         """Check the sizes."""
