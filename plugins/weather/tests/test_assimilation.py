@@ -187,7 +187,7 @@ def test_options_that_were_given_are_not_tuned():
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_trained(run, options, said):
-    config, parts = replace(run.config, **options), {"data": run.config.weather(run), "climate": run.config.parted(run)}
+    config, parts = replace(run.config, **options), {"data": run.config.weather(run), "folds": run.config.folds(run)}
     fresh = SimpleNamespace(seed=1, say=print, once=lambda name, make: parts[name] if name in parts else make())
     with pytest.raises((DataError, UsageError), match=said) as error:
         config.prepare(fresh)
@@ -215,7 +215,7 @@ def test_one_station_of_a_file_is_given_however_many_are_withheld(run, share, co
 def test_one_station_is_not_withheld_and_that_is_said(run, capsys):
     assert parted(run, 1, 0.2).counts == (1, 3, 0)
     config = replace(run.config, stations=Stations(1), tuning=0)
-    parts = {"data": config.weather(run), "climate": config.parted(run)}
+    parts = {"data": config.weather(run), "folds": config.folds(run)}
     config.prepare(SimpleNamespace(seed=1, say=print, once=lambda n, make: parts[n] if n in parts else make()))
     assert "none is withheld" in capsys.readouterr().out
 
