@@ -159,8 +159,8 @@ class Assimilation(Experiment):
         )
         if self.withheld and not withheld:
             run.say(f"{self.withheld:g} of {used} stations is less than one: none is withheld")
-        if case.gross:
-            run.say(f"{case.gross} observations depart by more than {self.departure:g} standard deviations: left out")
+        if gross := int(case.gross.sum()):
+            run.say(f"{gross} observations depart by more than {self.departure:g} standard deviations: left out")
         for row in case.rows[2:]:
             if row not in case.given:
                 run.say(f"no observation at {case.series.time[row]}: the forecast stands alone")
