@@ -85,7 +85,8 @@ class _Keys:
     def __call__(self, i: int) -> jax.Array:
         if i >= len(self.some):
             self.some = jax.random.split(self.key, 2 * len(self.some))
-        return jax.lax.index_in_dim(self.some, i, keepdims=False)
+        # outside `jit` too one program looks up all of them
+        return jax.lax.dynamic_index_in_dim(self.some, np.int32(i), keepdims=False)
 
 
 @dataclass(frozen=True)
