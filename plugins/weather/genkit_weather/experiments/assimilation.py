@@ -19,6 +19,7 @@ from genkit_weather.assimilation import EXCEEDS, LINEAR, Climate, Folds, Quantit
 from genkit_weather.cycling import GRIDS, Stations
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.datasets import QGNature
+from genkit_weather.lam import Augmentation
 from genkit_weather.models import CRPSLAM, OIDiffusion, OIModel, Snapshot, StateModel, WeatherModel
 
 Name = Literal[
@@ -85,10 +86,11 @@ class Assimilation(Experiment):
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes on two cores), few (8 stations), surface, nonlinear, paper."""
         tiny: dict[str, Any] = {
-            "data": QGNature.preset("tiny"), "cycles": 2, "members": 3, "every": 2, "leads": 1, "tuning": 0,
+            "data": QGNature.preset("tiny"), "cycles": 2, "members": 4, "every": 2, "leads": 1, "tuning": 0,
             "archive": 8, "stations": Stations(6), "guide": MMPS(steps=3, sigma_max=20.0, iterations=2),
             "methods": ("free", "frame_regression", "oi", "forecast_oi", "letkf", "oi_diffusion"),
             "inverse": DAISI(steps=3, guidance=PiGDM()),
+            "model": replace(CRPSLAM.preset("tiny"), augmentation=Augmentation()),  # whose draws take long to compile
         }  # fmt: skip
         surface = Stations(quantities=("t_sfc", "u_sfc", "v_sfc"))
         nonlinear = Stations(quantities=("arctan(z_up)", "t_mid", "t_sfc", "wind_speed"))
@@ -99,7 +101,7 @@ class Assimilation(Experiment):
         check_preset(name, presets)
         parts = name if name in ("tiny", "paper") else "default"
         recipes = {"model": CRPSLAM, "prior": Snapshot, "oi": OIDiffusion}
-        return cls(**{slot: recipe.preset(parts) for slot, recipe in recipes.items()}, **presets[name])
+        return cls(**{slot: recipe.preset(parts) for slot, recipe in recipes.items()} | presets[name])
 
     def __post_init__(self) -> None:
         """Check the options."""

@@ -49,7 +49,7 @@ class OIDiffusion(StateRecipe):
     def preset(cls, name: str) -> OIDiffusion:
         """Presets tiny (CI), default (minutes on two cores), paper (a larger network)."""
         if name == "tiny":
-            return cls(network=TINY, steps=20, examples=16, sampler=Euler(steps=6))
+            return cls(network=TINY, steps=20, batch=4, examples=16, sampler=Euler(steps=6))
         if name == "paper":
             return cls(network=LamUNet.preset("paper"), steps=100_000, examples=20_000)
         return cls()
