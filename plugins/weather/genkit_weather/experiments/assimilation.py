@@ -19,7 +19,7 @@ from genkit_weather.assimilation import EXCEEDS, LINEAR, Climate, Folds, Quantit
 from genkit_weather.cycling import GRIDS, Stations
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.datasets import QGNature
-from genkit_weather.lam import Augmentation
+from genkit_weather.lam import Augmentation, Score
 from genkit_weather.models import CRPSLAM, OIDiffusion, OIModel, Snapshot, StateModel, WeatherModel
 
 Name = Literal[
@@ -90,7 +90,8 @@ class Assimilation(Experiment):
             "archive": 8, "stations": Stations(6), "guide": MMPS(steps=3, sigma_max=20.0, iterations=2),
             "methods": ("free", "frame_regression", "oi", "forecast_oi", "letkf", "oi_diffusion"),
             "inverse": DAISI(steps=3, guidance=PiGDM()),
-            "model": replace(CRPSLAM.preset("tiny"), augmentation=Augmentation()),  # whose draws take long to compile
+            # what takes long to compile is left out; `weather.crps_lam` has it
+            "model": replace(CRPSLAM.preset("tiny"), augmentation=Augmentation(), score=Score()),
         }  # fmt: skip
         surface = Stations(quantities=("t_sfc", "u_sfc", "v_sfc"))
         nonlinear = Stations(quantities=("arctan(z_up)", "t_mid", "t_sfc", "wind_speed"))
