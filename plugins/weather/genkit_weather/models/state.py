@@ -167,7 +167,8 @@ def channels(background: np.ndarray, analysis: np.ndarray, left: np.ndarray, obs
     """(h, w, 4 V): analysis, increment, its spread, and how much is observed in each cell and variable."""
     seen = np.zeros(observed.shape)
     weight = np.where(observed.there, observed.errors, np.inf) ** -2.0
-    for own, cells, rows in zip(observed.slopes(analysis), observed.cells, observed.weights, strict=True):
+    slopes = observed.slopes(observed.values(analysis[None])[:, 0])
+    for own, cells, rows in zip(slopes, observed.cells, observed.weights, strict=True):
         np.add.at(seen.reshape(-1), cells, weight[:, None] * (own[:, None] * rows) ** 2)
     told = analysis, analysis - background, left, np.log1p(seen)
     return np.concatenate(told, -1).astype(np.float32)
