@@ -230,11 +230,11 @@ def test_withheld_observations_pass_the_departure_check(run):
     assert strict.gross.sum() == all_of_them - kept + given[1] - given[0]
 
 
-def test_stations_that_depart_most_are_told_first():
+def test_stations_that_depart_most_are_told_first(run):
     departed = np.array(
         [[[1.0, np.nan], [8.0, -6.0]], [[-1.0, 2.0], [np.nan, np.nan]]]
     )  # (times, stations, quantities)
-    case = Case(Series(*3 * [np.zeros(0)]), [], {}, {}, ("near", "far"), departed, 7.0)
+    case = replace(run.config.case(run, "test"), names=("near", "far"), departed=departed, most=7.0)
     told = [("far", 2, 1, 1.0, 50**0.5), ("near", 3, 0, pytest.approx(2 / 3), 2**0.5)]
     assert case.by_station() == told
 
