@@ -30,17 +30,21 @@ def crps(
     mean_m |x_m - y| - c sum_ij |x_i - x_j| / 2 with c = 1/(M(M-1)) where `fair`, 1/M^2 where not. A number
     alpha in between weighs the two: the almost fair score (Lang et al. 2024, arXiv:2412.15832, eq. 3).
     """
-    # Members as departures from the truth: no cancellation where the field is large (pressure, geopotential).
     d = jnp.moveaxis(jnp.asarray(ens), axis, 0) - jnp.asarray(obs)
+    return weighted_mean(_crps(d, jnp.asarray(fair, d.dtype)), weights, reduce)
+
+
+@jax.jit
+def _crps(d: Array, alpha: Array) -> Array:
+    """Of members (M, ...) as departures from the truth: no cancellation where the field is large (geopotential)."""
     m = d.shape[0]
     error = jnp.abs(d).mean(axis=0)
     if m > 1:
-        alpha = jnp.asarray(fair, d.dtype)
         # sum_ij |x_i - x_j| / 2 = sum_i (2i - M - 1) x_(i), i from 1 in the sorted sample
         order = (2 * jnp.arange(1, m + 1) - m - 1).astype(d.dtype)
         gini = jnp.tensordot(order, sort_members(d), axes=1, precision="highest")
         error = error - (alpha / (m * (m - 1)) + (1 - alpha) / m**2) * gini
-    return weighted_mean(error, weights, reduce)
+    return error
 
 
 def variance(ens: ArrayLike, weights: ArrayLike | None = None, axis: int = 0, reduce: Axes = None) -> Array:

@@ -3,8 +3,9 @@
 from genkit.plugin import Plugin
 
 DATA = "genkit_weather.data:WeatherData"
-STATE = f"{DATA} -> genkit_weather.models.state:StateModel"
-ANALYSIS = f"{DATA} -> genkit_weather.models.state:OIModel"
+FOLDS = "genkit_weather.assimilation.folds:Folds"
+STATE = f"{FOLDS} -> genkit_weather.models.state:StateModel"
+ANALYSIS = f"{FOLDS} -> genkit_weather.models.state:OIModel"
 MODEL = f"{DATA} -> genkit_weather.models.trained:WeatherModel"
 ON_CELLS = "genkit_weather.networks.conditioning:Sizes"
 ON_GRAPHS = f"{ON_CELLS}, genkit_weather.graphs.graph:Graph"

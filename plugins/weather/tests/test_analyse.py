@@ -11,6 +11,7 @@ import xarray as xr
 from genkit.cli import main
 from genkit.diffusion import Heun
 from genkit.errors import DataError, UsageError
+from genkit_weather.assimilation import Folds
 from genkit_weather.cycling import Case, read_network
 from genkit_weather.gridded import to_xarray
 from genkit_weather.models import OIDiffusion, Snapshot
@@ -23,12 +24,13 @@ ROW = 5  # of the test series
 def made(small_nature, tmp_path_factory):
     """Data, the climate, and a folder with two models that have learned nothing, a background and observations."""
     data, folder = small_nature[1], tmp_path_factory.mktemp("analyse")
+    folds = Folds.of(data)
     run, common = SimpleNamespace(seed=0, key=lambda name: jax.random.key(0)), {"network": TINY, "sampler": Heun(2)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StateRecipe, "learn", lambda self, run, name, loss, params, *_: params)
-        oi = OIDiffusion(examples=4, **common).fit(run, data)
+        oi = OIDiffusion(examples=4, **common).fit(run, folds)
         oi.save(folder / "oi")
-        Snapshot(**common).fit(run, data).save(folder / "prior")
+        Snapshot(**common).fit(run, folds).save(folder / "prior")
     states = to_xarray(data, data.test[0]).isel(time=[ROW])
     states.to_netcdf(folder / "background.nc")
     members = xr.concat([states, states * 0.9, states * 1.1], "member")

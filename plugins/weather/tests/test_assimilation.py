@@ -9,6 +9,7 @@ import pytest
 import genkit
 from genkit.diffusion import Heun
 from genkit.errors import DataError, GenkitError, UsageError
+from genkit.model import recipe_of
 from genkit.steer import DAISI, DDSMC, PiGDM
 from genkit_weather.assimilation import Climate, Shape, etkf, quantity
 from genkit_weather.cycling import (
@@ -187,7 +188,7 @@ def test_options_that_were_given_are_not_tuned():
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_trained(run, options, said):
-    config, parts = replace(run.config, **options), {"data": run.config.weather(run), "climate": run.config.parted(run)}
+    config, parts = replace(run.config, **options), {"data": run.config.weather(run), "folds": run.config.folds(run)}
     fresh = SimpleNamespace(seed=1, say=print, once=lambda name, make: parts[name] if name in parts else make())
     with pytest.raises((DataError, UsageError), match=said) as error:
         config.prepare(fresh)
@@ -215,7 +216,7 @@ def test_one_station_of_a_file_is_given_however_many_are_withheld(run, share, co
 def test_one_station_is_not_withheld_and_that_is_said(run, capsys):
     assert parted(run, 1, 0.2).counts == (1, 3, 0)
     config = replace(run.config, stations=Stations(1), tuning=0)
-    parts = {"data": config.weather(run), "climate": config.parted(run)}
+    parts = {"data": config.weather(run), "folds": config.folds(run)}
     config.prepare(SimpleNamespace(seed=1, say=print, once=lambda n, make: parts[n] if n in parts else make()))
     assert "none is withheld" in capsys.readouterr().out
 
@@ -224,9 +225,26 @@ def test_withheld_observations_pass_the_departure_check(run):
     strict = parted(run, 20, 0.5, departure=0.5)
     every = parted(run, 20, 0.5, departure=np.inf)
     kept, all_of_them = (sum(int(o.there.sum()) for o in case.withheld.values()) for case in (strict, every))
-    assert kept < all_of_them and every.gross == 0
+    assert kept < all_of_them and not every.gross.any()
     given = [sum(int(o.there.sum()) for o in case.given.values()) for case in (strict, every)]
-    assert strict.gross == all_of_them - kept + given[1] - given[0]
+    assert strict.gross.sum() == all_of_them - kept + given[1] - given[0]
+
+
+def test_stations_that_depart_most_are_told_first(run):
+    departed = np.array(
+        [[[1.0, np.nan], [8.0, -6.0]], [[-1.0, 2.0], [np.nan, np.nan]]]
+    )  # (times, stations, quantities)
+    case = replace(run.config.case(run, "test"), names=("near", "far"), departed=departed, most=7.0)
+    told = [("far", 2, 1, 1.0, 50**0.5), ("near", 3, 0, pytest.approx(2 / 3), 2**0.5)]
+    assert case.by_station() == told
+
+
+def test_a_restored_correction_makes_no_archive(run, monkeypatch):
+    recipes = {"model": recipe_of(run.folder), "oi": recipe_of(run.folder / "models" / "oi")}
+    again = run.part("again", replace(run.config, methods=("oi_diffusion",), **recipes))
+    monkeypatch.setattr(Assimilation, "archived", None)
+    again.config.train(again)
+    assert np.array_equal(again.trained("oi").share, run.trained("oi").share)
 
 
 @pytest.mark.parametrize(

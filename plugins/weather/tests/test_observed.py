@@ -36,11 +36,11 @@ def test_the_speed_is_that_of_interpolated_winds_and_slopes_are_derivatives():
     assert np.allclose(seen[:, 0], np.hypot(first, second).reshape(3, 4)[:, 0])
     assert np.allclose(seen[:, 1], np.arctan(first).reshape(3, 4)[:, 1])
     assert np.allclose(seen[:, 2], 1 / (1 + np.exp(-1.702 * (first.reshape(3, 4)[:, 2] - 10.5) / 0.3)))
-    slopes = observed.slopes(STATE[0])
+    slopes = observed.slopes(observed.values(STATE[:1])[:, 0])
     for which, own in enumerate(slopes):
         step = np.zeros((2, 1))
         step[which] = 1e-6
-        ahead, behind = (observed._said(*(observed.values(STATE[:1])[:, 0] + s * step), np) for s in (1, -1))
+        ahead, behind = (observed.predict_of(observed.values(STATE[:1])[:, 0] + s * step) for s in (1, -1))
         assert np.allclose((ahead - behind) / 2e-6, own, atol=1e-6)
 
 
@@ -153,7 +153,7 @@ def test_a_nonlinear_analysis_is_a_stationary_point_of_the_posterior(errors):
     observed = network("wind_speed").measure(np.random.default_rng(2), STATE[0], np.array([1.0]))
     background = STATE[1:]
     analysis, _ = covariance.analyse(background, observed, how)
-    ph, _ = covariance.products(observed, observed.slopes(analysis[0]), how)
+    ph, _ = covariance.products(observed, observed.slopes(observed.values(analysis)[:, 0]), how)
     # x = b + P H^T R^-1 (y - h(x)) where the slope of the log-density is 0
     pull = ph @ ((observed.y - observed.predict(analysis)[0]) / observed.error**2)
     moved = (analysis - background).ravel()

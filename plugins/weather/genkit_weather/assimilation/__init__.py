@@ -3,6 +3,7 @@
 from genkit_weather.assimilation.climate import Climate, Situation
 from genkit_weather.assimilation.covariance import Covariance, Shape
 from genkit_weather.assimilation.etkf import etkf
+from genkit_weather.assimilation.folds import Folds
 from genkit_weather.assimilation.letkf import letkf
 from genkit_weather.assimilation.network import Network
 from genkit_weather.assimilation.observed import Mixed, Observed
@@ -18,6 +19,7 @@ __all__ = [
     "SPEED",
     "Climate",
     "Covariance",
+    "Folds",
     "Mixed",
     "Network",
     "Observed",

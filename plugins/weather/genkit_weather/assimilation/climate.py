@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_weather.area import frame_of, interior_of
 from genkit_weather.assimilation.covariance import Covariance
-from genkit_weather.baselines import FrameMap, FrameRegression, cut
-from genkit_weather.data import Layout, Series, WeatherData, statistics, take
+from genkit_weather.baselines import FrameMap
+from genkit_weather.data import Layout, Series, take
 from genkit_weather.networks import Conditioning, Sizes
 
 Rows = Sequence[int] | np.ndarray
-PARTS = 6  # of the training split, in each of which is expected what the others tell
 
 
 @register_dataclass
@@ -38,12 +36,6 @@ class Situation:
         return Situation(*(np.repeat(a, count, 0) for a in (self.frame, self.forcing, self.expected)))
 
 
-def _part(series: Series, rows: slice) -> Series:
-    given = {name: getattr(series, name) for name in ("lateral", "analysis", "forecast")}
-    given = {name: a[rows] for name, a in given.items() if a is not None}
-    return Series(series.state[rows], series.forcing[rows], series.time[rows], **given)
-
-
 @register_dataclass
 @dataclass(frozen=True)
 class Climate:
@@ -61,32 +53,6 @@ class Climate:
     covariance: Covariance
     """of the interior about what is expected"""
     frame: tuple[int, int] = field(metadata={"static": True})
-
-    @classmethod
-    def of(cls, data: WeatherData) -> Climate:
-        """Found in the training split."""
-        return cls.parted(data)[0]
-
-    @classmethod
-    def parted(cls, data: WeatherData) -> tuple[Climate, list[tuple[Climate, Series]]]:
-        """That of the training split, and its parts, each with the climate whose expectation does not know it.
-
-        Whatever is learned about the expectation is learned from these: its errors are smaller where it was fitted.
-        """
-        if data.mask is not None:
-            raise UsageError(f"{data.source} has cells without values, which are not assimilated; leave them out")
-        if data.around is not None:
-            raise UsageError("an analysis takes its boundary from the frame of the data; leave --host out")
-        each = max(1, PARTS // len(data.train))
-        stats, (whole, others) = statistics(data), FrameRegression().maps(data, each)
-        nothing = Covariance(np.zeros((0, 0), np.float32), (*data.grid, len(data.names)))
-        fixed = (stats.mean, stats.std, stats.forcing_mean, stats.forcing_std)
-        climate = cls(*fixed, (data.static - stats.static_mean) / stats.static_std, whole, nothing, data.frame)
-        series = [_part(s, rows) for s in data.train for rows in cut(len(s), each)]
-        apart = [(replace(climate, by_frame=one), s) for one, s in zip(others or [whole], series, strict=True)]
-        errors = [c.states(s, range(len(s))) - c.situation(s, range(len(s))).expected for c, s in apart]
-        covariance = Covariance.fit(np.concatenate(errors))
-        return replace(climate, covariance=covariance), [(replace(c, covariance=covariance), s) for c, s in apart]
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -69,20 +69,22 @@ class Covariance:
 
         The taper is one function of the distance, of cells and stations alike, so that the whole stays positive.
         """
-        factor = np.asarray(self.factor)
-        # (2, m, k, r) would be large: one corner at a time
-        seen = np.zeros((len(factor), slopes.shape[1]), np.float32)
-        for own, cells, weights in zip(slopes, observed.cells, observed.weights, strict=True):
-            if own.any():
-                for corner in range(cells.shape[1]):
-                    seen += factor[:, cells[:, corner]] * (own * weights[:, corner]).astype(np.float32)
+        seen = (slopes[:, None] * self._seen(observed)).sum(0).astype(np.float32)
         h, w, v = self.shape
         places = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij"), -1).reshape(-1, 2)
         near = taper(distances(places, observed.place), how.length).astype(np.float32) * np.float32(1 - how.shrink)
-        ph = (factor.T @ seen).reshape(h * w, v, -1) * near[:, None]
-        apart = distances(observed.place, observed.place)
-        between = taper(apart, how.length) * np.where(apart > 0, 1 - how.shrink, 1.0)
-        return how.scale * ph.reshape(h * w * v, -1).astype(np.float64), how.scale * (seen.T @ seen) * between
+        ph = (np.asarray(self.factor).T @ seen).reshape(h * w, v, -1) * near[:, None]
+        return how.scale * ph.reshape(h * w * v, -1).astype(np.float64), (seen.T @ seen) * _between(observed, how)
+
+    def _seen(self, observed: Observed) -> np.ndarray:
+        """(2, r, m) the factor at the interpolated values."""
+        factor = np.asarray(self.factor)
+        seen = np.zeros((2, len(factor), observed.cells.shape[1]), np.float32)
+        for one, cells, weights in zip(seen, observed.cells, observed.weights, strict=True):
+            if weights.any():
+                for corner in range(cells.shape[1]):  # (m, k, r) would be large
+                    one += factor[:, cells[:, corner]] * weights[:, corner].astype(np.float32)
+        return seen
 
     def analyse(
         self, background: np.ndarray, observed: Observed, how: Shape, noise: np.ndarray | float = 0.0
@@ -92,23 +94,43 @@ class Covariance:
         The gain is that of the mean background. A nonlinear operator is linearised there, and again at the analysis
         (Gauss-Newton steps to the most probable state).
 
+        Only values at the stations take part in these steps, so that they cost m^2 r whatever the size of a state.
+
         Args:
             background: states, standardised.
             observed: the observations.
             how: of the covariance.
             noise: (n, m) added to the observations, in units of their errors.
         """
-        flat, mean = background.reshape(len(background), -1), background.mean(0, keepdims=True)
-        at = mean
-        passes = PASSES if observed.kind.any() else 1
         error, there = observed.errors, observed.there
-        perturbed = np.where(there, observed.y + noise * np.where(there, error, 0.0), 0.0)
-        for _ in range(passes):
-            ph, hph = self.products(observed, slopes := observed.slopes(at[0]), how)
-            # y - h(at) - H (background - at), with h itself where it is linear
-            moved = (slopes[:, None] * (observed.values(background) - observed.values(at))).sum(0)
-            departure = np.where(there, perturbed - observed.predict(at) - moved, 0.0)
-            analysis, explained = interpolate(flat, departure, ph, hph, error)
-            at = (at + analysis.mean(0, keepdims=True).reshape(mean.shape)) / 2
+        y = np.where(there, observed.y + noise * np.where(there, error, 0.0), 0.0)
+        values = observed.values(background)
+        at = values.mean(1)
+        if observed.kind.any():
+            at = self._nearest(at, np.atleast_2d(y).mean(0), observed, how)
+        slopes = observed.slopes(at)
+        ph, hph = self.products(observed, slopes, how)
+        # y - h(at) - H (background - at), with h itself where it is linear
+        departure = y - observed.predict_of(at) - (slopes[:, None] * (values - at[:, None])).sum(0)
+        flat = background.reshape(len(background), -1)
+        analysis, explained = interpolate(flat, np.where(there, departure, 0.0), ph, hph, error)
         left = np.sqrt(np.maximum(how.scale * self.variance - explained, 0)).reshape(self.shape)
         return analysis.reshape(background.shape), left
+
+    def _nearest(self, first: np.ndarray, y: np.ndarray, observed: Observed, how: Shape) -> np.ndarray:
+        """(2, m) interpolated values of the most probable state, from those of the background."""
+        seen, between, over, at = self._seen(observed), _between(observed, how), 1 / observed.errors, first
+        for _ in range(PASSES - 1):
+            slopes = observed.slopes(at)
+            ph = seen.swapaxes(1, 2) @ (slopes[:, None] * seen).sum(0) * between
+            hph = (slopes[..., None] * ph).sum(0)
+            departure = np.where(observed.there, y - observed.predict_of(at) - (slopes * (first - at)).sum(0), 0.0)
+            weights = np.linalg.solve(over[:, None] * hph * over + np.eye(len(over)), departure * over) * over
+            at = (at + first + ph @ weights) / 2
+        return at
+
+
+def _between(observed: Observed, how: Shape) -> np.ndarray:
+    """(m, m) what covariances of stations are multiplied by."""
+    apart = distances(observed.place, observed.place)
+    return how.scale * taper(apart, how.length) * np.where(apart > 0, 1 - how.shrink, 1.0)

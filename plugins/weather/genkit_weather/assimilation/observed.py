@@ -84,9 +84,13 @@ class Observed:
             [self.kind == SPEED, self.kind == ARCTAN, self.kind == EXCEEDS], [speed, xp.arctan(first), event], first
         )
 
-    def slopes(self, x: np.ndarray) -> np.ndarray:
-        """(2, m) derivatives of what is predicted of a state (h, w, V) by its interpolated values."""
-        first, second = self.values(x[None])[:, 0]
+    def predict_of(self, values: np.ndarray) -> np.ndarray:
+        """(m,) what would be measured where the interpolated values are these (2, m)."""
+        return self._said(values[0], values[1], np)
+
+    def slopes(self, values: np.ndarray) -> np.ndarray:
+        """(2, m) derivatives of that."""
+        first, second = values
         speed = np.maximum(np.hypot(first, second), SMALLEST)
         event = self._said(first, second, np)
         width = np.where(self.there, self.error, 1.0)

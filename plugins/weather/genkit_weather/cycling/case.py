@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from genkit.errors import DataError
-from genkit_weather.assimilation import ARCTAN, Climate, Network, Observed, Quantity, checked, quantity
+from genkit_weather.assimilation import ARCTAN, Climate, Network, Observed, Quantity, departures, quantity
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.stations import wind_pairs
 
@@ -55,14 +55,32 @@ class Case:
     rows: list[int]
     given: Mapping[int, Observed]
     withheld: Mapping[int, Observed]
-    gross: int = 0
-    """observations that were left out for their departure from what is expected"""
+    names: tuple[str, ...]
+    """of the stations"""
+    departed: np.ndarray
+    """(T, S, Q) of all observations from what is expected, over their expected size; NaN where there is none"""
+    most: float
+    """departures, above which an observation is left out"""
 
     @property
     def counts(self) -> tuple[int, int, int]:
         """Stations given, observations of them, stations withheld."""
         used, numbers = _stations(self.given), sum(int(one.there.sum()) for one in self.given.values())
         return used, numbers, _stations(self.withheld)
+
+    @property
+    def gross(self) -> np.ndarray:
+        """(T, S, Q) bool, observations that are left out for their departure."""
+        return np.abs(self.departed) > self.most
+
+    def by_station(self) -> list[tuple[str, int, int, float, float]]:
+        """Name, observations, how many are left out, mean departure and its root mean square, the largest first."""
+        rows = []
+        for name, one, gross in zip(self.names, *(a.swapaxes(0, 1) for a in (self.departed, self.gross)), strict=True):
+            seen = one[np.isfinite(one)]
+            if len(seen):
+                rows.append((name, len(seen), int(gross.sum()), seen.mean(), np.sqrt(np.square(seen).mean())))
+        return sorted(rows, key=lambda row: -row[-1])
 
     @classmethod
     def synthetic(
@@ -112,13 +130,16 @@ class Case:
         hidden = np.zeros(count, bool)
         hidden[rng.permutation(count)[: min(round(withheld * count), count - 1)]] = True
         mask = np.repeat(hidden, len(network.quantities))
-        drawn, kept, left = climate.covariance.draw(np.random.default_rng(0), DRAWS), {}, 0
+        drawn, departed = climate.covariance.draw(np.random.default_rng(0), DRAWS), {}
         for row, one in seen.items():
-            kept[row], gross = checked(one, climate.situation(series, [row]).expected + drawn, departure)
-            left += int(gross.sum())
-        given = {row: _without(one, mask) for row, one in kept.items()}
-        apart = {row: _without(one, ~mask) for row, one in kept.items()} if hidden.any() else {}
-        return cls(series, rows, given, apart, left)
+            found = departures(one, climate.situation(series, [row]).expected + drawn)
+            departed[row] = np.where(one.there, found, np.nan)
+        gross = {row: np.abs(d) > departure for row, d in departed.items()}
+        given = {row: _without(one, mask | gross[row]) for row, one in seen.items()}
+        apart = {row: _without(one, ~mask | gross[row]) for row, one in seen.items()} if hidden.any() else {}
+        names = network.names or tuple(map(str, range(count)))
+        every = np.stack([*departed.values()]).reshape(len(seen), count, -1)
+        return cls(series, rows, given, apart, names, every, departure)
 
 
 def _without(observed: Observed, mask: np.ndarray) -> Observed:

@@ -15,10 +15,11 @@ from genkit.experiment import Experiment, Run
 from genkit.files import read_arrays, read_json, write_arrays, write_json
 from genkit.kinds import ZERO, Dataset, Model, check_preset
 from genkit.steer import DAISI, MMPS, PiGDM
-from genkit_weather.assimilation import EXCEEDS, LINEAR, Climate, Quantity, Shape
+from genkit_weather.assimilation import EXCEEDS, LINEAR, Climate, Folds, Quantity, Shape
 from genkit_weather.cycling import GRIDS, Stations
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.datasets import QGNature
+from genkit_weather.lam import Augmentation, Score
 from genkit_weather.models import CRPSLAM, OIDiffusion, OIModel, Snapshot, StateModel, WeatherModel
 
 Name = Literal[
@@ -44,9 +45,9 @@ class Assimilation(Experiment):
     """Where the weather comes from; its frame is given."""
     model: Model[WeatherData, WeatherModel] = field(default_factory=CRPSLAM)
     """What forecasts: trained here, or the folder of what was trained."""
-    prior: Model[WeatherData, StateModel] = field(default_factory=Snapshot)
+    prior: Model[Folds, StateModel] = field(default_factory=Snapshot)
     """The prior of a state without its past, of sda, daisi and ddsmc."""
-    oi: Model[WeatherData, OIModel] = field(default_factory=OIDiffusion)
+    oi: Model[Folds, OIModel] = field(default_factory=OIDiffusion)
     """The diffusion about optimal interpolation."""
     methods: tuple[Name, ...] = (
         "free", "frame_regression", "oi", "forecast_oi", "letkf", "sda", "daisi", "oi_diffusion"
@@ -85,10 +86,12 @@ class Assimilation(Experiment):
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default (minutes on two cores), few (8 stations), surface, nonlinear, paper."""
         tiny: dict[str, Any] = {
-            "data": QGNature.preset("tiny"), "cycles": 2, "members": 3, "every": 2, "leads": 1, "tuning": 0,
+            "data": QGNature.preset("tiny"), "cycles": 2, "members": 4, "every": 2, "leads": 1, "tuning": 0,
             "archive": 8, "stations": Stations(6), "guide": MMPS(steps=3, sigma_max=20.0, iterations=2),
             "methods": ("free", "frame_regression", "oi", "forecast_oi", "letkf", "oi_diffusion"),
             "inverse": DAISI(steps=3, guidance=PiGDM()),
+            # what takes long to compile is left out; `weather.crps_lam` has it
+            "model": replace(CRPSLAM.preset("tiny"), augmentation=Augmentation(), score=Score()),
         }  # fmt: skip
         surface = Stations(quantities=("t_sfc", "u_sfc", "v_sfc"))
         nonlinear = Stations(quantities=("arctan(z_up)", "t_mid", "t_sfc", "wind_speed"))
@@ -99,7 +102,7 @@ class Assimilation(Experiment):
         check_preset(name, presets)
         parts = name if name in ("tiny", "paper") else "default"
         recipes = {"model": CRPSLAM, "prior": Snapshot, "oi": OIDiffusion}
-        return cls(**{slot: recipe.preset(parts) for slot, recipe in recipes.items()}, **presets[name])
+        return cls(**{slot: recipe.preset(parts) for slot, recipe in recipes.items()} | presets[name])
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -140,11 +143,11 @@ class Assimilation(Experiment):
 
     def climate(self, run: Run) -> Climate:
         """What the training split tells."""
-        return self.parted(run)[0]
+        return self.folds(run).climate
 
-    def parted(self, run: Run) -> tuple[Climate, list[tuple[Climate, Series]]]:
-        """That, and the parts of the training split with climates that do not know them."""
-        return run.once("climate", lambda: Climate.parted(self.weather(run)))
+    def folds(self, run: Run) -> Folds:
+        """What priors are learned from, found once a process."""
+        return run.once("folds", lambda: Folds.of(self.weather(run)))
 
     def prepare(self, run: Run) -> None:
         """Load the data and the observations, and tell what they are."""
@@ -159,8 +162,8 @@ class Assimilation(Experiment):
         )
         if self.withheld and not withheld:
             run.say(f"{self.withheld:g} of {used} stations is less than one: none is withheld")
-        if case.gross:
-            run.say(f"{case.gross} observations depart by more than {self.departure:g} standard deviations: left out")
+        if gross := int(case.gross.sum()):
+            run.say(f"{gross} observations depart by more than {self.departure:g} standard deviations: left out")
         for row in case.rows[2:]:
             if row not in case.given:
                 run.say(f"no observation at {case.series.time[row]}: the forecast stands alone")
@@ -186,9 +189,11 @@ class Assimilation(Experiment):
         """Train or restore the models that the methods need."""
         run.trained("model", lambda: self.weather(run))
         if {"sda", "daisi", "ddsmc"} & set(self.methods):
-            run.trained("prior", lambda: self.weather(run))
+            run.trained("prior", lambda: self.folds(run))
         if "oi_diffusion" in self.methods:
-            run.trained("oi", lambda: self.archived(run) if self.background else self.weather(run))
+            recipe: Any = self.oi
+            forecasts = self.background and (recipe.restore is None or recipe.finetune)
+            run.trained("oi", lambda: self.archived(run) if forecasts else self.folds(run))
 
     def sample(self, run: Run) -> None:
         """Tune, then cycle each method; what it gave goes to analyses/<method>.npz."""
@@ -307,13 +312,13 @@ class Assimilation(Experiment):
         size = (2 + self.tuning, 0, 0.0) if split == "val" else (2 + self.cycles, self.leads, self.withheld)
         return Case.synthetic(rng, self.stations, data, climate, data.splits()[split][0], *size, self.departure)
 
-    def archived(self, run: Run) -> WeatherData:
-        """The data, whose training and validation series have forecasts of their states."""
+    def archived(self, run: Run) -> Folds:
+        """The folds and the validation split with forecasts of their states."""
         from genkit_weather.cycling import Forecasts, backgrounds
 
         data, chosen, rng = self.weather(run), self.tune(run), np.random.default_rng((run.seed, 23))
         first, method = (self.method(run, name, chosen.get(name, {})) for name in ("oi", "forecast_oi"))
-        parts, members = self.parted(run)[1], min(4, self.members)
+        folds, members = self.folds(run), min(4, self.members)
 
         def forecast(climate: Climate, series: Series, most: int) -> Series:
             one, begin = replace(method, climate=climate), replace(first, climate=climate)
@@ -322,9 +327,10 @@ class Assimilation(Experiment):
             found = backgrounds(rng, one, begin, forecasts, data, self.stations, members, rows)
             return replace(series, forecast=found)
 
-        train = tuple(forecast(*part, max(LEAST, self.archive // len(parts))) for part in parts)
-        val = tuple(forecast(self.climate(run), s, max(LEAST, self.archive // 8)) for s in data.val)
-        return replace(data, train=train, val=val)
+        each, few = max(LEAST, self.archive // len(folds.train)), max(LEAST, self.archive // 8)
+        train = tuple((climate, forecast(climate, s, each)) for climate, s in folds.train)
+        val = tuple(forecast(folds.climate, s, few) for s in data.val)
+        return Folds(replace(data, val=val), folds.climate, train)
 
     def tune(self, run: Run) -> dict[str, dict[str, float]]:
         """Options of the methods that are tuned, by the mean error of analyses of the validation split."""

@@ -14,6 +14,7 @@ from genkit_weather.cycling import Case, Record, ranks, tables
 from genkit_weather.data import WeatherData
 
 SHOWN = ("oi_diffusion", "daisi", "letkf", "forecast_oi", "oi")  # whose maps are drawn: the first that there is
+WORST = 12  # stations of the table of departures
 
 
 def report(
@@ -46,6 +47,9 @@ def report(
         for m in methods
     ]  # fmt: skip
     run.table("methods", ["", "tuned", "seconds a cycle", "innovation χ²"], rows, "Tuning, cost and innovations")
+    columns = ["station", "observations", "left out", "mean departure", "root mean square"]
+    title = "Quality control: departures from what the frame tells, in their expected standard deviations; the largest"
+    run.table("stations", columns, case.by_station()[:WORST], title)
     _figures(run, data, climate, case, records)
 
 
@@ -59,10 +63,11 @@ def _figures(run: Run, data: WeatherData, climate: Climate, case: Case, records:
     if counts:
         figure = figures.analysis_ranks(counts, data.names)
         run.figure("ranks", figure, "Rank of the truth among the members; flat is calibrated.")
-    departures = {m: r.innovations[r.innovations != 0] for m, r in records.items() if r.innovations.size}
-    if departures:
-        figure = figures.innovations(departures)
-        run.figure("innovations", figure, "Departures of the observations from the background of cycled methods.")
+    departures = {"the frame": case.departed[np.isfinite(case.departed)]}
+    departures |= {m: r.innovations[r.innovations != 0] for m, r in records.items() if r.innovations.size}
+    figure = figures.innovations(departures)
+    note = "Departures of all observations from what the frame tells, and of those that are used from the backgrounds."
+    run.figure("innovations", figure, note)
     name = next((m for m in SHOWN if m in records), next(iter(records)))
     states, background, middle = records[name].states, records[name].backgrounds, len(truth) // 2
     row = case.rows[2:][middle]

@@ -12,8 +12,8 @@ import numpy as np
 from genkit.data import Arrays
 from genkit.diffusion import Euler
 from genkit.errors import UsageError
-from genkit_weather.assimilation import Climate, Network, Shape, quantity
-from genkit_weather.data import Series, WeatherData
+from genkit_weather.assimilation import Climate, Folds, Network, Shape, quantity
+from genkit_weather.data import Series
 from genkit_weather.models.area import Area
 from genkit_weather.models.recipe import VALIDATION
 from genkit_weather.models.state import TINY, OIModel, StateRecipe, blind
@@ -49,7 +49,7 @@ class OIDiffusion(StateRecipe):
     def preset(cls, name: str) -> OIDiffusion:
         """Presets tiny (CI), default (minutes on two cores), paper (a larger network)."""
         if name == "tiny":
-            return cls(network=TINY, steps=20, examples=16, sampler=Euler(steps=6))
+            return cls(network=TINY, steps=20, batch=4, examples=16, sampler=Euler(steps=6))
         if name == "paper":
             return cls(network=LamUNet.preset("paper"), steps=100_000, examples=20_000)
         return cls()
@@ -64,19 +64,20 @@ class OIDiffusion(StateRecipe):
             if not 0 < low <= high:
                 raise UsageError(f"{name}={low} {high} must be two positive numbers, the least first")
 
-    def fit(self, run: Any, data: WeatherData, start: OIModel | None = None) -> OIModel:
+    def fit(self, run: Any, data: Folds, start: OIModel | None = None) -> OIModel:
         """Analyse random networks, then train on what the analyses leave."""
-        cycled = all(s.forecast is not None for s in (*data.train, *data.val))
+        weather, parts = data.weather, data.train
+        cycled = all(s.forecast is not None for s in (*(s for _, s in parts), *weather.val))
         if start is None:
-            (climate, parts), v = Climate.parted(data), len(data.names)
-            held_out = [(climate, s) for s in data.val]
+            climate, v = data.climate, len(weather.names)
+            held_out = [(climate, s) for s in weather.val]
             keep, ratio = (self.keep, left(climate, held_out, self.keep)) if cycled else (0.0, np.ones(v))
             factor = climate.covariance.factor.reshape(-1, *climate.shape) * np.sqrt(ratio)
             covariance = replace(climate.covariance, factor=factor.reshape(len(factor), -1).astype(np.float32))
-            denoiser = self.denoiser(run, data.layout)
+            denoiser = self.denoiser(run, weather.layout)
             unit, steps = np.ones(v, np.float32), self.steps
             start = OIModel(
-                Area.of(data), climate, denoiser, unit, self.sampler, covariance, np.float32(keep), unit, self.shape
+                Area.of(weather), climate, denoiser, unit, self.sampler, covariance, np.float32(keep), unit, self.shape
             )
             train = self.analysed(run, start, parts, self.examples, 0)
             unit = np.maximum(np.sqrt((train[2] ** 2).mean((0, 1, 2))), LEAST)
@@ -84,9 +85,9 @@ class OIDiffusion(StateRecipe):
         else:
             if cycled != start.cycled:
                 raise UsageError("a model goes on with backgrounds of the kind that it was trained with")
-            parts = [(start.climate, s) for s in data.train]
+            parts = [(start.climate, s) for _, s in parts]
             steps, train = self.finetune, self.analysed(run, start, parts, self.examples, 0)
-        held_out = [(start.climate, s) for s in data.val]
+        held_out = [(start.climate, s) for s in weather.val]
         val = Arrays(self.analysed(run, start, held_out, min(self.examples, VALIDATION), 1))
         model = replace(start, denoiser=self.fitted(run, "oi_diffusion", start, Arrays(train), val, steps))
         return replace(model, share=shares(run.key("shares"), model, self.known(val)))

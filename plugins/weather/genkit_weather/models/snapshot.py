@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from genkit.diffusion import Heun
-from genkit_weather.assimilation import Climate
-from genkit_weather.data import Series, WeatherData
+from genkit_weather.assimilation import Climate, Folds
+from genkit_weather.data import Series
 from genkit_weather.models.area import Area
 from genkit_weather.models.state import TINY, StateModel, StateRecipe
 from genkit_weather.networks import LamUNet
@@ -31,16 +31,16 @@ class Snapshot(StateRecipe):
             return cls(network=TINY, steps=20, sampler=Heun(steps=6))
         return cls(network=LamUNet.preset("paper"), steps=100_000) if name == "paper" else cls()
 
-    def fit(self, run: Any, data: WeatherData, start: StateModel | None = None) -> StateModel:
+    def fit(self, run: Any, data: Folds, start: StateModel | None = None) -> StateModel:
         """Train on all states of the training split."""
+        weather, parts = data.weather, data.train
         if start is None:
-            climate, parts = Climate.parted(data)
-            variance = climate.covariance.variance.reshape(-1, len(data.names)).mean(0)
-            denoiser, unit, steps = self.denoiser(run, data.layout), np.sqrt(variance).astype(np.float32), self.steps
-            start = StateModel(Area.of(data), climate, denoiser, unit, self.sampler)
+            variance = data.climate.covariance.variance.reshape(-1, len(weather.names)).mean(0)
+            denoiser, unit, steps = self.denoiser(run, weather.layout), np.sqrt(variance).astype(np.float32), self.steps
+            start = StateModel(Area.of(weather), data.climate, denoiser, unit, self.sampler)
         else:
-            steps, parts = self.finetune, [(start.climate, s) for s in data.train]
-        train, val = Snapshots(parts, start), Snapshots([(start.climate, s) for s in data.val], start)
+            steps, parts = self.finetune, [(start.climate, s) for _, s in parts]
+        train, val = Snapshots(parts, start), Snapshots([(start.climate, s) for s in weather.val], start)
         return replace(start, denoiser=self.fitted(run, "snapshot", start, train, val, steps))
 
 

@@ -16,8 +16,7 @@ from genkit.kinds import Network, Sampler
 from genkit.model import Trained
 from genkit.nn import Net, parameter_count
 from genkit.tree import register_dataclass
-from genkit_weather.assimilation import Climate, Covariance, Observed, Shape, Situation
-from genkit_weather.data import WeatherData
+from genkit_weather.assimilation import Climate, Covariance, Folds, Observed, Shape, Situation
 from genkit_weather.models.area import Area
 from genkit_weather.models.recipe import LearningRecipe
 from genkit_weather.networks import LamUNet, Sizes
@@ -92,10 +91,10 @@ class StateModel(Trained):
     """(V,) of r, standardised"""
     sampler: Any = field(metadata={"static": True})
 
-    def check(self, data: WeatherData) -> None:
+    def check(self, data: Folds) -> None:
         """Refuse data of other variables, units, grid or boundary, in one line."""
         name = "the model" if self.origin is None else f"the model {self.origin.folder}"
-        self.area.check(Area.of(data), name, data.source)
+        self.area.check(Area.of(data.weather), name, data.weather.source)
 
     def relative(self, situation: Situation, states: np.ndarray) -> np.ndarray:
         """r (n, h, w, V) of standardised states."""
@@ -168,7 +167,8 @@ def channels(background: np.ndarray, analysis: np.ndarray, left: np.ndarray, obs
     """(h, w, 4 V): analysis, increment, its spread, and how much is observed in each cell and variable."""
     seen = np.zeros(observed.shape)
     weight = np.where(observed.there, observed.errors, np.inf) ** -2.0
-    for own, cells, rows in zip(observed.slopes(analysis), observed.cells, observed.weights, strict=True):
+    slopes = observed.slopes(observed.values(analysis[None])[:, 0])
+    for own, cells, rows in zip(slopes, observed.cells, observed.weights, strict=True):
         np.add.at(seen.reshape(-1), cells, weight[:, None] * (own[:, None] * rows) ** 2)
     told = analysis, analysis - background, left, np.log1p(seen)
     return np.concatenate(told, -1).astype(np.float32)
