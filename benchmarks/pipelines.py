@@ -8,7 +8,7 @@ are only rehearsed (`genkit.experiment.rehearse`): networks are as they begin, a
 are made up.
 """
 
-import sys
+import argparse
 import time
 from collections.abc import Callable
 from typing import Any
@@ -51,17 +51,20 @@ def timed(step: Callable[[Any, Any], Any], state: Any, batch: Callable[[], Any])
     return state, (1e3 * (time.process_time() - cpu) / STEPS, 1e3 * (time.perf_counter() - wall) / STEPS)
 
 
-def main(words: list[str]) -> None:
+def main() -> None:
     """Print the table."""
-    preset = words.pop(words.index("--preset") + 1) if "--preset" in words else "default"
+    parser = argparse.ArgumentParser(description="what the input pipelines of trainings cost")
+    parser.add_argument("experiments", nargs="+")
+    parser.add_argument("--preset", default="default")
+    told = parser.parse_args()
     head = "training", "MB a batch", "processor ms", "one batch", "ratio", "wall ms", "one batch", "ratio"
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
-    for name in (word for word in words if not word.startswith("--")):
-        found = rehearse(preset_of(registry().load("experiments", name), preset), stages=("prepare", "train"))
+    for name in told.experiments:
+        found = rehearse(preset_of(registry().load("experiments", name), told.preset), stages=("prepare", "train"))
         for phase in {one.phase.name: one.phase for one in found.seen.trainings}.values():
             if phase.data is not None:
                 print(measured(phase).replace("| ", f"| {name}, ", 1), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -35,7 +35,7 @@ def make_mesh(data: int | None = None, model: int = 1) -> Mesh:
 
 
 def mesh_for(count: int) -> Mesh:
-    """All devices: as many along "data" as divide `count`, the others along "model", over which images are split.
+    """All devices: as many along "data" as divide `count`, the others along "model", which share rows (`split_rows`).
 
     With several hosts all are along "data".
     """

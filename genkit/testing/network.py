@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import jaxprs_in_params
 
-from genkit.nn import Net
+from genkit.nn import Arithmetic, Net
 from genkit.testing.require import near, require
 
-STATISTICS = frozenset({"exp", "log", "sqrt", "rsqrt", "reduce_sum"})
+STATISTICS = frozenset({"exp", "expm1", "log", "log1p", "pow", "sqrt", "rsqrt", "reduce_sum", "cumsum", "cumlogsumexp"})
 
 
 def check_network(network: Any, sizes: tuple[Any, ...], *args: Any, tolerance: float = 0.03) -> None:
@@ -29,6 +29,7 @@ def check_network(network: Any, sizes: tuple[Any, ...], *args: Any, tolerance: f
         args: what the network is called with. Its parameters are drawn, so that none begins as zero.
         tolerance: see above.
     """
+    require(isinstance(network, Arithmetic), f"{type(network).__name__} is no genkit.nn.Arithmetic: it has no dtype")
     full, low, saving = (Net(replace(network, **o), sizes) for o in ({}, {"dtype": "bfloat16"}, {"remat": True}))
     shapes = full.shapes()
     require(low.shapes() == shapes == saving.shapes(), "dtype or remat changes the parameters")

@@ -1,5 +1,6 @@
 """Arrays of crystals, the network, the loss, sampling, baselines, scores."""
 
+from dataclasses import replace
 from functools import cache
 
 import jax

@@ -20,7 +20,7 @@ from genkit_molecules.items import Sequences
 from genkit_molecules.items.data import Molecules
 from genkit_molecules.items.rows import Rows, some
 from genkit_molecules.models.discrete import Discrete
-from genkit_molecules.models.draw import Method, bounded, drawn
+from genkit_molecules.models.draw import Method, block, bounded, drawn
 from genkit_molecules.models.graphs import DiGress
 from genkit_molecules.models.guided import SteeredSequences
 from genkit_molecules.models.trained import Generator, Guided
@@ -74,6 +74,11 @@ def test_items_do_not_depend_on_their_number_or_the_chunks(counts, programs):
     assert abs((size == 3).mean() - share[1]) < 0.05 and (size[1:] != size[:-1]).sum() > 100  # in random order
     assert not x[size == 2][:, [2, 4, 5]].any() and (x[size == 3][:, 3:] == 1).all() and (x[:, 3] == 1).all()
     assert abs((x[:, :2] == 1).mean() - 0.3) < 0.035
+
+
+def test_rows_of_a_program_are_equal_on_all_devices(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    assert [block(expected) for expected in (500, 101.0, 3.2, 0.1)] == [128, 28, 4, 4]
 
 
 def test_each_program_saves_a_tenth_of_the_cost():

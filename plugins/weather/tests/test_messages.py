@@ -170,3 +170,13 @@ def test_gradients_in_blocks_are_those_of_all_edges(n, kind, dtype, monkeypatch)
         assert a.dtype == b.dtype
         error = jnp.abs(a.astype(jnp.float32) - b.astype(jnp.float32)).max() / jnp.abs(b).max()
         assert error < (1e-5 if dtype == "float32" else 2e-2)
+
+
+def test_parts_of_other_shapes_or_types_are_taken_whole(monkeypatch):
+    """Nodes that are broadcast over a batch, and states that pass in float32 beside others in bfloat16."""
+    monkeypatch.setattr(messages, "BLOCK", 1)
+    e, state, s, r = edges(), normal(E, 1, H), normal(SENDERS, 1, H), normal(RECEIVERS, 2, H)
+    for options in ({}, {"propagate": True, "dtype": jnp.bfloat16}):
+        apply, params = gnn.functional(InteractionNet(H, rngs=nnx.Rngs(0), **options))
+        gradient = jax.jit(jax.grad(lambda s, apply=apply, params=params: apply(params, e, state, s, r)[0].sum()))(s)
+        assert gradient.shape == s.shape and jnp.isfinite(gradient).all()

@@ -106,13 +106,14 @@ def drawn(
     steps = layout.width if generator.discrete.ordered else lambda size: 1
     bounds = (int(sizes.max()),) if generator.budget else bounded(sizes, share, lambda s: layout.width(s) * steps(s))
     placed, at_once = jax.device_put(model), min(n, chunk)
-    programs = []
-    for most in bounds:
+    programs, kinds = [], np.searchsorted(bounds, sizes)
+    for number, most in enumerate(bounds):
         draw = _drawer(placed, method, strength, look_ahead, constraint is not None, wish, most)
-        programs.append((most, draw, generator.sampler(most, confident)))
+        at_a_time = at_once if len(bounds) == 1 else block(at_once * share[kinds == number].sum())
+        programs.append((most, draw, generator.sampler(most, confident), at_a_time))
 
     def part(program: Any, size: np.ndarray, form: np.ndarray | None, slots: np.ndarray) -> dict[str, np.ndarray]:
-        most, draw, sampler = program
+        most, draw, sampler, _ = program
         atoms, width = np.arange(most) < size[:, None], layout.width(most)
         cond, real = {"mask": atoms}, np.asarray(layout.real(atoms))
         if constraint is not None and form is not None:
@@ -127,7 +128,7 @@ def drawn(
         form = None if constraint is None else form_of.integers(constraint.forms, size=at_once)
         kind, pieces, order = np.searchsorted(bounds, size), [], []
         for number, program in enumerate(programs):
-            for some in filled(np.flatnonzero(kind == number), at_once if len(programs) == 1 else block(at_once)):
+            for some in filled(np.flatnonzero(kind == number), program[-1]):
                 pieces.append(part(program, size[some], None if form is None else form[some], first + some))
                 order.append(some)
         place = np.unique(np.concatenate(order), return_index=True)[1][: n - first]
@@ -156,9 +157,10 @@ def bounded(sizes: np.ndarray, share: np.ndarray, cost: Callable[[int], float]) 
     return tuple(ascending[ends].tolist())
 
 
-def block(at_once: int) -> int:
-    """Rows of a program, where items of a chunk are drawn by several."""
-    return min(at_once, max(32, -(-at_once // 8)))
+def block(expected: float) -> int:
+    """Rows of a program that draws about so many items of a chunk: in four parts or five, equal on all devices."""
+    devices = jax.device_count()
+    return -(-int(np.ceil(expected / 4)) // devices) * devices
 
 
 def filled(places: np.ndarray, size: int) -> list[np.ndarray]:

@@ -216,7 +216,10 @@ def exchange(
     graph, params = nnx.split(mlp)
     parts = params, edges, projected, senders, receivers, passed
     blocks = len(edges) * senders[0].size * senders.dtype.itemsize // BLOCK
-    if blocks < 2 or jax.default_backend() != "cpu" or jax.sharding.get_abstract_mesh().size > 1:
+    alike = len({(h.shape[1:], h.dtype) for h in (senders, receivers, passed) if h is not None}) == 1
+    alike = alike and projected.shape[1] in (1, senders.shape[1])
+    alone = jax.default_backend() == "cpu" and jax.sharding.get_abstract_mesh().size <= 1
+    if blocks < 2 or not (alike and alone):
         return _exchange(graph, *parts)
     return _in_blocks(graph, -(-len(edges) // blocks), *parts)
 

@@ -29,7 +29,7 @@ def fields(file: xr.Dataset, source: str, levels: tuple[float, ...] = ()) -> xr.
     Raises:
         DataError: what cannot be understood, in one line.
     """
-    file = file.drop_vars(_bounds(file)).drop_attrs(deep=False)  # its own `notes` and `crs` may be anything
+    file = file.drop_vars(_bounds(file))
     file = _one_version(_destaggered(_stamped(file, source)))
     file = placed(file, source) if _gridded(file) else file
     file = _members(_timed(file, source))

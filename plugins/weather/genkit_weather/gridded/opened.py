@@ -22,7 +22,8 @@ def opened(pattern: str, levels: tuple[float, ...] = ()) -> xr.Dataset:
 
 def understood(files: Iterable[tuple[str, xr.Dataset]], levels: tuple[float, ...] = ()) -> xr.Dataset:
     """Data sets and what errors call them, as one of the form of `fields`."""
-    parts = [(source, fields(part, source, levels)) for source, file in files for part in _by_time(file, source)]
+    bare = ((source, file.drop_attrs(deep=False)) for source, file in files)  # their `notes` and `crs` may be anything
+    parts = [(source, fields(part, source, levels)) for source, file in bare for part in _by_time(file, source)]
     file = joined(parts, levels)
     for level in levels:
         if not any(str(a.attrs.get("level", "")).startswith(f"{level:g} ") for a in file.data_vars.values()):

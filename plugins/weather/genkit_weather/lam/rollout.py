@@ -170,7 +170,8 @@ def rollout(
         chunk: particles (starts times members) run at once; all by default. It bounds the memory.
         lead_chunk: leads of a block computed at once, at most; all by default. It bounds the memory too.
         blocks: blocks of leads computed before they are yielded; all by default.
-        mesh: spread the particles of a chunk over the `data` axis of this mesh, and the rows of a U-Net over `model`.
+        mesh: spread the particles of a chunk over the `data` axis of this mesh, and rows of images or edges of
+            graphs over `model`.
     """
     if members < 1:
         raise UsageError(f"{members} members are too few; expected at least 1")
