@@ -37,8 +37,7 @@ def distances(results: Mapping[str, Any], meaning: Mapping[str, str]) -> Figure 
         if "floor" in names:
             axes.axvline(results[f"{way}/floor"], color=COLOURS["floor"], lw=1, ls="--")
         axes.set(xscale="log", title=titles[way])
-        within = max(values) < 20 * min(values)  # powers of 10 alone would be too few labels
-        _plain(axes, (1, 2, 3, 5) if within else (1,))
+        _plain(axes)
         axes.set_yticks(range(len(rows)), [meaning[n] for n in rows])
         axes.spines[["top", "right"]].set_visible(False)
     every[0].invert_yaxis()
@@ -69,7 +68,7 @@ def distributions(
     atoms.set(xscale="log", xlabel="atoms in the conventional cell", ylabel="share with at most so many")
     orbits.set(xscale="log", xlabel="orbits")
     for axes in (atoms, orbits):
-        _plain(axes, (1, 2, 5))
+        _plain(axes)
     species.set(xlabel="elements", ylabel="share of crystals")
     species.set_xticks(range(1, 9), [*map(str, range(1, 8)), "8+"])
     systems.set_xticks(range(7), SYSTEMS, rotation=30, ha="right")
@@ -79,9 +78,11 @@ def distributions(
     return figure
 
 
-def _plain(axes: Any, steps: Sequence[int]) -> None:
-    """Labels of a logarithmic axis as plain numbers, at these multiples of the powers of ten."""
-    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+def _plain(axes: Any) -> None:
+    """Labels of a logarithmic axis as plain numbers: of short ones also between the powers of ten."""
+    low, high = axes.get_xlim()
+    between = (2, 3, 5) if high < 30 * low else (2, 5) if high < 300 * low else ()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, *between)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 
