@@ -38,6 +38,7 @@ class Mixing(Process):
         log_p = jnp.stack([level.keep, level.renew], -1)
         log_p = jnp.broadcast_to(log_p.reshape(-1, *[1] * (x0.ndim - 1), 2), (*x0.shape, 2))
         renewed = categorical(jax.random.split(key, n), log_p) == 1
+        renewed |= (x0 < 0) | (x0 >= self.states)  # what fills up sites that are not real
         return jnp.where(renewed, self.state, x0).astype(jnp.int32)
 
     def row(self, level: Level, x: Array) -> Array:

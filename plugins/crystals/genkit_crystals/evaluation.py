@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from genkit.metrics import frechet_distance
 from genkit_crystals.protostructures import Protostructure, periodic_table, symbols, tables
 
 MOST_STATES = 50_000  # combinations of oxidation states that are tried
@@ -89,24 +88,40 @@ def frechet(
     """
     size = 1 + max(int(at.max()) for at in places.values())
     drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), rounds)
-    counts, own = np.concatenate([np.ones((1, size), int), drawn]), _moments(real, np.ones(len(real), int))
+    counts = np.concatenate([np.ones((1, size), int), drawn])
+    centre, spread = _moments(real, np.ones(len(real), int))
+    values, vectors = np.linalg.eigh(spread)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
     def distance(x: Any, count: np.ndarray) -> float:
-        return frechet_distance(*_moments(x, count), *own) if count.sum() > 1 else np.nan
+        if count.sum() < 2:
+            return np.nan
+        mean, own = _moments(x, count)
+        shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ own @ root), 0)).sum()  # tr (own spread)^1/2
+        return float(np.square(mean - centre).sum() + np.trace(own) + np.trace(spread) - 2 * shared)
 
     return {name: np.array([distance(x, count[places[name]]) for count in counts]) for name, x in sets.items()}
 
 
-def ratio(found: np.ndarray, other: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
-    """Ratio of two distances of `frechet` with the ends of its interval.
+def ratio(found: np.ndarray, other: np.ndarray, level: float = 0.95) -> tuple[float | None, float | None, float | None]:
+    """Ratio of two distances of `frechet`, corrected for few samples, with the ends of its interval; None if unknown.
 
-    The basic bootstrap on the logarithm (Davison and Hinkley 1997, section 5.2): distances of few samples are too
-    large, and those of samples drawn from them again once more by as much, which it takes back.
+    The distance of a sample is too large by about c / n, and those of samples drawn from it are once more by as much
+    (Efron and Tibshirani 1993, section 10.6). This is taken off both, from the samples and from each round, of whose
+    ratios the interval has the percentiles. It is of the samples alone: one training, one encoder.
     """
-    logs = np.log(found) - np.log(other)
-    low, high = np.nanquantile(logs[1:], [(1 - level) / 2, (1 + level) / 2])
-    one, least, most = np.exp([logs[0], 2 * logs[0] - high, 2 * logs[0] - low])
-    return float(one), float(least), float(most)
+    (one, rounds), (below, others) = (_corrected(f) for f in (found, other))
+    fit = np.isfinite(rounds) & np.isfinite(others) & (others > 0)
+    if not (one > 0 and below > 0) or 2 * fit.sum() < len(rounds):
+        return None, None, None
+    low, high = np.quantile(rounds[fit] / others[fit], [(1 - level) / 2, (1 + level) / 2])
+    return float(one / below), max(float(low), 0.0), float(high)
+
+
+def _corrected(found: np.ndarray) -> tuple[float, np.ndarray]:
+    """A distance and those of its rounds without their bias."""
+    bias = np.nanmean(found[1:]) - found[0] if np.isfinite(found[1:]).any() else np.nan
+    return float(found[0] - bias), found[1:] - 2 * bias
 
 
 def _moments(x: Any, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -192,7 +192,7 @@ class CrystalStudy(Structures, Conditions, Experiment):
             "table": baselines.tables(rng, groups, slots, rows),
             "templates": baselines.templates(rng, groups, train.crystals),
             "marginal": baselines.marginals(rng, groups, slots, self.frequencies(run)),
-            "floor": Drawn(list(held.crystals)),
+            "floor": Drawn([held.crystals[i] for i in rng.permutation(len(held))[: self.samples]]),
         }
         held_by = {name: self._settle(run, drawn, name) for name in (*self.methods, "table", "marginal")}
         named = {name: ["" if c is None else c.label for c in one.crystals] for name, one in drawn.items()}

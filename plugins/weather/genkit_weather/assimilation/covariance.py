@@ -94,7 +94,7 @@ class Covariance:
         The gain is that of the mean background. A nonlinear operator is linearised there, and again at the analysis
         (Gauss-Newton steps to the most probable state).
 
-        Only values at the stations take part in these steps, so that they cost m^2 r whatever the size of a state.
+        Only cells that stations lie between take part in these steps, which cost m^2 r whatever the size of a state.
 
         Args:
             background: states, standardised.
@@ -120,13 +120,17 @@ class Covariance:
     def _nearest(self, first: np.ndarray, y: np.ndarray, observed: Observed, how: Shape) -> np.ndarray:
         """(2, m) interpolated values of the most probable state, from those of the background."""
         seen, between, over, at = self._seen(observed), _between(observed, how), 1 / observed.errors, first
+        cells, corner = np.unique(observed.cells, return_inverse=True)
+        corner, factor = corner.reshape(observed.cells.shape), np.asarray(self.factor)[:, cells]
+        rows = np.stack(np.unravel_index(cells // self.shape[2], self.shape[:2]), -1)
+        near = how.scale * (1 - how.shrink) * taper(distances(rows, observed.place), how.length)
         for _ in range(PASSES - 1):
             slopes = observed.slopes(at)
-            ph = seen.swapaxes(1, 2) @ (slopes[:, None] * seen).sum(0) * between
-            hph = (slopes[..., None] * ph).sum(0)
+            own = (slopes[:, None] * seen).sum(0)
             departure = np.where(observed.there, y - observed.predict_of(at) - (slopes * (first - at)).sum(0), 0.0)
-            weights = np.linalg.solve(over[:, None] * hph * over + np.eye(len(over)), departure * over) * over
-            at = (at + first + ph @ weights) / 2
+            gain = over[:, None] * (own.T @ own * between) * over + np.eye(len(over))
+            moved = (factor.T @ own * near) @ (np.linalg.solve(gain, departure * over) * over)
+            at = (at + first + (moved[corner] * observed.weights).sum(-1)) / 2
         return at
 
 

@@ -25,7 +25,7 @@ class Folds:
     weather: WeatherData
     climate: Climate
     train: tuple[tuple[Climate, Series], ...]
-    """the folds, each with the climate whose expectation does not know it; one covariance, of all their errors"""
+    """the folds, each with the climate whose regression does not know it; one covariance, of all their errors"""
 
     @classmethod
     def of(cls, data: WeatherData) -> Folds:
