@@ -279,6 +279,13 @@ def test_perturb(process, prior):
     assert abs(np.corrcoef(one[:, 0, 0] == 2, one[:, 0, 1] == 2)[0, 1]) < 0.07
 
 
+def test_what_fills_up_rows_never_comes_back():
+    """Values that are none, at sites that are not real."""
+    for process in (PROCESSES["zeros"], MASKED):
+        x = process.perturb(jax.random.key(0), jnp.tile(jnp.array([-1, 99]), (50, 1)), jnp.float32(1e-3))
+        assert (x == process.state).all()
+
+
 @pytest.mark.parametrize(
     "make, words",
     [
