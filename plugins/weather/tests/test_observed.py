@@ -8,7 +8,7 @@ import pytest
 from genkit.errors import UsageError
 from genkit.steer import DDSMC, posterior
 from genkit.testing import gaussian_denoiser
-from genkit_weather.assimilation import Covariance, Network, Shape, departures, quantity
+from genkit_weather.assimilation import Covariance, Network, Shape, checked, departures, quantity
 
 NAMES, SHAPE = ("z", "u", "v"), (4, 5, 3)
 MEAN, STD = np.array([10.0, 1.0, -2.0]), np.array([2.0, 0.5, 3.0])
@@ -169,7 +169,10 @@ def test_the_last_linearisation_is_at_the_analysis_under_a_taper_too(errors):
     assert np.abs(after - at).max() < 0.02 * np.abs(after - before[:, 0]).max()
 
 
-def test_departures_are_in_units_of_their_expected_size():
+def test_gross_errors_are_found_by_their_departure():
     observed = network("z").observed(np.array([[10.0], [10.0], [30.0]]), 1.0)
     background = np.stack([np.full(SHAPE, -0.5), np.full(SHAPE, 0.5)])  # z of 9 and 11: spread sqrt 2
     assert np.allclose(departures(observed, background), [0, 0, 20 / 3**0.5])
+    kept, gross = checked(observed, background, 5.0)
+    assert gross.tolist() == [False, False, True] and kept.there.tolist() == [True, True, False]
+    assert not checked(observed, background, np.inf)[1].any()

@@ -8,7 +8,7 @@ from genkit_weather.assimilation.letkf import letkf
 from genkit_weather.assimilation.network import Network
 from genkit_weather.assimilation.observed import Mixed, Observed
 from genkit_weather.assimilation.oi import gain, interpolate
-from genkit_weather.assimilation.quality import departures
+from genkit_weather.assimilation.quality import checked, departures
 from genkit_weather.assimilation.quantities import ARCTAN, EXCEEDS, LINEAR, SPEED, Quantity, quantity
 from genkit_weather.assimilation.taper import distances, taper
 
@@ -26,6 +26,7 @@ __all__ = [
     "Quantity",
     "Shape",
     "Situation",
+    "checked",
     "departures",
     "distances",
     "etkf",
