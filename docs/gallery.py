@@ -60,7 +60,7 @@ def small(image: Image.Image, width: int) -> bytes:
 
 def page() -> str:
     """All pictures, by plugin."""
-    text = "# Gallery\n\nFigures of default runs, and the command that makes it.\n"
+    text = "# Gallery\n\nFigures of default runs, each with the command that makes it.\n"
     plugin = ""
     for item in registry().items("experiments"):
         if not (FOLDER / f"{item.name}.png").exists():

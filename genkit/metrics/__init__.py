@@ -21,7 +21,7 @@ from genkit.metrics.ensemble import (
     variogram_score,
 )
 from genkit.metrics.events import Contingency, Fractions, contingency, fractions
-from genkit.metrics.frechet import frechet_distance, frechet_of_samples
+from genkit.metrics.frechet import frechet_distance, frechet_of_samples, frechet_to
 from genkit.metrics.gaussian import nll_gaussian
 from genkit.metrics.mean import weighted_mean
 from genkit.metrics.samples import energy_distance
@@ -48,6 +48,7 @@ __all__ = [
     "fractions",
     "frechet_distance",
     "frechet_of_samples",
+    "frechet_to",
     "log_ratio",
     "mae",
     "mean_mse",

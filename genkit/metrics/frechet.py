@@ -1,5 +1,6 @@
 """Frechet distance of Gaussians."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,22 @@ def frechet_distance(mean_x: Any, cov_x: Any, mean_y: Any, cov_y: Any) -> float:
         mean_x: (d,), also mean_y.
         cov_x: (d, d), also cov_y.
     """
-    mean_x, cov_x, mean_y, cov_y = (np.asarray(a, np.float64) for a in (mean_x, cov_x, mean_y, cov_y))
-    values, vectors = np.linalg.eigh(cov_x)
+    return frechet_to(mean_x, cov_x)(mean_y, cov_y)
+
+
+def frechet_to(mean: Any, cov: Any) -> Callable[[Any, Any], float]:
+    """`frechet_distance` to one Gaussian (d,), (d, d), as a function of the other, for many of these: its root is taken
+    once."""
+    mean, cov = np.asarray(mean, np.float64), np.asarray(cov, np.float64)
+    values, vectors = np.linalg.eigh(cov)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_y @ root), 0)).sum()
-    return float(np.square(mean_x - mean_y).sum() + np.trace(cov_x) + np.trace(cov_y) - 2 * cross)
+
+    def distance(other: Any, own: Any) -> float:
+        other, own = np.asarray(other, np.float64), np.asarray(own, np.float64)
+        cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ own @ root), 0)).sum()
+        return float(np.square(mean - other).sum() + np.trace(cov) + np.trace(own) - 2 * cross)
+
+    return distance
 
 
 def frechet_of_samples(x: Any, y: Any) -> float:

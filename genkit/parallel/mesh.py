@@ -101,12 +101,12 @@ def split_rows(x: jax.Array, rows: int = 1) -> jax.Array:
     neighbours, as convolutions do, is sent those of the devices beside; the numbers are those of one device up to
     rounding. Rows need not divide. Images of fewer rows than devices, or without such a mesh, stay as they are.
     """
-    return _placed(x, rows, "model") if _sharing(x, rows) else x
+    return _constrained(x, rows, "model")
 
 
 def whole_rows(x: jax.Array, rows: int = 1) -> jax.Array:
     """As `split_rows`, but each device gets all rows: for what takes rows from anywhere, as the edges of a graph do."""
-    return _placed(x, rows, None) if _sharing(x, rows) else x
+    return _constrained(x, rows, None)
 
 
 def rows_are_split() -> bool:
@@ -114,13 +114,12 @@ def rows_are_split() -> bool:
     return dict(jax.sharding.get_abstract_mesh().shape).get("model", 1) > 1
 
 
-def _sharing(x: jax.Array, rows: int) -> bool:
-    return rows_are_split() and x.shape[rows] >= jax.sharding.get_abstract_mesh().shape["model"]
-
-
-def _placed(x: jax.Array, rows: int, axis: str | None) -> jax.Array:
-    items = None if x.shape[1 - rows] % jax.sharding.get_abstract_mesh().shape["data"] else "data"
-    return jax.lax.with_sharding_constraint(x, PartitionSpec(*((axis, items) if rows == 0 else (items, axis))))
+def _constrained(x: jax.Array, rows: int, along: str | None) -> jax.Array:
+    parts = dict(jax.sharding.get_abstract_mesh().shape)
+    if parts.get("model", 1) == 1 or x.shape[rows] < parts["model"]:
+        return x
+    items = None if x.shape[1 - rows] % parts["data"] else "data"
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(*((along, items) if rows == 0 else (items, along))))
 
 
 def in_chunks(f: Callable[[Any], Any], xs: Any, chunk: int) -> Any:

@@ -55,7 +55,7 @@ def compile_step(phase: Phase, state: Any, batch: Any, key: jax.Array, mesh: Mes
 
 
 def mesh_of(batch: Any, accumulate: int) -> Mesh:
-    """All devices; those that the micro-batches of a batch cannot be split over share their images."""
+    """All devices; those that the micro-batches of a batch cannot be split over share their rows."""
     sizes = {len(leaf) for leaf in jax.tree.leaves(batch) if np.ndim(leaf)}
     return mesh_for(math.gcd(*sizes) // accumulate) if sizes else make_mesh()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from genkit.metrics import frechet_to
 from genkit_crystals.protostructures import Protostructure, periodic_table, symbols, tables
 
 MOST_STATES = 50_000  # combinations of oxidation states that are tried
@@ -89,16 +90,10 @@ def frechet(
     size = 1 + max(int(at.max()) for at in places.values())
     drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), rounds)
     counts = np.concatenate([np.ones((1, size), int), drawn])
-    centre, spread = _moments(real, np.ones(len(real), int))
-    values, vectors = np.linalg.eigh(spread)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    to_real = frechet_to(*_moments(real, np.ones(len(real), int)))
 
     def distance(x: Any, count: np.ndarray) -> float:
-        if count.sum() < 2:
-            return np.nan
-        mean, own = _moments(x, count)
-        shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ own @ root), 0)).sum()  # tr (own spread)^1/2
-        return float(np.square(mean - centre).sum() + np.trace(own) + np.trace(spread) - 2 * shared)
+        return to_real(*_moments(x, count)) if count.sum() > 1 else np.nan
 
     return {name: np.array([distance(x, count[places[name]]) for count in counts]) for name, x in sets.items()}
 
