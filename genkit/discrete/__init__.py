@@ -23,7 +23,7 @@ step, as a float).
 | `Euler`, `TauLeaping` | jump rates held constant |
 | `FlowMatching` | masks, with sites hidden again at a rate eta |
 | `Remasking` | the posterior for masks, with sites hidden again with a probability |
-| `OrderAgnostic` | sites in random order (uniform, or another law of `Orders`), one or a few a step |
+| `OrderAgnostic` | sites in random order (uniform, another law of `Orders`, or a learned one), one or a few a step |
 
 Each is a chain of `genkit.chain.Kernel`s with `log_prob`; its particles carry the state and log p(x_0 | x_t), those of
 `OrderAgnostic` their order too. `Inpaint` holds given sites of an `Ancestral` chain.
@@ -47,8 +47,9 @@ from genkit.discrete.factorised import Denoiser, Interval, Particle, Posterior, 
 from genkit.discrete.flow_matching import FlowMatching
 from genkit.discrete.guidance import ClassifierFree, Predictor
 from genkit.discrete.inpainting import Inpaint
+from genkit.discrete.learned_order import learned_order_loss
 from genkit.discrete.masked import hidden_nll, masked_loss
-from genkit.discrete.orders import ANY_ORDER, AnyOrder, Orders
+from genkit.discrete.orders import ANY_ORDER, LEARNED_ORDER, AnyOrder, LearnedOrder, Ordered, Orders
 from genkit.discrete.process import Process
 from genkit.discrete.product import Product, times
 from genkit.discrete.random import categorical, stratified
@@ -68,6 +69,7 @@ from genkit.discrete.transitions import (
 
 __all__ = [
     "ANY_ORDER",
+    "LEARNED_ORDER",
     "Ancestral",
     "AnyOrder",
     "ClassifierFree",
@@ -78,9 +80,11 @@ __all__ = [
     "FlowMatching",
     "Inpaint",
     "Interval",
+    "LearnedOrder",
     "Linear",
     "Mixing",
     "OrderAgnostic",
+    "Ordered",
     "OrderedParticle",
     "Orders",
     "Particle",
@@ -105,6 +109,7 @@ __all__ = [
     "discretised_gaussian",
     "float_time",
     "hidden_nll",
+    "learned_order_loss",
     "marginal",
     "masked",
     "masked_loss",

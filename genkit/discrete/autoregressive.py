@@ -4,7 +4,7 @@ Hoogeboom et al. 2022, ARDM (arXiv 2110.02037). A hidden site holds the mask sym
 diffusion (logits (n, ..., K)), and its time is the fraction of sites that are hidden, so that one network serves both.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from genkit.chain import Kernel, Model
 from genkit.discrete.factorised import Denoiser
 from genkit.discrete.masked import hidden_nll
-from genkit.discrete.orders import ANY_ORDER, Orders
+from genkit.discrete.orders import ANY_ORDER, LEARNED_ORDER, Orders
 from genkit.discrete.process import checked, only
 from genkit.discrete.random import categorical, stratified
 from genkit.errors import UsageError
@@ -40,6 +40,8 @@ class OrderedParticle:
     """(n, *sites, K) log p(x_i | x_S), normalised."""
     order: Array
     """(n, D) int32, places of the flattened sites; those that are not real come last."""
+    noise: Array | None = None
+    """(n,) keys of the choices of a learned order, which belong to the particle as its order does."""
 
 
 @register_dataclass
@@ -56,19 +58,28 @@ class OrderedSetting:
     classes: int = field(metadata={"static": True})
     confident: bool = field(default=False, metadata={"static": True})
     """Whether hidden sites are put into the order of their largest probability, the surest one next."""
+    learned: bool = field(default=False, metadata={"static": True})
+    """Whether the next site is drawn from what the denoiser says of it."""
 
-    def arrive(self, x: Array, order: Array, revealed: Array) -> OrderedParticle:
+    def arrive(self, x: Array, order: Array, revealed: Array, noise: Array | None = None) -> OrderedParticle:
         """Call the denoiser after so many sites were revealed."""
         raw = self.denoiser(x, self.time(x, revealed), self.cond)
+        raw, policy = (raw.logits, raw.policy) if self.learned else (raw, None)
         logits = only(checked(raw, x, self.classes), self.allowed)
         log_p = jax.nn.log_softmax(jnp.where(self.mask[..., None], logits, 0.0))
-        return OrderedParticle(x, log_p, self.surest(x, log_p, order, revealed) if self.confident else order)
+        if self.confident:
+            order = self.sooner(x, log_p.max(-1), order, revealed)
+        elif policy is not None:  # the largest of logits with Gumbel noise is a draw
+            keys = jax.vmap(jax.random.fold_in, (0, None))(noise, revealed)
+            gumbel = jax.vmap(lambda key: jax.random.gumbel(key, x.shape[1:]))(keys)
+            order = self.sooner(x, policy + gumbel, order, revealed)
+        return OrderedParticle(x, log_p, order, noise)
 
-    def surest(self, x: Array, log_p: Array, order: Array, revealed: Array) -> Array:
-        """The order with its hidden sites by their largest probability; those of one probability stay as they are."""
-        sure = jnp.take_along_axis(log_p.max(-1).reshape(len(x), -1), order, 1)
+    def sooner(self, x: Array, by: Array, order: Array, revealed: Array) -> Array:
+        """The order with its hidden sites by a number (n, *sites), the largest next; equal ones stay as they are."""
+        by = jnp.take_along_axis(by.reshape(len(x), -1), order, 1)
         place = jnp.arange(order.shape[1])
-        key = jnp.where(place < self.count(x)[:, None], -sure, jnp.inf)
+        key = jnp.where(place < self.count(x)[:, None], -by, jnp.inf)
         return jnp.take_along_axis(order, jnp.argsort(jnp.where(place < revealed, -jnp.inf, key), stable=True), 1)
 
     def time(self, x: Array, revealed: Array) -> Array:
@@ -103,7 +114,7 @@ class BeginHidden:
             last = jnp.argsort(~jnp.take_along_axis(real.reshape(n, -1), order, 1), axis=1, stable=True)
             order = jnp.take_along_axis(order, last, 1).astype(jnp.int32)
         x = jnp.where(real, self.setting.classes, 0).astype(jnp.int32)
-        return self.setting.arrive(x, order, jnp.zeros((), jnp.int32)), None
+        return self.setting.arrive(x, order, jnp.zeros((), jnp.int32), keys if self.setting.learned else None), None
 
 
 @register_dataclass
@@ -145,13 +156,14 @@ class Reveal(Kernel):
         known = (value >= 0) & (value < self.setting.classes)
         log_p = jnp.take_along_axis(self.log_law(p, u), jnp.where(known, value, 0)[..., None], 2)[..., 0]
         log_p = jnp.where(there, jnp.where(known, log_p, -jnp.inf), 0.0).sum(1)
-        later = self.setting.confident & (jnp.arange(p.order.shape[1]) >= u[1])  # follows from the state
+        moved = self.setting.confident or self.setting.learned  # later sites follow from the state and the noise
+        later = moved & (jnp.arange(p.order.shape[1]) >= u[1])
         same = (self.write(p, value, u) == p1.x).reshape(len(sites), -1).all(1) & ((p.order == p1.order) | later).all(1)
         return jnp.where(same, log_p, -jnp.inf)
 
     def arrive(self, p: OrderedParticle, x: Array, u: tuple[Array, Array]) -> OrderedParticle:
         """The particle of the state x, come from p."""
-        return self.setting.arrive(x, p.order, u[1])
+        return self.setting.arrive(x, p.order, u[1], p.noise)
 
     def where(self, p: OrderedParticle, u: tuple[Array, Array]) -> tuple[Array, Array, Any]:  # type: ignore[override]
         """x, the hidden fraction (n,), and the condition."""
@@ -165,7 +177,7 @@ class RevealLast(Reveal):
 
     def arrive(self, p: OrderedParticle, x: Array, u: tuple[Array, Array]) -> OrderedParticle:
         """The state with what the denoiser said before."""
-        return OrderedParticle(x, p.logits, p.order)
+        return replace(p, x=x)
 
 
 @dataclass(frozen=True)
@@ -177,7 +189,8 @@ class OrderAgnostic:
         budget: 0 = b_0 < b_1 < ... < b_T = D, step j reveals places b_{j-1}..b_j - 1 of the order in parallel (see
             `parallel_budget`); None is one site a step, which alone is exact.
         allowed: (..., K) bool, the classes of each site, where they differ.
-        orders: law of the order, that of the training.
+        orders: law of the order, that of the training; with `LEARNED_ORDER` the denoiser answers with `Ordered` and
+            says which site is next (of several in a step, those that its policy draws without replacement).
         confident: reveal the site (or sites) with the largest probability of one class next, as MaskGIT does (Chang et
             al. 2022, arXiv 2202.04200), for models that were trained on all orders; `orders` decides between equals.
             Where conditionals of different orders contradict one another, the law is another one.
@@ -215,8 +228,11 @@ class OrderAgnostic:
             raise UsageError(f"order has shape {jnp.shape(order)}; expected ({sites},) or ({shape[0]}, {sites})")
         if order is not None and self.confident:
             raise UsageError("an order is given, and confident=True makes its own; expected one of them")
+        learned = self.orders == LEARNED_ORDER
+        if learned and (self.confident or order is not None):
+            raise UsageError("the order is learned; leave out confident=True and an order that is given")
         real = np.array(True) if mask is None else mask
-        setting = OrderedSetting(denoiser, cond, real, self.allowed, self.classes, self.confident)
+        setting = OrderedSetting(denoiser, cond, real, self.allowed, self.classes, self.confident, learned)
         width, inputs = int(np.diff(bounds).max()), (bounds[:-1], bounds[1:])
         last = (RevealLast(setting, width), jax.tree.map(lambda a: a[-1:], inputs))
         moves = () if len(bounds) == 2 else ((Reveal(setting, width), jax.tree.map(lambda a: a[:-1], inputs)),)

@@ -36,11 +36,16 @@ def hidden_nll(
         target: bool, shape of x0: the hidden sites that count; all if None.
     """
     logits = denoiser(jnp.where(hidden, classes, x0), t, cond)
-    logits = only(checked(logits, x0, classes), allowed)
     counts = hidden if target is None else hidden & target
-    logits = jnp.where(counts[..., None], logits, 0.0)  # what is said of other sites is not used, be it NaN
-    log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.where(counts, x0, 0)[..., None], -1)[..., 0]
-    return -jnp.where(counts, log_p, 0.0).reshape(len(x0), -1).sum(1)
+    return -log_p_at(logits, x0, counts, classes, allowed).reshape(len(x0), -1).sum(1)
+
+
+def log_p_at(logits: Array, x0: Array, sites: Array, classes: int, allowed: Array | None = None) -> Array:
+    """log p(x_0), shape of x0, by logits (n, ..., K) at some sites (bool, shape of x0), 0 elsewhere."""
+    logits = only(checked(logits, x0, classes), allowed)
+    logits = jnp.where(sites[..., None], logits, 0.0)  # what is said of other sites is not used, be it NaN
+    log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.where(sites, x0, 0)[..., None], -1)[..., 0]
+    return jnp.where(sites, log_p, 0.0)
 
 
 def masked_loss(

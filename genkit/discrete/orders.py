@@ -1,7 +1,7 @@
 """Laws of the order in which sites are revealed."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -40,3 +40,22 @@ class AnyOrder:
 
 
 ANY_ORDER = AnyOrder()
+
+
+@dataclass(frozen=True)
+class LearnedOrder(AnyOrder):
+    """The order that the denoiser chooses, which then answers with `Ordered`: Wang et al. 2025 (arXiv 2503.05979)."""
+
+
+LEARNED_ORDER = LearnedOrder()
+
+
+class Ordered(NamedTuple):
+    """What a denoiser says that chooses the order too, of x (n, *sites)."""
+
+    logits: Array
+    """(n, *sites, K) of the values"""
+    policy: Array
+    """(n, *sites) logits of which hidden site is revealed next, p(z_i | z_<i, x_S)"""
+    posterior: Array
+    """(n, *sites) logits of which site came next, q(z_i | z_<i, x), of x that hides nothing; for training"""

@@ -195,7 +195,7 @@ def beside(sample: Sample | Sequence[str | None], reference: Sample | Sequence[s
         "Scaf": cosine(gen.scaffolds, ref.scaffolds),
         "SNN": float(np.mean(nearest)),
     }
-    return found | ({"FCD": fcd(gen, ref)} if find_spec("fcd") and min(len(gen.valid), len(ref.valid)) > 1 else {})
+    return found | ({"FCD": fcd(gen, ref)} if has_fcd() and min(len(gen.valid), len(ref.valid)) > 1 else {})
 
 
 def moses(sample: Sample | Sequence[str | None], reference: Sample | Sequence[str]) -> dict[str, float]:
@@ -233,7 +233,7 @@ def protocol(
         ours, theirs = list(gen.distinct)[:MANY], some(list(ref.distinct), MANY)
         if min(len(ours), len(theirs)) >= 3:
             found |= {f"KL_{name}".removesuffix("_score"): kl for name, kl in guacamol_kl(ours, theirs).items()}
-        if find_spec("fcd"):
+        if has_fcd():
             found["FCD_score"] = float(np.exp(-0.2 * fcd(ours, theirs)))
     if scaffolds is not None:
         found |= {f"{name}/TestSF": value for name, value in beside(gen, Sample.of(scaffolds)).items()}
@@ -340,6 +340,14 @@ def frechet_descriptors(sample: Sample | Sequence[str | None], reference: Sample
     return frechet(x / scale, y / scale)
 
 
+NO_FCD = 'FCD needs the package fcd, which brings torch: pip install -e "plugins/molecules[fcd]" in the checkout'
+
+
+def has_fcd() -> bool:
+    """Whether FCD can be computed here."""
+    return find_spec("fcd") is not None and find_spec("torch") is not None
+
+
 def fcd(sample: Sample | Sequence[str | None], reference: Sample | Sequence[str]) -> float:
     """Frechet ChemNet distance (Preuer et al. 2018), with the network of the package `fcd`: the extra of this name."""
     x, y = (chemnet(tuple(Sample.of(s).valid)) for s in (sample, reference))
@@ -354,10 +362,7 @@ def chemnet(smiles: tuple[str, ...], batch: int = 128) -> np.ndarray:
         from fcd import load_ref_model  # type: ignore[import-not-found]
         from fcd.utils import SmilesDataset  # type: ignore[import-not-found]
     except ImportError:
-        raise UsageError(
-            'FCD needs the package fcd, which brings torch: pip install -e "plugins/molecules[fcd]" in the checkout; '
-            "FRD needs nothing more"
-        ) from None
+        raise UsageError(f"{NO_FCD}; FRD needs nothing more") from None
     network, items = load_ref_model(), SmilesDataset(list(smiles))
     # not by fcd.get_predictions: it forks, which hangs where jax has threads, and calls what numpy 2.5 lacks
     with torch.no_grad():

@@ -21,7 +21,7 @@ from genkit_molecules.items.data import Molecules
 from genkit_molecules.items.rows import Rows, some
 from genkit_molecules.models.discrete import Discrete
 from genkit_molecules.models.draw import Method, block, bounded, drawn
-from genkit_molecules.models.graphs import DiGress
+from genkit_molecules.models.graphs import DiGress, GraphARDM
 from genkit_molecules.models.guided import SteeredSequences
 from genkit_molecules.models.trained import Generator, Guided
 
@@ -98,6 +98,33 @@ def test_guided_items_of_any_size(name):
         np.testing.assert_allclose(found["log_z"], found["size"] * np.log(1.6), rtol=1e-5)
     assert abs((found["samples"][:, :2] == 1).mean() - 0.9 / 1.6) < 0.06 and not found["collapsed"].any()
     assert np.mean(np.exp(found["log_z"] - found["size"] * np.log(1.6))) == pytest.approx(1, abs=0.05)
+
+
+def test_a_learned_order(tmp_path):
+    """The order is drawn by the network that draws the values; a saved model draws the same, and guided ones too."""
+    recipe = GraphARDM.preset("tiny")
+    model = replace(recipe, order="learned", network=replace(recipe.network, features=True))._untrained(DATA)
+    params = jax.jit(model.denoiser.apply.init)(KEY)
+    model = replace(model, denoiser=replace(model.denoiser, params=jax.device_get(params)))
+    found = draw(model, "ardm", 40, 40)
+    assert (
+        sorted(set(found["size"].tolist())) == [2, 3] and not found["samples"][found["size"] == 2][:, [2, 4, 5]].any()
+    )
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(
+        draw(genkit.load_model(tmp_path / "model"), "ardm", 40, 40)["samples"], found["samples"]
+    )
+    rows = {name: jnp.asarray(a) for name, a in DATA.rows("train").items()}
+    loss = jax.value_and_grad(lambda p: replace(model, denoiser=replace(model.denoiser, params=p)).bound(
+        KEY, rows["x"].astype(int), {"mask": rows["mask"]}))  # fmt: skip
+    value, gradient = jax.jit(loss)(params)
+    assert value > 0 and all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+    assert all(float(jnp.abs(gradient[part]["second"]["kernel"][:, -2:]).max()) > 0 for part in ("out_x", "out_e"))
+    assert not draw(Guided(model, Critic(nitrogen)), "bsdg/3", 10, 10)["collapsed"].any()
+    with pytest.raises(UsageError, match="order here is learned"):
+        Method.named("cfg", model)
+    with pytest.raises(UsageError, match="calls=3 is for orders that are given"):
+        GraphARDM(order="learned", calls=3)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from genkit.nn import abstract, functional, parameter_count, transfer
 from genkit.testing import check_network
 from genkit_molecules.chemistry.graphs import relabel, sites
 from genkit_molecules.chemistry.structure import ATOM, GRAPH, cycles, features
-from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, real_sites
+from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, OrderedGraphDenoiser, real_sites
 from genkit_molecules.items.orders import NodeEdgesNode, NodesEdges
 from genkit_molecules.networks import ByteNet, GraphTransformer, SequenceMLP, SequenceTransformer
 
@@ -74,6 +74,10 @@ def test_relabelling_atoms():
         moved = jnp.zeros_like(x).at[:, g].set(x)
         np.testing.assert_allclose(generator(moved, t)[:, g], logits, atol=1e-5)
         np.testing.assert_allclose(discriminator(moved, t), odds, atol=1e-5)
+    ordered = net(OrderedGraphDenoiser, "ordered")
+    for a, b in zip(ordered(x, t), ordered(moved, t), strict=True):  # values, policy and posterior
+        assert a.shape[:2] == (6, 10) and float(a.std()) > 0
+        np.testing.assert_allclose(b[:, g], a, atol=1e-5)
 
 
 def test_atoms_that_are_not_real():

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genkit.discrete import Ordered
 from genkit.tree import register_dataclass
 from genkit_molecules.chemistry import BONDS, atoms, classes, pairs
 
@@ -50,9 +51,24 @@ class GraphDenoiser(GraphNet):
 
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
         """(B, D, K); classes that a site does not have are the sampler's to exclude."""
+        return self.joined(self.raw(x, t, cond))
+
+    def joined(self, parts: Any) -> Array:
+        """Logits (B, D, K) of those of atoms and of bonds, each of its own classes."""
         wide = classes(self.elements)
-        parts = [jnp.pad(a, ((0, 0), (0, 0), (0, wide - a.shape[-1]))) for a in self.raw(x, t, cond)]
-        return jnp.concatenate(parts, 1)
+        return jnp.concatenate([jnp.pad(a, ((0, 0), (0, 0), (0, wide - a.shape[-1]))) for a in parts], 1)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class OrderedGraphDenoiser(GraphDenoiser):
+    """Logits of the hidden sites, and of which site is next: of a learned order."""
+
+    def __call__(self, x: Array, t: Array, cond: Any = None) -> Ordered:  # type: ignore[override]
+        """Leaves (B, D, ...)."""
+        parts = self.raw(x, t, cond)
+        policy, posterior = (jnp.concatenate([a[..., k] for a in parts], 1) for k in (-2, -1))
+        return Ordered(self.joined([a[..., :-2] for a in parts]), policy, posterior)
 
 
 @register_dataclass

@@ -11,10 +11,17 @@ import numpy as np
 from genkit.nn import Net
 from genkit.tree import register_dataclass
 from genkit_molecules.chemistry import allowed, atoms, classes, places_in, sites
-from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, SequenceLogOdds, SequenceNet, real_sites
+from genkit_molecules.items.denoisers import (
+    GraphDenoiser,
+    GraphLogOdds,
+    OrderedGraphDenoiser,
+    SequenceLogOdds,
+    SequenceNet,
+    real_sites,
+)
 from genkit_molecules.items.sequence_scores import property_of
 
-Kind = Literal["generator", "discriminator"]
+Kind = Literal["generator", "ordered", "discriminator"]
 
 
 @register_dataclass
@@ -88,7 +95,8 @@ class Graphs:
 
     def denoiser(self, net: Net, params: Any, **more: Any) -> GraphDenoiser:
         """A generator's network with its parameters."""
-        return GraphDenoiser(params, net, len(self.elements), **more)
+        kind = OrderedGraphDenoiser if "ordered" in net.sizes else GraphDenoiser
+        return kind(params, net, len(self.elements), **more)
 
     def log_odds(self, net: Net, params: Any, key: Any = None, unit: float = 1.0) -> GraphLogOdds:
         """A critic's."""

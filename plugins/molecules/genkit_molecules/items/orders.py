@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genkit.discrete import AnyOrder, Orders
+from genkit.discrete import ANY_ORDER, LEARNED_ORDER, Orders
 from genkit.errors import UsageError
 from genkit_molecules.chemistry import atoms, pairs
 
 Array = jax.Array
 Order = Literal["uniform", "nodes_edges", "node_edges_node"]
+AnyOrder = Literal[Order, "learned"]
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,21 @@ class NodeEdgesNode:
         return jnp.asarray(np.concatenate([[0] + [k] * k for k in range(atoms(real.shape[0]))]), jnp.int32)
 
 
-ORDERS: dict[Order, Orders] = {"uniform": AnyOrder(), "nodes_edges": NodesEdges(), "node_edges_node": NodeEdgesNode()}
+ORDERS: dict[AnyOrder, Orders] = {
+    "uniform": ANY_ORDER,
+    "nodes_edges": NodesEdges(),
+    "node_edges_node": NodeEdgesNode(),
+    "learned": LEARNED_ORDER,
+}
 
 
-def order_named(name: Order) -> Orders:
+def order_named(name: AnyOrder) -> Orders:
     """The law of the order of this name."""
     if name not in ORDERS:
         raise UsageError(f"order={name!r}; expected {', '.join(ORDERS)}")
     return ORDERS[name]
 
 
-def name_of(orders: Orders) -> Order:
+def name_of(orders: Orders) -> AnyOrder:
     """The name of a law of the order."""
     return next(name for name, known in ORDERS.items() if known == orders)

@@ -170,7 +170,7 @@ def check_holds(discrete: Discrete) -> None:
             "(masked, euler, flow, remasked)"
         )
     if discrete.ordered and discrete.orders != ANY_ORDER:
-        raise UsageError("the model learned one order of atoms and bonds; constraints need order=uniform")
+        raise UsageError("the model learned other orders of atoms and bonds; constraints need order=uniform")
 
 
 def rows(constraint: Constraint, layout: Layout, size: np.ndarray, form: np.ndarray, width: int) -> np.ndarray:

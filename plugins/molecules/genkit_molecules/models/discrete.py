@@ -12,6 +12,7 @@ import numpy as np
 
 from genkit.discrete import (
     ANY_ORDER,
+    LEARNED_ORDER,
     Ancestral,
     Euler,
     FlowMatching,
@@ -23,6 +24,7 @@ from genkit.discrete import (
     absorbing,
     cosine_steps,
     d3pm_loss,
+    learned_order_loss,
     marginal,
     masked,
     masked_loss,
@@ -89,6 +91,8 @@ class Discrete:
 
     def loss(self, key: Array, denoiser: Any, x: Array, cond: Any, mask: Array | None, space: Space) -> Array:
         """A bound on -log p(x) in nats an item, a mean over the batch; of D3PM see `genkit.discrete.d3pm_loss`."""
+        if self.orders == LEARNED_ORDER:
+            return learned_order_loss(key, denoiser, x, cond, space.classes, mask, space.allowed)
         if self.ordered:
             return order_agnostic_loss(key, denoiser, x, cond, space.classes, mask, space.allowed, self.orders)
         if self.name in DISCRETE:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from genkit.discrete import ClassifierFree, sample
+from genkit.discrete import LEARNED_ORDER, ClassifierFree, sample
 from genkit.errors import UsageError
 from genkit.model import LogYes
 from genkit.steer import ARDG, BSDG, FADG, WeightedSum, guide
@@ -62,6 +62,9 @@ class Method:
     def check(self, model: Generator | Guided) -> None:
         """Refuse a model without the critics that are needed, or without sites that are revealed one by one."""
         needs, discrete = [], model.generator.discrete
+        if self.kind == "cfg" and discrete.orders == LEARNED_ORDER:
+            raise UsageError("method cfg changes what is said of values, and the order here is learned with it; take "
+                             "classifier/10")  # fmt: skip
         if self.kind in ("ardg", "fadg") and not discrete.ordered:
             raise UsageError(f"method {self.kind} weighs all values of the next site, and {discrete.name} moves all "
                              "sites at once; take bsdg/10")  # fmt: skip

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.buffer_callback import buffer_callback
 
+from genkit.discrete import Ordered
 from genkit.tree import register_dataclass
 from genkit_molecules.rewards import Reward
 
@@ -96,6 +97,7 @@ class Foreseen:
     def __call__(self, x: Array, t: Array, cond: Any = None) -> Array:
         """(n,)."""
         logits = self.denoiser(x, t, cond)
+        logits = logits.logits if isinstance(logits, Ordered) else logits
         if self.allowed is not None:
             logits = jnp.where(jnp.asarray(self.allowed), logits, -jnp.inf)
         done = (t == 0)[:, None]

@@ -9,7 +9,7 @@ from genkit.errors import UsageError
 from genkit.kinds import Network
 from genkit.train import AdamW
 from genkit_molecules.chemistry import atoms
-from genkit_molecules.items import Kind, Molecules, Order, order_named, real_sites
+from genkit_molecules.items import AnyOrder, Kind, Molecules, order_named, real_sites
 from genkit_molecules.models.discrete import DISCRETE, Discrete, cross_entropy
 from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.trained import Generator
@@ -18,7 +18,10 @@ from genkit_molecules.networks import GraphTransformer
 
 @dataclass(frozen=True, kw_only=True)
 class GraphARDM(GeneratorRecipe):
-    """ARDM (arXiv 2110.02037) on graphs: reveals atoms and bonds in a random order (arXiv 2310.15817)."""
+    """ARDM (arXiv 2110.02037) on graphs: reveals atoms and bonds in a random order (arXiv 2310.15817).
+
+    Or in one that it learns: LO-ARM (arXiv 2503.05979).
+    """
 
     fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "epochs", "order")
     used: ClassVar[tuple[str, ...]] = ("sizes",)
@@ -29,8 +32,8 @@ class GraphARDM(GeneratorRecipe):
     """The network."""
     sizes: int | None = None
     """Numbers of atoms that are sampled: the most frequent ones; all if not given."""
-    order: Order = "uniform"
-    """In which order sites are revealed."""
+    order: AnyOrder = "uniform"
+    """In which order sites are revealed; learned costs three network calls an item in training."""
     calls: int = 0
     """Network calls of a sample, several sites being revealed at once; 0 is one call a site, which alone is exact."""
 
@@ -45,12 +48,18 @@ class GraphARDM(GeneratorRecipe):
             return cls(epochs=2000, batch=512, network=GraphTransformer(), optimizer=constant)
         return cls()
 
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        if self.order == "learned" and self.calls:
+            raise UsageError(f"calls={self.calls} is for orders that are given; a learned one takes a call a site")
+
     def fit(self, run: Any, data: Molecules, start: Generator | None = None) -> Generator:
         """Train the network."""
         return self.learned(run, data, start)
 
     def discrete(self) -> Discrete:
-        """Order-agnostic autoregression."""
+        """Autoregression."""
         return Discrete("ardm", order_named(self.order))
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from genkit.discrete import LEARNED_ORDER
 from genkit.errors import UsageError
 from genkit.kinds import Network, Optimizer
 from genkit.model import Recipe
@@ -82,7 +83,8 @@ class GeneratorRecipe(Recipe):
 
     def _untrained(self, data: Any) -> Generator:
         layout, discrete = data.layout, self.discrete()
-        net = layout.net(self.network, "generator", 0 if data.told is None else len(NULL))
+        kind = "ordered" if discrete.orders == LEARNED_ORDER else "generator"
+        net = layout.net(self.network, kind, 0 if data.told is None else len(NULL))
         given = None if data.told is None else jnp.asarray(NULL)
         denoiser = layout.denoiser(net, None, unit=discrete.unit, given=given)
         return Generator(layout, denoiser, discrete, getattr(self, "sizes", None))

@@ -59,14 +59,14 @@ class GraphTransformer(Arithmetic):
         self,
         rngs: nnx.Rngs,
         elements: tuple[str, ...],
-        head: Literal["generator", "discriminator"] = "generator",
+        head: Literal["generator", "ordered", "discriminator"] = "generator",
         outputs: int = 1,
         conditions: int = 0,
     ) -> GraphTransformerModule:
         """A module of (atoms (B, n), bonds (B, P), t (B,), mask (B, n) bool or None, cond (B, c) or None, key or None).
 
-        Elements are symbols. The generator answers with logits (B, n, elements) and (B, P, 4), the discriminator with
-        (B, outputs).
+        Elements are symbols. The generator answers with logits (B, n, elements) and (B, P, 4), the one of a learned
+        order with two more numbers of each site (`genkit.discrete.Ordered`), the discriminator with (B, outputs).
         """
         return GraphTransformerModule(self, rngs, elements, head, outputs, conditions)
 
@@ -91,9 +91,9 @@ class GraphTransformerModule(nnx.Module):
         given = 1 + TIME * c.time + GRAPH * c.features + conditions
         self.in_y = Twice(given, max(c.dy, c.hidden_y), c.dy, True, **options)
         self.layers = nnx.List([Layer(c, rngs) for _ in range(c.layers)])
-        wide = head == "discriminator"
-        self.out_x = Twice(c.dx, c.hidden_x, c.hidden_x if wide else elements, False, **options)
-        self.out_e = Twice(c.de, c.hidden_e, c.hidden_e if wide else BONDS, False, **options)
+        wide, more = head == "discriminator", 2 * (head == "ordered")
+        self.out_x = Twice(c.dx, c.hidden_x, c.hidden_x if wide else elements + more, False, **options)
+        self.out_e = Twice(c.de, c.hidden_e, c.hidden_e if wide else BONDS + more, False, **options)
         if wide:
             both = c.hidden_x + c.hidden_e
             self.last = Twice(both, both, outputs, False, rngs=rngs)
@@ -126,7 +126,7 @@ class GraphTransformerModule(nnx.Module):
             mean_x = jnp.where(real_x, x, 0).sum(1) / count
             mean_e = jnp.where(real_e, e, 0).sum((1, 2)) / jnp.maximum(count * (count - 1), 1)
             return self.last(jnp.concatenate([mean_x, mean_e], -1))
-        x, e = x + x0[..., :-1], e + e0[..., :-1]
+        x, e = x.at[..., : self.elements].add(x0[..., :-1]), e.at[..., :BONDS].add(e0[..., :-1])
         return x, ((e + e.swapaxes(1, 2)) / 2)[:, i, j]
 
 
