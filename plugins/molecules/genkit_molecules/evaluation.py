@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -195,7 +194,7 @@ def beside(sample: Sample | Sequence[str | None], reference: Sample | Sequence[s
         "Scaf": cosine(gen.scaffolds, ref.scaffolds),
         "SNN": float(np.mean(nearest)),
     }
-    return found | ({"FCD": fcd(gen, ref)} if has_fcd() and min(len(gen.valid), len(ref.valid)) > 1 else {})
+    return found | ({"FCD": fcd(gen, ref)} if min(len(gen.valid), len(ref.valid)) > 1 and not no_fcd() else {})
 
 
 def moses(sample: Sample | Sequence[str | None], reference: Sample | Sequence[str]) -> dict[str, float]:
@@ -233,7 +232,7 @@ def protocol(
         ours, theirs = list(gen.distinct)[:MANY], some(list(ref.distinct), MANY)
         if min(len(ours), len(theirs)) >= 3:
             found |= {f"KL_{name}".removesuffix("_score"): kl for name, kl in guacamol_kl(ours, theirs).items()}
-        if has_fcd():
+        if not no_fcd():
             found["FCD_score"] = float(np.exp(-0.2 * fcd(ours, theirs)))
     if scaffolds is not None:
         found |= {f"{name}/TestSF": value for name, value in beside(gen, Sample.of(scaffolds)).items()}
@@ -340,12 +339,15 @@ def frechet_descriptors(sample: Sample | Sequence[str | None], reference: Sample
     return frechet(x / scale, y / scale)
 
 
-NO_FCD = 'FCD needs the package fcd, which brings torch: pip install -e "plugins/molecules[fcd]" in the checkout'
-
-
-def has_fcd() -> bool:
-    """Whether FCD can be computed here."""
-    return find_spec("fcd") is not None and find_spec("torch") is not None
+def no_fcd() -> str:
+    """Why FCD cannot be computed here; nothing where it can."""
+    try:
+        import fcd  # type: ignore[import-not-found] # noqa: F401
+        import torch  # type: ignore[import-not-found] # noqa: F401
+    except (ImportError, OSError) as error:
+        return (f"FCD needs the package fcd, which brings torch ({error}): "
+                'pip install -e "plugins/molecules[fcd]" in the checkout')  # fmt: skip
+    return ""
 
 
 def fcd(sample: Sample | Sequence[str | None], reference: Sample | Sequence[str]) -> float:
@@ -357,12 +359,12 @@ def fcd(sample: Sample | Sequence[str | None], reference: Sample | Sequence[str]
 @lru_cache(2)  # a reference serves many samples
 def chemnet(smiles: tuple[str, ...], batch: int = 128) -> np.ndarray:
     """Features (M, 512) of ChemNet for canonical SMILES, on the CPU. Raises UsageError where `fcd` is not installed."""
-    try:
-        import torch  # type: ignore[import-not-found]
-        from fcd import load_ref_model  # type: ignore[import-not-found]
-        from fcd.utils import SmilesDataset  # type: ignore[import-not-found]
-    except ImportError:
-        raise UsageError(f"{NO_FCD}; FRD needs nothing more") from None
+    if why := no_fcd():
+        raise UsageError(f"{why}; FRD needs nothing more")
+    import torch  # type: ignore[import-not-found]
+    from fcd import load_ref_model  # type: ignore[import-not-found]
+    from fcd.utils import SmilesDataset  # type: ignore[import-not-found]
+
     network, items = load_ref_model(), SmilesDataset(list(smiles))
     # not by fcd.get_predictions: it forks, which hangs where jax has threads, and calls what numpy 2.5 lacks
     with torch.no_grad():

@@ -81,7 +81,7 @@ def test_a_protocol(tmp_path, capsys):
     )
     said = capsys.readouterr().out
     assert (tmp_path / "s.png").stat().st_size > 1000 and "4 valid molecules: unique@k" in said
-    assert ("FCD is left out. FCD needs the package fcd" in said) != ("FCD" in written)
+    assert ("left out: FCD needs the package fcd" in said) != ("FCD" in written)
     assert main(["molecules-score", f"{root}/nothing.smi"]) == 1
     assert "nothing.smi does not exist; expected SMILES" in capsys.readouterr().err
     assert main(["molecules-score", str(rows), "--out", "x.txt"]) == 2

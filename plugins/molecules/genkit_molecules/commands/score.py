@@ -36,7 +36,7 @@ class Score:
 
         from genkit.errors import UsageError
         from genkit.files import write_json
-        from genkit_molecules.evaluation import NO_FCD, Sample, has_fcd, protocol
+        from genkit_molecules.evaluation import Sample, no_fcd, protocol
         from genkit_molecules.reading import known_in, smiles_in
 
         if self.out is not None and self.out.suffix != ".json":
@@ -50,8 +50,8 @@ class Score:
             print(f"{name:24} {value:.6g}")
         if (count := len(sets["sample"].valid)) < 10_000:
             print(f"{count} valid molecules: unique@k of more is that of these")
-        if self.reference is not None and not has_fcd():
-            print(f"FCD is left out. {NO_FCD}")
+        if self.reference is not None and (why := no_fcd()):
+            print(f"left out: {why}")
         if self.out is not None:
             write_json(self.out, {name: value if math.isfinite(value) else None for name, value in found.items()})
             self._draw({name: sets[name] for name in ("sample", "reference") if name in sets})
