@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from genkit.errors import UsageError
@@ -27,7 +27,7 @@ class GraphARDM(GeneratorRecipe):
     used: ClassVar[tuple[str, ...]] = ("sizes",)
 
     network: Network[tuple[str, ...], Kind, int, int] = field(
-        default_factory=lambda: GraphTransformer.preset("default")
+        default_factory=lambda: replace(GraphTransformer.preset("default"), time=True, features=True)
     )
     """The network."""
     sizes: int | None = None
