@@ -119,6 +119,8 @@ def test_a_learned_order(tmp_path):
         Method.named("cfg", model)
     with pytest.raises(UsageError, match="calls=3 is for orders that are given"):
         GraphARDM(order="learned", calls=3)
+    with pytest.raises(UsageError, match="order=learned has no classifier-free guidance"):
+        genkit.config("molecules.property_guidance", "tiny", {"order": "learned"})
 
 
 @pytest.mark.parametrize(

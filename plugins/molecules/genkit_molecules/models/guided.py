@@ -163,6 +163,9 @@ class Steered(GuidedRecipe):
     def __post_init__(self) -> None:
         """Check the fields."""
         super().__post_init__()
+        if getattr(self.generator, "order", "") == "learned":
+            raise UsageError("order=learned has no classifier-free guidance, which changes values alone; "
+                             "take order=uniform")  # fmt: skip
         if not 0 < self.quantile < 1 or not 0 <= self.dropout < 1:
             raise UsageError(f"quantile={self.quantile}, dropout={self.dropout}; expected fractions")
         if self.reward and self.threshold is not None:
