@@ -192,7 +192,6 @@ class QM9Small(QM9):
 
     published: ClassVar[dict[str, Any]] = {}
     suggests: ClassVar[dict[str, Any]] = {
-        "sizes": 1,
         "steps": 800,
         "batch": 64,
         "samples": 300,
