@@ -61,9 +61,9 @@ class OrderedSetting:
     learned: bool = field(default=False, metadata={"static": True})
     """Whether the next site is drawn from what the denoiser says of it."""
 
-    def arrive(self, x: Array, order: Array, revealed: Array, noise: Array | None = None) -> OrderedParticle:
+    def arrive(self, x: Array, order: Array, revealed: Array, noise: Any = None) -> OrderedParticle:
         """Call the denoiser after so many sites were revealed."""
-        raw = self.denoiser(x, self.time(x, revealed), self.cond)
+        raw: Any = self.denoiser(x, self.time(x, revealed), self.cond)
         raw, policy = (raw.logits, raw.policy) if self.learned else (raw, None)
         logits = only(checked(raw, x, self.classes), self.allowed)
         log_p = jax.nn.log_softmax(jnp.where(self.mask[..., None], logits, 0.0))

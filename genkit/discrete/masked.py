@@ -35,7 +35,7 @@ def hidden_nll(
         allowed: (..., K) bool, the classes of each site, where they differ.
         target: bool, shape of x0: the hidden sites that count; all if None.
     """
-    logits = denoiser(jnp.where(hidden, classes, x0), t, cond)
+    logits: Any = denoiser(jnp.where(hidden, classes, x0), t, cond)
     counts = hidden if target is None else hidden & target
     return -log_p_at(logits, x0, counts, classes, allowed).reshape(len(x0), -1).sum(1)
 
