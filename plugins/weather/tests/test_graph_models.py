@@ -19,7 +19,7 @@ from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets.synthetic_advection import SyntheticAdvection
 from genkit_weather.graphs import Mesh, normalised, save
 from genkit_weather.lam.graph import entries
-from genkit_weather.models import CRPSLAM, PUBLISHED, Diffusion, Snapshot
+from genkit_weather.models import CRPSLAM, PUBLISHED, Diffusion, GraphEFMRecipe, Snapshot
 from genkit_weather.networks.conditioning import Sizes
 from genkit_weather.networks.graph_denoiser import Fixed, GraphDenoiser
 from genkit_weather.networks.graph_efm import GraphEFM, kl
@@ -228,6 +228,26 @@ def test_a_latent_variable_learns_two_futures():
     assert np.corrcoef(flat.T).min() > 0.9
     came = state[6:66:3, 0, 0, 0] - state[5:65:3, 0, 0, 0]
     assert float(metrics.crps(change[:, :, 2, 2].T, came)) < 0.85 * a
+
+
+def test_drawn_members_have_the_variance_of_means_and_density():
+    """Var x = Var_z E[x|z] + E_z Var[x|z]; bounds hold for draws too."""
+    data = dataset(noise(6, 5, 1), (0, 0))
+    domain = lam.domain_of(data, PUBLISHED)
+    network = GraphEFM(mesh=Mesh("rect_flat", distance=2.0), width=8, latent=2)
+    graph = network.over(data)
+    f, params = functional(network.build(nnx.Rngs(0), PUBLISHED.sizes(data.layout), graph))
+    mean = lam.LatentForecaster(f, params, graph, domain, 2).prepared()
+    drawn, members = replace(mean, draws=True), 4000
+    outlook = lam.Outlook.build(domain, data.test[0], [2] * members, 1)
+    inputs = lam.Inputs(outlook.prev, outlook.before, outlook.frame[:, :3], outlook.forcing[:, 0])
+    one, many = (np.asarray(m.step(jax.random.key(1), inputs, jnp.arange(members))) for m in (mean, drawn))
+    std = mean.predict(inputs, jax.random.normal(jax.random.key(2), (len(graph.mesh[-1]), members, 2)))[1]
+    assert many.var(0).mean() == pytest.approx((one.var(0) + np.square(std).mean(0)).mean(), rel=0.02)
+    bounded = replace(drawn, limits=lam.Limits(jnp.array([0.0]), jnp.array([jnp.inf])))
+    assert np.asarray(bounded.step(jax.random.key(1), inputs, jnp.arange(members))).min() == 0
+    with pytest.raises(UsageError, match="needs a decoder with a density"):
+        GraphEFMRecipe(network=replace(network, output_std=False), draws=True)
 
 
 def test_advection_is_learned_and_enters_through_the_frame():

@@ -20,7 +20,7 @@ from genkit_weather.lam.windows import Window
 @register_dataclass
 @dataclass(frozen=True)
 class LatentForecaster:
-    """One network pass a step and member: z of the prior, then the mean of the decoder."""
+    """One network pass a step and member: z of the prior, then the mean of the decoder or a draw of its density."""
 
     network: Any = field(metadata={"static": True})
     params: Any
@@ -29,6 +29,8 @@ class LatentForecaster:
     latent: int = field(metadata={"static": True})
     limits: Limits | None = None
     deviation: bool = field(default=True, metadata={"static": True})
+    draws: bool = field(default=False, metadata={"static": True})
+    """the next state is a draw of the decoder's density, its mean otherwise"""
     embedded: Any = None
     """what depends on the graph and the parameters alone"""
 
@@ -49,11 +51,23 @@ class LatentForecaster:
         out = jnp.moveaxis(out, 0, 1).reshape(n, h, w, -1)
         return (*apply_output(self.domain, self.limits, inputs, out, self.deviation), divergence)
 
+    def sample(self, inputs: Inputs, noise: Any, error: Any) -> jax.Array:
+        """The next states given the noise of z and, of draws, that of each entry (n, h, w, V)."""
+        mean, std, _ = self.predict(inputs, noise)
+        if not self.draws:
+            return mean
+        x = mean + std * error
+        return x if self.limits is None else jnp.clip(x, self.limits.low, self.limits.high)
+
     def step(self, key: jax.Array, inputs: Inputs, slots: jax.Array) -> jax.Array:
-        """Draw z of each particle from its own key."""
-        shape = (len(self.graph.mesh[-1]), self.latent)
-        noise = jax.vmap(lambda key: jax.random.normal(key, shape), out_axes=1)(particle_keys(key, slots))
-        return self.predict(inputs, noise)[0]
+        """Draw z, and the error of the state where there is one, of each particle from its own key."""
+
+        def normal(key: jax.Array, shape: tuple[int, ...], axis: int) -> jax.Array:
+            return jax.vmap(lambda key: jax.random.normal(key, shape), out_axes=axis)(particle_keys(key, slots))
+
+        k_latent, k_error = jax.random.split(key) if self.draws else (key, key)
+        noise = normal(k_latent, (len(self.graph.mesh[-1]), self.latent), 1)
+        return self.sample(inputs, noise, normal(k_error, inputs.prev.shape[1:], 0) if self.draws else None)
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,9 @@ def latent_loss(
         return x, (mean(entries("nll", x, std, truth, scale, weight)), divergence.mean() / (h * w * v))
 
     def prior(inputs: Inputs, key: jax.Array) -> jax.Array:
-        return model.predict(inputs, jax.random.normal(key, (shape[0], 2 * n, shape[2])))[0]
+        k_latent, k_error = jax.random.split(key) if model.draws else (key, key)
+        noise = jax.random.normal(k_latent, (shape[0], 2 * n, shape[2]))
+        return model.sample(inputs, noise, jax.random.normal(k_error, (2 * n, h, w, v)) if model.draws else None)
 
     k_posterior, k_prior = (jax.random.split(k, steps) for k in jax.random.split(key))
     nll, divergence = (term.mean() for term in unroll(posterior, window.given, truth, k_posterior))

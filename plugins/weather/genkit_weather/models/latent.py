@@ -31,6 +31,8 @@ class GraphEFMRecipe(GraphRecipe):
     """Weight of the divergence between posterior and prior in each stage; 0 trains an auto-encoder."""
     crps: tuple[float, ...] = (0.0, 0.0, 10.0)
     """Weight of the CRPS in each stage."""
+    draws: bool = False
+    """Members are drawn from the density of the decoder, with an error of each cell, rather than its means."""
 
     @classmethod
     def preset(cls, name: str) -> GraphEFMRecipe:
@@ -55,13 +57,15 @@ class GraphEFMRecipe(GraphRecipe):
             )
         if min(self.beta) < 0 or min(self.crps) < 0:
             raise UsageError(f"beta={self.beta} and crps={self.crps} must not be negative")
+        if self.draws and not getattr(self.network, "output_std", True):
+            raise UsageError("draws=True needs a decoder with a density: network.output_std=True")
 
     def untrained(self, run: Any, data: WeatherData) -> LatentForecaster:
         """The forecaster with its graph, statistics and first parameters."""
         net, params, graph, domain, limits = self.pieces(run, data)
         options = net.component
         latent = options.latent or options.width
-        return LatentForecaster(net, params, graph, domain, latent, limits, options.output_std)
+        return LatentForecaster(net, params, graph, domain, latent, limits, options.output_std, self.draws)
 
     def loss_of(self, model: LatentForecaster, stage: int, weight: Any, cells: Any) -> Loss:
         """The evidence bound along a rollout, with the CRPS where the stage has it."""
