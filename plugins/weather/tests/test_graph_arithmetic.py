@@ -1,5 +1,7 @@
 """Graph networks in bfloat16, with float32 sums and norms, and what their rounds of messages keep for the gradient."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ PLACES = np.stack(np.meshgrid(np.arange(8.0), np.arange(8.0)), -1)
 INSIDE, OUTSIDE = (of(PLACES, (1, 1)).reshape(-1, 2) for of in (interior_of, frame_of))
 FLAT, LEVELS = Mesh("rect_flat", distance=3.0), Mesh("rect_hierarchical", distance=1.5, refinement=2)
 # Rounding is about as large at any width, but where a norm takes few numbers.
-SMALL = {"width": 16, "layers": 1, "hidden_layers": 0}
+SMALL: Any = {"width": 16, "layers": 1, "hidden_layers": 0}
 
 
 def graph_of(mesh):
