@@ -199,9 +199,3 @@ def dropout(x, rate: float, key):
     cut = round(rate * 65536)
     keep = jax.random.bits(written_out(key), x.shape, jnp.uint16) >= cut
     return jnp.where(keep, x / (1.0 - cut / 65536), 0).astype(x.dtype)
-
-
-def remat(module: nnx.Module, *args):
-    """Call `module(*args)` keeping only its inputs for the backward pass (gradient checkpointing)."""
-    graph, state = nnx.split(module)
-    return jax.checkpoint(lambda params, *inputs: nnx.merge(graph, params)(*inputs))(state, *args)
