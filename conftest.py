@@ -25,13 +25,17 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if os.environ["JAX_PLATFORMS"] == "cpu":
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     if Version(version("jaxlib")) < Version("0.11"):  # later ones have no other way to make kernels
-        flags = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-        os.environ.setdefault("XLA_FLAGS", flags)
+        flags = "use_fusion_emitters=false", "parallel_codegen_split_count=1", "opt_preset=FAST_COMPILE"
+        os.environ.setdefault("XLA_FLAGS", " ".join(f"--xla_cpu_{flag}" for flag in flags))
 
 # What was compiled is kept between runs.
 caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(caches / "genkit" / "jax-tests"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+# Processes that start from here on, as workers do, keep what compilers give back, in large pages: a twentieth faster.
+tunables = {"hugetlb": 1, "trim_threshold": 2_000_000_000, "top_pad": 64 * 2**20}
+os.environ.setdefault("GLIBC_TUNABLES", ":".join(f"glibc.malloc.{name}={value}" for name, value in tunables.items()))
 
 # Plugins from elsewhere that happen to be installed must not decide whether the tests pass.
 own = sorted(folder.parent.name for folder in ROOT.glob("plugins/*/pyproject.toml"))

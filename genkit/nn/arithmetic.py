@@ -1,12 +1,11 @@
 """What networks have in common as programs: the numbers they compute in, and what they keep for the gradient."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
-from flax import nnx
-
-from genkit.nn.functional import remat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +25,6 @@ class Arithmetic:
         """`dtype`, as layers take it."""
         return jnp.dtype(self.dtype)
 
-    def through(self, block: nnx.Module, *args: Any) -> Any:
-        """block(*args), under `remat`."""
-        return remat(block, *args) if self.remat else block(*args)  # type: ignore[operator]
+    def through(self, block: Callable[..., Any], *args: Any) -> Any:
+        """block(*args), of which the gradient keeps `args` and parameters alone if `remat` says so."""
+        return jax.checkpoint(lambda *args: block(*args))(*args) if self.remat else block(*args)

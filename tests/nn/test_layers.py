@@ -163,6 +163,20 @@ def test_own_networks_with_dropout():
     assert 0.4 < np.mean(two[0](two[1], np.ones((1000, 3))) == 0) < 0.6
 
 
+def test_the_hash_of_a_networks_keys_is_written_out():
+    """Compiled for a CPU, a hash is a loop otherwise; keys that a module keeps are of JAX's own kind."""
+
+    def build(rngs):
+        return nnx.List([nnx.Linear(n, 4, rngs=rngs) for n in (2, 3)]), nnx.Dropout(0.5, rngs=rngs)
+
+    def text(kind):
+        return jax.jit(lambda key: nnx.to_pure_dict(nnx.state(build(kind(key))[0]))).lower(jax.random.key(0)).as_text()
+
+    assert "while" not in text(gnn.traced_rngs) and "while" in text(nnx.Rngs)
+    kept = build(gnn.traced_rngs(0))[1].rngs
+    assert jax.random.key_impl(kept.key.get_value()) == jax.random.key_impl(jax.random.key(0))
+
+
 def test_keys_are_not_drawn_within_a_transformation():
     rngs = gnn.traced_rngs(0)
     with pytest.raises(TraceContextError):

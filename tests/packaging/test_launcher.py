@@ -1,5 +1,6 @@
 """The start of the command: another distribution of the same name, and what importing must not load."""
 
+import platform
 import subprocess
 import sys
 
@@ -38,6 +39,24 @@ def test_the_refusal_does_not_depend_on_the_order_of_installation(tmp_path, firs
 
 def test_alone_it_does_not_refuse():
     assert _genkit_jax.clash() is None
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_memory_is_kept_from_one_call_to_the_next():
+    code = (
+        "import resource, threading, _genkit_jax\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    thread = threading.Thread(target=lambda: b'x' * 2**26)\n"
+        "    thread.start(), thread.join()\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "faults(), print(faults())\n"
+    )
+    plain, kept = (
+        int(subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout)
+        for text in (code, code.replace("def", "_genkit_jax.keep_memory()\ndef", 1))
+    )
+    assert kept < 20 < plain  # 64 MB are 16384 pages, or 32 large ones
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["plugins"]])

@@ -145,7 +145,7 @@ def test_parameters_of_a_layer():
     "n, kind, dtype", [(1, "interact", "float32"), (2, "propagate", "float32"), (2, "parallel", "bfloat16")]
 )
 def test_gradients_in_blocks_are_those_of_all_edges(n, kind, dtype, monkeypatch):
-    e, options = edges(), {"dtype": dtype, "rngs": nnx.Rngs(0)}
+    e, options = edges(), {"arithmetic": gnn.Arithmetic(dtype=dtype), "rngs": nnx.Rngs(0)}
     inputs = [
         x.astype(dtype) for x in (normal(E, n, H, seed=3), normal(SENDERS, 2, H), normal(RECEIVERS, 2, H, seed=2))
     ]
@@ -176,7 +176,7 @@ def test_parts_of_other_shapes_or_types_are_taken_whole(monkeypatch):
     """Nodes that are broadcast over a batch, and states that pass in float32 beside others in bfloat16."""
     monkeypatch.setattr(messages, "BLOCK", 1)
     e, state, s, r = edges(), normal(E, 1, H), normal(SENDERS, 1, H), normal(RECEIVERS, 2, H)
-    for options in ({}, {"propagate": True, "dtype": jnp.bfloat16}):
+    for options in ({}, {"propagate": True, "arithmetic": gnn.Arithmetic(dtype="bfloat16")}):
         apply, params = gnn.functional(InteractionNet(H, rngs=nnx.Rngs(0), **options))
         gradient = jax.jit(jax.grad(lambda s, apply=apply, params=params: apply(params, e, state, s, r)[0].sum()))(s)
         assert gradient.shape == s.shape and jnp.isfinite(gradient).all()

@@ -19,10 +19,12 @@ from flax import nnx
 from jax.custom_derivatives import SymbolicZero
 
 from genkit.errors import UsageError
+from genkit.nn import Arithmetic
 from genkit.parallel import rows_are_split, split_rows, whole_rows
 from genkit.tree import register_dataclass
 
 Aggregation = Literal["sum", "mean"]
+PLAIN = Arithmetic()
 
 
 @register_dataclass
@@ -147,8 +149,8 @@ def _uniform(key, shape, dtype, fan_in: int):
 class Perceptron(nnx.Module):
     """Linear, then `hidden_layers` times SiLU and Linear, then a layer norm with scale and shift unless `norm=False`.
 
-    Weights and biases start uniform within 1/sqrt(fan-in), as in most graph networks. Parameters and the norm are
-    float32, the arithmetic is in `dtype`.
+    Weights and biases start uniform within 1/sqrt(fan-in), as in most graph networks. The norm is in float32, whatever
+    the arithmetic.
     """
 
     def __init__(
@@ -159,20 +161,20 @@ class Perceptron(nnx.Module):
         *,
         hidden_layers: int = 1,
         norm: bool = True,
-        dtype=jnp.float32,
+        arithmetic: Arithmetic = PLAIN,
         rngs: nnx.Rngs,
     ):
+        self.dtype = arithmetic.numbers
         widths = [inputs, *[width] * hidden_layers, width if outputs is None else outputs]
 
         def linear(a: int, b: int) -> nnx.Linear:
             def draw(key, shape, dtype=jnp.float32, out_sharding=None):
                 return _uniform(key, shape, dtype, a)
 
-            return nnx.Linear(a, b, kernel_init=draw, bias_init=draw, dtype=dtype, rngs=rngs)
+            return nnx.Linear(a, b, kernel_init=draw, bias_init=draw, dtype=self.dtype, rngs=rngs)
 
         self.layers = nnx.List([linear(a, b) for a, b in zip(widths, widths[1:], strict=False)])
         self.norm = nnx.LayerNorm(widths[-1], epsilon=1e-5, dtype=jnp.float32, rngs=rngs) if norm else None
-        self.dtype = dtype
 
     def __call__(self, x):
         """(..., inputs) -> (..., outputs)."""
@@ -293,13 +295,13 @@ class InteractionNet(nnx.Module):
         hidden_layers: int = 1,
         propagate: bool = False,
         aggregation: Aggregation = "sum",
-        dtype=jnp.float32,
+        arithmetic: Arithmetic = PLAIN,
         rngs: nnx.Rngs,
     ):
-        options: dict[str, Any] = {"hidden_layers": hidden_layers, "dtype": dtype, "rngs": rngs}
+        options: dict[str, Any] = {"hidden_layers": hidden_layers, "arithmetic": arithmetic, "rngs": rngs}
         self.edge_mlp = Perceptron(3 * width, width, **options)
         self.aggr_mlp = Perceptron(2 * width, width, **options)
-        self.width, self.propagate = width, propagate
+        self.width, self.propagate, self.arithmetic = width, propagate, arithmetic
         self.aggregation: Aggregation = "mean" if propagate else aggregation
 
     def project(self, e):
@@ -308,12 +310,16 @@ class InteractionNet(nnx.Module):
 
     def __call__(self, edges: Edges, e, senders, receivers):
         """Edge states (E, n or 1, H) and node states -> (receivers' new states, new edge states)."""
-        new, messages = self._exchange(edges, self.project(e), senders, receivers)
-        return new, e + messages
+
+        def update(edges, e, senders, receivers):
+            new, messages = self._exchange(edges, self.project(e), senders, receivers)
+            return new, e + messages
+
+        return self.arithmetic.through(update, edges, e, senders, receivers)
 
     def receive(self, edges: Edges, projected, senders, receivers):
         """The receivers' new states alone, given `project(e)`."""
-        return self._exchange(edges, projected, senders, receivers)[0]
+        return self.arithmetic.through(lambda *args: self._exchange(*args)[0], edges, projected, senders, receivers)
 
     def _exchange(self, edges, projected, senders, receivers):
         parts = self.edge_mlp.part(senders, self.width), self.edge_mlp.part(receivers, 2 * self.width)
@@ -336,16 +342,19 @@ class ParallelInteractionNet(nnx.Module):
         sets: int,
         *,
         hidden_layers: int = 1,
-        dtype=jnp.float32,
+        arithmetic: Arithmetic = PLAIN,
         rngs: nnx.Rngs,
     ):
-        options: dict[str, Any] = {"hidden_layers": hidden_layers, "dtype": dtype, "rngs": rngs}
+        options: dict[str, Any] = {"hidden_layers": hidden_layers, "arithmetic": arithmetic, "rngs": rngs}
         self.edge_mlp = nnx.List([Perceptron(3 * width, width, **options) for _ in links])
         self.aggr_mlp = nnx.List([Perceptron(2 * width, width, **options) for _ in range(sets)])
-        self.width, self.links = width, links
+        self.width, self.links, self.arithmetic = width, links, arithmetic
 
     def __call__(self, edges: tuple[Edges, ...], e: list, nodes: list):
         """Edge states of each set and node states of each set -> the new (node states, edge states)."""
+        return self.arithmetic.through(self._round, edges, e, nodes)
+
+    def _round(self, edges, e, nodes):
         totals: list[Any] = [jnp.zeros_like(h) for h in nodes]
         updated = []
         for (sender, receiver), mlp, these, state in zip(self.links, self.edge_mlp, edges, e, strict=True):

@@ -47,7 +47,7 @@ class LatentForecaster:
         n, h, w, _ = cond.interior.shape
         y = None if truth is None else _nodes_first(target(self.domain, inputs, truth))
         fields = _nodes_first(cond.interior), jnp.moveaxis(cond.frame, 0, 1), cond.scalars
-        out, divergence = self.network(self.params, self.graph, self.embedded, fields, noise, y)
+        out, divergence = self.network(self.params, self.graph, fields, noise, y, self.embedded)
         out = jnp.moveaxis(out, 0, 1).reshape(n, h, w, -1)
         return (*apply_output(self.domain, self.limits, inputs, out, self.deviation), divergence)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,8 @@ N = TypeVar("N", bound="GraphOptions")
 
 
 @dataclass(frozen=True)
-class GraphOptions:
-    """Options of all graph networks."""
+class GraphOptions(gnn.Arithmetic):
+    """Options of all graph networks. With `remat` only what goes into each round of messages is kept."""
 
     mesh: Mesh = field(default_factory=Mesh)
     """The mesh, where no file is given."""
@@ -40,8 +40,6 @@ class GraphOptions:
     """one embedder for the interior and the frame, which must then be told the same fields"""
     output_std: bool = False
     """predict a standard deviation beside the mean"""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """arithmetic of the network; parameters, sums over edges and norms stay float32"""
 
     def like(self, network: type[N], **changes: Any) -> N:
         """Another network with these options."""
@@ -61,7 +59,7 @@ class EncodeDecode(nnx.Module):
     """
 
     def __init__(self, config: GraphOptions, sizes: Sizes, graph: Graph, rngs: nnx.Rngs, propagate: Sequence[str] = ()):
-        self.dtype = jnp.dtype(config.dtype)
+        self.dtype = config.numbers
         self.width, self.outputs, self.deviation = config.width, sizes.outputs, config.output_std
         grid = config.grid_width or config.width
         options = layer_options(config, rngs)
@@ -77,10 +75,9 @@ class EncodeDecode(nnx.Module):
         self.m2g_gnn = InteractionNet(grid, propagate="m2g" in propagate, **options)
         both = sizes.outputs * (2 if config.output_std else 1)
         self.output_map = Perceptron(grid, grid, both, norm=False, **options)
-        self.mesh_in = self.mesh_out = None
-        if grid != config.width:
-            self.mesh_in = gnn.linear(grid, config.width, dtype=self.dtype, rngs=rngs)
-            self.mesh_out = gnn.linear(config.width, grid, dtype=self.dtype, rngs=rngs)
+        linear = {"dtype": self.dtype, "rngs": rngs}
+        self.mesh_in = gnn.linear(grid, config.width, **linear) if grid != config.width else None
+        self.mesh_out = gnn.linear(config.width, grid, **linear) if grid != config.width else None
 
     # for subclasses
 
@@ -148,7 +145,7 @@ def check_embedders(config: GraphOptions, sizes: Sizes, graph: Graph) -> bool:
 
 def layer_options(config: GraphOptions, rngs: nnx.Rngs) -> Any:
     """What all perceptrons of a network have in common."""
-    return {"hidden_layers": config.hidden_layers, "dtype": jnp.dtype(config.dtype), "rngs": rngs}
+    return {"hidden_layers": config.hidden_layers, "arithmetic": config, "rngs": rngs}
 
 
 def over_image(on_nodes: Any, graph: Graph, cond: Conditioning, *rest: Any) -> jax.Array:

@@ -75,7 +75,7 @@ class GraphDenoiserModule(nnx.Module):
         width = config.embedding
         inputs = {"interior": sizes.cells, "scalars": sizes.scalars + width}
         network = HiLAM if known.levels > 1 else GraphLAM
-        self.embedding = Embedding(width, sizes, dtype=jnp.dtype(config.dtype), rngs=rngs)
+        self.embedding = Embedding(width, sizes, dtype=config.numbers, rngs=rngs)
         self.network = config.like(network).build(rngs, replace(sizes, **inputs), known)
 
     def __call__(self, x: jax.Array, c_noise: jax.Array, cond: Conditioning) -> jax.Array:

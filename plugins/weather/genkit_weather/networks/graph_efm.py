@@ -113,7 +113,7 @@ class GraphEFMModule(nnx.Module):
     """See `GraphEFM`. Fields are (N, n, c) inside and (N_b, n, c) in the boundary, nodes first; scalars (n, g)."""
 
     def __init__(self, config: GraphEFM, sizes: Sizes, graph: Graph, rngs: nnx.Rngs):
-        self.dtype, self.learned = jnp.dtype(config.dtype), config.prior == "learned"
+        self.dtype, self.learned = config.numbers, config.prior == "learned"
         self.latent, self.outputs = config.latent or config.width, sizes.outputs
         self.top = len(graph.mesh[-1])
         width, options = config.width, layer_options(config, rngs)
@@ -154,12 +154,13 @@ class GraphEFMModule(nnx.Module):
         other = self.grid_prev_embedder if self.boundary_embedder is None else self.boundary_embedder
         return h, jnp.concatenate([h, embed_fields(other, jnp.asarray(outside, self.dtype), scalars)])
 
-    def __call__(self, graph: Graph, static: dict[str, Any], fields: Any, noise: Any, truth: Any = None) -> Any:
+    def __call__(self, graph: Graph, fields: Any, noise: Any, truth: Any = None, static: Any = None) -> Any:
         """Draw z = mean + std noise and decode it: (outputs (N, n, .), KL(q|p) (n,)).
 
         `fields` are (inside, outside, scalars). With `truth` z is of the posterior, else of the prior and KL is None.
         The noise (M_top, n, d_z) 0 gives the mean.
         """
+        static = self.static(graph) if static is None else static
         inside, grid = self.embed(*fields)
         mean = jnp.zeros(noise.shape) if self.prior_model is None else self.prior_model(graph, static, grid)
         std, divergence = jnp.ones(noise.shape), None
