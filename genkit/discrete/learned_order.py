@@ -26,7 +26,7 @@ NEVER = -1e9  # logit of a site that cannot be chosen
 def learned_order_loss(
     key: Array, denoiser: Denoiser, x0: Array, cond: Any, classes: int, mask: Array | None = None, allowed: Any = None
 ) -> Array:
-    """Bound on -log p(x_0) in nats an item, a mean over the batch, whose gradient is that of LO-ARM, eq. 8, 9 and 11.
+    """Bound on -log p(x_0) in nats an item, a mean over the batch, whose gradient is that of LO-ARM.
 
     log p(x) >= sum_i E_q(z_<i | x) F(z_<i, x), where
 
@@ -67,7 +67,7 @@ def bound_of_two(
     orders: Array,
     shown: Array,
 ) -> Array:
-    """D (F(z^1) + F(z^2)) / 2, (n,), of two orders (2, n, D) after so many revealed sites (n,): eq. 11.
+    """D (F(z^1) + F(z^2)) / 2, (n,), of two orders (2, n, D) after so many revealed sites (n,).
 
     Its gradient is that of the bound where the orders are drawn by the posterior, logits log_q (n, D): F's own, and
     (F(z^1) - F(z^2)) (grad log q(z^1_<i) - grad log q(z^2_<i)) / 2, each draw being the baseline of the other.
