@@ -15,7 +15,7 @@ import numpy as np
 from genkit.chain import Kernel, Model
 from genkit.discrete.factorised import Denoiser
 from genkit.discrete.masked import hidden_nll
-from genkit.discrete.orders import ANY_ORDER, LEARNED_ORDER, Orders
+from genkit.discrete.orders import ANY_ORDER, LEARNED_ORDER, Orders, ordered
 from genkit.discrete.process import checked, only
 from genkit.discrete.random import categorical, stratified
 from genkit.errors import UsageError
@@ -64,15 +64,15 @@ class OrderedSetting:
     def arrive(self, x: Array, order: Array, revealed: Array, noise: Any = None) -> OrderedParticle:
         """Call the denoiser after so many sites were revealed."""
         raw: Any = self.denoiser(x, self.time(x, revealed), self.cond)
-        raw, policy = (raw.logits, raw.policy) if self.learned else (raw, None)
-        logits = only(checked(raw, x, self.classes), self.allowed)
+        said = ordered(raw, x, self.classes) if self.learned else None
+        logits = only(checked(raw if said is None else said.logits, x, self.classes), self.allowed)
         log_p = jax.nn.log_softmax(jnp.where(self.mask[..., None], logits, 0.0))
         if self.confident:
             order = self.sooner(x, log_p.max(-1), order, revealed)
-        elif policy is not None:  # the largest of logits with Gumbel noise is a draw
+        elif said is not None:  # the largest of logits with Gumbel noise is a draw
             keys = jax.vmap(jax.random.fold_in, (0, None))(noise, revealed)
             gumbel = jax.vmap(lambda key: jax.random.gumbel(key, x.shape[1:]))(keys)
-            order = self.sooner(x, policy + gumbel, order, revealed)
+            order = self.sooner(x, said.policy + gumbel, order, revealed)
         return OrderedParticle(x, log_p, order, noise)
 
     def sooner(self, x: Array, by: Array, order: Array, revealed: Array) -> Array:
@@ -264,7 +264,12 @@ def order_agnostic_loss(
         mask: bool, broadcasts with x0: the sites that are real.
         allowed: (..., K) bool, the classes of each site, where they differ.
         orders: law of the order.
+
+    Raises:
+        UsageError: a learned order, whose loss is `learned_order_loss`.
     """
+    if orders == LEARNED_ORDER:
+        raise UsageError("the order is learned; its loss is learned_order_loss")
     n = len(x0)
     k_number, k_place = jax.random.split(key)
     real = jnp.broadcast_to(True if mask is None else mask, x0.shape).reshape(n, -1)

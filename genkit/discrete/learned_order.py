@@ -17,10 +17,12 @@ import jax.numpy as jnp
 
 from genkit.discrete.factorised import Denoiser
 from genkit.discrete.masked import log_p_at
+from genkit.discrete.orders import ordered
 from genkit.discrete.random import stratified
 
 Array = jax.Array
 NEVER = -1e9  # logit of a site that cannot be chosen
+LEAST = -1e6  # of one that can: -inf would make differences of infinities
 
 
 def learned_order_loss(
@@ -49,8 +51,8 @@ def learned_order_loss(
     real = jnp.broadcast_to(True if mask is None else mask, x0.shape)
     d = real.reshape(n, -1).sum(1)
     shown = jnp.minimum(jnp.floor(stratified(k_number, n) * d), d - 1)
-    posterior: Any = denoiser(x0, jnp.zeros(n), cond)
-    log_q = jnp.where(real, posterior.posterior, NEVER).reshape(n, -1)
+    posterior = ordered(denoiser(x0, jnp.zeros(n), cond), x0, classes).posterior
+    log_q = jnp.where(real, jnp.maximum(posterior, LEAST), NEVER).reshape(n, -1)
     noise = jax.random.gumbel(k_order, (2, *log_q.shape))
     orders = jnp.argsort(-(jax.lax.stop_gradient(log_q) + noise))
     return -bound_of_two(denoiser, x0, cond, classes, real, allowed, log_q, orders, shown).mean()
@@ -78,11 +80,12 @@ def bound_of_two(
     both, visible = jnp.tile(real.reshape(n, -1), (2, 1)), jnp.tile(shown, 2)
     hidden = ((place >= visible[:, None]) & both).reshape(twice.shape)
     t = jnp.tile((d - shown) / jnp.maximum(d, 1), 2)
-    said: Any = denoiser(jnp.where(hidden, classes, twice), t, jax.tree.map(lambda a: jnp.concatenate([a, a]), cond))
+    said = denoiser(jnp.where(hidden, classes, twice), t, jax.tree.map(lambda a: jnp.concatenate([a, a]), cond))
+    said = ordered(said, twice, classes)
     log_p = log_p_at(said.logits, twice, hidden, classes, allowed).reshape(2 * n, -1)
     hidden = hidden.reshape(2 * n, -1)
     policy, posterior = (
-        jax.nn.log_softmax(jnp.where(hidden, logits.reshape(2 * n, -1), NEVER))
+        jax.nn.log_softmax(jnp.where(hidden, jnp.maximum(logits.reshape(2 * n, -1), LEAST), NEVER))
         for logits in (said.policy, jnp.tile(log_q, (2, 1)))
     )
     terms = jnp.where(hidden, jnp.exp(posterior) * (log_p + policy - posterior), 0.0)

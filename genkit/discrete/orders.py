@@ -1,10 +1,13 @@
 """Laws of the order in which sites are revealed."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+
+from genkit.discrete.process import checked
+from genkit.errors import UsageError
 
 Array = jax.Array
 
@@ -59,3 +62,15 @@ class Ordered(NamedTuple):
     """(n, *sites) logits of which hidden site is revealed next, p(z_i | z_<i, x_S)"""
     posterior: Array
     """(n, *sites) logits of which site came next, q(z_i | z_<i, x), of x that hides nothing; for training"""
+
+
+def ordered(raw: Any, x: Array, classes: int) -> Ordered:
+    """What a denoiser says of x (n, *sites), checked; raises UsageError if it says nothing of the order."""
+    if not isinstance(raw, Ordered):
+        raise UsageError(f"the order is learned, but the denoiser returned {type(raw).__name__}; expected Ordered")
+    for name, logits in (("policy", raw.policy), ("posterior", raw.posterior)):
+        if jnp.shape(logits) != x.shape:
+            raise UsageError(
+                f"{name} has shape {jnp.shape(logits)} for x of shape {x.shape}; expected one logit a site"
+            )
+    return raw._replace(logits=checked(raw.logits, x, classes))

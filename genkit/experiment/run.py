@@ -84,9 +84,11 @@ class Run:
 
         With `shard`, what is large in its state is split over the devices while it trains; without a rule of its own.
         """
+        from genkit import memory
         from genkit.parallel import fsdp, make_mesh, replicate
         from genkit.train import finished, fit
 
+        memory.release()  # preparations may have freed much
         split = self.shard and phase.shard is None
         phase = replace(phase, shard=fsdp(make_mesh())) if split else phase
         if not self.may_train and not finished(phase, self.folder):

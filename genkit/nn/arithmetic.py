@@ -26,5 +26,8 @@ class Arithmetic:
         return jnp.dtype(self.dtype)
 
     def through(self, block: Callable[..., Any], *args: Any) -> Any:
-        """block(*args), of which the gradient keeps `args` and parameters alone if `remat` says so."""
+        """block(*args), of which the gradient keeps `args` and parameters alone if `remat` says so.
+
+        The block changes no state of its modules: what it draws comes from keys among `args`, as `dropout` takes them.
+        """
         return jax.checkpoint(lambda *args: block(*args))(*args) if self.remat else block(*args)

@@ -48,7 +48,9 @@ def traced_rngs(key) -> nnx.Rngs:
     flax counts keys in an array. While tracing, each count walks through all that was traced before, so that the time
     to build a network grows as the square of its size. And each key is a hash that is compiled; here one makes many, as
     `fold_in(key, i)` is `split(key, n)[i]` of the default generator. Where it is another one, flax draws. What layers
-    draw with these keys has its hash written out, which on the CPU takes a third of the time to compile.
+    draw with these keys has its hash written out, which on the CPU takes a third of the time to compile. So they are
+    of another kind (`genkit.threefry`): where one is mixed with JAX's own, or for `jax.random.poisson`, take
+    `jax.random.wrap_key_data(jax.random.key_data(key))`.
     """
     rngs, stream = nnx.Rngs(key), _Stream(key, tag="default")
     made_of = stream.key.get_value()

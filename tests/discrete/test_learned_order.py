@@ -181,6 +181,36 @@ def test_sites_that_are_not_real():
     assert (x[:, 1] == 0).all() and (x < K).all()
 
 
+def test_a_hard_order():
+    """Logits of -inf at sites that must wait are as very small ones, and no NaN."""
+    first = jnp.where(jnp.arange(D) == 0, 0.0, -1.0)
+
+    def loss(least):
+        table = Table(
+            TABLE.values,
+            jnp.tile(jnp.where(first < 0, -least, 0.0), (STATES, 1)),
+            jnp.tile(jnp.where(first < 0, -least, 0.0), (STATES, 1)),
+        )
+        return jax.value_and_grad(lambda t: learned_order_loss(KEY, t, X, None, K))(table)
+
+    (hard, gradient), (soft, _) = loss(jnp.inf), loss(1e4)
+    np.testing.assert_allclose(hard, soft, rtol=1e-5)
+    assert jnp.isfinite(gradient.values).all() and jnp.abs(gradient.values).max() > 0
+
+
 def test_wrong_use():
+    def plain(x, t, cond=None):
+        return TABLE(x, t).logits
+
+    def deep(x, t, cond=None):
+        return TABLE(x, t)._replace(policy=jnp.zeros((*x.shape, 1)))
+
+    for denoiser, words in ((plain, "expected Ordered"), (deep, "policy has shape")):
+        with pytest.raises(UsageError, match=words):
+            learned_order_loss(KEY, denoiser, X, None, K)
+        with pytest.raises(UsageError, match=words):
+            sample(KEY, OrderAgnostic(K, orders=LEARNED_ORDER), denoiser, (4, D))
+    with pytest.raises(UsageError, match="its loss is learned_order_loss"):
+        order_agnostic_loss(KEY, plain, X, None, K, orders=LEARNED_ORDER)
     with pytest.raises(UsageError, match="the order is learned"):
         OrderAgnostic(K, orders=LEARNED_ORDER, confident=True).model(TABLE, (4, D))

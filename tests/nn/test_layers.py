@@ -164,7 +164,7 @@ def test_own_networks_with_dropout():
 
 
 def test_the_hash_of_a_networks_keys_is_written_out():
-    """Compiled for a CPU, a hash is a loop otherwise; keys that a module keeps are of JAX's own kind."""
+    """Compiled for a CPU, a hash is a loop otherwise; streams that a module keeps have keys of JAX's own kind."""
 
     def build(rngs):
         return nnx.List([nnx.Linear(n, 4, rngs=rngs) for n in (2, 3)]), nnx.Dropout(0.5, rngs=rngs)

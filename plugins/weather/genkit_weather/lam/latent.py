@@ -56,8 +56,7 @@ class LatentForecaster:
         mean, std, _ = self.predict(inputs, noise)
         if not self.draws:
             return mean
-        x = mean + std * error
-        return x if self.limits is None else jnp.clip(x, self.limits.low, self.limits.high)
+        return mean + std * error if self.limits is None else self.limits.advance(mean, std * error)
 
     def step(self, key: jax.Array, inputs: Inputs, slots: jax.Array) -> jax.Array:
         """Draw z, and the error of the state where there is one, of each particle from its own key."""

@@ -19,7 +19,7 @@ from genkit_weather.networks import GraphEFM, Sizes
 class GraphEFMRecipe(GraphRecipe):
     """A conditional variational auto-encoder, trained alone, then with its prior, then by the CRPS of its rollouts."""
 
-    fixed: ClassVar[tuple[str, ...]] = (*GraphRecipe.fixed, "beta", "crps")
+    fixed: ClassVar[tuple[str, ...]] = (*GraphRecipe.fixed, "beta", "crps", "draws")
 
     network: Network[Sizes, Graph] = field(default_factory=lambda: GraphEFM(mesh=Mesh("rect_hierarchical", cells=3.0)))
     """The network; with a flat or multi-scale mesh it is Graph-EFM (ms)."""
