@@ -25,8 +25,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if os.environ["JAX_PLATFORMS"] == "cpu":
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     if Version(version("jaxlib")) < Version("0.11"):  # later ones have no other way to make kernels
-        flags = "use_fusion_emitters=false", "parallel_codegen_split_count=1", "opt_preset=FAST_COMPILE"
-        os.environ.setdefault("XLA_FLAGS", " ".join(f"--xla_cpu_{flag}" for flag in flags))
+        flags = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+        os.environ.setdefault("XLA_FLAGS", flags)
 
 # What was compiled is kept between runs.
 caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

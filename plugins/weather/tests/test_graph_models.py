@@ -244,9 +244,10 @@ def test_drawn_members_have_the_variance_of_means_and_density():
     one, many = (np.asarray(m.step(jax.random.key(1), inputs, jnp.arange(members))) for m in (mean, drawn))
     std = mean.predict(inputs, jax.random.normal(jax.random.key(2), (len(graph.mesh[-1]), members, 2)))[1]
     assert many.var(0).mean() == pytest.approx((one.var(0) + np.square(std).mean(0)).mean(), rel=0.02)
-    bounded = replace(drawn, limits=lam.Limits(jnp.array([0.0]), jnp.array([jnp.inf])))
+    low = float(inputs.prev.min()) - 0.1
+    bounded = replace(drawn, limits=lam.Limits(jnp.array([low]), jnp.array([jnp.inf])))
     x = np.asarray(bounded.step(jax.random.key(1), inputs, jnp.arange(members)))
-    assert (x > 0).all() and (x.std(0) > 0.01).all()  # none is left on the bound, from which nothing moves it
+    assert (x > low).all() and (x.std(0) > 0.01).all()  # none is left on the bound, from which nothing moves it
     with pytest.raises(UsageError, match="needs a decoder with a density"):
         GraphEFMRecipe(network=replace(network, output_std=False), draws=True)
 
