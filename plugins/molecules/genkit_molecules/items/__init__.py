@@ -4,7 +4,7 @@ from genkit_molecules.items.data import Molecules
 from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, Held, HeldDenoiser, real_sites
 from genkit_molecules.items.layout import GraphKind, Graphs, Kind, Layout, Space
 from genkit_molecules.items.notes import Notes, gathered
-from genkit_molecules.items.orders import AnyOrder, Order, name_of, order_named
+from genkit_molecules.items.orders import GraphOrder, Order, name_of, order_named
 from genkit_molecules.items.rows import AMINO, GAP, NO, NULL, YES, Rows, Told, some
 from genkit_molecules.items.sequence_scores import property_of, scores
 from genkit_molecules.items.sequences import ODD, UNIREF50, Sequences, encode, fasta
@@ -17,10 +17,10 @@ __all__ = [
     "ODD",
     "UNIREF50",
     "YES",
-    "AnyOrder",
     "GraphDenoiser",
     "GraphKind",
     "GraphLogOdds",
+    "GraphOrder",
     "Graphs",
     "Held",
     "HeldDenoiser",

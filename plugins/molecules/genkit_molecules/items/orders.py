@@ -15,7 +15,7 @@ from genkit_molecules.chemistry import atoms, pairs
 
 Array = jax.Array
 Order = Literal["uniform", "nodes_edges", "node_edges_node"]
-AnyOrder = Literal[Order, "learned"]
+GraphOrder = Literal[Order, "learned"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class NodeEdgesNode:
         return jnp.asarray(np.concatenate([[0] + [k] * k for k in range(atoms(real.shape[0]))]), jnp.int32)
 
 
-ORDERS: dict[AnyOrder, Orders] = {
+ORDERS: dict[GraphOrder, Orders] = {
     "uniform": ANY_ORDER,
     "nodes_edges": NodesEdges(),
     "node_edges_node": NodeEdgesNode(),
@@ -61,13 +61,13 @@ ORDERS: dict[AnyOrder, Orders] = {
 }
 
 
-def order_named(name: AnyOrder) -> Orders:
+def order_named(name: GraphOrder) -> Orders:
     """The law of the order of this name."""
     if name not in ORDERS:
         raise UsageError(f"order={name!r}; expected {', '.join(ORDERS)}")
     return ORDERS[name]
 
 
-def name_of(orders: Orders) -> AnyOrder:
+def name_of(orders: Orders) -> GraphOrder:
     """The name of a law of the order."""
     return next(name for name, known in ORDERS.items() if known == orders)

@@ -9,7 +9,7 @@ from genkit.errors import UsageError
 from genkit.kinds import Network
 from genkit.train import AdamW
 from genkit_molecules.chemistry import atoms
-from genkit_molecules.items import AnyOrder, GraphKind, Kind, Molecules, order_named, real_sites
+from genkit_molecules.items import GraphKind, GraphOrder, Kind, Molecules, order_named, real_sites
 from genkit_molecules.models.discrete import DISCRETE, Discrete, cross_entropy
 from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.trained import Generator
@@ -32,7 +32,7 @@ class GraphARDM(GeneratorRecipe):
     """The network."""
     sizes: int | None = None
     """Numbers of atoms that are sampled: the most frequent ones; all if not given."""
-    order: AnyOrder = "uniform"
+    order: GraphOrder = "uniform"
     """In which order sites are revealed; learned costs three network calls an item in training."""
     calls: int = 0
     """Network calls of a sample, several sites being revealed at once; 0 is one call a site, which alone is exact."""
