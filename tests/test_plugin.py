@@ -1,5 +1,7 @@
 """The registry: names, and plugins that are broken."""
 
+from typing import Literal
+
 import pytest
 
 from genkit.cli.main import main
@@ -246,6 +248,16 @@ def test_a_network_that_says_nothing_is_told_what_to_say(third):
     )
     with pytest.raises(UsageError, match=expected + "'int' as the third text where it is registered$"):
         Slot("networks", exchange=(int,)).check("network", item, Plain, "core")
+
+
+def test_a_network_that_knows_more_words_than_it_is_told_fits():
+    class Heads:
+        def build(self, rngs, head: Literal["one", "two", "three"]): ...
+
+    item = Item("acme.heads", "acme:Heads", "heads")
+    Slot("networks", exchange=(Literal["two", "one"],)).check("network", item, Heads, "core")
+    with pytest.raises(UsageError, match="does not fit: it exchanges"):
+        Slot("networks", exchange=(Literal["one", "four"],)).check("network", item, Heads, "core")
 
 
 def test_what_the_core_registers():

@@ -54,6 +54,8 @@ class Slot:
 
 
 def _fits(found: Any, wanted: Any) -> bool:
+    if typing.get_origin(found) is typing.get_origin(wanted) is typing.Literal:  # words that a network is told
+        return set(typing.get_args(found)) >= set(typing.get_args(wanted))
     classes = isinstance(found, type) and isinstance(wanted, type) and not typing.get_origin(found)
     return found == wanted or (classes and issubclass(found, wanted))
 

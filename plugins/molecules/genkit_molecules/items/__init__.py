@@ -2,7 +2,7 @@
 
 from genkit_molecules.items.data import Molecules
 from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, Held, HeldDenoiser, real_sites
-from genkit_molecules.items.layout import GraphKind, Graphs, Kind, Layout, Space
+from genkit_molecules.items.layout import Graphs, Kind, Layout, Space
 from genkit_molecules.items.notes import Notes, gathered
 from genkit_molecules.items.orders import GraphOrder, Order, name_of, order_named
 from genkit_molecules.items.rows import AMINO, GAP, NO, NULL, YES, Rows, Told, some
@@ -18,7 +18,6 @@ __all__ = [
     "UNIREF50",
     "YES",
     "GraphDenoiser",
-    "GraphKind",
     "GraphLogOdds",
     "GraphOrder",
     "Graphs",

@@ -22,7 +22,6 @@ from genkit_molecules.items.denoisers import (
 from genkit_molecules.items.sequence_scores import property_of
 
 Kind = Literal["generator", "discriminator"]
-GraphKind = Literal[Kind, "ordered"]
 
 
 @register_dataclass
@@ -90,7 +89,7 @@ class Graphs:
         """Which sites are real, (B, D), of the atoms that are, (B, n)."""
         return real_sites(mask)
 
-    def net(self, network: Any, kind: GraphKind = "generator", conditions: int = 0) -> Net:
+    def net(self, network: Any, kind: Literal[Kind, "ordered"] = "generator", conditions: int = 0) -> Net:
         """A network for graphs of these elements."""
         return Net(network, (self.elements, kind, 1, conditions))
 

@@ -9,7 +9,7 @@ from genkit.errors import UsageError
 from genkit.kinds import Network
 from genkit.train import AdamW
 from genkit_molecules.chemistry import atoms
-from genkit_molecules.items import GraphKind, GraphOrder, Kind, Molecules, order_named, real_sites
+from genkit_molecules.items import GraphOrder, Kind, Molecules, order_named, real_sites
 from genkit_molecules.models.discrete import DISCRETE, Discrete, cross_entropy
 from genkit_molecules.models.recipe import GeneratorRecipe
 from genkit_molecules.models.trained import Generator
@@ -26,7 +26,7 @@ class GraphARDM(GeneratorRecipe):
     fixed: ClassVar[tuple[str, ...]] = ("network", "steps", "epochs", "order")
     used: ClassVar[tuple[str, ...]] = ("sizes",)
 
-    network: Network[tuple[str, ...], GraphKind, int, int] = field(
+    network: Network[tuple[str, ...], Kind, int, int] = field(
         default_factory=lambda: replace(GraphTransformer.preset("default"), time=True, features=True)
     )
     """The network."""
