@@ -1,5 +1,6 @@
 """Enumeration of small molecules, and exact laws on them."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from genkit_molecules.chemistry.enumerate import copies, enumerate_graphs
 from genkit_molecules.chemistry.graphs import atoms, pairs, relabel, sites
 from genkit_molecules.datasets.lattice import Lattice
 from genkit_molecules.evaluation import property_of
+from genkit_molecules.experiments.lattice_guidance import LatticeGuidance
 from genkit_molecules.items.orders import order_named
 from genkit_molecules.target import target
 
@@ -35,6 +37,13 @@ def test_number_of_molecules():
         if n in (3, 4):
             assert sum(map(len, copies(x[tree], n))) == {3: 363, 4: 7532}[n]
     assert [len(enumerate_graphs(n, ("C", "N", "O"))) for n in (1, 2, 3, 4, 5)] == [3, 15, 74, 479, 3570]
+
+
+def test_no_exact_law_of_a_learned_order():
+    discrete = SimpleNamespace(orders=order_named("learned"))
+    run: Any = SimpleNamespace(model=SimpleNamespace(generator=SimpleNamespace(discrete=discrete)))
+    with pytest.raises(UsageError, match="an order that is given"):
+        LatticeGuidance().tables(run)
 
 
 def test_properties_of_all_molecules():

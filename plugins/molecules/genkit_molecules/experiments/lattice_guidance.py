@@ -81,6 +81,7 @@ class LatticeGuidance(Experiment):
 
     def tables(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
         """log p(x_i | x_S) (R, D, 4) of the model and log W (R,) of the discriminator."""
+        self.order(run)  # refuses a learned one
         log_p = conditionals(run, run.model, self.target())
         if run.model.discriminator is None:
             return log_p, self.exact_ratio(run, log_p)
@@ -88,7 +89,10 @@ class LatticeGuidance(Experiment):
 
     def order(self, run: Run) -> Order:
         """In which order the model reveals sites."""
-        return name_of(run.model.generator.discrete.orders)
+        name = name_of(run.model.generator.discrete.orders)
+        if name == "learned":
+            raise UsageError("exact laws are those of an order that is given; take a model of --order uniform")
+        return name
 
     def exact_ratio(self, run: Run, log_p: np.ndarray) -> np.ndarray:
         """log W* (R,) of data and model."""
