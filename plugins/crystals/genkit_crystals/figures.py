@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from genkit_crystals.protostructures import LAST, Protostructure, symbols
@@ -172,7 +173,9 @@ def cells(files: Sequence[Path]) -> Figure:
 
     columns = min(len(files), 4)
     rows = -(-len(files) // columns)
-    figure = Figure(figsize=(2.9 * columns, 3.2 * rows + 0.5), layout="constrained")
+    high = 3.2 * rows + 0.8
+    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - 0.3 / high))  # which forgets the titles of axes in space
+    figure = Figure(figsize=(2.9 * columns, high), layout=layout)
     seen: set[int] = set()
     for i, file in enumerate(files):
         axes: Any = figure.add_subplot(rows, columns, i + 1, projection="3d")
