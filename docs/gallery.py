@@ -23,6 +23,7 @@ SHOWN = {  # where it is not the first figure after those of the training
     "crystals.wyckoffdiff": "cells",
     "crystals.property_guidance": "wanted",
     "inverse.ddsmc_gmm": "samples",
+    "molecules.property_guidance": "property",
     "representations.double_descent": "descent",
     "representations.images": "usage",
     "representations.prototypes": "sphere",
