@@ -64,16 +64,16 @@ def page() -> str:
     text = "# Gallery\n\nFigures of default runs, each with the command that makes it.\n"
     plugin, missing = "", []
     for item in registry().items("experiments"):
-        command = f"genkit run {item.name}" + (f" --{NEEDS[item.name]} RUN" if item.name in NEEDS else "")
         if not (FOLDER / f"{item.name}.png").exists():
-            missing.append(f"| {item.summary} | `{command}` |\n")
+            missing.append(f"| `{item.name}` | {item.summary} |\n")
             continue
         if (here := item.name.split(".")[0]) != plugin:
             text, plugin = f"{text}\n## {here.capitalize()}\n", here
+        command = f"genkit run {item.name}" + (f" --{NEEDS[item.name]} RUN" if item.name in NEEDS else "")
         text += f"\n{item.summary[0].upper()}{item.summary[1:]}:\n\n```\n{command}\n```\n\n"
         text += f"![{item.summary}](images/gallery/{item.name}.png)\n"
     if missing:
-        text += "\n## Not shown yet\n\n| | its run |\n|---|---|\n" + "".join(missing)
+        text += "\n## Not shown yet\n\n| experiment | |\n|---|---|\n" + "".join(missing)
     return text
 
 
