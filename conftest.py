@@ -1,6 +1,5 @@
 """Settings of the whole test suite; must run before jax is imported."""
 
-import ctypes
 import functools
 import gc
 import os
@@ -53,9 +52,11 @@ gc.set_threshold(200_000, 50, 1000)
 @pytest.fixture(autouse=True, scope="module")
 def _forget_programs() -> Iterator[None]:
     """Programs are kept for the tests to come until they hold 2 GB or a third of the memory maps a process may have."""
+    from genkit import memory
+
     yield
     if _resident() > 2e9:  # most of it is what compilers have given back to the allocator
-        getattr(ctypes.CDLL(None), "malloc_trim", lambda keep: None)(0)
+        memory.release()
     if (jax := sys.modules.get("jax")) and (_resident() > 2e9 or _maps() > 20_000):
         jax.clear_caches()
         gc.collect()

@@ -64,15 +64,15 @@ class OrderedSetting:
     def arrive(self, x: Array, order: Array, revealed: Array, noise: Any = None) -> OrderedParticle:
         """Call the denoiser after so many sites were revealed."""
         raw: Any = self.denoiser(x, self.time(x, revealed), self.cond)
-        said = ordered(raw, x, self.classes) if self.learned else None
-        logits = only(checked(raw if said is None else said.logits, x, self.classes), self.allowed)
+        raw, policy = ordered(raw, x)[:2] if self.learned else (raw, None)
+        logits = only(checked(raw, x, self.classes), self.allowed)
         log_p = jax.nn.log_softmax(jnp.where(self.mask[..., None], logits, 0.0))
         if self.confident:
             order = self.sooner(x, log_p.max(-1), order, revealed)
-        elif said is not None:  # the largest of logits with Gumbel noise is a draw
+        elif policy is not None:  # the largest of logits with Gumbel noise is a draw
             keys = jax.vmap(jax.random.fold_in, (0, None))(noise, revealed)
             gumbel = jax.vmap(lambda key: jax.random.gumbel(key, x.shape[1:]))(keys)
-            order = self.sooner(x, said.policy + gumbel, order, revealed)
+            order = self.sooner(x, policy + gumbel, order, revealed)
         return OrderedParticle(x, log_p, order, noise)
 
     def sooner(self, x: Array, by: Array, order: Array, revealed: Array) -> Array:

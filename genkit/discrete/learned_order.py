@@ -51,7 +51,7 @@ def learned_order_loss(
     real = jnp.broadcast_to(True if mask is None else mask, x0.shape)
     d = real.reshape(n, -1).sum(1)
     shown = jnp.minimum(jnp.floor(stratified(k_number, n) * d), d - 1)
-    posterior = ordered(denoiser(x0, jnp.zeros(n), cond), x0, classes).posterior
+    posterior = ordered(denoiser(x0, jnp.zeros(n), cond), x0).posterior
     log_q = jnp.where(real, jnp.maximum(posterior, LEAST), NEVER).reshape(n, -1)
     noise = jax.random.gumbel(k_order, (2, *log_q.shape))
     orders = jnp.argsort(-(jax.lax.stop_gradient(log_q) + noise))
@@ -81,7 +81,7 @@ def bound_of_two(
     hidden = ((place >= visible[:, None]) & both).reshape(twice.shape)
     t = jnp.tile((d - shown) / jnp.maximum(d, 1), 2)
     said = denoiser(jnp.where(hidden, classes, twice), t, jax.tree.map(lambda a: jnp.concatenate([a, a]), cond))
-    said = ordered(said, twice, classes)
+    said = ordered(said, twice)
     log_p = log_p_at(said.logits, twice, hidden, classes, allowed).reshape(2 * n, -1)
     hidden = hidden.reshape(2 * n, -1)
     policy, posterior = (

@@ -58,15 +58,19 @@ class LatentForecaster:
             return mean
         return mean + std * error if self.limits is None else self.limits.advance(mean, std * error)
 
+    def keys(self, key: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        """Of z and, of draws, of the error of the state."""
+        return tuple(jax.random.split(key)) if self.draws else (key, None)  # type: ignore[return-value]
+
     def step(self, key: jax.Array, inputs: Inputs, slots: jax.Array) -> jax.Array:
         """Draw z, and the error of the state where there is one, of each particle from its own key."""
 
         def normal(key: jax.Array, shape: tuple[int, ...], axis: int) -> jax.Array:
             return jax.vmap(lambda key: jax.random.normal(key, shape), out_axes=axis)(particle_keys(key, slots))
 
-        k_latent, k_error = jax.random.split(key) if self.draws else (key, key)
+        k_latent, k_error = self.keys(key)
         noise = normal(k_latent, (len(self.graph.mesh[-1]), self.latent), 1)
-        return self.sample(inputs, noise, normal(k_error, inputs.prev.shape[1:], 0) if self.draws else None)
+        return self.sample(inputs, noise, None if k_error is None else normal(k_error, inputs.prev.shape[1:], 0))
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,9 @@ def latent_loss(
         return x, (mean(entries("nll", x, std, truth, scale, weight)), divergence.mean() / (h * w * v))
 
     def prior(inputs: Inputs, key: jax.Array) -> jax.Array:
-        k_latent, k_error = jax.random.split(key) if model.draws else (key, key)
+        k_latent, k_error = model.keys(key)
         noise = jax.random.normal(k_latent, (shape[0], 2 * n, shape[2]))
-        return model.sample(inputs, noise, jax.random.normal(k_error, (2 * n, h, w, v)) if model.draws else None)
+        return model.sample(inputs, noise, None if k_error is None else jax.random.normal(k_error, (2 * n, h, w, v)))
 
     k_posterior, k_prior = (jax.random.split(k, steps) for k in jax.random.split(key))
     nll, divergence = (term.mean() for term in unroll(posterior, window.given, truth, k_posterior))
