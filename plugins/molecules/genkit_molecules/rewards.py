@@ -92,8 +92,10 @@ def _tanimoto(reference: str) -> Reward:
     from rdkit import Chem, DataStructs
     from rdkit.Chem import rdFingerprintGenerator
 
-    generator, mol = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048), Chem.MolFromSmiles(reference)
-    if mol is None:
+    from genkit_molecules.chemistry import from_smiles
+
+    generator, mol = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048), from_smiles(reference)
+    if mol is None or not mol.GetNumAtoms():
         raise UsageError(f"reward tanimoto: {reference!r} is no SMILES")
     own = generator.GetFingerprint(mol)
 
