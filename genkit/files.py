@@ -48,6 +48,20 @@ def write(path: Path, content: str | bytes) -> None:
         raise GenkitError(f"cannot write {path}: {error.strerror}; make room or choose another place") from error
 
 
+def check_place(path: Path, folder: bool = False) -> None:
+    """Refuse a file that cannot be written, or a folder, before what goes there is made. Raises `GenkitError`."""
+    first = next(above for above in path.absolute().parents if os.path.exists(above))
+    if os.path.isdir(path) and not folder:
+        why = "it is a folder"
+    elif not first.is_dir():
+        why = f"{first} is a file"
+    elif not os.access(first, os.W_OK | os.X_OK):
+        why = f"{first} is not to be written"
+    else:
+        return
+    raise GenkitError(f"cannot write {path}: {why}; choose another place")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON as a whole file."""
     write(path, json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")

@@ -108,7 +108,15 @@ def _tanimoto(reference: str) -> Reward:
 
 def _checked(name: str, function: Any, texts: Sequence[str]) -> np.ndarray:
     """The answer of an own function, a number each and none NaN."""
-    found = np.asarray(function(list(texts)), float)
+    try:
+        answer = function(list(texts))
+    except SystemExit as error:
+        raise UsageError(f"reward {name} ends the process (exit {error.code}); let it raise an error") from None
+    try:
+        found = np.asarray(answer)
+        found = found.astype(float, casting="unsafe" if found.dtype == object else "same_kind")  # none complex
+    except (TypeError, ValueError):
+        raise UsageError(f"reward {name} gives {answer!r:.60}; expected ({len(texts)},) numbers") from None
     if found.shape != (len(texts),) or np.isnan(found).any() or (found == np.inf).any():
         what = "NaN or infinity" if found.shape == (len(texts),) else f"shape {found.shape}"
         raise UsageError(f"reward {name} gives {what}; expected ({len(texts)},) numbers, a list of texts being given")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from genkit.errors import DataError, UsageError
+import genkit
+from genkit.errors import DataError, GenkitError, UsageError
 from genkit_molecules.chemistry.chem import encoded, sdf_of, smiles_of, to_graph
 from genkit_molecules.chemistry.graphs import symbol_and_charge, valence
 from genkit_molecules.datasets.smiles import QM9Small, Smiles, ZINC250k
@@ -115,6 +116,17 @@ def test_wrong_files(tmp_path):
         Smiles().load()
     with pytest.raises(UsageError, match="element 'Xx'; expected one of H B C"):
         Smiles(elements=("C", "Xx"))
+
+
+def test_a_file_that_is_not_there_leaves_no_run(tmp_path, monkeypatch):
+    """Neither does one that is not named."""
+    monkeypatch.chdir(tmp_path)
+    for data, words in (("smiles", "no file is named"), ("smiles", "x.smi does not exist"), ("fasta", "no file")):
+        options = {"data": data} | ({"data.file": "x.smi"} if "x.smi" in words else {})
+        study = genkit.config(f"molecules.{'ardm' if data == 'smiles' else 'protein_ardm'}", "tiny", options)
+        with pytest.raises(GenkitError, match=words):
+            genkit.run(study)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

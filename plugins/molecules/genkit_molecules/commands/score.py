@@ -35,12 +35,14 @@ class Score:
         import math
 
         from genkit.errors import DataError, UsageError
-        from genkit.files import write_json
+        from genkit.files import check_place, write_json
         from genkit_molecules.evaluation import Sample, no_fcd, protocol
         from genkit_molecules.reading import known_in, smiles_in
 
-        if self.out is not None and self.out.suffix != ".json":
-            raise UsageError(f"--out {self.out}: expected a file that ends in .json")
+        if self.out is not None:
+            if self.out.suffix != ".json":
+                raise UsageError(f"--out {self.out}: expected a file that ends in .json")
+            check_place(self.out)
         files = {"sample": self.file, "reference": self.reference, "scaffolds": self.scaffolds}
         sets = {name: Sample.of(smiles_in(path, self.column)) for name, path in files.items() if path is not None}
         if self.train is not None:
