@@ -15,6 +15,7 @@ import os
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def dump_yaml(content: Any, **options: Any) -> str:
 
 
 class _Plain(yaml.SafeLoader):
-    """Neither aliases nor more than `DEPTH` levels."""
+    """Neither aliases nor more than `DEPTH` levels, and no key twice."""
 
     depth = 0
 
@@ -119,6 +120,12 @@ class _Plain(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise yaml.YAMLError(f"it has the key {twice[0]!r} more than once")
+        return super().construct_mapping(node, deep)
 
 
 class _Unaliased(yaml.SafeDumper):
