@@ -1,7 +1,6 @@
 """Files that samples go to."""
 
 import numpy as np
-
 import pytest
 
 from genkit.errors import GenkitError

@@ -272,7 +272,7 @@ def test_rewards_choose_among_candidates(monkeypatch):
         ("own:wrong", r"gives shape \(1,\); expected \([23],\) numbers"), ("charge=1", "as logP=2.5:0.5"),
         ("mass=1:1", "property 'mass'; expected"), ("charge=1:0", "positive standard deviation"),
         ("nowhere_at:all", "No module named"), ("own:words", r"gives \['a'.*expected \([23],\) numbers"),
-        ("own:phases", r"gives \[1j.*expected \([23],\) numbers"), ("own:leaves", "own:leaves ends the process .exit 3."),
+        ("own:phases", r"gives \[1j.*expected \([23],\) numbers"), ("own:leaves", "ends the process .exit 3."),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=words):
             list(SequenceRequest(reward=(name,))(generator, KEY, 1))

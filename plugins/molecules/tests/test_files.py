@@ -159,7 +159,8 @@ def test_what_would_overflow_the_stack_is_told(tmp_path):
     assert load(tmp_path, f"{chain}.O\nCCO\n").notes.dropped == {"too large": (1,)}
     assert Sample.of([chain, "CCO"]).valid == ["CCO"] and known_in(tmp_path / "molecules.smi", "") == ["CCO"]
     v30 = ["BEGIN CTAB", "COUNTS 30000 29999 0 0 0", "BEGIN ATOM", *(f"{i} C 0 0 0 0" for i in range(1, 30_001)),
-           "END ATOM", "BEGIN BOND", *(f"{i} 1 {i} {i + 1}" for i in range(1, 30_000)), "END BOND", "END CTAB"]  # fmt: skip
+           "END ATOM", "BEGIN BOND", *(f"{i} 1 {i} {i + 1}" for i in range(1, 30_000)), "END BOND",
+           "END CTAB"]  # fmt: skip
     block = "\n\n\n  0  0  0     0  0            999 V3000\n" + "".join(f"M  V30 {line}\n" for line in v30) + "M  END\n"
     (tmp_path / "long.sdf").write_text(f"{block}$$$$\n" + sdf_of(["CCO"]))
     assert smiles_in(tmp_path / "long.sdf", "") == ["", "CCO"]

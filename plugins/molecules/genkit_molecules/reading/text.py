@@ -43,7 +43,9 @@ def column(path: Path, name: str) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path} is empty; expected {EXPECTED}")
     places = _named(names, name)
     if len({names[place] for place in places}) != 1:
-        raise DataError(f"{path} has no column {name!r}, but {', '.join(filter(str.strip, names)) or 'nothing'}; name one of these")
+        raise DataError(
+            f"{path} has no column {name!r}, but {', '.join(filter(str.strip, names)) or 'nothing'}; name one of these"
+        )
     if places[1:]:
         raise DataError(f"{path} has {len(places)} columns {names[places[0]]!r}; rename all but one")
     for line, row in rows:
