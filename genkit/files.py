@@ -15,6 +15,7 @@ import os
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,20 @@ def write(path: Path, content: str | bytes) -> None:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise GenkitError(f"cannot write {path}: {error.strerror}; make room or choose another place") from error
+
+
+def check_place(path: Path, folder: bool = False) -> None:
+    """Refuse a file that cannot be written, or a folder, before what goes there is made. Raises `GenkitError`."""
+    first = next(above for above in path.absolute().parents if os.path.exists(above))
+    if os.path.isdir(path) and not folder:
+        why = "it is a folder"
+    elif not first.is_dir():
+        why = f"{first} is a file"
+    elif not os.access(first, os.W_OK | os.X_OK):
+        why = f"{first} is not to be written"
+    else:
+        return
+    raise GenkitError(f"cannot write {path}: {why}; choose another place")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -92,7 +107,7 @@ def dump_yaml(content: Any, **options: Any) -> str:
 
 
 class _Plain(yaml.SafeLoader):
-    """Neither aliases nor more than `DEPTH` levels."""
+    """Neither aliases nor more than `DEPTH` levels, and no key twice."""
 
     depth = 0
 
@@ -105,6 +120,12 @@ class _Plain(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise yaml.YAMLError(f"it has the key {twice[0]!r} more than once")
+        return super().construct_mapping(node, deep)
 
 
 class _Unaliased(yaml.SafeDumper):

@@ -22,6 +22,7 @@ from genkit.kinds import PRESETS
 from genkit.plugin import registry
 
 FORMAT = 2  # of config.yaml; the first one, which did not say so, had no models
+KEYS = ("format", "experiment", "preset", "seed", "changed", "options")
 
 
 def config(name: str, preset: str = "default", options: Mapping[str, Any] | None = None, **more: Any) -> Any:
@@ -170,6 +171,8 @@ def read_yaml(path: Path, trust: bool = False) -> tuple[Any, str, int]:
     """
     try:
         content = file_yaml(path)
+        if not isinstance(content, dict):
+            raise TypeError("it is empty" if content is None else f"it holds a {type(content).__name__}")
         name, options = str(content["experiment"]), dict(content.get("options") or {})
         preset, seed = str(content.get("preset", "default")), int(content.get("seed", 0))
         written = int(content.get("format", 1))
@@ -182,6 +185,8 @@ def read_yaml(path: Path, trust: bool = False) -> tuple[Any, str, int]:
         raise UsageError(f"{path} is no genkit config ({reason}); expected the keys experiment and options") from None
     if written > FORMAT:
         raise UsageError(f"{path} has format {written}, this genkit reads up to {FORMAT}; update genkit")
+    if strange := [key for key in content if key not in KEYS]:
+        raise UsageError(f"{path} has the key {strange[0]!r} beside {', '.join(KEYS)}; options stand below options:")
     try:
         return _configure(name, preset, options, trust), preset, seed
     except Untrusted as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from genkit.data import Absent, only_looking
 from genkit.errors import GenkitError, UsageError
 from genkit.experiment import environment
 from genkit.experiment.config import config as configure
@@ -14,7 +16,7 @@ from genkit.experiment.config import differences, read_yaml, starting_preset, wr
 from genkit.experiment.folder import Status, claim, is_run
 from genkit.experiment.ranges import check_ranges
 from genkit.experiment.run import Run
-from genkit.experiment.slots import own_functions, recipes
+from genkit.experiment.slots import own_functions, recipes, walk
 from genkit.files import check_plain, write
 from genkit.kinds import Experiment
 from genkit.plugin import registry
@@ -54,6 +56,7 @@ def run(
     name = registry().name_of("experiments", type(config))
     if out is None or not is_run(Path(out)):
         check_restored(config, trust)
+        _check_files(config)
     folder = _shared_folder(name, seed, out)
     this = Run(config, folder, seed, preset, may_train=True, trust=trust)
     if progress and is_watched():
@@ -114,6 +117,15 @@ def check_restored(config: Any, trust: bool = False) -> None:
         if recipe.restore and not trust and (functions := own_functions(recipe)):
             raise UsageError(f"the model {recipe.restore} runs code of its own ({functions[0]}); give --trust if you "
                              "trust it")  # fmt: skip
+
+
+def _check_files(config: Any) -> None:
+    """Refuse data sets whose own files are not named or not there; nothing is fetched or made."""
+    for option in walk(config):
+        for part, _ in option.parts if option.slot and option.slot.kind == "datasets" else ():
+            if callable(path := getattr(part, "path", None)):
+                with contextlib.suppress(Absent), only_looking():
+                    path()
 
 
 def load(path: str | Path, trust: bool = False) -> Run:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit.files import write, write_arrays
+from genkit.files import check_place, write, write_arrays
 from genkit.parallel import all_devices
 from genkit.plugin import imported
 
@@ -43,10 +43,11 @@ class Request:
         raise NotImplementedError(f"{type(self).__name__} needs a method __call__")
 
     def writer(self, path: Path, model: Any = None) -> Any:
-        """The writer for a file of samples of a model."""
+        """The writer for a file of samples of a model; refuses a place where none can be."""
         if path.suffix not in self.formats:
             endings, folder = " or ".join(filter(None, self.formats)), ", or a folder" * ("" in self.formats)
             raise UsageError(f"--out {path}: expected a file that ends in {endings}{folder}")
+        check_place(path, folder=not path.suffix)
         return imported(self.formats[path.suffix])(path)
 
 

@@ -139,7 +139,12 @@ def test_yaml(tmp_path):
     bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"{b}: &{b} [{', '.join(f'*{a}' for _ in range(9))}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)
     )
-    for text, reason in ((bomb, "alias"), ("{a: " * 3000, "nested more"), ("- " * 200 + "x", "nested more")):
+    for text, reason in (
+        (bomb, "alias"),
+        ("a: 1\nb: {c: 1, c: 2}", "the key 'c' more than once"),
+        ("{a: " * 3000, "nested more"),
+        ("- " * 200 + "x", "nested more"),
+    ):
         file.write_text(text)
         with pytest.raises(GenkitError, match=reason) as caught:
             read_yaml(file)

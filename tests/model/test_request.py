@@ -1,8 +1,10 @@
 """Files that samples go to."""
 
 import numpy as np
+import pytest
 
-from genkit.model.request import Csv
+from genkit.errors import GenkitError
+from genkit.model.request import Csv, Request
 
 
 def test_a_table_of_samples(tmp_path):
@@ -18,3 +20,13 @@ def test_a_table_of_samples(tmp_path):
     assert writer.close() == "z (2, 2, 2), converged 1 of 2"
     lines = (tmp_path / "curves.csv").read_text().split()
     assert lines == ["row,point,z.0,z.1,converged", "0,0,0,1,1", "0,1,2,3,1", "1,0,4,5,0", "1,1,6,7,0"]
+
+
+def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path):
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "file").touch()
+    for name, why in (("folder.npz", "it is a folder"), ("file/x.npz", "file is a file")):
+        with pytest.raises(GenkitError, match=f"cannot write .*{name}: .*{why}; choose"):
+            Request().writer(tmp_path / name)
+    Request().writer(tmp_path / "new/folder/x.npz")
+    assert not (tmp_path / "new").exists()

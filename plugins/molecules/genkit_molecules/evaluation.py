@@ -20,7 +20,7 @@ from rdkit.Contrib.SA_Score import sascorer  # type: ignore[import-not-found]
 from scipy.stats import gaussian_kde, wasserstein_distance
 
 from genkit.errors import UsageError
-from genkit_molecules.chemistry import flat, parallel, quiet
+from genkit_molecules.chemistry import flat, from_smiles, parallel, quiet
 from genkit_molecules.items import some
 
 
@@ -69,7 +69,7 @@ def _of_mol(f: Any, smiles: str) -> Any:
 
 def canonical(smiles: str | None) -> tuple[str, str] | None:
     """Canonical SMILES, and that of the molecule made `flat`, or None."""
-    mol = Chem.MolFromSmiles(smiles) if smiles else None
+    mol = from_smiles(smiles) if smiles else None
     if mol is None or not mol.GetNumAtoms():
         return None
     found = Chem.MolToSmiles(mol)

@@ -92,8 +92,10 @@ def _tanimoto(reference: str) -> Reward:
     from rdkit import Chem, DataStructs
     from rdkit.Chem import rdFingerprintGenerator
 
-    generator, mol = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048), Chem.MolFromSmiles(reference)
-    if mol is None:
+    from genkit_molecules.chemistry import from_smiles
+
+    generator, mol = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048), from_smiles(reference)
+    if mol is None or not mol.GetNumAtoms():
         raise UsageError(f"reward tanimoto: {reference!r} is no SMILES")
     own = generator.GetFingerprint(mol)
 
@@ -106,7 +108,15 @@ def _tanimoto(reference: str) -> Reward:
 
 def _checked(name: str, function: Any, texts: Sequence[str]) -> np.ndarray:
     """The answer of an own function, a number each and none NaN."""
-    found = np.asarray(function(list(texts)), float)
+    try:
+        answer = function(list(texts))
+    except SystemExit as error:
+        raise UsageError(f"reward {name} ends the process (exit {error.code}); let it raise an error") from None
+    try:
+        found = np.asarray(answer)
+        found = found.astype(float, casting="unsafe" if found.dtype == object else "same_kind")  # none complex
+    except (TypeError, ValueError):
+        raise UsageError(f"reward {name} gives {answer!r:.60}; expected ({len(texts)},) numbers") from None
     if found.shape != (len(texts),) or np.isnan(found).any() or (found == np.inf).any():
         what = "NaN or infinity" if found.shape == (len(texts),) else f"shape {found.shape}"
         raise UsageError(f"reward {name} gives {what}; expected ({len(texts)},) numbers, a list of texts being given")

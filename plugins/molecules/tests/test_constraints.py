@@ -135,6 +135,7 @@ def test_what_is_given_of_motifs():
         (["*O"], "C2O", "it leaves open"),
         ([], "C2H6", "knows C N O F, not H, hydrogen being implied"),
         ([], "c2", "composition 'c2'; expected elements and numbers, as C6N1"),
+        ([], "C99999999999O", "has 100,000,000,000 atoms; expected at most 5,000"),
     ):
         with pytest.raises(UsageError, match=message):
             motif(LAYOUT, pieces, composition)
@@ -249,7 +250,9 @@ def test_rewards_choose_among_candidates(monkeypatch):
     """The exact law of one of N by its weight: p = (.5, .3, .2), q = (.2, .3, .5), N = 1, 2, 4."""
     data = Sequences("ACD", np.zeros((3, 1), np.uint8), np.full(3, 1), np.zeros((0, 1), np.uint8), np.zeros(0, int))
     generator = Generator(data.layout, discrete_denoiser(np.array([0.5, 0.3, 0.2])), Discrete("ardm"))
-    monkeypatch.setitem(sys.modules, "own", SimpleNamespace(reward=one_letter, wrong=lambda texts: [1.0], number=3))
+    own = {"words": lambda texts: ["a" for _ in texts], "phases": lambda texts: [1j for _ in texts],
+           "wrong": lambda texts: [1.0], "leaves": lambda texts: sys.exit(3)}  # fmt: skip
+    monkeypatch.setitem(sys.modules, "own", SimpleNamespace(reward=one_letter, number=3, **own))
     p, w = np.array([0.5, 0.3, 0.2]), np.array([0.4, 1.0, 2.5])
     for many, law in ((1, (0.5, 0.3, 0.2)), (2, (0.363300, 0.338571, 0.298128)), (4, None)):
         request = SequenceRequest(reward=("own:reward",), candidates=many)
@@ -268,7 +271,8 @@ def test_rewards_choose_among_candidates(monkeypatch):
         ("logP", "expected module:function"), ("own:nothing", "reward own:nothing: "), ("own:number", "is a int"),
         ("own:wrong", r"gives shape \(1,\); expected \([23],\) numbers"), ("charge=1", "as logP=2.5:0.5"),
         ("mass=1:1", "property 'mass'; expected"), ("charge=1:0", "positive standard deviation"),
-        ("nowhere_at:all", "No module named"),
+        ("nowhere_at:all", "No module named"), ("own:words", r"gives \['a'.*expected \([23],\) numbers"),
+        ("own:phases", r"gives \[1j.*expected \([23],\) numbers"), ("own:leaves", "ends the process .exit 3."),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=words):
             list(SequenceRequest(reward=(name,))(generator, KEY, 1))

@@ -1,6 +1,7 @@
 """Scores of samples: the published golden case of MOSES, and closed forms."""
 
 import json
+import re
 import sys
 from collections import Counter
 
@@ -61,13 +62,14 @@ def test_shares():
         moses([None], TEST)
 
 
-def test_a_protocol(tmp_path, capsys):
+def test_a_protocol(tmp_path, capsys, monkeypatch):
     """Novelty needs a training set, distances a reference; a file is scored as its molecules are."""
     reference = [*TEST, "CCO"]
     found = protocol(GEN, reference, ["CNC"], TEST[:1])
     assert found["novelty"] == 3 / 4 and found["SNN"] == moses(GEN, reference)["SNN"]
     assert found["SNN/TestSF"] <= found["SNN"] and found["Scaf/TestSF"] > found["Scaf"]
     assert {"KL", "KL_BertzCT", "W1_SA", "mean_QED"} <= set(found) and "novelty" not in protocol(GEN)
+    monkeypatch.chdir(tmp_path)
     rows, root = tmp_path / "x.smi", str(tmp_path)
     rows.write_text("".join(f"{'' if s == 'INVALID' else s}\n" for s in GEN))
     (tmp_path / "r.csv").write_text("id,SMILES\n" + "".join(f"{k},{s}\n" for k, s in enumerate(reference)))
@@ -85,6 +87,17 @@ def test_a_protocol(tmp_path, capsys):
     assert main(["molecules-score", f"{root}/nothing.smi"]) == 1
     assert "nothing.smi does not exist; expected SMILES" in capsys.readouterr().err
     assert main(["molecules-score", str(rows), "--out", "x.txt"]) == 2
+    (tmp_path / "no.smi").write_text("")
+    (tmp_path / "bad.smi").write_text("XX\n\n")
+    for words, message in (
+        (["no.smi"], "no.smi holds no molecule"), (["x.smi", "--reference", "bad.smi"], "bad.smi holds no valid mol"),
+        (["x.smi", "--train", "no.smi"], "no.smi holds no molecule"),
+        (["x.smi", "--out", "bad.smi/s.json"], "cannot write bad.smi/s.json: .*bad.smi is a file"),
+    ):  # fmt: skip
+        assert main(["molecules-score", *words]) == 1 and re.search(message, capsys.readouterr().err)
+    assert main(["molecules-score", "bad.smi", "--out", "b.json"]) == 0 and not (tmp_path / "b.png").exists()
+    said = capsys.readouterr()
+    assert "nan" not in said.out and not said.err and json.loads((tmp_path / "b.json").read_text())["validity"] == 0
 
 
 def test_divergences_of_descriptors():

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from genkit.errors import DataError, UsageError
+import genkit
+from genkit.errors import DataError, GenkitError, UsageError
 from genkit_molecules.chemistry.chem import encoded, sdf_of, smiles_of, to_graph
 from genkit_molecules.chemistry.graphs import symbol_and_charge, valence
 from genkit_molecules.datasets.smiles import QM9Small, Smiles, ZINC250k
-from genkit_molecules.reading.molecules import table_of_qm9
+from genkit_molecules.evaluation import Sample
+from genkit_molecules.reading.molecules import known_in, smiles_in, table_of_qm9
 
 DATA = pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA names no folder of data sets")
 
@@ -74,6 +76,7 @@ def test_the_organic_part_of_a_salt_is_kept(tmp_path):
     data = load(tmp_path, "F[B-](F)(F)F.[NH3+]CCC\nCCO\n")
     assert set(data.train_smiles) == {"CCCN", "CCO"}
     assert data.notes.changed == {"the largest organic fragment alone": (1,), "neutralised": (1,)}
+    assert load(tmp_path, "[Na+].[Cl-]\nCC\n").notes.dropped == {"several fragments, none of them organic": (1,)}
 
 
 def test_hydrogen_atoms_by_option(tmp_path):
@@ -98,6 +101,13 @@ def test_wrong_files(tmp_path):
         load(tmp_path, "id,mol\n1,C\n", "molecules.csv")
     with pytest.raises(DataError, match="no column 'smiles', but a_smiles, b_smiles; name"):
         load(tmp_path, "a_smiles,b_smiles\nC,C\n", "molecules.csv")
+    with pytest.raises(DataError, match="has 2 columns 'smiles'; rename all but one"):
+        load(tmp_path, "smiles,x,smiles\nC,1,CC\n", "molecules.csv")
+    with pytest.raises(DataError, match="molecules.csv is empty; expected a table"):
+        load(tmp_path, "\n\n", "molecules.csv")
+    for rest in ("CC,b\nCN,c\n", "CC,b\n" * 40_000):  # what follows a quote that is not closed is lost
+        with pytest.raises(DataError, match="molecules.csv, line 3: a quote is not closed"):
+            load(tmp_path, 'smiles,name\n"C",d\nCCO,"a\n' + rest, "molecules.csv")
     with pytest.raises(DataError, match="does not exist"):
         Smiles(file=str(tmp_path / "nothing.smi")).load()
     with pytest.raises(DataError, match="of kind 'xyz'"):
@@ -106,6 +116,17 @@ def test_wrong_files(tmp_path):
         Smiles().load()
     with pytest.raises(UsageError, match="element 'Xx'; expected one of H B C"):
         Smiles(elements=("C", "Xx"))
+
+
+def test_a_file_that_is_not_there_leaves_no_run(tmp_path, monkeypatch):
+    """Neither does one that is not named."""
+    monkeypatch.chdir(tmp_path)
+    for data, words in (("smiles", "no file is named"), ("smiles", "x.smi does not exist"), ("fasta", "no file")):
+        options = {"data": data} | ({"data.file": "x.smi"} if "x.smi" in words else {})
+        study = genkit.config(f"molecules.{'ardm' if data == 'smiles' else 'protein_ardm'}", "tiny", options)
+        with pytest.raises(GenkitError, match=words):
+            genkit.run(study)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -122,6 +143,7 @@ def test_wrong_files(tmp_path):
         ("SMILES name\nCCO a\nCCC b\n", "header.smi"),
         ("CCO,a\n\nCCC,b\n", "commas.smi"),
         ("id SMILES\na CCO\nb CCC\n", "second.smi"),
+        ('\n\nsmiles,name\nCCO,"two\nlines"\n\nCCC', "blank.csv"),
         ("id\tname\tsmiles\n1\tethyl alcohol\tCCO\n\n2\t\tCCC\n", "tabs.smi"),
         ("CCO\tethanol\x85\nCCC b\n".encode("latin-1"), "latin1.SMI"),
     ],
@@ -129,6 +151,28 @@ def test_wrong_files(tmp_path):
 def test_files_of_all_sorts(tmp_path, content, name):
     data = load(tmp_path, content, name)
     assert sorted(data.train_smiles) == ["CCC", "CCO"] and not data.notes.dropped
+
+
+def test_what_would_overflow_the_stack_is_told(tmp_path):
+    """RDKit ends the process where it writes a chain of some 20 000 atoms."""
+    chain = "C" * 30_000
+    assert load(tmp_path, f"{chain}.O\nCCO\n").notes.dropped == {"too large": (1,)}
+    assert Sample.of([chain, "CCO"]).valid == ["CCO"] and known_in(tmp_path / "molecules.smi", "") == ["CCO"]
+    v30 = ["BEGIN CTAB", "COUNTS 30000 29999 0 0 0", "BEGIN ATOM", *(f"{i} C 0 0 0 0" for i in range(1, 30_001)),
+           "END ATOM", "BEGIN BOND", *(f"{i} 1 {i} {i + 1}" for i in range(1, 30_000)), "END BOND",
+           "END CTAB"]  # fmt: skip
+    block = "\n\n\n  0  0  0     0  0            999 V3000\n" + "".join(f"M  V30 {line}\n" for line in v30) + "M  END\n"
+    (tmp_path / "long.sdf").write_text(f"{block}$$$$\n" + sdf_of(["CCO"]))
+    assert smiles_in(tmp_path / "long.sdf", "") == ["", "CCO"]
+    assert Smiles(file=str(tmp_path / "long.sdf")).load().notes.dropped == {"too large": (1,)}
+
+
+def test_broken_entries_harm_no_others(tmp_path):
+    """An entry without its end, one that is empty, another $$$$ among its data, and empty lines behind the last one."""
+    one, two, three, _ = sdf_of(["CCO", "CC#N", "CCC"]).split("$$$$\n")
+    text = "$$$$\n".join([one.replace("M  END\n", ""), two, "", f"{three}>  <x>\n$$$$y\n\n", "\n\n"])
+    data = load(tmp_path, text, "x.sdf")
+    assert sorted(data.train_smiles) == ["CC#N", "CCC"] and data.notes.dropped == {"unreadable": (1, 3)}
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,10 @@ def test_wrong_files(tmp_path):
         load(tmp_path, ">a\nAC\n", "x.fasta.gz")
     with pytest.raises(DataError, match="x.sto, line 2: 'q' is no row"):
         load(tmp_path, "# STOCKHOLM 1.0\nq\n", "x.sto")
+    with pytest.raises(DataError, match="x.sto, line 3: 'h' has 2 columns in all blocks and the first row 4"):
+        load(tmp_path, "# STOCKHOLM 1.0\nq AC\nh AC\n\nq DE\n//\n", "x.sto")
+    with pytest.raises(DataError, match="x.sto, line 5: a second alignment begins"):
+        load(tmp_path, "# STOCKHOLM 1.0\nq AC\n//\n\n# STOCKHOLM 1.0\nr AC\n//\n", "x.sto")
     with pytest.raises(DataError, match="line 3: sequence 'b' has X; mend"):
         load(tmp_path, ">a\nAC\n>b\nAX\n", odd="error")
     with pytest.raises(DataError, match="line 1: 'ACD' stands before"):

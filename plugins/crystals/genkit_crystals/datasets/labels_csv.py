@@ -17,12 +17,12 @@ class LabelsCSV:
     property: str | None = None
     """Column of numbers that a model shall know, see crystals.property_guidance."""
 
-    def path(self) -> Path | None:
+    def path(self) -> Path:
         """The file."""
+        if self.file is None:
+            raise UsageError("labels_csv needs its file: --data.file labels.csv")
         return self.file
 
     def load(self) -> Crystals:
         """Its distinct crystals; rows that were refused are told with their line."""
-        if self.file is None:
-            raise UsageError("labels_csv needs its file: --data.file labels.csv")
-        return Crystals.of(*read_labels(self.file)).with_target(self.property)
+        return Crystals.of(*read_labels(self.path())).with_target(self.property)

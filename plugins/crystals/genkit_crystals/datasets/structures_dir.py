@@ -52,8 +52,10 @@ class StructuresDir:
         if not 0 < self.symprec <= 1 or self.limit <= 0:
             raise UsageError(f"symprec={self.symprec}, limit={self.limit}; expected A up to 1, and seconds")
 
-    def path(self) -> Path | None:
+    def path(self) -> Path:
         """The folder."""
+        if self.folder is None:
+            raise UsageError("structures_dir needs its folder: --data.folder structures/")
         return self.folder
 
     def structures(self) -> Path | None:
@@ -62,9 +64,7 @@ class StructuresDir:
 
     def load(self) -> Crystals:
         """Their distinct crystals; the labels are kept in the cache, structures are not."""
-        if self.folder is None:
-            raise UsageError("structures_dir needs its folder: --data.folder structures/")
-        found = from_structures(self.folder, self.symprec, self.workers, self.limit, self.table)
+        found = from_structures(self.path(), self.symprec, self.workers, self.limit, self.table)
         return found.with_target(self.property)
 
 

@@ -1,8 +1,10 @@
 """Molecules as graphs: RDKit at the border, structural features, all small ones."""
 
 from genkit_molecules.chemistry.chem import (
+    LARGEST,
     encoded,
     flat,
+    from_smiles,
     motif_of,
     parallel,
     quiet,
@@ -29,6 +31,7 @@ __all__ = [
     "ATOM",
     "BONDS",
     "GRAPH",
+    "LARGEST",
     "allowed",
     "atoms",
     "classes",
@@ -37,6 +40,7 @@ __all__ = [
     "enumerate_graphs",
     "features",
     "flat",
+    "from_smiles",
     "motif_of",
     "pairs",
     "parallel",

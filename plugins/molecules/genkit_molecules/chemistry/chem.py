@@ -19,12 +19,18 @@ T = TypeVar("T")
 ORDERS = (Chem.BondType.ZERO, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 ORDER_OF = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3}
 FORMS = 100  # Kekule forms of a part that are held
+LARGEST = 5000  # atoms; RDKit writes a molecule by recursion, and beyond some 10 000 it overflows its stack
 SHARE = 1000  # fewer molecules than this are not worth a process of their own
 
 
 def quiet() -> None:
     """Keep RDKit from printing what it thinks of every wrong molecule."""
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
+
+
+def from_smiles(smiles: str) -> Chem.Mol | None:
+    """The molecule of SMILES; None where RDKit cannot read them or they are too long."""
+    return Chem.MolFromSmiles(smiles) if len(smiles) <= LARGEST else None
 
 
 def to_mol(x: Sequence[int] | np.ndarray, elements: Sequence[str]) -> Chem.RWMol:
@@ -91,7 +97,7 @@ def motif_of(smiles: str) -> tuple[list[str], np.ndarray]:
     what is no SMILES, has other bonds or too many forms.
     """
     quiet()
-    mol = Chem.MolFromSmiles(smiles)
+    mol = from_smiles(smiles)
     if mol is None or not mol.GetNumAtoms():
         raise UsageError(f"{smiles!r} is no SMILES; expected a part of a molecule, as c1ccccc1 or *c1ccccc1")
     try:

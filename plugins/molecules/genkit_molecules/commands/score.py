@@ -34,28 +34,34 @@ class Score:
         """Read, score, write."""
         import math
 
-        from genkit.errors import UsageError
-        from genkit.files import write_json
+        from genkit.errors import DataError, UsageError
+        from genkit.files import check_place, write_json
         from genkit_molecules.evaluation import Sample, no_fcd, protocol
         from genkit_molecules.reading import known_in, smiles_in
 
-        if self.out is not None and self.out.suffix != ".json":
-            raise UsageError(f"--out {self.out}: expected a file that ends in .json")
+        if self.out is not None:
+            if self.out.suffix != ".json":
+                raise UsageError(f"--out {self.out}: expected a file that ends in .json")
+            check_place(self.out)
         files = {"sample": self.file, "reference": self.reference, "scaffolds": self.scaffolds}
         sets = {name: Sample.of(smiles_in(path, self.column)) for name, path in files.items() if path is not None}
         if self.train is not None:
-            sets["train"] = Sample.of(known_in(self.train, self.column))
+            files["train"], sets["train"] = self.train, Sample.of(known_in(self.train, self.column))
+        for name, one in sets.items():
+            if not one.smiles or not (one.valid or name == "sample"):
+                raise DataError(f"{files[name]} holds no {'valid ' * bool(one.smiles)}molecule; expected at least one")
         found = protocol(**sets)
         for name, value in found.items():
-            print(f"{name:24} {value:.6g}")
+            print(f"{name:24} {'–' if math.isnan(value) else format(value, '.6g')}")
         if (count := len(sets["sample"].valid)) < 10_000:
             print(f"{count} valid molecules: unique@k of more is that of these")
         if self.reference is not None and (why := no_fcd()):
             print(f"left out: {why}")
         if self.out is not None:
             write_json(self.out, {name: value if math.isfinite(value) else None for name, value in found.items()})
-            self._draw({name: sets[name] for name in ("sample", "reference") if name in sets})
-            print(f"wrote {self.out} and {self.out.with_suffix('.png')}")
+            if count:
+                self._draw({name: sets[name] for name in ("sample", "reference") if name in sets})
+            print(f"wrote {self.out}" + f" and {self.out.with_suffix('.png')}" * bool(count))
 
     def _draw(self, sets: Any) -> None:
         """The distributions of the properties of sets."""

@@ -52,9 +52,9 @@ class Fasta:
 
     def path(self) -> Path:
         """The file."""
-        if not self.file:
-            raise UsageError("no file is named; give the path of a FASTA, A3M or Stockholm file as data.file")
-        return Path(self.file).expanduser()
+        from genkit_molecules.reading import own_file
+
+        return own_file(self.file, "a FASTA, A3M or Stockholm file")
 
     def load(self) -> Sequences:
         """Read the file."""

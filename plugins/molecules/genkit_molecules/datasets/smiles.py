@@ -59,9 +59,9 @@ class Smiles:
 
     def path(self) -> Path:
         """The file."""
-        if not self.file:
-            raise UsageError("no file is named; give the path of a .smi, .csv, .tsv or .sdf file as data.file")
-        return Path(self.file).expanduser()
+        from genkit_molecules.reading import own_file
+
+        return own_file(self.file, "a .smi, .csv, .tsv or .sdf file")
 
     def load(self) -> Molecules:
         """Read the file; what is for tests depends on the file alone."""

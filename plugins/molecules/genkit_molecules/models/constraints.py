@@ -14,7 +14,7 @@ from scipy.linalg import block_diag
 
 from genkit.discrete import ANY_ORDER
 from genkit.errors import UsageError
-from genkit_molecules.chemistry import pairs
+from genkit_molecules.chemistry import LARGEST, pairs
 from genkit_molecules.items import Graphs, Layout
 from genkit_molecules.models.discrete import DISCRETE, Discrete
 
@@ -144,6 +144,8 @@ def _counted(composition: str, elements: Sequence[str]) -> Counter:
             hint = ", hydrogen being implied" if name == "H" else ""
             raise UsageError(f"composition {composition}: the model knows {' '.join(elements)}, not {name}{hint}")
         counts[name] += int(number or 1)
+    if counts.total() > LARGEST:
+        raise UsageError(f"composition {composition} has {counts.total():,} atoms; expected at most {LARGEST:,}")
     return counts
 
 

@@ -17,13 +17,14 @@ class Text:
     """Base of writers of text files, there complete or not at all."""
 
     def __init__(self, path: Path):
-        self.path, self.parts, self.count, self.empty, self.drawn = path, [], 0, 0, 0
+        self.path, self.parts, self.count, self.empty, self.drawn, self.collapsed = path, [], 0, 0, 0, 0
 
     def write(self, piece: Piece) -> None:
         """Keep a piece."""
         texts = piece["text"].tolist()
         self.parts.append(self.lines(texts, piece))
         self.count, self.empty = self.count + len(texts), self.empty + texts.count("")
+        self.collapsed += int(np.sum(piece.get("collapsed", 0)))
         self.drawn = int(piece["place"][-1]) + 1 if "place" in piece else self.drawn
 
     def lines(self, texts: list[str], piece: Piece) -> str:
@@ -34,6 +35,7 @@ class Text:
         """Write the file; returns what is in it."""
         write(self.path, "".join(self.parts))
         invalid = f", {self.empty} of them invalid" if self.empty else ""
+        invalid += f", {self.collapsed} without a weight above zero" if self.collapsed else ""
         return f"{self.count} samples{invalid}" + (f" of {self.drawn} that were drawn" if self.drawn else "")
 
 

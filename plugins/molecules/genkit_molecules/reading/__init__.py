@@ -2,6 +2,17 @@
 
 from genkit_molecules.reading.molecules import Rules, known_in, read, smiles_in, table_of_qm9
 from genkit_molecules.reading.sequences import Record, inserting, records
-from genkit_molecules.reading.text import column
+from genkit_molecules.reading.text import column, own_file
 
-__all__ = ["Record", "Rules", "column", "inserting", "known_in", "read", "records", "smiles_in", "table_of_qm9"]
+__all__ = [
+    "Record",
+    "Rules",
+    "column",
+    "inserting",
+    "known_in",
+    "own_file",
+    "read",
+    "records",
+    "smiles_in",
+    "table_of_qm9",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import tarfile
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from genkit.errors import DataError
 from genkit.files import text_of
-from genkit_molecules.chemistry import encoded, flat, parallel, to_graph, to_smiles
+from genkit_molecules.chemistry import LARGEST, encoded, flat, from_smiles, parallel, to_graph, to_smiles
 from genkit_molecules.items import Notes, gathered
 from genkit_molecules.reading.text import column, kind_of
 
@@ -76,7 +75,9 @@ def entries(path: Path, named: str) -> Iterator[tuple[int, str | Chem.Mol | None
     """(line or number of the entry, SMILES or molecule) of a file; `named` is the column of a table."""
     kind = kind_of(path)
     if kind in STRUCTURES:
-        yield from enumerate(Chem.ForwardSDMolSupplier(io.BytesIO(text_of(path, EXPECTED).encode())), start=1)
+        blocks = re.split(r"^\$\$\$\$[ \t]*$\n?", text_of(path, EXPECTED), flags=re.MULTILINE)
+        whole = blocks if blocks[-1].strip() else blocks[:-1]
+        yield from enumerate(map(Chem.MolFromMolBlock, whole), start=1)  # what is wrong with one harms no other
     elif kind in TABLES:
         yield from column(path, named)
     elif kind in LISTS:
@@ -90,7 +91,7 @@ def smiles_in(path: Path, named: str) -> list[str]:
     if kind_of(path) in LISTS:
         return [text for _, text in _listed(text_of(path, EXPECTED))]
     found = [one for _, one in entries(path, named)]
-    return [one if isinstance(one, str) else "" if one is None else Chem.MolToSmiles(one) for one in found]
+    return [one if isinstance(one, str) else "" if _mol(one) is None else Chem.MolToSmiles(one) for one in found]
 
 
 def known_in(path: Path, named: str) -> list[str]:
@@ -98,8 +99,19 @@ def known_in(path: Path, named: str) -> list[str]:
     return [s for forms in parallel(_forms, [one for _, one in entries(path, named)]) for s in forms]
 
 
+def _too_large(entry: str | Chem.Mol | None) -> bool:
+    return entry is not None and (len(entry) if isinstance(entry, str) else entry.GetNumAtoms()) > LARGEST
+
+
+def _mol(entry: str | Chem.Mol | None) -> Chem.Mol | None:
+    """The molecule of an entry, if it can be read and is not too large."""
+    if isinstance(entry, str):
+        return from_smiles(entry)
+    return None if _too_large(entry) else entry
+
+
 def _forms(entry: str | Chem.Mol | None) -> list[str]:
-    mol = Chem.MolFromSmiles(entry) if isinstance(entry, str) else entry
+    mol = _mol(entry)
     if mol is None:
         return []
     forms = [flat(mol)]
@@ -116,7 +128,7 @@ def _listed(text: str) -> Iterator[tuple[int, str]]:
     Words end at blanks, or at tabs alone where a header has tabs: names may then hold blanks or be left out.
     """
     place, tabs, first = 0, False, True
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
         head = _words(line, "\t" in line) if first else []
         named = [k for k, word in enumerate(head) if "smiles" in word.lower()]
         if named:
@@ -183,7 +195,9 @@ def read(path: Path, named: str, rules: Rules, invalid: Literal["error", "drop"]
 
 def _use(rules: Rules, entry: str | Chem.Mol | None) -> Used:
     """What is used of an entry."""
-    mol = Chem.MolFromSmiles(entry) if isinstance(entry, str) else entry
+    if _too_large(entry):
+        return Used("too large")
+    mol = _mol(entry)
     if mol is None or mol.GetNumAtoms() == 0:
         return Used("unreadable")
     changed = [f"{name} left out" for name, of in LABELS if any([of(a) for a in mol.GetAtoms()])]
@@ -195,6 +209,8 @@ def _use(rules: Rules, entry: str | Chem.Mol | None) -> Used:
         if rules.fragments == "drop":
             return Used("several fragments")
         mol = _fragment(mol)
+        if not any(a.GetSymbol() == "C" for a in mol.GetAtoms()):
+            return Used("several fragments, none of them organic")
         changed.append("the largest organic fragment alone")
     if rules.charges == "neutralise" and any(a.GetFormalCharge() for a in mol.GetAtoms()):
         before = [a.GetFormalCharge() for a in mol.GetAtoms()]

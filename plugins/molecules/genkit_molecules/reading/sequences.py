@@ -73,6 +73,8 @@ def _stockholm(path: Path, lines: list[str]) -> list[Record]:
     for number, line in enumerate(lines, start=1):
         words = line.split()
         if line.startswith("//"):
+            if more := next((n for n, rest in enumerate(lines[number:], number + 1) if rest.strip()), 0):
+                raise DataError(f"{path}, line {more}: a second alignment begins; expected one: split the file")
             break
         if words[:2] == ["#=GC", "RF"]:
             marks += words[-1]
@@ -84,6 +86,11 @@ def _stockholm(path: Path, lines: list[str]) -> list[Record]:
             rows[name] = Record(before.line, name, before.letters + letters)
     if not rows:
         raise DataError(f"{path} has no rows; expected {EXPECTED}")
+    columns = len(next(iter(rows.values())).letters)
+    for row in rows.values():
+        if len(row.letters) != columns:
+            raise DataError(f"{path}, line {row.line}: {row.name!r} has {len(row.letters)} columns in all blocks and "
+                            f"the first row {columns}; expected rows of one length: mend it")  # fmt: skip
     kept = [place for place, mark in enumerate(marks) if mark not in ".~"]
     if not kept or any(len(row.letters) != len(marks) for row in rows.values()):
         return list(rows.values())

@@ -5,12 +5,25 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
-from genkit.errors import DataError
+from genkit.errors import DataError, UsageError
 from genkit.files import text_of
 
 SEPARATORS = (",", ";", "\t", "|")
+EXPECTED = "a table whose first line names the columns"
+END = "\0"  # a row of its own behind a table, but in one that ends inside quotes
+
+
+def own_file(file: str, expected: str) -> Path:
+    """The path of a user's file; refuses none, and one that is not there."""
+    if not file:
+        raise UsageError(f"no file is named; give the path of {expected} as data.file")
+    path = Path(file).expanduser()
+    if not path.exists():
+        raise DataError(f"{path} does not exist; expected {expected}")
+    return path
 
 
 def kind_of(path: Path) -> str:
@@ -24,25 +37,51 @@ def column(path: Path, name: str) -> Iterator[tuple[int, str]]:
 
     The name is looked for as it is, then in any case, then as a part of a name.
     """
-    text = text_of(path, "a table whose first line names the columns")
+    rows = _rows(path)
+    _, names = next(rows, (0, []))
+    if not names:
+        raise DataError(f"{path} is empty; expected {EXPECTED}")
+    places = _named(names, name)
+    if len({names[place] for place in places}) != 1:
+        raise DataError(
+            f"{path} has no column {name!r}, but {', '.join(filter(str.strip, names)) or 'nothing'}; name one of these"
+        )
+    if places[1:]:
+        raise DataError(f"{path} has {len(places)} columns {names[places[0]]!r}; rename all but one")
+    for line, row in rows:
+        yield line, "".join(row[places[0] : places[0] + 1]).strip()
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line, words) of the rows of a table; a text in quotes may hold several lines."""
+    text = text_of(path, EXPECTED)
     head = text.lstrip("\n").partition("\n")[0]
-    table = csv.DictReader(io.StringIO(text), delimiter=max(SEPARATORS, key=head.count), skipinitialspace=True)
-    names = [word for word in table.fieldnames or () if word]
-    place = _named(names, name)
-    if not place:
-        raise DataError(f"{path} has no column {name!r}, but {', '.join(names) or 'nothing'}; name one of these")
-    for row in table:
-        yield table.line_num, (row[place] or "").strip()
+    lines = chain(io.StringIO(text), [END] if text.endswith("\n") else ["\n", END])
+    table = csv.reader(lines, delimiter=max(SEPARATORS, key=head.count), skipinitialspace=True)
+    line = 1
+    try:
+        for row in table:
+            if row == [END]:
+                return
+            if row and row[-1].endswith(END):
+                break
+            if row:
+                yield line, row
+            line = table.line_num + 1
+    except csv.Error:
+        pass
+    most = csv.field_size_limit()
+    raise DataError(f"{path}, line {line}: a quote is not closed, or a word has more than {most:,} letters; mend it")
 
 
-def _named(names: list[str], name: str) -> str:
-    """The one column that is meant, or "" for none or several."""
+def _named(names: list[str], name: str) -> list[int]:
+    """The places of the columns that may be meant."""
     low = name.lower()
-    for meant in (
-        [n for n in names if n == name],
-        [n for n in names if n.strip().lower() == low],
-        [n for n in names if low in n.lower()],
+    for is_meant in (
+        lambda one: one == name,
+        lambda one: one.strip().lower() == low,
+        lambda one: low in one.lower(),
     ):
-        if meant:
-            return meant[0] if len(meant) == 1 else ""
-    return ""
+        if places := [place for place, one in enumerate(names) if is_meant(one)]:
+            return places
+    return []
