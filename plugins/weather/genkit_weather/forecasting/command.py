@@ -83,8 +83,8 @@ class WeatherForecast:
         if not isinstance(model, WeatherModel):
             raise UsageError(f"{self.model} is a {type(model).__name__}, which makes no weather forecasts")
         inputs = given(model, self.initial, self.boundary, self.leads, self.forcing)
-        if inputs.note:
-            print(inputs.note)
+        for note in inputs.notes:
+            print(note)
         part = self.out.with_name(f".{os.getpid()}.{self.out.name}")
         # what GRIB cannot hold is refused before the forecast is made
         messages = GribFile(part, inputs.data, inputs.time, self.members, self.names) if grib else None
