@@ -11,7 +11,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit_weather.area import frame_of, harmonic, interior_of
-from genkit_weather.data import Statistics, WeatherData, blocks, kept, rows_at_once, statistics
+from genkit_weather.data import Series, Statistics, WeatherData, blocks, kept, rows_at_once, statistics
 from genkit_weather.lam.domain import (
     Domain,
     Formulation,
@@ -115,20 +115,21 @@ def fitted_yesterday(domain: Domain, data: WeatherData) -> np.ndarray | None:
     if not day:
         return None
     climatology, size = np.asarray(domain.climatology), rows_at_once((0, *data.grid, v))
+    count = np.bincount(np.concatenate([hours(s.time) for s in data.train]), minlength=24)
+
+    def rest(series: Series, rows: np.ndarray) -> np.ndarray:
+        x = states_known(domain, series, rows) - climatology[hours(series.time[rows])]
+        apart = interior_of(x, domain.frame_width) - np.asarray(extended(domain, frame_of(x, domain.frame_width)))
+        return apart * _cells(domain)
 
     def find() -> list[np.ndarray]:
-        count = np.bincount(np.concatenate([hours(s.time) for s in data.train]), minlength=24)
         product, square = np.zeros(v), np.zeros(v)
         for series in data.train:
-            hour = hours(series.time)
-            for lo in range(0, len(series) - day, size):
-                rows = np.arange(lo, min(lo + size + day, len(series)))
-                x = states_known(domain, series, rows) - climatology[hour[rows]]
-                inside, around = interior_of(x, domain.frame_width), frame_of(x, domain.frame_width)
-                rest = (inside - np.asarray(extended(domain, around))) * _cells(domain)
-                others = count[hour[rows[day:]]] - 2
-                a, b = rest[:-day][others > 0], rest[day:][others > 0]
-                own = (a + b) / others[others > 0][:, None, None, None]
+            others = count[hours(series.time[day:])] - 2
+            first = np.flatnonzero(others > 0)
+            for rows in (first[lo : lo + size] for lo in range(0, len(first), size)):
+                a, b = rest(series, rows), rest(series, rows + day)
+                own = (a + b) / others[rows][:, None, None, None]
                 product += ((a + own) * (b + own)).sum((0, 1, 2), dtype=np.float64)
                 square += np.square(a + own).sum((0, 1, 2), dtype=np.float64)
         return [product, square]
