@@ -1,4 +1,4 @@
-"""The files of a forecast, checked against the model: two states, the boundary at all leads, the forcing."""
+"""The files of a forecast, checked against the model: states, the boundary at all leads, the forcing."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
         frame = np.concatenate([state[:start], outside])
         _finite(frame_of(frame[start:], area.frame), area.names, when[start:], f"{boundary}, frame")
         frame[:, *area.interior] = np.nan  # nobody may look at it
-    forcing = forcing_of(area, when[start - lag :], files)
-    unread = np.full((start - lag, *forcing.shape[1:]), np.nan, np.float32)
-    data = area.data(Series(state, np.concatenate([unread, forcing]), when, lateral=frame), str(initial))
+    told = forcing_of(area, when[start - lag :], files)
+    unread = np.full((start - lag, *told.shape[1:]), np.nan, np.float32)
+    data = area.data(Series(state, np.concatenate([unread, told]), when, lateral=frame), str(initial))
     data = replace(data, mask=None if mask is None else np.asarray(mask))
     if model.surroundings is not None:
         data = model.surroundings.around(data, _surroundings(model.surroundings.area, second, boundary))

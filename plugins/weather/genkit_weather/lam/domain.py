@@ -303,4 +303,4 @@ def states_known(domain: Domain, series: Series, rows: np.ndarray) -> np.ndarray
         return states
     width = domain.frame_width
     around = frame_of(standardised(domain, take(series.boundary, rows)), width)
-    return join(around, interior_of(states, width), width)
+    return np.asarray(join(around, interior_of(states, width), width))
