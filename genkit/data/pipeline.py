@@ -12,6 +12,8 @@ import numpy as np
 
 from genkit.errors import DataError, UsageError
 
+POOL = 16  # batches among which near elements are brought together, at most
+
 
 class Source(Protocol):
     """Elements by number: pytrees of numpy arrays of equal shapes.
@@ -60,12 +62,12 @@ class Batches:
     workers: int = 0
     prefetch: int = 2
     share: tuple[int, int] = (0, 1)
+    near: np.ndarray | None = None
 
     def __getitem__(self, k: int) -> Any:
         process, processes = self.share
         part = self.batch_size // processes
-        first = k * self.batch_size + process * part
-        indices = self.indices(first, first + part)
+        indices = self._batch(k)[process * part : (process + 1) * part]
         if hasattr(self.source, "take"):
             batch = self.source.take(indices)  # type: ignore[attr-defined]
         else:
@@ -74,6 +76,16 @@ class Batches:
 
     def __iter__(self) -> BatchIterator:
         return BatchIterator(self)
+
+    def _batch(self, k: int) -> np.ndarray:
+        """The elements of batch k: the next ones, or where batches are of near elements those of a pool of batches."""
+        if self.near is None:
+            return self.indices(k * self.batch_size, (k + 1) * self.batch_size)
+        size = max(1, min(POOL, len(self.source) // (4 * self.batch_size)))  # few elements are there twice in a pool
+        pool, place = divmod(k, size)
+        pooled = self.indices(pool * size * self.batch_size, (pool + 1) * size * self.batch_size)
+        pooled = pooled[np.argsort(self.near[pooled], kind="stable")].reshape(size, self.batch_size)
+        return pooled[np.random.default_rng((self.seed, pool)).permutation(size)[place]]
 
     def indices(self, first: int, last: int) -> np.ndarray:
         """Elements at the places first..last-1 of the endless row of epochs; each has every element once."""
@@ -129,6 +141,7 @@ def batches(
     transform: Callable[[Any], Any] | None = None,
     workers: int = 0,
     prefetch: int = 2,
+    near: np.ndarray | None = None,
 ) -> Batches:
     """Endless batches of a source, for `genkit.train.Phase.data`.
 
@@ -141,6 +154,8 @@ def batches(
         workers: processes that prepare batches (source and transform must then be picklable); 0 prepares them
             in threads of this one.
         prefetch: batches prepared ahead; 0 prepares each when it is asked for, cheapest for arrays in memory.
+        near: a number of each element, as its length: those of nearly equal ones share a batch, among a pool of
+            batches in the order of the epochs. Every epoch still has every element once.
 
     Raises `DataError` for an empty source, `UsageError` where the hosts cannot share the batch.
     """
@@ -153,7 +168,7 @@ def batches(
     share = (jax.process_index(), jax.process_count())
     if batch_size < 1 or batch_size % share[1]:
         raise UsageError(f"a batch of {batch_size} cannot be shared by {share[1]} hosts; choose a multiple")
-    return Batches(source, batch_size, seed, shuffle, transform, workers, prefetch, share)
+    return Batches(source, batch_size, seed, shuffle, transform, workers, prefetch, share, near)
 
 
 @functools.lru_cache(maxsize=8)

@@ -117,6 +117,7 @@ def learn_critic(
     optimizer: Optimizer,
     steps: int,
     batch: int,
+    near: Any = None,
 ) -> Any:
     """Train a critic's parameters and return those with the least validation loss; see `genkit.train.learn`.
 
@@ -130,10 +131,11 @@ def learn_critic(
         optimizer: a component.
         steps: training steps.
         batch: examples of both kinds in a step.
+        near: as of `genkit.train.learn`.
     """
     return learn(
         run, name, loss, params, examples, [held_out] * NOISES, optimizer=optimizer.build(steps), steps=steps,
-        batch=batch, clip=1.0, validate=max(10, steps // 20), keep="best",
+        batch=batch, near=near, clip=1.0, validate=max(10, steps // 20), keep="best",
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ def learn(
     optimizer: Any,
     steps: int,
     batch: int,
+    near: Any = None,
     aux: Any = None,
     ema: float | None = None,
     accumulate: int = 1,
@@ -46,6 +47,7 @@ def learn(
         optimizer: an optax transformation.
         steps: training steps.
         batch: examples in a step.
+        near: a number of each example; those of nearly equal ones share a batch, see `genkit.data.batches`.
         aux: what the loss is given beside the parameters and that is not trained.
         ema: half-life of the averaged parameters in steps; None does not average.
         accumulate: parts into which a batch is cut to save memory; devices share the examples of a part.
@@ -72,7 +74,7 @@ def learn(
         return TrainState.create(begin, optimizer, aux, ema=ema is not None)
 
     every = ((validate, hook),) if len(held_out) else ()
-    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed), steps, every=every)
+    phase = Phase(name, init, step, batches(examples, batch, seed=run.seed, near=near), steps, every=every)
     if keep == "last":
         return run.fit(phase).averaged
     if callable(params) or not every:

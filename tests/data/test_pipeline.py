@@ -54,6 +54,23 @@ def test_hosts_share_a_batch():
         np.testing.assert_array_equal(joined, whole[k]["i"])
 
 
+def test_near_elements_share_a_batch():
+    """Of 64 elements in batches of 4 those of a pool of 16 are sorted; epochs have all of them, batches any order."""
+    source, near = Arrays(np.arange(64)), np.random.default_rng(0).integers(0, 100, 64)
+    plain, sorted_ = batches(source, 4, seed=1), batches(source, 4, seed=1, near=near)
+    order = []
+    for pool in range(4):
+        rows = [sorted_[4 * pool + k] for k in range(4)]
+        there = np.concatenate([plain[4 * pool + k] for k in range(4)])
+        assert set(np.concatenate(rows)) == set(there)
+        first = sorted(near[row].tolist() for row in rows)
+        np.testing.assert_array_equal(np.concatenate(first), np.sort(near[there]))
+        order.append(np.argsort([near[row].min() for row in rows]).tolist())
+    assert any(one != [0, 1, 2, 3] for one in order)
+    half = type(sorted_)(source, 4, 1, share=(1, 2), near=near)
+    np.testing.assert_array_equal(half[5], sorted_[5][2:])
+
+
 def test_arrays_are_cut_as_if_element_by_element():
     tree = {"a": np.arange(20.0).reshape(10, 2), "b": np.arange(10)}
     taken = batches(tree, 4, seed=2)[1]

@@ -20,10 +20,11 @@ from genkit_molecules.items import Sequences
 from genkit_molecules.items.data import Molecules
 from genkit_molecules.items.rows import Rows, some
 from genkit_molecules.models.discrete import Discrete
-from genkit_molecules.models.draw import Method, block, bounded, drawn
+from genkit_molecules.models.draw import Method, block, drawn
 from genkit_molecules.models.graphs import DiGress, GraphARDM
 from genkit_molecules.models.guided import SteeredSequences
 from genkit_molecules.models.trained import Generator, Guided
+from genkit_molecules.models.widths import Trimmed, bounded
 
 KEY = jax.random.key(0)
 GRAPHS = Rows(2, np.array([[0, 2, 1]], np.uint8)), Rows(3, np.array([[0, 0, 3, 1, 0, 1]] * 3, np.uint8))
@@ -88,6 +89,24 @@ def test_each_program_saves_a_tenth_of_the_cost():
     assert bounded(np.array([10, 1]), np.array([0.91, 0.09]), fourth) == (10,)
     bounds = bounded(np.arange(1, 101), np.full(100, 0.01), fourth)
     assert len(bounds) == 4 and bounds[-1] == 100 and 67 in bounds  # 5 k^4 = 100^4 at the best first bound
+
+
+def test_batches_in_training_are_as_wide_as_their_items():
+    """What is real is the same; rows of two atoms have three sites of six, unless one of three is there."""
+    layout, few, many = DATA.layout, np.arange(3) < np.array([[2]] * 9 + [[3]]), np.ones((10, 3), bool)
+    trimmed, whole = Trimmed.of(layout, few), Trimmed.of(layout, many)
+    assert trimmed.bounds == (2, 3) and trimmed.near.tolist() == [2] * 9 + [3]
+    assert whole.bounds == (3,) and whole.near is None
+    x, scale = jnp.arange(60).reshape(10, 6), jnp.float32(2)
+
+    def loss(scale, x, cond):
+        return scale**2 * ((x * layout.real(cond["mask"])).sum() + 1e4 * x.shape[1])
+
+    for rows, wide in ((slice(9), 3), (slice(10), 6)):
+        cond = {"mask": jnp.asarray(few[rows])}
+        value, slope = jax.jit(jax.value_and_grad(lambda s: 3 * trimmed(loss, s, x[rows], cond)))(scale)  # noqa: B023
+        expected = (x[rows] * layout.real(cond["mask"])).sum() + 1e4 * wide
+        assert float(value) == 12 * expected and float(slope) == 12 * expected
 
 
 @pytest.mark.parametrize("name", ["ardg", "fadg/3", "bsdg/40"])
@@ -157,6 +176,8 @@ def test_what_cannot_be_guided_is_refused_before_training():
     ):
         with pytest.raises(UsageError, match=words):
             genkit.config("molecules.discriminator_guidance", "tiny", options)
+    with pytest.raises(UsageError, match=r"dy=1 lets no property through .* --network.dy 64"):
+        genkit.config("molecules.property_guidance", "tiny", {"network.dy": 1})
     with pytest.raises(UsageError, match="eta=3; expected a probability"):
         genkit.config("molecules.protein_ardm", "tiny", {"model": "remasked", "eta": 3.0})
     defaults: Any = {"remasked": 0.02, "flow": 0.0}

@@ -1,5 +1,6 @@
 """Networks on graphs: symmetry, sizes, padding, orders of their sites."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,8 +10,9 @@ import pytest
 from flax import nnx
 
 from genkit.discrete import order_agnostic_loss
-from genkit.nn import abstract, functional, parameter_count, transfer
+from genkit.nn import Net, abstract, functional, parameter_count, transfer
 from genkit.testing import check_network
+from genkit_molecules.chemistry import BONDS
 from genkit_molecules.chemistry.graphs import relabel, sites
 from genkit_molecules.chemistry.structure import ATOM, GRAPH, cycles, features
 from genkit_molecules.items.denoisers import GraphDenoiser, GraphLogOdds, OrderedGraphDenoiser, real_sites
@@ -92,6 +94,21 @@ def test_atoms_that_are_not_real():
         f = net(kind, head)
         out = f(wide, t, cond)
         np.testing.assert_allclose(out[:, real] if out.ndim > 1 else out, f(x, t), atol=1e-5)
+
+
+def test_the_default_network_hears_its_condition_before_it_sees_anything():
+    """Of eight networks all; one of dy=1 is deaf where its only unit is."""
+    network = Net(replace(GraphTransformer.preset("default"), layers=1), (ELEMENTS, "generator", 1, 2))
+    hidden = jnp.full((1, 3), len(ELEMENTS)), jnp.full((1, 3), BONDS)
+
+    @jax.jit
+    @jax.vmap
+    def heard(key):
+        params, t = network.init(key), jnp.ones(1)
+        yes, no = (network(params, *hidden, t, None, jnp.array([cond]))[0] for cond in ([1.0, 0.0], [0.0, 1.0]))
+        return jnp.abs(yes - no).max()
+
+    assert (heard(jax.random.split(KEY, 8)) > 1e-3).all()
 
 
 def test_gradient_of_the_bound():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from genkit_molecules.items import NULL, YES, Held, HeldDenoiser
 from genkit_molecules.models.constraints import Constraint, check_holds, rows
 from genkit_molecules.models.discrete import DISCRETE
 from genkit_molecules.models.foresight import Foreseen, Wish
+from genkit_molecules.models.widths import bounded
 
 if TYPE_CHECKING:
     from genkit_molecules.models.trained import Generator, Guided
@@ -137,27 +138,6 @@ def drawn(
         place = np.unique(np.concatenate(order), return_index=True)[1][: n - first]
         found = {name: np.concatenate([piece[name] for piece in pieces])[place] for name in pieces[0]}
         yield found | {"size": size[: n - first]}
-
-
-def bounded(sizes: np.ndarray, share: np.ndarray, cost: Callable[[int], float]) -> tuple[int, ...]:
-    """Ascending sizes, at most four, up to which items are drawn in rows of one width, by one program.
-
-    The largest, and others that each save a tenth of the mean cost or more. They follow from the sizes alone: what an
-    item is depends on the width of its row.
-    """
-    order = np.argsort(sizes)
-    ascending, share = sizes[order], share[order]
-    costs, ends = np.array([cost(int(s)) for s in ascending], float), [len(sizes) - 1]
-
-    def mean(ends: list[int]) -> float:
-        return float(share @ costs[np.array(ends)[np.searchsorted(ends, np.arange(len(costs)))]])
-
-    while len(ends) < min(4, len(costs)):
-        more = min((sorted([*ends, k]) for k in range(len(costs)) if k not in ends), key=mean)
-        if mean(more) > 0.9 * mean(ends):
-            break
-        ends = more
-    return tuple(ascending[ends].tolist())
 
 
 def block(expected: float) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from genkit.errors import UsageError
@@ -27,7 +27,7 @@ class GraphARDM(GeneratorRecipe):
     used: ClassVar[tuple[str, ...]] = ("sizes",)
 
     network: Network[tuple[str, ...], Kind, int, int] = field(
-        default_factory=lambda: replace(GraphTransformer.preset("default"), time=True, features=True)
+        default_factory=lambda: GraphTransformer.preset("default")
     )
     """The network."""
     sizes: int | None = None
@@ -41,7 +41,7 @@ class GraphARDM(GeneratorRecipe):
     def preset(cls, name: str) -> GraphARDM:
         """Presets tiny, default, and paper (the network and the training of QM9 with hydrogen, uniform order)."""
         if name == "tiny":
-            small = GraphTransformer(1, dx=16, de=8, heads=2, hidden_x=16, hidden_e=8, dropout=0.0)
+            small = GraphTransformer(1, dx=16, de=8, dy=8, heads=2, hidden_x=16, hidden_e=8, hidden_y=8, dropout=0.0)
             return cls(steps=20, batch=16, network=small)
         if name == "paper":
             constant = AdamW(lr=1e-3, warmup=0, schedule="constant")
@@ -74,9 +74,8 @@ class DiGress(GeneratorRecipe):
     used: ClassVar[tuple[str, ...]] = ("sizes",)
 
     network: Network[tuple[str, ...], Kind, int, int] = field(
-        default_factory=lambda: GraphTransformer(2, dx=64, de=32, dy=32, heads=4, hidden_x=64, hidden_e=32, hidden_y=32,
-                                                 dropout=0.0, time=True, features=True)
-    )  # fmt: skip
+        default_factory=lambda: GraphTransformer.preset("default")
+    )
     """The network."""
     sizes: int | None = None
     """Numbers of atoms that are sampled: the most frequent ones; all if not given."""

@@ -26,6 +26,8 @@ from genkit_molecules.models.draw import Method, drawn, in_two
 from genkit_molecules.models.graphs import GraphARDM
 from genkit_molecules.models.sequences import SequenceARDM
 from genkit_molecules.models.trained import Generator, Guided
+from genkit_molecules.models.widths import Trimmed
+from genkit_molecules.networks import GraphTransformer
 from genkit_molecules.rewards import REWARD, certainty, rewards_named
 
 
@@ -89,27 +91,30 @@ class GuidedRecipe(CriticRecipe):
 
         def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
             key, drop = jax.random.split(key)
-            cond = {"mask": jnp.asarray(batch["mask"])}
-            of = Critic(layout.log_odds(net, params, drop if training else None, discrete.unit), offset)
-            x, real = jnp.asarray(batch["x"], jnp.int32), layout.real(cond["mask"])
+            x, cond = jnp.asarray(batch["x"], jnp.int32), {"mask": jnp.asarray(batch["mask"])}
             yes = jax.random.uniform(jax.random.fold_in(key, 1), batch["yes"].shape) < batch["yes"]
-            if discrete.ordered:
-                value = classifier_loss(key, of, x, yes, layout.classes, cond, real, discrete.orders)
-            else:
+
+            def value(params: Any, x: Any, cond: Any) -> Any:
+                of = Critic(layout.log_odds(net, params, drop if training else None, discrete.unit), offset)
+                real = layout.real(cond["mask"])
+                if discrete.ordered:
+                    return classifier_loss(key, of, x, yes, layout.classes, cond, real, discrete.orders)
                 process = discrete.process(layout.space(cond["mask"].shape[1]))
-                value = noisy_classifier_loss(key, of, x, yes, process, cond, real, discrete.steps)
-            return value, (aux, {})
+                return noisy_classifier_loss(key, of, x, yes, process, cond, real, discrete.steps)
+
+            return trimmed(value, params, x, cond), (aux, {})
 
         train, held = divided(yes, run.seed)
         examples, known = ({k: rows[k][one.places] for k in ("x", "mask")} | {"yes": one.yes}
                            for one in (train, held.some))  # fmt: skip
+        trimmed = Trimmed.of(layout, examples["mask"])
         begin = jax.jit(lambda key, known: transfer(known, net.init(key)))  # together: what is replaced is not drawn
         params = begin(run.key(f"{name} parameters"), model.denoiser.params)
         batch, steps = self.discriminator_batch or 2 * own.batch, self.discriminator_steps
         if self.discriminator_epochs is not None:
             steps = self.discriminator_epochs * -(-len(train.places) // batch)
         found = learn_critic(run, name, loss, params, examples, known, batch=batch, steps=steps,
-                             optimizer=self.discriminator_optimizer)  # fmt: skip
+                             near=trimmed.near, optimizer=self.discriminator_optimizer)  # fmt: skip
         return Critic(layout.log_odds(net, jax.device_get(found), unit=discrete.unit), prior)
 
 
@@ -213,9 +218,19 @@ class SteeredMolecules(Steered):
 
     @classmethod
     def preset(cls, name: str) -> SteeredMolecules:
-        """Those of the generator; tiny with little training of the critics."""
+        """Those of the generator, paper as wide for the graph as DiGress; tiny with little training of the critics."""
         few: dict[str, Any] = {"generated": 40, "discriminator_steps": 20} if name == "tiny" else {}
-        return cls(generator=GraphARDM.preset(name), **few)
+        generator = GraphARDM.preset(name)
+        if name == "paper":  # the published network has one, which would not let the condition through
+            generator = replace(generator, network=GraphTransformer(dy=64, hidden_y=128))
+        return cls(generator=generator, **few)
+
+    def __post_init__(self) -> None:
+        """Refuse a network that would not hear the condition."""
+        super().__post_init__()
+        if getattr(self.generator.network, "dy", 0) == 1:
+            raise UsageError("dy=1 lets no property through to the generator; give it more, as --network.dy 64 "
+                             "--network.hidden_y 128")  # fmt: skip
 
     def fit(self, run: Any, data: Molecules, start: Guided | None = None) -> Guided:
         """Train the generator and its critics."""

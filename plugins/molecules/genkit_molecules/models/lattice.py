@@ -43,9 +43,9 @@ class LatticeRecipe(CriticRecipe):
     batch: int = 128
     """Graphs in a step."""
     network: Network[tuple[str, ...], Kind, int, int] = field(
-        default_factory=lambda: GraphTransformer.preset("default")
+        default_factory=lambda: GraphTransformer(2, dx=64, de=32, heads=4, hidden_x=64, hidden_e=32, dropout=0.0)
     )
-    """The network of both."""
+    """The network of both; told nothing but the graph, as the paper's."""
     generated: int = 20_000
     """Samples of the model from which the discriminator learns."""
     discriminator_steps: int = 2000

@@ -16,6 +16,7 @@ from genkit.train import AdamW, learn
 from genkit_molecules.items import NO, NULL, YES, some
 from genkit_molecules.models.discrete import Discrete, in_parallel, site_costs
 from genkit_molecules.models.trained import Generator
+from genkit_molecules.models.widths import Trimmed
 
 TESTED = 512  # items whose bound is computed
 
@@ -63,19 +64,24 @@ class GeneratorRecipe(Recipe):
         calls, sites = getattr(self, "calls", 0), model.layout.width(model.widest)
         if calls > sites:
             raise UsageError(f"calls={calls} for {sites} sites; expected at most one a site")
-        denoiser: Any = model.denoiser
+        denoiser, rows = model.denoiser, data.rows("train")  # type: Any, Any
+        trimmed = Trimmed.of(model.layout, rows["mask"])
         dropout = 0.0 if data.told is None else data.told.dropout
 
         def of(params: Any, aux: None, batch: Any, key: Any, training: bool = True) -> Any:
             k_draw, k_loss, k_drop = jax.random.split(key, 3)
             x, cond = inputs(batch, k_draw, dropout)
-            net = replace(denoiser, params=params, key=k_drop if training else None)
-            return self.loss(k_loss, replace(model, denoiser=net), x, cond), (aux, {})
+
+            def loss(params: Any, x: Any, cond: Any) -> Any:
+                net = replace(denoiser, params=params, key=k_drop if training else None)
+                return self.loss(k_loss, replace(model, denoiser=net), x, cond)
+
+            return trimmed(loss, params, x, cond), (aux, {})
 
         params = learn(
-            run, "generator", of, denoiser.apply.init if start is None else denoiser.params, data.rows("train"),
+            run, "generator", of, denoiser.apply.init if start is None else denoiser.params, rows,
             [tested(data)] if data.texts("test") else [], optimizer=self.optimizer.build(steps), steps=steps,
-            batch=self.batch, clip=self.clip, validate=max(1, steps // 10),
+            batch=self.batch, near=trimmed.near, clip=self.clip, validate=max(1, steps // 10),
         )  # fmt: skip
         # on the host, as a restored model: both are drawn from by the same programs
         model = replace(model, denoiser=replace(denoiser, params=jax.device_get(params)))
