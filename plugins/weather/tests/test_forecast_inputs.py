@@ -1,16 +1,19 @@
 """What the files of a forecast mean is what those of the training meant: wind, units, cells without values."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
 
 from genkit.errors import DataError
 from genkit_weather.datasets import from_xarray
-from genkit_weather.forecasting.inputs import at_times, forcing_of, open_file
+from genkit_weather.forecasting.inputs import at_times, forcing_of, given, open_file
 from genkit_weather.gridded import to_xarray
-from genkit_weather.models import Area
+from genkit_weather.lam import Formulation, domain_of
+from genkit_weather.models import Area, WeatherModel
 
 T, H, W = 40, 6, 7
 TIME = np.datetime64("2020-06-01", "ns") + 6 * np.arange(T) * np.timedelta64(1, "h")
@@ -64,3 +67,33 @@ def test_forcing_is_converted_and_filled_as_in_training(trained, tmp_path):
     bare.to_netcdf(tmp_path / "bare.nc", engine="h5netcdf")
     with pytest.raises(DataError, match="sst has no units; the model was trained in 'K'"):
         forcing_of(area, when, {"bare": open_file(tmp_path / "bare.nc", area)})
+
+
+@dataclass(frozen=True)
+class Guess:
+    """As much of a forecaster as its inputs are made of."""
+
+    domain: Any
+
+
+def test_a_model_that_looks_a_day_back_is_given_the_states_that_are_there(trained, tmp_path):
+    data, start = replace(trained[0], test=trained[0].train), 12
+    model = WeatherModel(Area.of(data), Guess(domain_of(data, Formulation("relaxed", anomalies=True))))
+    assert model.domain.day == 4 and float(model.domain.yesterday.max()) > 0
+    states, series = to_xarray(data, data.test[0]), data.test[0]
+    states.isel(time=slice(start, start + 7)).to_netcdf(tmp_path / "boundary.nc")
+    found = {}
+    for name, back in (("day", 5), ("two", 1)):
+        states.isel(time=slice(start - back, start + 1)).to_netcdf(tmp_path / f"{name}.nc")
+        inputs = given(model, tmp_path / f"{name}.nc", tmp_path / "boundary.nc", 6)
+        found[name] = inputs.notes, model.outlook(inputs.data, inputs.series, [inputs.start], 6)
+    own = model.outlook(data, series, [start], 6)
+    for a, b in zip(jax.tree.leaves(found["day"][1]), jax.tree.leaves(own), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert found["day"][0] == () and "4 of 6 are missing" in found["two"][0][0]
+    plain = replace(model, forecaster=Guess(replace(model.domain, yesterday=None))).outlook(data, series, [start], 6)
+    after, moved, never = (o.climate[0, :, 2] for o in (found["two"][1], own, plain))
+    same = [np.abs(after - other).max((1, 2, 3)) < 1e-4 for other in (moved, never)]
+    # a day after the two states, and two days after them where that is the last time of the hour that is known
+    assert same[0].tolist() == [False, False, True, True, False, False]
+    assert same[1].tolist() == [True, True, False, False, True, True]

@@ -10,6 +10,7 @@ from genkit.errors import UsageError
 from genkit_weather.area.frame import frame_of, interior_of
 from genkit_weather.data import Series, WeatherData, statistics
 from genkit_weather.lam import Examples, Formulation, Inputs, advance, condition, domain_of, first_guess, target
+from genkit_weather.lam.domain import expected, extended
 
 H, W, V, FRAME = 8, 9, 2, (2, 2)
 
@@ -102,6 +103,76 @@ def test_relaxed_guess_is_exact_where_the_departure_from_the_frame_decays():
     batch = one(domain, data, range(4))
     np.testing.assert_allclose(domain.memory, 0.3, atol=1e-4)
     np.testing.assert_allclose(first_guess(domain, batch.inputs), batch.truth, atol=1e-4)
+
+
+def test_the_last_day_that_is_known_moves_the_climatology():
+    data = dataset(noise(30))
+    domain = replace(domain_of(data, Formulation("relaxed")), yesterday=np.array([0.5, 0.2], np.float32))
+    x = (data.train[0].state - np.asarray(domain.mean)) / np.asarray(domain.std)
+    cycle = np.asarray(domain.climatology)[[0, 6, 12, 18] * 8]
+    share, departs = np.asarray(domain.yesterday), x - cycle[:30]
+
+    def climate(series, when, last=9):
+        return expected(domain, series, np.array([when]), np.array([last]))[0]
+
+    for when, then, days in (([7, 8, 9], [3, 4, 5], 1), ([10, 12, 13], [6, 8, 9], 1), ([14, 17, 18], [6, 9, 6], 0)):
+        power = np.array([days] * 3 if days else [2, 2, 3])[:, None, None, None]
+        moved = cycle[when] + share**power * departs[then]
+        np.testing.assert_allclose(climate(data.train[0], when), moved, atol=1e-5)
+    np.testing.assert_array_equal(climate(data.train[0], [1, 2, 3], 2), cycle[1:4])  # the series has not begun
+    blind = replace(data.train[0], analysis=np.full_like(data.train[0].state, np.nan))
+    np.testing.assert_array_equal(climate(blind, [8, 9, 10]), cycle[8:11])
+    other = replace(data.train[0], analysis=data.train[0].state + domain.std, lateral=data.train[0].state - domain.std)
+    change = climate(other, [8, 9, 10]) - climate(data.train[0], [8, 9, 10])
+    np.testing.assert_allclose(interior_of(change, FRAME), np.broadcast_to(share, (3, 4, 5, V)), atol=1e-4)
+    np.testing.assert_allclose(frame_of(change, FRAME), -np.broadcast_to(share, (3, 52, V)), atol=1e-4)
+    series = replace(data.train[0], state=np.where(np.arange(30)[:, None, None, None] > 9, np.nan, data.train[0].state))
+    assert np.isfinite(climate(series, [11, 15, 25])).all()  # the future is not looked at
+
+
+def test_the_share_that_a_day_leaves_is_fitted_without_both_days():
+    """Against a loop that takes the climatology anew for each pair; that of all days would say less."""
+    lasting = (noise(1, 2) - noise(1, 4)) * np.repeat([1, 1, 1, -1, -1, -1], 4)[:, None, None, None]
+    mask = np.ones((H, W, V), bool)
+    mask[:, 5:, 1] = False
+    data = replace(dataset(noise(24) + lasting, noise(23, 3)), mask=mask)
+    domain = domain_of(data, Formulation("relaxed"))
+    rest = [(s.state - domain.mean) / domain.std for s in data.train]
+    rest = [interior_of(x, FRAME) - np.asarray(extended(domain, frame_of(x, FRAME))) for x in rest]
+    rest = [np.where(interior_of(mask, FRAME), x, 0) for x in rest]
+    product = square = plain = whole = 0.0
+    for s, x in enumerate(rest):
+        for t in range(len(x) - 4):
+            alike = [(i, u) for i, y in enumerate(rest) for u in range(t % 4, len(y), 4)]
+            others = np.mean([rest[i][u] for i, u in alike if (i, u) not in ((s, t), (s, t + 4))], 0)
+            every = np.mean([rest[i][u] for i, u in alike], 0)
+            product, square = product + (x[t] - others) * (x[t + 4] - others), square + (x[t] - others) ** 2
+            plain, whole = plain + (x[t] - every) * (x[t + 4] - every), whole + (x[t] - every) ** 2
+    ratio = product.sum((0, 1)) / square.sum((0, 1))
+    np.testing.assert_allclose(domain.yesterday, np.clip(ratio, 0, 1), rtol=1e-4)
+    assert (ratio > plain.sum((0, 1)) / whole.sum((0, 1)) + 0.02).all() and ratio.max() > 0.1
+    two_days = dataset(noise(8))
+    assert not domain_of(two_days, Formulation("relaxed")).yesterday.any()  # nothing is left to take a mean of
+    assert domain_of(replace(data, step_hours=9.0), Formulation("relaxed")).yesterday is None
+
+
+def test_relaxed_guess_is_exact_for_a_seasonal_autoregression():
+    """(1 - m B) (1 - s B^4) of the departures is 0, where B is a step back."""
+    share, memory = np.array([0.6, 0.9]), np.array([0.5, 0.2])
+    bump = np.zeros((H, W, V))
+    bump[FRAME[0] : -FRAME[0], FRAME[1] : -FRAME[1]] = np.random.default_rng(5).standard_normal((4, 5, V))
+    rest = list(np.random.default_rng(6).standard_normal((5, 1, 1, V)))
+    while len(rest) < 20:
+        rest.append(share * rest[-4] + memory * (rest[-1] - share * rest[-5]))
+    data = dataset(np.tile(noise(4, 7), (5, 1, 1, 1)) + bump * np.array(rest))
+    domain = domain_of(data, Formulation("relaxed"))
+    cycle = (noise(4, 7) - np.asarray(domain.mean)) / np.asarray(domain.std)
+    climatology = np.asarray(domain.climatology).copy()
+    climatology[[0, 6, 12, 18]] = cycle
+    domain = replace(domain, climatology=climatology, yesterday=share.astype(np.float32), memory=memory)
+    batch = one(domain, data, range(4, 18))  # from the second day on
+    np.testing.assert_allclose(first_guess(domain, batch.inputs), batch.truth, atol=1e-4)
+    assert np.abs(first_guess(domain, one(domain, data, [2]).inputs) - one(domain, data, [2]).truth).max() > 0.01
 
 
 def test_anomalies_hide_the_daily_cycle():

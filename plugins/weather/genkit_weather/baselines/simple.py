@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import jax
 import numpy as np
 
 from genkit.errors import UsageError
 from genkit_weather.area import harmonic
-from genkit_weather.data import BLOCK, Series, WeatherData, blocks, frames, take, truth
+from genkit_weather.data import Series, WeatherData, blocks, frames, take, truth
+from genkit_weather.lam import Domain, Formulation, Inputs, Outlook, domain_of, first_guess, unroll
 
 DAY = np.timedelta64(1, "D")
 
@@ -141,33 +143,26 @@ class Diurnal:
 
 @dataclass(frozen=True)
 class Relaxed:
-    """The climatology by the time of day plus the extended departure of the frame from it, plus what the interior
-    departs from that at the start, which decays.
-
-    A step leaves a share of the interior's departure that least squares on the training split find, one a variable.
-    """
+    """The first guess `relaxed` of the models, step after step: see `genkit_weather.lam.Formulation`."""
 
     def fit(self, data: WeatherData) -> Forecast:
-        """Take the mean map of each time of day and fit the share."""
-        climatology, fill = daily_climatology(data), harmonic(data.grid, data.frame).fill
-        product, square = (np.zeros(len(data.names)) for _ in range(2))
-        pieces = ((s, np.arange(i, min(i + BLOCK + 1, len(s)))) for s in data.train for i in range(0, len(s), BLOCK))
-        for series, rows in pieces:  # each begins with the last row of the one before
-            expected = climatology(series, rows)
-            rest = take(series.known, rows) - expected - np.asarray(fill(take(series.boundary, rows) - expected))
-            product += (rest[1:] * rest[:-1]).sum((0, 1, 2), dtype=np.float64)
-            square += np.square(rest[:-1]).sum((0, 1, 2), dtype=np.float64)
-        memory = np.clip(product / np.where(square > 0, square, 1), 0, 1)
+        """Take the mean map of each hour and fit the shares that a day and a step leave of a departure from it."""
+        domain = domain_of(data, Formulation("relaxed"))
+
+        @jax.jit
+        def rolled(domain: Domain, given: Outlook) -> jax.Array:
+            def step(inputs: Inputs) -> tuple[jax.Array, jax.Array]:
+                x = first_guess(domain, inputs)
+                return x, x
+
+            return unroll(step, given)[:, 0] * domain.std + domain.mean
 
         def forecast(series: Series, starts: Sequence[int], leads: Sequence[int]) -> np.ndarray:
-            first, ahead = np.asarray(starts)[:, None], np.asarray(leads)
-            when = first + ahead
-            expected = climatology(series, when)
-            before = climatology(series, first)
-            rest = take(series.known, first) - before - np.asarray(fill(frames(series, starts, [0]) - before))
-            states = expected + np.asarray(fill(frames(series, starts, leads) - expected))
-            states = states + memory ** ahead[:, None, None, None] * rest
-            return with_frame(data, series, starts, leads, states.astype(np.float32))
+            out, (rows, columns) = frames(series, starts, leads), data.interior
+            for own, start in zip(out, starts, strict=True):
+                states = rolled(domain, Outlook.build(domain, series, [start], max(leads)))
+                own[:, rows, columns] = np.asarray(states)[np.asarray(leads) - 1]
+            return out[:, :, None]
 
         return forecast
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -48,11 +48,13 @@ class Forecasts:
             raise UsageError("assimilation needs a model that sees its variables as they are; train one without --log")
         self.stepper = jax.device_put(model.stepper)
         self.climate, self.series, self.key = climate, series, jax.random.key(seed)
+        unknown = np.broadcast_to(np.float32(np.nan), series.state.shape)
+        self.given = replace(series, analysis=unknown)  # the states are those that are handed over, none of the series
 
     def __call__(self, start: int, before: np.ndarray, prev: np.ndarray, leads: int) -> np.ndarray:
         """(leads, M, h, w, V) after 1, 2, ... steps from a time of the series."""
         domain, members = self.stepper.domain, len(prev)
-        outlook = Outlook.build(domain, self.series, [start], leads)
+        outlook = Outlook.build(domain, self.given, [start], leads)
         given = jax.tree.map(
             lambda a: np.repeat(np.moveaxis(a, 0, 1), members, 1), (outlook.forcing, outlook.climate, outlook.outside)
         )

@@ -24,7 +24,8 @@ class WeatherForecast:
     model: Annotated[Path, tyro.conf.Positional]
     """Folder of a run or of a trained model."""
     initial: Path
-    """The last two states (time, y, x), as far apart as in the training, of all variables."""
+    """The last two states (time, y, x), as far apart as in the training, of all variables. A model with the guess
+    `relaxed` forecasts better from those of the last day."""
     boundary: Path
     """The boundary from the begin of the forecast to its end; only its frame is read. On another grid or with a longer
     step, as of a host model, it is interpolated. Of a model that was trained with a second data set around its area,
@@ -83,8 +84,8 @@ class WeatherForecast:
         if not isinstance(model, WeatherModel):
             raise UsageError(f"{self.model} is a {type(model).__name__}, which makes no weather forecasts")
         inputs = given(model, self.initial, self.boundary, self.leads, self.forcing)
-        if inputs.note:
-            print(inputs.note)
+        for note in inputs.notes:
+            print(note)
         part = self.out.with_name(f".{os.getpid()}.{self.out.name}")
         # what GRIB cannot hold is refused before the forecast is made
         messages = GribFile(part, inputs.data, inputs.time, self.members, self.names) if grib else None

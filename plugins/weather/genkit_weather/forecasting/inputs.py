@@ -1,4 +1,4 @@
-"""The files of a forecast, checked against the model: two states, the boundary at all leads, the forcing."""
+"""The files of a forecast, checked against the model: states, the boundary at all leads, the forcing."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from genkit_weather.models import Area, WeatherModel
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a forecast starts from, as weather data with one series: times t-lag, ..., t, ..., t+N."""
+    """What a forecast starts from, as weather data with one series: times from t-lag, or a day earlier, to t+N."""
 
     data: WeatherData
     time: np.datetime64
     """t, that of the last known state"""
     start: int
     """its index in the series"""
-    note: str = ""
-    """what was done to the boundary that costs detail"""
+    notes: tuple[str, ...] = ()
+    """what costs the forecast detail, a line each"""
 
     @property
     def series(self) -> Series:
@@ -39,8 +39,9 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
 
     Args:
         model: the trained model, against which variables, units, grid and times are checked.
-        initial: the last two states, t-1 and t, or as far apart as those of the training; a file may hold more. All
-            files may be of any kind that `weather.own` reads; units are converted.
+        initial: the last two states, t-1 and t, or as far apart as those of the training; a file may hold more, and a
+            model that looks a day back (`Domain.day`) takes what it holds of that. All files may be of any kind that
+            `weather.own` reads; units are converted.
         boundary: the times t..t+N, of which the cells of the frame are read, on any grid that covers them and with any
             step (see `genkit_weather.forecasting.regrid`); of a model with a second data set around
             its area, that data set, over the times that its window needs.
@@ -56,39 +57,49 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
     files = {str(boundary): second, str(initial): first} | (
         {} if forcing is None else {str(forcing): open_file(forcing, area)}
     )
-    last = max(_rows(first), default=None)
-    if last is None or last - lag * step not in _rows(first):
+    there = _rows(first)
+    last = max(there, default=None)
+    if last is None or last - lag * step not in there:
         raise DataError(
-            f"{initial} has the times {', '.join(map(str, list(_rows(first))[-3:]))}; the model needs two states "
+            f"{initial} has the times {', '.join(map(str, list(there)[-3:]))}; the model needs two states "
             f"{lag * step} apart"
         )
-    when = last + step * np.arange(-lag, leads + 1)
-    note = ""
+    domain, notes = model.domain, []
+    start = lag + domain.day
+    when = last + step * np.arange(-start, leads + 1)
+    rows = np.array([i for i, one in enumerate(when[: start + 1]) if one in there])
+    if len(rows) <= start:
+        notes.append(
+            f"{initial}: of the states from {when[0]} on, which the model would look at, {start + 1 - len(rows)} of "
+            f"{start + 1} are missing; the climatology stands for them"
+        )
     if model.surroundings is None and any(area.frame):
-        if coarse := longer_step(second, when[lag:]):
-            note = (
+        if coarse := longer_step(second, when[start:]):
+            notes.append(
                 f"{boundary}: every {coarse:g} h, interpolated to the {area.step_hours:g} h of the model; a change "
                 f"within {coarse:g} h is not in it"
             )
         states = [n for n in area.names if n in second]  # forcing is taken as the file has it, or computed
-        second = fitted(second[states], area, when[lag:], str(boundary))
-    known = at_times(first, area, when[[0, lag]], str(initial))
-    mask, mean = model.domain.mask, np.asarray(model.domain.mean)
+        second = fitted(second[states], area, when[start:], str(boundary))
+    known = at_times(first, area, when[rows], str(initial))
+    mask, mean = domain.mask, np.asarray(domain.mean)
     state = np.full((len(when), *known.shape[1:]), np.nan, np.float32)
-    state[[0, lag]] = known if mask is None else np.where(mask, known, mean)
-    _finite(state[[0, lag]], area.names, when[[0, lag]], str(initial))
+    state[rows] = known if mask is None else np.where(mask, known, mean)
+    _finite(state[rows], area.names, when[rows], str(initial))
     frame = None
     if any(area.frame):
-        outside = at_times(second, area, when[lag:], str(boundary))
+        outside = at_times(second, area, when[start:], str(boundary))
         outside = outside if mask is None else np.where(mask, outside, mean)
-        frame = np.concatenate([state[:lag], outside])
-        _finite(frame_of(frame[lag:], area.frame), area.names, when[lag:], f"{boundary}, frame")
+        frame = np.concatenate([state[:start], outside])
+        _finite(frame_of(frame[start:], area.frame), area.names, when[start:], f"{boundary}, frame")
         frame[:, *area.interior] = np.nan  # nobody may look at it
-    data = area.data(Series(state, forcing_of(area, when, files), when, lateral=frame), str(initial))
+    told = forcing_of(area, when[start - lag :], files)
+    unread = np.full((start - lag, *told.shape[1:]), np.nan, np.float32)
+    data = area.data(Series(state, np.concatenate([unread, told]), when, lateral=frame), str(initial))
     data = replace(data, mask=None if mask is None else np.asarray(mask))
     if model.surroundings is not None:
         data = model.surroundings.around(data, _surroundings(model.surroundings.area, second, boundary))
-    return Inputs(data, last, lag, note)
+    return Inputs(data, last, start, tuple(notes))
 
 
 def open_file(path: Path, area: Area) -> xr.Dataset:

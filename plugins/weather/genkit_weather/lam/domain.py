@@ -9,7 +9,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
-from genkit_weather.area import frame_of, interior_of
+from genkit_weather.area import frame_of, interior_of, join
 from genkit_weather.data import Layout, Series, take
 from genkit_weather.host import HostFields
 from genkit_weather.lam.times import STEP, Times
@@ -26,8 +26,9 @@ class Formulation:
     guess: Guess = "harmonic"
     """first guess of the next state: persistence (published); plus the harmonic extension of the frame tendency; plus
     the hour-of-day climatological change, then only the frame residual is extended; relaxed: the climatology of the
-    hour plus the extension of the frame's departure from it, plus a share, fitted to the training split, of what the
-    interior departs from that now; none: the state itself is predicted"""
+    hour, moved by a share of the departure from it of the same hour on the last day that is known, plus the extension
+    of the frame's departure from that, plus a share of what the interior departs from it now, both shares fitted to
+    the training split (a multiplicative seasonal autoregression); none: the state itself is predicted"""
     fill: bool = True
     """tell the interior the harmonic extension of the frame tendency"""
     tendencies: bool = True
@@ -91,7 +92,8 @@ class Inputs:
     forcing: Any
     """(n, H, W, 3F), or (n, 1, 1, 3F) where it is the same everywhere, at t-1, t, t+1"""
     climate: Any = None
-    """(n, 3, H, W, V) climatology of the hours at t-1, t, t+1, with the guesses `diurnal` and `relaxed`"""
+    """(n, 3, H, W, V) climatology of the hours at t-1, t, t+1, with the guesses `diurnal` and `relaxed`; with
+    the latter as it is moved by the last day that is known"""
     outside: Any = None
     """(values (n, nodes, .), times (n, .)) of a second data set around the area, in place of a frame"""
     lead: Any = None
@@ -140,6 +142,14 @@ class Domain:
     """(H, W, V) bool, False where a variable has no values, or None"""
     graph: Any = None
     """of a denoising network whose graph was read from a file"""
+    yesterday: Any = None
+    """(V,) share of a departure from the climatology that is left after a day, with the guess `relaxed`; None where no
+    whole number of steps is a day"""
+
+    @property
+    def day(self) -> int:
+        """Steps of the day before a forecast that move its climatology; 0 where none are looked at."""
+        return 0 if self.yesterday is None else steps_a_day(self.step_hours)
 
     def of_lead(self, table: Any, lead: Any) -> Any:
         """The rows (n, 1, 1, V) of a table (leads, V) for leads (n,) in steps; a table (V,) as it is."""
@@ -243,12 +253,54 @@ def hours(time: np.ndarray) -> np.ndarray:
     return (time.astype("datetime64[h]") - time.astype("datetime64[D]")).astype(int)
 
 
-def known(domain: Domain, series: Series, now: np.ndarray, lead: Any) -> dict[str, Any]:
-    """Standardised forcing (n, ., ., 3F) and climate (n, 3, H, W, V) or None for steps from `now` (n,) over `lead`."""
-    when = np.stack(np.broadcast_arrays(now - domain.times.lag, now, now + lead), -1)
-    forcing = np.moveaxis(np.asarray(take(series.forcing, when), np.float32), 1, -2)
+def steps_a_day(hours: float) -> int:
+    """How many steps of so many hours are a day; 0 where no whole number is."""
+    steps = round(24 / hours)
+    return steps if abs(steps * hours - 24) < 1e-6 else 0
+
+
+def standardised(domain: Domain, array: Any) -> np.ndarray:
+    """States in physical units, or their frame, in those of the model."""
+    return (np.asarray(array, np.float32) - np.asarray(domain.mean)) / np.asarray(domain.std)
+
+
+def known(domain: Domain, series: Series, when: np.ndarray, last: np.ndarray) -> dict[str, Any]:
+    """Standardised forcing (n, ..., ., ., 3F) and climate (n, ..., 3, H, W, V) or None at the times `when` (n, ..., 3).
+
+    `last` (n,) are the times of the last states that are known.
+    """
+    forcing = np.moveaxis(np.asarray(take(series.forcing, when), np.float32), -4, -2)
     forcing = (forcing - np.asarray(domain.forcing_mean)) / np.asarray(domain.forcing_std)
-    climate = None
-    if domain.climatology is not None:
-        climate = np.asarray(domain.climatology)[hours(series.time[when])]
-    return {"forcing": forcing.reshape(*forcing.shape[:3], -1), "climate": climate}
+    climate = None if domain.climatology is None else expected(domain, series, when, last)
+    return {"forcing": forcing.reshape(*forcing.shape[:-2], -1), "climate": climate}
+
+
+def expected(domain: Domain, series: Series, when: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """(n, ..., 3, H, W, V) climatology of the hours of times `when` (n, ..., 3), moved towards the last day known.
+
+    Of what the same hour departed from it on the last day up to `last` (n,), d days before, by the power d of the
+    share `yesterday`; not where the series has not begun then, or the state is not known.
+    """
+    climatology, hour = np.asarray(domain.climatology), hours(series.time)
+    climate = climatology[hour[when]]
+    if not domain.day:
+        return climate
+    ahead = when - last.reshape(-1, *(1,) * (when.ndim - 1))
+    days = np.maximum(-(-ahead // domain.day), 1)
+    rows, place = np.unique(when - domain.day * days, return_inverse=True)
+    moved = np.zeros((len(rows), *climate.shape[-3:]), np.float32)
+    if (begun := rows >= 0).any():
+        moved[begun] = states_known(domain, series, rows[begun]) - climatology[hour[rows[begun]]]
+        moved[~np.isfinite(moved).all((1, 2, 3))] = 0
+    share = np.asarray(domain.yesterday) ** days[..., None, None, None].astype(np.float32)
+    return climate + share * moved[place.reshape(when.shape)]
+
+
+def states_known(domain: Domain, series: Series, rows: np.ndarray) -> np.ndarray:
+    """(n, H, W, V) standardised: the interior of what is known of the states, in the frame the boundary data."""
+    states = standardised(domain, take(series.known, rows))
+    if series.boundary is series.known:
+        return states
+    width = domain.frame_width
+    around = frame_of(standardised(domain, take(series.boundary, rows)), width)
+    return np.asarray(join(around, interior_of(states, width), width))

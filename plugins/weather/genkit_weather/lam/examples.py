@@ -10,7 +10,7 @@ from genkit.errors import DataError
 from genkit.tree import register_dataclass
 from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Series
-from genkit_weather.lam.domain import Domain, Inputs, known
+from genkit_weather.lam.domain import Domain, Inputs, known, standardised
 
 
 @register_dataclass
@@ -58,16 +58,16 @@ class Examples:
 
     def _cut(self, series: Series, now: np.ndarray, lead: np.ndarray) -> Batch:
         d, lag = self.domain, self.domain.times.lag
-        frame = d.frame_width
+        frame, when = d.frame_width, np.stack([now - lag, now, now + lead], 1)
 
-        def standard(array):
-            return (np.asarray(array, np.float32) - d.mean) / d.std
+        def standard(array: Any) -> np.ndarray:
+            return standardised(d, array)
 
         inputs = Inputs(
             prev=interior_of(standard(series.known[now]), frame),
             before=interior_of(standard(series.known[now - lag]), frame),
-            frame=np.stack([frame_of(standard(series.boundary[now + i]), frame) for i in (-lag, 0, lead)], 1),
-            **known(d, series, now, lead),
+            frame=np.stack([frame_of(standard(series.boundary[i]), frame) for i in when.T], 1),
+            **known(d, series, when, now),
             lead=lead.astype(np.int32) if len(d.times.leads) > 1 else None,
         )
         return Batch(inputs, interior_of(standard(series.state[now + lead]), frame))

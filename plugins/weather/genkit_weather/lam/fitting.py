@@ -11,15 +11,18 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit_weather.area import frame_of, harmonic, interior_of
-from genkit_weather.data import Statistics, WeatherData, blocks, kept, rows_at_once, statistics
+from genkit_weather.data import Series, Statistics, WeatherData, blocks, kept, rows_at_once, statistics
 from genkit_weather.lam.domain import (
     Domain,
     Formulation,
     anomalies,
     departure,
+    extended,
     first_guess,
     harmonic_guess,
     hours,
+    states_known,
+    steps_a_day,
 )
 from genkit_weather.lam.examples import Examples
 from genkit_weather.lam.times import STEP, Times
@@ -48,7 +51,7 @@ def domain_of(
         climatology=daily_climatology(data, stats) if formulation.daily else None,
         residual_mean=np.zeros(shape, np.float32),
         residual_std=np.ones(shape, np.float32),
-        memory=np.ones(shape, np.float32) if formulation.guess == "relaxed" else None,
+        memory=None,
         frame_width=data.frame,
         formulation=formulation,
         host=None if data.around is None else data.around.fields,
@@ -56,7 +59,8 @@ def domain_of(
         step_hours=data.step_hours,
         mask=data.mask,
     )
-    if domain.memory is not None:
+    if formulation.guess == "relaxed":
+        domain = replace(domain, memory=np.ones(shape, np.float32), yesterday=fitted_yesterday(domain, data))
         domain = replace(domain, memory=fitted_memory(domain, data))
     mean, std = residual_moments(domain, data)
     return jax.tree.map(jnp.asarray, replace(domain, residual_mean=mean, residual_std=std))
@@ -100,26 +104,70 @@ def fitted_memory(domain: Domain, data: WeatherData) -> np.ndarray:
     return np.clip(product / np.where(square > 0, square, 1.0), 0, 1).astype(np.float32)
 
 
+def fitted_yesterday(domain: Domain, data: WeatherData) -> np.ndarray | None:
+    """(V,) share of the interior's departure from the frame's extension left after a day, by least squares, in 0..1.
+
+    Both are departures from the climatology of their hour without the two: that of few days holds a part of each, and
+    departures from it forget themselves. Without two of n days, departures a and b from the mean of all are
+    a + (a + b) / (n - 2) and b + (a + b) / (n - 2). None where no whole number of steps is a day.
+    """
+    day, v = steps_a_day(data.step_hours), len(data.names)
+    if not day:
+        return None
+    climatology, size = np.asarray(domain.climatology), rows_at_once((0, *data.grid, v))
+    count = np.bincount(np.concatenate([hours(s.time) for s in data.train]), minlength=24)
+
+    def rest(series: Series, rows: np.ndarray) -> np.ndarray:
+        x = states_known(domain, series, rows) - climatology[hours(series.time[rows])]
+        apart = interior_of(x, domain.frame_width) - np.asarray(extended(domain, frame_of(x, domain.frame_width)))
+        return apart * _cells(domain)
+
+    def find() -> list[np.ndarray]:
+        product, square = np.zeros(v), np.zeros(v)
+        for series in data.train:
+            others = count[hours(series.time[day:])] - 2
+            first = np.flatnonzero(others > 0)
+            for rows in (first[lo : lo + size] for lo in range(0, len(first), size)):
+                a, b = rest(series, rows), rest(series, rows + day)
+                own = (a + b) / others[rows][:, None, None, None]
+                product += ((a + own) * (b + own)).sum((0, 1, 2), dtype=np.float64)
+                square += np.square(a + own).sum((0, 1, 2), dtype=np.float64)
+        return [product, square]
+
+    product, square = _kept("yesterday", domain, data, find)
+    return np.clip(product / np.where(square > 0, square, 1.0), 0, 1).astype(np.float32)
+
+
 def _sums(name: str, entries: Callable[..., Any], domain: Domain, data: WeatherData) -> list[np.ndarray]:
     """(V,) or (leads, V) sums of `entries(domain, batch)`, arrays (n, h, w, V), over the training split in float64.
 
-    Cells of the domain's mask alone are summed. Of data that are read from files they are kept under the name.
+    Cells of the domain's mask alone are summed.
     """
+    return _kept(name, domain, data, lambda: _summed(entries, domain, data))
+
+
+def _kept(name: str, domain: Domain, data: WeatherData, find: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
+    """Arrays that are found in a domain and the training split; of data read from files they are kept under a name."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(domain)]
     seen = hashlib.sha256(repr((domain.formulation, domain.times)).encode())
     for leaf in leaves:
         seen.update(f"{leaf.dtype} {leaf.shape}".encode() + leaf.tobytes())
 
-    def find() -> dict[str, np.ndarray]:
-        return {str(i): one for i, one in enumerate(_summed(entries, domain, data))}
+    def numbered() -> dict[str, np.ndarray]:
+        return {str(i): one for i, one in enumerate(find())}
 
-    return [*kept(name, data, find, domain=seen.hexdigest()).values()]
+    return [*kept(name, data, numbered, domain=seen.hexdigest()).values()]
+
+
+def _cells(domain: Domain) -> Any:
+    """(h, w, V) of the interior, 0 where a variable has no values; or 1."""
+    return 1.0 if domain.mask is None else interior_of(np.asarray(domain.mask, np.float32), domain.frame_width)
 
 
 def _summed(entries: Callable[..., Any], domain: Domain, data: WeatherData) -> list[np.ndarray]:
     block = rows_at_once((0, *data.grid, len(data.names)))
     examples = Examples(data.train, domain)
-    cells = 1.0 if domain.mask is None else interior_of(np.asarray(domain.mask, np.float32), domain.frame_width)
+    cells = _cells(domain)
     summed = jax.jit(lambda domain, batch: [(e * cells).sum((0, 1, 2)) for e in entries(domain, batch)])
 
     def over(rows: np.ndarray) -> list[np.ndarray]:

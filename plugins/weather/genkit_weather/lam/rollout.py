@@ -14,7 +14,7 @@ from genkit.errors import UsageError
 from genkit.tree import register_dataclass
 from genkit_weather.area import frame_of, interior_of
 from genkit_weather.data import Series, frames, take
-from genkit_weather.lam.domain import Domain, Inputs, known
+from genkit_weather.lam.domain import Domain, Inputs, known, standardised
 from genkit_weather.lam.times import STEP, Times
 
 
@@ -54,7 +54,7 @@ class Outlook:
     forcing: Any
     """(S, outputs, ., ., 3F) windows (`Times.windows`) of each lead that is predicted"""
     climate: Any
-    """(S, outputs, 3, H, W, V) climatology of the hours of the windows, or None"""
+    """(S, outputs, 3, H, W, V) climatology of the windows, see `Inputs.climate`, or None"""
     outside: Any = None
     """values (S, L, nodes, .) and times (S, L, .) of a second data set around the area, or None"""
     times: Times = field(default=STEP, metadata={"static": True})
@@ -77,26 +77,23 @@ class Outlook:
     ) -> "Outlook":
         """Gather it from a series; a start i knows the states i - lag and i, L counts steps of the data.
 
-        `outside` is of `Host.windows`; `times` are those of the domain, or some of its leads.
+        What the series knows of the day before moves the climatology of the guess `relaxed`. `outside` is of
+        `Host.windows`; `times` are those of the domain, or some of its leads.
         """
         first, width, times = np.asarray(starts), domain.frame_width, times or domain.times
         times.check_known(domain.times, domain.step_hours)
         times.outputs(leads)  # refuses what is no whole number of blocks
 
-        def standard(array):
-            return (np.asarray(array, np.float32) - np.asarray(domain.mean)) / np.asarray(domain.std)
-
         if first.size == 0 or first.min() < times.lag or first.max() + leads >= len(series):
             raise UsageError(f"starts {first.tolist()} with {leads} leads do not fit in a series of {len(series)}")
-        steps = [known(domain, series, first + t, lead) for t in range(0, leads, times.block) for lead in times.leads]
-        states = [interior_of(standard(take(series.known, first + i)), width) for i in (-times.lag, 0)]
+        windows = times.windows(leads).reshape(-1, 3) - times.lag
+        states = [interior_of(standardised(domain, take(series.known, first + i)), width) for i in (-times.lag, 0)]
         return cls(
             time=(series.time[first].astype("datetime64[m]").astype(np.int64)).astype(np.int32),
             before=states[0],
             prev=states[1],
-            frame=frame_of(standard(frames(series, starts, range(-times.lag, leads + 1))), width),
-            forcing=np.stack([s["forcing"] for s in steps], 1),
-            climate=None if steps[0]["climate"] is None else np.stack([s["climate"] for s in steps], 1),
+            frame=frame_of(standardised(domain, frames(series, starts, range(-times.lag, leads + 1))), width),
+            **known(domain, series, first[:, None, None] + windows, first),
             outside=None if outside is None else (outside.values, outside.deltas),
             times=times,
         )
