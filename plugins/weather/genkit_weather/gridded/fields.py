@@ -180,7 +180,8 @@ def _crossed(file: xr.Dataset, source: str) -> xr.Dataset:
         coords: dict[Any, Any] = {step: (step, after[0].astype("timedelta64[s]"), {"standard_name": "forecast_period"})}
         if start not in file.coords:
             attrs = {"standard_name": "forecast_reference_time"}
-            coords[start] = start, (time[:, 0] - timedelta(seconds=first)).values, attrs
+            before = timedelta(seconds=first) if time.dtype.kind == "O" else np.timedelta64(first, "s")
+            coords[start] = start, time.values[:, 0] - before, attrs
         return file.drop_vars(str(time.name)).assign_coords(coords)
     return file
 
