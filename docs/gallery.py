@@ -23,6 +23,8 @@ SHOWN = {  # where it is not the first figure after those of the training
     "crystals.wyckoffdiff": "cells",
     "crystals.property_guidance": "wanted",
     "inverse.ddsmc_gmm": "samples",
+    "inverse.peer_table": "samples",
+    "molecules.discriminator_guidance": "molecules_fadg_10",
     "molecules.property_guidance": "property",
     "representations.double_descent": "descent",
     "representations.images": "usage",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-KEPT = {-4: 0, -1: 2**31 - 1, -8: 1}  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_ARENA_MAX
+KEPT = {-4: 0, -1: -1, -8: 1}  # M_MMAP_MAX, M_TRIM_THRESHOLD (never), M_ARENA_MAX
 
 
 def keep() -> None:

@@ -97,15 +97,16 @@ def test_batches_in_training_are_as_wide_as_their_items():
     trimmed, whole = Trimmed.of(layout, few), Trimmed.of(layout, many)
     assert trimmed.bounds == (2, 3) and trimmed.near.tolist() == [2] * 9 + [3]
     assert whole.bounds == (3,) and whole.near is None
-    x = jnp.arange(60).reshape(10, 6)
+    x, scale = jnp.arange(60).reshape(10, 6), jnp.float32(2)
 
-    def loss(x, cond):
-        return (x * layout.real(cond["mask"])).sum((0, 1)), x.shape[1]
+    def loss(scale, x, cond):
+        return scale**2 * ((x * layout.real(cond["mask"])).sum() + 1e4 * x.shape[1])
 
     for rows, wide in ((slice(9), 3), (slice(10), 6)):
         cond = {"mask": jnp.asarray(few[rows])}
-        found = jax.jit(lambda x, cond: trimmed(loss, x, cond))(x[rows], cond)
-        assert tuple(map(int, found)) == (int(loss(x[rows], cond)[0]), wide)
+        value, slope = jax.jit(jax.value_and_grad(lambda s: 3 * trimmed(loss, s, x[rows], cond)))(scale)  # noqa: B023
+        expected = (x[rows] * layout.real(cond["mask"])).sum() + 1e4 * wide
+        assert float(value) == 12 * expected and float(slope) == 12 * expected
 
 
 @pytest.mark.parametrize("name", ["ardg", "fadg/3", "bsdg/40"])
@@ -176,7 +177,7 @@ def test_what_cannot_be_guided_is_refused_before_training():
         with pytest.raises(UsageError, match=words):
             genkit.config("molecules.discriminator_guidance", "tiny", options)
     with pytest.raises(UsageError, match=r"dy=1 lets no property through .* --network.dy 64"):
-        genkit.config("molecules.property_guidance", "tiny", {"dy": 1})
+        genkit.config("molecules.property_guidance", "tiny", {"network.dy": 1})
     with pytest.raises(UsageError, match="eta=3; expected a probability"):
         genkit.config("molecules.protein_ardm", "tiny", {"model": "remasked", "eta": 3.0})
     defaults: Any = {"remasked": 0.02, "flow": 0.0}

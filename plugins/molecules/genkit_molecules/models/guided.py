@@ -91,18 +91,18 @@ class GuidedRecipe(CriticRecipe):
 
         def loss(params: Any, aux: Any, batch: Any, key: Any, training: bool = True) -> Any:
             key, drop = jax.random.split(key)
-            cond = {"mask": jnp.asarray(batch["mask"])}
-            of = Critic(layout.log_odds(net, params, drop if training else None, discrete.unit), offset)
+            x, cond = jnp.asarray(batch["x"], jnp.int32), {"mask": jnp.asarray(batch["mask"])}
             yes = jax.random.uniform(jax.random.fold_in(key, 1), batch["yes"].shape) < batch["yes"]
 
-            def value(x: Any, cond: Any) -> Any:
+            def value(params: Any, x: Any, cond: Any) -> Any:
+                of = Critic(layout.log_odds(net, params, drop if training else None, discrete.unit), offset)
                 real = layout.real(cond["mask"])
                 if discrete.ordered:
                     return classifier_loss(key, of, x, yes, layout.classes, cond, real, discrete.orders)
                 process = discrete.process(layout.space(cond["mask"].shape[1]))
                 return noisy_classifier_loss(key, of, x, yes, process, cond, real, discrete.steps)
 
-            return trimmed(value, jnp.asarray(batch["x"], jnp.int32), cond), (aux, {})
+            return trimmed(value, params, x, cond), (aux, {})
 
         train, held = divided(yes, run.seed)
         examples, known = ({k: rows[k][one.places] for k in ("x", "mask")} | {"yes": one.yes}

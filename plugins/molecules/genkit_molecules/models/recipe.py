@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -72,8 +71,12 @@ class GeneratorRecipe(Recipe):
         def of(params: Any, aux: None, batch: Any, key: Any, training: bool = True) -> Any:
             k_draw, k_loss, k_drop = jax.random.split(key, 3)
             x, cond = inputs(batch, k_draw, dropout)
-            net = replace(denoiser, params=params, key=k_drop if training else None)
-            return trimmed(partial(self.loss, k_loss, replace(model, denoiser=net)), x, cond), (aux, {})
+
+            def loss(params: Any, x: Any, cond: Any) -> Any:
+                net = replace(denoiser, params=params, key=k_drop if training else None)
+                return self.loss(k_loss, replace(model, denoiser=net), x, cond)
+
+            return trimmed(loss, params, x, cond), (aux, {})
 
         params = learn(
             run, "generator", of, denoiser.apply.init if start is None else denoiser.params, rows,

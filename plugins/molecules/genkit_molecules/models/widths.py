@@ -52,13 +52,30 @@ class Trimmed:
         bounds = (*bounded(sizes, counts / counts.sum(), layout.width)[:-1], mask.shape[1])
         return cls(layout, bounds, near if len(bounds) > 1 else None)
 
-    def __call__(self, loss: Callable[[Any, Any], Any], x: Any, cond: dict[str, Any]) -> Any:
-        """loss(x, cond) of rows (B, D) and of conditions with their mask (B, n), both cut."""
+    def __call__(self, loss: Callable[[Any, Any, Any], Any], params: Any, x: Any, cond: dict[str, Any]) -> Any:
+        """loss(params, x, cond), a number, of rows (B, D) and of conditions with their mask (B, n), both cut."""
+
+        def cut(size: int, params: Any) -> Any:
+            return loss(params, x[:, self.layout.places(size, x.shape[1])], {**cond, "mask": cond["mask"][:, :size]})
+
         if len(self.bounds) == 1:
-            return loss(x, cond)
-
-        def cut(size: int, x: Any, cond: dict[str, Any]) -> Any:
-            return loss(x[:, self.layout.places(size, x.shape[1])], {**cond, "mask": cond["mask"][:, :size]})
-
+            return loss(params, x, cond)
         kind = jnp.searchsorted(jnp.asarray(self.bounds), cond["mask"].sum(1).max())
-        return jax.lax.switch(kind, [partial(cut, size) for size in self.bounds], x, cond)
+        return _one_of(kind, [partial(cut, size) for size in self.bounds], params)
+
+
+def _one_of(kind: Any, losses: list[Callable[[Any], Any]], params: Any) -> Any:
+    """One of several losses of parameters, with its gradient: that of `lax.switch` would hold room for those of all."""
+
+    @jax.custom_vjp
+    def value(params: Any) -> Any:
+        return jax.lax.switch(kind, losses, params)
+
+    def forward(params: Any) -> Any:
+        return jax.lax.switch(kind, [jax.value_and_grad(loss) for loss in losses], params)
+
+    def backward(gradient: Any, of_value: Any) -> Any:
+        return (jax.tree.map(lambda leaf: of_value.astype(leaf.dtype) * leaf, gradient),)
+
+    value.defvjp(forward, backward)
+    return value(params)
