@@ -132,8 +132,9 @@ def _broken(pattern: str) -> str | None:
         return None
     for path in paths:
         try:
-            for array in (a for file in open_path(path) for a in file.variables.values()):
-                for block in array.data.to_delayed().ravel() if array.chunks else ():
+            for array in (a for file in open_path(path) for a in file.variables.values() if a.chunks):
+                values: Any = array.data
+                for block in values.to_delayed().ravel():
                     block.compute()
         except Exception:
             return path

@@ -77,8 +77,9 @@ def placed(file: xr.Dataset, source: str) -> xr.Dataset:
     lat, lon = (_degrees(file, key, (rows, columns), source) for key in ("latitude", "longitude"))
     axes = {"y": _axis(file, rows), "x": _axis(file, columns)}
     if crs is not None and crs.is_geographic and crs.coordinate_operation is None:  # no plane, and no rotated pole
-        if lat is None and lon is None and all(a is not None and a.dtype.kind in "fiu" for a in axes.values()):
-            lat, lon = np.meshgrid(axes["y"].values.astype(float), axes["x"].values.astype(float), indexing="ij")
+        planes = [a.values.astype(float) for a in axes.values() if a is not None and a.dtype.kind in "fiu"]
+        if lat is None and lon is None and len(planes) == 2:
+            lat, lon = np.meshgrid(*planes, indexing="ij")
             axes = {"y": None, "x": None}
         crs = None
     drop = [n for n in (*find(file, "latitude"), *find(file, "longitude"), rows, columns) if n in file.variables]
