@@ -268,7 +268,7 @@ def _text(entry: Entry, symprec: float) -> Parsed:
         else:
             content = _plain(json.loads(entry.text))
             if not isinstance(content, dict) or not {"lattice", "sites"} <= {*content}:
-                raise DataError("no structure of pymatgen: expected a mapping with lattice and sites")
+                raise DataError("unreadable json: expected a mapping with lattice and sites")
             named, structure = True, Structure.from_dict(content)
     if not named:
         raise DataError("no symbols of elements (VASP 4): write them in a line before that of the numbers of atoms")
