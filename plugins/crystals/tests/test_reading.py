@@ -129,7 +129,8 @@ def _xyz(rotation, translation):
     [(["Na Na 0 0 0 1", "OH1 OH .5 .5 .5 1"], {}, "type symbol 'OH'"),
      (["Wat1 ? 0 0 0 1"], {}, "label 'Wat1'"), (["Na Na 0 0 0 .5"], {}, "occupancy 0.5"),
      (["Na Na 0 0 0 1", "Cl Cl . . . 1"], {}, "Cl .Cl. has no coordinates"), (["Na Na 0 0 0 1.5"], {}, "occupancy 1.5"),
-     (["Na Na 0 0 x 1"], {}, "coordinate of Na is 'x'"), (["Na Na 0 0 0"], {}, "5 values for 6 columns"),
+     (["Na Na 0 0 x 1"], {}, "coordinate of Na is 'x'"), (["Na Na nan 0 0 1"], {}, "coordinate of Na is 'nan'"),
+     (["Na Na 0 0 0"], {}, "5 values for 6 columns"),
      (["Na Na 0 0 0 1", "K K 0 0 .02 1"], {}, "Na and K are 0.08 A apart|K and Na are 0.08 A apart"),
      (["Na Na 0 0 0 1"], {"chemical_formula_sum": "'Na Cl'"}, "the formula is Na Cl, but .* make Na1"),
      (["Na Na 0 0 0 1"], {"chemical_formula_sum": "Na", "cell_formula_units_Z": 2}, "the cell holds 2 x Na"),
@@ -208,6 +209,39 @@ def test_files_of_all_forms_with_the_numbers_beside_them(tmp_path):
     assert found[f"t.csv:{3 + lines}"].values == {"band gap": 4.5} and not found["t.csv:2"].values
 
 
+def test_what_is_damaged_stops_nothing_else(tmp_path):
+    """Frames of a trajectory that was cut, a list with odd records, empty tables, cells that no library survives."""
+    atoms = AseAtomsAdaptor.get_atoms(salt().get_primitive_structure())
+    ase.io.write(tmp_path / "cut.xyz", [atoms, atoms, atoms], format="extxyz")
+    whole = (tmp_path / "cut.xyz").read_text()
+    (tmp_path / "cut.xyz").write_text("\n".join(whole.splitlines()[:-1]))
+    (tmp_path / "few.xyz").write_text(whole.replace("2", "1", 1))  # fewer atoms counted than there are
+    flat = salt().as_dict()
+    flat["lattice"]["matrix"] = np.zeros((3, 3)).tolist()
+    (tmp_path / "some.json").write_text(json.dumps([salt().as_dict(), flat, {"a": 1}, None]))
+    (tmp_path / "none.json").write_text("[]")
+    (tmp_path / "head.csv").write_text("id,cif\n")
+    found = {one.place.rpartition("/")[2]: one for one in encode(entries(tmp_path), 1).reads}
+    good = {"cut.xyz[0]", "cut.xyz[1]", "some.json[0]"}
+    assert {name for name, one in found.items() if one.label == SALT} == good
+    for name, says in (
+        ("cut.xyz[2]", "Frame has 1 atoms, expected 2"), ("few.xyz", "unreadable xyz"), ("none.json", "is empty"),
+        ("some.json[1]", "volume of 0"), ("some.json[2]", "expected a mapping with lattice and sites"),
+        ("some.json[3]", "expected a mapping with lattice and sites"), ("head.csv", "no rows"),
+    ):  # fmt: skip
+        assert says in found[name].reason, found[name]
+    assert len(found) == 10
+
+
+def test_what_a_library_raises_is_of_one_structure_alone(monkeypatch):
+    def broken(*_, **__):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(structures, "protostructure", broken)
+    (one,) = read(Entry("x", str(CifWriter(salt())), "cif"))
+    assert one.reason == "not understood: MemoryError: no room"
+
+
 def test_a_structure_has_its_time(monkeypatch):
     def long(*_, **__):
         end = time.monotonic() + 3
@@ -281,7 +315,7 @@ def test_numbers_go_to_the_file_that_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "text", "says"),
-    [("t.csv", "id,cif\n", "the data set is empty"), ("t.json", "[]", "the data set is empty"),
+    [("t.csv", "id,cif\n", "the table has no rows"), ("t.json", "[]", "the list is empty"),
      ("t.json", '{"columns": ["a"], "data": [1]}', "expected in data a list for each row"),
      ("t.json", '[{"structure": {}, "n": 1' + "0" * 400 + "}]", "all entries were refused: .*unreadable json")],
 )  # fmt: skip

@@ -10,6 +10,8 @@ import numpy as np
 from genkit.errors import DataError
 from genkit_latents.geometry import neighbour_pairs
 
+COUNTS = "poisson", "negative_binomial"
+
 
 @dataclass(frozen=True)
 class Points:
@@ -41,6 +43,10 @@ def check(data: Points) -> Points:
             raise DataError(f"{data.source}: {name} has shape {x.shape}; expected (n, {data.train.shape[1]}), n > 0")
         if not np.isfinite(x).all():
             raise DataError(f"{data.source}: {name} has a NaN in row {int(np.argwhere(~np.isfinite(x))[0][0])}")
+        if data.likelihood == "bernoulli" and ((x < 0) | (x > 1)).any():
+            raise DataError(f"{data.source}: {name} has values outside [0, 1], which bernoulli needs")
+        if data.likelihood in COUNTS and ((x < 0) | (x % 1 > 0)).any():
+            raise DataError(f"{data.source}: {name} has values that are no counts, which {data.likelihood} needs")
         if (labels is None) != (data.train_labels is None):
             raise DataError(f"{data.source}: train or test has labels, the other has none; give both or neither")
         if labels is not None and labels.shape != x.shape[:1]:

@@ -15,6 +15,7 @@ from genkit_latents.datasets.images import Images
 from genkit_latents.datasets.karate import Karate
 from genkit_latents.datasets.shapes import Shape
 from genkit_latents.datasets.tree import Tree, distances
+from genkit_latents.files import read_rows
 
 real = pytest.mark.skipif("GENKIT_DATA" not in os.environ, reason="GENKIT_DATA is not set")
 
@@ -152,3 +153,47 @@ def test_images_of_files(tmp_path):
             (tmp_path / "train-labels-idx1-ubyte").unlink()
         with pytest.raises(DataError, match=says):
             Images(tmp_path / name).load()
+
+
+def test_damaged_and_odd_arrays_are_refused_in_a_line(tmp_path):
+    x, y = np.tile(np.arange(4, dtype=np.uint8) * 80, (6, 4, 1)), np.arange(6)
+    file = tmp_path / "i.npz"
+
+    def load(**changed):
+        np.savez(file, **({"train": x, "train_labels": y, "test": x, "test_labels": y} | changed))
+        return Images(file).load()
+
+    assert load(train=x * 0).train.max() == 0 and load(train=x * 0).test.max() == np.float32(240 / 255)
+    bits = (x > 0).astype(np.uint8)  # bytes, but black and white
+    np.testing.assert_array_equal(load(train=bits, test=bits).train, bits.reshape(6, 16))
+    for changed, says in (
+        ({"train": x[:0], "train_labels": y[:0]}, r"shape \(0, 4, 4\)"), ({"train": x.astype(str)}, "holds <U3"),
+        ({"train": np.zeros((6, 3, 8, 8), np.uint8)}, r"expected images \(n, h, w\)"),
+        ({"train_labels": y + 0.5}, "train_labels must be"), ({"test_labels": y - 1}, "test_labels must be"),
+        ({"train_labels": y.astype(str)}, "must be whole"), ({"train_labels": y * np.nan}, "must be whole"),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match=says):
+            load(**changed)
+    load()
+    whole = file.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"text", whole[:90] + bytes(60) + whole[150:]):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match="it is no .npy or .npz file of arrays; expected a folder of idx"):
+            Images(file).load()
+
+
+def test_rows_of_tables_and_what_a_family_needs(tmp_path):
+    file, x = tmp_path / "r.csv", np.arange(20.0).reshape(10, 2)
+    for mark, head, between in (("\ufeff", "", ","), ("", "# by hand\na;b\n", ";"), ("", '"a"\t"b"\n', "\t")):
+        file.write_text(mark + head + "\n".join(between.join(map(str, row)) for row in x), encoding="utf-8")
+        np.testing.assert_array_equal(read_rows(file, "samples"), x)
+    for text, says in (("", "no rows"), ("a,b\n", "no rows"), ("a,b\n1\n2\n", "2 columns in the first line, 1 in")):
+        file.write_text(text)
+        with pytest.raises(UsageError, match=says):
+            read_rows(file, "samples")
+    np.save(tmp_path / "n.npy", np.zeros((3, 0)))
+    with pytest.raises(UsageError, match=r"an array \(3, 0\)"):
+        read_rows(tmp_path / "n.npy", "samples")
+    for value, family in ((2.0, "bernoulli"), (-1.0, "poisson"), (0.5, "negative_binomial")):
+        with pytest.raises(DataError, match=f"which {family} needs"):
+            check(Points(np.full((2, 1), value), np.zeros((2, 1)), family, "toy"))

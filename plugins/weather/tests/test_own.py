@@ -271,7 +271,7 @@ def broken(change):
         ("nan", r"mine: no value \(NaN\) of t2m at 1 of 120 cells"),
         ("no time", r"mine: no variable changes in time; found a \('y', 'x'\)"),
         ("numbers", "mine: time must be dates, found 0; give it units"),
-        ("short", "mine: split train .* has no 3 states in a row"),
+        ("short", "mine has 2 times; three splits of 3 states need at least 9"),
         ("no step", "mine has 1 time"),
         ("flat", r"mine: no variable has rows and columns; found a \('time',\)"),
         ("exchanged", "mine: latitudes go to 144.5 degrees; are they exchanged with longitudes"),

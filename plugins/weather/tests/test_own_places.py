@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from own_files import STATE, W, plane, usual, whole
+from own_files import LAT, LON, STATE, W, plane, usual, whole
 
 from genkit.errors import DataError
 from genkit_weather.datasets import from_xarray
@@ -73,3 +73,42 @@ def test_wind_turned_to_the_grid():
     np.testing.assert_allclose(turned[inner], np.broadcast_to(expected, turned.shape)[inner], atol=4e-3)
     with pytest.raises(DataError, match="no pair of wind components"):
         from_xarray(usual(), wind="grid")
+
+
+@pytest.mark.parametrize("said", ["attributes", "mapping"])
+def test_x_and_y_that_are_degrees(said):
+    """As rioxarray and the IRI library write them."""
+    file = usual(dims=("time", "Y", "X")) if said == "attributes" else usual(dims=("time", "y", "x"))
+    y, x = file["t2m"].dims[1:]
+    if said == "attributes":
+        file[y].attrs["units"], file[x].attrs["units"] = "degree_north", "degree_east"
+    else:
+        file["spatial_ref"] = (), 0, {"grid_mapping_name": "latitude_longitude"}
+    data = from_xarray(file, 2)
+    np.testing.assert_array_equal(data.lat[:, 0], LAT)
+    np.testing.assert_allclose(data.lon[0], LON)
+    assert data.x is None and data.crs is None and data.notes == ()
+
+
+@pytest.mark.parametrize("name", ["crs_wkt", "spatial_ref"])
+def test_a_projection_in_wkt_alone(name):
+    from pyproj import CRS
+
+    data = from_xarray(plane(2000.0, crs=((), 0, {name: CRS.from_epsg(3035).to_wkt()})), 2)
+    assert data.crs is not None and data.lat is not None and data.static_names == ("lat", "lon")
+
+
+@pytest.mark.parametrize(("lat", "lon", "said"), [
+    (np.r_[LAT[:5], LAT[4:-1]], LON, "latitude has 52 twice; drop one"),
+    (np.r_[LAT[:5], LAT[5:] + 1], LON, "latitude jumps from 52 to 53.5, beside it by 0.5"),
+    (LAT, np.r_[LON[:-1], 1e20], r"longitudes go to 1e\+20 degrees; is that a fill value"),
+])  # fmt: skip
+def test_places_that_cannot_be(lat, lon, said):
+    with pytest.raises(DataError, match=said):
+        from_xarray(usual(lat=lat, lon=lon), 2)
+
+
+def test_latitudes_may_lie_closer_by_degrees_and_at_a_pole():
+    for steps in (1.2 ** np.arange(9), np.r_[1, np.full(7, 2.0), 1]):
+        lat = 50 + np.append(0, np.cumsum(steps))
+        np.testing.assert_allclose(from_xarray(usual(lat=lat), 2).lat[:, 0], lat)

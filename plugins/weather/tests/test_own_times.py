@@ -110,7 +110,7 @@ def test_splits_by_dates(written):
 def test_months_are_no_equal_steps():
     months = (np.datetime64("2000-01", "M") + np.arange(T)).astype("datetime64[ns]")
     with pytest.raises(
-        DataError, match="mine: only 18 of 40 times are 744 h from their neighbours; steps must be equal"
+        DataError, match="mine: only 18 of 40 times stand in rows of 3 or more, 744 h apart; steps must be equal"
     ):
         from_xarray(usual(time=months), frame=2, source="mine")
 

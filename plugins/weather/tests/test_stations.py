@@ -1,5 +1,6 @@
 """Verification at stations: closed forms, files, complaints, and the way from a run to its report."""
 
+import gzip
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,18 @@ HOUR = np.timedelta64(1, "h")
 )
 def test_units(value, unit, to, expected):
     assert convert(np.array([value]), unit, to, "x")[0] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("unit", "to", "expected"),
+    [
+        ("degrees C", "K", 283.15), ("Celsius", "K", 283.15), ("\u2103", "K", 283.15), ("\u00b0F", "K", 260.928),
+        ("Kelvin", "K", 10), ("oktas", "1", 1.25), ("mm/day", "kg m-2 s-1", 10 / 86400), ("ms-1", "kt", 19.438),
+        ("kg m-2 s-1", "mm h-1", 36000), ("gpdm", "m", 100),
+    ],
+)  # fmt: skip
+def test_units_as_they_are_written(unit, to, expected):
+    np.testing.assert_allclose(convert(10.0, unit, to, "x"), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("unit, to", [("furlong", "K"), ("Pa", "K"), ("K", "strange"), ("", "K")])
@@ -194,6 +207,10 @@ def test_faults_of_a_file_are_named(tmp_path):
         (head + "A,2020-02-08T12,50,1,3\nA,2020-02-08T13,50,2,3\n", "station A has two places"),
         (head + "A,2020-02-08T12,,1,3\n", "station A has no latitude"),
         (head + "A,2020-02-08T12,150,1,3\n", "latitude is beyond 90"),
+        (head + "A,2020-02-08T12,50N,1,3\n", "line 2: lat is '50N'; expected a number"),
+        (head + "A,2020-02-08T12,50,1,3\n,2020-02-08T12,50,1,3\n", "line 3: no station"),
+        (head + "A,2020-02-08T12,50,1,inf\n", "t2m of station A is infinite"),
+        (head, "no line of observations"),
     ]:
         with pytest.raises(DataError, match=message):
             read(text)
@@ -202,6 +219,24 @@ def test_faults_of_a_file_are_named(tmp_path):
     xr.Dataset({"t2m": (("time", "station"), np.ones((1, 1)))}).to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
     with pytest.raises(DataError, match="x.nc: time must be a coordinate of dates"):
         read_stations(tmp_path / "x.nc")
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.tsv.gz"])
+@pytest.mark.parametrize("change", [
+    lambda t: t, lambda t: "# of an office\n" + t, lambda t: t.replace(",", ";").replace("3.5", "3,5"),
+    lambda t: t.replace(",", "\t"), lambda t: t.replace("station,time,lat,lon", "Station_ID,valid,LAT,Longitude"),
+    lambda t: t.replace("2020-02-08T12:00", "202002081200"), lambda t: t.replace("T12:00", "T14:00+02:00"),
+    lambda t: t.replace(",M", ",-9999"), lambda t: t.replace("\n", ",\n"), lambda t: "\ufeff" + t.replace("\n", "\r\n"),
+])  # fmt: skip
+def test_tables_as_offices_write_them(tmp_path, name, change):
+    text = change("station,time,lat,lon,t2m [degC]\n0012,2020-02-08T12:00,50,-99.9,3.5\nB,2020-02-08T12:00,51,2,M\n")
+    content = text.encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    found = read_stations(tmp_path / name)
+    assert found["station"].values.tolist() == ["0012", "B"] and found.t2m.attrs["units"] == "degC"
+    np.testing.assert_array_equal(found.t2m, [[3.5, np.nan]])
+    np.testing.assert_array_equal(found["longitude"], [-99.9, 2])  # no missing value
+    np.testing.assert_array_equal(found["time"], [np.datetime64("2020-02-08T12:00")])
 
 
 def test_what_does_not_fit_the_forecast_is_named(tmp_path):

@@ -7,6 +7,7 @@ Brown 1991 (doi 10.1107/S010876739101067X).
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -153,9 +154,12 @@ def parsed(block: Block, tolerance: float) -> Parsed:
 def _number(text: str, what: str) -> float:
     """A number, perhaps with its uncertainty: 5.64(2)."""
     try:
-        return float(re.sub(r"\(\d*\)?$", "", text.strip()))
+        number = float(re.sub(r"\(\d*\)?$", "", text.strip()))
     except ValueError:
-        raise DataError(f"{what} is {text!r}; expected a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{what} is {text!r}; expected a number")
+    return number
 
 
 def _cell(block: Block, notes: list[str]) -> np.ndarray:

@@ -158,16 +158,23 @@ def _file(path: Path, name: str) -> Iterator[Entry]:
     kind = _kind(path)
     if kind is None:
         raise DataError(f"{path}: unknown kind of file; expected {EXPECTED}")
+    found = False
     if kind == "csv":
         for place, row, _ in rows(path, COLUMNS):
+            found = True
             yield entry_of(place, row, name)
+        if not found:
+            raise DataError(f"{path}: the table has no rows")
         return
     text = text_of(path, EXPECTED)
     if not text.strip():
         raise DataError(f"{path}: the file is empty")
     if kind == "json":
         for place, record in _json(path, text):
+            found = True
             yield entry_of(place, record, name)
+        if not found:
+            raise DataError(f"{path}: the list is empty")
     else:
         yield Entry(str(path), text, kind, {}, name)
 

@@ -26,6 +26,7 @@ from genkit_crystals.protostructures.wyckoff import ELEMENTS
 
 SYMPREC = 0.1  # A
 NEAREST = 0.5  # A: no two atoms are nearer
+FLAT = 0.1  # A^3: no cell is smaller
 LIMIT = 60.0  # s
 WIDEN = "another tolerance (symprec) may do"
 
@@ -130,10 +131,12 @@ def _made(entry: Entry | Reject, work: Callable[..., Any]) -> list[tuple[str, An
 
 def _read(entry: Entry, work: Callable[..., Any], symprec: float, limit: float) -> list[tuple[Read, Any]]:
     """What becomes of each structure of an entry, and what work(parsed, symprec, notes) makes of it."""
+    import pymatgen.analysis.prototypes  # noqa: F401  it loads for seconds, which are of no structure's limit
+
     try:
         with limited(limit):
             every = list(_parts(entry))
-    except (DataError, TimeoutError) as error:
+    except Exception as error:  # whatever one of them raises, the others are read
         return [(Read(entry.place, reason=_why(error, limit), values=entry.values, file=entry.file), None)]
     found = []
     for place, parse, values in every:
@@ -143,7 +146,7 @@ def _read(entry: Entry, work: Callable[..., Any], symprec: float, limit: float) 
                 one = parse(symprec)
                 notes += one.notes
                 made = work(one, symprec, notes)
-        except (DataError, TimeoutError) as error:
+        except Exception as error:
             reason = _why(error, limit)
         said = tuple(dict.fromkeys(notes))
         found.append((Read(place, "", reason, said, entry.values | values, entry.file), made))
@@ -191,15 +194,18 @@ def _parts(entry: Entry) -> Iterator[tuple[str, Parser, dict[str, float]]]:
             empty = tuple(f"block {one.name} has no atoms" for one in found if filled and one not in filled)
             yield place, partial(_block, block, empty if i == 0 else ()), {}
     elif entry.form == "xyz":
-        from ase.io import read as frames
-
-        with _told("xyz"):
-            every: Any = frames(io.StringIO(entry.text), index=":", format="extxyz")
-        for i, atoms in enumerate(every):
+        every = _frames(entry.text)
+        for i, text in enumerate(every):
+            place = f"{entry.place}[{i}]" if len(every) > 1 else entry.place
+            try:
+                atoms = _frame(text)
+            except DataError as error:
+                yield place, partial(_refused, error), {}
+                continue
             values = numbers_of(atoms.info)
             if atoms.calc is not None and "energy" in atoms.calc.results:
-                values["energy_per_atom"] = float(atoms.calc.results["energy"]) / len(atoms)
-            yield f"{entry.place}[{i}]" if len(every) > 1 else entry.place, partial(_atoms, atoms), values
+                values |= numbers_of({"energy_per_atom": float(atoms.calc.results["energy"]) / len(atoms)})
+            yield place, partial(_atoms, atoms), values
     else:
         yield entry.place, partial(_text, entry), {}
 
@@ -207,6 +213,34 @@ def _parts(entry: Entry) -> Iterator[tuple[str, Parser, dict[str, float]]]:
 def _block(block: Any, empty: tuple[str, ...], symprec: float) -> Parsed:
     one = parsed(block, symprec)
     return Parsed(one.structures, (*empty, *one.notes), one.group, one.own)
+
+
+def _frames(text: str) -> list[str]:
+    """The frames of xyz, each to be read by itself; one that is not followed by a count goes to the end."""
+    lines, found, at = text.splitlines(), [], 0
+    while at < len(lines):
+        if not lines[at].strip():
+            at += 1
+            continue
+        size = int(lines[at]) + 2 if lines[at].strip().isdecimal() else len(lines)
+        follows = next((line.strip() for line in lines[at + size :] if line.strip()), "0")
+        size = size if follows.isdecimal() else len(lines)
+        found.append("\n".join(lines[at : at + size]))
+        at += size
+    return found
+
+
+def _frame(text: str) -> Any:
+    """The atoms of one frame."""
+    from ase.io import read as atoms_of
+
+    with _told("xyz"):
+        (atoms,) = atoms_of(io.StringIO(text), index=":", format="extxyz")
+    return atoms
+
+
+def _refused(error: DataError, symprec: float) -> Parsed:
+    raise error
 
 
 def _atoms(atoms: Any, symprec: float) -> Parsed:
@@ -232,7 +266,10 @@ def _text(entry: Entry, symprec: float) -> Parsed:
             poscar = Poscar.from_str(entry.text, read_velocities=False)
             named, structure = poscar.true_names, poscar.structure
         else:
-            named, structure = True, Structure.from_dict(_plain(json.loads(entry.text)))
+            content = _plain(json.loads(entry.text))
+            if not isinstance(content, dict) or not {"lattice", "sites"} <= {*content}:
+                raise DataError("unreadable json: expected a mapping with lattice and sites")
+            named, structure = True, Structure.from_dict(content)
     if not named:
         raise DataError("no symbols of elements (VASP 4): write them in a line before that of the numbers of atoms")
     return Parsed(((structure, ""),), tuple(" ".join(str(one.message).split()) for one in caught))
@@ -286,7 +323,9 @@ def _resolved(one: Parsed, symprec: float, notes: list[str]) -> tuple[Protostruc
 
 
 def _require_room(structure: Any) -> None:
-    """Refuse two atoms on one place."""
+    """Refuse a cell without volume, and two atoms on one place."""
+    if not structure.volume > FLAT:
+        raise DataError(f"the cell has a volume of {structure.volume:.3g} A^3: its lengths and angles cannot be")
     i, j, _, distance = structure.get_neighbor_list(NEAREST)
     if len(distance):
         n = distance.argmin()
@@ -306,7 +345,9 @@ def _require_group(one: Parsed, crystal: Protostructure, symprec: float) -> None
 
 
 def _why(error: Exception, limit: float) -> str:
-    return f"nothing within {limit:g} s" if isinstance(error, TimeoutError) else str(error)
+    if isinstance(error, TimeoutError):
+        return f"nothing within {limit:g} s"
+    return str(error) if isinstance(error, DataError) else f"not understood: {type(error).__name__}: {_line(error)}"
 
 
 def _line(error: BaseException) -> str:

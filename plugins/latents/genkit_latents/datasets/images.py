@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from genkit.data import find_idx, read_idx
-from genkit.errors import DataError
+from genkit.errors import DataError, UsageError
+from genkit.model import arrays_in
 from genkit_latents.data import Points, check
 
 PARTS = {"train": "train", "test": "t10k"}  # as the idx files of MNIST and Fashion-MNIST are named
@@ -18,7 +19,8 @@ PARTS = {"train": "train", "test": "t10k"}  # as the idx files of MNIST and Fash
 class Images:
     """Images with classes: a folder of the four idx files of MNIST or Fashion-MNIST (plain or .gz), or an .npz file.
 
-    In an .npz file they are `train`, `train_labels`, `test`, `test_labels`; images (n, h, w[, c]), bytes or in [0, 1].
+    In an .npz file they are `train`, `train_labels`, `test`, `test_labels`; images (n, h, w[, c]), bytes (0 and 1 alone
+    are black and white) or in [0, 1].
     """
 
     file: Path = Path("images")
@@ -32,16 +34,24 @@ class Images:
         """Rows of h w c grey values or colours in [0, 1]."""
         found = self._folder() if self.file.is_dir() else self._arrays()
         rows = {}
+        whole = max((np.max(found[p], initial=0) for p in PARTS if np.asarray(found[p]).dtype == np.uint8), default=0)
         for part in PARTS:
             x = np.asarray(found[part])
-            if x.ndim not in (3, 4):
+            if x.ndim not in (3, 4) or not x.size or (x.ndim == 4 and x.shape[3] > 4):
                 raise DataError(f"{self.file}: {part} has shape {x.shape}; expected images (n, h, w) or (n, h, w, c)")
-            rows[part] = (x / 255 if x.dtype == np.uint8 else x).astype(np.float32).reshape(len(x), -1)
+            if x.dtype.kind not in "biuf":
+                raise DataError(f"{self.file}: {part} holds {x.dtype}; expected bytes (uint8) or numbers in [0, 1]")
+            rows[part] = (x / 255 if x.dtype == np.uint8 and whole > 1 else x).astype(np.float32).reshape(len(x), -1)
             if rows[part].min() < 0 or rows[part].max() > 1:
                 raise DataError(f"{self.file}: {part} has values outside [0, 1]; give bytes (uint8) or divide them")
         shape = tuple(np.shape(found["train"])[1:])
-        labels = (np.asarray(found[f"{part}_labels"]).ravel().astype(int) for part in PARTS)
+        labels = (self._classes(f"{part}_labels", np.ravel(found[f"{part}_labels"])) for part in PARTS)
         return check(Points(rows["train"], rows["test"], "bernoulli", str(self.file), *labels, image=shape))
+
+    def _classes(self, name: str, labels: np.ndarray) -> np.ndarray:
+        if labels.dtype.kind not in "biuf" or not np.isfinite(labels).all() or ((labels < 0) | (labels % 1 > 0)).any():
+            raise DataError(f"{self.file}: {name} must be whole numbers 0, 1, 2, ...")
+        return labels.astype(int)
 
     def _folder(self) -> dict[str, np.ndarray]:
         found = {}
@@ -53,12 +63,9 @@ class Images:
     def _arrays(self) -> dict[str, np.ndarray]:
         wanted = [name for part in PARTS for name in (part, f"{part}_labels")]
         try:
-            with np.load(self.file, allow_pickle=False) as file:
-                found = dict(file)
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{self.file} cannot be read ({error}); expected a folder of idx files or an .npz file"
-            ) from None
+            found = arrays_in(self.file, "train")
+        except UsageError as error:
+            raise DataError(f"{error}; expected a folder of idx files or an .npz file") from None
         if missing := [name for name in wanted if name not in found]:
             raise DataError(f"{self.file} has no array {missing[0]!r}; expected {', '.join(wanted)}")
         return found

@@ -45,16 +45,17 @@ class WeatherCheck:
 
     def run(self) -> None:
         """Read and print."""
-        from genkit_weather.gridded import opened, paths_of, weather
+        from genkit_weather.gridded import opened, paths_of, readable, weather
 
         paths, how = paths_of(self.path), replace(self.data, path=self.path)
         print(f"files      {len(paths)}: {paths[0]}{f' ... {paths[-1]}' if len(paths) > 1 else ''}")
         file = opened(self.path, how.levels)
         for line in (*grid_lines(file), *time_lines(file)):
             print(line)
-        for line in variable_lines(file):
-            print(line, flush=True)
-        data = weather(file, how, self.path)
+        with readable(self.path):
+            for line in variable_lines(file):
+                print(line, flush=True)
+            data = weather(file, how, self.path)
         for line in (*data_lines(data), *(f"note       {note}" for note in data.notes)):
             print(line)
 

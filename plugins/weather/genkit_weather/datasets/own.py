@@ -70,25 +70,32 @@ class Own:
 
     def load(self) -> WeatherData:
         """Open the files; of larger data nothing but coordinates and a few times is read."""
-        from genkit_weather.gridded import opened, weather
+        from genkit_weather.gridded import opened, readable, weather
 
-        return weather(opened(self.path, self.levels), self, self.path, self.path)
+        file = opened(self.path, self.levels)
+        with readable(self.path):
+            return weather(file, self, self.path, self.path)
 
     def layout(self) -> Layout:
         """Sizes, of the files."""
         return self.load().layout
 
 
-def from_xarray(file: xr.Dataset, frame: int = 4, source: str = "own data", **options: Any) -> WeatherData:
+def from_xarray(
+    file: xr.Dataset | xr.DataArray, frame: int = 4, source: str = "own data", **options: Any
+) -> WeatherData:
     """Weather data of a data set, such as one read by xarray; see the data set `weather.own`, whose options these are.
 
     Args:
-        file: the data set.
+        file: the data set, or a variable of it.
         frame: cells on each side whose values are given, not predicted.
         source: how errors name the data.
         options: further fields of `genkit_weather.datasets.Own`, as split=(0.7, 0.1).
     """
-    from genkit_weather.gridded import understood, weather
+    import xarray as xr
+
+    from genkit_weather.gridded import decoded, understood, weather
 
     how = Own(frame=frame, **options)
-    return weather(understood([(source, file)], how.levels), how, source)
+    whole = file if isinstance(file, xr.Dataset) else file.to_dataset(name=file.name or "values")
+    return weather(understood([(source, decoded(whole))], how.levels), how, source)

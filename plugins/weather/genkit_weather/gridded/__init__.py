@@ -5,7 +5,7 @@ them, `understood` does so with data sets that are open already; `weather` makes
 `to_xarray` goes back.
 """
 
-from genkit_weather.gridded.files import grib_library, open_path, paths_of, stamp
+from genkit_weather.gridded.files import decoded, grib_library, open_path, paths_of, readable, stamp
 from genkit_weather.gridded.grid import neighbours
 from genkit_weather.gridded.layers import Layers, finite, key, sample
 from genkit_weather.gridded.opened import opened, understood
@@ -24,6 +24,7 @@ __all__ = [
     "angle",
     "convert",
     "cut",
+    "decoded",
     "durations",
     "factor",
     "finite",
@@ -36,6 +37,7 @@ __all__ = [
     "open_path",
     "opened",
     "paths_of",
+    "readable",
     "sample",
     "stamp",
     "to_xarray",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,16 @@ from genkit.errors import DataError
 from genkit_weather.gridded.files import VALID
 from genkit_weather.gridded.grid import placed
 from genkit_weather.gridded.names import described, find, role
-from genkit_weather.gridded.times import dates, durations
+from genkit_weather.gridded.times import dates, durations, jitter
 
+PRESSURE = (
+    "plev",
+    "pressure",
+    "isobaricinpa",
+    "pressure_level",
+    "level",
+    "lev",
+)  # above 2000 in Pa, where units are silent
 ORDER = ("member", "start", "time", "step", "y", "x")
 
 
@@ -30,20 +39,37 @@ def fields(file: xr.Dataset, source: str, levels: tuple[float, ...] = ()) -> xr.
         DataError: what cannot be understood, in one line.
     """
     file = file.drop_vars(_bounds(file))
+    file = file.set_coords(
+        [n for n, a in file.data_vars.items() if a.ndim < 2 and a.dtype.kind in "MO" and _dated(n, file)]
+    )
     file = _one_version(_destaggered(_stamped(file, source)))
     file = placed(file, source) if _gridded(file) else file
-    file = _members(_timed(file, source))
-    out = {}
+    file = _members(_timed(file, source), source)
+    out, notes = {}, list(file.attrs.get("notes", ()))
     for name in map(str, file.data_vars):
-        for part in _by_level(file[name], file, levels):
+        parts = list(_by_level(file[name], file, levels))
+        if not parts and not levels and {"y", "x"} <= set(file[name].dims) and file[name].dtype.kind in "fiub":
+            notes.append(
+                f"{name} is along {' and '.join(str(d) for d in file[name].dims if d not in ORDER)} and left out"
+            )
+        for part in parts:
             if str(part.name) in out:
                 raise DataError(f"{source}: two variables would be called {part.name}; rename one")
             out[str(part.name)] = part.transpose(*(d for d in ORDER if d in part.dims))
     if not out:
+        held = [d for d in file.dims if levels and d in file.coords and role(d, file) == "level"]
+        if held and file[held[0]].dtype.kind in "fiu":
+            has = ", ".join(f"{v:g}" for v in _level_values(file, str(held[0]))[0])
+            raise DataError(f"{source}: no variable has a level {', '.join(f'{v:g}' for v in levels)}; it has {has}")
         raise DataError(f"{source}: no variable is a field or a series of numbers; found {described(file)}")
     kept = ("y", "x", "latitude", "longitude", "time", "start", "step", "passed", "begun", "member")
     bare = {n: a.reset_coords(drop=True) for n, a in out.items()}
-    return xr.Dataset(bare, {n: file[n].variable for n in kept if n in file.coords}, file.attrs)
+    return xr.Dataset(bare, {n: file[n].variable for n in kept if n in file.coords}, file.attrs | {"notes": notes})
+
+
+def _dated(name: Any, file: xr.Dataset) -> bool:
+    """Whether a variable of dates is a coordinate that the file does not call so."""
+    return role(name, file) in ("time", "start") and file[name].dims != (name,)
 
 
 def _gridded(file: xr.Dataset) -> bool:
@@ -101,7 +127,7 @@ def _one_version(file: xr.Dataset) -> xr.Dataset:
 
 def _timed(file: xr.Dataset, source: str) -> xr.Dataset:
     """Dimension time, or start and step; a single time of a file becomes a dimension."""
-    file = _summed(file, source)
+    file = _summed(_crossed(file, source), source)
     dims = {key: next((str(d) for d in file.dims if role(d, file) == key), None) for key in ("time", "start", "step")}
     if dims["step"] is not None:
         begin = dims["start"] or dims["time"]
@@ -127,9 +153,37 @@ def _timed(file: xr.Dataset, source: str) -> xr.Dataset:
     values = _coordinate(file, valid[0] if valid and file[valid[0]].dtype.kind in "MO" else main, source).values
     stamps, passed = dates(values, source)
     begun = _begun(file, main, passed, source)
+    if (off := jitter(passed)).any():
+        note = f"times that miss equal steps by up to {np.abs(off).max()} s are set to them"
+        file = file.assign_attrs(notes=(*file.attrs.get("notes", ()), note))
+        stamps, passed = stamps + off.astype("timedelta64[s]"), passed + off
     file = file.drop_vars(_others(file, (main,))).rename({main: "time"} if main != "time" else {})
     file = file.assign_coords(time=("time", stamps), passed=("time", passed))
     return file if begun is None else file.assign_coords(begun=("time", begun))
+
+
+def _crossed(file: xr.Dataset, source: str) -> xr.Dataset:
+    """With the starts and steps that are missing of valid times along both."""
+    for time in (file[n] for n in find(file, "time") if file[n].ndim == 2 and file[n].dtype.kind in "MO"):
+        step, start = time.dims if role(time.dims[0], file) == "step" else time.dims[::-1]
+        if step in file.coords and start in file.coords:
+            continue
+        time = time.transpose(start, step)
+        passed = dates(time.values.ravel(), source)[1].reshape(time.shape)
+        first = int(durations(file[step], source)[0]) if step in file.coords else 0
+        begun = dates(file[start].values, source)[1] if start in file.coords else passed[:, 0] - first
+        after = passed - begun[:, None]
+        if (after != after[0]).any():
+            raise DataError(
+                f"{source}: {time.name} has other steps at other {start}s; give {step} and {start} coordinates"
+            )
+        coords: dict[Any, Any] = {step: (step, after[0].astype("timedelta64[s]"), {"standard_name": "forecast_period"})}
+        if start not in file.coords:
+            attrs = {"standard_name": "forecast_reference_time"}
+            before = timedelta(seconds=first) if time.dtype.kind == "O" else np.timedelta64(first, "s")
+            coords[start] = start, time.values[:, 0] - before, attrs
+        return file.drop_vars(str(time.name)).assign_coords(coords)
+    return file
 
 
 def _summed(file: xr.Dataset, source: str) -> xr.Dataset:
@@ -177,13 +231,15 @@ def _others(file: xr.Dataset, main: tuple[str, ...]) -> list[Any]:
     return [n for n in file.coords if role(n, file) in kinds and (n in main or n not in file.dims)]
 
 
-def _members(file: xr.Dataset) -> xr.Dataset:
+def _members(file: xr.Dataset, source: str) -> xr.Dataset:
     """Dimension member, or one member alone as a scalar coordinate; numbered as in the file, else from 0."""
     name = next((str(d) for d in file.dims if role(d, file) == "member"), None)
     if name is None:
         name = next((n for n in find(file, "member") if n in file.coords and not file[n].ndim), "member")
     if name in file.dims and name not in file.coords:
         file = file.assign_coords({name: np.arange(file.sizes[name])})
+    if name in file.dims and (twice := file.sizes[name] - len(np.unique(file[name].values))):
+        raise DataError(f"{source}: {name} has {twice} of its {file.sizes[name]} members twice; number them anew")
     return file.rename({name: "member"}) if name != "member" else file
 
 
@@ -236,7 +292,7 @@ def _level_values(file: xr.Dataset, dim: str) -> tuple[np.ndarray, str]:
     values = np.atleast_1d(np.asarray(file[dim].values, float))
     if unit == "Pa":
         return values / 100, "hPa"
-    if unit in ("", "1") and values.max() > 2000 and dim.lower() in ("plev", "pressure", "isobaricinpa"):
+    if unit in ("", "1") and values.max() > 2000 and dim.lower() in PRESSURE:
         return values / 100, "hPa"  # as the CF conventions have it
     silent = unit in ("", "1") and 100 < values.max() <= 1100 and values.min() > 0  # levels of pressure
     return values, "hPa" if silent or unit.lower() in ("millibars", "mbar", "mb", "hpa") else unit

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import glob
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,13 +13,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from genkit.errors import DataError
+from genkit.errors import DataError, GenkitError
 from genkit_weather.gridded.names import role
 
 METADATA = ("zarr.json", ".zmetadata", ".zgroup")
 MARKS = ("ETag", "etag", "LastModified", "last_modified", "generation", "updated", "mtime", "md5Hash")  # of fsspec
 VALID = "valid_range", "valid_min", "valid_max"  # the CF conventions, section 2.5.1
 GRIB = (".grib", ".grb", ".grib2", ".grb2", ".grib1")
+NETCDF = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5")
+PACKING = "scale_factor", "add_offset", "_FillValue", "missing_value"
+DATED = "'hours since 2020-01-01 00:00' and a calendar of the CF conventions"
+UNREAD = re.compile(r"unable to decode time units (.*?) with (.*?)\. Try")  # of xarray
 
 
 def paths_of(pattern: str) -> list[str]:
@@ -31,12 +38,15 @@ def paths_of(pattern: str) -> list[str]:
     if _is_zarr(path):
         return [str(path)]
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if _is_zarr(p) or p.suffix in (".nc", ".nc4", *GRIB))
+        shown = (p for p in path.iterdir() if not p.name.startswith("."))
+        found = sorted(p for p in shown if _is_zarr(p) or p.suffix.lower() in (*NETCDF, *GRIB))
         if not found:
-            raise DataError(f"{path} holds no NetCDF, GRIB or zarr files; give a pattern such as '{path}/*'")
+            raise DataError(
+                f"{path} holds no NetCDF, GRIB or zarr files; give a pattern such as '{path}/*' or '{path}/**/*.nc'"
+            )
         return list(map(str, found))
     found = [str(path)] if path.exists() else sorted(glob.glob(str(path), recursive=True))
-    found = [f for f in found if not f.endswith((".idx", ".json"))]
+    found = [f for f in found if not f.endswith((".idx", ".json")) and (_is_zarr(Path(f)) or not Path(f).is_dir())]
     if not found:
         raise DataError(f"{pattern}: no such file; give a file, a zarr folder or a pattern in quotes, as 'data/*.nc'")
     return found
@@ -84,20 +94,55 @@ def open_path(path: str) -> list[xr.Dataset]:
     """
     try:
         if "://" in path or _is_zarr(Path(path)):
-            return [_decoded(xr.open_zarr(path, consolidated=None, decode_times=False, chunks={}))]
+            return [decoded(xr.open_zarr(path, consolidated=None, decode_cf=False, chunks={}))]
         if Path(path).suffix.lower() in GRIB or _magic(path) == b"GRIB":
             return _grib(path)
         engine = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(magic := _magic(path))
         if engine is None:
             raise DataError(f"{path} is {_kind(magic)}; expected NetCDF (3 or 4), GRIB or a zarr folder")
-        return [_decoded(xr.open_dataset(path, engine=engine, decode_times=False, chunks={}))]  # type: ignore[arg-type]
+        return [decoded(xr.open_dataset(path, engine=engine, decode_cf=False, chunks={}))]  # type: ignore[arg-type]
     except DataError:
         raise
     except ImportError as error:
         raise DataError(f"{path}: {error}; install fsspec's client for it (gs:// gcsfs, https:// aiohttp)") from None
     except Exception as error:  # xarray, its engines, codecs and clients raise what they like
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
-        raise DataError(f"cannot read {path}: {reason}; expected NetCDF, GRIB or a zarr folder") from None
+        if undated := UNREAD.match(str(error)):
+            raise DataError(f"{path}: times {undated[1]} with {undated[2]} are no dates; expected {DATED}") from None
+        raise DataError(f"cannot read {path}: {_line(error)}; expected NetCDF, GRIB or a zarr folder") from None
+
+
+@contextmanager
+def readable(pattern: str) -> Iterator[None]:
+    """Names the file of a pattern whose values cannot be read, where what is inside fails for that."""
+    try:
+        yield
+    except GenkitError:
+        raise
+    except Exception as error:  # h5py, zarr and their codecs raise what they like
+        if (broken := _broken(pattern)) is None:
+            raise
+        raise DataError(f"cannot read the values of {broken}: {_line(error)}; copy or download it again") from error
+
+
+def _broken(pattern: str) -> str | None:
+    """The first file of a pattern that cannot be read, block by block; None of a URL and of data of no file."""
+    try:
+        paths = [] if "://" in pattern else paths_of(pattern)
+    except DataError:
+        return None
+    for path in paths:
+        try:
+            for array in (a for file in open_path(path) for a in file.variables.values() if a.chunks):
+                values: Any = array.data
+                for block in values.to_delayed().ravel():
+                    block.compute()
+        except Exception:
+            return path
+    return None
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:150]
 
 
 def grib_library(name: str) -> Any:
@@ -118,8 +163,13 @@ def _kind(magic: bytes) -> str:
     return known.get(magic) or packed.get(magic[:2]) or f"of another kind: it begins with {magic!r}"
 
 
-def _decoded(file: xr.Dataset) -> xr.Dataset:
-    """With dates of the calendar; durations stay numbers; values outside their valid range are none."""
+def decoded(file: xr.Dataset) -> xr.Dataset:
+    """With numbers unpacked and dates of the calendar; durations stay numbers; values outside their range are none."""
+    for array in file.variables.values():
+        for name in PACKING:
+            if array.dtype.kind in "fiu" and isinstance(said := array.attrs.get(name), str):
+                array.attrs[name] = _number(said, array.dtype if name in PACKING[2:] else np.dtype(float))
+    file = xr.decode_cf(file, decode_times=False)
     fields = {n: a for n, a in file.data_vars.items() if a.dtype.kind == "f"}
     places = "latitude", "longitude"  # whose valid range often is that of the other turn
     file = file.assign({n: _valid(a) for n, a in fields.items() if role(n, file) not in places})
@@ -128,6 +178,14 @@ def _decoded(file: xr.Dataset) -> xr.Dataset:
         if units.startswith("day as %Y%m%d"):  # absolute dates of CDO
             file = file.assign_coords({name: _absolute(file[name])})
     return xr.decode_cf(file, decode_timedelta=False)
+
+
+def _number(text: str, kind: np.dtype) -> Any:
+    """What an attribute of packed numbers says that is written as text."""
+    try:
+        return kind.type(float(text))
+    except (ValueError, OverflowError):
+        return text
 
 
 def _valid(array: xr.DataArray) -> xr.DataArray:

@@ -13,6 +13,11 @@ from genkit_weather.gridded.names import POINTS, ROLES, described, find, role
 from genkit_weather.gridded.units import convert
 
 SPACING = 0.01, 2000.0  # km between neighbouring cells that one believes
+MAPPING = (
+    "grid_mapping_name",
+    "crs_wkt",
+    "spatial_ref",
+)  # attributes of a grid mapping, of the CF conventions and of GDAL
 
 
 def horizontal(file: xr.Dataset, source: str) -> tuple[str, str]:
@@ -71,21 +76,30 @@ def placed(file: xr.Dataset, source: str) -> xr.Dataset:
     crs = _projection(file, notes)
     lat, lon = (_degrees(file, key, (rows, columns), source) for key in ("latitude", "longitude"))
     axes = {"y": _axis(file, rows), "x": _axis(file, columns)}
+    if crs is not None and crs.is_geographic and crs.coordinate_operation is None:  # no plane, and no rotated pole
+        planes = [a.values.astype(float) for a in axes.values() if a is not None and a.dtype.kind in "fiu"]
+        if lat is None and lon is None and len(planes) == 2:
+            lat, lon = np.meshgrid(*planes, indexing="ij")
+            axes = {"y": None, "x": None}
+        crs = None
     drop = [n for n in (*find(file, "latitude"), *find(file, "longitude"), rows, columns) if n in file.variables]
-    drop += [n for n in file.variables if "grid_mapping_name" in file[n].attrs and n not in drop]
+    drop += [n for n in file.variables if {*MAPPING} & {*file[n].attrs} and n not in drop]
     file = file.drop_vars(drop).rename({rows: "y", columns: "x"})
     for dim in ("y", "x"):
         if file.sizes[dim] < 2:
             raise DataError(f"{source} has {file.sizes[dim]} cells along {dim}; expected a grid of at least 2 x 2")
     if lat is None or lon is None:
-        lat, lon = _from_projection(crs, axes)
+        lat, lon = _from_projection(crs, axes, source)
     if lat is not None and (np.abs(lat) > 90.01).any():
         raise DataError(f"{source}: latitudes go to {np.abs(lat).max():g} degrees; are they exchanged with longitudes?")
+    if lon is not None and (np.abs(lon) > 720).any():
+        raise DataError(f"{source}: longitudes go to {np.abs(lon).max():g} degrees; is that a fill value?")
     kilometres = _kilometres(axes, lat, lon, source, notes)
     order = {"y": np.arange(file.sizes["y"]), "x": np.arange(file.sizes["x"])}
     if lat is not None and lon is not None:
         if regular(lat, lon):
             order["y"], (order["x"], east) = np.argsort(lat[:, 0], kind="stable"), _eastward(lon[0], source)
+            _whole(np.sort(lat[:, 0]), source)
             lon = np.broadcast_to(east, lon.shape)[:, np.argsort(order["x"])]
         else:
             lon = np.unwrap(np.unwrap(lon, period=360, axis=0), period=360, axis=1)
@@ -130,15 +144,15 @@ def _degrees(file: xr.Dataset, wanted: str, dims: tuple[str, str], source: str) 
 
 
 def _projection(file: xr.Dataset, notes: list[str]) -> Any:
-    """What pyproj makes of the file's grid mapping, if there is one of a plane."""
+    """What pyproj makes of the file's grid mapping, if there is one."""
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 
     for name in map(str, file.variables):
         attrs = file[name].attrs
-        kind = attrs.get("grid_mapping_name")
-        if kind is None or kind == "latitude_longitude":
+        if not {*MAPPING} & {*attrs}:
             continue
+        kind = attrs.get("grid_mapping_name", "unnamed")
         try:
             return CRS.from_cf({k: v.item() if getattr(v, "size", 0) == 1 else v for k, v in attrs.items()})
         except (CRSError, KeyError, ValueError, TypeError) as error:
@@ -147,7 +161,7 @@ def _projection(file: xr.Dataset, notes: list[str]) -> Any:
     return None
 
 
-def _from_projection(crs: Any, axes: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _from_projection(crs: Any, axes: dict[str, Any], source: str) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Latitudes and longitudes (y, x) of the coordinates of a projection."""
     if crs is None or axes["x"] is None or axes["y"] is None:
         return None, None
@@ -156,7 +170,8 @@ def _from_projection(crs: Any, axes: dict[str, Any]) -> tuple[np.ndarray | None,
     unit = crs.axis_info[0].unit_name if crs.axis_info else "metre"
     planes = [np.asarray(axes[d].values, float) for d in ("x", "y")]
     if unit.startswith("met"):
-        planes = [convert(p, str(axes[d].attrs.get("units", "m")), "m", d) for p, d in zip(planes, "xy", strict=True)]
+        units = [str(axes[d].attrs.get("units", "m")) for d in ("x", "y")]
+        planes = [convert(p, u, "m", f"{source}: {d}") for p, u, d in zip(planes, units, "xy", strict=True)]
     x, y = np.meshgrid(*planes)
     lon, lat = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
     return np.asarray(lat), np.asarray(lon)
@@ -222,6 +237,20 @@ def _eastward(lon: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
     east = begin + (turned[order] - turned[order[0]]) % 360
     _even(east, "longitude", source)
     return order, east
+
+
+def _whole(lat: np.ndarray, source: str) -> None:
+    """Refuse ascending latitudes with one twice, or with a hole: a step longer than both beside it."""
+    steps = np.diff(lat)
+    if (steps <= 1e-6).any():
+        raise DataError(f"{source}: latitude has {lat[int(np.argmin(steps))]:g} twice; drop one")
+    beside = np.maximum(np.append(0, steps[:-1]), np.append(steps[1:], 0))
+    if len(steps) > 1 and (steps > 1.6 * beside).any():
+        at = int(np.argmax(steps / beside))
+        raise DataError(
+            f"{source}: latitude jumps from {lat[at]:g} to {lat[at + 1]:g}, beside it by {beside[at]:g}; cut the area "
+            "to one side of the hole"
+        )
 
 
 def _even(values: np.ndarray, name: str, source: str) -> None:

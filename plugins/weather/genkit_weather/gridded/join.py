@@ -41,8 +41,10 @@ def joined(parts: list[Part], levels: tuple[float, ...] = ()) -> xr.Dataset:
     whole = {}
     for variable in dict.fromkeys(str(v) for _, part in moving for v in part.data_vars):
         whole[variable] = _concatenated(variable, [(n, p) for n, p in moving if variable in p], along, wide, notes)
+    whole, fixed = _once(whole, along, notes)
     for dim, by in (("member", "member"), ("step", "step"), (along, "passed")):
         whole = _common(whole, dim, by, notes)
+    whole |= fixed
     for _, part in parts:
         if along not in part.dims:
             whole |= {str(n): a.reset_coords(drop=True) for n, a in part.data_vars.items() if n not in whole}
@@ -51,6 +53,17 @@ def joined(parts: list[Part], levels: tuple[float, ...] = ()) -> xr.Dataset:
     result.attrs = {**first.attrs, "notes": tuple(dict.fromkeys(notes))}
     result = result.drop_vars([] if "member" in result.dims else "member", errors="ignore").assign_coords(coords)
     return _series(result) if result.sizes.get("start") == 1 else result
+
+
+def _once(
+    whole: dict[str, xr.DataArray], along: str, notes: list[str]
+) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
+    """Variables by time, and fields that do not change: those at one time alone where others have a series."""
+    moving = {n: a.sizes[along] for n, a in whole.items() if along == "time" and along in a.dims}
+    alone = [n for n, count in moving.items() if count == 1 and max(moving.values()) > 2]
+    notes += [f"{n} is at one time alone: it is taken as a static field" for n in alone]
+    fixed = {n: whole[n].isel(time=0, drop=True).reset_coords(drop=True) for n in alone}
+    return {n: a for n, a in whole.items() if n not in fixed}, fixed
 
 
 def _by_level(parts: list[Part], levels: tuple[float, ...]) -> list[Part]:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from genkit.errors import DataError
-from genkit_weather.gridded.files import beyond
+from genkit_weather.gridded.files import beyond, readable
 from genkit_weather.lazy import Lazy
 
 SAMPLE = 16, 2  # times looked at where all would be too many, of values in memory and of others
@@ -42,7 +42,8 @@ class Layers:
 
         def read(which: np.ndarray) -> np.ndarray:
             here = xr.Dataset({n: a.drop_vars(a.coords) for n, a in zip(self.names, picked, strict=True)})
-            values = here.isel({along: rows[which]}).compute()
+            with readable(self.source):
+                values = here.isel({along: rows[which]}).compute()
             out = np.empty((len(which), *shape[1:]), np.float32)
             for v, name in enumerate(self.names):
                 field = values[name].transpose(along, ...).values

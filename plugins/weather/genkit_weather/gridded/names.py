@@ -11,8 +11,8 @@ ROLES = {
               "reftime"),
     "step": ("step", "lead_time", "lead", "leadtime", "prediction_timedelta", "forecast_period",
              "elapsed_forecast_duration"),
-    "member": ("number", "member", "realization", "realisation", "ensemble", "ens", "ensemble_member",
-               "ensemble_mem"),
+    "member": ("number", "member", "members", "memb", "m", "realization", "realisation", "ensemble", "ens",
+               "ensemble_member", "ensemble_mem", "sample", "perturbationnumber"),
     "latitude": ("latitude", "lat", "xlat", "xlat_m", "nav_lat", "lats", "gridlat_0", "clat", "lat_rho"),
     "longitude": ("longitude", "lon", "xlong", "xlong_m", "nav_lon", "lons", "long", "gridlon_0", "clon",
                   "lon_rho"),
@@ -26,6 +26,7 @@ ROLES = {
     "version": ("expver",),
 }  # fmt: skip
 POINTS = ("cell", "ncells", "values", "grid_index", "point", "points", "station", "location", "node", "nmesh2d_face")
+TURNED = "rlat", "rlon", "grid_latitude", "grid_longitude"  # degrees of a rotated pole, whatever their units
 STANDARD = {"forecast_reference_time": "start", "forecast_period": "step", "realization": "member"}
 CF = {
     "latitude": "latitude",
@@ -41,22 +42,33 @@ CF = {
 def role(name: Any, file: xr.Dataset) -> str | None:
     """Which axis a dimension or coordinate is: a key of ROLES, or None.
 
-    A known name counts most (files of the Climate Data Store call valid times forecast_reference_time); digits at its
-    end do not, so that height0 is a height. Then its attributes count: standard_name, units, axis, positive. Else
-    a dimension of dates is time.
+    A known name counts most (files of the Climate Data Store call valid times forecast_reference_time), but x and y
+    may be degrees. Then its attributes count: standard_name, units, axis, positive; then the name without digits
+    at its end, so that height0 is a height. Else a dimension of dates is time.
     """
-    plain = str(name).lower()
-    for spelling in (plain, plain.rstrip("0123456789").rstrip("_")):
-        for key, names in ROLES.items():
-            if spelling in names:
-                return key
+    plain, said = str(name).lower(), _said(name, file)
+    known = _named(plain)
+    if known in ("x", "y") and said in ("longitude", "latitude") and plain not in TURNED:
+        return said
+    if found := known or said or _named(plain.rstrip("0123456789").rstrip("_")):
+        return found
     if name not in file.variables:
         return None
-    attrs, dated = file[name].attrs, " since " in str(file[name].encoding.get("units", ""))
-    standard = STANDARD.get(str(attrs.get("standard_name")))
+    dated = " since " in str(file[name].encoding.get("units", "")) or file[name].dtype.kind == "M"
+    return "time" if name in file.dims and dated else None
+
+
+def _named(plain: str) -> str | None:
+    return next((key for key, names in ROLES.items() if plain in names), None)
+
+
+def _said(name: Any, file: xr.Dataset) -> str | None:
+    """The role by the attributes of a variable."""
+    if name not in file.variables:
+        return None
+    attrs = {k: v for k, v in file[name].attrs.items() if isinstance(v, str)}
     cf = (CF[key] for key in CF if any(attrs.get(a) in known for a, known in coordinate_criteria[key].items()))
-    dated = name in file.dims and (dated or file[name].dtype.kind == "M")
-    return standard or next(cf, None) or ("time" if dated else None)
+    return STANDARD.get(attrs.get("standard_name", "")) or next(cf, None)
 
 
 def find(file: xr.Dataset, wanted: str) -> list[str]:

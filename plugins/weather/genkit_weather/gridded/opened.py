@@ -6,7 +6,7 @@ import xarray as xr
 
 from genkit.errors import DataError
 from genkit_weather.gridded.fields import fields
-from genkit_weather.gridded.files import open_path, paths_of
+from genkit_weather.gridded.files import open_path, paths_of, readable
 from genkit_weather.gridded.join import joined
 from genkit_weather.gridded.names import role
 
@@ -14,10 +14,23 @@ from genkit_weather.gridded.names import role
 def opened(pattern: str, levels: tuple[float, ...] = ()) -> xr.Dataset:
     """All files of a pattern as one data set of the form of `fields`; values are read when they are needed.
 
+    Of several files those that cannot be opened are left out, which is noted.
+
     Raises:
-        DataError: files that cannot be read, understood or joined.
+        DataError: a file that cannot be read, or none; files that cannot be understood or joined.
     """
-    return understood(((path, file) for path in paths_of(pattern) for file in open_path(path)), levels)
+    paths, files, bad = paths_of(pattern), [], []
+    for path in paths:
+        try:
+            files += [(path, file) for file in open_path(path)]
+        except DataError as error:
+            bad.append(str(error))
+    if not files:
+        raise DataError(bad[0] if len(bad) == 1 else f"none of {len(bad)} files can be read: {bad[0]}, ...")
+    with readable(pattern):
+        file = understood(files, levels)
+    told = f"left out {len(bad)} of {len(paths)} files: {'; '.join(bad[:3])}{'; ...' if len(bad) > 3 else ''}"
+    return file.assign_attrs(notes=(told, *file.attrs["notes"])) if bad else file
 
 
 def understood(files: Iterable[tuple[str, xr.Dataset]], levels: tuple[float, ...] = ()) -> xr.Dataset:

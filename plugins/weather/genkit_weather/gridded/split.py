@@ -69,11 +69,14 @@ def pieces(
     step = own if hours is None else round(hours * 3600)
     if step < own or step % own:
         raise UsageError(f"step={hours:g} h is no multiple of the {own / 3600:g} h of {source}")
+    least = SHORTEST * (len(SPLITS) if along == "time" and not any(spans.values()) else 1)
+    if len(held) < least:
+        raise DataError(f"{source} has {len(held)} times; three splits of {SHORTEST} states need at least {least}")
     used = sum(len(rows) for rows in runs(held, step) if len(rows) >= SHORTEST)
-    if 0 < used < len(held) * 2 / 3:
+    if used < len(held) * 2 / 3:
         raise DataError(
-            f"{source}: only {used} of {len(held)} times are {step / 3600:g} h from their neighbours; steps must be "
-            "equal, which months are not"
+            f"{source}: only {used} of {len(held)} times stand in rows of {SHORTEST} or more, {step / 3600:g} h apart; "
+            "steps must be equal, which months are not"
         )
     windows = _windows(stamps, source, shares, spans)
     members: list[dict[str, int]] = [{"member": m} for m in range(file.sizes.get("member", 0))] or [{}]
@@ -162,6 +165,8 @@ def _windows(
             begin, end = np.datetime64(first, "s"), np.datetime64(last) + 1  # of its unit: a year, a month, a day
         except ValueError:
             raise UsageError(f"{name}={first} {last}: expected the first and the last day, as 2019-03-01") from None
+        if end <= begin:
+            raise UsageError(f"{name}={first} {last}: the last day is before the first")
         windows[name] = begin, end.astype("datetime64[s]")
     order = sorted(windows, key=lambda name: windows[name][0])
     for one, two in zip(order, order[1:], strict=False):

@@ -9,6 +9,8 @@ import xarray as xr
 from genkit.errors import DataError
 
 COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:[T ]?(\d\d):?(\d\d)?:?(\d\d)?)?")  # 20200101, 2020010106, 20200101T0600
+ZONE = re.compile(r"(.+?)\s*(?:Z|UTC|GMT)|(.+\d[T ]\d\d.*?)\s*([+-])(\d\d):?(\d\d)?")
+YEARS = np.datetime64("-9999", "s"), np.datetime64("10000", "s")  # what a date is
 SECONDS = np.timedelta64(1, "s")
 
 
@@ -27,7 +29,7 @@ def dates(values: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
     if values.dtype.kind == "M":
         if bare := int(np.isnat(values).sum()):
             raise DataError(f"{source}: {bare} of {values.size} times have no value; drop them")
-        stamps = _to_second(values)
+        stamps = _real(_to_second(values), source)
         return stamps, (stamps - np.datetime64(0, "s")).astype(np.int64)
     if values.dtype.kind != "O" or not hasattr(values.ravel()[0], "calendar"):
         raise DataError(
@@ -42,26 +44,40 @@ def dates(values: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
     passed = np.rint(cftime.date2num(values, "seconds since 1900-01-01", calendar)).astype(np.int64)
     if calendar in ("julian", "standard", "gregorian", "proleptic_gregorian"):
         stamps = [v.change_calendar("proleptic_gregorian") for v in values]
-        return np.array([v.isoformat() for v in stamps], "datetime64[s]"), passed
+        return _real(np.array([v.isoformat() for v in stamps], "datetime64[s]"), source), passed
     if calendar == "360_day":
         return np.array([_spread(v) for v in values]), passed
     return np.array([v.isoformat() for v in values], "datetime64[s]"), passed
 
 
+def _real(stamps: np.ndarray, source: str) -> np.ndarray:
+    """The dates, none of which is a fill value."""
+    far = (stamps < YEARS[0]) | (stamps >= YEARS[1])
+    if far.any():
+        raise DataError(
+            f"{source}: {int(far.sum())} of {stamps.size} times are as {stamps[far][0]}, a fill value; drop them"
+        )
+    return stamps
+
+
 def _written(values: np.ndarray, source: str) -> np.ndarray:
-    """Dates written out, as 2020-01-01T06:00:00 (or a blank for the T, a Z at the end) or as 20200101T0600."""
+    """Dates written out, as 2020-01-01T06:00:00 (or a blank for the T) or 20200101T0600, in UTC or with a zone."""
     return np.array([_date(v.decode() if isinstance(v, bytes) else str(v), source) for v in values.ravel()])
 
 
 def _date(text: str, source: str) -> np.datetime64:
-    plain = text.strip().removesuffix("Z")
+    plain, zone = text.strip(), np.timedelta64(0, "m")
+    if said := ZONE.fullmatch(plain):
+        plain = said[1] or said[2]
+        if said[3]:
+            zone = np.timedelta64((-1 if said[3] == "-" else 1) * (60 * int(said[4]) + int(said[5] or 0)), "m")
     if short := COMPACT.fullmatch(plain):
         year, month, day, *clock = short.groups("00")
         plain = f"{year}-{month}-{day}T{':'.join(clock)}"
     try:
         if plain not in ("", "NaT") and not re.match(r"\d{4}-\d\d-\d\d", plain):  # numpy takes any number for a year
             raise ValueError
-        return np.datetime64(plain.replace(" ", "T"), "s")
+        return np.datetime64(plain.replace(" ", "T"), "s") - zone
     except ValueError:
         raise DataError(f"{source}: time holds {text!r}, expected dates as 2020-01-01T06:00:00") from None
 
@@ -92,6 +108,25 @@ def durations(coord: xr.DataArray, source: str) -> np.ndarray:
     if unit[:1] not in sizes or unit.startswith("month"):
         raise DataError(f"{source}: {coord.name} is in {unit!r}; expected seconds, minutes, hours or days")
     return np.rint(values.astype(float) * sizes[unit[0]]).astype(np.int64)
+
+
+def jitter(passed: np.ndarray) -> np.ndarray:
+    """(T,) seconds to add to times that miss equal steps by a little, as days of 32 bits do; 0 where nothing helps.
+
+    They go to whole minutes, ten minutes or hours, by at most a twentieth of the usual step.
+    """
+
+    def uneven(times: np.ndarray) -> bool:
+        steps = np.diff(np.unique(times))
+        return len(steps) > 1 and bool((steps % steps.min()).any())
+
+    if uneven(passed):
+        most = np.median(np.diff(np.unique(passed))) / 20
+        for unit in (60, 600, 3600):
+            off = (passed + unit // 2) // unit * unit - passed
+            if np.abs(off).max() <= most and not uneven(passed + off):
+                return off
+    return np.zeros_like(passed)
 
 
 def usual_step(passed: np.ndarray) -> int:

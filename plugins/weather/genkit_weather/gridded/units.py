@@ -11,21 +11,30 @@ from genkit.errors import DataError
 
 SPELLED = {  # what files write that pint reads otherwise or not at all
     "": "1",
-    "C": "degC",
-    "F": "degF",
     "mb": "mbar",
     "fraction": "1",
     "proportion": "1",
     "(0 - 1)": "1",
     "0-1": "1",
+    "(0-1)": "1",
     "~": "1",
     "-": "1",
     "none": "1",
     "octas": "0.125",
+    "oktas": "0.125",
+    "okta": "0.125",
     "m of water equivalent": "m",
     "gpm": "m",
+    "gpdm": "dam",
+    "ms-1": "m s-1",
+    "ms**-1": "m s-1",
 }
-WATER = 1000.0  # kg m-3: precipitation is told as a depth or as a mass on an area
+DEGREES = re.compile(
+    r"(?i)(deg(ree)?s?[ _.]*|° ?)?(?P<kind>c(elsius)?|f(ahrenheit)?|k(elvins?)?)|(?P<sign>[\u2103\u2109])"
+)
+LEVEL = r"_-?\d[\d.]*(e[+-]?\d+)?$"  # at the end of the name of a variable at one of several levels, as %g writes it
+FILLS = -999.0, -9999.0, -99999.0, -32768.0, -32767.0  # what stands for no value
+WATER = 1000.0  # kg m-3: precipitation is told as a depth or as a mass on an area, both also per time
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,10 @@ RATES = r".*([WK]|s\*{0,2}\^?-1|/ ?(s|h|hr|hour|day)|(h|hr|hour|d|day)\*{0,2}\^?
 
 def spelled(unit: str) -> str:
     """A unit as pint reads it."""
-    plain = re.sub(r"(?i)^degrees?_([cfk])$", lambda m: f"deg{m[1].upper()}", str(unit).strip())
+    plain = str(unit).strip()
+    if heat := DEGREES.fullmatch(plain):
+        kind = {"\u2103": "C", "\u2109": "F"}.get(heat["sign"]) or heat["kind"][0].upper()
+        return "K" if kind == "K" else f"deg{kind}"
     return SPELLED.get(plain, SPELLED.get(plain.lower(), plain))
 
 
@@ -78,7 +90,7 @@ def registry() -> Any:
 def factor(unit: str, to: str, what: str) -> tuple[float, float]:
     """(scale, offset) with which a value in one unit is scale * value + offset in another.
 
-    A depth of water in mm is a mass in kg m-2. `what` is how errors name the variable and its file.
+    A depth of water in mm is a mass in kg m-2, also per time. `what` is how errors name the variable and its file.
 
     Raises:
         DataError: a unit that is not known, or of another kind.
@@ -92,10 +104,11 @@ def factor(unit: str, to: str, what: str) -> tuple[float, float]:
         one, other = (q if hasattr(q, "units") else pint.Quantity(q) for q in (one, other))
     except Exception:  # pint raises what it likes
         raise DataError(f"{what} has the unit {unit!r}; expected one that can be converted to {to!r}") from None
-    if one.check("[length]") and other.check("[mass]/[length]**2"):
-        one = one * pint.Quantity(WATER, "kg/m^3")
-    elif one.check("[mass]/[length]**2") and other.check("[length]"):
-        one = one / pint.Quantity(WATER, "kg/m^3")
+    water = pint.Quantity(WATER, "kg/m^3")
+    if one.dimensionality * water.dimensionality == other.dimensionality:
+        one = one * water
+    elif one.dimensionality == other.dimensionality * water.dimensionality:
+        one = one / water
     if not one.is_compatible_with(other):
         raise DataError(f"{what} has the unit {unit!r}; expected one that can be converted to {to!r}")
     at = [(pint.Quantity(v * one.magnitude, one.units).to(other.units).magnitude) / other.magnitude for v in (0.0, 1.0)]
@@ -115,7 +128,7 @@ def accumulated(array: Any) -> bool:
         return True
     if re.search("mean|point|maximum|minimum", methods) or step not in (None, "unknown", "instant"):
         return False
-    names = str(array.attrs.get("standard_name", "")), re.sub(r"_[\d.]+$", "", str(array.name))
+    names = str(array.attrs.get("standard_name", "")), re.sub(LEVEL, "", str(array.name))
     rate = re.fullmatch(RATES, str(array.attrs.get("units", "")))
     return not rate and any(re.fullmatch(SUMS, n, re.IGNORECASE) for n in names)
 
@@ -127,17 +140,22 @@ def implausible(name: str, standard: str, unit: str, low: float, high: float) ->
     """
     if not np.isfinite([low, high]).all():
         return None
-    if max(abs(low), abs(high)) > 1e15:
-        return f"{name} has values of {max(abs(low), abs(high)):.3g}, a fill value that the file does not declare"
-    named = [standard, re.sub(r"_[\d.]+$", "", name)]
+    fill = next((v for v in (low, high) if abs(v) > 1e15 or v in FILLS), None)
+    if fill is not None:
+        return f"{name} has values of {fill:.6g}, a fill value that the file does not declare; call it _FillValue there"
+    named = [standard, re.sub(LEVEL, "", name)]
     kind = next((q for n in named for q in QUANTITIES if n and re.fullmatch(q.pattern, n, re.IGNORECASE)), None)
     if kind is None:
         return None
+    option = f"--data.units {name} UNIT"
     try:
         scale, offset = factor(unit, kind.unit, name)
     except DataError:
-        return f"{name} is in {unit!r}, which is no unit of a quantity in {kind.unit}"
+        return f"{name} is in {unit!r}, which is no unit of a quantity in {kind.unit}; correct it by {option}"
     first, last = sorted((scale * low + offset, scale * high + offset))
     if first < kind.low or last > kind.high:
-        return f"{name} is said to be in {unit!r} and goes from {low:.4g} to {high:.4g}, which it can hardly be"
+        return (
+            f"{name} is said to be in {unit!r} and goes from {low:.4g} to {high:.4g}, which it can hardly be; "
+            f"correct it by {option}"
+        )
     return None

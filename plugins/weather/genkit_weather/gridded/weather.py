@@ -17,7 +17,7 @@ from genkit_weather.gridded.layers import Layers, constant, in_memory, missing, 
 from genkit_weather.gridded.names import described
 from genkit_weather.gridded.split import SPLITS, Piece, pieces
 from genkit_weather.gridded.times import usual_step
-from genkit_weather.gridded.units import accumulated, convert, implausible
+from genkit_weather.gridded.units import LEVEL, accumulated, convert, implausible
 from genkit_weather.gridded.wind import turned
 from genkit_weather.lazy import Lazy
 
@@ -52,7 +52,7 @@ def weather(file: xr.Dataset, how: Own, source: str, files: str = "") -> Weather
     file = turned(file, how.wind, source)
     moving = file[[*state, *forcing]]
     if moving.nbytes <= how.memory * 1e9:
-        moving = moving.compute()
+        moving = _members(moving.compute(), source, notes)
     gaps = missing(moving, (*state, *forcing), source, how.mask)
     notes += gaps.notes
     along = "start" if "start" in moving.dims else "time"
@@ -61,11 +61,14 @@ def weather(file: xr.Dataset, how: Own, source: str, files: str = "") -> Weather
     sums = [n for n in (*state, *forcing) if accumulated(file[n])]
     if sums and how.step is not None and how.step * 3600 > _own_step(moving):
         raise UsageError(f"step={how.step:g}: {sums[0]} is a sum over a time; leave it out by --data.variables")
-    cut = pieces(moving, source, how.step, how.split, {name: getattr(how, name) for name in SPLITS}, gone)
+    try:
+        cut = pieces(moving, source, how.step, how.split, {name: getattr(how, name) for name in SPLITS}, gone)
+    except DataError as error:  # what was left out may be why
+        raise DataError("; ".join((str(error), *notes[:2]))) from None
     notes += cut.notes
     if gaps.known is not None:
         moving = _filled(moving, (*state, *forcing), gaps.known, cut.splits["train"])
-    notes += [note for n in (*state, *forcing) if (note := _strange(file[n]))]
+    notes += [note for n in (*state, *forcing) if (note := _strange(moving[n]))]
     notes += [f"{n} only grows, as a total since the start of a forecast does" for n in sums if _grows(moving[n])]
     lat, lon = (file[n].values if n in file.coords else None for n in ("latitude", "longitude"))
     told, uniform = (NAMES, False) if lat is not None else (NAMES[1:], not any("y" in file[n].dims for n in forcing))
@@ -117,6 +120,18 @@ def _selected(file: xr.Dataset, how: Own, source: str) -> xr.Dataset:
             raise UsageError(f"units name {name}, but {source} has {', '.join(map(str, file.data_vars))}")
         file = file.assign({name: file[name].assign_attrs(units=unit)})
     return file if how.region is None else _cut_out(file, how.region, source)
+
+
+def _members(file: xr.Dataset, source: str, notes: list[str]) -> xr.Dataset:
+    """Without the members of which some variable has no value at all, as lagged ensembles have them."""
+    if "member" not in file.dims:
+        return file
+    held = [a.notnull().any(set(a.dims) - {"member"}).values for a in file.data_vars.values() if "member" in a.dims]
+    kept = np.all(held, axis=0) if held else np.ones(file.sizes["member"], bool)
+    if not kept.any():
+        raise DataError(f"{source}: no member has values of all variables; name others by --data.variables")
+    notes += [f"member {m} has no values and is left out" for m in file["member"].values[~kept]]
+    return file if kept.all() else file.isel(member=np.flatnonzero(kept))
 
 
 def _cut_out(file: xr.Dataset, region: tuple[float, float, float, float], source: str) -> xr.Dataset:
@@ -180,7 +195,7 @@ def _named(file: xr.Dataset, option: str, names: tuple[str, ...], source: str) -
     """The variables of an option; a name also stands for the same at all levels, t for t_850 and t_500."""
     found = []
     for name in names:
-        levels = [str(n) for n in file.data_vars if re.fullmatch(re.escape(name) + r"_[\d.]+", str(n))]
+        levels = [str(n) for n in file.data_vars if re.fullmatch(re.escape(name) + LEVEL, str(n))]
         if name not in file and not levels:
             raise UsageError(f"{option} names {name}, but {source} has {', '.join(map(str, file.data_vars))}")
         found += [name] if name in file else levels
@@ -205,13 +220,13 @@ def _grows(array: xr.DataArray) -> bool:
 
 
 def _strange(array: xr.DataArray) -> str | None:
-    """A doubt about the units, from a few times."""
-    values, unit = sample(array), str(array.attrs.get("units", ""))
+    """A doubt about the units, from all values that are in memory, else from a few times."""
+    values = array if isinstance(array.variable._data, np.ndarray) else sample(array)
+    unit = str(array.attrs.get("units", ""))
     if not unit:
         return f"{array.name} has no units; they can be given by --data.units {array.name} UNIT"
     standard = str(array.attrs.get("standard_name", ""))
-    doubt = implausible(str(array.name), standard, unit, float(values.min()), float(values.max()))
-    return doubt and f"{doubt}; correct them by --data.units {array.name} UNIT"
+    return implausible(str(array.name), standard, unit, float(values.min()), float(values.max()))
 
 
 def _filled(file: xr.Dataset, names: tuple[str, ...], known: np.ndarray, train: list[Piece]) -> xr.Dataset:
