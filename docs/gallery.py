@@ -26,6 +26,7 @@ SHOWN = {  # where it is not the first figure after those of the training
     "inverse.peer_table": "samples",
     "molecules.discriminator_guidance": "molecules_fadg_10",
     "molecules.property_guidance": "property",
+    "molecules.protein_guidance": "property",
     "representations.double_descent": "descent",
     "representations.images": "usage",
     "representations.prototypes": "sphere",
