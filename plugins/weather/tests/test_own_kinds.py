@@ -139,6 +139,21 @@ def test_values_outside_their_valid_range_are_none(tmp_path, of_packed):
     np.testing.assert_allclose(kept, np.clip(STATE, 278, 282)[:, data.mask[..., 0]], atol=6e-4)
 
 
+def test_a_range_of_packed_numbers_that_arithmetic_has_left_behind(tmp_path):
+    """Thousandths of K are beyond -500..500, the range of the numbers as they were packed."""
+    packed = np.clip(np.round((STATE - 280) / 0.01), -500, 500).astype(np.int16)
+    attrs = {"units": "K", "scale_factor": "0.01", "add_offset": "280", "valid_range": np.array([-500, 500], np.int16)}
+    file = usual(packed, **attrs)
+    before = dict(file["t2m"].attrs)
+    values = whole(from_xarray(file, 2))
+    assert file["t2m"].attrs == before  # of the caller
+    numbers = file["t2m"].assign_attrs(scale_factor=0.01, add_offset=280.0)
+    file.assign(t2m=numbers).to_netcdf(tmp_path / "own.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "own.nc", engine="h5netcdf") as opened, xr.set_options(keep_attrs=True):
+        np.testing.assert_allclose(whole(from_xarray(opened, 2)), values, rtol=1e-6)
+        np.testing.assert_allclose(whole(from_xarray(opened * 1e3, 2)), 1e3 * values, rtol=1e-6)
+
+
 def test_both_marks_of_missing_values(tmp_path):
     state = STATE.copy()
     state[:, 0, 0], state[:, 1, 1] = -999, 9.96921e36

@@ -164,8 +164,15 @@ def _kind(magic: bytes) -> str:
 
 
 def decoded(file: xr.Dataset) -> xr.Dataset:
-    """With numbers unpacked and dates of the calendar; durations stay numbers; values outside their range are none."""
+    """With numbers unpacked and dates of the calendar; durations stay numbers; values outside their range are none.
+
+    A range of packed numbers does not count where arithmetic has left values of no file: xarray keeps attributes then.
+    """
+    file = file.copy()  # with attributes of its own
     for array in file.variables.values():
+        if array.dtype.kind == "f" and "dtype" not in array.encoding:
+            for name in (n for n in VALID if np.asarray(array.attrs.get(n)).dtype.kind in "iu"):
+                del array.attrs[name]
         for name in PACKING:
             if array.dtype.kind in "fiu" and isinstance(said := array.attrs.get(name), str):
                 array.attrs[name] = _number(said, array.dtype if name in PACKING[2:] else np.dtype(float))
