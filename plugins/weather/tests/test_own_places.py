@@ -90,6 +90,23 @@ def test_x_and_y_that_are_degrees(said):
     assert data.x is None and data.crs is None and data.notes == ()
 
 
+@pytest.mark.parametrize("said", ["names", "mapping", "both"])
+def test_x_and_y_that_are_degrees_of_a_rotated_pole(said):
+    """The pole of the rotation at 40 N, 170 W: its point (0, 0) is 50 N, 10 E. Alone the names tell no place."""
+    file = usual(dims=("time", "y", "x"), lat=LAT - 50, lon=LON - 5)
+    file["y"].attrs["units"], file["x"].attrs["units"] = "degrees_north", "degrees_east"
+    if said != "mapping":
+        file["y"].attrs["standard_name"], file["x"].attrs["standard_name"] = "grid_latitude", "grid_longitude"
+    if said != "names":
+        pole = {"grid_north_pole_latitude": 40.0, "grid_north_pole_longitude": -170.0}
+        file["pole"] = (), 0, {"grid_mapping_name": "rotated_latitude_longitude", **pole}
+    data = from_xarray(file, 2)
+    if said == "names":
+        assert data.lat is None and data.lon is None
+    else:
+        np.testing.assert_allclose((data.lat[0, 0], data.lon[0, 0]), (50, 10), atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["crs_wkt", "spatial_ref"])
 def test_a_projection_in_wkt_alone(name):
     from pyproj import CRS

@@ -11,7 +11,7 @@ ROLES = {
               "reftime"),
     "step": ("step", "lead_time", "lead", "leadtime", "prediction_timedelta", "forecast_period",
              "elapsed_forecast_duration"),
-    "member": ("number", "member", "members", "memb", "m", "realization", "realisation", "ensemble", "ens",
+    "member": ("number", "member", "members", "memb", "realization", "realisation", "ensemble", "ens",
                "ensemble_member", "ensemble_mem", "sample", "perturbationnumber"),
     "latitude": ("latitude", "lat", "xlat", "xlat_m", "nav_lat", "lats", "gridlat_0", "clat", "lat_rho"),
     "longitude": ("longitude", "lon", "xlong", "xlong_m", "nav_lon", "lons", "long", "gridlon_0", "clon",
@@ -48,8 +48,8 @@ def role(name: Any, file: xr.Dataset) -> str | None:
     """
     plain, said = str(name).lower(), _said(name, file)
     known = _named(plain)
-    if known in ("x", "y") and said in ("longitude", "latitude") and plain not in TURNED:
-        return said
+    if said in ("longitude", "latitude") and known in ("x", "y", None):
+        return {"longitude": "x", "latitude": "y"}[said] if _turned(name, file) else said
     if found := known or said or _named(plain.rstrip("0123456789").rstrip("_")):
         return found
     if name not in file.variables:
@@ -60,6 +60,15 @@ def role(name: Any, file: xr.Dataset) -> str | None:
 
 def _named(plain: str) -> str | None:
     return next((key for key, names in ROLES.items() if plain in names), None)
+
+
+def _turned(name: Any, file: xr.Dataset) -> bool:
+    """Whether degrees along a row or column are those of a rotated pole: it is called so, or a grid mapping is one."""
+    if str(name).lower() in TURNED or str(file[name].attrs.get("standard_name", "")).startswith("grid_"):
+        return True
+    mappings = [(a.attrs.get("grid_mapping_name"), str(a.attrs.get("crs_wkt"))) for a in file.variables.values()]
+    pole = any(kind == "rotated_latitude_longitude" or "DERIVINGCONVERSION" in wkt for kind, wkt in mappings)
+    return pole and file[name].ndim == 1
 
 
 def _said(name: Any, file: xr.Dataset) -> str | None:
