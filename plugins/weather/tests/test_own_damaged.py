@@ -1,5 +1,7 @@
 """Files that are damaged, odd or beside each other: what is left out is told, what cannot be read is named."""
 
+import errno
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,7 +9,7 @@ from own_files import HOURS, LAT, LON, STATE, TIME, H, T, W, usual, whole
 
 from genkit.errors import DataError
 from genkit_weather.datasets import Own, from_xarray
-from genkit_weather.gridded import understood
+from genkit_weather.gridded import files, opened, paths_of, readable, understood
 from genkit_weather.gridded.times import dates, jitter
 
 
@@ -79,6 +81,55 @@ def test_files_that_cannot_be_read_are_left_out(tmp_path):
     (tmp_path / "a.nc").write_bytes(b"x")
     with pytest.raises(DataError, match="none of 2 files can be read: .*a.nc is of another kind"):
         Own(str(tmp_path)).load()
+
+
+@pytest.mark.parametrize("fault", [
+    PermissionError(errno.EACCES, "Permission denied"), OSError(errno.EMFILE, "Too many open files"),
+    ImportError("no h5netcdf"), ValueError("unrecognized engine 'h5netcdf' must be one of"),
+], ids=repr)  # fmt: skip
+def test_faults_of_the_machine_leave_no_file_out(tmp_path, monkeypatch, fault):
+    (tmp_path / "a.nc").write_bytes(b"CDF\x05")
+
+    def refused(path, **_):
+        raise fault
+
+    stored(tmp_path, "b.nc")
+    monkeypatch.setattr(xr, "open_dataset", refused)
+    with pytest.raises(DataError, match=f"b.nc: .*{fault.args[-1][:20]}"):
+        opened(str(tmp_path))
+
+
+def test_grib_without_its_library_is_not_left_out(tmp_path, monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    stored(tmp_path, "a.nc")
+    (tmp_path / "b.grib").write_bytes(b"GRIB")
+    monkeypatch.setattr(files, "grib_library", missing)
+    with pytest.raises(DataError, match="b.grib: reading GRIB needs cfgrib"):
+        opened(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), KeyError("t2m"), TypeError("a bug"), AttributeError("a bug")], ids=repr
+)
+def test_errors_of_no_file_do_not_read_the_files(monkeypatch, error):
+    monkeypatch.setattr(files, "_broken", lambda pattern: pytest.fail("read the files"))
+    with pytest.raises(type(error)), readable("data/*.nc"):
+        raise error
+
+
+def test_folders_that_a_pattern_matches_are_refused_with_their_files(tmp_path):
+    (tmp_path / "2019.d").mkdir()
+    (tmp_path / "plots").mkdir()
+    for name in ("b.nc", "2019.d/a.nc", "plots/a.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"matches the folder .*/2019.d and none of its files; .*/\*\*/\*.nc' or"):
+        paths_of(str(tmp_path / "*"))
+    assert paths_of(str(tmp_path / "**/*.nc")) == [str(tmp_path / n) for n in ("2019.d/a.nc", "b.nc")]
+    assert len(paths_of(str(tmp_path / "**/*"))) == 3
+    (tmp_path / "2019.d/a.nc").unlink()
+    assert paths_of(str(tmp_path / "*")) == [str(tmp_path / "b.nc")]
 
 
 @pytest.mark.parametrize("memory", [2.0, 0.0])

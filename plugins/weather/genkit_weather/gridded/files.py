@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import re
 from collections.abc import Iterator
@@ -26,6 +27,10 @@ DATED = "'hours since 2020-01-01 00:00' and a calendar of the CF conventions"
 UNREAD = re.compile(r"unable to decode time units (.*?) with (.*?)\. Try")  # of xarray
 
 
+class Damaged(DataError):
+    """What a file holds cannot be read."""
+
+
 def paths_of(pattern: str) -> list[str]:
     """The files of a path, a pattern (data/era5_*.nc) or a URL of a zarr store; of a folder, those inside it.
 
@@ -39,14 +44,21 @@ def paths_of(pattern: str) -> list[str]:
         return [str(path)]
     if path.is_dir():
         shown = (p for p in path.iterdir() if not p.name.startswith("."))
-        found = sorted(p for p in shown if _is_zarr(p) or p.suffix.lower() in (*NETCDF, *GRIB))
+        found = sorted(filter(_is_data, shown))
         if not found:
             raise DataError(
                 f"{path} holds no NetCDF, GRIB or zarr files; give a pattern such as '{path}/*' or '{path}/**/*.nc'"
             )
         return list(map(str, found))
-    found = [str(path)] if path.exists() else sorted(glob.glob(str(path), recursive=True))
-    found = [f for f in found if not f.endswith((".idx", ".json")) and (_is_zarr(Path(f)) or not Path(f).is_dir())]
+    matched = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
+    folders = {p for p in matched if p.is_dir() and not _is_zarr(p)}
+    found = [str(p) for p in matched if p not in folders and p.suffix not in (".idx", ".json")]
+    for folder in sorted(folders - {above for f in found for above in Path(f).parents}):
+        if any(map(_is_data, folder.rglob("*"))):
+            raise DataError(
+                f"{pattern} matches the folder {folder} and none of its files; give a pattern of files, as "
+                f"'{path.parent}/**/*.nc' or '{path.parent}/*.nc'"
+            )
     if not found:
         raise DataError(f"{pattern}: no such file; give a file, a zarr folder or a pattern in quotes, as 'data/*.nc'")
     return found
@@ -86,11 +98,16 @@ def _is_zarr(path: Path) -> bool:
     return path.is_dir() and any((path / n).exists() for n in METADATA)
 
 
+def _is_data(path: Path) -> bool:
+    return _is_zarr(path) or path.suffix.lower() in (*NETCDF, *GRIB)
+
+
 def open_path(path: str) -> list[xr.Dataset]:
     """The data sets of a file: one, but of GRIB one for each kind of level. Values are read when they are needed.
 
     Raises:
-        DataError: a file that cannot be read.
+        Damaged: what the file holds cannot be read.
+        DataError: a library is missing, or the system does not let the file be read.
     """
     try:
         if "://" in path or _is_zarr(Path(path)):
@@ -99,7 +116,7 @@ def open_path(path: str) -> list[xr.Dataset]:
             return _grib(path)
         engine = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(magic := _magic(path))
         if engine is None:
-            raise DataError(f"{path} is {_kind(magic)}; expected NetCDF (3 or 4), GRIB or a zarr folder")
+            raise Damaged(f"{path} is {_kind(magic)}; expected NetCDF (3 or 4), GRIB or a zarr folder")
         return [decoded(xr.open_dataset(path, engine=engine, decode_cf=False, chunks={}))]  # type: ignore[arg-type]
     except DataError:
         raise
@@ -107,8 +124,17 @@ def open_path(path: str) -> list[xr.Dataset]:
         raise DataError(f"{path}: {error}; install fsspec's client for it (gs:// gcsfs, https:// aiohttp)") from None
     except Exception as error:  # xarray, its engines, codecs and clients raise what they like
         if undated := UNREAD.match(str(error)):
-            raise DataError(f"{path}: times {undated[1]} with {undated[2]} are no dates; expected {DATED}") from None
-        raise DataError(f"cannot read {path}: {_line(error)}; expected NetCDF, GRIB or a zarr folder") from None
+            raise Damaged(f"{path}: times {undated[1]} with {undated[2]} are no dates; expected {DATED}") from None
+        if _of_machine(error):
+            raise DataError(f"cannot read {path}: {_line(error)}") from None
+        raise Damaged(f"cannot read {path}: {_line(error)}; expected NetCDF, GRIB or a zarr folder") from None
+
+
+def _of_machine(error: Exception) -> bool:
+    """Whether the system or a missing library is at fault, whatever a file holds."""
+    if isinstance(error, OSError):
+        return error.errno not in (None, errno.EINVAL)  # a damaged file may tell a place that cannot be
+    return isinstance(error, MemoryError | ImportError) or str(error).startswith("unrecognized engine")
 
 
 @contextmanager
@@ -116,9 +142,11 @@ def readable(pattern: str) -> Iterator[None]:
     """Names the file of a pattern whose values cannot be read, where what is inside fails for that."""
     try:
         yield
-    except GenkitError:
+    except (GenkitError, MemoryError, ImportError, LookupError, TypeError, AttributeError):  # of no file
         raise
     except Exception as error:  # h5py, zarr and their codecs raise what they like
+        if _of_machine(error):
+            raise DataError(f"cannot read the values of {pattern}: {_line(error)}") from error
         if (broken := _broken(pattern)) is None:
             raise
         raise DataError(f"cannot read the values of {broken}: {_line(error)}; copy or download it again") from error
@@ -238,5 +266,5 @@ def _grib(path: str) -> list[xr.Dataset]:
     options: Any = {"indexpath": "", "read_keys": ["uvRelativeToGrid"]}
     found = cfgrib.open_datasets(path, backend_kwargs=options)
     if not found:
-        raise DataError(f"{path}: no GRIB messages that cfgrib can read")
+        raise Damaged(f"{path}: no GRIB messages that cfgrib can read")
     return [file.chunk() for file in found]

@@ -6,7 +6,7 @@ import xarray as xr
 
 from genkit.errors import DataError
 from genkit_weather.gridded.fields import fields
-from genkit_weather.gridded.files import open_path, paths_of, readable
+from genkit_weather.gridded.files import Damaged, open_path, paths_of, readable
 from genkit_weather.gridded.join import joined
 from genkit_weather.gridded.names import role
 
@@ -14,7 +14,7 @@ from genkit_weather.gridded.names import role
 def opened(pattern: str, levels: tuple[float, ...] = ()) -> xr.Dataset:
     """All files of a pattern as one data set of the form of `fields`; values are read when they are needed.
 
-    Of several files those that cannot be opened are left out, which is noted.
+    Of several files those that are damaged are left out, which is noted.
 
     Raises:
         DataError: a file that cannot be read, or none; files that cannot be understood or joined.
@@ -23,7 +23,7 @@ def opened(pattern: str, levels: tuple[float, ...] = ()) -> xr.Dataset:
     for path in paths:
         try:
             files += [(path, file) for file in open_path(path)]
-        except DataError as error:
+        except Damaged as error:
             bad.append(str(error))
     if not files:
         raise DataError(bad[0] if len(bad) == 1 else f"none of {len(bad)} files can be read: {bad[0]}, ...")
