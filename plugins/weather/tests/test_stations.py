@@ -211,6 +211,10 @@ def test_faults_of_a_file_are_named(tmp_path):
         (head + "A,2020-02-08T12,50,1,3\n,2020-02-08T12,50,1,3\n", "line 3: no station"),
         (head + "A,2020-02-08T12,50,1,inf\n", "t2m of station A is infinite"),
         (head, "no line of observations"),
+        (head + "\n\nA,2020-02-08T12,50,1,x\n", r"line 4: t2m \[degC\] is 'x'"),
+        (head + "A,2020-02-08T12,50,1,3,5\n", "lines have more cells than the first; is ',' a decimal sign too"),
+        (head.replace(",", "\t") + "A\t2020-02-08T12\t50\t1\t1,234\n", "line 2: .* is '1,234'; expected a number"),
+        (head.replace(",", "|") + "A|2020-02-08T12|50|1|1,234\n", "line 2: .* is '1,234'; expected a number"),
     ]:
         with pytest.raises(DataError, match=message):
             read(text)
@@ -226,7 +230,10 @@ def test_faults_of_a_file_are_named(tmp_path):
     lambda t: t, lambda t: "# of an office\n" + t, lambda t: t.replace(",", ";").replace("3.5", "3,5"),
     lambda t: t.replace(",", "\t"), lambda t: t.replace("station,time,lat,lon", "Station_ID,valid,LAT,Longitude"),
     lambda t: t.replace("2020-02-08T12:00", "202002081200"), lambda t: t.replace("T12:00", "T14:00+02:00"),
-    lambda t: t.replace(",M", ",-9999"), lambda t: t.replace("\n", ",\n"), lambda t: "\ufeff" + t.replace("\n", "\r\n"),
+    lambda t: t.replace(",M", ",-9999"), lambda t: t.replace("\n", ",\n"),
+    lambda t: t.replace("3.5\n", "3.5,\n").replace("M\n", "M,\n"),
+    lambda t: t.replace("2020-02-08T12:00", "20200208120000"), lambda t: t.replace("\nB", "\n\n,,,,\nB"),
+    lambda t: "\ufeff" + t.replace("\n", "\r\n"),
 ])  # fmt: skip
 def test_tables_as_offices_write_them(tmp_path, name, change):
     text = change("station,time,lat,lon,t2m [degC]\n0012,2020-02-08T12:00,50,-99.9,3.5\nB,2020-02-08T12:00,51,2,M\n")
@@ -237,6 +244,15 @@ def test_tables_as_offices_write_them(tmp_path, name, change):
     np.testing.assert_array_equal(found.t2m, [[3.5, np.nan]])
     np.testing.assert_array_equal(found["longitude"], [-99.9, 2])  # no missing value
     np.testing.assert_array_equal(found["time"], [np.datetime64("2020-02-08T12:00")])
+
+
+def test_stations_may_be_called_as_a_missing_value_is_and_heights_in_any_case(tmp_path):
+    head = "station,time,lat,lon,Elevation [km],t2m [degC]\n"
+    (tmp_path / "s.csv").write_text(head + "M,2020-02-08T12,50,1,0.3,NaN\nNA,2020-02-08T12,51,1,m,3\n")
+    found = read_stations(tmp_path / "s.csv")
+    assert found["station"].values.tolist() == ["M", "NA"] and list(found.data_vars) == ["t2m"]
+    np.testing.assert_allclose(found["elevation"], [300, np.nan])
+    np.testing.assert_array_equal(found.t2m, [[np.nan, 3]])
 
 
 def test_what_does_not_fit_the_forecast_is_named(tmp_path):

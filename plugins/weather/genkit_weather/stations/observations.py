@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ NAMES = {
     "lat": ("latitude",),
     "lon": ("longitude", "long"),
 }
-NONE = ("M", "-", "--", "---", "*", "/", "missing", "none")  # cells without a value
+NONE = ("m", "-", "--", "---", "*", "/", "missing", "none", "null", "nan", "na", "n/a", "#n/a")  # no value, in any case
 FILLS = (-99.9, -999.0, -999.9, -9999.0, -9999.9, -99999.0)  # numbers that stand for none
 SEPARATORS = (",", ";", "\t", "|")
 COLUMN = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>.*)\]$")
@@ -66,18 +67,13 @@ def _read_csv(path: Path) -> xr.Dataset:
     above = re.match(r"(#.*\n|\s*\n)*", text)[0]  # type: ignore[index]
     head = text[len(above) :].partition("\n")[0]
     separator = max(SEPARATORS, key=head.count)
-    try:
-        table: Any = pd.read_csv(
-            io.StringIO(text[len(above) :]), sep=separator, dtype=str, skipinitialspace=True, na_values=NONE
-        )
-    except ValueError as error:  # pandas' parser errors are ValueErrors
-        raise DataError(f"{path}: not a readable CSV file ({str(error).splitlines()[0]})") from None
-    table = _named(table)
+    table = _named(_cells(text[len(above) :], separator, path))
     table.index += 2 + above.count("\n")  # lines
-    if separator != ",":
+    table = table.dropna(how="all").apply(lambda c: c if c.name == "station" else c.mask(c.str.lower().isin(NONE)))
+    if separator == ";":
         table = table.apply(lambda c: c if c.name in ("station", "time") else c.str.replace(",", "."))
     place = ["lat", "lon"] if "lat" in table else ["y", "x"]
-    high = next((c for c in table.columns if COLUMN.sub(r"\g<name>", c) in HEIGHT), None)
+    high = next((c for c in table.columns if COLUMN.sub(r"\g<name>", c).lower() in HEIGHT), None)
     for column in ("station", "time", *place):
         if column not in table:
             raise DataError(f"{path}: column {column} is missing; needed are station, time, and lat, lon or x, y (km)")
@@ -118,6 +114,19 @@ def _read_csv(path: Path) -> xr.Dataset:
     return xr.Dataset(fields, {**coords, **places})
 
 
+def _cells(text: str, separator: str, path: Path) -> Any:
+    """The cells of all lines as text, NaN where they are empty; separators at the ends of lines count for nothing."""
+    how: Any = {"sep": separator, "dtype": str, "skipinitialspace": True, "skip_blank_lines": False}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(io.StringIO(text), index_col=False, na_values=[""], keep_default_na=False, **how)
+    except pd.errors.ParserWarning:
+        raise DataError(f"{path}: lines have more cells than the first; is {separator!r} a decimal sign too?") from None
+    except ValueError as error:  # pandas' parser errors are ValueErrors
+        raise DataError(f"{path}: not a readable CSV file ({str(error).splitlines()[0]})") from None
+
+
 def _is_table(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt"))
 
@@ -132,8 +141,8 @@ def _named(table: Any) -> Any:
 
 
 def _iso(time: Any) -> Any:
-    """2020020912 and 202002091200, which pandas takes for years, with the T that it needs."""
-    return re.sub(r"^((?:19|20)\d{6})(\d\d|\d{4})$", r"\1T\2", time.strip()) if isinstance(time, str) else time
+    """2020020912, with minutes or seconds, which pandas takes for a year, with the T that it needs."""
+    return re.sub(r"^((?:19|20)\d{6})(\d\d|\d{4}|\d{6})$", r"\1T\2", time.strip()) if isinstance(time, str) else time
 
 
 def _numbers(texts: Any, path: Path) -> Any:
