@@ -91,6 +91,17 @@ def test_a_model_that_looks_a_day_back_is_given_the_states_that_are_there(traine
     for a, b in zip(jax.tree.leaves(found["day"][1]), jax.tree.leaves(own), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     assert found["day"][0] == () and "4 of 6 are missing" in found["two"][0][0]
+    for row, said in ((1, ""), (0, ""), (4, "not finite at 2020-06-03T18"), (5, "not finite at 2020-06-04T00")):
+        holed = states.isel(time=slice(start - 5, start + 1)).copy(deep=True)
+        holed["u10"].values[row, 3, 3] = np.nan
+        holed.to_netcdf(tmp_path / f"{row}.nc")
+        if said:
+            with pytest.raises(DataError, match=said):
+                given(model, tmp_path / f"{row}.nc", tmp_path / "boundary.nc", 6)
+            continue
+        inputs = given(model, tmp_path / f"{row}.nc", tmp_path / "boundary.nc", 6)
+        assert "1 of 6 are missing or not finite" in inputs.notes[0]
+        assert np.isnan(inputs.series.state[:6]).all((1, 2, 3)).tolist() == [i == row for i in range(6)]
     plain = replace(model, forecaster=Guess(replace(model.domain, yesterday=None))).outlook(data, series, [start], 6)
     after, moved, never = (o.climate[0, :, 2] for o in (found["two"][1], own, plain))
     same = [np.abs(after - other).max((1, 2, 3)) < 1e-4 for other in (moved, never)]

@@ -65,13 +65,20 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
             f"{lag * step} apart"
         )
     domain, notes = model.domain, []
+    mask, mean = domain.mask, np.asarray(domain.mean)
     start = lag + domain.day
     when = last + step * np.arange(-start, leads + 1)
     rows = np.array([i for i, one in enumerate(when[: start + 1]) if one in there])
+    known = at_times(first, area, when[rows], str(initial))
+    known = known if mask is None else np.where(mask, known, mean)
+    last_two = np.isin(rows, (start - lag, start))
+    _finite(known[last_two], area.names, when[rows[last_two]], str(initial))
+    complete = last_two | np.isfinite(known).all((1, 2, 3))
+    rows, known = rows[complete], known[complete]
     if len(rows) <= start:
         notes.append(
             f"{initial}: of the states from {when[0]} on, which the model would look at, {start + 1 - len(rows)} of "
-            f"{start + 1} are missing; the climatology stands for them"
+            f"{start + 1} are missing or not finite; the climatology stands for them"
         )
     if model.surroundings is None and any(area.frame):
         if coarse := longer_step(second, when[start:]):
@@ -81,11 +88,8 @@ def given(model: WeatherModel, initial: Path, boundary: Path, leads: int, forcin
             )
         states = [n for n in area.names if n in second]  # forcing is taken as the file has it, or computed
         second = fitted(second[states], area, when[start:], str(boundary))
-    known = at_times(first, area, when[rows], str(initial))
-    mask, mean = domain.mask, np.asarray(domain.mean)
     state = np.full((len(when), *known.shape[1:]), np.nan, np.float32)
-    state[rows] = known if mask is None else np.where(mask, known, mean)
-    _finite(state[rows], area.names, when[rows], str(initial))
+    state[rows] = known
     frame = None
     if any(area.frame):
         outside = at_times(second, area, when[start:], str(boundary))
