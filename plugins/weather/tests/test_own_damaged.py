@@ -49,6 +49,17 @@ def test_times_of_32_bit_days_are_equal_steps():
     data = from_xarray(usual(time=time), 2)
     assert data.step_hours == 1 and str(data.train[0].time[0]) == "2019-12-27T08:00:00"
     assert any("times that miss equal steps by up to" in note for note in data.notes)
+    assert (
+        whole(from_xarray(usual(time=time).assign_coords(step=((), 0.0, {"units": "hours"})), 2)).shape == STATE.shape
+    )
+    for count in (1, 2):  # as files of so many times
+        parts = [("mine", usual(STATE[i : i + count], time=time[i : i + count])) for i in range(0, T, count)]
+        found = understood(parts)
+        np.testing.assert_array_equal(
+            found["time"], np.datetime64("2019-12-27T08") + np.arange(T) * np.timedelta64(1, "h")
+        )
+        np.testing.assert_array_equal(np.diff(found["passed"]), 3600)
+        assert len(found.attrs["notes"]) == 1
     assert not jitter(1800 + 21600 * np.array([0, 1, 2, 5, 6])).any()
     assert not jitter(np.array([0, 3600, 9000, 20000])).any()
 

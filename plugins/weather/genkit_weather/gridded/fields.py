@@ -13,7 +13,7 @@ from genkit.errors import DataError
 from genkit_weather.gridded.files import VALID
 from genkit_weather.gridded.grid import placed
 from genkit_weather.gridded.names import described, find, role
-from genkit_weather.gridded.times import dates, durations, jitter
+from genkit_weather.gridded.times import dates, durations, evened
 
 PRESSURE = (
     "plev",
@@ -152,14 +152,10 @@ def _timed(file: xr.Dataset, source: str) -> xr.Dataset:
     valid = [n for n in find(file, "time") if n != main and n in file.coords and file[n].dims == (main,)]
     values = _coordinate(file, valid[0] if valid and file[valid[0]].dtype.kind in "MO" else main, source).values
     stamps, passed = dates(values, source)
-    begun = _begun(file, main, passed, source)
-    if (off := jitter(passed)).any():
-        note = f"times that miss equal steps by up to {np.abs(off).max()} s are set to them"
-        file = file.assign_attrs(notes=(*file.attrs.get("notes", ()), note))
-        stamps, passed = stamps + off.astype("timedelta64[s]"), passed + off
-    file = file.drop_vars(_others(file, (main,))).rename({main: "time"} if main != "time" else {})
-    file = file.assign_coords(time=("time", stamps), passed=("time", passed))
-    return file if begun is None else file.assign_coords(begun=("time", begun))
+    timed = file.drop_vars(_others(file, (main,))).rename({main: "time"} if main != "time" else {})
+    timed = evened(timed.assign_coords(time=("time", stamps), passed=("time", passed)))
+    begun = _begun(file, main, timed["passed"].values, source)
+    return timed if begun is None else timed.assign_coords(begun=("time", begun))
 
 
 def _crossed(file: xr.Dataset, source: str) -> xr.Dataset:

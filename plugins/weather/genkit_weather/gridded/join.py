@@ -9,6 +9,7 @@ import xarray as xr
 
 from genkit.errors import DataError
 from genkit_weather.gridded.names import described
+from genkit_weather.gridded.times import evened
 from genkit_weather.gridded.units import convert
 
 Part = tuple[str, xr.Dataset]  # the name of a file and its `fields`
@@ -52,7 +53,8 @@ def joined(parts: list[Part], levels: tuple[float, ...] = ()) -> xr.Dataset:
     result = xr.merge([a.rename(n) for n, a in whole.items()], compat="override", join="exact")
     result.attrs = {**first.attrs, "notes": tuple(dict.fromkeys(notes))}
     result = result.drop_vars([] if "member" in result.dims else "member", errors="ignore").assign_coords(coords)
-    return _series(result) if result.sizes.get("start") == 1 else result
+    result = _series(result) if result.sizes.get("start") == 1 else result
+    return evened(result) if "time" in result.dims else result  # files of one or two times do not tell their step
 
 
 def _once(

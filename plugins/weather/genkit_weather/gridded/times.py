@@ -129,6 +129,17 @@ def jitter(passed: np.ndarray) -> np.ndarray:
     return np.zeros_like(passed)
 
 
+def evened(file: xr.Dataset) -> xr.Dataset:
+    """A file by `time` and `passed` at equal steps, where its times miss them by `jitter`, which is noted."""
+    off = jitter(file["passed"].values)
+    if not off.any():
+        return file
+    note = f"times that miss equal steps by up to {np.abs(off).max()} s are set to them"
+    time, passed = file["time"].values + off.astype("timedelta64[s]"), file["passed"].values + off
+    notes = (*file.attrs.get("notes", ()), note)
+    return file.assign_coords(time=("time", time), passed=("time", passed)).assign_attrs(notes=notes)
+
+
 def usual_step(passed: np.ndarray) -> int:
     """The most frequent step in seconds of increasing times (T,); of several the shortest."""
     steps, counts = np.unique(np.diff(passed), return_counts=True)
