@@ -110,9 +110,10 @@ def test_faults_of_the_machine_leave_no_file_out(tmp_path, monkeypatch, fault):
         opened(str(tmp_path))
 
 
-def test_grib_without_its_library_is_not_left_out(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [ImportError, RuntimeError])
+def test_grib_without_its_library_is_not_left_out(tmp_path, monkeypatch, error):
     def missing(name):
-        raise ImportError(name)
+        raise error(name)
 
     stored(tmp_path, "a.nc")
     (tmp_path / "b.grib").write_bytes(b"GRIB")

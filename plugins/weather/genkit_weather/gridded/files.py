@@ -261,7 +261,7 @@ def _absolute(coord: xr.DataArray) -> xr.DataArray:
 def _grib(path: str) -> list[xr.Dataset]:
     try:
         cfgrib = grib_library("cfgrib")
-    except ImportError:
+    except (ImportError, RuntimeError):  # cfgrib without the library ecCodes
         raise DataError(f"{path}: reading GRIB needs cfgrib; pip install cfgrib eccodes") from None
     options: Any = {"indexpath": "", "read_keys": ["uvRelativeToGrid"]}
     found = cfgrib.open_datasets(path, backend_kwargs=options)
