@@ -13,7 +13,6 @@ from genkit_weather.data import Series, WeatherData, blocks, frames, take, truth
 from genkit_weather.lam import Domain, Formulation, Inputs, Outlook, domain_of, first_guess, unroll
 from genkit_weather.lam.domain import hours
 
-DAY = np.timedelta64(1, "D")
 UNSEEN = "daily climatology: a forecast time of day does not occur in the training split"
 
 
