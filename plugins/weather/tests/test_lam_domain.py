@@ -1,5 +1,6 @@
 """Conditioning, first guess and target of Diffusion-LAM."""
 
+import tracemalloc
 from dataclasses import replace
 
 import jax
@@ -129,6 +130,11 @@ def test_the_last_day_that_is_known_moves_the_climatology():
     np.testing.assert_allclose(frame_of(change, FRAME), -np.broadcast_to(share, (3, 52, V)), atol=1e-4)
     series = replace(data.train[0], state=np.where(np.arange(30)[:, None, None, None] > 9, np.nan, data.train[0].state))
     assert np.isfinite(climate(series, [11, 15, 25])).all()  # the future is not looked at
+    when, last = 4 + np.arange(20).reshape(1, 20, 1) + np.zeros((8, 1, 3), int), np.full(8, 9)
+    tracemalloc.start()
+    size, peak = expected(domain, data.train[0], when, last).nbytes, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.3 * size  # little but the climate itself is held
 
 
 def test_the_share_that_a_day_leaves_is_fitted_without_both_dates():
