@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from genkit.errors import UsageError
 from genkit.kinds import Network
 from genkit.train import AdamW
-from genkit_molecules.chemistry import atoms
+from genkit_molecules.chemistry import atoms, sites
 from genkit_molecules.items import GraphOrder, Kind, Molecules, order_named, real_sites
 from genkit_molecules.models.discrete import DISCRETE, Discrete, cross_entropy
 from genkit_molecules.models.recipe import GeneratorRecipe
@@ -126,7 +128,9 @@ class DiGress(GeneratorRecipe):
         """The cross-entropy of DiGress, or the bound."""
         if self.noise not in DISCRETE or self.objective == "bound":
             return model.bound(key, x, cond)
-        n, real = atoms(x.shape[1]), real_sites(cond["mask"])
-        parts = ((real.at[:, n:].set(False), 1.0), (real.at[:, :n].set(False), self.bond_weight))
+        n, real, layout = atoms(x.shape[1]), real_sites(cond["mask"]), model.layout
+        mean_atoms, mean_sites = (np.average(of, weights=layout.counts) for of in (layout.sizes, sites(layout.sizes)))
+        parts = ((real.at[:, n:].set(False), 1 / mean_atoms),
+                 (real.at[:, :n].set(False), self.bond_weight / max(mean_sites - mean_atoms, 1)))  # fmt: skip
         process = model.discrete.process(model.layout.space(n))
         return cross_entropy(key, model.denoiser, x, cond, process, model.discrete.steps, parts)

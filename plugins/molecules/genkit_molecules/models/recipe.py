@@ -65,7 +65,7 @@ class GeneratorRecipe(Recipe):
         if calls > sites:
             raise UsageError(f"calls={calls} for {sites} sites; expected at most one a site")
         denoiser, rows = model.denoiser, data.rows("train")  # type: Any, Any
-        trimmed = Trimmed.of(model.layout, rows["mask"])
+        trimmed = Trimmed.of(model.layout, rows["mask"], self.batch)
         dropout = 0.0 if data.told is None else data.told.dropout
 
         def of(params: Any, aux: None, batch: Any, key: Any, training: bool = True) -> Any:
