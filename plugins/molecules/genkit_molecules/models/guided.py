@@ -227,7 +227,7 @@ class SteeredMolecules(Steered):
 
     def fit(self, run: Any, data: Molecules, start: Guided | None = None) -> Guided:
         """Train the generator and its critics; refuses one that would not hear the property."""
-        own = self.generator
+        own: Any = self.generator
         if start is None and not own.restore and getattr(own.network, "dy", 0) == 1:
             raise UsageError("dy=1 lets no property through to the generator; give it more, as --network.dy 64 "
                              "--network.hidden_y 128")  # fmt: skip
