@@ -10,7 +10,7 @@ import numpy as np
 from genkit.errors import UsageError
 from genkit.kinds import Network
 from genkit.train import AdamW
-from genkit_molecules.chemistry import atoms, sites
+from genkit_molecules.chemistry import atoms
 from genkit_molecules.items import GraphOrder, Kind, Molecules, order_named, real_sites
 from genkit_molecules.models.discrete import DISCRETE, Discrete, cross_entropy
 from genkit_molecules.models.recipe import GeneratorRecipe
@@ -129,8 +129,9 @@ class DiGress(GeneratorRecipe):
         if self.noise not in DISCRETE or self.objective == "bound":
             return model.bound(key, x, cond)
         n, real, layout = atoms(x.shape[1]), real_sites(cond["mask"]), model.layout
-        mean_atoms, mean_sites = (np.average(of, weights=layout.counts) for of in (layout.sizes, sites(layout.sizes)))
+        size = layout.sizes
+        mean_atoms, mean_bonds = (np.average(of, weights=layout.counts) for of in (size, size * (size - 1) / 2))
         parts = ((real.at[:, n:].set(False), 1 / mean_atoms),
-                 (real.at[:, :n].set(False), self.bond_weight / max(mean_sites - mean_atoms, 1)))  # fmt: skip
+                 (real.at[:, :n].set(False), self.bond_weight / max(mean_bonds, 1)))  # fmt: skip
         process = model.discrete.process(model.layout.space(n))
         return cross_entropy(key, model.denoiser, x, cond, process, model.discrete.steps, parts)
