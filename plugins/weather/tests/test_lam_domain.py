@@ -178,7 +178,7 @@ def test_states_of_a_date_that_are_told_twice_leave_the_share_as_it_is(blocks, m
         data = replace(dataset(*states), train=tuple(parts), step_hours=step / 60)
         stats = statistics(data)
         domain = replace(fixed, mean=stats.mean, std=stats.std, climatology=daily_climatology(data, stats))
-        return fitted_yesterday(domain, data)
+        return np.asarray(fitted_yesterday(domain, data))
 
     fixed = domain_of(dataset(hourly), Formulation("diurnal"))
     plain = share(hourly)
