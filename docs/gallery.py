@@ -72,7 +72,9 @@ def page() -> str:
             continue
         if (here := item.name.split(".")[0]) != plugin:
             text, plugin = f"{text}\n## {here.capitalize()}\n", here
-        command = f"genkit run {item.name}" + (f" --{NEEDS[item.name]} RUN" if item.name in NEEDS else "")
+        command = f"genkit run {item.name}"
+        if needs := NEEDS.get(item.name):
+            command += f" --{needs} runs/{needs}"
         text += f"\n{item.summary[0].upper()}{item.summary[1:]}:\n\n```\n{command}\n```\n\n"
         text += f"![{item.summary}](images/gallery/{item.name}.png)\n"
     if missing:

@@ -122,10 +122,11 @@ class _Plain(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        if twice := [name for name, count in names.items() if count > 1]:
-            raise yaml.YAMLError(f"it has the key {twice[0]!r} more than once")
-        return super().construct_mapping(node, deep)
+        found = super().construct_mapping(node, deep)
+        if len(found) < len(node.value):
+            words = Counter(getattr(key, "value", "") for key, _ in node.value)
+            raise yaml.YAMLError(f"it has the key {words.most_common(1)[0][0]!r} more than once")
+        return found
 
 
 class _Unaliased(yaml.SafeDumper):

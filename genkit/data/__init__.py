@@ -7,7 +7,7 @@ from genkit.data.files import NotFetched, fetch, local
 
 if TYPE_CHECKING:
     from genkit.data.idx import find_idx, read_idx
-    from genkit.data.pipeline import Arrays, Batches, Source, batches
+    from genkit.data.pipeline import Arrays, Batches, Source, batches, pool_size
 
 __all__ = [
     "Absent",
@@ -23,6 +23,7 @@ __all__ = [
     "local",
     "location",
     "only_looking",
+    "pool_size",
     "read_idx",
 ]
 

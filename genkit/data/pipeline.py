@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import jax
@@ -47,6 +47,11 @@ class Arrays:
         return jax.tree.map(lambda leaf: leaf[indices], self.tree)
 
 
+def pool_size(n: int, batch_size: int) -> int:
+    """Batches among which near ones of n elements are brought together: few elements are there twice."""
+    return max(1, min(POOL, n // (4 * batch_size)))
+
+
 @dataclass(frozen=True)
 class Batches:
     """What `batches` returns: every ``iter`` of it starts from the beginning; ``self[k]`` is batch k.
@@ -62,7 +67,7 @@ class Batches:
     workers: int = 0
     prefetch: int = 2
     share: tuple[int, int] = (0, 1)
-    near: np.ndarray | None = None
+    near: np.ndarray | None = field(default=None, compare=False)
 
     def __getitem__(self, k: int) -> Any:
         process, processes = self.share
@@ -81,11 +86,12 @@ class Batches:
         """The elements of batch k: the next ones, or where batches are of near elements those of a pool of batches."""
         if self.near is None:
             return self.indices(k * self.batch_size, (k + 1) * self.batch_size)
-        size = max(1, min(POOL, len(self.source) // (4 * self.batch_size)))  # few elements are there twice in a pool
-        pool, place = divmod(k, size)
-        pooled = self.indices(pool * size * self.batch_size, (pool + 1) * size * self.batch_size)
+        size = pool_size(len(self.source), self.batch_size)
+        number, place = divmod(k, size)
+        pooled = self.indices(number * size * self.batch_size, (number + 1) * size * self.batch_size)
         pooled = pooled[np.argsort(self.near[pooled], kind="stable")].reshape(size, self.batch_size)
-        return pooled[np.random.default_rng((self.seed, pool)).permutation(size)[place]]
+        rng = np.random.default_rng((self.seed, number, POOL))
+        return rng.permuted(pooled, axis=1)[rng.permutation(size)[place]]  # rows tell nothing of what is near
 
     def indices(self, first: int, last: int) -> np.ndarray:
         """Elements at the places first..last-1 of the endless row of epochs; each has every element once."""
@@ -168,6 +174,11 @@ def batches(
     share = (jax.process_index(), jax.process_count())
     if batch_size < 1 or batch_size % share[1]:
         raise UsageError(f"a batch of {batch_size} cannot be shared by {share[1]} hosts; choose a multiple")
+    if near is not None:
+        near = np.asarray(near, float)
+        if near.shape != (len(source),) or not np.isfinite(near).all() or not shuffle:
+            raise UsageError(f"near has shape {near.shape}, shuffle={shuffle}; expected a finite number of each of the "
+                             f"{len(source)} elements, which are shuffled")  # fmt: skip
     return Batches(source, batch_size, seed, shuffle, transform, workers, prefetch, share, near)
 
 

@@ -63,10 +63,11 @@ def test_near_elements_share_a_batch():
         rows = [sorted_[4 * pool + k] for k in range(4)]
         there = np.concatenate([plain[4 * pool + k] for k in range(4)])
         assert set(np.concatenate(rows)) == set(there)
-        first = sorted(near[row].tolist() for row in rows)
+        first = sorted(sorted(near[row].tolist()) for row in rows)
         np.testing.assert_array_equal(np.concatenate(first), np.sort(near[there]))
         order.append(np.argsort([near[row].min() for row in rows]).tolist())
     assert any(one != [0, 1, 2, 3] for one in order)
+    assert any((np.diff(near[sorted_[k]]) < 0).any() for k in range(16))  # rows are in any order
     half = type(sorted_)(source, 4, 1, share=(1, 2), near=near)
     np.testing.assert_array_equal(half[5], sorted_[5][2:])
 
@@ -86,6 +87,9 @@ def test_errors():
         batches(type("None_", (), {"__len__": lambda s: 0, "__getitem__": lambda s, i: i})(), 2)
     with pytest.raises(UsageError, match="a batch of 0"):
         batches(Squares(), 0)
+    for near, shuffle in (([1.0], True), ([np.nan] * 10, True), (range(10), False)):
+        with pytest.raises(UsageError, match="near has shape"):
+            batches(Squares(), 2, near=near, shuffle=shuffle)
 
 
 @pytest.mark.slow

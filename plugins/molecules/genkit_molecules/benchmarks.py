@@ -40,7 +40,7 @@ class Speed:
             note = "" if published is None else f"one core; asked for: under {published:g} s"
             yield Row(f"enumeration of {n} atoms", time.perf_counter() - begun, "s", note=note)
         n, batch = (3, 8) if smoke else (ATOMS, 128)
-        network = GraphTransformer.preset("default")
+        network = GraphTransformer(2, dx=64, de=32, heads=4, hidden_x=64, hidden_e=32, dropout=0.0)
         apply, params = functional(network.build(nnx.Rngs(0), ELEMENTS))
         odds_apply, odds = functional(network.build(nnx.Rngs(0), ELEMENTS, "discriminator"))
         denoiser, log_odds = GraphDenoiser(params, apply, len(ELEMENTS)), GraphLogOdds(odds, odds_apply, len(ELEMENTS))

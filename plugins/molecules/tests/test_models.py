@@ -93,10 +93,12 @@ def test_each_program_saves_a_tenth_of_the_cost():
 
 def test_batches_in_training_are_as_wide_as_their_items():
     """What is real is the same; rows of two atoms have three sites of six, unless one of three is there."""
-    layout, few, many = DATA.layout, np.arange(3) < np.array([[2]] * 9 + [[3]]), np.ones((10, 3), bool)
-    trimmed, whole = Trimmed.of(layout, few), Trimmed.of(layout, many)
+    layout, two = DATA.layout, np.arange(3) < 2
+    few, many = (np.tile(two, (10, 1)) for _ in range(2))
+    few[9], many[:] = True, True
+    trimmed, whole, small = Trimmed.of(layout, few, 1), Trimmed.of(layout, many, 1), Trimmed.of(layout, few, 2)
     assert trimmed.bounds == (2, 3) and trimmed.near.tolist() == [2] * 9 + [3]
-    assert whole.bounds == (3,) and whole.near is None
+    assert whole.bounds == small.bounds == (3,) and whole.near is small.near is None  # all large, or few batches
     x, scale = jnp.arange(60).reshape(10, 6), jnp.float32(2)
 
     def loss(scale, x, cond):
@@ -176,8 +178,9 @@ def test_what_cannot_be_guided_is_refused_before_training():
     ):
         with pytest.raises(UsageError, match=words):
             genkit.config("molecules.discriminator_guidance", "tiny", options)
+    deaf = genkit.config("molecules.property_guidance", "tiny", {"network.dy": 1}).model  # such runs are there
     with pytest.raises(UsageError, match=r"dy=1 lets no property through .* --network.dy 64"):
-        genkit.config("molecules.property_guidance", "tiny", {"network.dy": 1})
+        deaf.fit(None, DATA)
     with pytest.raises(UsageError, match="eta=3; expected a probability"):
         genkit.config("molecules.protein_ardm", "tiny", {"model": "remasked", "eta": 3.0})
     defaults: Any = {"remasked": 0.02, "flow": 0.0}

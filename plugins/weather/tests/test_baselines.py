@@ -138,6 +138,18 @@ def test_relaxed_is_the_rollout_of_its_first_guess(data):
     np.testing.assert_allclose(out, np.concatenate(made)[[0, 2]], atol=1e-5)
 
 
+def test_relaxed_refuses_what_it_has_no_guess_for(data):
+    forecast = BASELINES["relaxed"]().fit(data)
+    with pytest.raises(UsageError, match="leads are steps after the start; 0 is none"):
+        forecast(data.test[0], [5], [0, 1])
+    series = data.test[0]
+    late = series.time + np.where(np.arange(len(series.time)) == 7, np.timedelta64(3, "h"), np.timedelta64(0, "h"))
+    odd = replace(series, time=late)
+    assert np.isfinite(forecast(odd, [8], [1, 2])).all()
+    with pytest.raises(UsageError, match="does not occur in the training split"):
+        forecast(odd, [5], [1, 3])  # the step between goes through it
+
+
 def test_climatology_draws_training_states(data):
     series = data.test[0]
     out = Climatology(members=30).fit(data)(series, [1, 2], [1, 4])

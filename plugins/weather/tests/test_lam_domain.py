@@ -1,5 +1,6 @@
 """Conditioning, first guess and target of Diffusion-LAM."""
 
+import tracemalloc
 from dataclasses import replace
 
 import jax
@@ -11,6 +12,7 @@ from genkit_weather.area.frame import frame_of, interior_of
 from genkit_weather.data import Series, WeatherData, statistics
 from genkit_weather.lam import Examples, Formulation, Inputs, advance, condition, domain_of, first_guess, target
 from genkit_weather.lam.domain import expected, extended
+from genkit_weather.lam.fitting import daily_climatology, fitted_yesterday
 
 H, W, V, FRAME = 8, 9, 2, (2, 2)
 
@@ -128,9 +130,14 @@ def test_the_last_day_that_is_known_moves_the_climatology():
     np.testing.assert_allclose(frame_of(change, FRAME), -np.broadcast_to(share, (3, 52, V)), atol=1e-4)
     series = replace(data.train[0], state=np.where(np.arange(30)[:, None, None, None] > 9, np.nan, data.train[0].state))
     assert np.isfinite(climate(series, [11, 15, 25])).all()  # the future is not looked at
+    when, last = 4 + np.arange(20).reshape(1, 20, 1) + np.zeros((8, 1, 3), int), np.full(8, 9)
+    tracemalloc.start()
+    size, peak = expected(domain, data.train[0], when, last).nbytes, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.3 * size  # little but the climate itself is held
 
 
-def test_the_share_that_a_day_leaves_is_fitted_without_both_days():
+def test_the_share_that_a_day_leaves_is_fitted_without_both_dates():
     """Against a loop that takes the climatology anew for each pair; that of all days would say less."""
     lasting = (noise(1, 2) - noise(1, 4)) * np.repeat([1, 1, 1, -1, -1, -1], 4)[:, None, None, None]
     mask = np.ones((H, W, V), bool)
@@ -141,10 +148,10 @@ def test_the_share_that_a_day_leaves_is_fitted_without_both_days():
     rest = [interior_of(x, FRAME) - np.asarray(extended(domain, frame_of(x, FRAME))) for x in rest]
     rest = [np.where(interior_of(mask, FRAME), x, 0) for x in rest]
     product = square = plain = whole = 0.0
-    for s, x in enumerate(rest):
+    for x in rest:
         for t in range(len(x) - 4):
             alike = [(i, u) for i, y in enumerate(rest) for u in range(t % 4, len(y), 4)]
-            others = np.mean([rest[i][u] for i, u in alike if (i, u) not in ((s, t), (s, t + 4))], 0)
+            others = np.mean([rest[i][u] for i, u in alike if u // 4 not in (t // 4, t // 4 + 1)], 0)
             every = np.mean([rest[i][u] for i, u in alike], 0)
             product, square = product + (x[t] - others) * (x[t + 4] - others), square + (x[t] - others) ** 2
             plain, whole = plain + (x[t] - every) * (x[t + 4] - every), whole + (x[t] - every) ** 2
@@ -154,6 +161,30 @@ def test_the_share_that_a_day_leaves_is_fitted_without_both_days():
     two_days = dataset(noise(8))
     assert not domain_of(two_days, Formulation("relaxed")).yesterday.any()  # nothing is left to take a mean of
     assert domain_of(replace(data, step_hours=9.0), Formulation("relaxed")).yesterday is None
+
+
+@pytest.mark.parametrize("blocks", [256, 30])  # states read at once: two dates at least
+def test_states_of_a_date_that_are_told_twice_leave_the_share_as_it_is(blocks, monkeypatch):
+    """By members or by steps within the hour; of six days of states an hour apart, two times three in a row."""
+    monkeypatch.setattr("genkit_weather.lam.fitting.rows_at_once", lambda shape: blocks)
+    days = noise(7, 2)
+    hourly = np.repeat(days[1:] + days[:-1], 24, 0) + 0.1 * noise(144, 4)
+
+    def share(*states, step=60):
+        half = len(states[0]) // 2
+        time = np.datetime64("2020-03-01T00", "s") + np.arange(half) * np.timedelta64(step, "m")
+        cut = ((slice(half), time), (slice(half, None), time + np.timedelta64(4, "D")))
+        parts = [replace(s, state=s.state[rows], time=t) for s in dataset(*states).train for rows, t in cut]
+        data = replace(dataset(*states), train=tuple(parts), step_hours=step / 60)
+        stats = statistics(data)
+        domain = replace(fixed, mean=stats.mean, std=stats.std, climatology=daily_climatology(data, stats))
+        return np.asarray(fitted_yesterday(domain, data))
+
+    fixed = domain_of(dataset(hourly), Formulation("diurnal"))
+    plain = share(hourly)
+    assert plain.max() > 0.05
+    np.testing.assert_allclose(share(hourly, hourly, hourly), plain, rtol=1e-4)
+    np.testing.assert_allclose(share(np.repeat(hourly, 2, 0), step=30), plain, rtol=1e-4)
 
 
 def test_relaxed_guess_is_exact_for_a_seasonal_autoregression():

@@ -223,8 +223,10 @@ def _frames(text: str) -> list[str]:
             at += 1
             continue
         size = int(lines[at]) + 2 if lines[at].strip().isdecimal() else len(lines)
-        follows = next((line.strip() for line in lines[at + size :] if line.strip()), "0")
-        size = size if follows.isdecimal() else len(lines)
+        behind = at + size
+        while behind < len(lines) and (not lines[behind].strip() or lines[behind].startswith("VEC")):  # of the cell
+            behind += 1
+        size = behind - at if behind >= len(lines) or lines[behind].strip().isdecimal() else len(lines)
         found.append("\n".join(lines[at : at + size]))
         at += size
     return found

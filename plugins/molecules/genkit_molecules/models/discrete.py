@@ -145,7 +145,10 @@ def cross_entropy(
     length: int,
     parts: tuple[tuple[Array, float], ...],
 ) -> Array:
-    """sum of weight times mean -log p(x_0 | x_t) over the sites of each part: the loss of DiGress (arXiv 2209.14734).
+    """Mean over items of the sums, over the sites of each part, of weight times -log p(x_0 | x_t): the loss of DiGress.
+
+    Vignac et al. 2023 (arXiv 2209.14734) divide the sums of a batch by its sites. Weights that are divided by the mean
+    number of sites of an item do so on average, and let every site count alike, whatever the sizes in a batch.
 
     Args:
         key: for times and noise.
@@ -154,7 +157,7 @@ def cross_entropy(
         cond: what the denoiser is conditioned on.
         process: a process of `length` steps, made with likelihood=False.
         length: T; t is uniform on 1..T and stratified over the batch.
-        parts: (sites (n, D) bool, weight): atoms with 1 and bonds with 5.
+        parts: (sites (n, D) bool, weight).
     """
     k_time, k_noise = jax.random.split(key)
     t = jnp.floor(stratified(k_time, len(x)) * length) + 1
@@ -167,5 +170,4 @@ def cross_entropy(
         some = some | sites
     logits = jnp.where(some[..., None], logits, 0.0)
     nll = -jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.where(some, x, 0)[..., None], -1)[..., 0]
-    means = [w * jnp.where(s, nll, 0).sum() / jnp.maximum(s.sum(), 1) for s, w in parts]
-    return jnp.stack(means).sum()
+    return jnp.stack([w * jnp.where(s, nll, 0).sum() / len(x) for s, w in parts]).sum()

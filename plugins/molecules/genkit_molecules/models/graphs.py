@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from genkit.errors import UsageError
 from genkit.kinds import Network
 from genkit.train import AdamW
@@ -126,7 +128,10 @@ class DiGress(GeneratorRecipe):
         """The cross-entropy of DiGress, or the bound."""
         if self.noise not in DISCRETE or self.objective == "bound":
             return model.bound(key, x, cond)
-        n, real = atoms(x.shape[1]), real_sites(cond["mask"])
-        parts = ((real.at[:, n:].set(False), 1.0), (real.at[:, :n].set(False), self.bond_weight))
+        n, real, layout = atoms(x.shape[1]), real_sites(cond["mask"]), model.layout
+        size = layout.sizes
+        mean_atoms, mean_bonds = (np.average(of, weights=layout.counts) for of in (size, size * (size - 1) / 2))
+        parts = ((real.at[:, n:].set(False), 1 / mean_atoms),
+                 (real.at[:, :n].set(False), self.bond_weight / max(mean_bonds, 1)))  # fmt: skip
         process = model.discrete.process(model.layout.space(n))
         return cross_entropy(key, model.denoiser, x, cond, process, model.discrete.steps, parts)

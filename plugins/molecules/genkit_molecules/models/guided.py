@@ -107,12 +107,12 @@ class GuidedRecipe(CriticRecipe):
         train, held = divided(yes, run.seed)
         examples, known = ({k: rows[k][one.places] for k in ("x", "mask")} | {"yes": one.yes}
                            for one in (train, held.some))  # fmt: skip
-        trimmed = Trimmed.of(layout, examples["mask"])
         begin = jax.jit(lambda key, known: transfer(known, net.init(key)))  # together: what is replaced is not drawn
         params = begin(run.key(f"{name} parameters"), model.denoiser.params)
         batch, steps = self.discriminator_batch or 2 * own.batch, self.discriminator_steps
         if self.discriminator_epochs is not None:
             steps = self.discriminator_epochs * -(-len(train.places) // batch)
+        trimmed = Trimmed.of(layout, examples["mask"], batch)
         found = learn_critic(run, name, loss, params, examples, known, batch=batch, steps=steps,
                              near=trimmed.near, optimizer=self.discriminator_optimizer)  # fmt: skip
         return Critic(layout.log_odds(net, jax.device_get(found), unit=discrete.unit), prior)
@@ -225,15 +225,12 @@ class SteeredMolecules(Steered):
             generator = replace(generator, network=GraphTransformer(dy=64, hidden_y=128))
         return cls(generator=generator, **few)
 
-    def __post_init__(self) -> None:
-        """Refuse a network that would not hear the condition."""
-        super().__post_init__()
-        if getattr(self.generator.network, "dy", 0) == 1:
+    def fit(self, run: Any, data: Molecules, start: Guided | None = None) -> Guided:
+        """Train the generator and its critics; refuses one that would not hear the property."""
+        own: Any = self.generator
+        if start is None and not own.restore and getattr(own.network, "dy", 0) == 1:
             raise UsageError("dy=1 lets no property through to the generator; give it more, as --network.dy 64 "
                              "--network.hidden_y 128")  # fmt: skip
-
-    def fit(self, run: Any, data: Molecules, start: Guided | None = None) -> Guided:
-        """Train the generator and its critics."""
         return self.steered(run, data, start)
 
 

@@ -64,8 +64,9 @@ class GeneratorRecipe(Recipe):
         calls, sites = getattr(self, "calls", 0), model.layout.width(model.widest)
         if calls > sites:
             raise UsageError(f"calls={calls} for {sites} sites; expected at most one a site")
-        denoiser, rows = model.denoiser, data.rows("train")  # type: Any, Any
-        trimmed = Trimmed.of(model.layout, rows["mask"])
+        denoiser: Any = model.denoiser
+        rows = data.rows("train")
+        trimmed = Trimmed.of(model.layout, rows["mask"], self.batch)
         dropout = 0.0 if data.told is None else data.told.dropout
 
         def of(params: Any, aux: None, batch: Any, key: Any, training: bool = True) -> Any:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genkit.data import pool_size
 from genkit_molecules.items import Layout
 
 
@@ -45,11 +46,12 @@ class Trimmed:
     """(M,), what of the examples is nearly equal in a batch, for `genkit.train.learn`; None where there is one width"""
 
     @classmethod
-    def of(cls, layout: Layout, mask: np.ndarray) -> Trimmed:
-        """For examples of which (M, n) atoms or letters are real."""
-        near = mask.sum(1)
-        sizes, counts = np.unique(near, return_counts=True)
-        bounds = (*bounded(sizes, counts / counts.sum(), layout.width)[:-1], mask.shape[1])
+    def of(cls, layout: Layout, mask: np.ndarray, batch: int) -> Trimmed:
+        """For examples of which (M, n) atoms or letters are real; of few there are large ones in each batch."""
+        near, bounds = mask.sum(1), (mask.shape[1],)
+        if pool_size(len(mask), batch) > 1:
+            sizes, counts = np.unique(near, return_counts=True)
+            bounds = (*bounded(sizes, counts / counts.sum(), layout.width)[:-1], mask.shape[1])
         return cls(layout, bounds, near if len(bounds) > 1 else None)
 
     def __call__(self, loss: Callable[[Any, Any, Any], Any], params: Any, x: Any, cond: dict[str, Any]) -> Any:

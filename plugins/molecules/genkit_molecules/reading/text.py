@@ -21,8 +21,8 @@ def own_file(file: str, expected: str) -> Path:
     if not file:
         raise UsageError(f"no file is named; give the path of {expected} as data.file")
     path = Path(file).expanduser()
-    if not path.exists():
-        raise DataError(f"{path} does not exist; expected {expected}")
+    if not path.is_file():
+        raise DataError(f"{path} {'is no file' if path.exists() else 'does not exist'}; expected {expected}")
     return path
 
 

@@ -11,8 +11,9 @@ from genkit.errors import UsageError
 from genkit_weather.area import harmonic
 from genkit_weather.data import Series, WeatherData, blocks, frames, take, truth
 from genkit_weather.lam import Domain, Formulation, Inputs, Outlook, domain_of, first_guess, unroll
+from genkit_weather.lam.domain import hours
 
-DAY = np.timedelta64(1, "D")
+UNSEEN = "daily climatology: a forecast time of day does not occur in the training split"
 
 
 class Forecast(Protocol):
@@ -148,6 +149,7 @@ class Relaxed:
     def fit(self, data: WeatherData) -> Forecast:
         """Take the mean map of each hour and fit the shares that a day and a step leave of a departure from it."""
         domain = domain_of(data, Formulation("relaxed"))
+        seen = np.unique(np.concatenate([hours(s.time) for s in data.train]))
 
         @jax.jit
         def rolled(domain: Domain, given: Outlook) -> jax.Array:
@@ -158,7 +160,12 @@ class Relaxed:
             return unroll(step, given)[:, 0] * domain.std + domain.mean
 
         def forecast(series: Series, starts: Sequence[int], leads: Sequence[int]) -> np.ndarray:
+            if min(leads) < 1:
+                raise UsageError(f"relaxed baseline: leads are steps after the start; {min(leads)} is none")
             out, (rows, columns) = frames(series, starts, leads), data.interior
+            on_the_way = np.asarray(starts)[:, None] + np.arange(max(leads) + 1)
+            if not np.isin(hours(series.time)[on_the_way], seen).all():
+                raise UsageError(UNSEEN)
             for own, start in zip(out, starts, strict=True):
                 states = rolled(domain, Outlook.build(domain, series, [start], max(leads)))
                 own[:, rows, columns] = np.asarray(states)[np.asarray(leads) - 1]
@@ -205,24 +212,24 @@ def with_frame(
 
 def daily_climatology(data: WeatherData) -> Callable[[Series, np.ndarray], np.ndarray]:
     """Mean training state by the time of day, as a function (series, index (...)) -> states (..., H, W, V)."""
-    hours = sorted({h for s in data.train for h in _time_of_day(s.time)})
-    total = np.zeros((len(hours), *data.grid, len(data.names)))
-    count = np.zeros(len(hours))
+    seen = sorted({h for s in data.train for h in _time_of_day(s.time)})
+    total = np.zeros((len(seen), *data.grid, len(data.names)))
+    count = np.zeros(len(seen))
     for s in data.train:
-        slot = np.searchsorted(hours, _time_of_day(s.time))
+        slot = np.searchsorted(seen, _time_of_day(s.time))
         done = 0
         for piece in blocks(s.state):
             np.add.at(total, slot[done : done + len(piece)], piece)
             done += len(piece)
-        count += np.bincount(slot, minlength=len(hours))
+        count += np.bincount(slot, minlength=len(seen))
     mean = (total / count[:, None, None, None]).astype(np.float32)
 
     def climatology(series: Series, when: np.ndarray) -> np.ndarray:
         of_day = _time_of_day(series.time)[when]
-        slot = np.searchsorted(hours, of_day)
-        known = np.asarray(hours)[np.minimum(slot, len(hours) - 1)] == of_day
+        slot = np.searchsorted(seen, of_day)
+        known = np.asarray(seen)[np.minimum(slot, len(seen) - 1)] == of_day
         if not known.all():
-            raise UsageError("daily climatology: a forecast time of day does not occur in the training split")
+            raise UsageError(UNSEEN)
         return mean[slot]
 
     return climatology

@@ -292,8 +292,12 @@ def expected(domain: Domain, series: Series, when: np.ndarray, last: np.ndarray)
     if (begun := rows >= 0).any():
         moved[begun] = states_known(domain, series, rows[begun]) - climatology[hour[rows[begun]]]
         moved[~np.isfinite(moved).all((1, 2, 3))] = 0
-    share = np.asarray(domain.yesterday) ** days[..., None, None, None].astype(np.float32)
-    return climate + share * moved[place.reshape(when.shape)]
+    place = place.reshape(when.shape)
+    for ago in np.unique(days):
+        left = np.asarray(domain.yesterday) ** float(ago) * moved
+        for at in zip(*np.nonzero(days == ago), strict=True):  # in place: the climate of many leads is large
+            climate[at] += left[place[at]]
+    return climate
 
 
 def states_known(domain: Domain, series: Series, rows: np.ndarray) -> np.ndarray:

@@ -107,15 +107,21 @@ def fitted_memory(domain: Domain, data: WeatherData) -> np.ndarray:
 def fitted_yesterday(domain: Domain, data: WeatherData) -> np.ndarray | None:
     """(V,) share of the interior's departure from the frame's extension left after a day, by least squares, in 0..1.
 
-    Both are departures from the climatology of their hour without the two: that of few days holds a part of each, and
-    departures from it forget themselves. Without two of n days, departures a and b from the mean of all are
-    a + (a + b) / (n - 2) and b + (a + b) / (n - 2). None where no whole number of steps is a day.
+    Both are departures from the climatology of their hour without the two dates: that of few dates holds a part of
+    each, and departures from it forget themselves. Where sums of departures from the mean of n states are D and E over
+    the k and l states of two dates, of all series, the mean of the others is -(D + E) / (n - k - l). Two dates of all
+    series at least are held at once. None where no whole number of steps is a day.
     """
     day, v = steps_a_day(data.step_hours), len(data.names)
     if not day:
         return None
-    climatology, size = np.asarray(domain.climatology), rows_at_once((0, *data.grid, v))
-    count = np.bincount(np.concatenate([hours(s.time) for s in data.train]), minlength=24)
+    climatology = np.asarray(domain.climatology)
+    which = np.repeat(np.arange(len(data.train)), [len(s) for s in data.train])
+    row = np.concatenate([np.arange(len(s)) for s in data.train])
+    time = np.concatenate([s.time for s in data.train])
+    date, slot = (time.astype(f"datetime64[{unit}]").astype(int) for unit in "Dh")
+    (dates, states), count = np.unique(date, return_counts=True), np.bincount(slot % 24, minlength=24)
+    span = max(rows_at_once((0, *data.grid, v)) // states.max() - 1, 1)
 
     def rest(series: Series, rows: np.ndarray) -> np.ndarray:
         x = states_known(domain, series, rows) - climatology[hours(series.time[rows])]
@@ -124,17 +130,23 @@ def fitted_yesterday(domain: Domain, data: WeatherData) -> np.ndarray | None:
 
     def find() -> list[np.ndarray]:
         product, square = np.zeros(v), np.zeros(v)
-        for series in data.train:
-            others = count[hours(series.time[day:])] - 2
-            first = np.flatnonzero(others > 0)
-            for rows in (first[lo : lo + size] for lo in range(0, len(first), size)):
-                a, b = rest(series, rows), rest(series, rows + day)
-                own = (a + b) / others[rows][:, None, None, None]
-                product += ((a + own) * (b + own)).sum((0, 1, 2), dtype=np.float64)
-                square += np.square(a + own).sum((0, 1, 2), dtype=np.float64)
+        for lo in range(0, len(dates) - 1, span):
+            near = np.flatnonzero(np.isin(date, dates[lo : lo + span + 1]))
+            own, when = which[near], slot[near]
+            x = np.concatenate([rest(data.train[i], row[near[own == i]]) for i in np.unique(own)])
+            first = np.flatnonzero((own[:-day] == own[day:]) & (when[:-day] + 24 == when[day:]))
+            for hour in np.unique(when[first]):
+                both = x[(when == hour) | (when == hour + 24)]
+                others = count[hour % 24] - len(both)
+                if others > 0:
+                    shift = both.sum(0, dtype=np.float64) / others
+                    rows = first[when[first] == hour]
+                    a = x[rows] + shift
+                    product += (a * (x[rows + day] + shift)).sum((0, 1, 2))
+                    square += np.square(a).sum((0, 1, 2))
         return [product, square]
 
-    product, square = _kept("yesterday", domain, data, find)
+    product, square = _kept("yesterday_by_date", domain, data, find)
     return np.clip(product / np.where(square > 0, square, 1.0), 0, 1).astype(np.float32)
 
 
