@@ -30,6 +30,7 @@ SHOWN = {  # where it is not the first figure after those of the training
     "representations.double_descent": "descent",
     "representations.images": "usage",
     "representations.prototypes": "sphere",
+    "weather.assimilation": "maps_t_sfc",
     "weather.cef": "plume",
     "weather.diffusion_lam": "maps_t_sfc",
 }
