@@ -90,7 +90,7 @@ class Batches:
         number, place = divmod(k, size)
         pooled = self.indices(number * size * self.batch_size, (number + 1) * size * self.batch_size)
         pooled = pooled[np.argsort(self.near[pooled], kind="stable")].reshape(size, self.batch_size)
-        rng = np.random.default_rng((self.seed, number, POOL))
+        rng = np.random.default_rng((self.seed, number, POOL))  # three numbers: not the stream of an epoch
         return rng.permuted(pooled, axis=1)[rng.permutation(size)[place]]  # rows tell nothing of what is near
 
     def indices(self, first: int, last: int) -> np.ndarray:
@@ -163,7 +163,8 @@ def batches(
         near: a number of each element, as its length: those of nearly equal ones share a batch, among a pool of
             batches in the order of the epochs. Every epoch still has every element once.
 
-    Raises `DataError` for an empty source, `UsageError` where the hosts cannot share the batch.
+    Raises `DataError` for an empty source, `UsageError` where the hosts cannot share the batch or `near` is not one
+    finite number of each element.
     """
     if not hasattr(source, "__getitem__") or isinstance(source, (dict, tuple, list, np.ndarray, jax.Array)):
         source = Arrays(source)

@@ -15,6 +15,7 @@ import xarray as xr
 
 from genkit import metrics
 from genkit.errors import DataError, UsageError
+from genkit_weather.area import hour_of_day
 from genkit_weather.data import Statistics, WeatherData
 
 METRICS = ("rmse", "mae", "bias", "crps", "spread", "ssr", "energy", "variogram")
@@ -86,7 +87,7 @@ def by_validity(table: xr.Dataset) -> dict[str, float | None]:
     """
     lead = (table["lead"].values * 3600).round().astype("timedelta64[s]")
     valid = table["start"].values.astype("datetime64[s]")[:, None] + lead
-    hour = (valid.astype("datetime64[h]") - valid.astype("datetime64[D]")).astype(int)
+    hour = hour_of_day(valid)
     month = valid.astype("datetime64[M]").astype(int) % 12
     groups = {
         "hour": [(f"{h:02d}", hour == h) for h in np.unique(hour)],

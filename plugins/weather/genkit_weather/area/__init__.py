@@ -1,7 +1,7 @@
 """A limited area: frame and interior, values at the edge, where points lie, what follows from time and place."""
 
 from genkit_weather.area.boundary import harmonic
-from genkit_weather.area.forcings import NAMES, angles, standard_forcing
+from genkit_weather.area.forcings import NAMES, angles, hour_of_day, standard_forcing
 from genkit_weather.area.frame import frame_of, interior_of, join
 from genkit_weather.area.places import EARTH, Method, Places, arc, one_plane, unit_vectors
 
@@ -14,6 +14,7 @@ __all__ = [
     "arc",
     "frame_of",
     "harmonic",
+    "hour_of_day",
     "interior_of",
     "join",
     "one_plane",

@@ -11,6 +11,11 @@ def hours(time: np.ndarray) -> np.ndarray:
     return (time - time.astype("datetime64[D]")) / np.timedelta64(3600, "s")
 
 
+def hour_of_day(time: np.ndarray) -> np.ndarray:
+    """Hours 0..23 UTC of times of any shape, integers."""
+    return (time.astype("datetime64[h]") - time.astype("datetime64[D]")).astype(int)
+
+
 def days(time: np.ndarray) -> np.ndarray:
     """(T,) days since the year's begin, with fraction."""
     return (time - time.astype("datetime64[Y]").astype("datetime64[s]")) / np.timedelta64(86400, "s")

@@ -8,10 +8,9 @@ import jax
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_weather.area import harmonic
+from genkit_weather.area import harmonic, hour_of_day
 from genkit_weather.data import Series, WeatherData, blocks, frames, take, truth
 from genkit_weather.lam import Domain, Formulation, Inputs, Outlook, domain_of, first_guess, unroll
-from genkit_weather.lam.domain import hours
 
 UNSEEN = "daily climatology: a forecast time of day does not occur in the training split"
 
@@ -149,7 +148,7 @@ class Relaxed:
     def fit(self, data: WeatherData) -> Forecast:
         """Take the mean map of each hour and fit the shares that a day and a step leave of a departure from it."""
         domain = domain_of(data, Formulation("relaxed"))
-        seen = np.unique(np.concatenate([hours(s.time) for s in data.train]))
+        seen = np.unique(np.concatenate([hour_of_day(s.time) for s in data.train]))
 
         @jax.jit
         def rolled(domain: Domain, given: Outlook) -> jax.Array:
@@ -164,7 +163,7 @@ class Relaxed:
                 raise UsageError(f"relaxed baseline: leads are steps after the start; {min(leads)} is none")
             out, (rows, columns) = frames(series, starts, leads), data.interior
             on_the_way = np.asarray(starts)[:, None] + np.arange(max(leads) + 1)
-            if not np.isin(hours(series.time)[on_the_way], seen).all():
+            if not np.isin(hour_of_day(series.time)[on_the_way], seen).all():
                 raise UsageError(UNSEEN)
             for own, start in zip(out, starts, strict=True):
                 states = rolled(domain, Outlook.build(domain, series, [start], max(leads)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from genkit.errors import UsageError
 from genkit.tree import register_dataclass
-from genkit_weather.area import frame_of, interior_of, join
+from genkit_weather.area import frame_of, hour_of_day, interior_of, join
 from genkit_weather.data import Layout, Series, take
 from genkit_weather.host import HostFields
 from genkit_weather.lam.times import STEP, Times
@@ -248,11 +248,6 @@ def advance(domain: Domain, inputs: Inputs, y: jax.Array) -> jax.Array:
     return first_guess(domain, inputs) + mean + std * y
 
 
-def hours(time: np.ndarray) -> np.ndarray:
-    """Hour of the day 0..23 of datetime64 values."""
-    return (time.astype("datetime64[h]") - time.astype("datetime64[D]")).astype(int)
-
-
 def steps_a_day(hours: float) -> int:
     """How many steps of so many hours are a day; 0 where no whole number is."""
     steps = round(24 / hours)
@@ -281,7 +276,7 @@ def expected(domain: Domain, series: Series, when: np.ndarray, last: np.ndarray)
     Of what the same hour departed from it on the last day up to `last` (n,), d days before, by the power d of the
     share `yesterday`; not where the series has not begun then, or the state is not known.
     """
-    climatology, hour = np.asarray(domain.climatology), hours(series.time)
+    climatology, hour = np.asarray(domain.climatology), hour_of_day(series.time)
     climate = climatology[hour[when]]
     if not domain.day:
         return climate

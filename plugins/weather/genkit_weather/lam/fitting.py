@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genkit.errors import UsageError
-from genkit_weather.area import frame_of, harmonic, interior_of
+from genkit_weather.area import frame_of, harmonic, hour_of_day, interior_of
 from genkit_weather.data import Series, Statistics, WeatherData, blocks, kept, rows_at_once, statistics
 from genkit_weather.lam.domain import (
     Domain,
@@ -20,7 +20,6 @@ from genkit_weather.lam.domain import (
     extended,
     first_guess,
     harmonic_guess,
-    hours,
     states_known,
     steps_a_day,
 )
@@ -124,7 +123,7 @@ def fitted_yesterday(domain: Domain, data: WeatherData) -> np.ndarray | None:
     span = max(rows_at_once((0, *data.grid, v)) // states.max() - 1, 1)
 
     def rest(series: Series, rows: np.ndarray) -> np.ndarray:
-        x = states_known(domain, series, rows) - climatology[hours(series.time[rows])]
+        x = states_known(domain, series, rows) - climatology[hour_of_day(series.time[rows])]
         apart = interior_of(x, domain.frame_width) - np.asarray(extended(domain, frame_of(x, domain.frame_width)))
         return apart * _cells(domain)
 
@@ -196,7 +195,7 @@ def daily_climatology(data: WeatherData, stats: Statistics) -> np.ndarray:
     def find() -> dict[str, np.ndarray]:
         total, count = np.zeros((24, *data.grid, len(data.names))), np.zeros(24)
         for series in data.train:
-            hour, done = hours(series.time), 0
+            hour, done = hour_of_day(series.time), 0
             for piece in blocks(series.state):
                 np.add.at(total, hour[done : done + len(piece)], (piece - stats.mean) / stats.std)
                 done += len(piece)
