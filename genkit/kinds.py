@@ -48,8 +48,9 @@ class Dataset(Protocol[Given]):
 
     A data set may have `suggests`, a dict of options of experiments that suit it (``{"steps": 400}``); choosing
     the data set by name sets them in the default preset, before the user's own options, and those of `published`, what
-    was published for it, in the preset paper. A method `path()` tells
-    where its files are.
+    was published for it, in the preset paper. A method `path()` tells where its files are, None where they
+    are not here yet; one of many own files, or with an option called `path`, has `files()`. Both may refuse own files
+    that are not there: then a run gets no folder.
     """
 
     def load(self) -> Given:

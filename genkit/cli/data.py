@@ -103,11 +103,13 @@ def _state(name: str, data: str | None, cache: Path) -> str:
             path = located(dataset)
     except Absent:
         return "not yet"
-    except UsageError:  # no file is named
+    except (UsageError, DataError):  # no file is named, or it is not here
         return "own files"
     except Exception:
         return "cannot be loaded"
-    if path is None and any("Path" in str(f.type) for f in fields(dataset)):
+    if path is None and (
+        callable(getattr(dataset, "files", None)) or any("Path" in str(f.type) for f in fields(dataset))
+    ):
         return "own files"
     if path is None:
         return "not yet" if hasattr(dataset, "path") else "needs no file"

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from genkit.data.cache import Absent, cache_dir, cached, location, only_looking
-from genkit.data.files import NotFetched, fetch, local
+from genkit.data.files import NotFetched, fetch, local, own_file
 
 if TYPE_CHECKING:
     from genkit.data.idx import find_idx, read_idx
@@ -23,6 +23,7 @@ __all__ = [
     "local",
     "location",
     "only_looking",
+    "own_file",
     "pool_size",
     "read_idx",
 ]

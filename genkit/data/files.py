@@ -5,11 +5,25 @@ import os
 from pathlib import Path
 
 from genkit.data.cache import cache_dir, refuse_making
-from genkit.errors import DataError
+from genkit.errors import DataError, UsageError
 
 
 class NotFetched(DataError):
     """A file that is not here, and that a run downloads."""
+
+
+def own_file(file: str | Path | None, expected: str, folder: bool = False) -> Path:
+    """The path of a user's file, or where `folder` allows it of a folder; refuses none, and one that is not there.
+
+    Raises:
+        UsageError: no file is named; DataError: it does not exist, or is a folder.
+    """
+    if not file or file == Path():
+        raise UsageError(f"no file is named; give the path of {expected} as data.file")
+    path = Path(file).expanduser()
+    if not path.is_file() and not (folder and path.is_dir()):
+        raise DataError(f"{path} {'is no file' if path.exists() else 'does not exist'}; expected {expected}")
+    return path
 
 
 def local(name: str, digest: str | None) -> Path | None:

@@ -123,9 +123,10 @@ def _check_files(config: Any) -> None:
     """Refuse data sets whose own files are not named or not there; nothing is fetched or made."""
     for option in walk(config):
         for part, _ in option.parts if option.slot and option.slot.kind == "datasets" else ():
-            if callable(path := getattr(part, "path", None)):
+            where = next((f for name in ("path", "files") if callable(f := getattr(part, name, None))), None)
+            if where:
                 with contextlib.suppress(Absent), only_looking():
-                    path()
+                    where()
 
 
 def load(path: str | Path, trust: bool = False) -> Run:

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import genkit
 from genkit.cli import main
 from genkit.data import cached, fetch
-from genkit.errors import UsageError
+from genkit.errors import GenkitError, UsageError
 
 
 @pytest.fixture
@@ -70,6 +71,21 @@ def test_fetch_and_path(cli):
     assert cli("fetch", "toy.points", "--file=mine.npy") == (0, "toy.points is there and loads: mine.npy\n", "")
     code, _, err = cli("fetch", "toy.points", "--file", "other.npy")
     assert (code, err) == (1, "genkit: other.npy does not exist; expected an array (n, 2)\n")
+
+
+@pytest.mark.parametrize(
+    "experiment, data",
+    [("weather.graph_lam", name) for name in ("own", "mdp_zarr", "meps_npy", "weatherbench1", "weatherbench2")]
+    + [("crystals.wyckoffdiff", "labels_csv"), ("crystals.wyckoffdiff", "structures_dir"), ("molecules.ardm", "smiles")]
+    + [("molecules.protein_ardm", "fasta"), ("inverse.digits_prior", "images"), ("latents.land", "latents.rows")]
+    + [("latents.poincare_tree", "latents.images"), ("representations.images", "representations.images")]
+    + [("representations.likelihood_ood", "features")],
+)
+def test_a_run_that_lacks_its_own_files_gets_no_folder(experiment, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GenkitError, match="no such|not exist|no file|no NetCDF|needs its|set root"):
+        genkit.run(genkit.config(experiment, "tiny", {"data": data}))
+    assert not list(tmp_path.iterdir())
 
 
 def test_own_data(cli):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from genkit.errors import UsageError
+from genkit.data import own_file
 from genkit_crystals.data import Crystals
 from genkit_crystals.protostructures import read_labels
 
@@ -19,9 +19,7 @@ class LabelsCSV:
 
     def path(self) -> Path:
         """The file."""
-        if self.file is None:
-            raise UsageError("labels_csv needs its file: --data.file labels.csv")
-        return self.file
+        return own_file(self.file, "a .csv table with a column of labels")
 
     def load(self) -> Crystals:
         """Its distinct crystals; rows that were refused are told with their line."""

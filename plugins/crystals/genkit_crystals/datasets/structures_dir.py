@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from genkit.data import cached
+from genkit.data import cached, own_file
 from genkit.errors import DataError, UsageError
 from genkit_crystals.data import Crystals
 from genkit_crystals.protostructures import (
@@ -56,7 +56,7 @@ class StructuresDir:
         """The folder."""
         if self.folder is None:
             raise UsageError("structures_dir needs its folder: --data.folder structures/")
-        return self.folder
+        return own_file(self.folder, "structures, or a folder of them", folder=True)
 
     def structures(self) -> Path | None:
         """The structures, which are known ones."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genkit.data import find_idx, read_idx
+from genkit.data import find_idx, own_file, read_idx
 from genkit.errors import DataError, UsageError
 from genkit.model import arrays_in
 from genkit_latents.data import Points, check
@@ -26,13 +26,14 @@ class Images:
     file: Path = Path("images")
     """The folder or the file."""
 
-    def path(self) -> Path | None:
-        """The folder or file, where it is here."""
-        return self.file if self.file.exists() else None
+    def path(self) -> Path:
+        """The folder or file."""
+        return own_file(self.file, "a folder of idx files or an .npz file of images", folder=True)
 
     def load(self) -> Points:
         """Rows of h w c grey values or colours in [0, 1]."""
-        found = self._folder() if self.file.is_dir() else self._arrays()
+        path = self.path()
+        found = _folder(path) if path.is_dir() else _arrays(path)
         rows = {}
         whole = max((np.max(found[p], initial=0) for p in PARTS if np.asarray(found[p]).dtype == np.uint8), default=0)
         for part in PARTS:
@@ -53,19 +54,21 @@ class Images:
             raise DataError(f"{self.file}: {name} must be whole numbers 0, 1, 2, ...")
         return labels.astype(int)
 
-    def _folder(self) -> dict[str, np.ndarray]:
-        found = {}
-        for part, name in PARTS.items():
-            for key, stem in ((part, f"{name}-images-idx3-ubyte"), (f"{part}_labels", f"{name}-labels-idx1-ubyte")):
-                found[key] = read_idx(find_idx(self.file, stem))
-        return found
 
-    def _arrays(self) -> dict[str, np.ndarray]:
-        wanted = [name for part in PARTS for name in (part, f"{part}_labels")]
-        try:
-            found = arrays_in(self.file, "train")
-        except UsageError as error:
-            raise DataError(f"{error}; expected a folder of idx files or an .npz file") from None
-        if missing := [name for name in wanted if name not in found]:
-            raise DataError(f"{self.file} has no array {missing[0]!r}; expected {', '.join(wanted)}")
-        return found
+def _folder(path: Path) -> dict[str, np.ndarray]:
+    found = {}
+    for part, name in PARTS.items():
+        for key, stem in ((part, f"{name}-images-idx3-ubyte"), (f"{part}_labels", f"{name}-labels-idx1-ubyte")):
+            found[key] = read_idx(find_idx(path, stem))
+    return found
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    wanted = [name for part in PARTS for name in (part, f"{part}_labels")]
+    try:
+        found = arrays_in(path, "train")
+    except UsageError as error:
+        raise DataError(f"{error}; expected a folder of idx files or an .npz file") from None
+    if missing := [name for name in wanted if name not in found]:
+        raise DataError(f"{path} has no array {missing[0]!r}; expected {', '.join(wanted)}")
+    return found

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from genkit.data import own_file
 from genkit.errors import UsageError
 from genkit.model import arrays_in
 from genkit_latents.data import Points, check, split
@@ -29,11 +30,15 @@ class Rows:
     seed: int = 0
     """Of the split."""
 
+    def path(self) -> Path:
+        """The file."""
+        return own_file(self.file, "rows of numbers, as .npy, .npz or .csv")
+
     def load(self) -> Points:
         """Train and test rows."""
         if not 0 < self.test < 1:
             raise UsageError(f"rows: test={self.test}; expected 0 < test < 1")
-        x = read_rows(self.file, "samples").astype(np.float32)
+        x = read_rows(self.path(), "samples").astype(np.float32)
         train, test = split(len(x), self.test, self.seed)
         if self.labels is None:
             return check(Points(x[train], x[test], self.likelihood, str(self.file)))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from genkit.data import fetch
+from genkit.data import fetch, own_file
 from genkit.errors import DataError, UsageError
 from genkit_molecules.items import AMINO, GAP, ODD, Notes, Sequences, encode, gathered
 
@@ -52,8 +52,6 @@ class Fasta:
 
     def path(self) -> Path:
         """The file."""
-        from genkit_molecules.reading import own_file
-
         return own_file(self.file, "a FASTA, A3M or Stockholm file")
 
     def load(self) -> Sequences:

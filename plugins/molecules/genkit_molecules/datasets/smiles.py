@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from genkit.data import cached, fetch
+from genkit.data import cached, fetch, own_file
 from genkit.errors import DataError, UsageError
 from genkit_molecules.chemistry import atoms, symbol_and_charge
 from genkit_molecules.items import Molecules, Notes, Rows, gathered
@@ -59,8 +59,6 @@ class Smiles:
 
     def path(self) -> Path:
         """The file."""
-        from genkit_molecules.reading import own_file
-
         return own_file(self.file, "a .smi, .csv, .tsv or .sdf file")
 
     def load(self) -> Molecules:

@@ -2,7 +2,7 @@
 
 from genkit_molecules.reading.molecules import Rules, known_in, read, smiles_in, table_of_qm9
 from genkit_molecules.reading.sequences import Record, inserting, records
-from genkit_molecules.reading.text import column, own_file
+from genkit_molecules.reading.text import column
 
 __all__ = [
     "Record",
@@ -10,7 +10,6 @@ __all__ = [
     "column",
     "inserting",
     "known_in",
-    "own_file",
     "read",
     "records",
     "smiles_in",

@@ -8,22 +8,12 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from genkit.errors import DataError, UsageError
+from genkit.errors import DataError
 from genkit.files import text_of
 
 SEPARATORS = (",", ";", "\t", "|")
 EXPECTED = "a table whose first line names the columns"
 END = "\0"  # a row of its own behind a table, but in one that ends inside quotes
-
-
-def own_file(file: str, expected: str) -> Path:
-    """The path of a user's file; refuses none, and one that is not there."""
-    if not file:
-        raise UsageError(f"no file is named; give the path of {expected} as data.file")
-    path = Path(file).expanduser()
-    if not path.is_file():
-        raise DataError(f"{path} {'is no file' if path.exists() else 'does not exist'}; expected {expected}")
-    return path
 
 
 def kind_of(path: Path) -> str:

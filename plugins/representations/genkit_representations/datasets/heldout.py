@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genkit.data import own_file
 from genkit.errors import DataError, UsageError
 from genkit_representations.data import Split, Splits
 
@@ -51,15 +52,13 @@ class Features:
     splits: int = 1
     """trainings, which differ in the seed of the model"""
 
-    def path(self) -> Path | None:
-        """The file, where it is here."""
-        return self.file if self.file.is_file() else None
+    def path(self) -> Path:
+        """The file."""
+        return own_file(self.file, "an .npz file of features")
 
     def load(self) -> Splits:
         """The features."""
-        if not self.file.is_file():
-            raise DataError(f"{self.file} does not exist; give an .npz file of features with --data.file")
-        with np.load(self.file, allow_pickle=False) as file:
+        with np.load(self.path(), allow_pickle=False) as file:
             arrays = dict(file)
         if missing := {"train", "test"} - set(arrays):
             raise DataError(f"{self.file} lacks {', '.join(sorted(missing))}; it has {', '.join(arrays) or 'nothing'}")

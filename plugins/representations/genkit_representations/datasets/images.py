@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genkit.data import own_file
 from genkit.errors import DataError, UsageError
 from genkit_representations.data import Samples
 from genkit_representations.images import image_sets
@@ -36,13 +37,13 @@ class Images:
         """Of an image."""
         return self.size, self.size, 3 if self.colours else 1
 
-    def path(self) -> Path | None:
-        """The file or folder, where it is here."""
-        return self.file if self.file.exists() else None
+    def path(self) -> Path:
+        """The file or folder."""
+        return own_file(self.file, "a folder of images or an .npz file", folder=True)
 
     def load(self) -> Samples:
         """All in memory; classes are numbered by their rank among those of train."""
-        sets = image_sets(self.file, self.shape)
+        sets = image_sets(self.path(), self.shape)
         for name in ("train", "test"):
             if name not in sets or sets[name].labels is None:
                 raise DataError(f"{self.file} has no {name} images with classes; expected {name}/<class>/ in a folder, "

@@ -40,13 +40,18 @@ class MDP:
         """The usual frame of 30 cells in every preset."""
         return cls()
 
+    def files(self) -> list[Path]:
+        """The store; `DataError` where it is not there."""
+        path = Path(self.path).expanduser()
+        if not path.exists():
+            raise DataError(f"{path}: no such zarr store; set data.path")
+        return [path]
+
     def load(self) -> WeatherData:
         """Open the store and lay its points out on their grid."""
         from genkit_weather.gridded import open_path
 
-        path = Path(self.path).expanduser()
-        if not path.exists():
-            raise DataError(f"{path}: no such zarr store; set data.path")
+        (path,) = self.files()
         (file,) = open_path(str(path))
         for name in ("forcing" if self.points and "state" not in file else "state", "splits"):
             if name not in file:

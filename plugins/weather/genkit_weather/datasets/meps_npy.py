@@ -1,6 +1,7 @@
 """MEPS forecasts as numpy files, one file a forecast and member: the layout of the neural-lam MEPS example."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,7 @@ RADIATION = [2, 3]
 FORCINGS = ("open_water", "toa_radiation", "sin_hour", "cos_hour", "sin_year", "cos_year")
 STATICS = ("x", "y", "surface_geopotential", "border")
 FEATURES = np.delete(np.arange(ON_DISK), DROPPED)
+SPLITS = ("train", "val", "test")
 NAME = re.compile(r"nwp_(\d{4})(\d{2})(\d{2})(\d{2})_mbr(\d{3})\.npy")
 
 
@@ -63,6 +65,17 @@ class MEPS:
         """Sizes of the published data set, without the data."""
         return Layout((268, 238), (10, 10), len(VARIABLES), len(FORCINGS), len(STATICS), uniform=False)
 
+    def files(self, splits: Sequence[str] = SPLITS) -> list[Path]:
+        """The forecasts; `DataError` for a split that has none."""
+        found: list[Path] = []
+        for split in splits:
+            folder = Path(self.root).expanduser() / "samples" / split
+            files = sorted(p for p in folder.glob("nwp_*_mbr*.npy") if NAME.fullmatch(p.name))
+            if not files:
+                raise DataError(f"{folder}: no file nwp_YYYYMMDDHH_mbrMMM.npy; set root to the folder of the data set")
+            found += files
+        return found
+
     def load(self) -> WeatherData:
         """Open all files; values are checked when they are read."""
         if not 1 <= self.step <= HOURS // 3:
@@ -76,13 +89,9 @@ class MEPS:
         geopotential = _open(static / "surface_geopotential.npy", grid)
         border = _open(static / "border_mask.npy", grid).astype(bool)
         splits = {}
-        for split in ("train", "val", "test"):
+        for split in SPLITS:
             phases = self.step if split == "train" else 1
-            folder = root / "samples" / split
-            files = sorted(p for p in folder.glob("nwp_*_mbr*.npy") if NAME.fullmatch(p.name))
-            if not files:
-                raise DataError(f"{folder}: no file nwp_YYYYMMDDHH_mbrMMM.npy; set root to the folder of the data set")
-            samples = [_Sample(path, grid) for path in files]
+            samples = [_Sample(path, grid) for path in self.files((split,))]
             splits[split] = tuple(s.series(self.step, phase) for s in samples for phase in range(phases))
         layers = (*np.asarray(xy), geopotential, border)
         return WeatherData(

@@ -68,6 +68,12 @@ class Own:
         """The same options in every preset."""
         return cls()
 
+    def files(self) -> list[str]:
+        """Those that are read; `DataError` where there is none."""
+        from genkit_weather.gridded import paths_of
+
+        return paths_of(self.path)
+
     def load(self) -> WeatherData:
         """Open the files; of larger data nothing but coordinates and a few times is read."""
         from genkit_weather.gridded import opened, readable, weather

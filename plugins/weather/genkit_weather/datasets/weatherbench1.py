@@ -62,6 +62,10 @@ class WeatherBench1:
         forcings = len(NAMES) if self.forcing else 0
         return Layout((32, 64), (0, 0), len(self.variables), forcings, len(self.static), uniform=not self.forcing)
 
+    def files(self) -> list[Path]:
+        """Those of the variables and the constants; `DataError` for a folder that has none."""
+        return [p for name in (*self.variables, "constants") for p in _files(Path(self.root).expanduser() / name)]
+
     def load(self) -> WeatherData:
         """Open the files; nothing but coordinates and constants is read."""
         if self.step < 1:

@@ -63,6 +63,12 @@ class WeatherBench2:
         """The whole globe in every preset."""
         return cls()
 
+    def files(self) -> list[str]:
+        """The store; `DataError` where there is none."""
+        from genkit_weather.gridded import paths_of
+
+        return paths_of(self.path)
+
     def load(self) -> WeatherData:
         """Open the store; nothing but coordinates, static fields and a few states is read."""
         from genkit_weather.gridded import opened, weather
