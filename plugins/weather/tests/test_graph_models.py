@@ -21,7 +21,7 @@ from genkit_weather.graphs import Mesh, normalised, save
 from genkit_weather.lam.graph import entries
 from genkit_weather.models import CRPSLAM, PUBLISHED, Diffusion, GraphEFMRecipe, Snapshot
 from genkit_weather.networks.conditioning import Sizes
-from genkit_weather.networks.graph_denoiser import Fixed, GraphDenoiser
+from genkit_weather.networks.graph_denoiser import Fixed, GraphDenoiser, modulated, told
 from genkit_weather.networks.graph_efm import GraphEFM, kl
 from genkit_weather.networks.graph_lam import GraphLAM
 from genkit_weather.networks.hi_lam import HiLAM
@@ -293,6 +293,28 @@ def test_advection_is_learned_and_enters_through_the_frame():
     blind = errors(replace(outlook, frame=np.zeros_like(outlook.frame)))
     inflow = (slice(None), slice(None), slice(0, 8), slice(0, 8))  # the wind is from the first rows and columns
     assert rmse(blind[inflow])[3] > 1.5 * rmse(error[inflow])[3]
+
+
+@pytest.mark.parametrize("kind", ["rect_flat", "rect_hierarchical"])
+def test_norms_of_each_item(kind):
+    """A batch under the norms of its items is each item under its own; what the graph alone decides keeps its norms."""
+    domain = lam.domain_of(DATA, lam.Formulation("persistence", fill=False))
+    sizes = replace(domain.formulation.sizes(DATA.layout), latent=4)
+    cond = lam.condition(domain, lam.Examples(DATA.train, domain).take(np.arange(2)).inputs)
+    mesh = Mesh(kind, cells=2.0, levels=2 if "hier" in kind else None)
+    module = GraphDenoiser(width=6, layers=1, embedding=8, mesh=mesh).build(nnx.Rngs(0), sizes)
+    graph, norms = module.fixed.graph, told(nnx.state(module.network))
+    assert not any("embedder" in str(path) or "mesh" in path for path, _ in norms)
+    size = sum(leaf.shape[-1] for _, leaf in norms)
+    added = jax.random.normal(jax.random.key(1), (2, size))
+    both = jax.jit(lambda added, cond: modulated(module.network, added)(graph, cond))
+    for item in range(2):
+        alone, first = nnx.clone(module.network), 0
+        for _, leaf in told(nnx.state(alone)):
+            leaf.set_value(leaf[...] + added[item, first : first + leaf.shape[-1]])
+            first += leaf.shape[-1]
+        expected = alone(graph, jax.tree.map(lambda a, item=item: a[item : item + 1], cond))
+        np.testing.assert_allclose(both(added, cond)[item], expected[0], rtol=1e-4, atol=1e-4)
 
 
 def test_a_graph_network_denoises():

@@ -62,11 +62,18 @@ class CRPSLAM(StagedRecipe):
 
     @classmethod
     def on_graph(cls, name: str) -> CRPSLAM:
-        """The presets with messages on a hierarchy of meshes as the network."""
+        """The presets with messages on a hierarchy of meshes as the network, which is not sharp enough for two members.
+
+        The gradient of two is too noisy for it, and noise on the past states is taken for spread.
+        """
         base, mesh = cls.preset(name), Mesh("rect_hierarchical", cells=3.0)
         width = {"tiny": 16, "paper": 128}.get(name, 64)
         layers = 4 if name == "paper" else 1
-        return replace(base, network=GraphDenoiser(mesh=mesh, width=width, layers=layers, embedding=width))
+        base = replace(base, network=GraphDenoiser(mesh=mesh, width=width, layers=layers, embedding=width))
+        if name == "paper":
+            return base
+        stages = base.stages if name == "tiny" else ((1, 1250),)
+        return replace(base, score=Score(members=4, spectral=1.0), augmentation=Augmentation(), stages=stages)
 
     def __post_init__(self) -> None:
         """Check the members and the random vector."""

@@ -19,13 +19,16 @@ from genkit_weather.networks.encode_decode import GraphOptions, over_image
 from genkit_weather.networks.graph_lam import GraphLAM
 from genkit_weather.networks.hi_lam import HiLAM
 
+ROUNDS = {"edge_mlp", "aggr_mlp", "encoding_grid_mlp"}  # of `InteractionNet` and `EncodeDecode`
+SMALL = nnx.initializers.variance_scaling(0.003, "fan_in", "uniform")  # the mean is learned first, then what differs
+
 
 @dataclass(frozen=True)
 class GraphDenoiser(GraphOptions):
     """Graph-LAM, or Hi-LAM on a hierarchical mesh, that also sees a noisy target and its level, or a latent variable.
 
-    The level or the latent variable, and the lead time, are embedded and given to every grid node, as forcing that is
-    the same everywhere is.
+    The level or the latent variable, and the lead time, are embedded; the embedding adds to scale and shift of every
+    norm of nodes and messages (conditional layer norm, as in GenCast, arXiv 2312.15796, and FGN, arXiv 2506.10772).
     """
 
     mesh: Mesh = field(default_factory=lambda: Mesh(cells=3.0))
@@ -72,20 +75,29 @@ class GraphDenoiserModule(nnx.Module):
     def __init__(self, config: GraphDenoiser, sizes: Sizes, rngs: nnx.Rngs, graph: Graph | None = None):
         self.fixed = Fixed(config, sizes) if graph is None else None
         known: Any = graph if self.fixed is None else self.fixed.graph
-        width = config.embedding
-        inputs = {"interior": sizes.cells, "scalars": sizes.scalars + width}
         network = HiLAM if known.levels > 1 else GraphLAM
-        self.embedding = Embedding(width, sizes, dtype=config.numbers, rngs=rngs)
-        self.network = config.like(network).build(rngs, replace(sizes, **inputs), known)
+        self.embedding = Embedding(config.embedding, sizes, dtype=config.numbers, rngs=rngs)
+        self.network = config.like(network).build(rngs, replace(sizes, interior=sizes.cells), known)
+        added = sum(leaf.shape[-1] for _, leaf in told(nnx.state(self.network)))
+        self.norms = nnx.Linear(config.embedding, added, use_bias=False, kernel_init=SMALL, rngs=rngs)
 
     def __call__(self, x: jax.Array, c_noise: jax.Array, cond: Conditioning) -> jax.Array:
         """`x` (n, h, w, V) noisy target times c_in, `c_noise` () or (n,) -> (n, h, w, V)."""
-        n = cond.interior.shape[0]
-        emb = self.embedding(c_noise, cond)
-        emb = jnp.broadcast_to(emb, (n, emb.shape[-1]))
-        seen = replace(
-            cond,
-            interior=cond.interior if x is None else jnp.concatenate([x, cond.interior], -1),
-            scalars=jnp.concatenate([cond.scalars, emb.astype(cond.scalars.dtype)], -1),
-        )
-        return over_image(self.network.on_nodes, cond.graph if self.fixed is None else self.fixed.graph, seen)
+        seen = cond if x is None else replace(cond, interior=jnp.concatenate([x, cond.interior], -1))
+        network = modulated(self.network, self.norms(self.embedding(c_noise, cond).astype(jnp.float32)))
+        return over_image(network.on_nodes, cond.graph if self.fixed is None else self.fixed.graph, seen)
+
+
+def told(parameters: nnx.State) -> list[tuple[tuple[Any, ...], Any]]:
+    """(path, parameter) of the norms of nodes and messages; what depends on the graph alone keeps its own."""
+    return [(path, leaf) for path, leaf in nnx.to_flat_state(parameters) if "norm" in path and ROUNDS & set(path)]
+
+
+def modulated(network: Any, added: jax.Array) -> Any:
+    """The network with `added` (n or 1, parameters of its norms) to them: norms of each item of the batch."""
+    graph, parameters = nnx.split(network)
+    changed, first = dict(nnx.to_flat_state(parameters)), 0
+    for path, leaf in told(parameters):
+        changed[path] = leaf.replace(leaf[...] + added[:, first : first + leaf.shape[-1]])
+        first += leaf.shape[-1]
+    return nnx.merge(graph, nnx.from_flat_state(changed))
