@@ -62,9 +62,9 @@ class CRPSLAM(StagedRecipe):
 
     @classmethod
     def on_graph(cls, name: str) -> CRPSLAM:
-        """The presets with messages on a hierarchy of meshes as the network, which is not sharp enough for two members.
+        """The presets with messages on a hierarchy of meshes as the network.
 
-        The gradient of two is too noisy for it, and noise on the past states is taken for spread.
+        There the gradient of two members is too noisy, and noise on the past states becomes spread.
         """
         base, mesh = cls.preset(name), Mesh("rect_hierarchical", cells=3.0)
         width = {"tiny": 16, "paper": 128}.get(name, 64)
@@ -72,8 +72,7 @@ class CRPSLAM(StagedRecipe):
         base = replace(base, network=GraphDenoiser(mesh=mesh, width=width, layers=layers, embedding=width))
         if name == "paper":
             return base
-        stages = base.stages if name == "tiny" else ((1, 1250),)
-        return replace(base, score=Score(members=4, spectral=1.0), augmentation=Augmentation(), stages=stages)
+        return replace(base, score=Score(members=4, spectral=1.0), augmentation=Augmentation())
 
     def __post_init__(self) -> None:
         """Check the members and the random vector."""

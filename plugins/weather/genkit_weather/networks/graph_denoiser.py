@@ -20,7 +20,7 @@ from genkit_weather.networks.graph_lam import GraphLAM
 from genkit_weather.networks.hi_lam import HiLAM
 
 ROUNDS = {"edge_mlp", "aggr_mlp", "encoding_grid_mlp"}  # of `InteractionNet` and `EncodeDecode`
-SMALL = nnx.initializers.variance_scaling(0.003, "fan_in", "uniform")  # the mean is learned first, then what differs
+SMALL = nnx.initializers.variance_scaling(0.01 / 3, "fan_in", "uniform")  # within 0.1 / sqrt(fan-in): the mean is first
 
 
 @dataclass(frozen=True)
