@@ -85,6 +85,7 @@ def test_methods_of_the_kernel_are_kept():
     np.testing.assert_allclose(state.log_z, np.log(0.5 * 1 * 5) + 14, rtol=1e-6)
     again = step(KEY, state, kernel, jnp.zeros(()))  # the dead path stays dead
     assert np.isfinite(again.log_z) and again.log_w[1] == -np.inf
+    assert kernel.log_g(state.p, again.p, jnp.zeros(()))[1] == -np.inf
     np.testing.assert_array_equal(kernel.log_prob(state.p, state.p, 1.0), [21, 29])
     (plain, _) = tilt(Model(init, ((Walk(), 0),)), log_h).stages[0]
     assert plain.log_prob is None and plain.look is None and plain.plan is None
