@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,9 @@ from genkit_crystals.chains.diffusion import (
 from genkit_crystals.chains.frequencies import Frequencies, RowFrequencies
 from genkit_crystals.chains.guidance import LogOdds
 from genkit_crystals.chains.layout import decode, encode, layout
+from genkit_crystals.data import Crystals
 from genkit_crystals.datasets.aflow_prototypes import AflowPrototypes, decorations, originals
+from genkit_crystals.models import encoder
 from genkit_crystals.networks.wrenformer import TokenSizes, Wrenformer, feature_tables, features, tokens
 from genkit_crystals.networks.wyckoff_gnn import Affinity, Layer, Pointer, Sizes, WyckoffGNN, _waves, silent
 from genkit_crystals.protostructures.elements import numbers
@@ -385,3 +388,20 @@ def test_the_encoder_knows_no_order_and_no_choice_of_origin():
     turned = {k: v[..., ::-1] if v.ndim == 3 else v for k, v in one.items()}
     np.testing.assert_allclose(embed(one), embed(turned), atol=1e-5)
     assert numbers()["Zn"] in one["element"]
+
+
+def test_what_the_encoder_learns_and_says_is_in_the_units_of_the_data(monkeypatch):
+    """It learns energies of mean 0 and deviation 1, and a network that says 0 says the mean."""
+    seen = {}
+
+    def learned(run, name, loss, params, examples, *rest, **options):
+        seen["goals"] = examples.goals
+        return jax.tree.map(jnp.zeros_like, params(jax.random.key(0)))
+
+    monkeypatch.setattr(encoder, "learn", learned)
+    energies = np.array([-3.0, -1.0, -2.5, 0.5])
+    data = Crystals(tuple(crystals()), {"energy": energies})
+    run = SimpleNamespace(root=SimpleNamespace(part=lambda _: SimpleNamespace()))
+    trained = encoder.WrenformerEncoder(network=Wrenformer(8, 1, 2, 8)).fit(run, data)
+    np.testing.assert_allclose(seen["goals"][:, 0], (energies - energies.mean()) / energies.std(), rtol=1e-5)
+    np.testing.assert_allclose(trained.energies(data.crystals), energies.mean(), rtol=1e-5)
