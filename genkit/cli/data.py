@@ -107,11 +107,9 @@ def _state(name: str, data: str | None, cache: Path) -> str:
         return "own files"
     except Exception:
         return "cannot be loaded"
-    if path is None and (
-        callable(getattr(dataset, "files", None)) or any("Path" in str(f.type) for f in fields(dataset))
-    ):
-        return "own files"
     if path is None:
+        if callable(getattr(dataset, "files", None)) or any("Path" in str(f.type) for f in fields(dataset)):
+            return "own files"
         return "not yet" if hasattr(dataset, "path") else "needs no file"
     if data and path.is_relative_to(Path(data).expanduser()):
         return "in GENKIT_DATA"

@@ -18,7 +18,7 @@ def own_file(file: str | Path | None, expected: str, folder: bool = False) -> Pa
     Raises:
         UsageError: no file is named; DataError: it does not exist, or is a folder.
     """
-    if not file or file == Path():
+    if not file:
         raise UsageError(f"no file is named; give the path of {expected} as data.file")
     path = Path(file).expanduser()
     if not path.is_file() and not (folder and path.is_dir()):

@@ -17,7 +17,7 @@ from genkit_weather import lam
 from genkit_weather.area.frame import interior_of
 from genkit_weather.data import Series, WeatherData, statistics, truth
 from genkit_weather.datasets.synthetic_advection import SyntheticAdvection
-from genkit_weather.graphs import Mesh, normalised, save
+from genkit_weather.graphs import Mesh, messages, normalised, save
 from genkit_weather.lam.graph import entries
 from genkit_weather.models import CRPSLAM, PUBLISHED, Diffusion, GraphEFMRecipe, Snapshot
 from genkit_weather.networks.conditioning import Sizes
@@ -296,7 +296,7 @@ def test_advection_is_learned_and_enters_through_the_frame():
 
 
 @pytest.mark.parametrize("kind", ["rect_flat", "rect_hierarchical"])
-def test_norms_of_each_item(kind):
+def test_norms_of_each_item(kind, monkeypatch):
     """A batch under the norms of its items is each item under its own; what the graph alone decides keeps its norms."""
     domain = lam.domain_of(DATA, lam.Formulation("persistence", fill=False))
     sizes = replace(domain.formulation.sizes(DATA.layout), latent=4)
@@ -305,6 +305,7 @@ def test_norms_of_each_item(kind):
     module = GraphDenoiser(width=6, layers=1, embedding=8, mesh=mesh).build(nnx.Rngs(0), sizes)
     graph, norms = module.fixed.graph, told(nnx.state(module.network))
     assert not any("embedder" in str(path) or "mesh" in path for path, _ in norms)
+    assert {"encoding_grid_mlp", "g2m_gnn", "m2g_gnn"} < {path[0] for path, _ in norms}  # and those of the mesh
     size = sum(leaf.shape[-1] for _, leaf in norms)
     added = jax.random.normal(jax.random.key(1), (2, size))
     both = jax.jit(lambda added, cond: modulated(module.network, added)(graph, cond))
@@ -315,6 +316,12 @@ def test_norms_of_each_item(kind):
             first += leaf.shape[-1]
         expected = alone(graph, jax.tree.map(lambda a, item=item: a[item : item + 1], cond))
         np.testing.assert_allclose(both(added, cond)[item], expected[0], rtol=1e-4, atol=1e-4)
+
+    def gradient(block):
+        monkeypatch.setattr(messages, "BLOCK", block)  # bytes of edges at a time in the gradient
+        return jax.jit(jax.grad(lambda added: jnp.square(modulated(module.network, added)(graph, cond)).sum()))(added)
+
+    np.testing.assert_allclose(gradient(500), gradient(2**30), rtol=1e-3, atol=1e-3)
 
 
 def test_a_graph_network_denoises():
