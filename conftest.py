@@ -5,13 +5,13 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
-from packaging.version import Version
+
+from genkit.haste import hasten
 
 ROOT = Path(__file__).parent
 LONG = 20  # seconds
@@ -19,13 +19,9 @@ LONG = 20  # seconds
 # The tests state what holds on a CPU; a GPU is asked for by setting this.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-# Compilation dominates the suite: it is done in haste, for code that is slower but hardly run. Set the first variable
-# to 0 and the second empty to test what users run.
+# Compilation dominates the suite. JAX_DISABLE_MOST_OPTIMIZATIONS=0 tests what users run.
 if os.environ["JAX_PLATFORMS"] == "cpu":
-    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-    if Version(version("jaxlib")) < Version("0.11"):  # later ones have no other way to make kernels
-        flags = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-        os.environ.setdefault("XLA_FLAGS", flags)
+    hasten()
 
 # What was compiled is kept between runs.
 caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -112,6 +112,19 @@ def test_labels_of_known_crystals_in_any_cell(name):
     assert found.freedom == FREEDOM.get(name, found.freedom) == count_crystal_dof(label)
 
 
+@pytest.mark.parametrize(("seed", "symprec"), [(0, 0.5), (58, 0.5), (0, 0.1), (1, 0.01)])
+def test_labels_of_distorted_crystals_are_those_of_pymatgen(seed, symprec):
+    """What spglib finds within .5 A is no crystal with these seeds, and is found again where it is refined."""
+    from pymatgen.analysis.prototypes import get_protostructure_label_from_spglib
+
+    rng, cell = np.random.default_rng(seed), structure("SrTiO3, Sr first")
+    cell.make_supercell([2, 1, 1])
+    for i, v in enumerate(rng.normal(size=(len(cell), 3))):
+        cell.translate_sites([i], 0.2 * v / np.linalg.norm(v), frac_coords=False)
+    known = get_protostructure_label_from_spglib(cell, raise_errors=True, init_symprec=symprec)
+    assert protostructure(cell, symprec).label == Protostructure.from_label(known).label
+
+
 def test_labels_and_prototypes_of_random_crystals_in_all_groups_are_those_of_pymatgen():
     from pymatgen.analysis.prototypes import canonicalize_element_wyckoffs, get_prototype_from_protostructure
 

@@ -383,5 +383,5 @@ def sizes(name: str) -> dict[str, Any]:
 
 def guided_sizes(name: str) -> dict[str, Any]:
     """The same of studies with critics."""
-    own = {"tiny": {"particles": 4}, "default": {"samples": 500}}.get(name, {})
+    own = {"tiny": {"particles": 4, "samples": 20}, "default": {"samples": 500}}.get(name, {})
     return sizes(name) | own

@@ -63,7 +63,7 @@ class Corrected(CriticRecipe):
     @classmethod
     def preset(cls, name: str) -> Self:
         """Presets tiny (CI), default, paper; of the sampler fewer steps, with which the discriminator goes."""
-        own: dict[str, Any] = {"tiny": {"generated": 40, "discriminator_steps": 10}, "paper": {"generated": 100_000}}
+        own: dict[str, Any] = {"tiny": {"generated": 20, "discriminator_steps": 10}, "paper": {"generated": 100_000}}
         strides = {"tiny": 4, "default": 25}.get(name)
         return cls(generator=replace(WyckoffDiffusion.preset(name), strides=strides), **own.get(name, {}))
 

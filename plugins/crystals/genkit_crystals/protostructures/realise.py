@@ -122,8 +122,8 @@ class Realiser:
         return Realised(crystal, reason=reason)
 
     def _ready(self) -> None:
-        """Load what takes seconds in a new process, which are none of a crystal's."""
-        import pymatgen.analysis.prototypes  # noqa: F401
+        """Load what takes a while in a new process, which is none of a crystal's time."""
+        import pymatgen.symmetry.analyzer  # noqa: F401
 
         if self.calculator:
             calculator(self.calculator)

@@ -22,9 +22,10 @@ from genkit_crystals.protostructures.limits import limited
 from genkit_crystals.protostructures.protostructure import Protostructure
 from genkit_crystals.protostructures.settings import order
 from genkit_crystals.protostructures.sources import Entry, Reject, numbers_of
-from genkit_crystals.protostructures.wyckoff import ELEMENTS
+from genkit_crystals.protostructures.wyckoff import ELEMENTS, LETTERS
 
 SYMPREC = 0.1  # A
+REFINED = 1e-5  # A: of what spglib has refined
 NEAREST = 0.5  # A: no two atoms are nearer
 FLAT = 0.1  # A^3: no cell is smaller
 LIMIT = 60.0  # s
@@ -86,7 +87,7 @@ def protostructure(structure: Any, symprec: float = SYMPREC) -> Protostructure:
 
     Oxidation states and other properties of sites do not count.
     """
-    from pymatgen.analysis.prototypes import get_protostructure_label_from_spglib
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
     if not structure.is_ordered:
         raise DataError("disordered sites: a Wyckoff position holds one element; order the structure first")
@@ -98,12 +99,34 @@ def protostructure(structure: Any, symprec: float = SYMPREC) -> Protostructure:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # spglib tells of what it then mends
-            label = get_protostructure_label_from_spglib(plain, raise_errors=True, init_symprec=symprec)
+            found = SpacegroupAnalyzer(plain, symprec, angle_tolerance=5)
+            try:
+                return _analysed(plain, found)
+            except DataError:
+                refined = found.get_refined_structure()
+                return _analysed(refined, SpacegroupAnalyzer(refined, REFINED, angle_tolerance=-1))
     except TimeoutError:
         raise
     except Exception as error:
         raise DataError(f"no symmetry found within {symprec:g} A: {_line(error)}; {WIDEN}") from error
-    return Protostructure.from_label(label)
+
+
+def _analysed(structure: Any, found: Any) -> Protostructure:
+    """The canonical protostructure of a structure, by what a SpacegroupAnalyzer found.
+
+    Its label is that of pymatgen.analysis.prototypes, which makes all structures of AFLOW when it is imported, in three
+    seconds.
+    """
+    data = found.get_symmetry_dataset()
+    heads = [(int(i), data.wyckoffs[i]) for i in sorted(set(data.equivalent_atoms))]
+    crystal = Protostructure.of(data.number, [(LETTERS.index(letter), structure[i].specie.Z, 1) for i, letter in heads])
+    there = Counter(site.specie.Z for site in structure)
+    unlike = any(there[z] * crystal.atoms != n * len(structure) for z, n in crystal.composition.items())
+    if crystal.atoms != len(data.std_types) or unlike:
+        raise DataError(
+            f"its sites make {crystal.chemical_formula} with {crystal.atoms} atoms in the conventional cell"
+        )
+    return crystal.canonical
 
 
 def read(entry: Entry, symprec: float = SYMPREC, limit: float = LIMIT) -> list[Read]:
@@ -131,7 +154,7 @@ def _made(entry: Entry | Reject, work: Callable[..., Any]) -> list[tuple[str, An
 
 def _read(entry: Entry, work: Callable[..., Any], symprec: float, limit: float) -> list[tuple[Read, Any]]:
     """What becomes of each structure of an entry, and what work(parsed, symprec, notes) makes of it."""
-    import pymatgen.analysis.prototypes  # noqa: F401  it loads for seconds, which are of no structure's limit
+    import pymatgen.symmetry.analyzer  # noqa: F401  it loads for a second, which is of no structure's limit
 
     try:
         with limited(limit):

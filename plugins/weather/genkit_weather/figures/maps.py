@@ -74,7 +74,7 @@ def forecast_maps(
     panel = min(2.0, (style.WIDTH - 1.9) / columns)
     width = min(style.WIDTH, 1.9 + max(2, columns) * panel)
     figure = style.new_figure(max(3.0, len(titles) * (panel * chart.aspect * 1.02 + 0.03) + 1.15), width)
-    axes = figure.subplots(len(titles), columns, squeeze=False, sharex=True, sharey=True)
+    axes = figure.subplots(len(titles), columns, squeeze=False)  # each has its limits: to share them costs a third
     done = 0
     for band in bands:
         panels = axes[done : done + len(band.rows)]

@@ -49,7 +49,7 @@ class CRPSLAM(StagedRecipe):
             network = replace(
                 LamUNet.preset("tiny"), base=8, embedder=8, embedding=32, adaptive_scale=True, smooth=True
             )
-            return cls(network=network, latent=8, stages=((1, 20),))
+            return cls(network=network, latent=8, stages=((1, 20),), batch=2)
         if name == "paper":
             # 400 epochs of one step, then two steps to 800 and to 1200: of 8000 windows, 48 a step
             return cls(

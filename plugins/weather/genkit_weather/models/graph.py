@@ -151,7 +151,7 @@ def published(name: str) -> dict[str, Any]:
 def deterministic(name: str, network: Any, kind: Any, globe: Any) -> dict[str, Any]:
     """Options of a preset of the deterministic models; `globe` is the network of the global one."""
     if name == "tiny":
-        return {"network": network(mesh=Mesh(kind, cells=3.0), width=24, layers=1), "stages": ((1, 40),)}
+        return {"network": network(mesh=Mesh(kind, cells=3.0), width=24, layers=1), "stages": ((1, 40),), "batch": 4}
     if name not in ("paper", "global"):
         return {}
     network = globe if name == "global" else network(mesh=Mesh(kind), shared_embedder=True)

@@ -39,7 +39,7 @@ class GraphEFMRecipe(GraphRecipe):
         """Presets tiny, default, paper (MEPS) and global (1.5 degrees), both of the published sizes."""
         if name == "tiny":
             network = GraphEFM(mesh=Mesh("rect_hierarchical", cells=3.0), width=24)
-            return cls(network=network, stages=((1, 40),), beta=(1.0,), crps=(10.0,))
+            return cls(network=network, stages=((1, 20),), beta=(1.0,), crps=(0.0,), batch=2)
         meshes = {"paper": Mesh("rect_hierarchical", levels=3), "global": Mesh("tri_hierarchical", levels=4)}
         if name not in meshes:
             return cls()
