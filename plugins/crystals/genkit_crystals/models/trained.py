@@ -92,11 +92,10 @@ class CrystalModel(Trained):
         some = [c for c in crystals if self.holds(c)]
         if not some or self.classifier is None:
             return None
-        slots = layout(c.group for c in some)
+        slots = layout(self.known)  # that of all sets, so that they have one program
         data, potential = encode(some, slots, self.classes), placed(self.classifier.within(wanted), slots)
-        log_p = jax.jit(lambda potential, x, group: potential(x, jnp.zeros(()), group))
         rows = [np.resize(np.arange(i, min(i + CHUNK, len(some))), CHUNK) for i in range(0, len(some), CHUNK)]
-        found = [log_p(potential, data[one]["x"], data.group[one]) for one in rows]
+        found = [_log_p(potential, data[one]["x"], data.group[one]) for one in rows]
         return float(np.exp(np.concatenate(found)[: len(some)]).mean())
 
     def holds(self, crystal: Any) -> bool:
@@ -140,6 +139,12 @@ class CrystalModel(Trained):
             own = self.known[system_of(self.known) == system_of(group)]
             rows[group] = rows[own if len(own) else self.known].mean(0)
         return params | {"context": params["context"] | {"group": {"embedding": rows}}}
+
+
+@jax.jit
+def _log_p(potential: Any, x: Any, group: Any) -> Any:
+    """What a potential says of crystals without noise, (n,)."""
+    return potential(x, jnp.zeros(()), group)
 
 
 def _alike(logs: np.ndarray, crystals: np.ndarray, new: np.ndarray) -> np.ndarray:
