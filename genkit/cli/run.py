@@ -18,7 +18,7 @@ class RunOptions:
     """Options of every run, beside those of the experiment."""
 
     preset: str = "default"
-    """Starting values of the experiment and its components: tiny, default or paper."""
+    """Starting values of the experiment and its components: tiny (compiled in haste, to try), default or paper."""
     seed: int = 0
     """Seed of all random numbers of the run."""
     out: Path | None = None

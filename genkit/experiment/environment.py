@@ -18,6 +18,7 @@ from genkit.errors import GenkitError
 from genkit.files import damaged, read_json, write_json
 
 BEGUN = time.strftime("%Y-%m-%dT%H:%M:%S%z")  # with its number it tells a process from others
+KEPT = 0.1  # seconds of compilation that are worth a file
 ADDRESSES = 2_000_000_000  # bytes that jax reserves for a first small program, and a little more
 
 
@@ -39,6 +40,8 @@ def set_up() -> None:
 
     if os.environ.get("GENKIT_COMPILE_CACHE") != "0" and not jax.config.values.get("jax_compilation_cache_dir"):
         jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "jax"))
+        if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:  # most programs take less than jax's second
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", KEPT)
     initialise()
 
 
