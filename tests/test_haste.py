@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from genkit.cli import main
+from genkit.haste import FLAGS
 
 CODE = """
 from genkit.haste import hasten
@@ -30,7 +31,7 @@ def told(first="", devices=1, **variables):
 
 def test_jax_is_told_before_its_import_and_after_it():
     haste, flags = told()
-    assert haste == "1" and len(flags) == len(set(flags)) <= 1
+    assert haste == "1" and flags in ([], FLAGS.split())  # once, however often it is called
     assert told("import jax") == (haste, flags)
 
 
