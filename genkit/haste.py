@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from packaging.version import Version
 
-# Later compilers have no other way to make kernels, and an unknown flag ends the process.
+# Of jaxlib before 0.11: later ones have no other way to make kernels, and an unknown flag ends the process.
 FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
 
@@ -15,7 +15,7 @@ def hasten() -> None:
 
     A variable JAX_DISABLE_MOST_OPTIMIZATIONS=0 keeps it from that. Processes that start later inherit it.
     """
-    if os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") == "0":
+    if os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") != "1":
         return
     flags = os.environ.get("XLA_FLAGS", "")
     if FLAGS not in flags and Version(version("jaxlib")) < Version("0.11"):
