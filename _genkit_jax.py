@@ -32,7 +32,7 @@ def main() -> int:
     from genkit.signals import watch
 
     memory.keep()  # before there are threads
-    gc.set_threshold(20_000, 10, 10)  # traces are many objects, and looking for garbage took a tenth of the time
+    gc.set_threshold(20_000, 10, 10)  # traces are many objects, and looking for garbage took up to a tenth of the time
     watch()  # before what takes time
     atexit.register(gc.freeze)  # else Python looks through all modules for garbage before it ends, for a second
     from genkit.cli import main as run

@@ -11,7 +11,7 @@ FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_co
 
 
 def hasten() -> None:
-    """Let the compiler take a third of its time from here on, for code that is slower; before the first array.
+    """Let the compiler take little time from here on, for code that is slower; to be called before the first array.
 
     A variable JAX_DISABLE_MOST_OPTIMIZATIONS=0 keeps it from that. Processes that start later inherit it.
     """

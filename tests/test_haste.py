@@ -44,8 +44,8 @@ def test_the_user_has_the_last_word():
 
 @pytest.mark.parametrize(("words", "hasty"), [("--preset tiny", True), ("", False), ("--preset paper", False)])
 def test_a_run_of_the_preset_tiny_is_hasty(words, hasty, monkeypatch, tmp_path):
-    told = []
-    monkeypatch.setattr("genkit.cli.run.hasten", lambda: told.append(True))
-    monkeypatch.setattr("genkit.experiment.run", lambda *_, **__: told.append("run"))
+    calls = []
+    monkeypatch.setattr("genkit.cli.run.hasten", lambda: calls.append(True))
+    monkeypatch.setattr("genkit.experiment.run", lambda *_, **__: calls.append("run"))
     assert main(["run", "core.mixture", *words.split(), "--out", str(tmp_path / "run")]) == 0
-    assert told == [True, "run"][not hasty :]
+    assert calls == [True, "run"][not hasty :]

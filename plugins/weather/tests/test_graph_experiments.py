@@ -14,8 +14,10 @@ from flax import nnx
 
 import genkit
 from genkit.errors import DataError, UsageError
+from genkit.experiment import rehearse
 from genkit.experiment.config import read_yaml, write_yaml
 from genkit.nn import functional
+from genkit.testing import check_programs
 from genkit_weather import lam
 from genkit_weather.data import Series, WeatherData
 from genkit_weather.experiments.graph_efm import GraphEFMForecast
@@ -91,6 +93,13 @@ def test_graph_efm_draws_members(tmp_path):
     assert {"scores", "maps_z_up", "plume", "ranks", "spectra", "distance"} <= set(run.figures)
     with pytest.raises(UsageError, match="as many values of beta"):
         genkit.config("weather.graph_efm", "tiny", {"beta": (1.0, 1.0)})
+
+
+def test_the_crps_of_a_latent_variable_would_run_on_gpus_and_tpus():
+    """Preset tiny, whose programs are looked at for all experiments, has no stage with it."""
+    found = rehearse(genkit.config("weather.graph_efm", "tiny", {"crps": (1.0,)}), stages=("prepare", "train"))
+    assert found.error is None and found.steps
+    check_programs(found.seen.programs)
 
 
 @pytest.mark.usefixtures("no_pictures")
